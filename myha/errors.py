@@ -1,0 +1,50 @@
+"""The errors that reach a user: one line each, saying what is wrong, where, and what to do."""
+
+
+class MyhaError(Exception):
+    """A cluster that is not as it should be, or a step that did not succeed (exit status 1)."""
+
+    exit_status = 1
+
+
+class ConfigError(MyhaError):
+    """A wrong call or configuration: names the file, the key and the remedy (exit status 2)."""
+
+    exit_status = 2
+
+
+class RefusedError(MyhaError):
+    """Something myha will not do; carries the reason and the command that overrides it."""
+
+    def __init__(self, reason: str, override: str | None = None) -> None:
+        super().__init__(reason if override is None else f"{reason}; to override: {override}")
+        self.reason = reason
+        self.override = override
+
+
+class MissingProgramError(MyhaError):
+    """A server program that is neither installed nor to be fetched; says what to install."""
+
+
+class ServerError(MyhaError):
+    """A call to a database server failed; `code` is the server's error number, 0 when unknown."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ServerGoneError(ServerError):
+    """The connection broke or was refused: the server may be dead."""
+
+
+class ServerSilentError(ServerError):
+    """No answer before the call's deadline: the server may be hung or out of reach."""
+
+
+class BalancerError(MyhaError):
+    """A balancer did not answer, or did not do what it was told."""
+
+
+class StoreConflictError(MyhaError):
+    """A compare-and-set met another value than it expected: somebody else decided meanwhile."""
