@@ -1,0 +1,283 @@
+"""The values that everything else speaks in: what was seen of nodes and balancers, and the record.
+
+Only frozen values, no decisions. Times called `at` are seconds of the supervisor's monotonic clock,
+those called `wall` seconds since the epoch; they are never compared with each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+from myha.core.gtid import GtidSet
+
+NodeName: TypeAlias = str
+
+
+class Mode(StrEnum):
+    """Who takes writes."""
+
+    SINGLE_WRITER = "single-writer"
+    DUAL_WRITER = "dual-writer"
+
+
+class Durability(StrEnum):
+    """What a client's OK promises."""
+
+    LOSSLESS = "lossless"
+    BOUNDED = "bounded"
+    ASYNC = "async"
+
+
+class Sync(StrEnum):
+    """What the record says of acknowledgements: never more than is true."""
+
+    ARMED = "armed"
+    SOLO = "solo"
+
+
+class Contact(StrEnum):
+    """How a node met our last attempt to look at it."""
+
+    UNKNOWN = "unknown"  # not looked at yet
+    ANSWERING = "answering"
+    REFUSING = "refusing"  # the port refuses connections: no server process there
+    SILENT = "silent"  # no answer within the deadline, whether TCP connects or not
+    FULL = "full"  # too many connections: alive, but not for us
+    DENIED = "denied"  # our login is refused: alive
+    FOREIGN = "foreign"  # the port speaks another protocol
+
+
+class Membership(StrEnum):
+    """A node's standing on record."""
+
+    MEMBER = "member"  # looked at, replicates, may take traffic
+    AWAY = "away"  # lost or restarted: must be looked at before anything replicates
+    FENCED = "fenced"  # holds what the writer lacks, or was fenced by hand: stays out
+
+
+class ThreadState(StrEnum):
+    """A replication thread: the receiver (I/O) or the applier (SQL)."""
+
+    RUNNING = "running"
+    CONNECTING = "connecting"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationThread:
+    """State of a receiver or applier with its last error (errno 0: none)."""
+
+    state: ThreadState = ThreadState.STOPPED
+    errno: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SemiSync:
+    """Semi-synchronous replication as one node reports it.
+
+    `source_waits`: a commit here waits for an acknowledgement without giving up in the time that the
+    durability allows (enabled, status ON, and a time-out that fits).
+    """
+
+    source_enabled: bool = False
+    source_waits: bool = False
+    source_clients: int = 0
+    replica_enabled: bool = False
+    waiting_sessions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLook:
+    """One whole look at an answering server.
+
+    `boot_id` names one life of the server process. `executed` is what it has committed, `received`
+    all that its receiver has got (executed or not). `progress` changes whenever the receiver hears
+    anything from its source, heartbeats included. `source` is the `host:port` that it replicates
+    from, empty when none is configured. `lag_seconds` is None when no heartbeat has been seen.
+    """
+
+    at: float
+    server_id: int
+    server_uuid: str
+    boot_id: str
+    version: str
+    open: bool
+    executed: GtidSet
+    received: GtidSet
+    receiver: ReplicationThread
+    applier: ReplicationThread
+    source: str
+    progress: str
+    semisync: SemiSync
+    sessions: int = 0
+    lag_seconds: float | None = None
+    lag_bytes: int | None = None
+    writes_stalled_seconds: float = 0.0
+    stall_reason: str = ""
+    offline: bool = False
+
+    @property
+    def applied(self) -> bool:
+        """Whether everything received is committed."""
+        return self.executed.contains(self.received)
+
+    @property
+    def lag_transactions(self) -> int:
+        """Transactions received but not committed."""
+        return 0 if self.applied else self.received.minus(self.executed).count()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What is known of one node: the present contact, and the last whole look."""
+
+    contact: Contact = Contact.UNKNOWN
+    checked_at: float = -1.0  # when the last attempt, good or bad, began
+    contact_since: float = 0.0  # since when the contact is what it is
+    answered_at: float = -1.0  # when the node last answered at all
+    hung_up_at: float = -1.0  # when an established connection last broke
+    heard_source_at: float = -1.0  # when its receiver was last seen to make progress
+    lag_bad_since: float | None = None
+    lag_good_since: float | None = None
+    reader_ok: bool = True  # with hysteresis: may take reads as far as lag goes
+    error: str = ""
+    look: NodeLook | None = None
+
+    @property
+    def answering(self) -> bool:
+        return self.contact is Contact.ANSWERING and self.look is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRoute:
+    """One server in one pool of a balancer."""
+
+    pool: str  # "writer" or "reader"
+    node: NodeName
+    takes_traffic: bool
+    sessions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerLook:
+    """One look at an answering balancer; `boot_id` names one life of its process."""
+
+    at: float
+    boot_id: str
+    routes: tuple[ServerRoute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerView:
+    answering: bool = False
+    checked_at: float = -1.0
+    error: str = ""
+    look: BalancerLook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """A node's standing, why, and the life of the server process that it holds for."""
+
+    membership: Membership = Membership.AWAY
+    reason: str = ""
+    boot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the store holds, changed by compare-and-set only. `version` grows at every change."""
+
+    version: int
+    epoch: int
+    writer: NodeName
+    sync: Sync
+    nodes: tuple[tuple[NodeName, NodeRecord], ...]
+    maintenance: bool = False
+    failover_walls: tuple[float, ...] = ()  # when unattended failovers were decided
+    writer_since_wall: float = 0.0
+
+    def node(self, name: NodeName) -> NodeRecord:
+        for known, record in self.nodes:
+            if known == name:
+                return record
+        raise KeyError(name)
+
+    def with_node(self, name: NodeName, **changes: object) -> Record:
+        """The same record with one node's entry changed; `version` is the store's to change."""
+        nodes = tuple(
+            (known, replace(entry, **changes) if known == name else entry)  # type: ignore[arg-type]
+            for known, entry in self.nodes
+        )
+        return replace(self, nodes=nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The configuration as far as decisions depend on it. Durations in seconds."""
+
+    nodes: tuple[NodeName, NodeName]
+    sources: tuple[str, str]  # `host:port` under which each node is its peer's source
+    balancers: tuple[str, ...]
+    mode: Mode = Mode.SINGLE_WRITER
+    durability: Durability = Durability.LOSSLESS
+    deadtime_seconds: float = 1.5
+    heartbeat_period_seconds: float = 0.5
+    lag_out_seconds: float = 10.0
+    lag_in_seconds: float = 2.0
+    lag_in_hold_seconds: float = 5.0
+    flap_limit: int = 3
+    flap_window_seconds: float = 600.0
+    auto_failback: bool = False
+    preferred: NodeName = ""
+    failback_after_seconds: float = 300.0
+    fence_commands: tuple[NodeName, ...] = ()  # nodes that can be fenced from outside
+    heal: tuple[str, ...] = ("resume", "rewind", "manual")
+
+    def peer(self, name: NodeName) -> NodeName:
+        first, second = self.nodes
+        return second if name == first else first
+
+    def source_of(self, name: NodeName) -> str:
+        """The `host:port` that this node has to replicate from: its peer's."""
+        return self.sources[1 - self.nodes.index(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A plan that did not reach its end, kept until one of its kind succeeds or the world changes."""
+
+    plan: str
+    node: NodeName
+    at: float
+    reason: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything known at one moment: the input of every decision."""
+
+    policy: Policy
+    at: float
+    wall: float
+    record: Record | None
+    nodes: tuple[tuple[NodeName, NodeView], ...]
+    balancers: tuple[tuple[str, BalancerView], ...]
+    settled_at: float = -1.0  # when the last plan ended: looks from before it prove nothing now
+    incidents: tuple[Incident, ...] = field(default=())
+
+    def node(self, name: NodeName) -> NodeView:
+        for known, view in self.nodes:
+            if known == name:
+                return view
+        raise KeyError(name)
+
+    def balancer(self, name: str) -> BalancerView:
+        for known, view in self.balancers:
+            if known == name:
+                return view
+        raise KeyError(name)

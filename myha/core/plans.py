@@ -1,0 +1,269 @@
+"""Plans: what to do, as data. The executor carries the steps out in the order given here.
+
+A step is one effect on one thing. Its class says when it counts as done; the adapters confirm it by
+reading back. `best_effort` steps may fail without ending the plan, `beside` steps run beside the
+ones that follow: nothing that concerns the old writer may be in the way of the new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias
+
+from myha.core.model import Membership, NodeName, NodeRecord, Record, Sync
+
+POOLS = ("writer", "reader")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """What a compare-and-set alters; None leaves a field as it is.
+
+    `unattended` notes the time of a failover that nobody asked for, for the count of flapping.
+    """
+
+    sentence: str
+    writer: NodeName | None = None
+    new_epoch: bool = False
+    sync: Sync | None = None
+    nodes: tuple[tuple[NodeName, NodeRecord], ...] = ()
+    maintenance: bool | None = None
+    unattended: bool = False
+
+    def apply(self, record: Record, wall: float, keep_failovers_seconds: float = 3600.0) -> Record:
+        """The changed record, one version on. `wall` is the time of the change."""
+        nodes = dict(record.nodes)
+        nodes.update(self.nodes)
+        walls = record.failover_walls
+        if self.unattended:
+            walls = (*(then for then in walls if wall - then < keep_failovers_seconds), wall)
+        moved = self.writer is not None and self.writer != record.writer
+        return replace(
+            record,
+            version=record.version + 1,
+            epoch=record.epoch + (1 if self.new_epoch else 0),
+            writer=record.writer if self.writer is None else self.writer,
+            sync=record.sync if self.sync is None else self.sync,
+            nodes=tuple((name, nodes[name]) for name, _ in record.nodes),
+            maintenance=record.maintenance if self.maintenance is None else self.maintenance,
+            failover_walls=walls,
+            writer_since_wall=wall if moved else record.writer_since_wall,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One effect. `deadline_seconds` bounds it, waiting included."""
+
+    name: ClassVar[str] = "step"
+    deadline_seconds: float = 1.0
+    best_effort: bool = False
+    beside: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord(Step):
+    """Compare-and-set the record; everything after it is done under the new epoch."""
+
+    name: ClassVar[str] = "record"
+    change: RecordChange = RecordChange("nothing")
+
+    def __str__(self) -> str:
+        return f"record: {self.change.sentence}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStep(Step):
+    node: NodeName = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.node}"
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOut(NodeStep):
+    """Out of the pools in the named balancers, sessions shut, zero sessions read back.
+
+    A balancer that does not answer is named in the journal and is not in the way.
+    """
+
+    name: ClassVar[str] = "take-out"
+    pools: tuple[str, ...] = POOLS
+    balancers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"take {self.node} out of {' and '.join(self.pools)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PutIn(NodeStep):
+    """Into one pool in the named balancers; done when one of them has done it."""
+
+    name: ClassVar[str] = "put-in"
+    pool: str = "writer"
+    balancers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"put {self.node} into {self.pool}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(NodeStep):
+    """No new sessions through the balancers; those there go on."""
+
+    name: ClassVar[str] = "drain"
+    pool: str = "writer"
+    balancers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StopReceiver(NodeStep):
+    """The node receives nothing more: from here its source gets no acknowledgement from it."""
+
+    name: ClassVar[str] = "stop-receiver"
+
+
+@dataclass(frozen=True, slots=True)
+class StopReplication(NodeStep):
+    """Receiver and applier are stopped."""
+
+    name: ClassVar[str] = "stop-replication"
+
+
+@dataclass(frozen=True, slots=True)
+class StartReplication(NodeStep):
+    """The node replicates from its peer: both threads are started and the receiver is connected."""
+
+    name: ClassVar[str] = "start-replication"
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitApplied(NodeStep):
+    """Everything that the node's receiver got is committed on it."""
+
+    name: ClassVar[str] = "await-applied"
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitCaughtUp(NodeStep):
+    """The node has committed all that `source` had committed when this step began."""
+
+    name: ClassVar[str] = "await-caught-up"
+    source: NodeName = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequireNoErrant(NodeStep):
+    """The node has nothing that `reference` lacks; read in that order, so it is never falsely so."""
+
+    name: ClassVar[str] = "require-no-errant"
+    reference: NodeName = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Open(NodeStep):
+    """The node takes writes."""
+
+    name: ClassVar[str] = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGently(NodeStep):
+    """The node takes no more writes; commits in flight finish, blockers are ended after a grace."""
+
+    name: ClassVar[str] = "close"
+    grace_seconds: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fence(NodeStep):
+    """No client hears an answer any more, then no commit waits, then the node is read-only.
+
+    In this order, since releasing the waiting commits first would tell their clients OK.
+    """
+
+    name: ClassVar[str] = "fence"
+
+
+@dataclass(frozen=True, slots=True)
+class FenceOutside(NodeStep):
+    """The configured fence command has said that the node is certainly off."""
+
+    name: ClassVar[str] = "fence-outside"
+
+
+@dataclass(frozen=True, slots=True)
+class EnableWaiting(NodeStep):
+    """Commits on the node wait for its peer's acknowledgement, seen by reading back."""
+
+    name: ClassVar[str] = "enable-waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class DisableWaiting(NodeStep):
+    """Commits on the node wait for nobody. Tells the clients of waiting commits OK."""
+
+    name: ClassVar[str] = "disable-waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class KillClients(NodeStep):
+    """Every client session on the node is ended (for one that was opened behind our back)."""
+
+    name: ClassVar[str] = "kill-clients"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind(NodeStep):
+    """The node's errant transactions are in quarantine and undone; `reference` is the history."""
+
+    name: ClassVar[str] = "rewind"
+    reference: NodeName = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProveWrite(NodeStep):
+    """A row written on the node by the supervisor is there when read back."""
+
+    name: ClassVar[str] = "prove-write"
+
+
+AnyStep: TypeAlias = Step
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps under one epoch, for one reason. `kind` is also the name of the incident if it fails."""
+
+    kind: str
+    node: NodeName
+    sentence: str
+    epoch: int
+    version: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What will not be done, why, and the command that overrides it (None: nothing does)."""
+
+    reason: str
+    override: str | None = None
+
+    def __str__(self) -> str:
+        return self.reason if self.override is None else f"{self.reason} (override: {self.override})"
+
+
+def member(boot_id: str) -> NodeRecord:
+    return NodeRecord(Membership.MEMBER, "", boot_id)
+
+
+def away(reason: str) -> NodeRecord:
+    return NodeRecord(Membership.AWAY, reason, "")
+
+
+def fenced(reason: str) -> NodeRecord:
+    return NodeRecord(Membership.FENCED, reason, "")

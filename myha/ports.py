@@ -1,0 +1,137 @@
+"""What the supervisor needs from the outside, as protocols of a few methods.
+
+Duties of every implementation: a call returns within its deadline or raises; what it says it did, it
+has read back; it never retries by itself something that is not idempotent; a failure is one of the
+errors of `myha.errors`, with a message of one line and without a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from myha.core.gtid import GtidSet
+from myha.core.model import BalancerLook, NodeLook, Record
+
+
+class Server(Protocol):
+    """One database server, seen and changed by the supervisor.
+
+    Raises `ServerGoneError` (connection refused or broken), `ServerSilentError` (deadline passed) or
+    `ServerError` (the server said no). All methods are idempotent.
+    """
+
+    name: str
+
+    def look(self) -> NodeLook: ...
+
+    def executed(self) -> GtidSet: ...
+
+    def stop_receiver(self, deadline_seconds: float) -> None: ...
+
+    def stop_replication(self, deadline_seconds: float) -> None: ...
+
+    def start_replication(self, deadline_seconds: float) -> None:
+        """Start both threads and wait until the receiver is connected."""
+
+    def await_applied(self, deadline_seconds: float) -> bool:
+        """True when all that was received is committed; False when that is not so at the deadline.
+
+        Starts the applier if it is stopped without an error.
+        """
+
+    def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
+        """True when `wanted` is committed here; False when that is not so at the deadline."""
+
+    def open(self, deadline_seconds: float) -> None: ...
+
+    def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
+        """Read-only with commits in flight finished; blockers are ended after the grace."""
+
+    def fence(self, deadline_seconds: float) -> None:
+        """Cut the clients off first, then stop waiting, then read-only."""
+
+    def enable_waiting(self, deadline_seconds: float) -> None:
+        """Make commits wait; raises ServerError when no semi-sync replica is connected."""
+
+    def disable_waiting(self, deadline_seconds: float) -> None: ...
+
+    def kill_clients(self, deadline_seconds: float) -> None: ...
+
+    def prove_write(self, epoch: int, deadline_seconds: float) -> None: ...
+
+    def rewind(self, keep: GtidSet, incident: dict[str, str], deadline_seconds: float) -> str:
+        """Quarantine and undo all transactions outside `keep`; returns a sentence of what was done."""
+
+    def disconnect(self) -> None: ...
+
+
+class Balancer(Protocol):
+    """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`."""
+
+    name: str
+
+    def look(self) -> BalancerLook: ...
+
+    def put_in(self, pool: str, node: str) -> None: ...
+
+    def take_out(self, node: str, pools: tuple[str, ...], deadline_seconds: float) -> None: ...
+
+    def drain(self, pool: str, node: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """The record and the journal. `compare_and_set` raises `StoreConflictError`."""
+
+    def read(self) -> Record | None: ...
+
+    def compare_and_set(self, expected_version: int, record: Record) -> None:
+        """Durable when it returns. `expected_version` 0 creates the record."""
+
+    def note(self, at: float, wall: float, kind: str, text: str, fields: dict[str, str]) -> None:
+        """Add a line to the journal; need not be durable when it returns."""
+
+
+class Host(Protocol):
+    """The machine or process that a server runs in, for drills and heals."""
+
+    def start(self, deadline_seconds: float) -> None: ...
+
+    def stop(self, deadline_seconds: float) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
+
+    def running(self) -> bool: ...
+
+
+class OutsideFence(Protocol):
+    """Fences a node from outside. Raises `MyhaError` unless the node is certainly off."""
+
+    def fence(self, node: str, deadline_seconds: float) -> None: ...
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float: ...
+
+    def wall(self) -> float: ...
+
+
+class Besides(Protocol):
+    """Runs calls beside the plan. `all` waits for every call or the deadline, whichever is first."""
+
+    def start(self, call: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
+
+    def all(
+        self, calls: Iterable[tuple[str, Callable[[], None]]], deadline_seconds: float
+    ) -> dict[str, Exception | None]:
+        """The outcome of each call by name; one that has not returned is a `MyhaError`."""
+
+
+QuarantineRoot = Path
