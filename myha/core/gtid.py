@@ -1,0 +1,507 @@
+"""GTID sets of both flavours: two types, one protocol, no server needed.
+
+The flavours do not have the same algebra. A MySQL set lists every transaction, so its answers are
+exact. A MariaDB position names only the last transaction of each domain; what comes before it is
+implied. `MariadbGtidSet` says what that costs. Both types are immutable, hashable and cheap enough
+for a simulator that makes hundreds of thousands of them.
+
+Parsing errors are `ValueError`, one line, naming the text that could not be read.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Protocol, Self
+
+Intervals = tuple[tuple[int, int], ...]
+"""Inclusive (first, last) pairs, ascending, never touching each other, never empty."""
+
+_MYSQL_LAST = 2**63 - 2
+_MARIADB_LAST = 2**64 - 1
+_UINT32 = 2**32 - 1
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TAG = re.compile(r"[a-z_][a-z0-9_]{0,31}")
+
+
+class GtidSet(Protocol):
+    """What the core needs to know of a set of transactions, whatever the flavour."""
+
+    def union(self, other: Self) -> Self: ...
+
+    def minus(self, other: Self) -> Self: ...
+
+    def intersection(self, other: Self) -> Self: ...
+
+    def contains(self, other: Self) -> bool:
+        """True when every transaction of `other` is in this set."""
+
+    def is_empty(self) -> bool: ...
+
+    def count(self) -> int:
+        """How many transactions the set holds."""
+
+    def __str__(self) -> str: ...
+
+    def __eq__(self, other: object) -> bool: ...
+
+    def __hash__(self) -> int: ...
+
+
+class MysqlGtidSet:
+    """A MySQL GTID set, tags (`uuid:tag:1-3`, 8.3 and newer) included.
+
+    An origin is a lower-case `uuid` or `uuid:tag`. The text form is the server's, on one line: the
+    server puts a line break after each comma, which `parse` accepts and `str` leaves out.
+    """
+
+    __slots__ = ("_hash", "_origins")
+
+    def __init__(self, origins: Mapping[str, Intervals] | None = None) -> None:
+        """Take origins whose intervals are already in normal form; use `parse` for text."""
+        self._origins: Mapping[str, Intervals] = origins if origins is not None else {}
+        self._hash: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the server's text; raises ValueError naming the part that is no GTID."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for piece in text.split(","):
+            item = piece.strip().lower()
+            if item:
+                for origin, interval in _mysql_item(item):
+                    found.setdefault(origin, []).append(interval)
+        return cls({origin: _normal(intervals) for origin, intervals in found.items()})
+
+    def union(self, other: Self) -> Self:
+        if other is self or not other._origins:
+            return self
+        if not self._origins:
+            return other
+        result = dict(self._origins)
+        for origin, theirs in other._origins.items():
+            ours = result.get(origin)
+            result[origin] = theirs if ours is None else _union(ours, theirs)
+        return type(self)(result)
+
+    def minus(self, other: Self) -> Self:
+        result = {}
+        for origin, ours in self._origins.items():
+            theirs = other._origins.get(origin)
+            rest = ours if theirs is None else _minus(ours, theirs)
+            if rest:
+                result[origin] = rest
+        return type(self)(result)
+
+    def intersection(self, other: Self) -> Self:
+        result = {}
+        for origin, ours in self._origins.items():
+            theirs = other._origins.get(origin)
+            both = () if theirs is None else _intersection(ours, theirs)
+            if both:
+                result[origin] = both
+        return type(self)(result)
+
+    def contains(self, other: Self) -> bool:
+        for origin, theirs in other._origins.items():
+            ours = self._origins.get(origin)
+            if ours is None or not _contains(ours, theirs):
+                return False
+        return True
+
+    def is_empty(self) -> bool:
+        return not self._origins
+
+    def count(self) -> int:
+        return sum(_count(intervals) for intervals in self._origins.values())
+
+    def with_transaction(self, origin: str, number: int) -> Self:
+        """This set and one more transaction; `origin` is a lower-case uuid or `uuid:tag`."""
+        result = dict(self._origins)
+        result[origin] = _with(result.get(origin, ()), number)
+        return type(self)(result)
+
+    def has_transaction(self, origin: str, number: int) -> bool:
+        return _has(self._origins.get(origin, ()), number)
+
+    def origins(self) -> Iterator[tuple[str, Intervals]]:
+        """Each origin with its intervals, in the order of the text form."""
+        yield from sorted(self._origins.items())
+
+    def __str__(self) -> str:
+        parts: list[str] = []
+        uuid = ""
+        for origin, intervals in sorted(self._origins.items()):
+            before, _, tag = origin.partition(":")
+            if before != uuid:
+                parts.append(f",{before}" if parts else before)
+                uuid = before
+            if tag:
+                parts.append(f":{tag}")
+            parts.extend(f":{a}" if a == b else f":{a}-{b}" for a, b in intervals)
+        return "".join(parts)
+
+    def __repr__(self) -> str:
+        return f"MysqlGtidSet({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MysqlGtidSet):
+            return NotImplemented
+        return self._origins == other._origins
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self._origins.items()))
+        return self._hash
+
+
+class MariadbGtidSet:
+    """What a MariaDB position implies, as a set of transactions.
+
+    A position such as `1-1-105,2-2-40` names the last transaction of each domain. With one domain
+    per node and `gtid_strict_mode`, numbers only grow within a domain, so this type takes a
+    position to mean "1 to 105 of domain 1, 1 to 40 of domain 2". A difference has ranges that do
+    not begin at 1, hence intervals here too.
+
+    The executed set of a node is
+    `parse(@@gtid_binlog_pos).union(parse(@@gtid_slave_pos))`: the binlog position has what the node
+    wrote and (`log_slave_updates`) what it applied, the slave position also covers what it was
+    seeded with. `gtid_current_pos` leaves out what another server id wrote into its binlog, so it
+    is not the set meant here.
+
+    Limits, which no position can lift:
+    - A number that was skipped counts as present: `count` is an upper bound.
+    - The server id is known for the last transaction of a domain only. Two sets that both end a
+      domain at the same number with different server ids have diverged: that number is then in
+      neither's intersection, and in both differences, and `conflicts` names the domain. Where one
+      of two diverged histories is longer, positions cannot show it: only the binlog can.
+    - Two nodes that write in one domain are therefore not safe to compare. One domain per node is.
+
+    The text form is the position again where a domain is complete from 1 (`1-1-105`), else ranges
+    (`1-1-101..105`, a single one as `1-1-105..105`, several joined by `:`); `?` stands for a
+    server id that is not known. `parse` reads all of these.
+    """
+
+    __slots__ = ("_domains", "_hash")
+
+    def __init__(self, domains: Mapping[int, tuple[Intervals, int]] | None = None) -> None:
+        """Take domain -> (intervals in normal form, server id of the last one or 0)."""
+        self._domains: Mapping[int, tuple[Intervals, int]] = domains if domains is not None else {}
+        self._hash: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a position, a binlog state, or this type's own text; raises ValueError.
+
+        Of several entries in one domain (a binlog state has one per server id) the highest counts.
+        """
+        domains: dict[int, tuple[Intervals, int]] = {}
+        for piece in text.split(","):
+            item = piece.strip()
+            if not item:
+                continue
+            domain, server, intervals = _mariadb_item(item)
+            if not intervals:
+                continue
+            before = domains.get(domain)
+            if before is not None and _diverged(before, (intervals, server)):
+                raise ValueError(
+                    f"{text.strip()!r} is no MariaDB position: domain {domain} ends twice at "
+                    f"{intervals[-1][1]}, with server ids {before[1]} and {server}"
+                )
+            domains[domain] = _union_domain(before, (intervals, server))
+        return cls(domains)
+
+    def union(self, other: Self) -> Self:
+        """Both together. Where the two have diverged, the higher server id is kept."""
+        if other is self or not other._domains:
+            return self
+        if not self._domains:
+            return other
+        result = dict(self._domains)
+        for domain, theirs in other._domains.items():
+            result[domain] = _union_domain(result.get(domain), theirs)
+        return type(self)(result)
+
+    def minus(self, other: Self) -> Self:
+        result = {}
+        for domain, ours in self._domains.items():
+            theirs = other._domains.get(domain)
+            if theirs is None:
+                result[domain] = ours
+                continue
+            rest = _minus(ours[0], theirs[0])
+            if _diverged(ours, theirs):
+                rest = _with(rest, ours[0][-1][1])
+            if rest:
+                result[domain] = (rest, _server_at(rest[-1][1], ours))
+        return type(self)(result)
+
+    def intersection(self, other: Self) -> Self:
+        result = {}
+        for domain, ours in self._domains.items():
+            theirs = other._domains.get(domain)
+            if theirs is None:
+                continue
+            both = _intersection(ours[0], theirs[0])
+            if _diverged(ours, theirs):
+                top = ours[0][-1][1]
+                both = _minus(both, ((top, top),))
+            if both:
+                top = both[-1][1]
+                result[domain] = (both, _server_at(top, ours) or _server_at(top, theirs))
+        return type(self)(result)
+
+    def contains(self, other: Self) -> bool:
+        for domain, theirs in other._domains.items():
+            ours = self._domains.get(domain)
+            if ours is None or _diverged(ours, theirs) or not _contains(ours[0], theirs[0]):
+                return False
+        return True
+
+    def conflicts(self, other: Self) -> tuple[int, ...]:
+        """The domains in which both end at one number with different server ids."""
+        return tuple(
+            sorted(
+                domain
+                for domain, ours in self._domains.items()
+                if domain in other._domains and _diverged(ours, other._domains[domain])
+            )
+        )
+
+    def is_empty(self) -> bool:
+        return not self._domains
+
+    def count(self) -> int:
+        return sum(_count(intervals) for intervals, _ in self._domains.values())
+
+    def with_transaction(self, domain: int, server_id: int, number: int) -> Self:
+        """This set and one more transaction."""
+        before = self._domains.get(domain)
+        result = dict(self._domains)
+        if before is None:
+            result[domain] = (_with((), number), server_id)
+        else:
+            intervals, server = before
+            is_last = number >= intervals[-1][1]
+            result[domain] = (_with(intervals, number), server_id if is_last else server)
+        return type(self)(result)
+
+    def has_transaction(self, domain: int, number: int) -> bool:
+        entry = self._domains.get(domain)
+        return entry is not None and _has(entry[0], number)
+
+    def domains(self) -> Iterator[tuple[int, Intervals, int]]:
+        """Each (domain, intervals, server id of the last or 0), by domain."""
+        for domain, (intervals, server) in sorted(self._domains.items()):
+            yield domain, intervals, server
+
+    def position(self) -> str:
+        """The position that names the last transaction of each domain, as the server reads it.
+
+        Raises ValueError when the set is no position: a domain does not begin at 1, has a hole, or
+        the server id of its last transaction is not known.
+        """
+        for domain, intervals, server in self.domains():
+            if len(intervals) != 1 or intervals[0][0] != 1:
+                raise ValueError(f"{self} is no position: domain {domain} is not complete from 1")
+            if not server:
+                raise ValueError(
+                    f"{self} is no position: the server id of domain {domain}'s last is not known"
+                )
+        return str(self)
+
+    def __str__(self) -> str:
+        parts = []
+        for domain, intervals, server in self.domains():
+            if len(intervals) == 1 and intervals[0][0] == 1:
+                numbers = str(intervals[0][1])
+            else:
+                numbers = ":".join(f"{a}..{b}" for a, b in intervals)
+            parts.append(f"{domain}-{server or '?'}-{numbers}")
+        return ",".join(parts)
+
+    def __repr__(self) -> str:
+        return f"MariadbGtidSet({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MariadbGtidSet):
+            return NotImplemented
+        return self._domains == other._domains
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self._domains.items()))
+        return self._hash
+
+
+def _mysql_item(item: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The (origin, interval) pairs of `uuid[:tag]:interval...`, lower case."""
+    uuid, *tokens = [token.strip() for token in item.split(":")]
+    if _UUID.fullmatch(uuid) is None:
+        raise ValueError(f"{item!r} is no MySQL GTID set: {uuid!r} is no UUID")
+    origin, expects_interval = uuid, True
+    for token in tokens:
+        if token[:1].isdigit():
+            yield origin, _mysql_interval(item, token)
+            expects_interval = False
+        elif _TAG.fullmatch(token) is not None and (origin == uuid or not expects_interval):
+            origin, expects_interval = f"{uuid}:{token}", True
+        else:
+            raise ValueError(f"{item!r} is no MySQL GTID set: {token!r} is no interval and no tag")
+    if expects_interval:
+        raise ValueError(f"{item!r} is no MySQL GTID set: no interval after {origin!r}")
+
+
+def _mysql_interval(item: str, token: str) -> tuple[int, int]:
+    first, dash, last = token.partition("-")
+    first, last = first.strip(), last.strip() if dash else first.strip()
+    if _is_number(first) and _is_number(last) and 1 <= int(first) <= int(last) <= _MYSQL_LAST:
+        return int(first), int(last)
+    raise ValueError(f"{item!r} is no MySQL GTID set: {token!r} is no interval")
+
+
+def _mariadb_item(item: str) -> tuple[int, int, Intervals]:
+    """Domain, server id (0 for `?`) and intervals of `1-1-105` or `1-1-101..105:107..107`."""
+    refusal = f"{item!r} is no MariaDB GTID (domain-server-number)"
+    parts = item.split("-")
+    if len(parts) != 3 or not _is_number(parts[0]):
+        raise ValueError(refusal)
+    server_text = "0" if parts[1] == "?" else parts[1]
+    if not _is_number(server_text) or max(int(parts[0]), int(server_text)) > _UINT32:
+        raise ValueError(refusal)
+    intervals = []
+    for text in parts[2].split(":"):
+        first, dots, last = text.partition("..")
+        if not dots:
+            first, last = "1", first
+        if not _is_number(first) or not _is_number(last) or int(last) > _MARIADB_LAST:
+            raise ValueError(refusal)
+        if int(first) <= int(last):
+            intervals.append((max(1, int(first)), int(last)))
+    return int(parts[0]), int(server_text), _normal([i for i in intervals if i[0] <= i[1]])
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 20
+
+
+def _server_at(number: int, entry: tuple[Intervals, int]) -> int:
+    """The server id of `number` where it is the entry's last, else 0: not known."""
+    return entry[1] if entry[0][-1][1] == number else 0
+
+
+def _diverged(ours: tuple[Intervals, int], theirs: tuple[Intervals, int]) -> bool:
+    """Both end at one number, with server ids that are known and differ."""
+    return (
+        ours[1] != theirs[1]
+        and ours[0][-1][1] == theirs[0][-1][1]
+        and ours[1] != 0
+        and theirs[1] != 0
+    )
+
+
+def _union_domain(
+    ours: tuple[Intervals, int] | None, theirs: tuple[Intervals, int]
+) -> tuple[Intervals, int]:
+    if ours is None or ours == theirs:
+        return theirs
+    our_last, their_last = ours[0][-1][1], theirs[0][-1][1]
+    if our_last == their_last:
+        server = max(ours[1], theirs[1])
+    else:
+        server = ours[1] if our_last > their_last else theirs[1]
+    return _union(ours[0], theirs[0]), server
+
+
+def _normal(intervals: list[tuple[int, int]]) -> Intervals:
+    """Sort, and join what touches."""
+    result: list[tuple[int, int]] = []
+    for first, last in sorted(intervals):
+        if result and first <= result[-1][1] + 1:
+            if last > result[-1][1]:
+                result[-1] = (result[-1][0], last)
+        else:
+            result.append((first, last))
+    return tuple(result)
+
+
+def _union(ours: Intervals, theirs: Intervals) -> Intervals:
+    if ours == theirs:
+        return ours
+    if len(ours) == 1 and len(theirs) == 1:
+        (a, b), (c, d) = ours[0], theirs[0]
+        if c <= b + 1 and a <= d + 1:
+            return ((min(a, c), max(b, d)),)
+    return _normal([*ours, *theirs])
+
+
+def _minus(ours: Intervals, theirs: Intervals) -> Intervals:
+    if ours == theirs:
+        return ()
+    result: list[tuple[int, int]] = []
+    at, end = 0, len(theirs)
+    for first, last in ours:
+        begin = first
+        while at < end and theirs[at][1] < begin:
+            at += 1
+        look = at
+        while look < end and theirs[look][0] <= last:
+            if theirs[look][0] > begin:
+                result.append((begin, theirs[look][0] - 1))
+            begin = theirs[look][1] + 1
+            look += 1
+        if begin <= last:
+            result.append((begin, last))
+    return tuple(result)
+
+
+def _intersection(ours: Intervals, theirs: Intervals) -> Intervals:
+    if ours == theirs:
+        return ours
+    result: list[tuple[int, int]] = []
+    i = j = 0
+    while i < len(ours) and j < len(theirs):
+        first = max(ours[i][0], theirs[j][0])
+        last = min(ours[i][1], theirs[j][1])
+        if first <= last:
+            result.append((first, last))
+        if ours[i][1] < theirs[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(result)
+
+
+def _contains(ours: Intervals, theirs: Intervals) -> bool:
+    if ours == theirs:
+        return True
+    at, end = 0, len(ours)
+    for first, last in theirs:
+        while at < end and ours[at][1] < last:
+            at += 1
+        if at == end or ours[at][0] > first:
+            return False
+    return True
+
+
+def _has(intervals: Intervals, number: int) -> bool:
+    return any(first <= number <= last for first, last in intervals)
+
+
+def _count(intervals: Intervals) -> int:
+    return sum(last - first + 1 for first, last in intervals)
+
+
+def _with(intervals: Intervals, number: int) -> Intervals:
+    """Add one number; nearly always the one after the last."""
+    if number < 1:
+        raise ValueError(f"{number} is no transaction number: they begin at 1")
+    if not intervals:
+        return ((number, number),)
+    first, last = intervals[-1]
+    if number == last + 1:
+        return (*intervals[:-1], (first, number))
+    if number > last:
+        return (*intervals, (number, number))
+    if number >= first:
+        return intervals
+    return _union(intervals, ((number, number),))
