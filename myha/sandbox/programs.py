@@ -165,15 +165,16 @@ def fetch(name: str, progress: Progress = lambda _: None, *, again: bool = False
     if not again and (program := find(name)):
         return program
     if not debian.apt_is_here():
+        oldest = ".".join(map(str, recipe.minimum))
         raise MissingProgramError(
-            f"{name} is not installed and cannot be fetched without apt and Debian's keyring: install"
-            f" {recipe.executables[0]} {'.'.join(map(str, recipe.minimum))} or newer on PATH"
+            f"{name} is not installed and cannot be fetched without apt and Debian's keyring:"
+            f" install {recipe.executables[0]} {oldest} or newer on PATH"
         )
 
     def tell(text: str) -> None:
         progress(f"{recipe.prefix_name}: {text}")
 
-    with _lock(tell) as lock_fd:
+    with cache_lock(cache_dir() / "programs", tell) as lock_fd:
         if again or _find_in_prefix(recipe) is None:
             _fetch_prefix(RECIPES[recipe.prefix_name], tell, lock_fd)
     program = _find_in_prefix(recipe)
@@ -281,9 +282,11 @@ def _version(recipe: Recipe, argv: tuple[str, ...]) -> str | None:
 
 
 @contextmanager
-def _lock(progress: Progress) -> Iterator[int]:
-    """One fetching process at a time; the kernel lets go of the lock when its holders are gone."""
-    folder = cache_dir() / "programs"
+def cache_lock(folder: Path, progress: Progress) -> Iterator[int]:
+    """One process at a time works in `folder`; the kernel lets go when the holders are gone.
+
+    Yields the lock's descriptor, for children that are to hold it too.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("a")

@@ -1,0 +1,304 @@
+"""One server process on this machine: started, stopped, killed, frozen, thawed.
+
+The process is known by its pid file, so that another process of myha can manage what an earlier one
+started. A pid is a number that the kernel gives out again: before anything is signalled, the
+process behind it is recognised by its command line or by having begun before the pid file was
+written, and the signal goes through a descriptor of that very process.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from myha.errors import MyhaError
+
+POLL_SECONDS = 0.02
+FREEZE_DEADLINE_SECONDS = 2.0
+_PID_FILE_SLACK_SECONDS = 2.0  # the kernel's boot time has whole seconds
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What /proc says of a process."""
+
+    letter: str  # R, S, D, T (stopped by a signal), Z (dead and not yet reaped) ...
+    threads: int
+    started_wall_seconds: float
+    command: tuple[str, ...]
+
+    @property
+    def alive(self) -> bool:
+        # A killed server's first thread is a zombie while others still hold its files and memory.
+        return self.letter not in "ZXx" or self.threads > 1
+
+
+def process_state(pid: int) -> ProcessState | None:
+    """The state of a process; None when there is none with this pid."""
+    folder = Path("/proc") / str(pid)
+    try:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        command = (folder / "cmdline").read_bytes()
+    except OSError:
+        return None
+    started = _boot_wall_seconds() + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    words = command.rstrip(b"\0").split(b"\0")
+    return ProcessState(
+        fields[0], int(fields[17]), started, tuple(os.fsdecode(word) for word in words)
+    )
+
+
+def _boot_wall_seconds() -> float:
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    raise MyhaError("/proc/stat has no btime line: cannot tell when a process began")
+
+
+def accepts_tcp(host: str, port: int, timeout_seconds: float = 1.0) -> bool:
+    """Whether something accepts connections there and says a first word, as a server does."""
+    try:
+        with socket.create_connection((host, port), timeout_seconds) as connection:
+            connection.settimeout(timeout_seconds)
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
+def accepts_unix(path: Path, timeout_seconds: float = 1.0) -> bool:
+    """Whether something accepts connections on a unix socket."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout_seconds)
+            connection.connect(str(path))
+            return True
+    except OSError:
+        return False
+
+
+class LocalHost:
+    """One process on this machine. Implements the Host port.
+
+    `argv` starts it, in the foreground or not. `ready` says when it serves; without it a start is
+    over as soon as the process is there. Every method raises MyhaError with one line.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: tuple[str, ...],
+        *,
+        pid_file: Path,
+        log_file: Path,
+        ready: Callable[[], bool] | None = None,
+    ) -> None:
+        self.name = name
+        self.argv = argv
+        self.pid_file = pid_file
+        self.log_file = log_file
+        self._ready = ready
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"LocalHost({self.name!r}, pid={self.pid()})"
+
+    def start(self, deadline_seconds: float) -> None:
+        """Start it and wait until it serves; one that already serves is left as it is.
+
+        One that is just ending is waited for first: two servers on one data directory ruin it.
+        """
+        ends = time.monotonic() + deadline_seconds
+        while self.running():
+            if self._is_ready():
+                return
+            if time.monotonic() > ends:
+                raise MyhaError(
+                    f"{self.name} (pid {self.pid()}) runs and does not serve;"
+                    f" look into {self.log_file} or kill it"
+                )
+            time.sleep(POLL_SECONDS)
+        log_size = self._spawn()
+        self._await_ready(ends, deadline_seconds, log_size)
+
+    def stop(self, deadline_seconds: float) -> None:
+        """Ask it to end (SIGTERM) and wait until it is gone."""
+        if not self._signal(signal.SIGTERM):
+            return
+        self._signal(signal.SIGCONT)  # one that is frozen could not end
+        if not self.await_gone(deadline_seconds):
+            raise MyhaError(
+                f"{self.name} (pid {self.pid()}) has not ended {deadline_seconds:g} s after"
+                f" SIGTERM; look into {self.log_file}"
+            )
+
+    def kill(self) -> None:
+        """SIGKILL; returns at once, `await_gone` tells when the kernel has freed it."""
+        self._signal(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it accepts connections (the kernel does) and answers nothing."""
+        self._signal_or_raise(signal.SIGSTOP)
+        ends = time.monotonic() + FREEZE_DEADLINE_SECONDS
+        while self.running() and not self.frozen():
+            if time.monotonic() > ends:
+                raise MyhaError(f"{self.name} (pid {self.pid()}) does not stop at SIGSTOP")
+            time.sleep(0.001)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal_or_raise(signal.SIGCONT)
+
+    def running(self) -> bool:
+        """Whether the process is there, frozen or not."""
+        return self.pid() is not None
+
+    def frozen(self) -> bool:
+        """Whether the process is stopped by a signal."""
+        pid = self.pid()
+        state = process_state(pid) if pid is not None else None
+        return state is not None and state.letter in "Tt"
+
+    def pid(self) -> int | None:
+        """The running process's pid; None when it does not run."""
+        if self._child is not None:
+            self._child.poll()  # reaps it if it has ended
+        try:
+            pid = int(self.pid_file.read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        return pid if pid > 0 and self._is_ours(pid) else None
+
+    def await_gone(self, deadline_seconds: float) -> bool:
+        """True when it is gone, False when it is still there at the deadline."""
+        ends = time.monotonic() + deadline_seconds
+        while self.running():
+            if time.monotonic() > ends:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def last_error(self, from_byte: int = 0) -> str:
+        """The log's last line that tells an error, else its last line, else an empty text."""
+        try:
+            with self.log_file.open("rb") as log:
+                log.seek(max(from_byte, self.log_file.stat().st_size - 65536))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        lines = [" ".join(line.split()) for line in lines if line.strip()]
+        errors = [line for line in lines if "ERROR" in line or "[ALERT]" in line]
+        # A server's first error is the cause; "Aborting" at the end says nothing.
+        telling = [line for line in errors if not line.endswith("Aborting")] or lines[-1:]
+        return " / ".join(telling[:2])[:600]
+
+    def _is_ours(self, pid: int) -> bool:
+        state = process_state(pid)
+        if state is None or not state.alive:
+            return False
+        if state.command == self.argv:
+            return True
+        try:
+            written = self.pid_file.stat().st_mtime
+        except OSError:
+            return False
+        return state.started_wall_seconds <= written + _PID_FILE_SLACK_SECONDS
+
+    def _signal(self, number: signal.Signals) -> bool:
+        """Send a signal to the process; False when there is none."""
+        pid = self.pid()
+        if pid is None:
+            return False
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        try:
+            # Looked at again with the descriptor held: now the pid cannot change its meaning.
+            if not self._is_ours(pid):
+                return False
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError as error:
+            raise MyhaError(
+                f"may not signal {self.name} (pid {pid}): run as the user that started it"
+            ) from error
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _signal_or_raise(self, number: signal.Signals) -> None:
+        if not self._signal(number):
+            raise MyhaError(f"{self.name} does not run: there is nothing to send {number.name} to")
+
+    def _spawn(self) -> int:
+        """Start the process in a session of its own; returns the log's size before."""
+        try:
+            self.log_file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "ab") as log:
+                log_size = os.fstat(descriptor).st_size
+                self._child = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            fresh = self.pid_file.with_name(f"{self.pid_file.name}.new")
+            fresh.write_text(f"{self._child.pid}\n")
+            fresh.replace(self.pid_file)
+        except OSError as error:
+            raise MyhaError(f"cannot start {self.name} ({self.argv[0]}): {error}") from error
+        return log_size
+
+    def _await_ready(self, ends: float, deadline_seconds: float, log_size: int) -> None:
+        while not (self.running() and self._is_ready()):
+            child = self._child
+            gone = child is not None and child.poll() is not None and not self.running()
+            # A command that hands over to a daemon ends with 0 before the daemon has its pid file.
+            if gone and child is not None and child.returncode != 0:
+                raise MyhaError(
+                    f"{self.name} ended at its start (exit status {child.returncode}):"
+                    f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
+                )
+            if time.monotonic() > ends:
+                raise MyhaError(
+                    f"{self.name} does not serve {deadline_seconds:g} s after its start:"
+                    f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _is_ready(self) -> bool:
+        return self._ready is None or self._ready()
+
+
+def end_processes(argvs: list[tuple[str, ...]], deadline_seconds: float) -> None:
+    """SIGKILL every process of ours with exactly one of these command lines, and wait for its end.
+
+    For clean-up when a pid file is gone. Raises MyhaError when one is still there at the deadline.
+    """
+    ends = time.monotonic() + deadline_seconds
+    while left := _processes_with(argvs):
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > ends:
+            raise MyhaError(f"process {left[0]} does not end after SIGKILL: look at it with ps")
+        time.sleep(POLL_SECONDS)
+
+
+def _processes_with(argvs: list[tuple[str, ...]]) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        state = process_state(int(folder.name))
+        if state is not None and state.alive and state.command in argvs:
+            found.append(int(folder.name))
+    return found

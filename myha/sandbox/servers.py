@@ -1,0 +1,295 @@
+"""The database servers of a sandbox: data directory templates, option files, how each is started.
+
+A server comes up bare: binlog, GTID and crash-safe settings, an administrator and an application
+account. What makes two of them a pair is left to `myha setup`.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from myha.errors import MissingProgramError, MyhaError
+from myha.hosts.local import LocalHost, accepts_tcp
+from myha.sandbox.debian import Progress
+from myha.sandbox.programs import Program, cache_dir, cache_lock
+
+Flavour = Literal["mysql", "mariadb"]
+
+ADMIN_USER = "admin"
+APP_USER = "app"
+INITIALISE_DEADLINE_SECONDS = 180.0
+COPY_DEADLINE_SECONDS = 120.0
+
+# What mariadb-install-db feeds to a bootstrapping server; each has an older name too.
+_MARIADB_SCRIPTS = (
+    ("mariadb_system_tables.sql", "mysql_system_tables.sql"),
+    ("mariadb_performance_tables.sql", "mysql_performance_tables.sql"),
+    ("mariadb_system_tables_data.sql", "mysql_system_tables_data.sql"),
+    ("fill_help_tables.sql",),
+    ("maria_add_gis_sp_bootstrap.sql",),
+    ("mariadb_sys_schema.sql", "mysql_sys_schema.sql"),
+)
+
+_COMMON_OPTIONS = {
+    "log_bin": "binlog",
+    "relay_log": "relay",
+    "relay_log_recovery": "ON",
+    "binlog_row_image": "FULL",
+    "binlog_row_metadata": "FULL",
+    "sync_binlog": "1",
+    "innodb_flush_log_at_trx_commit": "1",
+    "innodb_buffer_pool_size": "64M",
+    "skip_name_resolve": "ON",
+}
+_FLAVOUR_OPTIONS: dict[Flavour, dict[str, str]] = {
+    "mysql": {
+        "gtid_mode": "ON",
+        "enforce_gtid_consistency": "ON",
+        "log_replica_updates": "ON",
+        "performance_schema": "ON",
+        "mysqlx": "OFF",
+        "secure_file_priv": "NULL",
+    },
+    "mariadb": {"gtid_strict_mode": "ON", "log_slave_updates": "ON", "binlog_format": "ROW"},
+}
+
+
+@dataclass(frozen=True)
+class NodeFiles:
+    """Where one server of a sandbox keeps what, and how it is reached."""
+
+    name: str
+    flavour: Flavour
+    program: Program
+    directory: Path
+    socket: Path
+    port: int
+    server_id: int
+    host: str = "127.0.0.1"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def option_file(self) -> Path:
+        return self.directory / "server.cnf"
+
+    @property
+    def fragment(self) -> Path:
+        """Where `myha setup` installs its options; the server reads this folder last."""
+        return self.directory / "conf.d" / "myha.cnf"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.directory / "server.pid"
+
+    @property
+    def log_file(self) -> Path:
+        return self.directory / "server.log"
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return (*self.program.argv, f"--defaults-file={self.option_file}")
+
+    def local_host(self) -> LocalHost:
+        """The handle that starts, stops, kills and freezes this server."""
+        return LocalHost(
+            f"node {self.name}",
+            self.argv,
+            pid_file=self.pid_file,
+            log_file=self.log_file,
+            ready=lambda: accepts_tcp(self.host, self.port),
+        )
+
+
+def write_option_file(node: NodeFiles) -> None:
+    """Write the server's option file; it ends by including the folder of the fragment."""
+    options = {
+        "server_id": str(node.server_id),
+        "bind_address": node.host,
+        "port": str(node.port),
+        "socket": str(node.socket),
+        "datadir": str(node.data_dir),
+        "pid_file": str(node.pid_file),
+        "tmpdir": str(node.directory / "tmp"),
+        **_program_options(node.program),
+        **_COMMON_OPTIONS,
+        **_FLAVOUR_OPTIONS[node.flavour],
+    }
+    if node.flavour == "mariadb":
+        options["gtid_domain_id"] = str(node.server_id)
+    for folder in (node.fragment.parent, node.directory / "tmp"):
+        folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        f"# Node {node.name} of a myha sandbox; `myha setup` adds {node.fragment}.",
+        "[mysqld]",
+    ]
+    lines += [f"{key} = {value}" for key, value in options.items()]
+    lines += ["", f"!includedir {node.fragment.parent}", ""]
+    node.option_file.write_text("\n".join(lines))
+
+
+def _program_options(program: Program) -> dict[str, str]:
+    """What a program needs that was built for another place than the one it lies in."""
+    options = {"user": "root"} if os.geteuid() == 0 else {}
+    if program.prefix is not None:
+        options["basedir"] = str(program.prefix / "usr")
+        if program.plugin_dir is not None:
+            options["plugin_dir"] = str(program.plugin_dir)
+        if program.share_dir is not None:
+            options["lc_messages_dir"] = str(program.share_dir)
+            options["character_sets_dir"] = str(program.share_dir / "charsets")
+    return options
+
+
+def make_data_dir(
+    node: NodeFiles, admin_password: str, app_password: str, progress: Progress
+) -> None:
+    """Copy the template into the node's data directory and arrange for its accounts.
+
+    The accounts are made by the server itself at its first start, without binlog, from a file that
+    `finish_first_start` removes again.
+    """
+    template = data_template(node.flavour, node.program, progress)
+    if node.data_dir.exists():
+        shutil.rmtree(node.data_dir)
+    _run(
+        ("cp", "-a", "--reflink=auto", str(template), str(node.data_dir)),
+        "copy a data directory",
+        deadline_seconds=COPY_DEADLINE_SECONDS,
+    )
+    script = resources.files("myha") / "sql" / node.flavour / "sandbox_accounts.sql"
+    if not script.is_file():  # an editable installation: the folder lies beside the package
+        script = Path(__file__).parents[2] / "sql" / node.flavour / "sandbox_accounts.sql"
+    lines = [line for line in script.read_text("utf-8").splitlines() if not line.startswith("--")]
+    statements = "\n".join(lines) + "\n"
+    for key, value in {"admin_password": admin_password, "app_password": app_password}.items():
+        statements = statements.replace(f":{key}", f"'{value}'")
+    accounts, fragment = _first_start_files(node)
+    write_private(accounts, statements)
+    fragment.write_text(f"[mysqld]\ninit_file = {accounts}\n")
+
+
+def finish_first_start(node: NodeFiles) -> None:
+    """Forget the first start's file of accounts once the server has read it."""
+    for path in _first_start_files(node):
+        path.unlink(missing_ok=True)
+
+
+def _first_start_files(node: NodeFiles) -> tuple[Path, Path]:
+    return node.directory / "first-start.sql", node.fragment.parent / "first-start.cnf"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def data_template(flavour: Flavour, program: Program, progress: Progress) -> Path:
+    """An initialised data directory of this very program, made once and kept in the cache."""
+    folder = cache_dir() / "templates"
+    with cache_lock(folder, progress):
+        template = folder / f"{flavour}-{program.version}"
+        if template.is_dir():
+            return template
+        progress(f"initialising a {flavour} {program.version} data directory")
+        for left in folder.glob(".new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = folder / f".new-{flavour}-{os.getpid()}"
+        fresh.mkdir(mode=0o700)
+        try:
+            _INITIALISE[flavour](program, fresh)
+            fresh.rename(template)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return template
+
+
+def _options(program: Program, data_dir: Path) -> tuple[str, ...]:
+    options = {**_program_options(program), "datadir": str(data_dir)}
+    return tuple(f"--{key}={value}" for key, value in options.items())
+
+
+def _initialise_mysql(program: Program, data_dir: Path) -> None:
+    _run(
+        (
+            *program.argv,
+            "--no-defaults",
+            "--initialize-insecure",
+            "--loose-innodb-redo-log-capacity=8M",  # a small template; a server grows its own
+            *_options(program, data_dir),
+        ),
+        "initialise a MySQL data directory",
+    )
+    (data_dir / "auto.cnf").unlink(missing_ok=True)  # the server's UUID: every copy makes its own
+
+
+def _initialise_mariadb(program: Program, data_dir: Path) -> None:
+    share = program.share_dir
+    scripts = [
+        next((share / name for name in names if (share / name).is_file()), None)
+        for names in _MARIADB_SCRIPTS
+        if share is not None
+    ]
+    if not scripts or None in scripts:
+        raise MissingProgramError(
+            f"{program.argv[-1]} lacks its system table scripts ({share}):"
+            " install MariaDB's server package as a whole"
+        )
+    text = ["create database if not exists mysql;", "use mysql;", "SET @auth_root_socket=NULL;"]
+    for script in scripts:
+        if script is not None:
+            lines = script.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            text += [line for line in lines if "@current_hostname" not in line]
+    _run(
+        (
+            *program.argv,
+            "--no-defaults",
+            "--bootstrap",
+            "--log-warnings=0",
+            "--enforce-storage-engine=",
+            "--max-allowed-packet=8M",
+            "--net-buffer-length=16K",
+            *_options(program, data_dir),
+        ),
+        "initialise a MariaDB data directory",
+        stdin="\n".join(text) + "\n",
+    )
+
+
+_INITIALISE: dict[Flavour, Callable[[Program, Path], None]] = {
+    "mysql": _initialise_mysql,
+    "mariadb": _initialise_mariadb,
+}
+
+
+def _run(
+    argv: tuple[str, ...],
+    what: str,
+    *,
+    stdin: str = "",
+    deadline_seconds: float = INITIALISE_DEADLINE_SECONDS,
+) -> None:
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin.encode("utf-8", errors="surrogateescape"),
+            capture_output=True,
+            check=False,
+            timeout=deadline_seconds,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MyhaError(f"cannot {what}: {error}") from error
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no reason given"]
+        raise MyhaError(f"cannot {what} (exit status {done.returncode}): {errors[0].strip()}")
