@@ -1,0 +1,223 @@
+"""HAProxy over its runtime socket: what its servers do, and putting them in and out of traffic.
+
+A call is one connection with several commands in one line: a new connection costs 0.1 ms, so one
+that is kept open is not worth its failures. HAProxy says nothing when a `set` succeeded and text
+when it did not, so every change is read back in the same answer before it is believed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from myha.config import is_unix_socket, split_address
+from myha.core.model import BalancerLook, ServerRoute
+from myha.errors import BalancerError
+
+POOLS = ("writer", "reader")
+ANSWER_LIMIT_BYTES = 4 << 20
+RECEIPT_POLL_SECONDS = 0.0005
+_TABLE_HEAD = "# pxname,"
+_OUT = ("MAINT", "DRAIN")
+
+
+@dataclass(frozen=True, slots=True)
+class _ServerState:
+    status: str  # "no check", "UP", "DOWN", "MAINT", "DRAIN", some with an addition
+    sessions: int
+
+    @property
+    def takes_traffic(self) -> bool:
+        return not self.status.startswith(_OUT)
+
+
+_States = dict[tuple[str, str], _ServerState]
+
+
+class HAProxyBalancer:
+    """One HAProxy whose pools `writer` and `reader` name their servers after the nodes.
+
+    Every method returns within `call_deadline_seconds` (`take_out`: its own deadline) or raises
+    BalancerError. No state is kept between calls, so any thread may call.
+    """
+
+    def __init__(self, name: str, socket: str, call_deadline_seconds: float) -> None:
+        self.name = name
+        self._socket = socket
+        self._call_deadline_seconds = call_deadline_seconds
+
+    def look(self) -> BalancerLook:
+        """All servers of both pools; the boot id changes with every restart and reload."""
+        ends = time.monotonic() + self._call_deadline_seconds
+        answer = self._call([_show(pool) for pool in POOLS] + ["show info"], ends)
+        tables, _, info = answer.partition("\nName: ")
+        states = self._states(tables, POOLS)
+        facts = dict(line.partition(": ")[::2] for line in f"Name: {info}".splitlines())
+        if "Pid" not in facts:
+            raise self._error("does not answer `show info` as HAProxy does; check its socket")
+        routes = tuple(
+            ServerRoute(pool, node, state.takes_traffic, state.sessions)
+            for (pool, node), state in states.items()
+        )
+        boot_id = f"{facts['Pid']}-{facts.get('Start_time_sec', '')}"
+        return BalancerLook(time.monotonic(), boot_id, routes)
+
+    def put_in(self, pool: str, node: str) -> None:
+        """New sessions of the pool may go to the node."""
+        state = self._set(pool, node, "ready")
+        if not state.takes_traffic:
+            raise self._error(f"{pool}/{node} was put in and reads back {state.status}")
+
+    def drain(self, pool: str, node: str) -> None:
+        """No new sessions; those that are there go on."""
+        state = self._set(pool, node, "drain")
+        if state.takes_traffic:
+            raise self._error(f"{pool}/{node} was drained and reads back {state.status}")
+
+    def take_out(self, node: str, pools: tuple[str, ...], deadline_seconds: float) -> None:
+        """No new sessions, and none left: returns when zero sessions have been read back."""
+        ends = time.monotonic() + deadline_seconds
+        commands = [
+            command
+            for pool in pools
+            for command in (
+                f"set server {pool}/{node} state maint",
+                f"shutdown sessions server {pool}/{node}",
+            )
+        ]
+        shows = [_show(pool) for pool in pools]
+        states = self._states(self._call(commands + shows, ends), pools)
+        while left := list(self._not_out(states, node, pools)):
+            if time.monotonic() + RECEIPT_POLL_SECONDS >= ends:
+                raise self._error(
+                    f"{node} is not out after {deadline_seconds:g} s: {', '.join(left)}"
+                )
+            time.sleep(RECEIPT_POLL_SECONDS)
+            # Shut again: a session that was just being assigned comes after the first time.
+            states = self._states(self._call(commands + shows, ends), pools)
+
+    def close(self) -> None:
+        """Nothing to let go of: no connection is kept."""
+
+    def _not_out(self, states: _States, node: str, pools: tuple[str, ...]) -> Iterator[str]:
+        for pool in pools:
+            state = self._state(states, pool, node)
+            if not state.status.startswith("MAINT"):
+                yield f"{pool}/{node} is {state.status}"
+            elif state.sessions:
+                yield f"{pool}/{node} has {state.sessions} sessions"
+
+    def _set(self, pool: str, node: str, state: str) -> _ServerState:
+        ends = time.monotonic() + self._call_deadline_seconds
+        answer = self._call([f"set server {pool}/{node} state {state}", _show(pool)], ends)
+        return self._state(self._states(answer, (pool,)), pool, node)
+
+    def _state(self, states: _States, pool: str, node: str) -> _ServerState:
+        try:
+            return states[pool, node]
+        except KeyError:
+            raise self._error(
+                f"has no server {node!r} in pool {pool!r}; "
+                f"give it the configuration that `myha balancer render {self.name}` prints"
+            ) from None
+
+    def _states(self, answer: str, pools: tuple[str, ...]) -> _States:
+        """The servers in the tables of an answer; any other text in it is HAProxy's refusal."""
+        states: _States = {}
+        rows, refusals = [], []
+        for line in answer.splitlines():
+            if line.startswith(_TABLE_HEAD):
+                rows = [line.removeprefix("# ")]
+            elif rows and line.startswith(tuple(f"{pool}," for pool in pools)):
+                row = next(csv.DictReader(io.StringIO(f"{rows[0]}\n{line}\n")))
+                states[row["pxname"], row["svname"]] = _ServerState(
+                    row["status"], int(row["scur"] or 0)
+                )
+            elif line.strip():
+                refusals.append(line.strip())
+        if refusals:
+            raise self._error(
+                f"refused: {' '.join(dict.fromkeys(refusals))[:200]} "
+                f"(its configuration must be what `myha balancer render {self.name}` prints, "
+                "its socket of level admin)"
+            )
+        if not rows:
+            raise self._error("does not answer as HAProxy does; check its socket")
+        return states
+
+    # --- the wire ---------------------------------------------------------------------------
+
+    def _call(self, commands: list[str], ends: float) -> str:
+        """The answer to some commands, whole; BalancerError when there is none by `ends`."""
+        received = bytearray()
+        try:
+            with self._connect(ends) as connection:
+                connection.sendall(f"{'; '.join(commands)}\n".encode("ascii"))
+                while True:
+                    connection.settimeout(_left_seconds(ends))
+                    chunk = connection.recv(65536)
+                    if not chunk:
+                        return received.decode("ascii")
+                    received += chunk
+                    if len(received) > ANSWER_LIMIT_BYTES or not _may_be_haproxy(received):
+                        raise self._error(
+                            "something that is not HAProxy answers there; "
+                            "name HAProxy's runtime socket"
+                        )
+        except (TimeoutError, BlockingIOError):
+            raise self._error("does not answer in time; HAProxy hangs or is overloaded") from None
+        except UnicodeError:
+            raise self._error("answers with another protocol; name its runtime socket") from None
+        except OSError as error:
+            raise self._error(_connection_problem(error)) from None
+
+    def _connect(self, ends: float) -> socket.socket:
+        if not is_unix_socket(self._socket):
+            return socket.create_connection(
+                split_address(self._socket), timeout=_left_seconds(ends)
+            )
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(_left_seconds(ends))
+            connection.connect(self._socket)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _error(self, text: str) -> BalancerError:
+        return BalancerError(f"balancer {self.name} ({self._socket}): {text}")
+
+
+def _show(pool: str) -> str:
+    return f"show stat {pool} 4 -1"  # 4: servers only
+
+
+def _left_seconds(ends: float) -> float:
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _may_be_haproxy(received: bytearray) -> bool:
+    """HAProxy answers in printable ASCII; a database's greeting begins with a length and zeros."""
+    return b"\0" not in received[:256] and not received.startswith((b"HTTP/", b"SSH-"))
+
+
+def _connection_problem(error: OSError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "there is no such socket; is HAProxy running, with this `stats socket`?"
+        case ConnectionRefusedError():
+            return "refuses connections; is HAProxy running?"
+        case PermissionError():
+            return "may not be opened by this user; let it own the socket (user, group, mode)"
+        case ConnectionResetError() | BrokenPipeError():
+            return "broke the connection off; is it HAProxy's runtime socket?"
+        case _:
+            return f"cannot be reached ({error.strerror or error})"

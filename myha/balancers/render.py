@@ -1,0 +1,156 @@
+"""A whole haproxy.cfg for one balancer, from myha.toml: pure text, nothing is read or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from myha.config import BalancerConfig, Config, is_unix_socket
+from myha.errors import ConfigError
+
+AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
+AWAIT_LIMIT_MS = 5000
+DEFAULT_MAXCONN = 2000
+
+
+def render_haproxy(
+    config: Config,
+    balancer_name: str,
+    *,
+    await_script: str | Path | None = None,
+    program_user: str = "",
+    program_group: str = "",
+    socket_group: str = "",
+    maxconn: int = DEFAULT_MAXCONN,
+) -> str:
+    """The configuration as text, for `haproxy -f`.
+
+    `await_script` is where `await_server.lua` lies on the balancer's machine (HAProxy with Lua): with
+    it, clients that connect during a change of writer wait for the new one. `socket_group` may use
+    the runtime socket besides its owner. Raises ConfigError for a balancer that is not known.
+    """
+    if balancer_name not in config.balancers:
+        known = ", ".join(config.balancers)
+        raise ConfigError(
+            f"{config.path}: balancers: has no balancer {balancer_name!r}; choose from {known}"
+        )
+    balancer = config.balancers[balancer_name]
+    parts = [
+        f"# HAProxy for the pair {config.cluster.name!r}, balancer {balancer_name!r}.\n"
+        "# Written by `myha balancer render`; change myha.toml and write it anew.\n",
+        _global(
+            balancer,
+            await_script=await_script,
+            user=program_user,
+            group=program_group,
+            socket_group=socket_group,
+            maxconn=maxconn,
+        ),
+        _defaults(maxconn),
+        _pool(config, "writer", balancer.writer_listen, waits=await_script is not None),
+        _pool(config, "reader", balancer.reader_listen, waits=await_script is not None),
+    ]
+    return "\n".join(parts)
+
+
+def _word(text: str | Path) -> str:
+    """One word of HAProxy's configuration, whatever is in it."""
+    word = str(text)
+    if "'" in word or not word.isprintable():
+        raise ConfigError(f"{word!r} cannot stand in haproxy.cfg; use a path without quotes")
+    return f"'{word}'"
+
+
+def _global(
+    balancer: BalancerConfig,
+    *,
+    await_script: str | Path | None,
+    user: str,
+    group: str,
+    socket_group: str,
+    maxconn: int,
+) -> str:
+    lines = ["global"]
+    if is_unix_socket(balancer.socket):
+        mode = f"mode 660 group {_word(socket_group)}" if socket_group else "mode 600"
+        lines.append(f"    stats socket {_word(balancer.socket)} level admin {mode}")
+    else:
+        lines += [
+            "    # Whoever reaches this port steers HAProxy: keep it on a private address.",
+            f"    stats socket {_word(balancer.socket)} level admin",
+        ]
+    lines += [
+        "    stats timeout 10s",
+        f"    maxconn {maxconn}",
+        "    # After a reload the old process keeps its sessions, where nobody can shut them:",
+        "    # let it end soon, or a fenced node could keep clients through it.",
+        "    hard-stop-after 10s",
+    ]
+    if user:
+        lines.append(f"    user {_word(user)}")
+    if group:
+        lines.append(f"    group {_word(group)}")
+    if await_script is not None:
+        lines.append(f"    lua-load {_word(await_script)}")
+    return "\n".join(lines) + "\n"
+
+
+def _defaults(maxconn: int) -> str:
+    return f"""defaults
+    mode tcp
+    maxconn {maxconn}
+    timeout connect 1s
+    # As long as the servers' own wait_timeout: HAProxy is not the one to end an idle session.
+    timeout client 8h
+    timeout server 8h
+    timeout queue 5s
+    # Peers that vanished without a word are found by the kernel.
+    option clitcpka
+    option srvtcpka
+    clitcpka-idle 30s
+    clitcpka-intvl 5s
+    clitcpka-cnt 3
+    srvtcpka-idle 30s
+    srvtcpka-intvl 5s
+    srvtcpka-cnt 3
+"""
+
+
+_NO_CHECKS = """\
+    # No `check`, on purpose. myha looks at the servers with a real login and says who takes
+    # traffic. A TCP check breaks the server's handshake off, and so does one that reads the
+    # greeting: MySQL and MariaDB count that per host, and after max_connect_errors of them (100 by
+    # default, with no login from this host in between) they refuse the host with all its clients:
+    # "Host is blocked". A check with a login would need mysql_native_password, which MySQL 9 does
+    # not have. A server that dies resets its sessions by itself, and HAProxy passes that on.
+"""
+
+_RETRIES = {
+    "writer": """\
+    # A retry would wait a second for the same lost writer; the client's own comes sooner.
+    retries 0
+""",
+    "reader": """\
+    # A reader that refuses is passed over at once.
+    retries 3
+    option redispatch 1
+""",
+}
+
+
+def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
+    text = f"listen {pool}\n    bind {_word(listen)}\n    balance leastconn\n{_RETRIES[pool]}"
+    if waits:
+        text += (
+            "    # While no server takes traffic, a client waits rather than being turned away.\n"
+            f"    tcp-request inspect-delay {2 * AWAIT_LIMIT_MS}ms\n"
+            f"    tcp-request content lua.await_server {pool} {AWAIT_LIMIT_MS}\n"
+        )
+    text += _NO_CHECKS if pool == "writer" else ""
+    text += (
+        "    # Out of traffic until myha says otherwise, after every start: who may write is not\n"
+        "    # this file's to know.\n"
+        "    default-server on-marked-down shutdown-sessions disabled\n"
+    )
+    for name, node in config.nodes.items():
+        text += f"    server {name} {_word(node.address)}\n"
+    return text

@@ -1,0 +1,61 @@
+"""`myha balancer`: what a balancer needs on its own machine."""
+
+from __future__ import annotations
+
+import click
+
+from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
+from myha.config import load
+from myha.errors import ConfigError
+
+
+@click.group()
+def balancer() -> None:
+    """Configuration for the balancers."""
+
+
+@balancer.command()
+@click.argument("name", required=False)
+@click.option(
+    "--await-script",
+    metavar="PATH",
+    help="Where `myha balancer await-script` was saved on the balancer's machine: clients then "
+    "wait for the new writer instead of being turned away. Needs HAProxy with Lua.",
+)
+@click.option("--user", default="", help="User that HAProxy runs as.")
+@click.option("--group", default="", help="Group that HAProxy runs as.")
+@click.option("--socket-group", default="", help="Group that may use the runtime socket.")
+@click.pass_context
+def render(
+    ctx: click.Context,
+    *,
+    name: str | None,
+    await_script: str | None,
+    user: str,
+    group: str,
+    socket_group: str,
+) -> None:
+    """Print a whole haproxy.cfg for balancer NAME (not needed when there is only one)."""
+    config = load(ctx.obj["config_path"])
+    if name is None:
+        if len(config.balancers) > 1:
+            names = ", ".join(config.balancers)
+            raise ConfigError(f"{config.path}: has several balancers; name one of: {names}")
+        name = next(iter(config.balancers))
+    click.echo(
+        render_haproxy(
+            config,
+            name,
+            await_script=await_script,
+            program_user=user,
+            program_group=group,
+            socket_group=socket_group,
+        ),
+        nl=False,
+    )
+
+
+@balancer.command("await-script")
+def await_script_command() -> None:
+    """Print the Lua script that lets clients wait for the new writer."""
+    click.echo(AWAIT_SCRIPT.read_text(encoding="utf-8"), nl=False)
