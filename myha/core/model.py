@@ -57,6 +57,19 @@ class Membership(StrEnum):
     FENCED = "fenced"  # holds what the writer lacks, or was fenced by hand: stays out
 
 
+class Cause(StrEnum):
+    """Why a node is not a member."""
+
+    NONE = ""
+    LOST = "lost"  # dead, hung or cut off while it was the standby
+    REPLACED = "replaced"  # was the writer when another took over
+    RESTARTED = "restarted"
+    HEALED = "healed"
+    ERRANT = "errant"  # has transactions that the writer lacks
+    BY_HAND = "by-hand"
+    STRANGER = "stranger"  # replicated from a server outside the pair
+
+
 class ThreadState(StrEnum):
     """A replication thread: the receiver (I/O) or the applier (SQL)."""
 
@@ -140,6 +153,7 @@ class NodeView:
     answered_at: float = -1.0  # when the node last answered at all
     hung_up_at: float = -1.0  # when an established connection last broke
     heard_source_at: float = -1.0  # when its receiver was last seen to make progress
+    unsourced_since: float | None = None  # since when its receiver is not running
     lag_bad_since: float | None = None
     lag_good_since: float | None = None
     reader_ok: bool = True  # with hysteresis: may take reads as far as lag goes
@@ -183,6 +197,7 @@ class NodeRecord:
     """A node's standing, why, and the life of the server process that it holds for."""
 
     membership: Membership = Membership.AWAY
+    cause: Cause = Cause.NONE
     reason: str = ""
     boot_id: str = ""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
-from myha.core.model import Membership, NodeName, NodeRecord, Record, Sync
+from myha.core.model import Cause, Membership, NodeName, NodeRecord, Record, Sync
 
 POOLS = ("writer", "reader")
 
@@ -254,16 +254,18 @@ class Refusal:
     override: str | None = None
 
     def __str__(self) -> str:
-        return self.reason if self.override is None else f"{self.reason} (override: {self.override})"
+        return (
+            self.reason if self.override is None else f"{self.reason} (override: {self.override})"
+        )
 
 
 def member(boot_id: str) -> NodeRecord:
-    return NodeRecord(Membership.MEMBER, "", boot_id)
+    return NodeRecord(Membership.MEMBER, boot_id=boot_id)
 
 
-def away(reason: str) -> NodeRecord:
-    return NodeRecord(Membership.AWAY, reason, "")
+def away(cause: Cause, reason: str) -> NodeRecord:
+    return NodeRecord(Membership.AWAY, cause, reason)
 
 
-def fenced(reason: str) -> NodeRecord:
-    return NodeRecord(Membership.FENCED, reason, "")
+def fenced(cause: Cause, reason: str) -> NodeRecord:
+    return NodeRecord(Membership.FENCED, cause, reason)

@@ -1,0 +1,202 @@
+"""What the watchers put on the queue, and how each changes the view. Pure: `fold(view, seen)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
+
+from myha.core.model import (
+    BalancerLook,
+    BalancerView,
+    Contact,
+    Incident,
+    NodeLook,
+    NodeName,
+    NodeView,
+    Policy,
+    Record,
+    ThreadState,
+    View,
+)
+
+MAX_INCIDENTS = 32
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes. `wall` is seconds since the epoch."""
+
+    at: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLooked:
+    """A whole look at a node that began at `look.at`."""
+
+    node: NodeName
+    look: NodeLook
+
+    @property
+    def at(self) -> float:
+        return self.look.at
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMissed:
+    """An attempt to look that began at `at` and failed. `hung_up`: a connection broke by it."""
+
+    node: NodeName
+    at: float
+    contact: Contact
+    hung_up: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerLooked:
+    balancer: str
+    look: BalancerLook
+
+    @property
+    def at(self) -> float:
+        return self.look.at
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerMissed:
+    balancer: str
+    at: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRead:
+    """The record as the store holds it."""
+
+    at: float
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEnded:
+    """A plan reached its end (`reason` empty) or failed; its step's sentence is in the reason."""
+
+    at: float
+    kind: str
+    node: NodeName
+    reason: str = ""
+
+
+Observation: TypeAlias = (
+    Tick | NodeLooked | NodeMissed | BalancerLooked | BalancerMissed | RecordRead | PlanEnded
+)
+
+
+def first_view(policy: Policy, at: float, wall: float, record: Record | None) -> View:
+    """The view of a supervisor that has seen nothing yet."""
+    return View(
+        policy=policy,
+        at=at,
+        wall=wall,
+        record=record,
+        nodes=tuple((name, NodeView(contact_since=at)) for name in policy.nodes),
+        balancers=tuple((name, BalancerView()) for name in policy.balancers),
+        settled_at=at,
+    )
+
+
+def fold(view: View, seen: Observation) -> View:
+    """The view after `seen`. Time never runs backwards in it."""
+    at = max(view.at, seen.at)
+    if isinstance(seen, NodeLooked):
+        nodes = _with(view.nodes, seen.node, _looked(view.policy, view.node(seen.node), seen.look))
+        return replace(view, at=at, nodes=nodes)
+    if isinstance(seen, NodeMissed):
+        return replace(view, at=at, nodes=_with(view.nodes, seen.node, _missed(view, seen)))
+    if isinstance(seen, Tick):
+        return replace(view, at=at, wall=seen.wall)
+    if isinstance(seen, BalancerLooked):
+        balancer = BalancerView(True, seen.look.at, "", seen.look)
+        return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
+    if isinstance(seen, BalancerMissed):
+        old = view.balancer(seen.balancer)
+        balancer = BalancerView(False, seen.at, seen.error, old.look)
+        return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
+    if isinstance(seen, RecordRead):
+        return replace(view, at=at, record=seen.record)
+    return replace(view, at=at, settled_at=at, incidents=_incidents(view, seen))
+
+
+def _with(pairs: tuple[tuple[str, T], ...], name: str, value: T) -> tuple[tuple[str, T], ...]:
+    return tuple((known, value if known == name else old) for known, old in pairs)
+
+
+def _looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
+    before = old.look
+    heard = old.heard_source_at
+    running = look.receiver.state is ThreadState.RUNNING
+    if running and (before is None or before.progress != look.progress):
+        heard = look.at
+    unsourced = None
+    if not running:
+        unsourced = look.at if old.unsourced_since is None else old.unsourced_since
+    answered_before = old.contact is Contact.ANSWERING
+    bad, good, reader_ok = _lag(policy, old, look)
+    return NodeView(
+        contact=Contact.ANSWERING,
+        checked_at=look.at,
+        contact_since=old.contact_since if answered_before else look.at,
+        answered_at=look.at,
+        hung_up_at=old.hung_up_at,
+        heard_source_at=heard,
+        unsourced_since=unsourced,
+        lag_bad_since=bad,
+        lag_good_since=good,
+        reader_ok=reader_ok,
+        look=look,
+    )
+
+
+def _lag(policy: Policy, old: NodeView, look: NodeLook) -> tuple[float | None, float | None, bool]:
+    """Hysteresis: out at once above the upper limit, back after a while below the lower one."""
+    lag = look.lag_seconds
+    if lag is None:
+        return old.lag_bad_since, old.lag_good_since, old.reader_ok
+    if lag > policy.lag_out_seconds:
+        return (look.at if old.lag_bad_since is None else old.lag_bad_since), None, False
+    if lag > policy.lag_in_seconds:
+        return None, None, old.reader_ok
+    good = look.at if old.lag_good_since is None else old.lag_good_since
+    ok = old.reader_ok or look.at - good >= policy.lag_in_hold_seconds
+    return None, good, ok
+
+
+def _missed(view: View, seen: NodeMissed) -> NodeView:
+    old = view.node(seen.node)
+    # A server that talks, if only to turn us away, is alive.
+    talked = seen.contact in (Contact.FULL, Contact.DENIED)
+    return replace(
+        old,
+        contact=seen.contact,
+        checked_at=seen.at,
+        contact_since=old.contact_since if old.contact is seen.contact else seen.at,
+        answered_at=seen.at if talked else old.answered_at,
+        hung_up_at=seen.at if seen.hung_up else old.hung_up_at,
+        error=seen.error,
+    )
+
+
+def _incidents(view: View, ended: PlanEnded) -> tuple[Incident, ...]:
+    others = tuple(
+        one for one in view.incidents if (one.plan, one.node) != (ended.kind, ended.node)
+    )
+    if not ended.reason:
+        return others
+    attempts = 1 + sum(
+        one.attempts for one in view.incidents if (one.plan, one.node) == (ended.kind, ended.node)
+    )
+    new = Incident(ended.kind, ended.node, ended.at, ended.reason, attempts)
+    return (*others, new)[-MAX_INCIDENTS:]

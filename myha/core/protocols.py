@@ -1,0 +1,458 @@
+"""The protocols: in which order the steps of a failover, a release, a rejoin stand, and why. Pure.
+
+The order *is* the protocol; why each step stands where it does is said beside it. Every plan may be
+cut short at any step, and what is then seen leads to a plan that goes on from there: an interrupted
+failover is found as `writer-closed`, an interrupted release as `stalled-solo`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from myha.core.model import Cause, Contact, Durability, NodeRecord, Sync
+from myha.core.plans import (
+    AwaitApplied,
+    AwaitCaughtUp,
+    ChangeRecord,
+    CloseGently,
+    DisableWaiting,
+    Drain,
+    EnableWaiting,
+    Fence,
+    FenceOutside,
+    KillClients,
+    Open,
+    Plan,
+    ProveWrite,
+    PutIn,
+    RecordChange,
+    Refusal,
+    RequireNoErrant,
+    Rewind,
+    StartReplication,
+    Step,
+    StopReceiver,
+    StopReplication,
+    TakeOut,
+    away,
+    fenced,
+    member,
+)
+from myha.core.situation import Situation
+
+APPLIED_DEADLINE_SECONDS = 30.0
+BESIDE_DEADLINE_SECONDS = 1.0
+CATCH_UP_DEADLINE_SECONDS = 3.0
+HEAL_DEADLINE_SECONDS = 3600.0
+MAX_LAG_SECONDS_FOR_SWITCHOVER = 5.0
+
+Answer: TypeAlias = Plan | Refusal | None
+
+
+def make(it: Situation, kind: str, node: str, sentence: str, *steps: Step | None) -> Plan:
+    kept = tuple(step for step in steps if step is not None)
+    return Plan(kind, node, sentence, it.record.epoch, it.record.version, kept)
+
+
+# -- the writer ----------------------------------------------------------------------------------
+
+
+def promotable(it: Situation) -> Refusal | None:
+    """Whether the standby may become the writer; the reason if not."""
+    override = f"myha failover --to {it.standby} --accept-loss"
+    look = it.s.look
+    if it.fenced:
+        return Refusal(f"{it.standby} is fenced: {it.s_entry.reason}", f"myha unfence {it.standby}")
+    if not it.member_present or look is None:
+        return Refusal(f"{it.standby} is not known to hold {it.writer}'s history", override)
+    if look.applier.errno:
+        return Refusal(f"the applier of {it.standby} has failed: {look.applier.error}", None)
+    if it.lossless and not it.armed:
+        reason = (
+            f"the record says solo: {it.standby} may lack writes that {it.writer} has acknowledged"
+        )
+        return Refusal(reason, override)
+    return None
+
+
+def failover_for_death(it: Situation) -> Answer:
+    return promotable(it) or _flapping(it) or failover(it)
+
+
+def failover_for_silence(it: Situation) -> Answer:
+    refusal = promotable(it) or _flapping(it)
+    if refusal is not None:
+        return refusal
+    if it.dual or it.armed:
+        # Armed: whatever the writer may still do, it cannot acknowledge without the standby.
+        # Dual: its peer takes writes anyway, and all that changes is where clients go.
+        return failover(it)
+    if it.writer in it.policy.fence_commands:
+        return failover(it, FenceOutside(node=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS))
+    return Refusal(
+        f"{it.writer} is silent, not proven dead, and could still acknowledge writes: without "
+        "lossless durability a failover needs a fence_command",
+        f"myha failover --to {it.standby} --accept-loss",
+    )
+
+
+def _flapping(it: Situation) -> Refusal | None:
+    if it.recent_failovers < it.policy.flap_limit:
+        return None
+    reason = (
+        f"{it.recent_failovers} failovers in the last {it.policy.flap_window_seconds:.0f} s: "
+        "the writer role is flapping, and the cause needs a person"
+    )
+    return Refusal(reason, f"myha failover --to {it.standby}")
+
+
+def failover(it: Situation, outside: Step | None = None, *, unattended: bool = True) -> Plan:
+    """The standby takes over. The record first: from then on this is the only truth to go on from.
+
+    After the receiver has stopped no write on the old writer can be acknowledged; only what it has
+    received up to there must be applied before the new writer opens.
+    """
+    old, new, names = it.writer, it.standby, it.policy.balancers
+    change = RecordChange(
+        f"{new} is the writer, solo; {old} is away",
+        writer=new,
+        new_epoch=True,
+        sync=Sync.SOLO,
+        nodes=((old, away(Cause.REPLACED, f"{new} took over from it")),),
+        unattended=unattended,
+    )
+    reachable = it.w.contact is not Contact.REFUSING
+    fence = Fence(node=old, beside=True, best_effort=True, deadline_seconds=BESIDE_DEADLINE_SECONDS)
+    return make(
+        it,
+        "failover",
+        new,
+        f"fail over from {old} to {new}",
+        outside,
+        ChangeRecord(change=change),
+        fence if reachable else None,
+        StopReceiver(node=new),
+        TakeOut(node=old, balancers=names, best_effort=True),
+        *_install_steps(new, names),
+    )
+
+
+def _install_steps(node: str, balancers: tuple[str, ...]) -> tuple[Step, ...]:
+    return (
+        AwaitApplied(node=node, deadline_seconds=APPLIED_DEADLINE_SECONDS),
+        Open(node=node),
+        PutIn(node=node, pool="writer", balancers=balancers, best_effort=True),
+        ProveWrite(node=node, best_effort=True, beside=True),
+    )
+
+
+def install(it: Situation) -> Answer:
+    """The writer on record is closed: finish what a change of writer had begun, or undo it."""
+    peer, names = it.standby, it.policy.balancers
+    reachable = it.s.contact is not Contact.REFUSING
+    fence = Fence(
+        node=peer, beside=True, best_effort=True, deadline_seconds=BESIDE_DEADLINE_SECONDS
+    )
+    return make(
+        it,
+        "install",
+        it.writer,
+        f"open the writer on record, {it.writer}",
+        fence if reachable and not it.member and not it.dual else None,
+        StopReceiver(node=it.writer) if it.away else None,
+        TakeOut(node=peer, pools=("writer",), balancers=names, best_effort=True)
+        if not it.dual
+        else None,
+        *_install_steps(it.writer, names),
+    )
+
+
+def reinstate(it: Situation) -> Answer:
+    """The writer restarted before anyone took over: its history is the truth, if it is whole."""
+    look = it.w.look
+    if look is None:
+        return None
+    if it.standby_ahead and promotable(it) is None:
+        # A dual-writer's peer went on taking writes, or the restart lost what the peer has.
+        return failover(it)
+    reason = f"the writer {it.writer} restarted"
+    nodes: tuple[tuple[str, NodeRecord], ...] = ((it.writer, member(look.boot_id)),)
+    if it.member:
+        nodes = (*nodes, (it.standby, away(Cause.RESTARTED, reason)))
+    check = None
+    if it.member and it.s.answering:
+        check = RequireNoErrant(node=it.standby, reference=it.writer)
+    change = RecordChange(f"{it.writer} has restarted, solo", sync=Sync.SOLO, nodes=nodes)
+    return make(
+        it,
+        "reinstate",
+        it.writer,
+        f"open {it.writer} again after its restart",
+        check,
+        ChangeRecord(change=change),
+        StopReplication(node=it.writer),
+        *_install_steps(it.writer, it.policy.balancers),
+    )
+
+
+# -- the standby ---------------------------------------------------------------------------------
+
+
+def release(cause: Cause, why: str) -> Callable[[Situation], Answer]:
+    def plan(it: Situation) -> Answer:
+        """Record `solo` before the writer stops waiting: the record never claims too much."""
+        reason = why.format(standby=it.standby)
+        change = RecordChange(
+            f"solo; {it.standby} is away",
+            sync=Sync.SOLO,
+            nodes=((it.standby, away(cause, reason)),),
+        )
+        return make(
+            it,
+            "release",
+            it.writer,
+            f"let {it.writer} go on without {it.standby}",
+            ChangeRecord(change=change),
+            DisableWaiting(node=it.writer),
+            # The returning node must not leak what only it has into the pair.
+            StopReceiver(node=it.writer, best_effort=True),
+            TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
+        )
+
+    return plan
+
+
+def correct_record(it: Situation) -> Answer:
+    change = RecordChange("solo, since the writer does not wait", sync=Sync.SOLO)
+    sentence = "correct the record to solo"
+    return make(it, "correct-record", it.writer, sentence, ChangeRecord(change=change))
+
+
+def stop_waiting(kind: str) -> Callable[[Situation], Answer]:
+    def plan(it: Situation) -> Answer:
+        sentence = f"stop waiting for acknowledgements on {it.writer}"
+        return make(it, kind, it.writer, sentence, DisableWaiting(node=it.writer))
+
+    return plan
+
+
+def standby_stops_waiting(it: Situation) -> Answer:
+    sentence = f"stop waiting for acknowledgements on the standby {it.standby}"
+    return make(it, "quiet-standby", it.standby, sentence, DisableWaiting(node=it.standby))
+
+
+def close_standby(it: Situation) -> Answer:
+    return make(
+        it,
+        "close-standby",
+        it.standby,
+        f"close {it.standby}, which takes writes without being the writer",
+        TakeOut(
+            node=it.standby, pools=("writer",), balancers=it.policy.balancers, best_effort=True
+        ),
+        CloseGently(node=it.standby),
+        KillClients(node=it.standby, best_effort=True),
+    )
+
+
+def fence_changed(it: Situation) -> Answer:
+    source = it.s.look.source if it.s.look is not None else ""
+    return fence(it, Cause.STRANGER, f"it replicates from {source}, which is not its peer")
+
+
+def fence(it: Situation, cause: Cause, reason: str) -> Plan:
+    """Take the standby out for good: on record, out of traffic, read-only, not replicating."""
+    change = RecordChange(
+        f"{it.standby} is fenced: {reason}",
+        sync=Sync.SOLO,
+        nodes=((it.standby, fenced(cause, reason)),),
+    )
+    return make(
+        it,
+        "fence",
+        it.standby,
+        f"fence {it.standby}: {reason}",
+        ChangeRecord(change=change),
+        DisableWaiting(node=it.writer),
+        StopReceiver(node=it.writer, best_effort=True),
+        TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
+        *(_quiet_steps(it) if it.s.answering else ()),
+    )
+
+
+def _quiet_steps(it: Situation) -> tuple[Step, ...]:
+    return (
+        TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
+        Fence(node=it.standby, deadline_seconds=5.0),
+        StopReplication(node=it.standby, deadline_seconds=5.0),
+    )
+
+
+def isolate(it: Situation) -> Answer:
+    sentence = f"fence {it.standby} and stop its replication for a look"
+    return make(
+        it,
+        "isolate",
+        it.standby,
+        sentence,
+        *_quiet_steps(it),
+        # Whatever it holds must not flow to the writer before it has been looked at.
+        StopReceiver(node=it.writer),
+    )
+
+
+def stop_listening(it: Situation) -> Answer:
+    sentence = f"stop the receiver of {it.writer} until {it.standby} has been looked at"
+    return make(it, "stop-listening", it.writer, sentence, StopReceiver(node=it.writer))
+
+
+def fence_errant(it: Situation) -> Answer:
+    if it.errant is None:
+        return None
+    reason = f"it has {it.errant.count()} errant transactions: {it.errant}"
+    change = RecordChange(
+        f"{it.standby} is fenced: {reason}",
+        nodes=((it.standby, fenced(Cause.ERRANT, reason)),),
+    )
+    sentence = f"fence {it.standby}: {reason}"
+    return make(it, "fence-errant", it.standby, sentence, ChangeRecord(change=change))
+
+
+def heal(it: Situation) -> Answer:
+    change = RecordChange(
+        f"{it.standby} is rewound and away",
+        nodes=((it.standby, away(Cause.HEALED, "its errant transactions were undone")),),
+    )
+    return make(
+        it,
+        "rewind",
+        it.standby,
+        f"undo the errant transactions of {it.standby}; they are in quarantine first",
+        *_quiet_steps(it),
+        StopReceiver(node=it.writer),
+        Rewind(node=it.standby, reference=it.writer, deadline_seconds=HEAL_DEADLINE_SECONDS),
+        ChangeRecord(change=change),
+    )
+
+
+def rejoin(it: Situation) -> Answer:
+    look = it.s.look
+    if look is None or it.standby in _rejoin_blocked(it):
+        return None
+    change = RecordChange(
+        f"{it.standby} is a member again", nodes=((it.standby, member(look.boot_id)),)
+    )
+    return make(
+        it,
+        "rejoin",
+        it.standby,
+        f"resume replication between {it.writer} and {it.standby}",
+        RequireNoErrant(node=it.standby, reference=it.writer),
+        StartReplication(node=it.standby, deadline_seconds=5.0),
+        StartReplication(node=it.writer, deadline_seconds=5.0),
+        ChangeRecord(change=change),
+    )
+
+
+def _rejoin_blocked(it: Situation) -> tuple[str, ...]:
+    return () if it.standby_source_is_peer else (it.standby,)
+
+
+def restart_standby_replication(it: Situation) -> Answer:
+    sentence = f"start replication on {it.standby}"
+    step = StartReplication(node=it.standby)
+    return make(it, "restart-replication", it.standby, sentence, step)
+
+
+def restart_writer_replication(it: Situation) -> Answer:
+    sentence = f"start replication on {it.writer}"
+    step = StartReplication(node=it.writer)
+    return make(it, "restart-replication", it.writer, sentence, step)
+
+
+def arm(it: Situation) -> Answer:
+    """Recorded after it is seen to wait. A bounded wait may end by itself and is not recorded."""
+    record = None
+    if it.policy.durability is Durability.LOSSLESS:
+        change = RecordChange(f"armed: {it.writer} waits for {it.standby}", sync=Sync.ARMED)
+        record = ChangeRecord(change=change)
+    sentence = f"make {it.writer} wait for {it.standby}"
+    return make(it, "arm", it.writer, sentence, EnableWaiting(node=it.writer), record)
+
+
+def open_second(it: Situation) -> Answer:
+    return make(
+        it,
+        "open-second",
+        it.standby,
+        f"open {it.standby} for writes beside {it.writer}",
+        AwaitCaughtUp(node=it.standby, source=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS),
+        Open(node=it.standby),
+    )
+
+
+def arm_second(it: Situation) -> Answer:
+    sentence = f"make {it.standby} wait for {it.writer}"
+    return make(it, "arm", it.standby, sentence, EnableWaiting(node=it.standby))
+
+
+# -- the rest ------------------------------------------------------------------------------------
+
+
+def route(it: Situation) -> Answer:
+    return make(it, "route", it.writer, "make the balancers route as they should", *it.routing)
+
+
+# -- planned change of writer ---------------------------------------------------------------------
+
+
+def switchover(it: Situation, to: str) -> Answer:
+    """Planned change of writer, or why not. Nothing is closed before all of this is so."""
+    if it.dual:
+        return Refusal("both nodes take writes: there is no writer role to move; use `myha fence`")
+    if to not in it.policy.nodes:
+        return Refusal(f"there is no node {to}; the nodes are {' and '.join(it.policy.nodes)}")
+    if to == it.writer:
+        return Refusal(f"{to} is the writer already")
+    if not it.writer_installed:
+        return Refusal(f"the writer {it.writer} is not in place", f"myha failover --to {to}")
+    look = it.s.look
+    if not it.standby_replicates or look is None:
+        return Refusal(f"{to} does not replicate from {it.writer}; see `myha explain`")
+    if look.lag_seconds is not None and look.lag_seconds > MAX_LAG_SECONDS_FOR_SWITCHOVER:
+        return Refusal(f"{to} is {look.lag_seconds:.1f} s behind; wait until it has caught up")
+    return _switchover(it)
+
+
+def _switchover(it: Situation) -> Plan:
+    """The old writer is closed and its last write is on the new one before anything is recorded.
+
+    Cut short before the record changes, it is undone: the writer on record is closed, so it is
+    opened. Cut short after, it is finished. Waiting is switched off on the old writer only when
+    the new one has caught up, since the other order delays the catching up.
+    """
+    old, new, names = it.writer, it.standby, it.policy.balancers
+    change = RecordChange(
+        f"{new} is the writer, solo until it is seen to wait",
+        writer=new,
+        new_epoch=True,
+        sync=Sync.SOLO,
+    )
+    arm = EnableWaiting(node=new, best_effort=True) if it.lossless else None
+    return make(
+        it,
+        "switchover",
+        new,
+        f"switch over from {old} to {new}",
+        Drain(node=old, pool="writer", balancers=names, best_effort=True),
+        CloseGently(node=old, deadline_seconds=3.0),
+        AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),
+        ChangeRecord(change=change),
+        DisableWaiting(node=old),
+        arm,
+        TakeOut(node=old, pools=("writer",), balancers=names, best_effort=True),
+        Open(node=new),
+        PutIn(node=new, pool="writer", balancers=names, best_effort=True),
+        ProveWrite(node=new, best_effort=True, beside=True),
+    )

@@ -1,0 +1,50 @@
+"""What an operator asks for: each request becomes a plan or a refusal. Pure."""
+
+from __future__ import annotations
+
+from myha.core.model import Cause
+from myha.core.plans import ChangeRecord, RecordChange, Refusal, away
+from myha.core.protocols import Answer, failover, fence, make, promotable
+from myha.core.situation import Situation
+
+
+def forced_failover(it: Situation, to: str, *, accept_loss: bool) -> Answer:
+    """A failover that a person answers for: flapping and silence do not hold it back."""
+    if to and to != it.standby:
+        return Refusal(f"{to} is not the standby; the standby is {it.standby}")
+    if it.writer_installed:
+        return Refusal(f"the writer {it.writer} is in place", f"myha switchover --to {it.standby}")
+    refusal = promotable(it)
+    if refusal is not None and not (accept_loss and it.s.answering and not it.fenced):
+        return refusal
+    return failover(it, unattended=False)
+
+
+def fence_node(it: Situation, node: str, reason: str) -> Answer:
+    if node not in it.policy.nodes:
+        return Refusal(f"there is no node {node}; the nodes are {' and '.join(it.policy.nodes)}")
+    if node == it.writer:
+        return Refusal(
+            f"{node} is the writer: fencing it would stop all writes",
+            f"myha switchover --to {it.standby}",
+        )
+    if it.fenced:
+        return Refusal(f"{node} is fenced already: {it.s_entry.reason}")
+    return fence(it, Cause.BY_HAND, reason)
+
+
+def unfence_node(it: Situation, node: str) -> Answer:
+    """Back to `away`: looked at like any node that returns, and fenced again if it diverged."""
+    if node != it.standby or not it.fenced:
+        return Refusal(f"{node} is not fenced")
+    entry = away(Cause.BY_HAND, "unfenced by hand; to be looked at")
+    change = RecordChange(f"{node} is unfenced and away", nodes=((node, entry),))
+    return make(it, "unfence", node, f"unfence {node}", ChangeRecord(change=change))
+
+
+def maintenance(it: Situation, *, on: bool) -> Answer:
+    if it.record.maintenance is on:
+        return Refusal(f"maintenance is {'on' if on else 'off'} already")
+    sentence = f"maintenance {'on' if on else 'off'}"
+    change = ChangeRecord(change=RecordChange(sentence, maintenance=on))
+    return make(it, "maintenance", it.writer, sentence, change)

@@ -1,0 +1,71 @@
+"""Which node should take which traffic, and what differs from that in a balancer. Pure."""
+
+from __future__ import annotations
+
+from myha.core.model import (
+    Contact,
+    Membership,
+    Mode,
+    NodeName,
+    ThreadState,
+    View,
+)
+from myha.core.plans import POOLS, PutIn, Step, TakeOut
+
+KEEP = None  # nothing that we know says in or out: leave it as it is
+
+
+def wanted(view: View, pool: str, node: NodeName) -> bool | None:
+    """True: in. False: out. None: as it is, since the node has only just stopped answering."""
+    record = view.record
+    if record is None:
+        return KEEP
+    entry = record.node(node)
+    if entry.membership is not Membership.MEMBER:
+        return False
+    seen = view.node(node)
+    if seen.contact is Contact.REFUSING:
+        return False
+    if not seen.answering:
+        silent_for = view.at - max(seen.answered_at, seen.contact_since)
+        brief = silent_for < view.policy.deadtime_seconds
+        return KEEP if brief or node == record.writer or seen.contact is Contact.FULL else False
+    look = seen.look
+    if look is None or look.boot_id != entry.boot_id:
+        return False
+    if pool == "writer":
+        may_write = node == record.writer or view.policy.mode is Mode.DUAL_WRITER
+        return may_write and look.open
+    if node == record.writer:
+        return look.open
+    threads = (look.receiver.state, look.applier.state)
+    return seen.reader_ok and threads == (ThreadState.RUNNING, ThreadState.RUNNING)
+
+
+def differences(view: View) -> tuple[Step, ...]:
+    """The steps that make every answering balancer route as wanted; first what goes out."""
+    out: list[Step] = []
+    into: list[Step] = []
+    for node in view.policy.nodes:
+        for pool in POOLS:
+            want = wanted(view, pool, node)
+            if want is KEEP:
+                continue
+            names = _balancers_where(view, pool, node, not want)
+            if names and want:
+                into.append(PutIn(node=node, pool=pool, balancers=names))
+            elif names:
+                out.append(TakeOut(node=node, pools=(pool,), balancers=names))
+    return (*out, *into)
+
+
+def _balancers_where(view: View, pool: str, node: NodeName, traffic: bool) -> tuple[str, ...]:
+    names = []
+    for name, balancer in view.balancers:
+        look = balancer.look
+        if not balancer.answering or look is None or look.at <= view.settled_at:
+            continue  # a look from before the last plan says nothing of its effect
+        for route in look.routes:
+            if (route.pool, route.node) == (pool, node) and route.takes_traffic is traffic:
+                names.append(name)
+    return tuple(names)

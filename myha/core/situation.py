@@ -1,0 +1,257 @@
+"""The words that verdicts are made of: facts derived from one view, each a property of few lines.
+
+A situation belongs to one view and lives as long as the decision about it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from myha.core.gtid import GtidSet
+from myha.core.model import (
+    Cause,
+    Contact,
+    Durability,
+    Membership,
+    Mode,
+    NodeRecord,
+    NodeView,
+    Record,
+    Sync,
+    ThreadState,
+    View,
+)
+from myha.core.plans import Step
+from myha.core.routing import differences
+
+# A standby may be this far behind and still be waited for without a stall that clients notice.
+MAX_TRANSACTIONS_BEHIND_TO_ARM = 200
+HEARTBEATS_MISSED = 2
+
+
+class Situation:
+    """One view, seen from the writer on record (`w`) and its peer, the standby (`s`)."""
+
+    def __init__(self, view: View, record: Record) -> None:
+        self.view = view
+        self.record = record
+        self.policy = view.policy
+        self.at = view.at
+        self.writer = record.writer
+        self.standby = view.policy.peer(record.writer)
+        self.w: NodeView = view.node(self.writer)
+        self.s: NodeView = view.node(self.standby)
+        self.w_entry: NodeRecord = record.node(self.writer)
+        self.s_entry: NodeRecord = record.node(self.standby)
+        self.dual = view.policy.mode is Mode.DUAL_WRITER
+        self.lossless = view.policy.durability is Durability.LOSSLESS
+        self.armed = record.sync is Sync.ARMED
+
+    # -- contact ---------------------------------------------------------------------------------
+
+    def silent_for_deadtime(self, node: NodeView) -> bool:
+        if node.contact is not Contact.SILENT:
+            return False
+        since = node.answered_at if node.answered_at >= 0 else node.contact_since
+        return self.at - since >= self.policy.deadtime_seconds
+
+    def gone(self, node: NodeView) -> bool:
+        """Refused, and either a connection broke or it has been so for the dead time."""
+        if node.contact is not Contact.REFUSING:
+            return False
+        broke = node.hung_up_at >= 0
+        return broke or self.at - node.contact_since >= self.policy.deadtime_seconds
+
+    @cached_property
+    def standby_heard_from_writer(self) -> bool:
+        """The standby's receiver has got something, heartbeats included, a moment ago."""
+        look = self.s.look
+        if not self.s.answering or look is None:
+            return False
+        if look.receiver.state is not ThreadState.RUNNING:
+            return False
+        window = HEARTBEATS_MISSED * self.policy.heartbeat_period_seconds
+        return self.at - self.s.heard_source_at < window
+
+    @cached_property
+    def standby_lost_writer(self) -> bool:
+        """The standby, looked at after our own loss, has no source either."""
+        look = self.s.look
+        return (
+            self.s.answering
+            and look is not None
+            and look.at >= self.w.contact_since
+            and look.receiver.state is not ThreadState.RUNNING
+        )
+
+    @cached_property
+    def writer_dead(self) -> bool:
+        """Proven: connections broke, new ones are refused, and the peer lost its source."""
+        return self.gone(self.w) and self.standby_lost_writer
+
+    @cached_property
+    def writer_hung(self) -> bool:
+        return (
+            self.silent_for_deadtime(self.w)
+            and self.s.answering
+            and not self.standby_heard_from_writer
+        )
+
+    @cached_property
+    def cut_off(self) -> bool:
+        """We do not reach the writer, and the standby does."""
+        lost = self.silent_for_deadtime(self.w) or self.gone(self.w)
+        return lost and self.standby_heard_from_writer
+
+    # -- the writer ------------------------------------------------------------------------------
+
+    @cached_property
+    def writer_restarted(self) -> bool:
+        look = self.w.look
+        return self.w.answering and look is not None and look.boot_id != self.w_entry.boot_id
+
+    @cached_property
+    def writer_installed(self) -> bool:
+        look = self.w.look
+        return (
+            self.w.answering
+            and look is not None
+            and look.open
+            and look.boot_id == self.w_entry.boot_id
+        )
+
+    @cached_property
+    def standby_ahead(self) -> bool:
+        """The standby has all that the restarted writer has, and more: that one lost something."""
+        w_look, s_look = self.w.look, self.s.look
+        if not self.member_present or w_look is None or s_look is None:
+            return False
+        more = not w_look.executed.contains(s_look.executed)
+        return more and s_look.received.contains(w_look.executed)
+
+    @cached_property
+    def writer_waits(self) -> bool:
+        return self.w.look is not None and self.w.look.semisync.source_enabled
+
+    @cached_property
+    def writer_stalls(self) -> bool:
+        """Commits wait on the writer and nobody is there to acknowledge them, or none does."""
+        look = self.w.look
+        if not self.w.answering or look is None or not look.semisync.source_enabled:
+            return False
+        return look.semisync.waiting_sessions > 0 or look.semisync.source_clients == 0
+
+    # -- the standby -----------------------------------------------------------------------------
+
+    @cached_property
+    def member(self) -> bool:
+        return self.s_entry.membership is Membership.MEMBER
+
+    @cached_property
+    def away(self) -> bool:
+        return self.s_entry.membership is Membership.AWAY
+
+    @cached_property
+    def fenced(self) -> bool:
+        return self.s_entry.membership is Membership.FENCED
+
+    @cached_property
+    def member_present(self) -> bool:
+        """A member, answering, in the life that was looked at."""
+        look = self.s.look
+        return (
+            self.member
+            and self.s.answering
+            and look is not None
+            and look.boot_id == self.s_entry.boot_id
+        )
+
+    @cached_property
+    def standby_restarted(self) -> bool:
+        look = self.s.look
+        return (
+            self.member
+            and self.s.answering
+            and look is not None
+            and look.boot_id != self.s_entry.boot_id
+        )
+
+    @cached_property
+    def standby_replicates(self) -> bool:
+        look = self.s.look
+        if not self.member_present or look is None:
+            return False
+        running = ThreadState.RUNNING
+        return look.receiver.state is running and look.applier.state is running
+
+    @cached_property
+    def unsourced_seconds(self) -> float:
+        """For how long the standby's receiver has been without its source."""
+        if self.s.unsourced_since is None:
+            return 0.0
+        return self.at - self.s.unsourced_since
+
+    @cached_property
+    def standby_near(self) -> bool:
+        """The standby has received nearly all that the writer had committed a look ago."""
+        s_look, w_look = self.s.look, self.w.look
+        if s_look is None or w_look is None:
+            return False
+        behind = w_look.executed.minus(s_look.received)
+        return behind.is_empty() or behind.count() <= MAX_TRANSACTIONS_BEHIND_TO_ARM
+
+    @cached_property
+    def standby_source_is_peer(self) -> bool:
+        look = self.s.look
+        return look is None or look.source in ("", self.policy.source_of(self.standby))
+
+    @cached_property
+    def apart(self) -> bool:
+        """Not a member: nothing may flow from it to the writer."""
+        return not self.member
+
+    @cached_property
+    def returned(self) -> bool:
+        """An away node answers while the writer is in place: it can be looked at."""
+        return self.away and self.s.answering and self.writer_installed
+
+    @cached_property
+    def standby_quiet(self) -> bool:
+        """Closed, not replicating, holding nobody up: its history stands still."""
+        look = self.s.look
+        if look is None:
+            return False
+        stopped = ThreadState.STOPPED
+        return (
+            not look.open
+            and look.receiver.state is stopped
+            and look.applier.state is stopped
+            and not look.semisync.source_enabled
+        )
+
+    @cached_property
+    def errant(self) -> GtidSet | None:
+        """What the returned node has and the writer, looked at later, lacks. None: unknown."""
+        s_look, w_look = self.s.look, self.w.look
+        if not self.returned or not self.standby_quiet or s_look is None or w_look is None:
+            return None
+        if w_look.at <= s_look.at and not w_look.executed.contains(s_look.executed):
+            return None  # look again: the writer may have got it meanwhile
+        return s_look.executed.minus(w_look.executed)
+
+    # -- decisions about rules -------------------------------------------------------------------
+
+    @cached_property
+    def recent_failovers(self) -> int:
+        window = self.policy.flap_window_seconds
+        return sum(self.view.wall - wall < window for wall in self.record.failover_walls)
+
+    @cached_property
+    def routing(self) -> tuple[Step, ...]:
+        return differences(self.view)
+
+    @cached_property
+    def heal_by_rewind(self) -> bool:
+        """The policy's first answer to errant transactions is to undo them."""
+        allowed = [one for one in self.policy.heal if one != "resume"]
+        return self.s_entry.cause is Cause.ERRANT and bool(allowed) and allowed[0] == "rewind"

@@ -1,0 +1,456 @@
+"""The ordered table of verdicts: a name, the sentence for the operator, the predicate.
+
+The log, `myha explain`, the docs and whatever else tells an operator what is going on use these
+sentences. All rows that hold are reported; the first is the one in force. `holds` says what may
+still be begun while a row holds: everything, only routing, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from myha.core.model import Contact, Durability, ThreadState, View
+from myha.core.situation import Situation
+
+
+class Holds(Enum):
+    """What a verdict keeps the supervisor from doing for the rows below it."""
+
+    NOTHING = "nothing"
+    ALL_BUT_ROUTING = "all but routing"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row. `sentence` has {writer} and {standby} for the names of the nodes."""
+
+    name: str
+    sentence: str
+    predicate: Callable[[Situation], bool]
+    holds: Holds = Holds.NOTHING
+
+    def say(self, situation: Situation) -> str:
+        return self.sentence.format(writer=situation.writer, standby=situation.standby)
+
+
+def _either(contact: Contact) -> Callable[[Situation], bool]:
+    return lambda it: it.w.contact is contact or it.s.contact is contact
+
+
+def _isolated(it: Situation) -> bool:
+    def lost(contact: Contact) -> bool:
+        return contact in (Contact.SILENT, Contact.REFUSING)
+
+    both = lost(it.w.contact) and lost(it.s.contact)
+    return both and Contact.SILENT in (it.w.contact, it.s.contact)
+
+
+def _both_lost(it: Situation) -> bool:
+    return it.w.contact is Contact.REFUSING and it.s.contact is Contact.REFUSING
+
+
+def _writer_suspect(it: Situation) -> bool:
+    if it.w.answering or it.w.contact in (Contact.FULL, Contact.DENIED, Contact.FOREIGN):
+        return False
+    return it.w.contact is not Contact.UNKNOWN
+
+
+def _writer_refused_us(it: Situation) -> bool:
+    return it.w.contact in (Contact.FULL, Contact.DENIED, Contact.FOREIGN)
+
+
+def _standby_dead(it: Situation) -> bool:
+    return it.member and it.w.answering and it.gone(it.s)
+
+
+def _standby_hung(it: Situation) -> bool:
+    if not (it.member and it.w.answering and it.silent_for_deadtime(it.s)):
+        return False
+    return it.writer_stalls or not it.writer_waits
+
+
+def _standby_unreachable(it: Situation) -> bool:
+    return it.member and it.silent_for_deadtime(it.s)
+
+
+def _standby_disconnected(it: Situation) -> bool:
+    slow = it.unsourced_seconds >= it.policy.deadtime_seconds
+    return it.member_present and it.writer_installed and it.armed and slow
+
+
+def _claims_too_much(it: Situation) -> bool:
+    look = it.w.look
+    if not (it.armed and it.w.answering and look is not None):
+        return False
+    return not it.lossless or not look.semisync.source_waits
+
+
+def _stalled_solo(it: Situation) -> bool:
+    """Commits wait although the record says that nobody will acknowledge them."""
+    if it.armed or not it.w.answering or not it.writer_waits:
+        return False
+    return not it.standby_replicates
+
+
+def _waiting_unwanted(it: Situation) -> bool:
+    return it.w.answering and it.writer_waits and it.policy.durability is Durability.ASYNC
+
+
+def _standby_waits(it: Situation) -> bool:
+    look = it.s.look
+    here = it.member_present and look is not None and not it.dual
+    return here and look is not None and look.semisync.source_enabled
+
+
+def _standby_open(it: Situation) -> bool:
+    look = it.s.look
+    if not it.member_present or look is None or not look.open:
+        return False
+    return not it.dual
+
+
+def _replication_broken(it: Situation) -> bool:
+    look = it.s.look
+    return it.member_present and look is not None and look.applier.errno != 0
+
+
+def _replication_stopped(it: Situation) -> bool:
+    look = it.s.look
+    if not it.member_present or look is None or not it.writer_installed or look.applier.errno:
+        return False
+    stopped = ThreadState.STOPPED
+    return stopped in (look.receiver.state, look.applier.state)
+
+
+def _reverse_stopped(it: Situation) -> bool:
+    look = it.w.look
+    if not it.standby_replicates or not it.writer_installed or look is None:
+        return False
+    stopped = ThreadState.STOPPED
+    return stopped in (look.receiver.state, look.applier.state) and look.applier.errno == 0
+
+
+def _replication_changed(it: Situation) -> bool:
+    look = it.s.look
+    if not it.member_present or look is None:
+        return False
+    return not it.standby_source_is_peer
+
+
+def _writer_listens(it: Situation) -> bool:
+    look = it.w.look
+    here = it.apart and it.w.answering and look is not None
+    return here and look is not None and look.receiver.state is not ThreadState.STOPPED
+
+
+def _returned_unquiet(it: Situation) -> bool:
+    return it.apart and it.s.answering and it.writer_installed and not it.standby_quiet
+
+
+def _returned_errant(it: Situation) -> bool:
+    return it.errant is not None and not it.errant.is_empty()
+
+
+def _returned_clean(it: Situation) -> bool:
+    return it.errant is not None and it.errant.is_empty()
+
+
+def _errant_fenced(it: Situation) -> bool:
+    return it.fenced and it.heal_by_rewind and it.s.answering and it.writer_installed
+
+
+def _unprotected(it: Situation) -> bool:
+    look = it.w.look
+    if it.policy.durability is Durability.ASYNC or not it.writer_installed or look is None:
+        return False
+    if not it.standby_replicates or look.semisync.source_clients < 1:
+        return False
+    if it.lossless:
+        return not it.armed and it.standby_near
+    return not look.semisync.source_enabled
+
+
+def _second_closed(it: Situation) -> bool:
+    look = it.s.look
+    ready = it.dual and it.standby_replicates and it.writer_installed and it.standby_near
+    return ready and look is not None and not look.open
+
+
+def _second_unprotected(it: Situation) -> bool:
+    look = it.s.look
+    if not it.dual or it.policy.durability is Durability.ASYNC or not it.standby_replicates:
+        return False
+    if look is None or not look.open or look.semisync.source_clients < 1:
+        return False
+    return not look.semisync.source_enabled
+
+
+def _writes_stalled(it: Situation) -> bool:
+    look = it.w.look
+    if not it.w.answering or look is None:
+        return False
+    return look.writes_stalled_seconds >= it.policy.deadtime_seconds
+
+
+def _lagging(it: Situation) -> bool:
+    return it.member_present and not it.s.reader_ok
+
+
+def _failback_due(it: Situation) -> bool:
+    policy = it.policy
+    if not policy.auto_failback or policy.preferred != it.standby or it.dual:
+        return False
+    if not it.standby_replicates or not it.writer_installed or (it.lossless and not it.armed):
+        return False
+    wait = policy.failback_after_seconds
+    healthy_for = min(it.at - it.s.contact_since, it.at - it.w.contact_since)
+    return healthy_for >= wait and it.view.wall - it.record.writer_since_wall >= wait
+
+
+TABLE: tuple[Verdict, ...] = (
+    Verdict(
+        "isolated",
+        "Neither node can be seen, and nothing proves them dead: the supervisor itself may be cut "
+        "off, so it changes nothing.",
+        _isolated,
+        Holds.EVERYTHING,
+    ),
+    Verdict(
+        "both-lost",
+        "Both {writer} and {standby} refuse connections. The first to return is looked at; "
+        "{writer} was the writer.",
+        _both_lost,
+        Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "cut-off",
+        "The supervisor does not reach the writer {writer}, but {standby} still hears it: the "
+        "writer lives, and there is no failover.",
+        lambda it: it.cut_off,
+        Holds.EVERYTHING,
+    ),
+    Verdict(
+        "writer-dead",
+        "The writer {writer} is dead: its connections broke, new ones are refused, and {standby} "
+        "has lost it too.",
+        lambda it: it.writer_dead,
+        Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-hung",
+        "The writer {writer} has answered nothing for the dead time, and {standby} hears nothing "
+        "from it either.",
+        lambda it: it.writer_hung,
+        Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-refuses-us",
+        "The writer {writer} is alive but does not let the supervisor in (too many connections, a "
+        "refused login, or another program on its port): no failover for that.",
+        _writer_refused_us,
+        Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-suspect",
+        "The writer {writer} does not answer; what that means is not yet proven.",
+        _writer_suspect,
+        Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-restarted",
+        "The writer {writer} has restarted behind the supervisor's back and stands fenced, as "
+        "configured, until it has been looked at.",
+        lambda it: it.writer_restarted,
+    ),
+    Verdict(
+        "standby-dead",
+        "The standby {standby} is dead: its connections broke and new ones are refused.",
+        _standby_dead,
+    ),
+    Verdict(
+        "standby-hung",
+        "The standby {standby} has answered nothing for the dead time.",
+        _standby_hung,
+    ),
+    Verdict(
+        "standby-restarted",
+        "The standby {standby} has restarted and must be looked at before it replicates.",
+        lambda it: it.standby_restarted,
+    ),
+    Verdict(
+        "record-claims-too-much",
+        "The record says that {writer} waits for acknowledgements, and it does not.",
+        _claims_too_much,
+    ),
+    Verdict(
+        "standby-disconnected",
+        "The standby {standby} is up but has had no connection to {writer} for the dead time.",
+        _standby_disconnected,
+    ),
+    Verdict(
+        "stalled-solo",
+        "Commits on {writer} wait for an acknowledgement that nobody is there to give.",
+        _stalled_solo,
+    ),
+    Verdict(
+        "writer-closed",
+        "The writer on record, {writer}, does not take writes: a change of writer did not reach "
+        "its end, or somebody closed it.",
+        lambda it: it.w.answering and not it.writer_installed,
+    ),
+    Verdict(
+        "standby-open",
+        "{standby} takes writes although it should not: somebody opened it behind the "
+        "supervisor's back.",
+        _standby_open,
+    ),
+    Verdict(
+        "replication-changed",
+        "{standby} replicates from a server that is not its peer: somebody changed its source.",
+        _replication_changed,
+    ),
+    Verdict(
+        "waiting-unwanted",
+        "{writer} waits for acknowledgements although the durability is async.",
+        _waiting_unwanted,
+    ),
+    Verdict(
+        "standby-waits",
+        "{standby} itself would wait for acknowledgements, which can hang its applier.",
+        _standby_waits,
+    ),
+    Verdict(
+        "writer-listens",
+        "{writer} would take in whatever {standby} brings back unlooked at: its receiver is "
+        "stopped.",
+        _writer_listens,
+    ),
+    Verdict(
+        "returned-unquiet",
+        "{standby} is back from before and not yet quiet: it is fenced and its replication "
+        "stopped, so that its history stands still for the look at it.",
+        _returned_unquiet,
+    ),
+    Verdict(
+        "returned-errant",
+        "{standby} is back with transactions that {writer} lacks.",
+        _returned_errant,
+    ),
+    Verdict(
+        "returned-clean",
+        "{standby} is back and has nothing that {writer} lacks: it is resumed.",
+        _returned_clean,
+    ),
+    Verdict(
+        "errant-fenced",
+        "{standby} is fenced with errant transactions, which the policy lets myha undo: they go "
+        "to quarantine first.",
+        _errant_fenced,
+    ),
+    Verdict(
+        "replication-broken",
+        "The applier of {standby} has stopped with an error; it takes no reads and cannot take "
+        "over.",
+        _replication_broken,
+    ),
+    Verdict(
+        "replication-stopped",
+        "Replication of {standby} from {writer} is stopped without an error: it is started again.",
+        _replication_stopped,
+    ),
+    Verdict(
+        "reverse-stopped",
+        "Replication of {writer} from {standby} is stopped without an error: it is started again.",
+        _reverse_stopped,
+    ),
+    Verdict(
+        "second-closed",
+        "{standby} replicates and is near {writer}: it can take writes again.",
+        _second_closed,
+    ),
+    Verdict(
+        "second-unprotected",
+        "{standby} takes writes and does not wait for an acknowledgement yet.",
+        _second_unprotected,
+    ),
+    Verdict(
+        "unprotected",
+        "{writer} runs alone on record, and {standby} is there to acknowledge: it can be armed.",
+        _unprotected,
+    ),
+    Verdict(
+        "routing-differs",
+        "A balancer routes otherwise than it should.",
+        lambda it: bool(it.routing),
+    ),
+    Verdict(
+        "failback-due",
+        "{standby} is the preferred writer and both nodes have been healthy for the set time.",
+        _failback_due,
+    ),
+    Verdict(
+        "writes-stalled",
+        "Writes on {writer} do not finish although it answers: a full disk, a global lock, or a "
+        "missing acknowledgement.",
+        _writes_stalled,
+    ),
+    Verdict(
+        "standby-unreachable",
+        "The supervisor does not reach {standby}, which still acknowledges: it takes no reads "
+        "until it is seen again.",
+        _standby_unreachable,
+    ),
+    Verdict(
+        "standby-refuses-us",
+        "A node is alive but does not let the supervisor in: too many connections, a refused "
+        "login, or another program on its port.",
+        lambda it: any(
+            _either(contact)(it) for contact in (Contact.FULL, Contact.DENIED, Contact.FOREIGN)
+        ),
+    ),
+    Verdict(
+        "lagging",
+        "{standby} lags behind the limit and takes no reads until it has caught up.",
+        _lagging,
+    ),
+    Verdict(
+        "standby-fenced",
+        "{standby} is fenced and stays so until it is healed or unfenced.",
+        lambda it: it.fenced,
+    ),
+    Verdict(
+        "standby-away",
+        "{standby} is away; {writer} runs alone.",
+        lambda it: it.away,
+    ),
+    Verdict(
+        "solo",
+        "{writer} runs without waiting for {standby}: the loss of {writer} now could lose "
+        "acknowledged writes.",
+        lambda it: it.lossless and not it.armed,
+    ),
+    Verdict("healthy", "Both nodes are as they should be.", lambda it: it is not None),
+)
+
+NOT_SET_UP = "There is no record of a pair yet: run `myha setup`."
+NOT_SEEN = "A node has not been looked at yet."
+
+
+def assess(situation: Situation) -> tuple[Verdict, ...]:
+    """All verdicts that hold, in the table's order; the first is the one in force."""
+    return tuple(row for row in TABLE if row.predicate(situation))
+
+
+def by_name(name: str) -> Verdict:
+    for row in TABLE:
+        if row.name == name:
+            return row
+    raise KeyError(name)
+
+
+def situation_of(view: View) -> Situation | None:
+    """None while there is no record."""
+    return None if view.record is None else Situation(view, view.record)

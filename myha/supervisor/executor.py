@@ -1,0 +1,249 @@
+"""Carries a plan out: one step at a time, under its epoch, confirmed, journalled.
+
+`Executor.run` is a generator, so that the daemon and the simulator drive the same code: it yields
+before every step and whenever it waits, and the driver decides what passes in between (real time,
+or anything that a simulated world can do to it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from myha.core.gtid import GtidSet
+from myha.core.model import Record
+from myha.core.plans import (
+    AwaitApplied,
+    AwaitCaughtUp,
+    ChangeRecord,
+    CloseGently,
+    DisableWaiting,
+    Drain,
+    EnableWaiting,
+    Fence,
+    FenceOutside,
+    KillClients,
+    NodeStep,
+    Open,
+    Plan,
+    ProveWrite,
+    PutIn,
+    RequireNoErrant,
+    Rewind,
+    StartReplication,
+    Step,
+    StopReceiver,
+    StopReplication,
+    TakeOut,
+)
+from myha.errors import BalancerError, MyhaError, StoreConflictError
+from myha.ports import Balancer, Besides, Clock, OutsideFence, Server, Store
+
+POLL_SECONDS = 0.01
+WAIT_SLICE_SECONDS = 0.25
+
+
+class Journal(Protocol):
+    """Where the executor says what it does. `fields` are short strings for programs to read."""
+
+    def note(self, kind: str, text: str, fields: dict[str, str]) -> None: ...
+
+
+class StepFailedError(MyhaError):
+    """A step that did not succeed; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Yielded by the executor: nothing to do for this long, in seconds (0: just a boundary)."""
+
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Tools:
+    """All that the executor acts through."""
+
+    servers: dict[str, Server]
+    balancers: dict[str, Balancer]
+    store: Store
+    clock: Clock
+    besides: Besides
+    journal: Journal
+    outside: OutsideFence | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One plan under way: the epoch and version that its next step must find on record."""
+
+    plan: Plan
+    epoch: int
+    version: int
+    record: Record | None = None
+    failures: list[str] = field(default_factory=list)
+
+
+S = TypeVar("S", bound=Step)
+Performing = Generator[Pause, None, None]
+
+
+class Executor:
+    """Performs plans with the given tools. Not for use by two threads at once."""
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+
+    def run(self, plan: Plan) -> Generator[Pause, None, Run]:
+        """Perform all steps. Raises `StepFailedError` at the first that fails and may not.
+
+        Whatever had been done by then stays done: it is seen by the next looks, and decided upon.
+        """
+        run = Run(plan, plan.epoch, plan.version)
+        self._note("plan", plan.sentence, run)
+        for step in plan.steps:
+            yield Pause()
+            self._check_epoch(run, step)
+            started = self.tools.clock.monotonic()
+            if step.beside:
+                self._beside(run, step)
+                continue
+            try:
+                yield from self._perform(run, step)
+            except MyhaError as error:
+                self._note("step-failed", f"{step}: {error}", run, step=step.name)
+                if not step.best_effort:
+                    raise StepFailedError(f"{step}: {error}") from error
+                run.failures.append(f"{step}: {error}")
+                continue
+            took_ms = (self.tools.clock.monotonic() - started) * 1000
+            self._note("step", str(step), run, step=step.name, took_ms=f"{took_ms:.1f}")
+        self._note("plan-done", plan.sentence, run)
+        return run
+
+    def _check_epoch(self, run: Run, step: Step) -> None:
+        """A command of an old epoch is refused: somebody else has decided since."""
+        record = self.tools.store.read()
+        if record is None or record.epoch != run.epoch:
+            found = "none" if record is None else str(record.epoch)
+            reason = f"{step}: refused, the epoch on record is {found}, the plan's is {run.epoch}"
+            self._note("step-failed", reason, run, step=step.name)
+            raise StepFailedError(reason)
+
+    def _note(self, kind: str, text: str, run: Run, **fields: str) -> None:
+        fields.update(plan=run.plan.kind, node=run.plan.node, epoch=str(run.epoch))
+        self.tools.journal.note(kind, text, fields)
+
+    def _beside(self, run: Run, step: Step) -> None:
+        def call() -> None:
+            for _ in self._perform(run, step):
+                pass  # steps that go beside never wait by polling
+
+        def done(error: Exception | None) -> None:
+            kind = "step" if error is None else "step-failed"
+            text = str(step) if error is None else f"{step}: {error}"
+            self._note(kind, f"{text} (beside)", run, step=step.name, beside="yes")
+
+        self.tools.besides.start(call, done)
+
+    def _perform(self, run: Run, step: Step) -> Performing:
+        if isinstance(step, ChangeRecord):
+            self._change_record(run, step)
+        elif isinstance(step, TakeOut | PutIn | Drain):
+            self._balance(run, step)
+        elif isinstance(step, AwaitApplied):
+            server = self.tools.servers[step.node]
+            yield from self._await(step, server.await_applied)
+        elif isinstance(step, AwaitCaughtUp):
+            yield from self._await_caught_up(step)
+        elif isinstance(step, RequireNoErrant):
+            self._require_no_errant(step)
+        elif isinstance(step, Rewind):
+            self._rewind(run, step)
+        elif isinstance(step, FenceOutside):
+            self._fence_outside(step)
+        elif isinstance(step, NodeStep):
+            self._act(run, step)
+        else:
+            raise StepFailedError(f"no way to perform {step!r}")
+
+    def _act(self, run: Run, step: NodeStep) -> None:
+        """The steps that are one call to one server."""
+        server, deadline = self.tools.servers[step.node], step.deadline_seconds
+        if isinstance(step, CloseGently):
+            server.close_gently(step.grace_seconds, deadline)
+        elif isinstance(step, ProveWrite):
+            server.prove_write(run.epoch, deadline)
+        else:
+            calls: dict[type[NodeStep], Callable[[float], None]] = {
+                StopReceiver: server.stop_receiver,
+                StopReplication: server.stop_replication,
+                StartReplication: server.start_replication,
+                Open: server.open,
+                Fence: server.fence,
+                EnableWaiting: server.enable_waiting,
+                DisableWaiting: server.disable_waiting,
+                KillClients: server.kill_clients,
+            }
+            calls[type(step)](deadline)
+
+    def _change_record(self, run: Run, step: ChangeRecord) -> None:
+        store = self.tools.store
+        record = store.read()
+        if record is None or record.version != run.version:
+            raise StoreConflictError("the record was changed by somebody else meanwhile")
+        changed = step.change.apply(record, self.tools.clock.wall())
+        store.compare_and_set(record.version, changed)
+        run.epoch, run.version, run.record = changed.epoch, changed.version, changed
+
+    def _balance(self, run: Run, step: TakeOut | PutIn | Drain) -> None:
+        """All named balancers at once; one that fails is named, and is not in the others' way."""
+
+        def call(balancer: Balancer) -> Callable[[], None]:
+            if isinstance(step, TakeOut):
+                return lambda: balancer.take_out(step.node, step.pools, step.deadline_seconds)
+            if isinstance(step, PutIn):
+                return lambda: balancer.put_in(step.pool, step.node)
+            return lambda: balancer.drain(step.pool, step.node)
+
+        calls = [(name, call(self.tools.balancers[name])) for name in step.balancers]
+        outcome = self.tools.besides.all(calls, step.deadline_seconds)
+        failed = {name: error for name, error in outcome.items() if error is not None}
+        for name, error in failed.items():
+            self._note("balancer-failed", f"{step} in {name}: {error}", run, balancer=name)
+        if failed and len(failed) == len(calls):
+            raise BalancerError("no balancer has done it: " + ", ".join(failed))
+
+    def _await(self, step: Step, condition: Callable[[float], bool]) -> Performing:
+        """Ask with a server-side wait in slices, so that a step's deadline is kept."""
+        clock = self.tools.clock
+        end = clock.monotonic() + step.deadline_seconds
+        while not condition(max(0.001, min(WAIT_SLICE_SECONDS, end - clock.monotonic()))):
+            if clock.monotonic() >= end:
+                raise StepFailedError(f"not so after {step.deadline_seconds:.1f} s")
+            yield Pause(POLL_SECONDS)
+
+    def _await_caught_up(self, step: AwaitCaughtUp) -> Performing:
+        wanted: GtidSet = self.tools.servers[step.source].executed()
+        server = self.tools.servers[step.node]
+        yield from self._await(step, lambda slice_: server.await_executed(wanted, slice_))
+
+    def _require_no_errant(self, step: RequireNoErrant) -> None:
+        """The node first, the reference second: what that one gets meanwhile is no error."""
+        own = self.tools.servers[step.node].executed()
+        reference = self.tools.servers[step.reference].executed()
+        errant = own.minus(reference)
+        if not errant.is_empty():
+            raise StepFailedError(f"{step.node} has what {step.reference} lacks: {errant}")
+
+    def _rewind(self, run: Run, step: Rewind) -> None:
+        keep = self.tools.servers[step.reference].executed()
+        incident = {"node": step.node, "writer": step.reference, "epoch": str(run.epoch)}
+        said = self.tools.servers[step.node].rewind(keep, incident, step.deadline_seconds)
+        self._note("rewound", said, run, step=step.name)
+
+    def _fence_outside(self, step: FenceOutside) -> None:
+        if self.tools.outside is None:
+            raise StepFailedError(f"there is no fence_command for {step.node}")
+        self.tools.outside.fence(step.node, step.deadline_seconds)
