@@ -1,0 +1,148 @@
+"""`myha sandbox`: server programs for this machine, and whole clusters on it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from myha.errors import ConfigError
+from myha.sandbox import programs, registry
+from myha.sandbox.cluster import Cluster, Durability, Mode
+from myha.sandbox.debian import Progress
+from myha.sandbox.servers import Flavour
+
+INTERRUPTED_EXIT_STATUS = 130
+_DEFAULT_PROGRAMS = ("mysql", "haproxy")
+
+directory_option = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The sandbox's directory; without it a default one of this user.",
+)
+
+
+@click.group()
+def sandbox() -> None:
+    """A whole cluster on this machine, and the programs for it."""
+
+
+@sandbox.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--again", is_flag=True, help="Fetch anew what had been fetched before.")
+def fetch(names: tuple[str, ...], again: bool) -> None:
+    """Find or fetch server programs (without NAME: mysql and haproxy).
+
+    Programs on PATH are used if they serve; otherwise Debian packages go to a private folder in
+    this user's cache directory, without root. NAME is one of: mysql, mariadb, mariadb-backup,
+    haproxy, sysbench, etcd, percona-toolkit.
+    """
+    with _interruptible("interrupted; nothing half fetched is left"), _progress() as tell:
+        for name in names or _DEFAULT_PROGRAMS:
+            program = programs.fetch(name, tell, again=again)
+            place = program.prefix or program.argv[0]
+            click.echo(f"{program.name} {program.version} in {place}")
+
+
+@sandbox.command()
+@click.option("--flavour", type=click.Choice(["mysql", "mariadb"]), default="mysql")
+@click.option(
+    "--mode", type=click.Choice(["single-writer", "dual-writer"]), default="single-writer"
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["lossless", "bounded", "async"]),
+    help="Default: lossless, with two writers bounded.",
+)
+@click.option("--bare", is_flag=True, help="Servers and HAProxy only: no setup, no supervisor.")
+@directory_option
+def up(
+    flavour: Flavour, mode: Mode, durability: Durability | None, bare: bool, directory: Path | None
+) -> None:
+    """Bring a cluster up on this machine and leave it running."""
+    interrupted = "interrupted; the sandbox was taken down again"
+    with _interruptible(interrupted), _progress() as tell:
+        cluster = Cluster.create(directory, flavour, mode, durability, tell)
+        cluster.up(bare=bare, output=click.echo)
+    _show(cluster)
+    if bare:
+        click.echo("nothing is set up: both servers are bare, and HAProxy routes to neither")
+    click.echo(f"configuration: {cluster.config_path}")
+    click.echo(f"use it with:   myha --config {cluster.config_path} status")
+    click.echo(f"end it with:   myha sandbox down --dir {cluster.directory}")
+
+
+@sandbox.command()
+@directory_option
+def down(directory: Path | None) -> None:
+    """End a cluster's processes and remove all its files."""
+    with _progress() as tell:
+        cluster = Cluster.open(_only_one(directory), tell)
+        tell(f"ending the processes in {cluster.directory}")
+        cluster.down()
+    click.echo(f"the sandbox in {cluster.directory} is gone")
+
+
+@sandbox.command()
+@directory_option
+def status(directory: Path | None) -> None:
+    """Show a cluster's processes."""
+    _show(Cluster.open(_only_one(directory)))
+
+
+def _only_one(directory: Path | None) -> Path:
+    """The named sandbox, or the only one there is. Raises ConfigError when that is none or many."""
+    if directory is not None:
+        return directory
+    known = registry.sandboxes()
+    if not known:
+        raise ConfigError("there is no sandbox: `myha sandbox up` makes one")
+    if len(known) > 1:
+        listed = ", ".join(map(str, known))
+        raise ConfigError(f"there are {len(known)} sandboxes: name one with --dir ({listed})")
+    return known[0]
+
+
+def _show(cluster: Cluster) -> None:
+    state = cluster.state
+    click.echo(
+        f"{cluster.directory}: {state.flavour} {cluster.nodes['a'].program.version},"
+        f" {state.mode}, {state.durability}"
+    )
+    for process in cluster.status():
+        pid = "" if process.pid is None else f"pid {process.pid}"
+        click.echo(f"  {process.name:<10}  {process.state:<7}  {pid:<11}  {process.address}")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A spinner that shows the present step on a terminal, a plain line for each step elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        yield click.echo
+        return
+    with console.status("") as spinner:
+        yield spinner.update
+
+
+@contextmanager
+def _interruptible(said: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with one line, after its clean-up."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(said, err=True)
+        raise click.exceptions.Exit(INTERRUPTED_EXIT_STATUS) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

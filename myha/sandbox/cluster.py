@@ -1,0 +1,449 @@
+"""A whole cluster on one machine: two servers, HAProxy, the supervisor, in one directory.
+
+`cluster.json` is written before anything is started, so that `down` finds every process and file of
+a sandbox whose `up` was killed half way.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from myha import config as configuration
+from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
+from myha.errors import ConfigError, MyhaError
+from myha.hosts.local import LocalHost, accepts_unix, end_processes
+from myha.sandbox import programs, registry
+from myha.sandbox.debian import Progress
+from myha.sandbox.programs import Program
+from myha.sandbox.registry import STATE_FILE
+from myha.sandbox.servers import (
+    ADMIN_USER,
+    APP_USER,
+    Flavour,
+    NodeFiles,
+    finish_first_start,
+    make_data_dir,
+    write_option_file,
+    write_private,
+)
+
+Mode = Literal["single-writer", "dual-writer"]
+Durability = Literal["lossless", "bounded", "async"]
+
+NODE_NAMES = ("a", "b")
+SERVER_START_DEADLINE_SECONDS = 90.0
+HAPROXY_START_DEADLINE_SECONDS = 20.0
+SUPERVISOR_START_DEADLINE_SECONDS = 60.0
+SUPERVISOR_STOP_DEADLINE_SECONDS = 10.0
+SETUP_DEADLINE_SECONDS = 300.0
+END_DEADLINE_SECONDS = 30.0
+# A unix socket's path has at most 107 bytes, and HAProxy binds to a longer one first.
+SOCKET_PATH_LIMIT_BYTES = 75
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """What is remembered of a sandbox, in cluster.json."""
+
+    flavour: Flavour
+    mode: Mode
+    durability: Durability
+    made_directory: bool
+    run_dir: str  # sockets and the supervisor's state; short enough for a socket's path
+    ports: dict[str, int]  # a, b, writer, reader
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One process of a sandbox, for `status`."""
+
+    name: str
+    address: str
+    pid: int | None
+    state: Literal["running", "frozen", "stopped"]
+
+
+class Cluster:
+    """A sandbox. `create` or `open` it, then `up`, `status`, `down`."""
+
+    def __init__(self, directory: Path, state: ClusterState, progress: Progress) -> None:
+        self.directory = directory
+        self.state = state
+        self._progress = progress
+        self._ended = False
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path | None = None,
+        flavour: Flavour = "mysql",
+        mode: Mode = "single-writer",
+        durability: Durability | None = None,
+        progress: Progress = lambda _: None,
+    ) -> "Cluster":
+        """Lay out a new sandbox; `directory` must be absent or empty, None means a fresh default.
+
+        Fetches the programs it needs. Raises ConfigError for a wrong call, MyhaError otherwise;
+        nothing is left behind then.
+        """
+        if durability is None:
+            durability = "bounded" if mode == "dual-writer" else "lossless"
+        if mode == "dual-writer" and durability == "lossless":
+            raise ConfigError(
+                "--durability lossless needs --mode single-writer: choose bounded or async"
+            )
+        for name in (flavour, "haproxy"):
+            programs.fetch(name, progress)
+        made = directory is None or not directory.exists()
+        if directory is not None:
+            directory = directory.expanduser().absolute()
+            if not made and (not directory.is_dir() or any(directory.iterdir())):
+                raise ConfigError(f"{directory} is not an empty directory: name another with --dir")
+
+        def write_state(directory: Path, ports: list[int]) -> None:
+            state = ClusterState(
+                flavour=flavour,
+                mode=mode,
+                durability=durability,
+                made_directory=made,
+                run_dir=str(_run_dir(directory)),
+                ports=dict(zip((*NODE_NAMES, "writer", "reader"), ports, strict=True)),
+            )
+            write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=1) + "\n")
+
+        directory, _ = registry.claim(directory, 4, write_state)
+        cluster = cls.open(directory, progress)
+        with cluster._taken_down_on_failure():
+            cluster._write_files()
+        return cluster
+
+    @classmethod
+    def open(cls, directory: Path, progress: Progress = lambda _: None) -> "Cluster":
+        """The sandbox in a directory. Raises ConfigError when there is none."""
+        directory = directory.expanduser().absolute()
+        try:
+            known = json.loads((directory / STATE_FILE).read_text())
+            return cls(directory, ClusterState(**known), progress)
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{directory} holds no sandbox: `myha sandbox up --dir {directory}` makes one"
+            ) from None
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{directory / STATE_FILE} cannot be read ({error}): remove {directory}"
+            ) from error
+
+    # --- what it consists of
+
+    @property
+    def config_path(self) -> Path:
+        return self.directory / "myha.toml"
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.state.run_dir)
+
+    @property
+    def state_dir(self) -> Path:
+        """The supervisor's state directory: record, journal, lock, control socket."""
+        return self.run_dir / "state"
+
+    @property
+    def haproxy_socket(self) -> Path:
+        return self.run_dir / "haproxy.sock"
+
+    @property
+    def writer_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.state.ports["writer"]
+
+    @property
+    def reader_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.state.ports["reader"]
+
+    @cached_property
+    def nodes(self) -> dict[str, NodeFiles]:
+        program = _program(self.state.flavour)
+        return {
+            name: NodeFiles(
+                name=name,
+                flavour=self.state.flavour,
+                program=program,
+                directory=self.directory / name,
+                socket=self.run_dir / f"{name}.sock",
+                port=self.state.ports[name],
+                server_id=number,
+            )
+            for number, name in enumerate(NODE_NAMES, 1)
+        }
+
+    @cached_property
+    def servers(self) -> dict[str, LocalHost]:
+        """The handles of the two servers' processes, by node name."""
+        return {name: node.local_host() for name, node in self.nodes.items()}
+
+    @cached_property
+    def haproxy(self) -> LocalHost:
+        folder = self.directory / "haproxy"
+        return LocalHost(
+            "haproxy",
+            (*_program("haproxy").argv, "-db", "-f", str(folder / "haproxy.cfg")),
+            pid_file=folder / "haproxy.pid",
+            log_file=folder / "haproxy.log",
+            ready=lambda: accepts_unix(self.haproxy_socket),
+        )
+
+    @cached_property
+    def supervisor(self) -> LocalHost:
+        return LocalHost(
+            "supervisor",
+            (*self._myha, "run"),
+            pid_file=self.directory / "supervisor.pid",
+            log_file=self.directory / "supervisor.log",
+            ready=lambda: accepts_unix(self.state_dir / "myha.sock"),
+        )
+
+    @property
+    def _myha(self) -> tuple[str, ...]:
+        return (sys.executable, "-m", "myha", "--config", str(self.config_path))
+
+    def secret(self, name: str) -> str:
+        """A password of this sandbox: admin, app, supervisor or replication."""
+        return (self.directory / "secrets" / name).read_text().strip()
+
+    # --- what can be done with it
+
+    def up(self, *, bare: bool = False, output: Callable[[str], None] | None = None) -> None:
+        """Start the servers and HAProxy, set the pair up and start the supervisor.
+
+        `bare` stops before the setup, whose lines go to `output`. Whatever fails, or Ctrl-C: all of
+        it is taken down again and the error says so.
+        """
+        with self._taken_down_on_failure():
+            self.start_servers()
+            self.start_haproxy()
+            if not bare:
+                self.setup(output)
+                self.start_supervisor()
+
+    def start_servers(self) -> None:
+        """Start both servers, at the same time; makes their data directories if there are none."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            starts = [pool.submit(self._start_server, node) for node in self.nodes.values()]
+            wait(starts, timeout=SERVER_START_DEADLINE_SECONDS * 3)
+        for start in starts:
+            start.result()
+
+    def _start_server(self, node: NodeFiles) -> None:
+        if not node.data_dir.exists():
+            make_data_dir(node, self.secret("admin"), self.secret("app"), self._progress)
+        began = time.monotonic()
+        self._progress(f"starting {node.flavour} {node.program.version} as node {node.name}")
+        if self._ended:
+            return
+        self.servers[node.name].start(SERVER_START_DEADLINE_SECONDS)
+        finish_first_start(node)
+        self._progress(
+            f"node {node.name} serves on {node.host}:{node.port}"
+            f" after {time.monotonic() - began:.1f} s"
+        )
+
+    def start_haproxy(self) -> None:
+        """Write HAProxy's configuration anew and start it."""
+        text = render_haproxy(
+            configuration.load(self.config_path),
+            "lb1",
+            await_script=AWAIT_SCRIPT if _has_lua(_program("haproxy")) else None,
+        )
+        write_private(self.directory / "haproxy" / "haproxy.cfg", text)
+        self._progress("starting haproxy")
+        self.haproxy.start(HAPROXY_START_DEADLINE_SECONDS)
+
+    def setup(self, output: Callable[[str], None] | None = None) -> None:
+        """Run `myha setup` on the sandbox and pass its lines on. Raises MyhaError if it fails."""
+        self._progress("setting the pair up")
+        tell = output or self._progress
+        last = ""
+        ends = time.monotonic() + SETUP_DEADLINE_SECONDS
+        with subprocess.Popen(
+            (*self._myha, "setup", "--yes"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    if line.strip():
+                        last = line.strip()
+                        tell(line.rstrip())
+                    if time.monotonic() > ends:
+                        process.kill()
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode != 0:
+            raise MyhaError(f"setup of the sandbox failed: {last or 'it gave no reason'}")
+
+    def start_supervisor(self) -> None:
+        """Start `myha run` in the background."""
+        self._progress("starting the supervisor")
+        self.supervisor.start(SUPERVISOR_START_DEADLINE_SECONDS)
+
+    def processes(self) -> list[LocalHost]:
+        """All processes of the sandbox, in the order in which they are ended."""
+        return [self.supervisor, self.haproxy, *self.servers.values()]
+
+    def status(self) -> list[ProcessStatus]:
+        """Every process with its address, pid and state."""
+        writer, reader = self.writer_address[1], self.reader_address[1]
+        addresses = {
+            "supervisor": str(self.state_dir / "myha.sock"),
+            "haproxy": f"127.0.0.1:{writer} (writer), 127.0.0.1:{reader} (reader)",
+            **{f"node {name}": f"{node.host}:{node.port}" for name, node in self.nodes.items()},
+        }
+        return [
+            ProcessStatus(
+                host.name,
+                addresses[host.name],
+                pid := host.pid(),
+                "stopped" if pid is None else "frozen" if host.frozen() else "running",
+            )
+            for host in self.processes()
+        ]
+
+    def down(self) -> None:
+        """End every process and remove all files. Raises MyhaError when a process does not end."""
+        processes = self.processes()
+        self._ended = True
+        with suppress(MyhaError):  # it is killed below, like all the others
+            self.supervisor.stop(SUPERVISOR_STOP_DEADLINE_SECONDS)
+        for host in processes:
+            host.kill()  # nothing of the data is kept, so there is nothing to flush
+        ends = time.monotonic() + END_DEADLINE_SECONDS
+        for host in processes:
+            if not host.await_gone(max(0.0, ends - time.monotonic())):
+                raise MyhaError(f"{host.name} (pid {host.pid()}) does not end after SIGKILL")
+        # A process whose pid file is gone is still known by its command line.
+        end_processes([host.argv for host in processes], END_DEADLINE_SECONDS)
+        self._remove_files()
+
+    def _remove_files(self) -> None:
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+        ours = [*NODE_NAMES, "haproxy", "secrets", "myha.toml", "supervisor.pid", "supervisor.log"]
+        # A directory that we made goes as a whole; in another one only what is ours.
+        names = [p.name for p in self.directory.iterdir()] if self.state.made_directory else ours
+        for path in (self.directory / name for name in names if name != STATE_FILE):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        # Last: without it nothing could find what is left.
+        (self.directory / STATE_FILE).unlink(missing_ok=True)
+        if self.state.made_directory:
+            self.directory.rmdir()
+        registry.release(self.directory)
+
+    @contextmanager
+    def _taken_down_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._progress("taking the sandbox down again")
+            with _deaf_to_signals():
+                self.down()
+            if isinstance(error, MyhaError):
+                raise MyhaError(f"{error}; the sandbox was taken down again") from error
+            raise
+
+    def _write_files(self) -> None:
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("admin", "app", "supervisor", "replication"):
+            write_private(self.directory / "secrets" / name, secrets.token_urlsafe(18) + "\n")
+        for node in self.nodes.values():
+            node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_option_file(node)
+        self.config_path.write_text(self._config_text())
+        configuration.load(self.config_path)  # what we write must be what myha accepts
+
+    def _config_text(self) -> str:
+        quoted = json.dumps  # a TOML basic string is written like JSON's
+        lines = [
+            "# A myha sandbox: everything in this file was made by `myha sandbox up`.",
+            "[cluster]",
+            f"name = {quoted('sandbox')}",
+            f"mode = {quoted(self.state.mode)}",
+            f"durability = {quoted(self.state.durability)}",
+            f"state_dir = {quoted(str(self.state_dir))}",
+            "",
+        ]
+        for name, node in self.nodes.items():
+            lines += [
+                f"[nodes.{name}]",
+                f"host = {quoted(node.host)}",
+                f"port = {node.port}",
+                f"option_file = {quoted(str(node.fragment))}",
+                f"pid_file = {quoted(str(node.pid_file))}",
+                f"start_command = {quoted(list(node.argv))}",
+                "",
+            ]
+        lines += [
+            "[accounts]",
+            f"admin_user = {quoted(ADMIN_USER)}",
+            f"drill_user = {quoted(APP_USER)}",
+            "",
+            "[balancers.lb1]",
+            f"socket = {quoted(str(self.haproxy_socket))}",
+            f"writer_listen = {quoted('{}:{}'.format(*self.writer_address))}",
+            f"reader_listen = {quoted('{}:{}'.format(*self.reader_address))}",
+            "",
+        ]
+        return "\n".join(lines)
+
+
+@contextmanager
+def _deaf_to_signals() -> Iterator[None]:
+    """No second Ctrl-C stops a clean-up half way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _run_dir(directory: Path) -> Path:
+    """A folder for sockets: in the sandbox if their paths are short enough there, else in /tmp."""
+    run_dir = directory / "run"
+    if len(os.fsencode(run_dir / "state" / "myha.sock")) <= SOCKET_PATH_LIMIT_BYTES:
+        return run_dir
+    return Path(tempfile.mkdtemp(prefix="myha-", dir="/tmp"))
+
+
+def _has_lua(program: Program) -> bool:
+    done = subprocess.run(
+        (*program.argv, "-vv"), capture_output=True, text=True, check=False, timeout=20
+    )
+    return "Built with Lua" in done.stdout
+
+
+def _program(name: str) -> Program:
+    return programs.fetch(name)
