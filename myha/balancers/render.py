@@ -24,9 +24,9 @@ def render_haproxy(
 ) -> str:
     """The configuration as text, for `haproxy -f`.
 
-    `await_script` is where `await_server.lua` lies on the balancer's machine (HAProxy with Lua): with
-    it, clients that connect during a change of writer wait for the new one. `socket_group` may use
-    the runtime socket besides its owner. Raises ConfigError for a balancer that is not known.
+    `await_script` is where `await_server.lua` lies on the balancer's machine (HAProxy with Lua):
+    with it, clients that connect during a change of writer wait for the new one. `socket_group` may
+    use the runtime socket besides its owner. Raises ConfigError for a balancer that is not known.
     """
     if balancer_name not in config.balancers:
         known = ", ".join(config.balancers)

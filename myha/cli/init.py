@@ -1,0 +1,132 @@
+"""`myha init`: a commented myha.toml with every key, and passwords for setup's accounts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import textwrap
+from pathlib import Path
+
+import click
+
+from myha.config import REPLICATION_PASSWORD_LIMIT_CHARS, TABLES, shown_default, toml_value
+from myha.errors import ConfigError
+
+WIDTH = 96
+GENERATED = ("supervisor", "replication")
+
+# Keys that have no default: what stands in the file.
+_SAMPLES = {
+    "balancers.lb1.socket": "/run/haproxy/admin.sock",
+    "balancers.lb1.writer_listen": "127.0.0.1:3307",
+    "balancers.lb1.reader_listen": "127.0.0.1:3308",
+    "nodes.a.host": "",
+    "nodes.b.host": "",
+}
+_NAMED = {"nodes": ("a", "b"), "balancers": ("lb1",)}
+
+
+def template() -> str:
+    """The whole file: keys that must be given stand open, the others as comments with defaults."""
+    lines = [
+        "# Configuration of myha. Fill in the two hosts; what is commented out shows its default.",
+        "# Durations are in seconds. Relative paths count from this file's folder.",
+    ]
+    for table, model in TABLES.items():
+        for position, name in enumerate(_NAMED.get(table, ("",))):
+            section = f"{table}.{name}" if name else table
+            lines += ["", f"[{section}]"]
+            if position == 0:
+                lines += _comment(model.__doc__ or "")
+            for key, field in model.model_fields.items():
+                lines += _key(section, table, key, field.description or "", explain=position == 0)
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        " ".join(text.split()),
+        WIDTH,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_on_hyphens=False,
+    )
+
+
+def _key(section: str, table: str, key: str, meaning: str, *, explain: bool) -> list[str]:
+    lines = ["", *_comment(meaning)] if explain else []
+    sample = _SAMPLES.get(f"{section}.{key}")
+    if sample is not None:
+        return [*lines, f"{key} = {toml_value(sample)}"]
+    default = shown_default(table, key)
+    model_default = TABLES[table].model_fields[key].default
+    if default != toml_value(model_default):  # it depends on other keys: say so in words
+        return [*lines, f"# {key} = ...  (default: {default})"] if explain else lines
+    return [*lines, f"# {key} = {default}"] if explain else lines
+
+
+@click.command("init")
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("myha.toml"),
+    show_default=True,
+    help="Where to write the configuration.",
+)
+@click.option("--force", is_flag=True, help="Write over a configuration that is there.")
+def init(path: Path, force: bool) -> None:
+    """Write a commented myha.toml, and passwords for the accounts that `myha setup` makes."""
+    folder = path.absolute().parent / "secrets"
+    taken = f"{path}: is there already; use --force to write over it, or another --path"
+    if path.exists() and not force:
+        raise ConfigError(taken)
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        # The passwords first: if they cannot be written, there is no half configuration.
+        folder.mkdir(mode=0o700, exist_ok=True)
+        made = [file for role in GENERATED if (file := _make_password(folder / role))]
+        _write(path, template(), force=force)
+    except FileExistsError:
+        raise ConfigError(taken) from None
+    except OSError as error:
+        where = error.filename or path
+        raise ConfigError(
+            f"{where}: cannot be written ({error.strerror}); use another --path"
+        ) from None
+    click.echo(f"wrote {path}: fill in the two hosts and the balancer's addresses")
+    for file in made:
+        click.echo(f"wrote {file}: a random password (mode 0600)")
+    click.echo(
+        f"put the administrator's password into {folder / 'admin'} (chmod 600), "
+        "or set MYHA_ADMIN_PASSWORD; then: myha setup --plan"
+    )
+
+
+def _make_password(file: Path) -> Path | None:
+    """A random password in a new file; one that is there stays, since servers may know it."""
+    try:
+        _write(file, f"{random_password()}\n", mode=0o600)
+    except FileExistsError:
+        return None
+    return file
+
+
+def _write(file: Path, text: str, *, mode: int = 0o644, force: bool = False) -> None:
+    how = os.O_TRUNC if force else os.O_EXCL
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | how, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+
+
+def random_password() -> str:
+    """As long as replication takes, with each kind of character that a policy may want."""
+    while True:
+        password = secrets.token_urlsafe(24)[:REPLICATION_PASSWORD_LIMIT_CHARS]
+        if (
+            password[0].isalnum()
+            and any(c.isdigit() for c in password)
+            and any(c.islower() for c in password)
+            and any(c.isupper() for c in password)
+            and any(c in "-_" for c in password)
+        ):
+            return password

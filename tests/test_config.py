@@ -1,0 +1,348 @@
+"""myha.toml: what is refused and how, where passwords come from, and that docs and `init` agree."""
+
+from __future__ import annotations
+
+import re
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pydantic import ValidationError
+
+from myha.cli.init import init, random_password
+from myha.config import TABLES, Config, load, shown_default, toml_value
+from myha.core.model import Durability, Mode
+from myha.errors import ConfigError
+
+GOOD = """
+[nodes.a]
+host = "10.0.0.1"
+[nodes.b]
+host = "10.0.0.2"
+[balancers.lb1]
+socket = "/run/haproxy/admin.sock"
+writer_listen = "127.0.0.1:3307"
+reader_listen = "127.0.0.1:3308"
+"""
+DOC = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def load_text(folder: Path, text: str) -> Config:
+    path = folder / "myha.toml"
+    path.write_text(text)
+    return load(path)
+
+
+def refusal(folder: Path, text: str) -> list[str]:
+    """The lines of the refusal, each checked for naming the file."""
+    with pytest.raises(ConfigError) as caught:
+        load_text(folder, text)
+    assert caught.value.exit_status == 2
+    lines = str(caught.value).split("\n")
+    assert all(line.startswith(f"{folder / 'myha.toml'}: ") for line in lines)
+    return [line.removeprefix(f"{folder / 'myha.toml'}: ") for line in lines]
+
+
+def test_the_least_file_has_all_defaults(tmp_path: Path) -> None:
+    config = load_text(tmp_path, GOOD)
+    assert config.names == ("a", "b")
+    assert config.cluster.mode is Mode.SINGLE_WRITER
+    assert config.cluster.durability is Durability.LOSSLESS
+    assert config.cluster.state_dir == Path("/var/lib/myha")
+    assert [n.auto_increment_offset for n in config.nodes.values()] == [1, 2]
+    assert config.nodes["b"].replication_address == "10.0.0.2:3306"
+    assert config.nodes["a"].option_file is None
+    assert config.accounts.admin_password_file == tmp_path / "secrets" / "admin"
+    assert config.path == tmp_path / "myha.toml"
+    policy = config.policy()
+    assert policy.nodes == ("a", "b")
+    assert policy.source_of("a") == "10.0.0.2:3306"
+    assert policy.balancers == ("lb1",)
+
+
+def test_values_do_not_change(tmp_path: Path) -> None:
+    config = load_text(tmp_path, GOOD)
+    with pytest.raises(ValidationError):
+        config.cluster.name = "other"  # type: ignore[misc]
+
+
+def test_replication_address_may_differ(tmp_path: Path) -> None:
+    text = GOOD.replace('"10.0.0.1"', '"10.0.0.1"\nport = 3310\nreplication_host = "192.168.0.1"')
+    node = load_text(tmp_path, text).nodes["a"]
+    assert (node.address, node.replication_address) == ("10.0.0.1:3310", "192.168.0.1:3310")
+
+
+def test_an_edit_on_disk_is_noticed(tmp_path: Path) -> None:
+    config = load_text(tmp_path, GOOD)
+    assert not config.changed_on_disk()
+    config.path.write_text(GOOD + "# edited\n")
+    assert config.changed_on_disk()
+    config.path.write_text(GOOD)
+    assert not config.changed_on_disk()
+    config.path.unlink()
+    assert config.changed_on_disk()
+
+
+@pytest.mark.parametrize(
+    ("added", "line"),
+    [
+        ("[timing]\ndeadtime = 3", "timing.deadtime: unknown key; did you mean deadtime_seconds?"),
+        ("[clutser]", "clutser: unknown key; did you mean cluster?"),
+        ("[lag]\nzzz = 1", "lag.zzz: unknown key; remove it (known here: out_seconds"),
+        ("[cluster]\nmode = 'dual'", "cluster.mode: must be 'single-writer' or 'dual-writer'"),
+        ("[cluster]\nmode = 'dual-writer'", 'cluster.durability: "lossless" cannot be had'),
+        ("[cluster]\nname = 'a b'", "cluster.name: must be 1 to 64 letters"),
+        ("[failover]\npreferred = 'c'", "failover.preferred: 'c' is not a node; choose from a, b"),
+        ("[failover]\nauto_failback = true", "failover.auto_failback: needs failover.preferred"),
+        ("[failover]\nflap_limit = true", "failover.flap_limit: must be a valid integer"),
+        ("[lag]\nin_seconds = 20", "lag.in_seconds: is more than out_seconds"),
+        ("[lag]\nout_seconds = nan", "lag.out_seconds: must be"),
+        ("[timing]\ndeadtime_seconds = 0.9", "timing.deadtime_seconds: is less than twice heart"),
+        ("[timing]\nlook_interval_seconds = 1.0", "timing.deadtime_seconds: is less than twice"),
+        ("[timing]\ncall_deadline_seconds = 2", "timing.call_deadline_seconds: is more than dead"),
+        ("[timing]\npulse_interval_seconds = 5", "timing.pulse_interval_seconds: is more than lag"),
+        ("[timing]\ndeadtime_seconds = -1", "timing.deadtime_seconds: must be greater than or"),
+        ("[timing]\napplied_deadline_seconds = inf", "timing.applied_deadline_seconds: must be"),
+        ("[heal]\npolicy = ['pray']", "heal.policy: does not know 'pray'; choose from resume"),
+        ("[heal]\npolicy = ['manual', 'resume']", 'heal.policy: must have "manual" last'),
+        ("[heal]\npolicy = []", "heal.policy: must name each way once"),
+        ("[accounts]\nreplication_user = 'myha'", "accounts.replication_user: is the same account"),
+        ('[accounts]\nadmin_user = "o\'k"', "accounts.admin_user: must be 1 to 32 printable"),
+        ("[nodes.c]\nhost = 'x'", "nodes: has 3 nodes; a pair has exactly two"),
+        ("[balancers.B]\n", "balancers.B.socket: missing; add socket = ..."),
+    ],
+)
+def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> None:
+    assert any(found.startswith(line) for found in refusal(tmp_path, f"{GOOD}{added}\n"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('"10.0.0.2"', '"10.0.0.1"', "nodes.b.host: is the same server as nodes.a"),
+        ('host = "10.0.0.2"', "", "nodes.b.host: missing; add host = ..."),
+        ('"10.0.0.2"', '""', "nodes.b.host: is empty; put the machine's name or address here"),
+        ('"10.0.0.2"', '"10.0.0.2"\nport = 70000', "nodes.b.port: must be less than or equal"),
+        (
+            '"10.0.0.2"',
+            '"10.0.0.2"\nreplication_host = "10.0.0.1"',
+            "nodes.b.replication_host: is the same address",
+        ),
+        (
+            '"10.0.0.2"',
+            '"10.0.0.2"\nauto_increment_offset = 1',
+            "nodes.b.auto_increment_offset: is the same as that of nodes.a",
+        ),
+        ('"10.0.0.2"', '"10.0.0.2"\npid_file = "/x"', "nodes.b.pid_file: goes with start_command"),
+        ("[nodes.a]", "[nodes.A]", "nodes.A: is no valid name"),
+        ("127.0.0.1:3307", "10.0.0.1:3306", "balancers.lb1.writer_listen: is the address of nod"),
+        ("127.0.0.1:3307", "127.0.0.1:3308", "balancers.lb1.reader_listen: is the same as writ"),
+        ("127.0.0.1:3307", "127.0.0.1", 'balancers.lb1.writer_listen: must be "host:port"'),
+        ("/run/haproxy/admin.sock", "run/admin.sock", "balancers.lb1.socket: must be an absolute"),
+        ("[nodes.a]", "[nodes]\nq = 3\n[nodes.a]", "nodes.q: must be a table; write it as [nod"),
+        ("[nodes.a]", "[nodes.a", "is not valid TOML: "),
+    ],
+)
+def test_refused_when_changed(tmp_path: Path, old: str, new: str, line: str) -> None:
+    assert any(found.startswith(line) for found in refusal(tmp_path, GOOD.replace(old, new, 1)))
+
+
+def test_every_problem_has_its_line(tmp_path: Path) -> None:
+    lines = refusal(tmp_path, GOOD + "[timing]\ndeadtime = 3\n[lag]\nin_seconds = -1\n[foo]\n")
+    assert [line.split(":")[0] for line in lines] == [
+        "timing.deadtime",
+        "lag.in_seconds",
+        "foo",
+    ]
+
+
+def test_no_secret_is_repeated(tmp_path: Path) -> None:
+    text = GOOD + '[accounts]\nsupervisor_password = "hunter2"\nadmin_password_file = 7\n'
+    lines = refusal(tmp_path, text)
+    assert "hunter2" not in " ".join(lines)
+    assert any("did you mean supervisor_password_file?" in line for line in lines)
+
+
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file; write one with `myha init"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match=r"cannot be read"):
+        load(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"[cluster]\nname = '\xff'\n")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load(tmp_path / "latin.toml")
+    (tmp_path / "huge.toml").write_bytes(b"#" * (1 << 21))
+    with pytest.raises(ConfigError, match="is larger than"):
+        load(tmp_path / "huge.toml")
+
+
+# --- passwords --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Config, Path]:
+    for role in ("ADMIN", "SUPERVISOR", "REPLICATION", "DRILL"):
+        monkeypatch.delenv(f"MYHA_{role}_PASSWORD", raising=False)
+    (tmp_path / "secrets").mkdir()
+    file = tmp_path / "secrets" / "replication"
+    file.write_text("from file\n")
+    file.chmod(0o600)
+    return load_text(tmp_path, GOOD), file
+
+
+def test_password_from_file_hidden_from_repr(with_password: tuple[Config, Path]) -> None:
+    account = with_password[0].accounts.replication()
+    assert account.user == "myha_repl"
+    assert account.password.get_secret_value() == "from file"
+    assert "from file" not in repr(account) + str(account)
+
+
+def test_environment_wins(
+    with_password: tuple[Config, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MYHA_REPLICATION_PASSWORD", "from environment")
+    config, file = with_password
+    file.chmod(0o644)
+    assert config.accounts.replication().password.get_secret_value() == "from environment"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o666])
+def test_password_that_others_can_read_is_refused(
+    with_password: tuple[Config, Path], mode: int
+) -> None:
+    config, file = with_password
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match=f"accounts.replication_password_file.*chmod 600 {file}"):
+        config.accounts.replication()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"a\nb\n", "more than one line"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"x" * 5000, "is longer than"),
+        (b"x" * 33, "replication takes at most 32; choose a shorter one"),
+    ],
+)
+def test_password_that_cannot_serve_is_refused(
+    with_password: tuple[Config, Path], content: bytes, reason: str
+) -> None:
+    config, file = with_password
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        config.accounts.replication()
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_password_names_both_ways(with_password: tuple[Config, Path]) -> None:
+    with pytest.raises(ConfigError, match=r"secrets/admin .*or set MYHA_ADMIN_PASSWORD"):
+        with_password[0].accounts.admin()
+    (with_password[1].parent / "supervisor").mkdir()
+    with pytest.raises(ConfigError, match=r"secrets/supervisor is not a file"):
+        with_password[0].accounts.supervisor()
+
+
+# --- init -------------------------------------------------------------------------------------
+
+
+def run_init(path: Path, *options: str) -> tuple[int, str, BaseException | None]:
+    result = CliRunner().invoke(init, ["--path", str(path), *options])
+    return result.exit_code, result.output, result.exception
+
+
+def test_init_writes_a_file_that_loads_once_hosts_are_filled_in(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "myha.toml"
+    assert run_init(path)[0] == 0
+    with pytest.raises(ConfigError, match=r"nodes\.a\.host: is empty"):
+        load(path)
+    for host in ("10.0.0.1", "10.0.0.2"):
+        path.write_text(path.read_text().replace('host = ""', f'host = "{host}"', 1))
+    config = load(path)
+    assert config.timing.deadtime_seconds == 1.5
+    for role in ("supervisor", "replication"):
+        file = path.parent / "secrets" / role
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert len(file.read_text().strip()) == 32
+    assert config.accounts.replication().password != config.accounts.supervisor().password
+
+
+def test_init_comments_are_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "myha.toml"
+    run_init(path)
+    opened = re.sub(r"^# (\w+ = (?!\.\.\.))", r"\1", path.read_text(), flags=re.MULTILINE)
+    for host in ("10.0.0.1", "10.0.0.2"):
+        opened = opened.replace('host = ""', f'host = "{host}"', 1)
+    everything = load_text(tmp_path, opened)
+    least = load_text(tmp_path, GOOD)
+    assert everything.model_dump() == least.model_dump()
+    written = tomllib.loads(opened)
+    for table, model in TABLES.items():
+        keys = set(written[table].get("a", written[table].get("lb1", written[table])))
+        computed = {k for k, f in model.model_fields.items() if f.json_schema_extra}
+        assert keys | computed == set(model.model_fields)
+
+
+def test_init_refuses_to_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "myha.toml"
+    path.write_text("mine")
+    _, _, error = run_init(path)
+    assert isinstance(error, ConfigError)
+    assert "--force" in str(error)
+    assert path.read_text() == "mine"
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_init_force_keeps_passwords(tmp_path: Path) -> None:
+    path = tmp_path / "myha.toml"
+    run_init(path)
+    before = (tmp_path / "secrets" / "supervisor").read_text()
+    path.write_text("old")
+    assert run_init(path, "--force")[0] == 0
+    assert path.read_text() != "old"
+    assert (tmp_path / "secrets" / "supervisor").read_text() == before
+
+
+def test_random_passwords_fit_policies() -> None:
+    for _ in range(50):
+        password = random_password()
+        assert len(password) == 32
+        assert password[0].isalnum()
+        assert re.search(r"\d", password)
+        assert re.search(r"[-_]", password)
+
+
+# --- the documentation ------------------------------------------------------------------------
+
+
+def documented() -> dict[tuple[str, str], tuple[str, str]]:
+    """(table, key) to (default, meaning), as docs/configuration.md has them."""
+    rows: dict[tuple[str, str], tuple[str, str]] = {}
+    table = ""
+    for line in DOC.read_text().splitlines():
+        if head := re.fullmatch(r"### `\[(\w+)(?:\.NAME)?\]`", line):
+            table = head[1]
+        elif table and (row := re.fullmatch(r"\| `(\w+)` \| (.*?) \| (.*) \|", line)):
+            rows[table, row[1]] = (row[2], row[3])
+    return rows
+
+
+def test_documentation_and_model_have_the_same_keys() -> None:
+    assert set(TABLES) == set(Config.model_fields)
+    model = {(table, key) for table, m in TABLES.items() for key in m.model_fields}
+    assert set(documented()) == model
+
+
+def test_documentation_and_model_say_the_same() -> None:
+    for (table, key), (default, meaning) in documented().items():
+        field = TABLES[table].model_fields[key]
+        shown = shown_default(table, key)
+        if field.is_required():
+            shown = "required"
+        elif shown == toml_value(field.default):
+            shown = f"`{shown}`"
+        assert (default, meaning) == (shown, field.description), f"{table}.{key}"
