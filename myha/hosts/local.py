@@ -165,13 +165,14 @@ class LocalHost:
 
     def pid(self) -> int | None:
         """The running process's pid; None when it does not run."""
-        if self._child is not None:
-            self._child.poll()  # reaps it if it has ended
         try:
             pid = int(self.pid_file.read_text().split()[0])
         except (OSError, ValueError, IndexError):
-            return None
-        return pid if pid > 0 and self._is_ours(pid) else None
+            pid = 0
+        found = pid if pid > 0 and self._is_ours(pid) else None
+        if found is None and self._child is not None:
+            self._child.poll()  # reaps our own child, so that no zombie is left
+        return found
 
     def await_gone(self, deadline_seconds: float) -> bool:
         """True when it is gone, False when it is still there at the deadline."""

@@ -271,8 +271,9 @@ def _version(recipe: Recipe, argv: tuple[str, ...]) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    line = f"{done.stdout}\n{done.stderr}".replace(str(cache_dir()), "").strip()
-    found = re.search(r"(\d+(?:\.\d+)+)", re.sub(r"^\S*/\S*", "", line))
+    line = f"{done.stdout}\n{done.stderr}".replace(argv[-1], "")
+    number = r"(\d+(?:\.\d+)+)"
+    found = re.search(rf"(?:\bVer|[Vv]ersion:?)\s+{number}", line) or re.search(number, line)
     if done.returncode != 0 or found is None:
         return None
     if (recipe.refuse and recipe.refuse in line) or recipe.require not in line:

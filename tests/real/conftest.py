@@ -1,0 +1,114 @@
+"""Real servers for tests. What a fixture starts, it ends, whatever the test did.
+
+A program that is missing skips the test with its name, and fails it under CI=true.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from myha.errors import MyhaError
+from myha.sandbox import programs as sandbox_programs
+from myha.sandbox import registry
+from myha.sandbox.cluster import Cluster
+from myha.sandbox.programs import Program
+from myha.sandbox.servers import Flavour
+
+BareServers = Callable[[Flavour], Cluster]
+MakeCluster = Callable[..., Cluster]
+
+
+def need(name: str) -> Program:
+    """The program, found or fetched; else the test is skipped, or fails under CI=true."""
+    try:
+        return sandbox_programs.fetch(name)
+    except MyhaError as error:
+        told = f"program missing: {name}: {error}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(told)
+    pytest.skip(told)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home() -> Iterator[Path]:
+    """Sandboxes of tests do not mix with the user's; parallel workers share one port registry."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    path = Path(tempfile.gettempdir()) / f"myha-tests-{os.geteuid()}-{run}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(path)
+    yield path
+    if not registry.sandboxes():
+        shutil.rmtree(path, ignore_errors=True)
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture(params=get_args(Flavour))
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    """Both flavours, one after the other."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def programs() -> Callable[[Flavour], Program]:
+    """The server program of a flavour: `programs("mysql")`."""
+    return need
+
+
+@pytest.fixture(scope="session")
+def bare_servers() -> Iterator[BareServers]:
+    """`bare_servers(flavour)`: a cluster of two bare servers that run, shared by the whole session.
+
+    For tests that leave the servers as they found them; others take `cluster`.
+    """
+    made: dict[Flavour, Cluster] = {}
+
+    def get(flavour: Flavour) -> Cluster:
+        if flavour not in made:
+            made[flavour] = _create(flavour=flavour)
+        made[flavour].start_servers()
+        return made[flavour]
+
+    yield get
+    _end(list(made.values()))
+
+
+@pytest.fixture
+def cluster() -> Iterator[MakeCluster]:
+    """`cluster(flavour=..., mode=..., durability=..., directory=...)`: a new cluster, not started.
+
+    Call `up()`, `up(bare=True)` or `start_servers()` on it; it is taken down after the test.
+    """
+    made: list[Cluster] = []
+
+    def make(**options: Any) -> Cluster:
+        made.append(_create(**options))
+        return made[-1]
+
+    yield make
+    _end(made)
+
+
+def _create(**options: Any) -> Cluster:
+    for name in (options.get("flavour", "mysql"), "haproxy"):
+        need(name)
+    return Cluster.create(**options)
+
+
+def _end(clusters: list[Cluster]) -> None:
+    failures = []
+    for cluster in clusters:
+        try:
+            if cluster.directory.exists():
+                cluster.down()
+        except (MyhaError, OSError) as error:
+            failures.append(str(error))
+    assert not failures
