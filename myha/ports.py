@@ -1,14 +1,13 @@
 """What the supervisor needs from the outside, as protocols of a few methods.
 
-Duties of every implementation: a call returns within its deadline or raises; what it says it did, it
-has read back; it never retries by itself something that is not idempotent; a failure is one of the
-errors of `myha.errors`, with a message of one line and without a password.
+Duties of every implementation: a call returns within its deadline or raises; what it says it did,
+it has read back; it never retries by itself something that is not idempotent; a failure is one of
+the errors of `myha.errors`, with a message of one line and without a password.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Protocol
 
 from myha.core.gtid import GtidSet
@@ -18,8 +17,8 @@ from myha.core.model import BalancerLook, NodeLook, Record
 class Server(Protocol):
     """One database server, seen and changed by the supervisor.
 
-    Raises `ServerGoneError` (connection refused or broken), `ServerSilentError` (deadline passed) or
-    `ServerError` (the server said no). All methods are idempotent.
+    Raises `ServerGoneError` (connection refused or broken), `ServerSilentError` (deadline passed)
+    or `ServerError` (the server said no). All methods are idempotent.
     """
 
     name: str
@@ -62,9 +61,25 @@ class Server(Protocol):
     def prove_write(self, epoch: int, deadline_seconds: float) -> None: ...
 
     def rewind(self, keep: GtidSet, incident: dict[str, str], deadline_seconds: float) -> str:
-        """Quarantine and undo all transactions outside `keep`; returns a sentence of what was done."""
+        """Quarantine and undo all transactions outside `keep`; says in a sentence what was done."""
 
     def disconnect(self) -> None: ...
+
+
+class WatchedServer(Server, Protocol):
+    """What a watcher's thread needs beside: its own connection, apart from the one for steps."""
+
+    def hangup_fd(self) -> int | None:
+        """The watch connection's descriptor, None while there is none."""
+
+    def refuses(self) -> bool:
+        """True only when a new TCP connection is refused by the host: no server process there."""
+
+    def leave_watch(self) -> None:
+        """Close the watch connection."""
+
+    def pulse(self, wall: float, deadline_seconds: float) -> None:
+        """Write the heartbeat row on a connection of its own; may wait for an acknowledgement."""
 
 
 class Balancer(Protocol):
@@ -124,7 +139,7 @@ class Clock(Protocol):
 
 
 class Besides(Protocol):
-    """Runs calls beside the plan. `all` waits for every call or the deadline, whichever is first."""
+    """Runs calls beside the plan. `all` waits for every call, or until the deadline."""
 
     def start(self, call: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
 
@@ -132,6 +147,3 @@ class Besides(Protocol):
         self, calls: Iterable[tuple[str, Callable[[], None]]], deadline_seconds: float
     ) -> dict[str, Exception | None]:
         """The outcome of each call by name; one that has not returned is a `MyhaError`."""
-
-
-QuarantineRoot = Path

@@ -91,8 +91,8 @@ class ReplicationThread:
 class SemiSync:
     """Semi-synchronous replication as one node reports it.
 
-    `source_waits`: a commit here waits for an acknowledgement without giving up in the time that the
-    durability allows (enabled, status ON, and a time-out that fits).
+    `source_waits`: a commit here waits for an acknowledgement and does not give up before the
+    durability allows it (enabled, status ON, and a time-out that fits).
     """
 
     source_enabled: bool = False
@@ -263,7 +263,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A plan that did not reach its end, kept until one of its kind succeeds or the world changes."""
+    """A plan that did not reach its end, kept until one of its kind succeeds."""
 
     plan: str
     node: NodeName

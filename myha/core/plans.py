@@ -157,7 +157,7 @@ class AwaitCaughtUp(NodeStep):
 
 @dataclass(frozen=True, slots=True)
 class RequireNoErrant(NodeStep):
-    """The node has nothing that `reference` lacks; read in that order, so it is never falsely so."""
+    """The node has nothing that `reference` lacks; read in that order, never falsely so."""
 
     name: ClassVar[str] = "require-no-errant"
     reference: NodeName = ""
@@ -236,7 +236,7 @@ AnyStep: TypeAlias = Step
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps under one epoch, for one reason. `kind` is also the name of the incident if it fails."""
+    """Steps under one epoch, for one reason. `kind` names the incident too, if it fails."""
 
     kind: str
     node: NodeName

@@ -1,0 +1,45 @@
+# Every target does its own set-up; each can be run again at any time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+.PHONY: help demo test check bench clean
+.DEFAULT_GOAL := help
+
+help: ## show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
+
+$(STAMP): pyproject.toml
+	@echo "Making $(VENV) and installing myha into it (about 30 s the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "myha needs Python 3.11 or newer; $(PYTHON) is older" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { echo "python3 -m venv failed: apt-get install python3-venv" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## a pair on this machine, its writer killed before your eyes
+	@$(BIN)/myha sandbox fetch mysql haproxy
+	@$(BIN)/myha drill crash --sandbox
+
+check: $(STAMP) ## the quick checks: style, types, pure tests
+	$(BIN)/ruff check myha tests benchmarks
+	$(BIN)/ruff format --check myha tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/pytest -q -m "not real" tests
+
+test: $(STAMP) ## the whole suite, real servers of both flavours included
+	$(BIN)/ruff check myha tests benchmarks
+	$(BIN)/ruff format --check myha tests benchmarks
+	$(BIN)/mypy
+	@$(BIN)/myha sandbox fetch
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests
+
+bench: $(STAMP) ## measure, and write benchmarks/RESULTS.md
+	@$(BIN)/myha sandbox fetch
+	$(BIN)/python -m benchmarks.run
+
+clean: ## remove what the build made (fetched server programs stay in the cache)
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

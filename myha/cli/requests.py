@@ -1,0 +1,67 @@
+"""Commands that ask the running daemon to do something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from myha.config import load
+from myha.errors import RefusedError
+from myha.supervisor.control import ask, socket_path
+
+
+def request(ctx: click.Context, **fields: Any) -> None:
+    """Ask the daemon, say what it answered. Raises `RefusedError` when it would not."""
+    config = load(ctx.obj["config_path"])
+    answer = ask(socket_path(config.cluster.state_dir), fields)
+    if not answer["ok"]:
+        raise RefusedError(answer["text"], answer.get("override"))
+    click.echo(answer["text"])
+
+
+@click.command()
+@click.option("--to", metavar="NODE", help="The node to become the writer. Default: the standby.")
+@click.pass_context
+def switchover(ctx: click.Context, to: str | None) -> None:
+    """Make the standby the writer, planned: nothing is lost, clients reconnect."""
+    request(ctx, do="switchover", to=to)
+
+
+@click.command()
+@click.option("--to", metavar="NODE", help="The node to become the writer. Default: the standby.")
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Even if acknowledged writes that only the old writer has may be lost. They stay on it, "
+    "and are put into quarantine when it returns.",
+)
+@click.pass_context
+def failover(ctx: click.Context, to: str | None, accept_loss: bool) -> None:
+    """Make the standby the writer although the writer is not there to hand over."""
+    request(ctx, do="failover", to=to, accept_loss="yes" if accept_loss else None)
+
+
+@click.command()
+@click.argument("node")
+@click.option("--reason", default="", help="Why; kept on record.")
+@click.pass_context
+def fence(ctx: click.Context, node: str, reason: str) -> None:
+    """Take NODE out: no traffic, read-only, not replicating, on record until it is unfenced."""
+    request(ctx, do="fence", node=node, reason=reason or None)
+
+
+@click.command()
+@click.argument("node")
+@click.pass_context
+def unfence(ctx: click.Context, node: str) -> None:
+    """Let NODE return: it is looked at, and fenced again if its data has diverged."""
+    request(ctx, do="unfence", node=node)
+
+
+@click.command()
+@click.argument("state", type=click.Choice(["on", "off"]))
+@click.pass_context
+def maintenance(ctx: click.Context, state: str) -> None:
+    """While maintenance is on, myha observes and does not act."""
+    request(ctx, do="maintenance", state=state)

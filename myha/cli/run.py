@@ -1,0 +1,23 @@
+"""`myha run`: the monitoring daemon, in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from myha.config import load
+
+
+@click.command()
+@click.pass_context
+def run(ctx: click.Context) -> None:
+    """Run the supervisor in the foreground until SIGTERM or Ctrl-C.
+
+    It logs to stderr and keeps its record and journal in cluster.state_dir. When it ends, whatever
+    it had begun is finished or undone first; routing and replication then stay as they are.
+    """
+    from myha.supervisor.service import Service  # noqa: PLC0415  # `--help` need not wait for it
+
+    path: Path = ctx.obj["config_path"]
+    Service(load(path)).run()

@@ -1,0 +1,215 @@
+"""Commands that show what the running daemon sees: status, explain, events."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from myha.config import load
+from myha.errors import MyhaError
+from myha.supervisor.control import ask, socket_path
+
+Data = dict[str, Any]
+WATCH_SECONDS = 0.5
+
+
+def _ask(ctx: click.Context, **fields: Any) -> Data:
+    config = load(ctx.obj["config_path"])
+    answer = ask(socket_path(config.cluster.state_dir), fields)
+    if not answer.get("ok"):
+        raise MyhaError(str(answer.get("text")))
+    return answer
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
+    """Show the pair. Exit status 1 when it is not healthy."""
+    data = _ask(ctx, do="status")
+    if as_json:
+        click.echo(json.dumps(data, indent=2))
+    elif watch:
+        _watch(ctx, data)
+        return
+    else:
+        Console().print(picture(data))
+    ctx.exit(0 if data["healthy"] else 1)
+
+
+def _watch(ctx: click.Context, data: Data) -> None:
+    with Live(picture(data), console=Console(), auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            try:
+                shown: RenderableType = picture(_ask(ctx, do="status"))
+            except MyhaError as error:
+                shown = Text(str(error), style="bold red")
+            live.update(shown, refresh=True)
+
+
+def picture(data: Data) -> RenderableType:
+    """The whole status for a terminal."""
+    style = "green" if data["healthy"] else "yellow"
+    head = Text.assemble(
+        (f"{data.get('name', '')}: ", "bold"), (data["verdict"], f"bold {style}"), "\n"
+    )
+    head.append(data["sentence"] + "\n")
+    maintenance = ", maintenance" if data["maintenance"] else ""
+    head.append(
+        f"{data['mode']}, {data['durability']}, epoch {data['epoch']}, writer {data['writer']}, "
+        f"{data['sync']}{maintenance}"
+    )
+    if data["running"]:
+        head.append(f"\nunder way: {data['running']}", style="cyan")
+    for refusal in data["refusals"]:
+        head.append(f"\nrefused: {refusal['reason']}", style="red")
+        if refusal["override"]:
+            head.append(f"\n  to override: {refusal['override']}", style="red")
+    for name in ("config_changed", "journal_failure"):
+        if data.get(name):
+            note = {"config_changed": "the configuration file was changed since the start"}
+            head.append(f"\n{note.get(name, data[name])}", style="yellow")
+    return Group(head, _nodes(data), _balancers(data))
+
+
+def _nodes(data: Data) -> Table:
+    table = Table("node", "role", "contact", "writes", "receiver", "applier", "lag", "waits")
+    for name, node in data["nodes"].items():
+        role = "writer" if name == data["writer"] else node["membership"] or "?"
+        if "open" not in node:
+            table.add_row(name, role, node["contact"], "", "", "", "", "")
+            continue
+        semisync = node["semisync"]
+        table.add_row(
+            name,
+            role if role != "member" else "standby" if data["mode"] != "dual-writer" else "writer",
+            node["contact"],
+            "open" if node["open"] else "closed",
+            _thread(node["receiver"]),
+            _thread(node["applier"]),
+            _lag(node),
+            "yes" if semisync["source_waits"] else "no",
+        )
+        if node["reason"]:
+            table.add_row("", Text(node["reason"], style="red"))
+    return table
+
+
+def _thread(thread: Data) -> str:
+    return str(thread["state"]) + (f" ({thread['errno']})" if thread["errno"] else "")
+
+
+def _lag(node: Data) -> str:
+    seconds = "?" if node["lag_seconds"] is None else f"{node['lag_seconds']:.2f} s"
+    return f"{seconds}, {node['lag_transactions']} trx"
+
+
+def _balancers(data: Data) -> Table:
+    table = Table("balancer", "writer pool", "reader pool")
+    for name, balancer in data["balancers"].items():
+        if not balancer["answering"]:
+            table.add_row(name, Text(balancer["error"] or "not seen yet", style="red"), "")
+            continue
+        pools = {"writer": [], "reader": []}  # type: dict[str, list[str]]
+        for route in balancer["routes"]:
+            if route["takes_traffic"] and route["pool"] in pools:
+                pools[route["pool"]].append(f"{route['node']} ({route['sessions']} sessions)")
+        table.add_row(name, *(", ".join(pools[pool]) or "nobody" for pool in pools))
+    return table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def explain(ctx: click.Context, as_json: bool) -> None:
+    """Say what is going on, from which observations, and what follows or is refused."""
+    data = _ask(ctx, do="status")
+    recent = _ask(ctx, do="events", limit=15)["events"]
+    if as_json:
+        click.echo(json.dumps({"status": data, "events": recent}, indent=2))
+        return
+    for line in explanation(data):
+        click.echo(line)
+    click.echo("\nLatest events:")
+    for event in recent:
+        click.echo("  " + line_of(event))
+
+
+def explanation(data: Data) -> list[str]:
+    """The verdicts in force, what was seen, and what follows, as lines."""
+    lines = [f"Verdict: {data['verdict']}", f"  {data['sentence']}"]
+    also = [one for one in data["verdicts"][1:] if one["name"] != "healthy"]
+    lines += [f"Also: {one['name']}\n  {one['sentence']}" for one in also]
+    lines.append("Seen:")
+    for name, node in data["nodes"].items():
+        lines += [f"  {name}: {fact}" for fact in _facts(node)]
+    for name, balancer in data["balancers"].items():
+        lines.append(f"  {name}: {'answering' if balancer['answering'] else balancer['error']}")
+    lines.append("What follows:")
+    if data["running"]:
+        lines.append(f"  under way: {data['running']}")
+    for refusal in data["refusals"]:
+        lines.append(f"  refused: {refusal['reason']}")
+        if refusal["override"]:
+            lines.append(f"    to override: {refusal['override']}")
+    for one in data["incidents"]:
+        lines.append(
+            f"  failed {one['attempts']} times, last {one['ago_seconds']} s ago: {one['plan']} "
+            f"{one['node']}: {one['reason']}"
+        )
+    if lines[-1] == "What follows:":
+        lines.append("  nothing: there is nothing to do")
+    return lines
+
+
+def _facts(node: Data) -> list[str]:
+    since = f" for {node['contact_seconds']} s"
+    facts = [node["contact"] + since + (f": {node['error']}" if node["error"] else "")]
+    if node["membership"] != "member":
+        facts.append(f"{node['membership']} on record: {node['reason']}")
+    if node["contact"] != "answering" or "open" not in node:
+        return facts
+    facts.append(
+        f"{'takes writes' if node['open'] else 'closed'}; receiver {_thread(node['receiver'])}, "
+        f"applier {_thread(node['applier'])}, lag {_lag(node)}"
+    )
+    facts += [node[kind]["error"] for kind in ("receiver", "applier") if node[kind]["error"]]
+    semisync = node["semisync"]
+    facts.append(
+        f"waits for acknowledgements: {'yes' if semisync['source_waits'] else 'no'}, "
+        f"{semisync['source_clients']} acknowledging, {semisync['waiting_sessions']} waiting"
+    )
+    return facts
+
+
+@click.command()
+@click.option("-n", "limit", default=50, show_default=True, help="How many, the latest ones.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with new ones until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def events(ctx: click.Context, limit: int, follow: bool, as_json: bool) -> None:
+    """Show the journal: verdicts, plans, steps, refusals, requests."""
+    last = 0
+    while True:
+        for event in _ask(ctx, do="events", limit=limit, after=last)["events"]:
+            click.echo(json.dumps(event) if as_json else line_of(event))
+            last = event["id"]
+        if not follow:
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+def line_of(event: Data) -> str:
+    stamp = datetime.fromtimestamp(event["wall"], UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    took = f" ({event['took_ms']} ms)" if "took_ms" in event else ""
+    return f"{stamp}Z {event['kind']:<14} {event['text']}{took}"

@@ -1,0 +1,118 @@
+"""The control socket: one JSON object a line in, one out. Local, for its owner only (mode 0600)."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from myha.errors import MyhaError
+
+SOCKET_NAME = "myha.sock"
+REQUEST_LIMIT_BYTES = 65_536
+CLIENT_TIMEOUT_SECONDS = 60.0
+MAX_CLIENTS = 16
+
+Data = dict[str, Any]
+Handler = Callable[[Data], Data]
+
+
+def socket_path(state_dir: Path) -> Path:
+    return state_dir / SOCKET_NAME
+
+
+def ask(path: Path, request: Data, timeout_seconds: float = CLIENT_TIMEOUT_SECONDS) -> Data:
+    """Ask the running daemon. Raises `MyhaError` when there is none, or it does not answer."""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(timeout_seconds)
+            client.connect(str(path))
+            client.sendall(json.dumps(request).encode() + b"\n")
+            with client.makefile("rb") as lines:
+                line = lines.readline()
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise MyhaError(
+            f"no supervisor is running here ({path} does not answer); start it with `myha run`"
+        ) from None
+    except PermissionError:
+        raise MyhaError(f"{path} belongs to another user: ask as the one who runs myha") from None
+    except TimeoutError:
+        raise MyhaError(f"the supervisor did not answer in {timeout_seconds:g} s") from None
+    except OSError as error:
+        raise MyhaError(f"{path}: {error.strerror or error}") from None
+    if not line:
+        raise MyhaError("the supervisor ended before it answered; see its log")
+    answer: Data = json.loads(line)
+    return answer
+
+
+class ControlServer:
+    """Serves the socket in threads of its own; `handle` is called for every request."""
+
+    def __init__(self, path: Path, handle: Handler) -> None:
+        self.path = path
+        self._handle = handle
+        self._free = threading.BoundedSemaphore(MAX_CLIENTS)
+        self._server: socketserver.ThreadingUnixStreamServer | None = None
+
+    def start(self) -> None:
+        """Raises `MyhaError` when the socket cannot be made. The caller holds the lock."""
+        outer = self
+
+        class Connection(socketserver.StreamRequestHandler):
+            timeout = CLIENT_TIMEOUT_SECONDS
+
+            def handle(self) -> None:
+                outer._serve(self)
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+            request_queue_size = 64
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A client that went away is its own affair."""
+
+        try:
+            self.path.unlink(missing_ok=True)
+            self._server = Server(str(self.path), Connection)
+            self.path.chmod(0o600)
+        except OSError as error:
+            raise MyhaError(f"cannot make the control socket {self.path}: {error}") from None
+        threading.Thread(target=self._server.serve_forever, name="control", daemon=True).start()
+
+    def _serve(self, connection: socketserver.StreamRequestHandler) -> None:
+        if not self._free.acquire(blocking=False):
+            self._reply(connection, {"ok": False, "text": "too many clients; try again"})
+            return
+        try:
+            while line := connection.rfile.readline(REQUEST_LIMIT_BYTES):
+                self._reply(connection, self._answer(line))
+        except (TimeoutError, OSError):
+            return
+        finally:
+            self._free.release()
+
+    def _answer(self, line: bytes) -> Data:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            return {"ok": False, "text": "that is not a JSON object on one line"}
+        if not isinstance(request, dict):
+            return {"ok": False, "text": "that is not a JSON object on one line"}
+        try:
+            return self._handle(request)
+        except MyhaError as error:
+            return {"ok": False, "text": str(error)}
+
+    def _reply(self, connection: socketserver.StreamRequestHandler, answer: Data) -> None:
+        connection.wfile.write(json.dumps(answer).encode() + b"\n")
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self.path.unlink(missing_ok=True)

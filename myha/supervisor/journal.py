@@ -1,0 +1,47 @@
+"""The journal: every plan, step and verdict, to the store and to the log, in one sentence each.
+
+A journal that cannot be written (a full disk) is said once and never keeps a step from being done.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import TextIO
+
+from myha.errors import MyhaError
+from myha.ports import Clock, Store
+
+
+class StoreJournal:
+    """Implements `myha.supervisor.executor.Journal`; safe for several threads."""
+
+    def __init__(self, store: Store, clock: Clock, log: TextIO | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = sys.stderr if log is None else log
+        self._lock = threading.Lock()
+        self.failure = ""
+
+    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+        at, wall = self._clock.monotonic(), self._clock.wall()
+        self._say(wall, kind, text)
+        try:
+            self._store.note(at, wall, kind, text, fields)
+        except MyhaError as error:
+            if not self.failure:
+                self._say(wall, "journal", f"cannot be written, going on without: {error}")
+            self.failure = str(error)
+            return
+        if self.failure:
+            self._say(wall, "journal", "can be written again")
+            self.failure = ""
+
+    def _say(self, wall: float, kind: str, text: str) -> None:
+        stamp = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        with self._lock:
+            try:
+                print(f"{stamp}Z {kind:<14} {text}", file=self._log, flush=True)
+            except OSError:
+                return  # a log on a full disk: the journal and the control socket still tell

@@ -1,0 +1,240 @@
+"""`myha run`: one supervisor, put together from its configuration, with signals and socket."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from myha.balancers.haproxy import HAProxyBalancer
+from myha.config import Config
+from myha.core.model import Record
+from myha.errors import MyhaError
+from myha.ports import Balancer, Server, WatchedServer
+from myha.servers.factory import make_servers
+from myha.stores.local import LocalStore, SupervisorLock
+from myha.supervisor.besides import ThreadBesides
+from myha.supervisor.brain import Brain
+from myha.supervisor.control import ControlServer, Data, socket_path
+from myha.supervisor.daemon import Daemon, Request
+from myha.supervisor.executor import Tools
+from myha.supervisor.journal import StoreJournal
+from myha.supervisor.pulse import Pulse
+from myha.supervisor.status import status
+from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
+
+REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "maintenance"})
+REQUEST_DEADLINE_SECONDS = 55.0
+EVENTS_LIMIT = 1000
+# Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
+THREAD_SWITCH_SECONDS = 0.0005
+CONFIG_CHECK_SECONDS = 5.0
+
+
+class SystemClock:
+    """Implements `myha.ports.Clock`."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class CommandFence:
+    """Implements `myha.ports.OutsideFence` by each node's fence_command; status 0 is success."""
+
+    def __init__(self, commands: dict[str, tuple[str, ...]]) -> None:
+        self._commands = commands
+
+    def fence(self, node: str, deadline_seconds: float) -> None:
+        command = self._commands.get(node)
+        if not command:
+            raise MyhaError(f"nodes.{node} has no fence_command")
+        try:
+            done = subprocess.run(  # the administrator's own command
+                command, timeout=deadline_seconds, capture_output=True, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise MyhaError(f"the fence_command of {node} did not end in time") from None
+        except OSError as error:
+            raise MyhaError(f"the fence_command of {node} cannot be run: {error}") from None
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise MyhaError(
+                f"the fence_command of {node} failed with {done.returncode}: {' '.join(said)}"
+            )
+
+
+class Service:
+    """Everything that lives as long as `myha run` does."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clock = SystemClock()
+        self.lock = SupervisorLock(config.cluster.state_dir)
+        self.lock.acquire()
+        self.store = LocalStore(config.cluster.state_dir)
+        record = self._record()
+        self.servers: dict[str, WatchedServer] = make_servers(config)
+        balancers: dict[str, Balancer] = {
+            name: HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
+            for name, one in config.balancers.items()
+        }
+        self.journal = StoreJournal(self.store, self.clock)
+        servers: dict[str, Server] = dict(self.servers)
+        commands = {name: node.fence_command for name, node in config.nodes.items()}
+        self.tools = Tools(
+            servers,
+            balancers,
+            self.store,
+            self.clock,
+            ThreadBesides(),
+            self.journal,
+            CommandFence(commands),
+        )
+        now, wall = self.clock.monotonic(), self.clock.wall()
+        brain = Brain(config.policy(), now, wall, record)
+        self.daemon = Daemon(brain, self.tools, self._watchers)
+        self.control = ControlServer(socket_path(config.cluster.state_dir), self.handle)
+        self.pulses = {name: self._pulse(name) for name in self.servers}
+        self._ending = threading.Event()
+
+    def _record(self) -> Record:
+        record = self.store.read()
+        if record is None:
+            raise MyhaError(
+                f"there is no record of a pair in {self.config.cluster.state_dir}: run `myha setup`"
+            )
+        names = tuple(name for name, _ in record.nodes)
+        if sorted(names) != sorted(self.config.nodes):
+            raise MyhaError(
+                f"the record in {self.config.cluster.state_dir} is of nodes {' and '.join(names)}, "
+                f"{self.config.path} names {' and '.join(self.config.nodes)}: use the file that "
+                "the pair was set up with"
+            )
+        return record
+
+    def _watchers(self, emit: Any) -> list[Watcher]:
+        interval = self.config.timing.look_interval_seconds
+        nodes = [NodeWatcher(server, interval, emit) for server in self.servers.values()]
+        balancers = [BalancerWatcher(one, interval, emit) for one in self.tools.balancers.values()]
+        return [*nodes, *balancers]
+
+    def _pulse(self, name: str) -> Pulse:
+        timing = self.config.timing
+
+        def wanted() -> bool:
+            look = self.daemon.brain.view.node(name).look
+            return look is not None and look.open
+
+        return Pulse(
+            self.servers[name],
+            self.clock,
+            timing.pulse_interval_seconds,
+            timing.call_deadline_seconds,
+            wanted,
+        )
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT; a plan under way reaches its end first."""
+        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+        self.journal.note(
+            "supervisor", f"started, process {os.getpid()}", {"pid": str(os.getpid())}
+        )
+        self.control.start()
+        for pulse in self.pulses.values():
+            pulse.start()
+        threading.Thread(target=self._watch_config, name="config", daemon=True).start()
+        gc.freeze()
+        try:
+            with self._signals():
+                self.daemon.run()
+        finally:
+            self._ending.set()
+            for pulse in self.pulses.values():
+                pulse.stop()
+            self.control.stop()
+            self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
+            self.lock.release()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(number: int, frame: object) -> None:  # noqa: ARG001
+            name = signal.Signals(number).name
+            # A handler must not wait for a lock that the interrupted thread may hold.
+            threading.Thread(target=self._stop, args=(name,), daemon=True).start()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, name: str) -> None:
+        running = self.daemon.brain.running
+        first = f" when this is done: {running.sentence}" if running else ""
+        self.journal.note("supervisor", f"{name}: stopping{first}", {})
+        self.daemon.stop()
+
+    def _watch_config(self) -> None:
+        said = False
+        while not self._ending.wait(CONFIG_CHECK_SECONDS):
+            changed = self.config.changed_on_disk()
+            if changed and not said:
+                self.journal.note(
+                    "config",
+                    f"{self.config.path} was changed; this supervisor goes on with what it read "
+                    "when it started: restart it to use the new file",
+                    {},
+                )
+            said = changed
+
+    # -- the control socket ----------------------------------------------------------------------
+
+    def handle(self, request: Data) -> Data:
+        """One request of the control socket; in a thread of its own."""
+        name = str(request.get("do", ""))
+        if name == "status":
+            return self._status()
+        if name == "events":
+            limit = min(EVENTS_LIMIT, int(request.get("limit", 50)))
+            return {"ok": True, "events": self.store.events(limit, int(request.get("after", 0)))}
+        if name in REQUESTS:
+            return self._request(name, request)
+        return {"ok": False, "text": f"there is no request {name!r}"}
+
+    def _status(self) -> Data:
+        brain = self.daemon.brain
+        brain_view, decision, running = brain.view, brain.decision, brain.running
+        data = status(brain_view, decision, running)
+        data["ok"] = True
+        data["name"] = self.config.cluster.name
+        data["pid"] = os.getpid()
+        data["config_changed"] = self.config.changed_on_disk()
+        data["journal_failure"] = self.journal.failure
+        data["pulse"] = {
+            name: {"stalled_seconds": round(one.stalled_seconds(), 2), "error": one.error}
+            for name, one in self.pulses.items()
+        }
+        return data
+
+    def _request(self, name: str, request: Data) -> Data:
+        arguments = {str(k): str(v) for k, v in request.items() if k != "do" and v is not None}
+        asked = Request(name, arguments)
+        text = " ".join(f"{key}={value}" for key, value in sorted(arguments.items()))
+        self.journal.note("request", f"{name} {text}".strip(), {})
+        self.daemon.ask(asked, REQUEST_DEADLINE_SECONDS)
+        if not asked.ok:
+            self.journal.note("request-refused", f"{name}: {asked.text}", {})
+        return {"ok": asked.ok, "text": asked.text, "override": asked.override}

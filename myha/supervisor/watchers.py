@@ -1,0 +1,155 @@
+"""Threads that only look: one for each node and balancer, each putting values on one queue.
+
+A watcher looks at its interval, at once when somebody pokes it, and at once when the connection
+that it keeps hangs up: a crash is known in milliseconds, whatever the interval.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from myha.core.model import Contact
+from myha.core.observations import BalancerLooked, BalancerMissed, NodeLooked, NodeMissed
+from myha.errors import BalancerError, ServerError, ServerGoneError, ServerSilentError
+from myha.ports import Balancer, WatchedServer
+
+FULL_CODES = frozenset({1040, 1203, 1226})
+DENIED_CODES = frozenset({1044, 1045, 1130, 1227, 1396, 1698, 1862, 3118, 3159, 4151})
+FOREIGN_CODE = -1
+MIN_PAUSE_SECONDS = 0.01  # between two looks that events ask for
+
+Emit = Callable[[object], None]
+
+
+class Watcher(threading.Thread):
+    """The common part: wait for the interval, a poke or a hang-up, then look. Ends with `stop`."""
+
+    def __init__(self, name: str, interval_seconds: float, emit: Emit) -> None:
+        super().__init__(name=f"watch-{name}", daemon=True)
+        self._interval_seconds = interval_seconds
+        self._emit = emit
+        self._ending = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def poke(self) -> None:
+        """Look now rather than at the interval."""
+        try:
+            os.write(self._wake_write, b"!")
+        except BlockingIOError:
+            return  # the pipe is full of pokes already: it will wake
+
+    def stop(self) -> None:
+        self._ending = True
+        self.poke()
+
+    def run(self) -> None:
+        next_at = time.monotonic()
+        while not self._ending:
+            self.look()
+            next_at = max(next_at + self._interval_seconds, time.monotonic() + MIN_PAUSE_SECONDS)
+            self._wait(next_at)
+        self.leave()
+
+    def look(self) -> None:
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """Let go of what the watcher holds, in its own thread."""
+
+    def hangup_fd(self) -> int | None:
+        """A descriptor that becomes readable or hangs up when the watched thing is lost."""
+        return None
+
+    def _wait(self, until: float) -> None:
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        descriptor = self.hangup_fd()
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN | select.POLLRDHUP | select.POLLHUP)
+        left_seconds = until - time.monotonic()
+        poll.poll(max(0.0, left_seconds) * 1000)
+        try:
+            while os.read(self._wake_read, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+
+class NodeWatcher(Watcher):
+    """Looks at one database server over a connection of its own."""
+
+    def __init__(self, server: WatchedServer, interval_seconds: float, emit: Emit) -> None:
+        super().__init__(server.name, interval_seconds, emit)
+        self._server = server
+
+    def hangup_fd(self) -> int | None:
+        return self._server.hangup_fd()
+
+    def leave(self) -> None:
+        self._server.leave_watch()
+
+    def look(self) -> None:
+        at = time.monotonic()
+        connected = self._server.hangup_fd() is not None
+        try:
+            self._emit(NodeLooked(self._server.name, self._server.look()))
+        except ServerGoneError as error:
+            self._look_again(at, connected, error)
+        except ServerError as error:
+            self._miss(at, error, hung_up=False)
+
+    def _look_again(self, at: float, connected: bool, error: ServerGoneError) -> None:
+        """A broken connection proves little: only a refused new one says that nobody is there."""
+        refused = self._server.refuses()
+        if refused:
+            self._emit(NodeMissed(self._server.name, at, Contact.REFUSING, connected, str(error)))
+            return
+        at = time.monotonic()
+        try:
+            self._emit(NodeLooked(self._server.name, self._server.look()))
+        except ServerError as again:
+            self._miss(at, again, hung_up=connected)
+
+    def _miss(self, at: float, error: ServerError, *, hung_up: bool) -> None:
+        contact = contact_of(error)
+        if contact is Contact.REFUSING and not self._server.refuses():
+            contact = Contact.SILENT  # it broke, but a new connection is not refused
+        self._emit(NodeMissed(self._server.name, at, contact, hung_up, str(error)))
+
+
+def contact_of(error: ServerError) -> Contact:
+    """What a failed look says of the node."""
+    if isinstance(error, ServerSilentError):
+        return Contact.SILENT
+    if isinstance(error, ServerGoneError):
+        return Contact.REFUSING
+    if error.code in FULL_CODES:
+        return Contact.FULL
+    if error.code in DENIED_CODES:
+        return Contact.DENIED
+    if error.code == FOREIGN_CODE:
+        return Contact.FOREIGN
+    return Contact.SILENT
+
+
+class BalancerWatcher(Watcher):
+    """Looks at one balancer."""
+
+    def __init__(self, balancer: Balancer, interval_seconds: float, emit: Emit) -> None:
+        super().__init__(balancer.name, interval_seconds, emit)
+        self._balancer = balancer
+
+    def look(self) -> None:
+        at = time.monotonic()
+        try:
+            look = self._balancer.look()
+        except BalancerError as error:
+            self._emit(BalancerMissed(self._balancer.name, at, str(error)))
+            return
+        # Everything in the look is at least as new as its beginning, and that is all it proves.
+        self._emit(BalancerLooked(self._balancer.name, replace(look, at=at)))
