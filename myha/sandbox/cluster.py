@@ -35,6 +35,7 @@ from myha.sandbox.servers import (
     APP_USER,
     Flavour,
     NodeFiles,
+    data_template,
     finish_first_start,
     make_data_dir,
     write_option_file,
@@ -241,6 +242,8 @@ class Cluster:
 
     def start_servers(self) -> None:
         """Start both servers, at the same time; makes their data directories if there are none."""
+        if not all(node.data_dir.exists() for node in self.nodes.values()):
+            data_template(self.state.flavour, _program(self.state.flavour), self._progress)
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             starts = [pool.submit(self._start_server, node) for node in self.nodes.values()]
             wait(starts, timeout=SERVER_START_DEADLINE_SECONDS * 3)

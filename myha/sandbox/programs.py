@@ -305,7 +305,7 @@ def cache_lock(folder: Path, progress: Progress) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if not waiting:
-                    progress("waiting for another process that is fetching")
+                    progress("waiting for another process that fills the cache")
                     waiting = True
                 if time.monotonic() > ends:
                     raise MyhaError(
