@@ -6,6 +6,7 @@ the journal may be a moment late, and must never hold up a failover.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -21,6 +22,8 @@ from myha.core.model import Cause, Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError, StoreConflictError
 
 BUSY_SECONDS = 2.0
+CHECKPOINT_PAGES = 16
+RESERVED_PAGES = 64
 JOURNAL_LINES_KEPT = 100_000
 
 
@@ -82,6 +85,7 @@ class LocalStore:
                 "CREATE TABLE IF NOT EXISTS record (one INTEGER PRIMARY KEY CHECK (one = 1), "
                 "version INTEGER NOT NULL, body TEXT NOT NULL)"
             )
+            self._reserve()
             self._journal = self._connect("journal.sqlite", durable=False)
             self._journal.execute(
                 "CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, at REAL NOT NULL, "
@@ -97,6 +101,23 @@ class LocalStore:
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
         path.chmod(0o600)
         return connection
+
+    def _reserve(self) -> None:
+        """Grow the write-ahead log once, so that a disk that fills up later stops no failover.
+
+        SQLite goes on from the start of the log after a checkpoint and never shrinks it, and the
+        record is one page: from here on no change of it needs new space. On a disk that is full
+        already there is nothing to reserve, and a record that exists can still be read.
+        """
+        self._records.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        self._records.execute("CREATE TABLE IF NOT EXISTS reserve (body BLOB)")
+        page = 4096
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._records.execute(
+                "INSERT INTO reserve VALUES (zeroblob(?))", (RESERVED_PAGES * page,)
+            )
+            self._records.execute("DELETE FROM reserve")
+            self._records.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def read(self) -> Record | None:
         with self._lock, said(self.directory):
