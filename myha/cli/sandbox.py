@@ -133,16 +133,17 @@ def _progress() -> Iterator[Progress]:
 
 @contextmanager
 def _interruptible(said: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the command with one line, after its clean-up."""
+    """Ctrl-C, SIGTERM and a closed terminal end the command with one line, after its clean-up."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except KeyboardInterrupt:
         click.echo(said, err=True)
         raise click.exceptions.Exit(INTERRUPTED_EXIT_STATUS) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

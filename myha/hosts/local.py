@@ -85,7 +85,8 @@ class LocalHost:
     """One process on this machine. Implements the Host port.
 
     `argv` starts it, in the foreground or not. `ready` says when it serves; without it a start is
-    over as soon as the process is there. Every method raises MyhaError with one line.
+    over as soon as the process is there. `environment` is the whole one; None means our own.
+    Every method raises MyhaError with one line.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class LocalHost:
         pid_file: Path,
         log_file: Path,
         ready: Callable[[], bool] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.argv = argv
         self.pid_file = pid_file
         self.log_file = log_file
         self._ready = ready
+        self._environment = environment
         self._child: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -249,6 +252,7 @@ class LocalHost:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    env=self._environment,
                     start_new_session=True,
                 )
             fresh = self.pid_file.with_name(f"{self.pid_file.name}.new")

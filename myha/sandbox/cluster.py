@@ -215,6 +215,7 @@ class Cluster:
             pid_file=self.directory / "supervisor.pid",
             log_file=self.directory / "supervisor.log",
             ready=lambda: accepts_unix(self.state_dir / "myha.sock"),
+            environment=_environment(),
         )
 
     @property
@@ -286,6 +287,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=_environment(),
             text=True,
             errors="replace",
         ) as process:
@@ -424,13 +426,22 @@ def _deaf_to_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def _environment() -> dict[str, str]:
+    """Ours without the user's own passwords for myha, which would win over the sandbox's files."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not (key.startswith("MYHA_") and key.endswith("_PASSWORD"))
+    }
 
 
 def _run_dir(directory: Path) -> Path:

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from myha.errors import MissingProgramError, MyhaError
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.sandbox.debian import Progress
 from myha.sandbox.programs import Program, cache_dir, cache_lock
+from myha.servers.statements import load
 
 Flavour = Literal["mysql", "mariadb"]
 
@@ -164,15 +164,11 @@ def make_data_dir(
         "copy a data directory",
         deadline_seconds=COPY_DEADLINE_SECONDS,
     )
-    script = resources.files("myha") / "sql" / node.flavour / "sandbox_accounts.sql"
-    if not script.is_file():  # an editable installation: the folder lies beside the package
-        script = Path(__file__).parents[2] / "sql" / node.flavour / "sandbox_accounts.sql"
-    lines = [line for line in script.read_text("utf-8").splitlines() if not line.startswith("--")]
-    statements = "\n".join(lines) + "\n"
-    for key, value in {"admin_password": admin_password, "app_password": app_password}.items():
-        statements = statements.replace(f":{key}", f"'{value}'")
+    # No driver quotes these: they are of A-Z, a-z, 0-9, - and _.
+    passwords = {"admin_password": f"'{admin_password}'", "app_password": f"'{app_password}'"}
+    statements = [text % passwords for text in load(node.flavour).all("sandbox_accounts")]
     accounts, fragment = _first_start_files(node)
-    write_private(accounts, statements)
+    write_private(accounts, "".join(f"{statement};\n" for statement in statements))
     fragment.write_text(f"[mysqld]\ninit_file = {accounts}\n")
 
 

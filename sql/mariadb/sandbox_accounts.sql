@@ -1,11 +1,12 @@
--- The accounts of a sandbox's server, made by the server itself at its first start (init_file:
--- one statement a line). Without binlog: both servers make them, and neither may have an errant history.
+-- The accounts of a sandbox's server, made by the server itself at its first start. Without binlog:
+-- both servers make them, and neither may have an errant history. One statement a line (init_file).
+-- name: sandbox_accounts
 SET SESSION sql_log_bin = 0;
-CREATE USER 'admin'@'127.0.0.1' IDENTIFIED BY :admin_password;
-CREATE USER 'admin'@'localhost' IDENTIFIED BY :admin_password;
+CREATE USER 'admin'@'127.0.0.1' IDENTIFIED BY %(admin_password)s;
+CREATE USER 'admin'@'localhost' IDENTIFIED BY %(admin_password)s;
 GRANT ALL PRIVILEGES ON *.* TO 'admin'@'127.0.0.1' WITH GRANT OPTION;
 GRANT ALL PRIVILEGES ON *.* TO 'admin'@'localhost' WITH GRANT OPTION;
-CREATE USER 'app'@'127.0.0.1' IDENTIFIED BY :app_password;
+CREATE USER 'app'@'127.0.0.1' IDENTIFIED BY %(app_password)s;
 GRANT ALL PRIVILEGES ON `app`.* TO 'app'@'127.0.0.1';
 DROP USER IF EXISTS 'root'@'localhost';
 DROP USER IF EXISTS 'root'@'127.0.0.1';
