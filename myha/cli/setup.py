@@ -1,0 +1,40 @@
+"""`myha setup`: from two servers to a running pair."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from myha.config import load
+from myha.errors import ConfigError
+
+
+@click.command()
+@click.option("--plan", "plan_only", is_flag=True, help="Show what would be done, and end.")
+@click.option("--yes", is_flag=True, help="Do not ask before changing anything.")
+@click.option(
+    "--kick-sessions",
+    is_flag=True,
+    help="End the sessions that began before the new auto-increment settings and still hold "
+    "the old ones.",
+)
+@click.pass_context
+def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool) -> None:
+    """Make a running pair of two servers that have an administrator's account.
+
+    Checks both, shows the plan, asks, carries it out and proves that the pair works. It can be run
+    again at any time: what is already so is left alone.
+    """
+    from myha.operations.setup.boot import boot_ids  # noqa: PLC0415
+    from myha.operations.setup.run import Setup  # noqa: PLC0415
+
+    def confirm() -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise ConfigError("setup asks before it changes anything: say --yes, or only --plan")
+        return click.confirm("Carry this plan out?", default=False)
+
+    config = load(ctx.obj["config_path"])
+    Setup(config, click.echo, confirm, boot_ids).run(plan_only=plan_only, kick=kick_sessions)

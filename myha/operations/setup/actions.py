@@ -1,0 +1,354 @@
+"""What is missing on two servers to be the pair, as data: one action for each thing. Pure.
+
+An action is wanted only where the facts say that it is not so yet; after it has been carried out,
+the facts say that it is. So planning again from new facts is the read-back and the idempotence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from myha.config import Account, Config
+from myha.core.model import Record
+from myha.operations.setup.checks import History
+from myha.operations.setup.desired import (
+    Setting,
+    When,
+    channel,
+    first_writer,
+    fragment,
+    pair_tls,
+    settings,
+)
+from myha.operations.setup.facts import Channel, Facts, Flavour, Login, same_value
+from myha.operations.setup.grants import wanted_grants
+
+# A receiver counts its attempts and gives up at this number; it never gets there.
+MYSQL_RETRY_COUNT = 4_294_967_295
+OUR_TABLES: Mapping[str, tuple[str, ...]] = {
+    "heartbeat": (
+        "ts",
+        "server_id",
+        "file",
+        "position",
+        "relay_master_log_file",
+        "exec_master_log_pos",
+    ),
+    "proof": ("epoch", "node", "at"),
+    "marker": ("id", "node", "token", "at"),
+}
+INCREMENTS_TABLE = {"increments": ("server_id", "connection_id")}
+# Settings that a session keeps from its beginning: who holds old ones is named, or ended.
+SESSION_SETTINGS = frozenset(
+    {
+        "auto_increment_increment",
+        "auto_increment_offset",
+        "binlog_format",
+        "binlog_row_image",
+        "gtid_domain_id",
+    }
+)
+
+
+class Stage(IntEnum):
+    """The order in which actions are carried out, on both nodes each."""
+
+    PLUGIN = 1
+    SETTING = 2
+    FILE = 3
+    ACCOUNT = 4
+    SCHEMA = 5
+    NOTE = 6
+    HISTORY = 7
+    CHANNEL = 8
+    SESSION = 9
+    JOIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One change on one node. `block` names its statements in sql/, `text` is a file's content."""
+
+    stage: Stage
+    node: str
+    sentence: str
+    block: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    secret: Account | None = None  # its password becomes the value `password`
+    text: str = ""
+    needs_stopped: bool = False  # replication threads have to rest meanwhile
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.sentence}"
+
+
+def plan(
+    config: Config,
+    pair: tuple[Facts, Facts],
+    history: History,
+    record: Record | None,
+    *,
+    kick: bool,
+) -> list[Action]:
+    """Everything that has to be done, in order."""
+    actions: list[Action] = []
+    for facts, peer in (pair, pair[::-1]):
+        actions += _plugins(facts)
+        actions += _settings(config, facts, peer)
+        actions += _accounts(config, facts, peer)
+        actions += _schema(facts)
+        actions += _history(facts, history)
+        actions += _channel(config, facts, peer)
+        if kick:
+            actions += _sessions(config, facts, peer)
+    actions.sort(key=lambda action: action.stage)  # stable: node by node within a stage
+    return [*actions, *_join(config, record)]
+
+
+def _plugins(facts: Facts) -> Iterator[Action]:
+    if facts.flavour is not Flavour.MYSQL:
+        return  # built in
+    for side in ("source", "replica"):
+        if f"rpl_semi_sync_{side}" not in facts.plugins:
+            sentence = f"install the plugin rpl_semi_sync_{side}"
+            yield Action(Stage.PLUGIN, facts.node, sentence, f"install_semi_sync_{side}")
+
+
+def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
+    wanted = settings(config, facts, peer)
+    missing = [s for s in wanted if not _is_set(facts, s)]
+    for setting in missing:
+        block = "set_at_boot" if setting.when is When.AT_BOOT else "set_now_and_at_boot"
+        when = setting.when.value if facts.flavour is Flavour.MYSQL else "now"
+        yield Action(
+            Stage.SETTING,
+            facts.node,
+            f"set {setting.variable} = {setting.value} {when} ({setting.why})",
+            block,
+            words={"variable": setting.variable, "value": setting.value},
+            needs_stopped=setting.variable in {"binlog_format", "gtid_strict_mode"},
+        )
+    if facts.flavour is not Flavour.MARIADB:
+        return
+    file = config.nodes[facts.node].option_file
+    text = fragment(config, facts, peer)
+    if file is not None and facts.fragment != text:
+        sentence = f"install the option file fragment {file}"
+        yield Action(Stage.FILE, facts.node, sentence, text=text)
+    if any(setting.variable in SESSION_SETTINGS for setting in missing):
+        sentence = "note which sessions began before the new settings"
+        yield Action(Stage.NOTE, facts.node, sentence, "note_increments")
+
+
+def _is_set(facts: Facts, setting: Setting) -> bool:
+    now = same_value(facts.variables.get(setting.variable, ""), setting.value)
+    if facts.flavour is Flavour.MARIADB:
+        return now or setting.when is When.AT_BOOT  # the fragment's part
+    persisted = facts.persisted.get(setting.variable)
+    at_boot = persisted is not None and same_value(persisted, setting.value)
+    if setting.when is When.AT_BOOT:
+        return at_boot
+    # Not persisted, but what the server starts with anyway: its option file's, or the default.
+    starts_so = persisted is None and setting.variable in facts.configured
+    return now and (at_boot or (starts_so and not setting.variable.startswith("auto_increment")))
+
+
+def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
+    """Why the fragment still has to be installed by hand, None where it need not. MariaDB only."""
+    if facts.flavour is not Flavour.MARIADB:
+        return None
+    if config.nodes[facts.node].option_file is not None:
+        if facts.fragment_missed:
+            return (
+                f"{facts.node}: the server has started without reading "
+                f"{config.nodes[facts.node].option_file}; include that file in its option file, "
+                "or after a restart it is neither fenced nor set up"
+            )
+        return None
+    wanted = settings(config, facts, peer)
+    known = [s for s in wanted if s.variable in facts.variables and s.when is not When.AT_BOOT]
+    if all(setting.variable in facts.configured for setting in known):
+        return None
+    return (
+        f"{facts.node}: install the option file fragment on its host (below), or set "
+        f"nodes.{facts.node}.option_file: without it a restart is neither fenced nor set up"
+    )
+
+
+def _accounts(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
+    for role, account, login, tls in (
+        ("supervisor", config.accounts.supervisor(), facts.supervisor, _own_tls(config, facts)),
+        (
+            "replication",
+            config.accounts.replication(),
+            facts.replication,
+            pair_tls(config, facts, peer),
+        ),
+    ):
+        yield from _account(facts, role, account, login, tls=tls)
+
+
+def _own_tls(config: Config, facts: Facts) -> bool:
+    return config.accounts.tls != "off" and facts.tls
+
+
+def _account(
+    facts: Facts, role: str, account: Account, login: Login, *, tls: bool
+) -> Iterator[Action]:
+    named = f"the {role} account {account.user}"
+    words = {"tls": "SSL" if tls else "NONE"}
+    values = {"user": account.user}
+    if not login.exists or not login.password_works:
+        done = f"make {named}" if not login.exists else f"set the password of {named}"
+        sentence = f"{done}{' (TLS required)' if tls else ''}"
+        yield Action(Stage.ACCOUNT, facts.node, sentence, "make_account", values, words, account)
+    elif login.requires_tls is not tls:
+        sentence = f"{'require TLS' if tls else 'no longer require TLS'} of {named}"
+        yield Action(Stage.ACCOUNT, facts.node, sentence, "require_tls", values, words)
+    missing = wanted_grants(facts.flavour, role) - login.grants
+    if missing:
+        privileges = ", ".join(f"{name} on {target}" for name, target in sorted(missing))
+        yield Action(
+            Stage.ACCOUNT,
+            facts.node,
+            f"grant {named}: {privileges}",
+            f"grant_{role}",
+            values,
+        )
+
+
+def _schema(facts: Facts) -> Iterator[Action]:
+    tables = dict(OUR_TABLES)
+    if facts.flavour is Flavour.MARIADB:
+        tables |= INCREMENTS_TABLE
+    missing = [name for name in tables if name not in facts.our_columns]
+    if missing and not facts.our_columns:
+        yield Action(Stage.SCHEMA, facts.node, "make the schema myha", "make_schema")
+    for name in missing:
+        sentence = f"make the table myha.{name}"
+        yield Action(Stage.SCHEMA, facts.node, sentence, f"make_{name}")
+
+
+def _history(facts: Facts, history: History) -> Iterator[Action]:
+    if history is History.FRESH and not facts.executed.is_empty():
+        yield Action(
+            Stage.HISTORY,
+            facts.node,
+            f"begin its history anew: RESET of the binary logs ({facts.executed} made accounts "
+            "and the like; there is no data)",
+            "forget_history",
+        )
+    elif (
+        history is History.SAME
+        and facts.flavour is Flavour.MARIADB
+        and not facts.channels
+        and not facts.executed.is_empty()
+        and facts.variables.get("gtid_slave_pos", "") != str(facts.executed)
+    ):
+        yield Action(
+            Stage.HISTORY,
+            facts.node,
+            f"replicate from the common position {facts.executed} on",
+            "take_history_as_replicated",
+            {"position": str(facts.executed)},
+        )
+
+
+def _channel(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
+    wanted = channel(config, facts, peer)
+    existing = facts.channel_from(wanted.source) or next(
+        (c for c in facts.channels if not c.name), None
+    )
+    differs = _channel_differs(config, facts, peer, existing)
+    if not differs:
+        return
+    how = "TLS" if wanted.tls else "no TLS"
+    sentence = (
+        f"replicate from {peer.node} at {wanted.source} by GTID ({how}, heartbeat every "
+        f"{wanted.heartbeat_seconds:g} s, retry every {wanted.retry_seconds} s)"
+    )
+    if existing is not None:
+        sentence = f"change replication from {peer.node}: {', '.join(differs)}"
+    yield Action(
+        Stage.CHANNEL,
+        facts.node,
+        sentence,
+        "replicate",
+        {
+            "host": wanted.host,
+            "port": wanted.port,
+            "user": wanted.user,
+            "retry": wanted.retry_seconds,
+            "retry_count": MYSQL_RETRY_COUNT,
+            "heartbeat": wanted.heartbeat_seconds,
+            "tls": int(wanted.tls),
+        },
+        secret=config.accounts.replication(),
+        needs_stopped=True,
+    )
+
+
+def _channel_differs(
+    config: Config, facts: Facts, peer: Facts, existing: Channel | None
+) -> list[str]:
+    """What about the channel is not as wanted, in words; a missing one is one difference."""
+    wanted = channel(config, facts, peer)
+    if existing is None:
+        return ["none yet"]
+    mysql = facts.flavour is Flavour.MYSQL
+    checks = (
+        (existing.source == wanted.source, f"its address is {wanted.source}"),
+        (existing.user == wanted.user, f"as {wanted.user}"),
+        (existing.by_gtid, "by GTID"),
+        (existing.tls is wanted.tls, "with TLS" if wanted.tls else "without TLS"),
+        (existing.retry_seconds == wanted.retry_seconds, f"retry every {wanted.retry_seconds} s"),
+        (not mysql or existing.retry_count == MYSQL_RETRY_COUNT, "never give up"),
+        (not mysql or existing.public_key, "ask for the public key"),
+        (
+            abs(existing.heartbeat_seconds - wanted.heartbeat_seconds) < 0.001,
+            f"heartbeat every {wanted.heartbeat_seconds:g} s",
+        ),
+        (
+            peer.replication.password_works and existing.error_code != 1045,
+            "with the present password",
+        ),
+    )
+    return [words for holds, words in checks if not holds]
+
+
+def _sessions(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
+    """Whoever is old is found again when the time comes: the settings may only just change."""
+    changes = any(
+        setting.variable in SESSION_SETTINGS and not _is_set(facts, setting)
+        for setting in settings(config, facts, peer)
+    )
+    if facts.stale_sessions or changes:
+        now = f", now {', '.join(map(str, facts.stale_sessions))}" if facts.stale_sessions else ""
+        sentence = f"end the sessions that began before the new settings{now}"
+        yield Action(Stage.SESSION, facts.node, sentence, "end_session")
+
+
+def _join(config: Config, record: Record | None) -> Iterator[Action]:
+    """What makes two prepared servers the pair; once that is on record it is the supervisor's."""
+    if record is not None:
+        return
+    writer = first_writer(config)
+    standby = next(name for name in config.names if name != writer)
+    dual = config.cluster.mode.value == "dual-writer"
+    for name, peer in (config.names, config.names[::-1]):
+        yield Action(Stage.JOIN, name, f"start replication, wait until it has what {peer} has")
+    if not dual:
+        yield Action(Stage.JOIN, standby, "close it for writes: the standby")
+    yield Action(Stage.JOIN, writer, "open it for writes: the writer")
+    if dual:
+        yield Action(Stage.JOIN, standby, "open it for writes: the other writer")
+    yield Action(
+        Stage.JOIN, writer, f"prove it: a marker row of each node arrives at {standby} ..."
+    )
+    yield Action(Stage.JOIN, standby, f"... and at {writer}, with ids of its own residue class")
+    yield Action(
+        Stage.JOIN, writer, f"write the first record, epoch 1, into {config.cluster.state_dir}"
+    )

@@ -1,0 +1,115 @@
+"""Carrying a plan of setup out, action by action. Every failure says how far it came."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from myha.config import Config
+from myha.errors import MyhaError, ServerError
+from myha.operations.setup.actions import Action, Stage
+from myha.operations.setup.gather import channels, stale_sessions
+from myha.operations.setup.session import AdminSession
+
+SYNTAX_ERROR = 1064
+NO_SUCH_THREAD = 1094
+FILE_MODE = 0o644  # the server reads it as its own user, and no password is in it
+
+Tell = Callable[[str], None]
+Sessions = Mapping[str, AdminSession]
+
+
+def carry_out(config: Config, sessions: Sessions, actions: list[Action], tell: Tell) -> None:
+    """Do every action but the joining, in order. MyhaError says what was done and how to go on."""
+    due = [action for action in actions if action.stage is not Stage.JOIN]
+    for number, action in enumerate(due, 1):
+        tell(f"[{number}/{len(due)}] {action}")
+        try:
+            _carry_out(config, sessions[action.node], action)
+        except MyhaError as error:
+            raise MyhaError(
+                f"setup stopped at step {number} of {len(due)} ({action}): {error}; the steps "
+                "before it are done: correct this and run `myha setup` again, it goes on from here"
+            ) from None
+
+
+def _carry_out(config: Config, session: AdminSession, action: Action) -> None:
+    if action.stage is Stage.FILE:
+        file = config.nodes[action.node].option_file
+        if file is not None:
+            install(file, action.text)
+    elif action.stage is Stage.HISTORY:
+        _begin_anew(session, action)
+    elif action.stage is Stage.SESSION:
+        for stale in stale_sessions(config, session):
+            _end_session(session, action.block, stale.number)
+    elif action.stage is Stage.NOTE:
+        # From a connection made after the change: whoever is older than it has the old settings.
+        with AdminSession(config, action.node, config.accounts.admin()) as later:
+            later.run(action.block)
+    elif action.needs_stopped:
+        _while_stopped(session, action)
+    else:
+        with session.writable():
+            session.run(action.block, _values(action), **action.words)
+
+
+def _end_session(session: AdminSession, block: str, number: int) -> None:
+    try:
+        session.run(block, {"number": number})
+    except ServerError as error:
+        if error.code != NO_SUCH_THREAD:  # it has ended by itself
+            raise
+
+
+def _values(action: Action) -> dict[str, object]:
+    values = dict(action.values)
+    if action.secret is not None:
+        values["password"] = action.secret.password.get_secret_value()
+    return values
+
+
+def _begin_anew(session: AdminSession, action: Action) -> None:
+    with session.writable():
+        try:
+            session.run(action.block, action.values, **action.words)
+        except ServerError as error:
+            if error.code != SYNTAX_ERROR:
+                raise
+            session.run(f"{action.block}_older_servers")
+
+
+def _while_stopped(session: AdminSession, action: Action) -> None:
+    """Rest the replication threads meanwhile; whatever ran before runs again after."""
+    before = next((c for c in channels(session) if not c.name), None)
+    ran = before is not None and (before.receiver != "OFF" or before.applier != "OFF")
+    if ran:
+        session.run("stop_replication")
+    with session.writable():
+        session.run(action.block, _values(action), **action.words)
+    if ran:
+        session.run("start_replication")
+
+
+def install(file: Path, text: str) -> None:
+    """Put a file in place whole or not at all. Raises MyhaError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+                handle.write(text)
+                handle.flush()
+                os.fsync(handle.fileno())
+            Path(name).chmod(FILE_MODE)
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise MyhaError(
+            f"cannot write {file} ({error.strerror}); run setup as a user who may, or leave "
+            "option_file empty and install the fragment by hand"
+        ) from None

@@ -1,0 +1,319 @@
+"""What forbids a set-up, and what the user should know: pure functions over two servers' facts.
+
+A refusal stops setup before anything is changed; all of them are told at once, each as one line
+that ends with the remedy. A warning is told and does not stop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from myha.config import Config
+from myha.core.model import Membership, Record
+from myha.operations.setup.desired import pair_tls
+from myha.operations.setup.facts import SYSTEM_SCHEMAS, Facts, Flavour
+
+OLDEST = {Flavour.MYSQL: (8, 0, 26), Flavour.MARIADB: (10, 11)}
+CLOCK_WARN_SECONDS = 1.0
+DISK_WARN_BYTES = 1 << 30
+NAMES_SHOWN = 10
+SEEDING = "copying one node's data to the other is not part of setup yet"
+
+
+class History(Enum):
+    """How the two servers' pasts relate, as far as they may become a pair."""
+
+    SAME = "both have executed the same transactions"
+    FRESH = "both are new: their histories differ, and neither holds data"
+    IN_FLIGHT = "replication between them brings what one still lacks"
+    ON_RECORD = "the pair is on record"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    refusals: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    history: History = History.SAME
+
+
+def check(config: Config, first: Facts, second: Facts, record: Record | None) -> Findings:
+    """Judge two servers that are to become, or already are, the pair."""
+    pair = (first, second)
+    refusals = [*_pair_refusals(first, second)]
+    for facts in pair:
+        refusals += _server_refusals(facts)
+    for facts, peer in (pair, pair[::-1]):
+        refusals += _channel_refusals(config, facts, peer)
+    if config.accounts.tls == "require" and not pair_tls(config, first, second):
+        without = ", ".join(facts.node for facts in pair if not facts.tls)
+        refusals.append(
+            f'{without}: offers no TLS, but accounts.tls is "require"; '
+            "give the server a certificate, or say auto"
+        )
+    refusals += _record_refusals(config, record)
+    history, past = judge_history(config, first, second, record)
+    refusals += past
+    return Findings(tuple(dict.fromkeys(refusals)), tuple(_warnings(pair)), history)
+
+
+def _pair_refusals(first: Facts, second: Facts) -> Iterator[str]:
+    names = f"{first.node} and {second.node}"
+    if first.flavour is not second.flavour:
+        yield (
+            f"{names}: one is MySQL ({first.version}), the other MariaDB ({second.version}); "
+            "a pair needs two of one kind"
+            if first.flavour is Flavour.MYSQL
+            else f"{names}: one is MariaDB ({first.version}), the other MySQL ({second.version}); "
+            "a pair needs two of one kind"
+        )
+    elif first.numbers and second.numbers and abs(first.numbers[0] - second.numbers[0]) > 1:
+        yield (
+            f"{names}: versions {first.version} and {second.version} are too far apart "
+            "to replicate both ways; upgrade the older one"
+        )
+    if first.server_uuid and first.server_uuid == second.server_uuid:
+        if first.server_id == second.server_id:
+            yield (
+                f"{names}: server id and UUID are equal ({first.server_id}, {first.server_uuid}): "
+                "this is one server under two addresses, or a copied data directory; "
+                "correct the addresses, or set server_id, remove auto.cnf of one and restart it"
+            )
+        else:
+            yield (
+                f"{names}: the server UUIDs are equal ({first.server_uuid}): a copied data "
+                f"directory; remove auto.cnf from that of {second.node} and restart it"
+            )
+    elif first.server_id == second.server_id:
+        yield (
+            f"{names}: the server ids are equal ({first.server_id}); "
+            f"set another server_id in the option file of {second.node} and restart it"
+        )
+
+
+def _server_refusals(facts: Facts) -> Iterator[str]:
+    node = facts.node
+    oldest = OLDEST[facts.flavour]
+    if facts.numbers < oldest:
+        need = ".".join(map(str, oldest))
+        yield f"{node}: version {facts.version} is too old; upgrade it to {need} or newer"
+    if facts.server_id == 0:
+        yield f"{node}: server_id is 0; set it in the option file and restart the server"
+    if not facts.on("log_bin"):
+        yield (
+            f"{node}: the binary log is off; put log_bin = binlog into its option file "
+            "and restart it"
+        )
+    if facts.flavour is Flavour.MYSQL:
+        yield from _mysql_refusals(facts)
+    elif not facts.on("log_slave_updates"):
+        yield (
+            f"{node}: log_slave_updates is off; put log_slave_updates = ON into its option file "
+            "and restart it"
+        )
+
+
+def _mysql_refusals(facts: Facts) -> Iterator[str]:
+    node = facts.node
+    if facts.variables.get("gtid_mode") != "ON" or not facts.on("enforce_gtid_consistency"):
+        yield (
+            f"{node}: GTIDs are off; put gtid_mode = ON and enforce_gtid_consistency = ON "
+            "into its option file and restart it"
+        )
+    if not facts.on("log_replica_updates"):
+        yield (
+            f"{node}: log_replica_updates is off; put log_replica_updates = ON into its "
+            "option file and restart it"
+        )
+    if not facts.on("persisted_globals_load"):
+        yield (
+            f"{node}: persisted_globals_load is off, so it would forget at a restart what setup "
+            "persists; remove that from its option file and restart it"
+        )
+    if facts.plugins & {"rpl_semi_sync_master", "rpl_semi_sync_slave"}:
+        yield (
+            f"{node}: the old semi-sync plugins are loaded; UNINSTALL PLUGIN rpl_semi_sync_master "
+            "and rpl_semi_sync_slave, setup installs their successors"
+        )
+
+
+def _channel_refusals(config: Config, facts: Facts, peer: Facts) -> Iterator[str]:
+    wanted = config.nodes[peer.node].replication_address
+    for channel in facts.channels:
+        name = f" (channel {channel.name})" if channel.name else ""
+        if channel.source != wanted and channel.source_server_id != peer.server_id:
+            yield (
+                f"{facts.node}: replicates from a third server, {channel.source}{name}; a pair is "
+                "no ring of three: end that with STOP REPLICA and RESET REPLICA ALL"
+            )
+        elif channel.name:
+            yield (
+                f"{facts.node}: replicates from {peer.node} over the named channel {channel.name}; "
+                "end it with STOP REPLICA and RESET REPLICA ALL, setup makes an unnamed one"
+            )
+
+
+def _record_refusals(config: Config, record: Record | None) -> Iterator[str]:
+    if record is None:
+        return
+    known = {name for name, _ in record.nodes}
+    if known != set(config.names):
+        yield (
+            f"{config.cluster.state_dir}: the record there is of the nodes "
+            f"{', '.join(sorted(known))}, not of {', '.join(config.names)}; "
+            "name another cluster.state_dir"
+        )
+        return
+    for name, entry in record.nodes:
+        if entry.membership is Membership.FENCED:
+            yield (
+                f"{name}: is fenced on record ({entry.reason}); see `myha explain`, and run setup "
+                "once it has been healed"
+            )
+
+
+# --- what the two have been through ------------------------------------------------------------
+
+
+def judge_history(
+    config: Config, first: Facts, second: Facts, record: Record | None
+) -> tuple[History, list[str]]:
+    """How the histories relate, with the refusals that follow from that."""
+    if first.flavour is not second.flavour:
+        return History.SAME, []
+    if record is not None:
+        return History.ON_RECORD, []
+    linked = {
+        facts.node: facts.channel_from(config.nodes[peer.node].replication_address) is not None
+        for facts, peer in ((first, second), (second, first))
+    }
+    refusals = [*_errant(first, second, linked), *_errant(second, first, linked)]
+    if any(linked.values()):
+        return History.IN_FLIGHT, refusals
+    if not first.has_data and not second.has_data:
+        return _judge_fresh(first, second)
+    for full, empty in ((first, second), (second, first)):
+        if full.has_data and not empty.has_data:
+            return History.SAME, [
+                f"{empty.node}: is empty while {full.node} holds {_amount(full)}; {SEEDING}: "
+                f"restore a backup of {full.node} with its GTID position on {empty.node} first"
+            ]
+    return History.SAME, [*refusals, *_different_tables(first, second)]
+
+
+def _errant(facts: Facts, peer: Facts, linked: dict[str, bool]) -> Iterator[str]:
+    """What `facts` holds and its peer lacks, unless the peer is replicating it."""
+    if linked[peer.node] or not (facts.has_data or peer.has_data):
+        return
+    extra = peer.lacks(facts)
+    if extra.is_empty():
+        return
+    shown = str(extra) if len(str(extra)) <= 200 else f"{str(extra)[:200]}..."
+    yield (
+        f"{facts.node}: holds {extra.count()} transactions that {peer.node} lacks ({shown}): the "
+        f"histories differ; decide which node is right and make the other one from it ({SEEDING})"
+    )
+
+
+def _judge_fresh(first: Facts, second: Facts) -> tuple[History, list[str]]:
+    refusals = []
+    for facts, peer in ((first, second), (second, first)):
+        only = sorted(facts.schemas - peer.schemas - SYSTEM_SCHEMAS)
+        if only:
+            refusals.append(
+                f"{facts.node}: has the empty schema {', '.join(only)}, which {peer.node} lacks; "
+                "drop it, or create it on both"
+            )
+    same = first.executed == second.executed
+    return (History.SAME if same else History.FRESH), refusals
+
+
+def _different_tables(first: Facts, second: Facts) -> Iterator[str]:
+    ours = {str(table): table for table in first.tables}
+    theirs = {str(table): table for table in second.tables}
+    for facts, only in (
+        (first, ours.keys() - theirs.keys()),
+        (second, theirs.keys() - ours.keys()),
+    ):
+        if only:
+            yield (
+                f"{facts.node}: alone has the tables {_listed(only)}: the data differ; "
+                f"make both nodes from one backup ({SEEDING})"
+            )
+    shapes = [
+        name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape
+    ]
+    if shapes:
+        yield (
+            f"{first.node} and {second.node}: the columns of {_listed(shapes)} differ; "
+            f"make both nodes from one backup ({SEEDING})"
+        )
+    if first.objects != second.objects:
+        yield (
+            f"{first.node} and {second.node}: have {first.objects} and {second.objects} views, "
+            f"routines, triggers and events; make both nodes from one backup ({SEEDING})"
+        )
+
+
+def _amount(facts: Facts) -> str:
+    return f"{len(facts.tables)} tables" if facts.tables else f"{facts.objects} views and routines"
+
+
+def _listed(names: object) -> str:
+    words = sorted(str(name) for name in names)  # type: ignore[attr-defined]
+    more = f" and {len(words) - NAMES_SHOWN} more" if len(words) > NAMES_SHOWN else ""
+    return ", ".join(words[:NAMES_SHOWN]) + more
+
+
+# --- what the user should know -----------------------------------------------------------------
+
+
+def _warnings(pair: tuple[Facts, Facts]) -> Iterator[str]:
+    first, second = pair
+    if first.version != second.version:
+        yield (
+            f"{first.node} and {second.node}: run {first.version} and {second.version}; "
+            "replication from the newer to the older is not always possible"
+        )
+    apart = abs(first.clock_ahead_seconds - second.clock_ahead_seconds)
+    doubt = first.clock_doubt_seconds + second.clock_doubt_seconds
+    if apart > CLOCK_WARN_SECONDS + doubt:
+        yield (
+            f"{first.node} and {second.node}: the clocks are {apart:.1f} s apart; "
+            "run an NTP client on both"
+        )
+    for facts, peer in (pair, pair[::-1]):
+        yield from _server_warnings(facts, peer)
+        only = sorted(facts.accounts - peer.accounts)
+        if only:
+            yield (
+                f"{facts.node}: alone has the accounts {_listed(only)}; "
+                f"who uses them cannot log in at {peer.node}: create them there too"
+            )
+
+
+def _server_warnings(facts: Facts, peer: Facts) -> Iterator[str]:
+    node = facts.node
+    keyless = [table for table in facts.tables if not table.has_key]
+    if keyless:
+        yield (
+            f"{node}: tables without a primary key: {_listed(keyless)}; applying their changes is "
+            "slow and a heal cannot undo them: add one"
+        )
+    unsafe = [table for table in facts.tables if not table.transactional]
+    if unsafe:
+        named = _listed(f"{table} ({table.engine})" for table in unsafe)
+        yield f"{node}: tables without transactions: {named}; a crash may tear them: use InnoDB"
+    if facts.disk_free_bytes is not None and facts.disk_free_bytes < DISK_WARN_BYTES:
+        yield f"{node}: only {facts.disk_free_bytes >> 20} MiB of disk are free; make room"
+    for variable, why in (
+        ("sync_binlog", "a crash of the machine may lose acknowledged transactions"),
+        ("innodb_flush_log_at_trx_commit", "a crash of the machine may lose transactions"),
+    ):
+        value = facts.variables.get(variable, "1")
+        if value != "1":
+            yield f"{node}: {variable} is {value}: {why}; set it to 1"
+    others = ", ".join(str(number) for number in facts.replica_ids if number != peer.server_id)
+    if others:
+        yield f"{node}: further replicas (server ids {others}) replicate from it; myha ignores them"

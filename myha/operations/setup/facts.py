@@ -1,0 +1,144 @@
+"""What setup reads of one server: values only, so that checks and plans can be tested as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from myha.core.gtid import GtidSet
+
+OUR_SCHEMA = "myha"
+SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema", OUR_SCHEMA})
+
+
+class Flavour(StrEnum):
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the user's; `shape` is a digest of its columns."""
+
+    schema: str
+    name: str
+    engine: str
+    has_key: bool
+    transactional: bool
+    data_bytes: int = 0
+    shape: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A configured replication channel; `source` is `host:port`."""
+
+    name: str
+    source: str
+    user: str
+    by_gtid: bool
+    tls: bool
+    retry_seconds: int
+    retry_count: int | None  # None: the flavour has no such setting per channel
+    heartbeat_seconds: float
+    public_key: bool = True
+    receiver: str = "OFF"  # ON, CONNECTING or OFF
+    applier: str = "OFF"
+    error_code: int = 0
+    error: str = ""
+    source_server_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A client's session, for the list of those with old increments."""
+
+    number: int
+    user: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.user}@{self.host})"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One of our accounts on one server: does it exist, what may it, does its password work?"""
+
+    exists: bool = False
+    password_works: bool = False
+    requires_tls: bool = False
+    grants: frozenset[tuple[str, str]] = frozenset()  # (privilege, object)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One server as setup found it. Times in seconds; `variables` are the global ones."""
+
+    node: str
+    flavour: Flavour
+    version: str
+    server_id: int
+    server_uuid: str
+    executed: GtidSet
+    executed_later: GtidSet  # read after both servers' `executed`: tells errant from in flight
+    variables: Mapping[str, str]
+    persisted: Mapping[str, str] = field(default_factory=dict)  # MySQL: mysqld-auto.cnf
+    configured: frozenset[str] = frozenset()  # MariaDB: variables whose value is the option file's
+    plugins: frozenset[str] = frozenset()
+    schemas: frozenset[str] = frozenset()
+    tables: tuple[Table, ...] = ()
+    objects: int = 0  # views, routines, triggers and events of the user's
+    channels: tuple[Channel, ...] = ()
+    replica_ids: tuple[int, ...] = ()  # server ids that replicate from here
+    accounts: frozenset[str] = frozenset()
+    supervisor: Login = Login()
+    replication: Login = Login()
+    our_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tls: bool = False
+    clock_ahead_seconds: float = 0.0  # of this machine's clock
+    clock_doubt_seconds: float = 0.0
+    disk_free_bytes: int | None = None  # None: not to be seen from here
+    stale_sessions: tuple[Session, ...] = ()
+    fragment: str | None = None  # the option file fragment as installed; None: none, or unreadable
+    fragment_missed: bool = False  # the server has started since it was installed and not read it
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The version as numbers: `10.11.19-MariaDB` is (10, 11, 19)."""
+        head = self.version.split("-")[0]
+        return tuple(int(part) for part in head.split(".") if part.isdigit())
+
+    @property
+    def has_data(self) -> bool:
+        return bool(self.tables) or self.objects > 0
+
+    def on(self, variable: str) -> bool:
+        return is_on(self.variables.get(variable, "OFF"))
+
+    def lacks(self, peer: Facts) -> GtidSet:
+        """What `peer` had executed and this server, asked later, had not."""
+        return peer.executed.minus(self.executed_later)
+
+    def channel_from(self, source: str) -> Channel | None:
+        return next((c for c in self.channels if c.source == source), None)
+
+
+def is_on(value: str) -> bool:
+    return value.upper() in {"ON", "1", "YES", "TRUE"}
+
+
+def same_value(left: str, right: str) -> bool:
+    """Whether two texts are one value to the server: ON is 1, 10 is 10.000."""
+    if left.upper() == right.upper():
+        return True
+    words = {"ON": "1", "OFF": "0"}
+    left, right = words.get(left.upper(), left), words.get(right.upper(), right)
+    try:
+        return float(left) == float(right)
+    except ValueError:
+        return left == right

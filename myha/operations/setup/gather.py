@@ -1,0 +1,385 @@
+"""Reading a server's facts. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from myha.config import Account, Config, join_address
+from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.errors import ServerError
+from myha.operations.setup.desired import INCREMENT
+from myha.operations.setup.facts import (
+    OUR_SCHEMA,
+    Channel,
+    Facts,
+    Flavour,
+    Login,
+    Session,
+    Table,
+    is_on,
+)
+from myha.operations.setup.grants import parse_grants
+from myha.operations.setup.session import AdminSession, log_in
+from myha.servers.connection import ACCESS_DENIED
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
+Sessions = dict[str, AdminSession]
+
+
+def gather(config: Config, sessions: Sessions) -> dict[str, Facts]:
+    """The facts of both servers, with the second reading of their histories."""
+    found = {name: _facts(config, session) for name, session in sessions.items()}
+    return {
+        name: replace(facts, executed_later=executed(sessions[name]))
+        for name, facts in found.items()
+    }
+
+
+def executed(session: AdminSession) -> GtidSet:
+    """Every transaction that a server has committed."""
+    if session.flavour is Flavour.MYSQL:
+        return MysqlGtidSet.parse(str(session.value("SELECT @@GLOBAL.gtid_executed")))
+    row = session.rows("SELECT @@GLOBAL.gtid_binlog_pos AS own, @@GLOBAL.gtid_slave_pos AS theirs")
+    own, theirs = (str(row[0][key] or "") for key in ("own", "theirs"))
+    return MariadbGtidSet.parse(own).union(MariadbGtidSet.parse(theirs))
+
+
+def _facts(config: Config, session: AdminSession) -> Facts:
+    before = time.time()
+    server_time = float(session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
+    doubt = time.time() - before
+    variables = _variables(session)
+    mysql = session.flavour is Flavour.MYSQL
+    history = executed(session)
+    node = config.nodes[session.name]
+    fragment, missed = _fragment(session, node.option_file)
+    return Facts(
+        node=session.name,
+        flavour=session.flavour,
+        version=session.version,
+        server_id=int(variables["server_id"]),
+        server_uuid=variables.get("server_uuid", ""),
+        executed=history,
+        executed_later=history,
+        variables=variables,
+        persisted=_persisted(session) if mysql else {},
+        configured=_configured(session),
+        plugins=_plugins(session),
+        schemas=frozenset(str(row["s"]).lower() for row in session.rows(_SCHEMAS)),
+        tables=_tables(session),
+        objects=int(session.value(_OBJECTS) or 0),
+        channels=channels(session),
+        replica_ids=_replica_ids(session),
+        accounts=_accounts(session, config),
+        supervisor=_login(config, session, config.accounts.supervisor()),
+        replication=_login(config, session, config.accounts.replication()),
+        our_columns=_our_columns(session),
+        tls=_offers_tls(session, variables),
+        clock_ahead_seconds=server_time - before - doubt / 2,
+        clock_doubt_seconds=doubt,
+        disk_free_bytes=_disk_free(node.host, variables.get("datadir", "")),
+        stale_sessions=stale_sessions(config, session),
+        fragment=fragment,
+        fragment_missed=missed,
+    )
+
+
+# --- settings ----------------------------------------------------------------------------------
+
+
+def _variables(session: AdminSession) -> dict[str, str]:
+    rows = session.rows("SHOW GLOBAL VARIABLES")
+    return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
+
+
+def _persisted(session: AdminSession) -> dict[str, str]:
+    rows = session.rows(
+        "SELECT VARIABLE_NAME AS n, VARIABLE_VALUE AS v FROM performance_schema.persisted_variables"
+    )
+    return {str(row["n"]).lower(): str(row["v"]) for row in rows}
+
+
+def _configured(session: AdminSession) -> frozenset[str]:
+    """Variables that still are what the server began with, so that a restart keeps them.
+
+    On MariaDB only those that its option files set: the compiled defaults are of no interest there.
+    """
+    sql = (
+        "SELECT VARIABLE_NAME AS n FROM performance_schema.variables_info "
+        "WHERE VARIABLE_SOURCE NOT IN ('DYNAMIC', 'PERSISTED')"
+        if session.flavour is Flavour.MYSQL
+        else "SELECT VARIABLE_NAME AS n FROM information_schema.SYSTEM_VARIABLES "
+        "WHERE GLOBAL_VALUE_ORIGIN IN ('CONFIG', 'COMMAND-LINE')"
+    )
+    return frozenset(str(row["n"]).lower() for row in session.rows(sql))
+
+
+def _plugins(session: AdminSession) -> frozenset[str]:
+    rows = session.rows(
+        "SELECT PLUGIN_NAME AS n FROM information_schema.PLUGINS "
+        "WHERE PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_NAME LIKE 'rpl%'"
+    )
+    return frozenset(str(row["n"]).lower() for row in rows)
+
+
+def _offers_tls(session: AdminSession, variables: dict[str, str]) -> bool:
+    if session.flavour is Flavour.MARIADB:
+        return variables.get("have_ssl", "") == "YES"
+    enabled = session.value(
+        "SELECT VALUE FROM performance_schema.tls_channel_status "
+        "WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
+    )
+    return str(enabled or "") == "Yes"
+
+
+def _fragment(session: AdminSession, file: Path | None) -> tuple[str | None, bool]:
+    """The option file fragment as it lies there, and whether the server started without reading."""
+    if file is None or session.flavour is Flavour.MYSQL:
+        return None, False
+    try:
+        text = file.read_text(encoding="utf-8")
+        written = file.stat().st_mtime
+    except (OSError, UnicodeDecodeError):
+        return None, False
+    uptime = session.rows("SHOW GLOBAL STATUS LIKE 'Uptime'")[0]["Value"]
+    started_after = time.time() - float(uptime) > written + 1
+    return text, started_after and "relay_log_recovery" not in _configured(session)
+
+
+def _disk_free(host: str, datadir: str) -> int | None:
+    if host not in LOOPBACK or not Path(datadir).is_dir():
+        return None
+    try:
+        status = os.statvfs(datadir)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+# --- data --------------------------------------------------------------------------------------
+
+_NOT_OURS = "NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema', 'myha')"
+_SCHEMAS = f"SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA WHERE SCHEMA_NAME {_NOT_OURS}"
+_OBJECTS = (
+    f"SELECT (SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA {_NOT_OURS})"
+    f" + (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA {_NOT_OURS})"
+    f" + (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA {_NOT_OURS})"
+    f" + (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA {_NOT_OURS}) AS n"
+)
+_TABLES = f"""
+SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS n, t.ENGINE AS e, t.DATA_LENGTH AS b,
+       COALESCE(g.TRANSACTIONS, 'NO') AS x, c.shape AS shape,
+       EXISTS (SELECT 1 FROM information_schema.TABLE_CONSTRAINTS k
+               WHERE k.TABLE_SCHEMA = t.TABLE_SCHEMA AND k.TABLE_NAME = t.TABLE_NAME
+                 AND k.CONSTRAINT_TYPE = 'PRIMARY KEY') AS has_key
+FROM information_schema.TABLES t
+LEFT JOIN information_schema.ENGINES g ON g.ENGINE = t.ENGINE
+LEFT JOIN (SELECT TABLE_SCHEMA, TABLE_NAME,
+                  SHA2(GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE
+                                    ORDER BY ORDINAL_POSITION SEPARATOR ','), 256) AS shape
+           FROM information_schema.COLUMNS WHERE TABLE_SCHEMA {_NOT_OURS}
+           GROUP BY TABLE_SCHEMA, TABLE_NAME) c
+  ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME
+WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA {_NOT_OURS}
+"""
+
+
+def _tables(session: AdminSession) -> tuple[Table, ...]:
+    return tuple(
+        Table(
+            schema=str(row["s"]),
+            name=str(row["n"]),
+            engine=str(row["e"] or "none"),
+            has_key=bool(row["has_key"]),
+            transactional=str(row["x"]) == "YES",
+            data_bytes=int(row["b"] or 0),
+            shape=str(row["shape"] or ""),
+        )
+        for row in session.rows(_TABLES)
+    )
+
+
+def _our_columns(session: AdminSession) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for row in session.rows(
+        "SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS "
+        "WHERE TABLE_SCHEMA = %(schema)s ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        {"schema": OUR_SCHEMA},
+    ):
+        table = str(row["t"])
+        found[table] = (*found.get(table, ()), str(row["c"]))
+    return found
+
+
+# --- replication -------------------------------------------------------------------------------
+
+
+def _mysql_channels(session: AdminSession) -> tuple[Channel, ...]:
+    rows = session.rows(
+        "SELECT c.*, s.SERVICE_STATE AS receiver, a.SERVICE_STATE AS applier, "
+        "s.LAST_ERROR_NUMBER AS receiver_code, s.LAST_ERROR_MESSAGE AS receiver_error, "
+        "s.SOURCE_UUID AS source_uuid "
+        "FROM performance_schema.replication_connection_configuration c "
+        "LEFT JOIN performance_schema.replication_connection_status s USING (CHANNEL_NAME) "
+        "LEFT JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME) "
+        "WHERE c.CHANNEL_NAME NOT LIKE 'group_replication%'"
+    )
+    # The only view that tells the error of an applier and the source's id; one row per channel.
+    shown = {str(row["Channel_Name"]): row for row in session.rows("SHOW REPLICA STATUS")}
+    channels = []
+    for row in rows:
+        more = shown.get(str(row["CHANNEL_NAME"]), {})
+        receiver_code = int(row["receiver_code"] or 0)
+        channels.append(
+            Channel(
+                name=str(row["CHANNEL_NAME"]),
+                source=join_address(str(row["HOST"]), int(row["PORT"])),
+                user=str(row["USER"]),
+                by_gtid=str(row["AUTO_POSITION"]) == "1",
+                tls=str(row["SSL_ALLOWED"]) == "YES",
+                retry_seconds=int(row["CONNECTION_RETRY_INTERVAL"]),
+                retry_count=int(row["CONNECTION_RETRY_COUNT"]),
+                heartbeat_seconds=float(row["HEARTBEAT_INTERVAL"]),
+                public_key=str(row["GET_PUBLIC_KEY"]) == "YES",
+                receiver=str(row["receiver"] or "OFF"),
+                applier=str(row["applier"] or "OFF"),
+                error_code=receiver_code or int(more.get("Last_SQL_Errno") or 0),
+                error=_line(row["receiver_error"] or more.get("Last_SQL_Error") or ""),
+                source_server_id=int(more.get("Source_Server_Id") or 0),
+            )
+        )
+    return tuple(channels)
+
+
+def _mariadb_channels(session: AdminSession) -> tuple[Channel, ...]:
+    states = {"Yes": "ON", "No": "OFF"}
+    return tuple(
+        Channel(
+            name=str(row["Connection_name"]),
+            source=join_address(str(row["Master_Host"]), int(row["Master_Port"])),
+            user=str(row["Master_User"]),
+            by_gtid=str(row["Using_Gtid"]) == "Slave_Pos",
+            tls=str(row["Master_SSL_Allowed"]) == "Yes",
+            retry_seconds=int(row["Connect_Retry"]),
+            retry_count=None,
+            heartbeat_seconds=float(row["Slave_heartbeat_period"]),
+            receiver=states.get(str(row["Slave_IO_Running"]), "CONNECTING"),
+            applier=states.get(str(row["Slave_SQL_Running"]), "OFF"),
+            error_code=int(row["Last_IO_Errno"] or row["Last_SQL_Errno"] or 0),
+            error=_line(row["Last_IO_Error"] or row["Last_SQL_Error"] or ""),
+            source_server_id=int(row["Master_Server_Id"] or 0),
+        )
+        for row in session.rows("SHOW ALL SLAVES STATUS")
+    )
+
+
+def channels(session: AdminSession) -> tuple[Channel, ...]:
+    """The replication channels of one server as they are now."""
+    mysql = session.flavour is Flavour.MYSQL
+    return _mysql_channels(session) if mysql else _mariadb_channels(session)
+
+
+def _replica_ids(session: AdminSession) -> tuple[int, ...]:
+    """Server ids of replicas that are connected, the pair's own included."""
+    show = "SHOW REPLICAS" if session.flavour is Flavour.MYSQL else "SHOW SLAVE HOSTS"
+    rows = session.rows(show)
+    return tuple(
+        sorted(int(row["Server_Id" if "Server_Id" in row else "Server_id"]) for row in rows)
+    )
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+# --- accounts and sessions ---------------------------------------------------------------------
+
+
+def _accounts(session: AdminSession, config: Config) -> frozenset[str]:
+    """The accounts that are the user's own business, as user@host."""
+    ours = {config.accounts.supervisor_user, config.accounts.replication_user}
+    rows = session.rows("SELECT User AS u, Host AS h FROM mysql.user")
+    return frozenset(
+        f"{row['u']}@{row['h']}"
+        for row in rows
+        if row["h"] and str(row["u"]) not in SYSTEM_ACCOUNTS | ours
+    )
+
+
+def _login(config: Config, session: AdminSession, account: Account) -> Login:
+    rows = session.rows(
+        "SELECT ssl_type AS t FROM mysql.user WHERE User = %(user)s AND Host = '%%'",
+        {"user": account.user},
+    )
+    if not rows:
+        return Login()
+    grants = session.rows("SHOW GRANTS FOR %(user)s@'%%'", {"user": account.user})
+    return Login(
+        exists=True,
+        password_works=_password_works(config, session.name, account),
+        requires_tls=bool(rows[0]["t"]),
+        grants=parse_grants(str(next(iter(row.values()))) for row in grants),
+    )
+
+
+def _password_works(config: Config, name: str, account: Account) -> bool:
+    try:
+        log_in(config, name, account).close()
+    except ServerError as error:
+        if error.code == ACCESS_DENIED:
+            return False
+        raise
+    return True
+
+
+def stale_sessions(config: Config, session: AdminSession) -> tuple[Session, ...]:
+    """Clients' sessions that began before the present increments and still hold others."""
+    if session.flavour is Flavour.MYSQL:
+        offset = config.nodes[session.name].auto_increment_offset
+        rows = session.rows(
+            "SELECT t.PROCESSLIST_ID AS id, t.PROCESSLIST_USER AS u, t.PROCESSLIST_HOST AS h "
+            "FROM performance_schema.threads t "
+            "JOIN performance_schema.variables_by_thread v USING (THREAD_ID) "
+            "WHERE t.TYPE = 'FOREGROUND' AND t.PROCESSLIST_ID IS NOT NULL "
+            "AND t.PROCESSLIST_ID <> CONNECTION_ID() "
+            "AND t.NAME = 'thread/sql/one_connection' "
+            "AND COALESCE(t.PROCESSLIST_COMMAND, '') NOT IN ('Binlog Dump', 'Binlog Dump GTID') "
+            "AND (v.VARIABLE_NAME, v.VARIABLE_VALUE) NOT IN "
+            "(('auto_increment_increment', %(increment)s), ('auto_increment_offset', %(offset)s)) "
+            "AND v.VARIABLE_NAME IN ('auto_increment_increment', 'auto_increment_offset') "
+            "GROUP BY t.THREAD_ID ORDER BY 1",
+            {"increment": str(INCREMENT), "offset": str(offset)},
+        )
+    else:
+        rows = _mariadb_older_sessions(session)
+    return tuple(Session(int(row["id"]), str(row["u"]), str(row["h"])) for row in rows)
+
+
+def _mariadb_older_sessions(session: AdminSession) -> list[dict[str, object]]:
+    origin = session.value(
+        "SELECT GLOBAL_VALUE_ORIGIN FROM information_schema.SYSTEM_VARIABLES "
+        "WHERE VARIABLE_NAME = 'AUTO_INCREMENT_INCREMENT'"
+    )
+    known = session.value(
+        "SELECT COUNT(*) FROM information_schema.TABLES "
+        "WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'increments'"
+    )
+    if origin != "SQL" or not known:
+        return []
+    return session.rows(
+        "SELECT p.ID AS id, p.USER AS u, p.HOST AS h FROM information_schema.PROCESSLIST p "
+        "JOIN myha.increments i ON i.server_id = @@server_id "
+        "WHERE p.ID < i.connection_id AND i.connection_id <= CONNECTION_ID() "
+        "AND p.ID <> CONNECTION_ID() AND p.COMMAND NOT IN ('Daemon', 'Binlog Dump') "
+        "AND p.USER NOT IN ('system user', 'event_scheduler')"
+    )
+
+
+def waits_for_acknowledgement(facts: Facts) -> bool:
+    """Whether commits on this server wait for its peer at this moment."""
+    names = ("rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled")
+    return any(is_on(facts.variables.get(name, "OFF")) for name in names)

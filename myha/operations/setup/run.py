@@ -1,0 +1,243 @@
+"""`myha setup` from beginning to end: look, check, show, apply, join, prove, record, look again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from myha.config import Account, Config
+from myha.core.model import Membership, Mode, Record, Sync
+from myha.core.plans import member
+from myha.errors import MyhaError, ServerError
+from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
+from myha.operations.setup.apply import Sessions, Tell, carry_out
+from myha.operations.setup.checks import Findings, History, check
+from myha.operations.setup.contents import different_contents
+from myha.operations.setup.desired import first_writer, fragment
+from myha.operations.setup.facts import Facts
+from myha.operations.setup.gather import gather
+from myha.operations.setup.proof import prove, set_roles, start_replication
+from myha.operations.setup.session import AdminSession
+from myha.stores.local import LocalStore, SupervisorLock
+
+SESSIONS_SHOWN = 10
+
+BootIds = Callable[[Config], Mapping[str, str]]
+
+
+class Setup:
+    """One run of setup. `tell` shows a line; `confirm` asks whether to go on."""
+
+    def __init__(
+        self, config: Config, tell: Tell, confirm: Callable[[], bool], boot_ids: BootIds
+    ) -> None:
+        """ConfigError when a password that setup needs cannot be read."""
+        self._config = config
+        self._tell = tell
+        self._confirm = confirm
+        self._boot_ids = boot_ids
+        self._admin: Account = config.accounts.admin()
+        config.accounts.supervisor()
+        config.accounts.replication()
+
+    def run(self, *, plan_only: bool = False, kick: bool = False) -> None:
+        """Raises MyhaError, with a line for each reason, when the pair is not set up at the end."""
+        record = self._record()
+        with self._sessions() as sessions:
+            pair, findings = self._look(sessions, record)
+            findings = self._compare(sessions, pair, findings)
+        for warning in findings.warnings:
+            self._tell(f"warning: {warning}")
+        if findings.refusals:
+            raise MyhaError("\n".join(findings.refusals))
+        actions = plan(self._config, pair, findings.history, record, kick=kick)
+        self._show(pair, actions)
+        if plan_only:
+            return
+        if not actions:
+            self._tell("nothing to do: the pair is set up")
+            self._prove_again(record)
+            self._left_to_the_user(pair)
+            return
+        if not self._confirm():
+            self._tell("nothing was changed")
+            return
+        self._apply(actions, record)
+
+    # --- looking
+
+    def _record(self) -> Record | None:
+        if not (self._config.cluster.state_dir / "record.sqlite").exists():
+            return None
+        store = LocalStore(self._config.cluster.state_dir)
+        try:
+            return store.read()
+        finally:
+            store.close()
+
+    @contextmanager
+    def _sessions(self) -> Iterator[dict[str, AdminSession]]:
+        """A new session on each node, or one error with a line for each node that has none."""
+        names = self._config.names
+        with ThreadPoolExecutor(len(names)) as pool:
+            futures = [pool.submit(self._session, name) for name in names]
+        results = [future.result() for future in futures]
+        sessions = {s.name: s for s in results if isinstance(s, AdminSession)}
+        try:
+            failures = [str(error) for error in results if isinstance(error, MyhaError)]
+            if failures:
+                raise MyhaError("\n".join(failures))
+            yield sessions
+        finally:
+            for session in sessions.values():
+                session.close()
+
+    def _session(self, name: str) -> AdminSession | ServerError:
+        try:
+            return AdminSession(self._config, name, self._admin)
+        except ServerError as error:
+            return error
+
+    def _look(
+        self, sessions: dict[str, AdminSession], record: Record | None
+    ) -> tuple[tuple[Facts, Facts], Findings]:
+        facts = gather(self._config, sessions)
+        first, second = (facts[name] for name in self._config.names)
+        return (first, second), check(self._config, first, second, record)
+
+    def _compare(
+        self, sessions: Sessions, pair: tuple[Facts, Facts], findings: Findings
+    ) -> Findings:
+        """Data that should be the same on both is compared before anything is built on it."""
+        if findings.refusals or findings.history is not History.SAME or not pair[0].has_data:
+            return findings
+        refusals, warnings = different_contents(sessions, pair, self._tell)
+        return Findings(refusals, (*findings.warnings, *warnings), findings.history)
+
+    # --- telling
+
+    def _show(self, pair: tuple[Facts, Facts], actions: list[Action]) -> None:
+        if not actions:
+            return
+        self._tell(f"the plan, {len(actions)} steps:")
+        for action in actions:
+            self._tell(f"  {action}")
+        installs = {action.node for action in actions if action.stage is Stage.FILE}
+        for facts, peer in (pair, pair[::-1]):
+            if facts.node in installs or fragment_is_due(self._config, facts, peer):
+                self._show_fragment(facts, peer)
+
+    def _show_fragment(self, facts: Facts, peer: Facts) -> None:
+        file = self._config.nodes[facts.node].option_file
+        where = f"installed as {file}" if file else "to be installed on its host by you"
+        self._tell(f"option file fragment of {facts.node}, {where}:")
+        for line in fragment(self._config, facts, peer).splitlines():
+            self._tell(f"    {line}")
+
+    def _left_to_the_user(self, pair: tuple[Facts, Facts]) -> None:
+        for facts, peer in (pair, pair[::-1]):
+            due = fragment_is_due(self._config, facts, peer)
+            if due is not None:
+                self._tell(f"warning: {due}")
+                self._show_fragment(facts, peer)
+            if facts.stale_sessions:
+                shown = ", ".join(map(str, facts.stale_sessions[:SESSIONS_SHOWN]))
+                more = len(facts.stale_sessions) - SESSIONS_SHOWN
+                self._tell(
+                    f"warning: {facts.node}: these sessions began before the new settings and may "
+                    f"generate ids of the wrong residue class: {shown}"
+                    + (f" and {more} more" if more > 0 else "")
+                    + "; end them with `myha setup --kick-sessions`, or restart their clients"
+                )
+
+    # --- doing
+
+    def _apply(self, actions: list[Action], record: Record | None) -> None:
+        lock = SupervisorLock(self._config.cluster.state_dir)
+        try:
+            lock.acquire()
+        except MyhaError as error:
+            raise MyhaError(f"{error}; setup changes nothing while a supervisor runs") from None
+        store = LocalStore(self._config.cluster.state_dir)
+        try:
+            with self._sessions() as sessions:
+                carry_out(self._config, sessions, actions, self._tell)
+            if record is None:
+                record = self._join(store)
+            else:
+                self._prove_again(record)
+            self._look_again(record)
+            text = f"setup: {len(actions)} steps done"
+            store.note(time.monotonic(), time.time(), "setup", text, {})
+        finally:
+            store.close()
+            lock.release()
+
+    def _join(self, store: LocalStore) -> Record:
+        try:
+            with self._sessions() as sessions:
+                start_replication(self._config, sessions, self._tell)
+                set_roles(self._config, sessions, self._tell)
+                prove(self._config, sessions, self._config.names, self._tell)
+            record = self._first_record()
+            store.compare_and_set(0, record)
+        except MyhaError as error:
+            raise MyhaError(
+                f"{error}; the servers are prepared, but no pair yet: correct this and run "
+                "`myha setup` again, it goes on from here"
+            ) from None
+        self._tell(
+            f"recorded: epoch {record.epoch}, writer {record.writer}, in "
+            f"{self._config.cluster.state_dir}"
+        )
+        return record
+
+    def _first_record(self) -> Record:
+        lives = self._boot_ids(self._config)
+        nodes = tuple((name, member(lives[name])) for name in self._config.names)
+        return Record(
+            version=1,
+            epoch=1,
+            writer=first_writer(self._config),
+            sync=Sync.SOLO,
+            nodes=nodes,
+            writer_since_wall=time.time(),
+        )
+
+    def _prove_again(self, record: Record | None) -> None:
+        """On a running pair only its writers write: a standby's row would break the rule of one."""
+        if record is None:
+            return
+        away = [f"{name} ({n.membership.value})" for name, n in record.nodes if not _whole(n)]
+        if away:
+            self._tell(f"no proof: not a member on record: {', '.join(away)}; see `myha status`")
+            return
+        dual = self._config.cluster.mode is Mode.DUAL_WRITER
+        writers = self._config.names if dual else (record.writer,)
+        with self._sessions() as sessions:
+            prove(self._config, sessions, writers, self._tell)
+        if not dual:
+            self._tell("proved from the writer to the standby only: the pair is in service")
+
+    def _look_again(self, record: Record) -> None:
+        """Read everything back: nothing may be left to do, but what is the user's to do."""
+        with self._sessions() as sessions:
+            pair, findings = self._look(sessions, record)
+        left = plan(self._config, pair, findings.history, record, kick=False)
+        if left:
+            raise MyhaError(
+                "\n".join(
+                    f"{action}: was done and does not hold; see the server's log, then run "
+                    "`myha setup` again"
+                    for action in left
+                    if action.stage is not Stage.JOIN
+                )
+            )
+        self._left_to_the_user(pair)
+        self._tell("the pair is set up; start the supervisor with `myha run`")
+
+
+def _whole(entry: object) -> bool:
+    return getattr(entry, "membership", None) is Membership.MEMBER

@@ -1,0 +1,51 @@
+-- What `myha setup` changes on a MariaDB server. `{...}` are identifiers, `%(...)s` values.
+
+-- name: session
+-- Nothing of this goes into the binary log, unless it is asked for.
+SET SESSION sql_log_bin = 0;
+
+-- name: session_logged
+-- The proof has to reach the peer.
+SET SESSION sql_log_bin = 1;
+
+-- name: set_now_and_at_boot
+-- There is no SET PERSIST: the option file fragment makes it permanent.
+SET GLOBAL {variable} = {value};
+
+-- name: close
+SET GLOBAL read_only = ON;
+
+-- name: open
+SET GLOBAL read_only = OFF;
+
+-- name: forget_history
+RESET MASTER;
+SET GLOBAL gtid_slave_pos = '';
+
+-- name: take_history_as_replicated
+SET GLOBAL gtid_slave_pos = %(position)s;
+
+-- name: stop_replication
+STOP SLAVE;
+
+-- name: start_replication
+START SLAVE;
+
+-- name: replicate
+CHANGE MASTER TO
+    MASTER_HOST = %(host)s,
+    MASTER_PORT = %(port)s,
+    MASTER_USER = %(user)s,
+    MASTER_PASSWORD = %(password)s,
+    MASTER_USE_GTID = slave_pos,
+    MASTER_CONNECT_RETRY = %(retry)s,
+    MASTER_HEARTBEAT_PERIOD = %(heartbeat)s,
+    MASTER_SSL = %(tls)s,
+    MASTER_SSL_VERIFY_SERVER_CERT = 0;
+
+-- name: end_session
+KILL CONNECTION %(number)s;
+
+-- name: note_increments
+-- No view tells which increments a session holds: whoever connected before this one has old ones.
+REPLACE INTO myha.increments (server_id, connection_id) VALUES (@@server_id, CONNECTION_ID());

@@ -1,0 +1,62 @@
+-- What `myha setup` changes on a MySQL server. `{...}` are identifiers, `%(...)s` values.
+
+-- name: session
+-- Nothing of this goes into the binary log, unless it is asked for.
+SET SESSION sql_log_bin = 0;
+
+-- name: session_logged
+-- The proof has to reach the peer.
+SET SESSION sql_log_bin = 1;
+
+-- name: set_now_and_at_boot
+SET PERSIST {variable} = {value};
+
+-- name: set_at_boot
+SET PERSIST_ONLY {variable} = {value};
+
+-- name: install_semi_sync_source
+INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so';
+
+-- name: install_semi_sync_replica
+INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so';
+
+-- name: super_read_only_off
+SET GLOBAL super_read_only = OFF;
+
+-- name: super_read_only_on
+SET GLOBAL super_read_only = ON;
+
+-- name: close
+SET GLOBAL super_read_only = ON;
+
+-- name: open
+SET GLOBAL super_read_only = OFF;
+SET GLOBAL read_only = OFF;
+
+-- name: forget_history
+RESET BINARY LOGS AND GTIDS;
+
+-- name: forget_history_older_servers
+RESET MASTER;
+
+-- name: stop_replication
+STOP REPLICA;
+
+-- name: start_replication
+START REPLICA;
+
+-- name: replicate
+CHANGE REPLICATION SOURCE TO
+    SOURCE_HOST = %(host)s,
+    SOURCE_PORT = %(port)s,
+    SOURCE_USER = %(user)s,
+    SOURCE_PASSWORD = %(password)s,
+    SOURCE_AUTO_POSITION = 1,
+    SOURCE_CONNECT_RETRY = %(retry)s,
+    SOURCE_RETRY_COUNT = %(retry_count)s,
+    SOURCE_HEARTBEAT_PERIOD = %(heartbeat)s,
+    SOURCE_SSL = %(tls)s,
+    GET_SOURCE_PUBLIC_KEY = 1;
+
+-- name: end_session
+KILL CONNECTION %(number)s;

@@ -1,0 +1,38 @@
+-- The schema of myha itself, made on each node without binary log.
+
+-- name: make_schema
+CREATE DATABASE IF NOT EXISTS myha DEFAULT CHARACTER SET utf8mb4;
+
+-- name: make_heartbeat
+-- As pt-heartbeat makes it: its tools read it, and one that runs already can go on.
+CREATE TABLE IF NOT EXISTS myha.heartbeat (
+    ts VARCHAR(26) NOT NULL,
+    server_id INT UNSIGNED NOT NULL PRIMARY KEY,
+    file VARCHAR(255) DEFAULT NULL,
+    position BIGINT UNSIGNED DEFAULT NULL,
+    relay_master_log_file VARCHAR(255) DEFAULT NULL,
+    exec_master_log_pos BIGINT UNSIGNED DEFAULT NULL
+) ENGINE = InnoDB;
+
+-- name: make_proof
+-- Every change of writer is proved by a write: one row for each epoch.
+CREATE TABLE IF NOT EXISTS myha.proof (
+    epoch BIGINT UNSIGNED NOT NULL PRIMARY KEY,
+    node VARCHAR(64) NOT NULL,
+    at DOUBLE NOT NULL
+) ENGINE = InnoDB;
+
+-- name: make_marker
+-- Setup's own proof: a row written on each node arrives on the other, with an id of its class.
+CREATE TABLE IF NOT EXISTS myha.marker (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    node VARCHAR(64) NOT NULL,
+    token CHAR(32) NOT NULL,
+    at DOUBLE NOT NULL
+) ENGINE = InnoDB;
+
+-- name: write_marker
+INSERT INTO myha.marker (node, token, at) VALUES (%(node)s, %(token)s, UNIX_TIMESTAMP(NOW(6)));
+
+-- name: forget_markers
+DELETE FROM myha.marker WHERE node = %(node)s AND token <> %(token)s;
