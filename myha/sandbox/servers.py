@@ -166,7 +166,8 @@ def make_data_dir(
     )
     # No driver quotes these: they are of A-Z, a-z, 0-9, - and _.
     passwords = {"admin_password": f"'{admin_password}'", "app_password": f"'{app_password}'"}
-    statements = [text % passwords for text in load(node.flavour).all("sandbox_accounts")]
+    script = load(node.flavour, "sandbox_accounts")
+    statements = [text % passwords for text in script.all("create accounts")]
     accounts, fragment = _first_start_files(node)
     write_private(accounts, "".join(f"{statement};\n" for statement in statements))
     fragment.write_text(f"[mysqld]\ninit_file = {accounts}\n")

@@ -1,6 +1,6 @@
 -- The accounts of a sandbox's server, made by the server itself at its first start. Without binlog:
 -- both servers make them, and neither may have an errant history. One statement a line (init_file).
--- name: sandbox_accounts
+-- name: create accounts
 SET SESSION sql_log_bin = 0;
 CREATE USER 'admin'@'127.0.0.1' IDENTIFIED BY %(admin_password)s;
 CREATE USER 'admin'@'localhost' IDENTIFIED BY %(admin_password)s;
