@@ -257,6 +257,41 @@ def test_up_down_and_status_as_commands(tmp_path: Path, bare_servers: BareServer
     assert myha("down").returncode == 2
 
 
+def test_up_makes_a_whole_pair_that_takes_writes(cluster: MakeCluster, flavour: Flavour) -> None:
+    pair = cluster(flavour=flavour)
+    pair.up()
+    assert {p.name: p.state for p in pair.status()} == {
+        "supervisor": "running",
+        "haproxy": "running",
+        "node a": "running",
+        "node b": "running",
+    }
+    host, port = pair.writer_address
+
+    def writes() -> bool:
+        try:
+            connection = pymysql.connect(
+                host=host, port=port, user="app", password=pair.secret("app"), autocommit=True
+            )
+            with closing(connection), connection.cursor() as cursor:
+                cursor.execute("CREATE DATABASE IF NOT EXISTS app")
+                cursor.execute("CREATE TABLE app.t (id INT PRIMARY KEY)")
+        except pymysql.MySQLError:
+            return False
+        return True
+
+    def arrived(node: str) -> bool:
+        sql = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'app'"
+        return query(pair, node, sql) == ((1,),)
+
+    await_(writes, "a client writes through the balancer")
+    for node in pair.nodes:
+        await_(lambda node=node: arrived(node), f"the write is on node {node}")  # type: ignore[misc]
+    pair.down()
+    assert not pair.directory.exists()
+    assert not processes_of(pair.directory)
+
+
 def test_a_recycled_pid_is_never_signalled(tmp_path: Path) -> None:
     pid_file = tmp_path / "server.pid"
     host = LocalHost("node x", ("/no/such/server",), pid_file=pid_file, log_file=tmp_path / "log")
