@@ -1,0 +1,186 @@
+"""`myha drill`: break a cluster on purpose, under load, and prove that nothing was lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from myha.drill import runner
+from myha.drill.report import Report, show
+from myha.drill.scenarios import SCENARIOS, Scenario
+from myha.drill.target import Target, of_config
+from myha.drill.target import sandbox as in_sandbox
+from myha.errors import ConfigError, MyhaError, RefusedError
+from myha.sandbox.cluster import Durability, Mode
+from myha.sandbox.servers import Flavour
+
+INTERRUPTED_EXIT_STATUS = 130
+ALL = "all"
+
+
+@click.command()
+@click.argument("scenario", type=click.Choice([*SCENARIOS, ALL]))
+@click.option("--sandbox", is_flag=True, help="Make a cluster for it on this machine (default).")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Act on the running cluster of this configuration, whose servers run on this machine.",
+)
+@click.option(
+    "--flavour", type=click.Choice(["mysql", "mariadb"]), help="Of the sandbox. Default: mysql."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["single-writer", "dual-writer"]),
+    help="Of the sandbox. Default: single-writer.",
+)
+@click.option(
+    "--durability",
+    type=click.Choice(["lossless", "bounded", "async"]),
+    help="Of the sandbox. Default: lossless, with two writers bounded.",
+)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True)
+@click.option("--clients", type=click.IntRange(1, 256), default=8, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of everything random.")
+@click.option(
+    "--pause-ms",
+    type=click.FloatRange(0, 10_000),
+    default=0.0,
+    show_default=True,
+    help="Each client's rest after a transaction; 0 is full speed.",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report to this file too ('-': to standard output, instead of the table).",
+)
+@click.option("--yes", is_flag=True, help="With --config: do not ask.")
+@click.option("--force", is_flag=True, help="Even if the cluster is not healthy.")
+def drill(
+    scenario: str,
+    *,
+    sandbox: bool,
+    config_path: Path | None,
+    flavour: Flavour | None,
+    mode: Mode | None,
+    durability: Durability | None,
+    rounds: int,
+    clients: int,
+    seed: int,
+    pause_ms: float,
+    json_path: Path | None,
+    yes: bool,
+    force: bool,
+) -> None:
+    """Hurt a cluster while clients write, and judge what came of it.
+
+    Clients write numbered rows through the balancer and keep a ledger of every OK they get. After
+    the fault the drill waits for the pair to be whole and compares the ledger with both nodes. Exit
+    status 1 means that something was lost, doubled or not whole again.
+    """
+    options = runner.Options(rounds, clients, seed, pause_ms, force)
+    chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
+    if config_path is not None:
+        if sandbox or flavour or mode or durability:
+            raise ConfigError(
+                "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode and"
+                " --durability out"
+            )
+        target = of_config(config_path)
+        _ask_first(target, chosen, rounds, yes=yes)
+        with progress() as tell, _interruptible():
+            reports = [runner.run(target, one, options, tell) for one in chosen]
+    else:
+        reports = _in_sandbox(
+            chosen, options, flavour or "mysql", mode or "single-writer", durability
+        )
+    _hand_out(scenario, reports, json_path)
+    if not all(report.good for report in reports):
+        raise click.exceptions.Exit(1)
+
+
+def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool) -> None:
+    hurts = "; ".join(dict.fromkeys(one.hurts for one in chosen))
+    text = f"This will {hurts}, {rounds} times, in the cluster of {target.config.path}."
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError(f"{text} Nobody is here to be asked", "--yes")
+    click.confirm(f"{text} Go on?", abort=True)
+
+
+def _in_sandbox(
+    chosen: list[Scenario],
+    options: runner.Options,
+    flavour: Flavour,
+    mode: Mode,
+    durability: Durability | None,
+) -> list[Report]:
+    if mode == "dual-writer":
+        fitting = [one for one in chosen if not one.single_writer_only]
+        if not fitting:
+            raise RefusedError(f"{chosen[0].name} has no meaning with two writers")
+        chosen = fitting
+    with (
+        progress() as tell,
+        _interruptible(),
+        in_sandbox(flavour, mode, durability, tell) as target,
+    ):
+        return [runner.run(target, one, options, tell) for one in chosen]
+
+
+def _hand_out(scenario: str, reports: list[Report], json_path: Path | None) -> None:
+    data = [report.data() for report in reports]
+    document = data[0] if scenario != ALL else {"scenario": ALL, "reports": data}
+    text = json.dumps(document, indent=1) + "\n"
+    if json_path is not None and str(json_path) == "-":
+        click.echo(text, nl=False)
+        return
+    if json_path is not None:
+        try:
+            json_path.write_text(text)
+        except OSError as error:
+            raise MyhaError(f"{json_path} cannot be written: {error.strerror}") from error
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    for report in reports:
+        show(report, console)
+
+
+@contextmanager
+def progress() -> Iterator[runner.Tell]:
+    """On a terminal one line that changes, with the time; elsewhere a line for each thing said."""
+    console = Console(stderr=True)
+    began = time.monotonic()
+    if not console.is_terminal:
+        yield lambda text: click.echo(f"{time.monotonic() - began:6.1f} s  {text}", err=True)
+        return
+    with console.status("") as spinner:
+        yield lambda text: spinner.update(f"{time.monotonic() - began:5.0f} s  {text}")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the drill as Ctrl-C does: with everything put right."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("myha: interrupted; what the drill had broken is put right again", err=True)
+        raise click.exceptions.Exit(INTERRUPTED_EXIT_STATUS) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,110 @@
+"""The ledger: what every client of a drill tried, and what it was told, on disk.
+
+One append-only file for each client, a fixed-size entry for each event, written before the client
+goes on. What the ledger says was acknowledged is what the servers must have; nothing in here is
+ever taken from a server afterwards. Times are of the system-wide monotonic clock.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+_ENTRY = struct.Struct("<BQdQ")  # kind, number, at, id
+
+
+class Kind(IntEnum):
+    """What an entry says of a transaction."""
+
+    BEGUN = 1
+    ACKNOWLEDGED = 2  # the server said OK to COMMIT
+    UNANSWERED = 3  # COMMIT was sent, and no OK came
+    BROKEN_OFF = 4  # it failed before COMMIT was sent: it must not be there
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One transaction as its client saw it. `ended_at` is None when the client ended first."""
+
+    client: int
+    number: int
+    begun_at: float
+    ended_at: float | None = None
+    outcome: Kind = Kind.UNANSWERED
+    row_id: int = 0
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.outcome is Kind.ACKNOWLEDGED
+
+
+class LedgerWriter:
+    """One client's file. An entry is with the kernel when a method returns."""
+
+    def __init__(self, directory: Path, client: int) -> None:
+        path = directory / f"client-{client}.ledger"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o600)
+
+    def write(self, kind: Kind, number: int, at: float, row_id: int = 0) -> None:
+        os.write(self._descriptor, _ENTRY.pack(kind, number, at, row_id))
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class LedgerReader:
+    """Reads all clients' files of a directory, again and again if wanted."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._read: dict[Path, int] = {}
+        self.acknowledged = 0
+        self.last_acknowledged_at = 0.0
+
+    def advance(self) -> int:
+        """Count what was acknowledged since the last call, without reading anything twice."""
+        before = self.acknowledged
+        for path in self._directory.glob("client-*.ledger"):
+            offset = self._read.get(path, 0)
+            data, self._read[path] = _whole_entries(path, offset)
+            for kind, _, at, _ in _ENTRY.iter_unpack(data):
+                if kind == Kind.ACKNOWLEDGED:
+                    self.acknowledged += 1
+                    self.last_acknowledged_at = max(self.last_acknowledged_at, at)
+        return self.acknowledged - before
+
+
+def _whole_entries(path: Path, offset: int) -> tuple[bytes, int]:
+    """The whole entries from `offset` on, and the offset after them."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    whole = len(data) - len(data) % _ENTRY.size
+    return data[:whole], offset + whole
+
+
+def read_attempts(directory: Path) -> list[Attempt]:
+    """Every attempt of every client, in the order in which each client made them."""
+    attempts: list[Attempt] = []
+    for path in sorted(directory.glob("client-*.ledger")):
+        attempts.extend(_attempts(path, int(path.stem.partition("-")[2])))
+    return attempts
+
+
+def _attempts(path: Path, client: int) -> Iterator[Attempt]:
+    begun: tuple[int, float] | None = None
+    for kind, number, at, row_id in _ENTRY.iter_unpack(_whole_entries(path, 0)[0]):
+        if kind == Kind.BEGUN:
+            if begun is not None:
+                yield Attempt(client, *begun)
+            begun = (number, at)
+        elif begun is not None:
+            yield Attempt(client, number, begun[1], at, Kind(kind), row_id)
+            begun = None
+    if begun is not None:
+        yield Attempt(client, *begun)

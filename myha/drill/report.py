@@ -1,0 +1,200 @@
+"""What a drill has found: plain data for `--json`, a table and a sentence for the terminal."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+BAR_WIDTH = 40
+TIMELINES_LIMIT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """One round. Times in milliseconds; `phases_ms` and `gap_began_ms` count from the fault."""
+
+    node: str
+    outage_ms: float
+    client_outage_ms_max: float
+    gap_began_ms: float
+    phases_ms: dict[str, float]
+    acknowledged: int
+    acknowledged_lost: int
+    unacknowledged_present: int
+    duplicated: int
+    returned: str
+    whole_ms: float | None
+    converged: bool
+    writer_lost: bool
+    problems: tuple[str, ...]
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def good(self) -> bool:
+        return not self.problems and self.converged and self.whole_ms is not None
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "outage_ms": self.outage_ms,
+            "client_outage_ms_max": self.client_outage_ms_max,
+            "phases_ms": self.phases_ms,
+            "acknowledged": self.acknowledged,
+            "acknowledged_lost": self.acknowledged_lost,
+            "unacknowledged_present": self.unacknowledged_present,
+            "duplicated": self.duplicated,
+            "returned": self.returned,
+            "whole_ms": self.whole_ms,
+            "converged": self.converged,
+            "node": self.node,
+            "gap_began_ms": self.gap_began_ms,
+            "writer_lost": self.writer_lost,
+            "problems": list(self.problems),
+            "clients": self.clients,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All rounds of one scenario."""
+
+    scenario: str
+    flavour: str
+    server_version: str
+    mode: str
+    durability: str
+    seed: int
+    rounds: tuple[RoundResult, ...]
+
+    @property
+    def good(self) -> bool:
+        return bool(self.rounds) and all(one.good for one in self.rounds)
+
+    def data(self) -> dict[str, Any]:
+        """The report as `--json` writes it."""
+        outages = [one.outage_ms for one in self.rounds]
+        return {
+            "scenario": self.scenario,
+            "flavour": self.flavour,
+            "server_version": self.server_version,
+            "mode": self.mode,
+            "durability": self.durability,
+            "seed": self.seed,
+            "rounds": [one.data() for one in self.rounds],
+            "summary": {
+                "outage_ms": {
+                    "min": min(outages),
+                    "median": round(statistics.median(outages), 1),
+                    "max": max(outages),
+                }
+                if outages
+                else None,
+                "acknowledged": sum(one.acknowledged for one in self.rounds),
+                "acknowledged_lost": sum(one.acknowledged_lost for one in self.rounds),
+                "duplicated": sum(one.duplicated for one in self.rounds),
+                "converged": all(one.converged for one in self.rounds),
+            },
+        }
+
+
+def show(report: Report, console: Console) -> None:
+    """The rounds as a table, the phases as a timeline, and what it comes to in one sentence."""
+    console.print(_rounds_table(report))
+    for number, one in list(enumerate(report.rounds, 1))[:TIMELINES_LIMIT]:
+        if one.phases_ms:
+            console.print(_timeline(one, number))
+    if len(report.rounds) > TIMELINES_LIMIT:
+        console.print(_phases_table(report))
+    for number, one in enumerate(report.rounds, 1):
+        for problem in one.problems:
+            console.print(Text(f"round {number}: {problem}", style="bold red"))
+    console.print(Text(verdict(report), style="bold green" if report.good else "bold red"))
+
+
+def _rounds_table(report: Report) -> Table:
+    title = f"{report.scenario}: {report.flavour} {report.server_version}"
+    table = Table(title=f"{title}, {report.mode}, {report.durability}", title_justify="left")
+    table.add_column("round", justify="right")
+    table.add_column("hit")
+    for name in ("outage ms", "one client ms", "OKs", "lost", "twice", "no answer, there"):
+        table.add_column(name, justify="right")
+    table.add_column("returned")
+    table.add_column("whole s", justify="right")
+    table.add_column("equal")
+    for number, one in enumerate(report.rounds, 1):
+        table.add_row(
+            str(number),
+            one.node,
+            f"{one.outage_ms:.0f}",
+            f"{one.client_outage_ms_max:.0f}",
+            str(one.acknowledged),
+            str(one.acknowledged_lost),
+            str(one.duplicated),
+            str(one.unacknowledged_present),
+            one.returned or "-",
+            "never" if one.whole_ms is None else f"{one.whole_ms / 1000:.1f}",
+            "yes" if one.converged else "no",
+        )
+    return table
+
+
+def _timeline(one: RoundResult, number: int) -> Table:
+    table = Table(title=f"round {number}: from the fault", title_justify="left", box=None)
+    table.add_column("phase")
+    table.add_column("ms", justify="right")
+    table.add_column("", no_wrap=True)
+    longest = max(one.phases_ms.values()) or 1.0
+    before = 0.0
+    for name, at in sorted(one.phases_ms.items(), key=lambda item: item[1]):
+        start = round(BAR_WIDTH * before / longest)
+        length = max(1, round(BAR_WIDTH * at / longest) - start)
+        table.add_row(name.replace("_", " "), f"{at:.0f}", " " * start + "=" * length)
+        before = at
+    return table
+
+
+def phase_spread(report: Report) -> dict[str, tuple[float, float, float]]:
+    """Minimum, median and maximum of every phase that any round had, in order of the medians."""
+    names = {name for one in report.rounds for name in one.phases_ms}
+    spread = {}
+    for name in names:
+        times = [one.phases_ms[name] for one in report.rounds if name in one.phases_ms]
+        spread[name] = (min(times), statistics.median(times), max(times))
+    return dict(sorted(spread.items(), key=lambda item: item[1][1]))
+
+
+def _phases_table(report: Report) -> Table:
+    table = Table(title="phases, ms from the fault", title_justify="left")
+    table.add_column("phase")
+    for name in ("min", "median", "max"):
+        table.add_column(name, justify="right")
+    for name, times in phase_spread(report).items():
+        table.add_row(name.replace("_", " "), *(f"{time:.0f}" for time in times))
+    return table
+
+
+def verdict(report: Report) -> str:
+    """The closing sentence."""
+    data = report.data()["summary"]
+    if not report.rounds:
+        return f"{report.scenario}: no round was played."
+    times = data["outage_ms"]
+    rounds = len(report.rounds)
+    stopped = (
+        f"writes stopped for {times['max']:.0f} ms"
+        if rounds == 1
+        else f"writes stopped for {times['median']:.0f} ms (median of {rounds} rounds,"
+        f" at most {times['max']:.0f} ms)"
+    )
+    facts = (
+        f"{data['acknowledged_lost']} of {data['acknowledged']} acknowledged transactions lost,"
+        f" {data['duplicated']} duplicated"
+    )
+    if report.good:
+        return f"{report.scenario}: passed. {stopped}; {facts}; both nodes equal and whole again."
+    bad = sum(not one.good for one in report.rounds)
+    return f"{report.scenario}: FAILED in {bad} of {rounds} rounds. {stopped}; {facts}."

@@ -1,0 +1,326 @@
+"""The drill itself: rounds of load, fault, wait, judgement, against a real cluster."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from myha.core.model import Durability, Mode
+from myha.drill import timeline
+from myha.drill.judge import Evidence, Judgement, judge
+from myha.drill.ledger import Attempt, read_attempts
+from myha.drill.report import Report, RoundResult
+from myha.drill.scenarios import START_DEADLINE_SECONDS, Fault, Scenario
+from myha.drill.target import Status, Target
+from myha.drill.worker import Order, payload
+from myha.drill.workload import Workload
+from myha.errors import MyhaError, RefusedError
+
+Tell = Callable[[str], None]
+
+HEALTHY_DEADLINE_SECONDS = 90.0
+PLAN_DEADLINE_SECONDS = 40.0
+FIRST_OKS_DEADLINE_SECONDS = 30.0
+POLL_SECONDS = 0.05
+OKS_PER_CLIENT_BEFORE_FAULT = 20
+OKS_PER_CLIENT_AFTERWARDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a drill is played. `pause_ms` is each client's rest between two transactions."""
+
+    rounds: int = 1
+    clients: int = 8
+    seed: int = 1
+    pause_ms: float = 0.0
+    force: bool = False
+
+
+def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Report:
+    """Play all rounds. Raises RefusedError when the cluster is not fit for it, MyhaError else."""
+    target.learn()
+    check(target, scenario, options)
+    results: list[RoundResult] = []
+    with tempfile.TemporaryDirectory(prefix="myha-drill-") as folder:
+        for number in range(1, options.rounds + 1):
+            tell(f"{scenario.name}: round {number} of {options.rounds}")
+            played = Round(target, scenario, options, number, Path(folder) / str(number), tell)
+            results.append(played.play())
+    with suppress(MyhaError):  # a cluster that is not whole keeps the evidence
+        if all(one.good for one in results):
+            target.drop_tables()
+    return Report(
+        scenario=scenario.name,
+        flavour=target.flavour,
+        server_version=target.server_version,
+        mode=target.config.cluster.mode.value,
+        durability=target.config.cluster.durability.value,
+        seed=options.seed,
+        rounds=tuple(results),
+    )
+
+
+def check(target: Target, scenario: Scenario, options: Options) -> None:
+    """Refuse what would only do harm; each with its reason."""
+    dual = target.config.cluster.mode is Mode.DUAL_WRITER
+    if scenario.single_writer_only and dual:
+        raise RefusedError(f"{scenario.name} has no meaning with two writers")
+    if scenario.needs_supervisor_process and target.supervisor is None:
+        raise RefusedError(
+            f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
+        )
+    limit = target.config.failover.flap_limit
+    if scenario.unattended_failover and options.rounds > limit and not options.force:
+        raise RefusedError(
+            f"{options.rounds} rounds are more failovers than failover.flap_limit ({limit}) allows"
+            " in a row: the supervisor would rightly refuse",
+            "fewer --rounds, or --force",
+        )
+    if not options.force:
+        status = target.status()
+        if not status.get("healthy") and not _becomes_whole(target):
+            raise RefusedError(
+                f"the cluster is not healthy: {target.status().get('sentence')}", "--force"
+            )
+
+
+def _becomes_whole(target: Target) -> bool:
+    ends = time.monotonic() + 5.0
+    while time.monotonic() < ends:
+        if is_whole(target, target.status()):
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def is_whole(target: Target, status: Status) -> bool:
+    """Healthy, nothing under way, and the writer waits for the standby if it shall."""
+    lossless = target.config.cluster.durability is Durability.LOSSLESS
+    return bool(status.get("healthy")) and (not lossless or status.get("sync") == "armed")
+
+
+@dataclass
+class Round:
+    """One round; also what its scenario may use (`myha.drill.scenarios.Stage`)."""
+
+    target: Target
+    scenario: Scenario
+    options: Options
+    number: int
+    directory: Path
+    tell: Tell
+    problems: list[str] = field(default_factory=list)
+    writer: str = ""
+    standby: str = ""
+    after_event: int = 0
+
+    def __post_init__(self) -> None:
+        self.seed = self.options.seed
+        self.random = random.Random(f"{self.seed}/{self.number}")
+
+    # -- the course of a round -------------------------------------------------------------------
+
+    def play(self) -> RoundResult:
+        self._await_ready()
+        self.target.make_tables()
+        whole_at: float | None = None
+        with Workload(self._order()) as workload:
+            clients = self.options.clients
+            self.tell(f"round {self.number}: {clients} clients write, {self.writer} is the writer")
+            workload.await_acknowledged(
+                clients * OKS_PER_CLIENT_BEFORE_FAULT, FIRST_OKS_DEADLINE_SECONDS
+            )
+            time.sleep(self.random.uniform(0.5, 1.0))
+            try:
+                self.tell(f"round {self.number}: now {self.scenario.sentence}")
+                fault = self.scenario.strike(self)
+                self.scenario.mend(self, fault)
+                whole_at = self._await_whole()
+                with suppress(MyhaError):  # judged by its acknowledgements, whatever they are
+                    workload.await_acknowledged(clients * OKS_PER_CLIENT_AFTERWARDS, 10.0)
+            finally:
+                self._put_right()
+            until = time.monotonic()
+            seen = workload.stop()
+        return self._judged(fault, whole_at, until, seen)
+
+    def _order(self) -> Order:
+        host, port = self.target.writer_address
+        return Order(
+            host=host,
+            port=port,
+            user=self.target.account.user,
+            password=self.target.account.password.get_secret_value(),
+            database=self.target.database,
+            flavour=self.target.flavour,
+            directory=str(self.directory),
+            clients=self.options.clients,
+            seed=self.seed,
+            pause_ms=self.options.pause_ms,
+            tls=self.target.config.accounts.tls == "require",
+        )
+
+    def _await_ready(self) -> None:
+        status = self._await_status(HEALTHY_DEADLINE_SECONDS)
+        if not is_whole(self.target, status) and not self.options.force:
+            raise RefusedError(
+                f"round {self.number} cannot begin, the cluster is not whole:"
+                f" {status.get('sentence')}",
+                "--force",
+            )
+        self.writer = str(status["writer"])
+        self.standby = next(name for name in self.target.config.nodes if name != self.writer)
+        self.after_event = self.target.last_event_id()
+
+    def await_plan(self, plans: Sequence[str]) -> None:
+        """Wait until one of the plans has ended; notes a problem when none does in time."""
+        ends = time.monotonic() + PLAN_DEADLINE_SECONDS
+        while time.monotonic() < ends:
+            with suppress(MyhaError):
+                if timeline.plan_ended(self.target.events(self.after_event), plans):
+                    return
+            time.sleep(POLL_SECONDS)
+        self.problems.append(
+            f"the supervisor did not answer the fault in {PLAN_DEADLINE_SECONDS:.0f} s:"
+            f" {self._why()}"
+        )
+
+    def _await_whole(self) -> float | None:
+        status = self._await_status(HEALTHY_DEADLINE_SECONDS, watch_sessions=True)
+        if is_whole(self.target, status):
+            return time.monotonic()
+        self.problems.append(
+            f"the pair is not whole {HEALTHY_DEADLINE_SECONDS:.0f} s after the fault was put right:"
+            f" {self._why()}"
+        )
+        return None
+
+    def _await_status(self, deadline_seconds: float, *, watch_sessions: bool = False) -> Status:
+        """The first status that is whole, or the last one at the deadline."""
+        began = time.monotonic()
+        said = began
+        status: Status = {}
+        while time.monotonic() < began + deadline_seconds:
+            with suppress(MyhaError):
+                status = self.target.status()
+                if is_whole(self.target, status):
+                    return status
+                if watch_sessions:
+                    self._watch_sessions(status)
+            if time.monotonic() - said > 2.0:
+                said = time.monotonic()
+                waited = said - began
+                self.tell(
+                    f"round {self.number}: waiting for the pair to be whole,"
+                    f" {waited:.0f} s: {status.get('sentence', 'no supervisor')}"
+                )
+            time.sleep(POLL_SECONDS)
+        return status
+
+    def _watch_sessions(self, before: Status) -> None:
+        """A node that is not a member has no traffic and no sessions through the balancer.
+
+        Looked at between two answers of the supervisor that agree, so that a node just taken out
+        or put in is not held against it.
+        """
+        out = _out(before)
+        if not out or before.get("running"):
+            return
+        routes = [route for balancer in self.target.balancers for route in balancer.look().routes]
+        after = self.target.status()
+        if after.get("running") or _out(after) != out or after.get("epoch") != before.get("epoch"):
+            return
+        for route in routes:
+            if route.node in out and (route.sessions or route.takes_traffic):
+                said = (
+                    f"{route.node} is {before['nodes'][route.node]['membership']} and has"
+                    f" {route.sessions} sessions in the {route.pool} pool"
+                )
+                if said not in self.problems:
+                    self.problems.append(said)
+
+    def _put_right(self) -> None:
+        """Whatever happened: no process stays frozen or dead because of a drill."""
+        for host in self.target.hosts.values():
+            if host.frozen():
+                host.thaw()
+            elif not host.running():
+                host.start(START_DEADLINE_SECONDS)
+        supervisor = self.target.supervisor
+        if supervisor is not None and not supervisor.running():
+            supervisor.start(START_DEADLINE_SECONDS)
+
+    def _why(self) -> str:
+        try:
+            status = self.target.status()
+        except MyhaError as error:
+            return str(error)
+        refusals = "; ".join(str(one.get("reason")) for one in status.get("refusals", ()))
+        return f"{status.get('sentence')}" + (f" ({refusals})" if refusals else "")
+
+    # -- the judgement ---------------------------------------------------------------------------
+
+    def _judged(
+        self, fault: Fault, whole_at: float | None, until: float, seen: dict[str, Any]
+    ) -> RoundResult:
+        self.tell(f"round {self.number}: comparing the ledger with both nodes")
+        attempts = tuple(read_attempts(self.directory))
+        events = self.target.events(self.after_event)
+        judgement = self._judgement(attempts, events)
+        gap, client_ms = timeline.outage(attempts, fault.at, until)
+        phases = timeline.phases_ms(events, fault.plans, fault.at)
+        if fault.plans:
+            written = timeline.first_after(attempts, gap, fault.at)
+            if written is not None:
+                phases["written"] = round(written, 1)
+        if seen.get("stuck"):
+            self.problems.append(f"{seen['stuck']} clients got no answer and no error for 15 s")
+        return RoundResult(
+            node=fault.node,
+            outage_ms=round(gap.length_ms, 1),
+            client_outage_ms_max=round(client_ms, 1),
+            gap_began_ms=round(gap.began_ms, 1),
+            phases_ms=phases,
+            acknowledged=judgement.acknowledged,
+            acknowledged_lost=judgement.acknowledged_lost,
+            unacknowledged_present=judgement.unacknowledged_present,
+            duplicated=judgement.duplicated,
+            returned=timeline.returned(events),
+            whole_ms=None if whole_at is None else round((whole_at - fault.at) * 1000, 1),
+            converged=judgement.converged,
+            writer_lost=fault.writer_lost,
+            problems=(*self.problems, *judgement.problems),
+            clients=seen,
+        )
+
+    def _judgement(self, attempts: tuple[Attempt, ...], events: list[dict[str, Any]]) -> Judgement:
+        target, config = self.target, self.target.config
+        target.await_counts()
+        return judge(
+            Evidence(
+                attempts=attempts,
+                tables={name: target.tables(name) for name in config.nodes},
+                payload=lambda client, number: payload(self.seed, client, number),
+                takeovers=timeline.takeovers(events, target.server_ids),
+                offsets={
+                    target.server_ids[name]: node.auto_increment_offset
+                    for name, node in config.nodes.items()
+                },
+                single_writer=config.cluster.mode is Mode.SINGLE_WRITER,
+            )
+        )
+
+
+def _out(status: Status) -> frozenset[str]:
+    """The nodes that may have no traffic."""
+    nodes = status.get("nodes", {})
+    return frozenset(
+        name for name, node in nodes.items() if node.get("membership") not in (None, "member")
+    )

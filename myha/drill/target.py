@@ -1,0 +1,239 @@
+"""The cluster that a drill acts on: a sandbox of its own, or the one of a configuration file.
+
+What the drill knows it asks the running supervisor, the balancers and the two servers; what it does
+to a server it does to the server's process on this machine.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pymysql
+from pymysql.err import MySQLError
+
+from myha.balancers.haproxy import HAProxyBalancer
+from myha.config import Account, Config, load, split_address
+from myha.drill.judge import IdRow, Row, Tables
+from myha.errors import ConfigError, MyhaError, ServerError
+from myha.hosts.local import LocalHost, accepts_tcp
+from myha.sandbox.cluster import Cluster, Durability, Mode
+from myha.servers.statements import Flavour
+from myha.servers.statements import load as load_statements
+from myha.supervisor.control import ask, socket_path
+
+DATABASE = "app"
+CALL_SECONDS = 10.0
+EVENTS_PAGE = 1000
+CONVERGE_DEADLINE_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+Status = dict[str, Any]
+
+
+@dataclass
+class Target:
+    """A cluster with its processes. `supervisor` is None where the drill may not end it."""
+
+    config: Config
+    hosts: dict[str, LocalHost]
+    supervisor: LocalHost | None = None
+    database: str = DATABASE
+    account: Account = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.account = self.config.accounts.drill()
+        deadline = self.config.timing.call_deadline_seconds
+        self.balancers = [
+            HAProxyBalancer(name, one.socket, deadline)
+            for name, one in self.config.balancers.items()
+        ]
+        self.server_version = ""
+        self.flavour: Flavour = "mysql"
+        self.server_ids: dict[str, int] = {}
+
+    # -- the supervisor --------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """What the supervisor says of the cluster. Raises MyhaError when there is none."""
+        return self.ask({"do": "status"})
+
+    def ask(self, request: dict[str, Any]) -> Status:
+        return ask(socket_path(self.config.cluster.state_dir), request)
+
+    def events(self, after: int) -> list[dict[str, Any]]:
+        """The journal's lines with an id above `after`, oldest first (at most EVENTS_PAGE)."""
+        request = {"do": "events", "after": after, "limit": EVENTS_PAGE}
+        events: list[dict[str, Any]] = self.ask(request)["events"]
+        return events
+
+    def last_event_id(self) -> int:
+        events = self.ask({"do": "events", "after": 0, "limit": 1})["events"]
+        return int(events[-1]["id"]) if events else 0
+
+    def learn(self) -> None:
+        """Version, flavour and server ids, from the servers themselves."""
+        for name, node in self.config.nodes.items():
+            with self.session(node.host, node.port, database=None) as session:
+                version, server_id = _query(session, "SELECT VERSION(), @@server_id")[0]
+            self.server_ids[name] = int(server_id)
+            self.server_version = str(version)
+            self.flavour = "mariadb" if "mariadb" in str(version).lower() else "mysql"
+
+    # -- the data --------------------------------------------------------------------------------
+
+    @property
+    def writer_address(self) -> tuple[str, int]:
+        return split_address(next(iter(self.config.balancers.values())).writer_listen)
+
+    def make_tables(self) -> None:
+        """Fresh tables, made through the balancer like an application's, and seen on both nodes."""
+        statements = load_statements(self.flavour)
+        with self.session(*self.writer_address, database=None) as session:
+            for statement in statements.all("drill_database", database=f"`{self.database}`"):
+                _query(session, statement)
+            session.select_db(self.database)
+            for statement in statements.all("drill_tables"):
+                _query(session, statement)
+        self.await_counts()
+
+    def drop_tables(self) -> None:
+        with self.session(*self.writer_address) as session:
+            for statement in load_statements(self.flavour).all("drill_drop"):
+                _query(session, statement)
+
+    def await_counts(self) -> None:
+        """Wait until both nodes hold as many rows; gives up at the deadline without a word."""
+        ends = time.monotonic() + CONVERGE_DEADLINE_SECONDS
+        while True:
+            counts = {self._counts(name) for name in self.config.nodes}
+            if (len(counts) == 1 and None not in counts) or time.monotonic() > ends:
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _counts(self, name: str) -> tuple[Any, ...] | None:
+        node = self.config.nodes[name]
+        try:
+            with self.session(node.host, node.port) as session:
+                return _query(session, load_statements(self.flavour).one("drill_counts"))[0]
+        except ServerError:
+            return None
+
+    def tables(self, name: str) -> Tables:
+        """What one node holds, read from it directly."""
+        node, statements = self.config.nodes[name], load_statements(self.flavour)
+        with self.session(node.host, node.port) as session:
+            rows = _query(session, statements.one("drill_rows"))
+            ids = _query(session, statements.one("drill_id_rows"))
+        return Tables(tuple(Row(*row) for row in rows), tuple(IdRow(*row) for row in ids))
+
+    @contextmanager
+    def session(
+        self, host: str, port: int, *, database: str | None = ""
+    ) -> Iterator[pymysql.Connection[Any]]:
+        """A session of the drill's account. Raises ServerError with one line."""
+        options: dict[str, Any] = {"ssl_disabled": True}
+        if self.config.accounts.tls != "off":
+            options = {}
+        try:
+            connection = pymysql.connect(
+                host=host,
+                port=port,
+                user=self.account.user,
+                password=self.account.password.get_secret_value(),
+                database=self.database if database == "" else database,
+                connect_timeout=CALL_SECONDS,
+                read_timeout=CALL_SECONDS * 3,
+                autocommit=True,
+                program_name="myha-drill",
+                **options,
+            )
+            with connection:
+                yield connection
+        except (MySQLError, OSError) as error:
+            text = " ".join(str(error.args[-1] if error.args else error).split())
+            raise ServerError(f"{self.account.user!r} at {host}:{port}: {text}") from error
+
+
+def _query(session: pymysql.Connection[Any], sql: str) -> list[tuple[Any, ...]]:
+    with session.cursor() as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+
+
+def of_config(path: Path) -> Target:
+    """The running cluster of a configuration file, whose servers run on this machine.
+
+    Raises ConfigError when a node has no process that the drill may act on.
+    """
+    config = load(path)
+    hosts = {}
+    for name, node in config.nodes.items():
+        if node.pid_file is None or not node.start_command:
+            raise ConfigError(
+                f"{config.path}: nodes.{name}.pid_file: missing; the drill acts on processes of"
+                " this machine: set pid_file and start_command, or drill a sandbox (--sandbox)"
+            )
+        hosts[name] = LocalHost(
+            f"node {name}",
+            node.start_command,
+            pid_file=node.pid_file,
+            log_file=config.cluster.state_dir / f"drill-{name}.log",
+            ready=_serves(node.host, node.port),
+        )
+    return Target(config, hosts)
+
+
+def _serves(host: str, port: int) -> Callable[[], bool]:
+    return lambda: accepts_tcp(host, port)
+
+
+@contextmanager
+def sandbox(
+    flavour: Flavour, mode: Mode, durability: Durability | None, tell: Callable[[str], None]
+) -> Iterator[Target]:
+    """A sandbox of the drill's own: up at the start of the block, gone at its end."""
+    cluster = Cluster.create(None, flavour, mode, durability, tell)
+    try:
+        _let_drills_repeat(cluster)
+        cluster.up(output=tell)
+        yield Target(load(cluster.config_path), dict(cluster.servers), cluster.supervisor)
+    finally:
+        if cluster.directory.exists():
+            tell("taking the sandbox down")
+            with _deaf_to_signals():
+                cluster.down()
+
+
+@contextmanager
+def _deaf_to_signals() -> Iterator[None]:
+    """No second Ctrl-C stops the clean-up half way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _let_drills_repeat(cluster: Cluster) -> None:
+    """A sandbox made for drills: its writer is killed more often than a sane cluster's.
+
+    The guard against flapping would, rightly, end the drill after three rounds.
+    """
+    with cluster.config_path.open("a") as file:
+        file.write("\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n")
+    try:
+        load(cluster.config_path)
+    except ConfigError as error:
+        raise MyhaError(f"the sandbox's configuration cannot be extended: {error}") from error

@@ -1,0 +1,134 @@
+"""What a round's times mean: the gaps between acknowledgements, the phases in the journal. Pure.
+
+Acknowledgements and journal lines carry the same clock, the system's monotonic one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from myha.drill.judge import Takeover
+from myha.drill.ledger import Attempt
+
+Event: TypeAlias = Mapping[str, Any]
+
+# What a step that has ended means on the way from the fault to the next write, by plan.
+_TAKING_OVER = {
+    "record": "recorded",
+    "stop-receiver": "cut",
+    "take-out": "fenced",
+    "close": "closed",
+    "await-applied": "applied",
+    "await-caught-up": "applied",
+    "disable-waiting": "released",
+    "enable-waiting": "armed",
+    "open": "opened",
+    "put-in": "routed",
+}
+_LETTING_GO = {
+    "record": "recorded",
+    "disable-waiting": "released",
+    "stop-receiver": "cut",
+    "take-out": "fenced",
+}
+PHASES: dict[str, dict[str, str]] = {
+    "failover": _TAKING_OVER,
+    "switchover": _TAKING_OVER,
+    "install": _TAKING_OVER,
+    "reinstate": _TAKING_OVER,
+    "release": _LETTING_GO,
+}
+TAKEOVER_PLANS = ("failover", "switchover")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time without acknowledgements: how long, and when it began, counted from the fault."""
+
+    length_ms: float
+    began_ms: float
+
+
+def longest_gap(acknowledged_at: Iterable[float], fault_at: float, until: float) -> Gap:
+    """The longest gap that touches the time from the fault to `until`.
+
+    A gap that began before the fault counts as a whole; one that is still open at `until` too.
+    """
+    times = sorted(at for at in acknowledged_at if at <= until)
+    before = [at for at in times if at <= fault_at]
+    edges = [*before[-1:], *(at for at in times if at > fault_at), until]
+    if not before:
+        edges.insert(0, fault_at)
+    pairs = list(pairwise(edges))
+    began, ended = max(pairs, key=lambda pair: pair[1] - pair[0])
+    return Gap((ended - began) * 1000, (began - fault_at) * 1000)
+
+
+def outage(attempts: Iterable[Attempt], fault_at: float, until: float) -> tuple[Gap, float]:
+    """The longest gap over all clients together, and the longest one that any client had, in ms."""
+    by_client: dict[int, list[float]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt.acknowledged and attempt.ended_at is not None:
+            by_client[attempt.client].append(attempt.ended_at)
+    together = longest_gap((at for times in by_client.values() for at in times), fault_at, until)
+    each = [longest_gap(times, fault_at, until).length_ms for times in by_client.values()]
+    return together, max(each, default=together.length_ms)
+
+
+def first_after(attempts: Iterable[Attempt], gap: Gap, fault_at: float) -> float | None:
+    """When the gap's end was acknowledged, in ms from the fault; None when it never ended."""
+    end = gap.began_ms + gap.length_ms
+    times = ((a.ended_at - fault_at) * 1000 for a in attempts if a.acknowledged and a.ended_at)
+    return min((at for at in times if at >= end - 0.0005), default=None)
+
+
+def phases_ms(events: Sequence[Event], plans: Sequence[str], fault_at: float) -> dict[str, float]:
+    """When each phase was reached, in ms from the fault, of the first such plan and what went on.
+
+    `detected` is the begin of the plan: everything before it is looking and deciding.
+    """
+    found: dict[str, float] = {}
+    for event in events:
+        plan = str(event.get("plan", ""))
+        if plan not in plans or event["at"] < fault_at:
+            continue
+        at_ms = round((event["at"] - fault_at) * 1000, 1)
+        if event["kind"] == "plan":
+            found.setdefault("detected", at_ms)
+        elif event["kind"] == "step" and event.get("beside") != "yes":
+            name = PHASES[plan].get(str(event.get("step")))
+            if name is not None:
+                found.setdefault(name, at_ms)
+    return found
+
+
+def plan_ended(events: Iterable[Event], plans: Sequence[str]) -> bool:
+    """Whether one of these plans has reached its end."""
+    return any(event["kind"] == "plan-done" and event.get("plan") in plans for event in events)
+
+
+def returned(events: Iterable[Event]) -> str:
+    """How the lost node came back: resume, rewind, fenced; empty when none had to."""
+    done = {str(event.get("plan")) for event in events if event["kind"] == "plan-done"}
+    if "rejoin" in done:
+        return "rewind" if "rewind" in done else "resume"
+    return "fenced" if done & {"fence", "fence-errant"} else ""
+
+
+def takeovers(events: Iterable[Event], server_ids: Mapping[str, int]) -> tuple[Takeover, ...]:
+    """Every change of writer that the journal has, oldest first."""
+    found: list[Takeover] = []
+    for event in events:
+        plan, step = event.get("plan"), event.get("step")
+        if event["kind"] != "step":
+            continue
+        if step == "record" and plan in TAKEOVER_PLANS:
+            found.append(Takeover(server_ids[str(event["node"])], float(event["at"]), None))
+        elif step == "open" and found and found[-1].opened_at is None:
+            last = found.pop()
+            found.append(Takeover(last.server_id, last.recorded_at, float(event["at"])))
+    return tuple(found)

@@ -1,0 +1,112 @@
+"""The clients' process as the drill holds it: started, watched through its ledger, stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from myha.drill.ledger import LedgerReader
+from myha.drill.worker import STOP_DEADLINE_SECONDS, Order, order_line
+from myha.errors import MyhaError
+
+POLL_SECONDS = 0.02
+
+
+class Workload:
+    """Clients at work between `start` and `stop`; as a context manager, not beyond its block."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.directory = Path(order.directory)
+        self.ledger = LedgerReader(self.directory)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+
+    def __enter__(self) -> Workload:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+        self._said.close()
+
+    def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            (sys.executable, "-m", "myha.drill.worker"),
+            stdin=subprocess.PIPE,
+            stdout=self._said,
+            stderr=self._said,
+            # Ctrl-C is for the drill, which then ends the clients in its own time.
+            start_new_session=True,
+        )
+        if self._process.stdin is None:
+            raise MyhaError("the drill's clients have no standard input")
+        try:
+            self._process.stdin.write(order_line(self.order))
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._ended() from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def await_acknowledged(self, more: int, deadline_seconds: float) -> None:
+        """Wait until so many more transactions are acknowledged; MyhaError at the deadline."""
+        ends = time.monotonic() + deadline_seconds
+        self.ledger.advance()
+        wanted = self.ledger.acknowledged + more
+        while self.ledger.acknowledged < wanted:
+            if self._process is None or self._process.poll() is not None:
+                raise self._ended()
+            if time.monotonic() > ends:
+                raise MyhaError(
+                    f"the drill's clients got {self.ledger.acknowledged} acknowledgements in"
+                    f" {deadline_seconds:g} s: is the writer port of the balancer"
+                    f" ({self.order.host}:{self.order.port}) served, and may {self.order.user!r}"
+                    f" write in the database {self.order.database!r}?"
+                )
+            time.sleep(POLL_SECONDS)
+            self.ledger.advance()
+
+    def stop(self) -> dict[str, Any]:
+        """Let every client finish its transaction; what they saw."""
+        process = self._process
+        if process is None or process.stdin is None:
+            raise MyhaError("the drill's clients have not been started")
+        try:
+            process.stdin.close()
+            process.wait(STOP_DEADLINE_SECONDS + 5)
+        except (subprocess.TimeoutExpired, OSError):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            raise MyhaError("the drill's clients did not end; they were killed") from None
+        lines = self._output().splitlines()
+        if process.returncode != 0 or not lines:
+            raise self._ended()
+        said: dict[str, Any] = json.loads(lines[-1])
+        return said
+
+    def _output(self) -> str:
+        self._said.seek(0)
+        return self._said.read().decode(errors="replace")
+
+    def _ended(self) -> MyhaError:
+        last = self._output().strip().splitlines()[-1:] or ["without a word"]
+        return MyhaError(f"the drill's clients ended by themselves: {last[0]}")

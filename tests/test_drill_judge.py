@@ -1,0 +1,309 @@
+"""The drill's judge must notice what it is there to notice: each way to be wrong, one test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from myha.drill.judge import Evidence, IdRow, Judgement, Row, Tables, Takeover, judge
+from myha.drill.ledger import Attempt, Kind, LedgerReader, LedgerWriter, read_attempts
+from myha.drill.timeline import Gap, longest_gap, outage, phases_ms, returned, takeovers
+from myha.drill.worker import payload
+
+SEED = 7
+A, B = 1, 2  # server ids, and the offsets of their ids
+FAULT_AT, OPENED_AT = 100.0, 100.2
+
+
+def attempt(client: int, number: int, at: float, outcome: Kind = Kind.ACKNOWLEDGED) -> Attempt:
+    told = outcome is Kind.ACKNOWLEDGED
+    return Attempt(client, number, at, at + 0.01, outcome, row_id(client, number) if told else 0)
+
+
+def origin(number: int) -> int:
+    return A if number <= 3 else B
+
+
+def row_id(client: int, number: int) -> int:
+    return 100 * client + 2 * number + (1 if origin(number) == A else 0)
+
+
+def row(client: int, number: int) -> Row:
+    return Row(client, number, payload(SEED, client, number), origin(number))
+
+
+def id_row(client: int, number: int) -> IdRow:
+    return IdRow(row_id(client, number), client, number, origin(number))
+
+
+# Two clients, numbers 1 to 3 on A, then A is lost, 4 to 6 on B.
+KEYS = [(client, number) for client in (1, 2) for number in range(1, 7)]
+TIMES = {1: 99.0, 2: 99.5, 3: 99.9, 4: 100.3, 5: 100.4, 6: 100.5}
+
+
+def evidence() -> Evidence:
+    tables = Tables(tuple(row(*key) for key in KEYS), tuple(id_row(*key) for key in KEYS))
+    return Evidence(
+        attempts=tuple(attempt(c, n, TIMES[n] + c / 1000) for c, n in KEYS),
+        tables={"a": tables, "b": tables},
+        payload=lambda client, number: payload(SEED, client, number),
+        takeovers=(Takeover(B, 100.1, OPENED_AT),),
+        offsets={A: 1, B: 2},
+    )
+
+
+def without(tables: Tables, key: tuple[int, int]) -> Tables:
+    return Tables(
+        tuple(r for r in tables.rows if r.key != key), tuple(r for r in tables.ids if r.key != key)
+    )
+
+
+def on_both(good: Evidence, tables: Tables) -> Evidence:
+    return replace(good, tables={"a": tables, "b": tables})
+
+
+def problem(judgement: Judgement, words: str) -> bool:
+    return any(words in one for one in judgement.problems)
+
+
+def test_a_round_without_loss_is_good() -> None:
+    judgement = judge(evidence())
+    assert judgement == Judgement(12, 0, 0, 0, True, ())
+    assert judgement.good
+
+
+def test_an_acknowledged_row_missing_on_both_nodes_is_lost() -> None:
+    good = evidence()
+    judgement = judge(on_both(good, without(good.tables["a"], (2, 3))))
+    assert judgement.acknowledged_lost == 1
+    assert judgement.converged
+    assert problem(judgement, "client 2 number 3")
+
+
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_an_acknowledged_row_missing_on_one_node_is_lost_and_a_difference(node: str) -> None:
+    good = evidence()
+    judgement = judge(
+        replace(good, tables={**good.tables, node: without(good.tables[node], (1, 2))})
+    )
+    assert judgement.acknowledged_lost == 1
+    assert not judgement.converged
+    assert problem(judgement, "differs")
+
+
+def test_half_a_transaction_is_lost_and_named() -> None:
+    good = evidence()
+    whole = good.tables["a"]
+    half = Tables(whole.rows, tuple(r for r in whole.ids if r.key != (1, 5)))
+    judgement = judge(on_both(good, half))
+    assert judgement.acknowledged_lost == 1
+    assert problem(judgement, "only half there")
+
+
+def test_a_transaction_that_is_there_twice_is_duplicated() -> None:
+    good = evidence()
+    whole = good.tables["a"]
+    twice = Tables(whole.rows, (*whole.ids, IdRow(998, 1, 4, B)))
+    judgement = judge(on_both(good, twice))
+    assert judgement.duplicated == 1
+    assert problem(judgement, "more than once")
+
+
+def test_a_row_that_differs_between_the_nodes_is_a_difference() -> None:
+    good = evidence()
+    rows = tuple(replace(r, origin=B) if r.key == (1, 1) else r for r in good.tables["a"].rows)
+    judgement = judge(
+        replace(good, tables={**good.tables, "b": Tables(rows, good.tables["b"].ids)})
+    )
+    assert not judgement.converged
+
+
+def test_unanswered_transactions_may_be_there_or_not() -> None:
+    good = evidence()
+    open_ones = tuple(
+        attempt(c, n, 100.0, Kind.UNANSWERED) if n == 3 else attempt(c, n, TIMES[n])
+        for c, n in KEYS
+    )
+    judgement = judge(replace(on_both(good, without(good.tables["a"], (1, 3))), attempts=open_ones))
+    assert judgement.good
+    assert judgement.unacknowledged_present == 1
+    assert judgement.acknowledged == 10
+
+
+def test_a_row_whose_commit_was_never_sent_must_not_be_there() -> None:
+    good = evidence()
+    broken = tuple(
+        attempt(c, n, TIMES[n], Kind.BROKEN_OFF if (c, n) == (1, 3) else Kind.ACKNOWLEDGED)
+        for c, n in KEYS
+    )
+    assert problem(judge(replace(good, attempts=broken)), "never committed")
+
+
+def test_a_row_that_nobody_began_must_not_be_there() -> None:
+    good = evidence()
+    fewer = tuple(a for a in good.attempts if (a.client, a.number) != (2, 6))
+    assert problem(judge(replace(good, attempts=fewer)), "never committed")
+
+
+def test_a_changed_payload_is_noticed() -> None:
+    good = evidence()
+    whole = good.tables["a"]
+    rows = tuple(replace(r, payload="x") if r.key == (1, 1) else r for r in whole.rows)
+    assert problem(judge(on_both(good, Tables(rows, whole.ids))), "payload")
+
+
+def test_an_id_that_the_client_was_not_told_is_noticed() -> None:
+    good = evidence()
+    whole = good.tables["a"]
+    ids = tuple(replace(r, id=901) if r.key == (1, 1) else r for r in whole.ids)
+    assert problem(judge(on_both(good, Tables(whole.rows, ids))), "was not told")
+
+
+def test_an_id_of_the_other_residue_class_is_noticed() -> None:
+    good = evidence()
+    whole = good.tables["a"]
+    ids = tuple(replace(r, id=r.id + 1) if r.key == (1, 6) else r for r in whole.ids)
+    assert problem(judge(on_both(good, Tables(whole.rows, ids))), "residue class")
+
+
+def moved(good: Evidence, key: tuple[int, int], to: int) -> Evidence:
+    """The same evidence with one transaction written on the other node."""
+    whole = good.tables["a"]
+    rows = tuple(replace(r, origin=to) if r.key == key else r for r in whole.rows)
+    return on_both(good, Tables(rows, whole.ids))
+
+
+def test_a_write_on_the_old_writer_after_the_new_one_opened_is_noticed() -> None:
+    assert problem(judge(moved(evidence(), (1, 6), A)), "not the writer then")
+
+
+def test_a_write_on_the_new_writer_before_it_was_on_record_is_noticed() -> None:
+    assert problem(judge(moved(evidence(), (1, 1), B)), "not the writer then")
+
+
+def test_writes_on_both_nodes_without_any_takeover_are_noticed() -> None:
+    assert problem(judge(replace(evidence(), takeovers=())), "two nodes took writes in one epoch")
+
+
+def test_writes_on_both_nodes_are_right_with_two_writers() -> None:
+    assert judge(replace(evidence(), takeovers=(), single_writer=False)).good
+
+
+def test_an_attempt_in_flight_during_the_takeover_may_be_on_either_node() -> None:
+    good = evidence()
+    attempts = tuple(
+        replace(a, begun_at=99.95, ended_at=100.25) if (a.client, a.number) == (1, 4) else a
+        for a in good.attempts
+    )
+    assert judge(replace(good, attempts=attempts)).good
+    assert judge(moved(replace(good, attempts=attempts), (1, 4), A)).good
+
+
+# --- the ledger -------------------------------------------------------------------------------
+
+
+def test_the_ledger_gives_back_what_was_written_and_drops_a_torn_entry(tmp_path: Path) -> None:
+    ledger = LedgerWriter(tmp_path, 3)
+    ledger.write(Kind.BEGUN, 1, 10.0)
+    ledger.write(Kind.ACKNOWLEDGED, 1, 10.5, row_id=77)
+    ledger.write(Kind.BEGUN, 2, 11.0)
+    ledger.write(Kind.UNANSWERED, 2, 11.5)
+    ledger.write(Kind.BEGUN, 3, 12.0)
+    ledger.write(Kind.BROKEN_OFF, 3, 12.5)
+    ledger.write(Kind.BEGUN, 4, 13.0)
+    ledger.close()
+    with (tmp_path / "client-3.ledger").open("ab") as file:
+        file.write(b"\x02torn")
+    assert read_attempts(tmp_path) == [
+        Attempt(3, 1, 10.0, 10.5, Kind.ACKNOWLEDGED, 77),
+        Attempt(3, 2, 11.0, 11.5, Kind.UNANSWERED),
+        Attempt(3, 3, 12.0, 12.5, Kind.BROKEN_OFF),
+        Attempt(3, 4, 13.0, None, Kind.UNANSWERED),
+    ]
+
+
+def test_the_ledger_is_followed_while_it_grows(tmp_path: Path) -> None:
+    reader = LedgerReader(tmp_path)
+    ledger = LedgerWriter(tmp_path, 1)
+    assert reader.advance() == 0
+    for number in (1, 2):
+        ledger.write(Kind.BEGUN, number, 1.0)
+        ledger.write(Kind.ACKNOWLEDGED, number, 2.0 + number)
+    assert reader.advance() == 2
+    assert reader.advance() == 0
+    assert reader.last_acknowledged_at == 4.0
+    ledger.close()
+
+
+# --- times ------------------------------------------------------------------------------------
+
+
+def test_the_gap_over_all_clients_is_shorter_than_that_of_one() -> None:
+    attempts = [
+        *(attempt(1, n, at) for n, at in enumerate([99.0, 99.99, 100.19, 100.3], 1)),
+        *(attempt(2, n, at) for n, at in enumerate([99.0, 99.89, 100.39], 1)),
+    ]
+    together, one_client_ms = outage(attempts, FAULT_AT, 100.41)
+    assert together.length_ms == pytest.approx(200)
+    assert together.began_ms == pytest.approx(0)
+    assert one_client_ms == pytest.approx(500)
+
+
+def test_a_gap_before_the_fault_does_not_count() -> None:
+    assert longest_gap([90.0, 99.9, 100.1, 100.2], FAULT_AT, 100.25).length_ms == pytest.approx(200)
+
+
+def test_writes_that_never_came_back_are_a_gap_up_to_the_end() -> None:
+    gap = longest_gap([99.0, 99.9], FAULT_AT, 160.0)
+    assert gap.length_ms == pytest.approx(60_100)
+    assert longest_gap([], FAULT_AT, 160.0) == Gap(60_000, 0)
+
+
+def step(at: float, plan: str, name: str, node: str = "b", **more: str) -> dict[str, object]:
+    return {"at": at, "kind": "step", "plan": plan, "step": name, "node": node, **more}
+
+
+EVENTS: list[dict[str, object]] = [
+    {"at": 99.0, "kind": "plan", "plan": "failover", "node": "a"},
+    {"at": 100.09, "kind": "verdict", "text": "the writer is dead"},
+    {"at": 100.1, "kind": "plan", "plan": "failover", "node": "b"},
+    step(100.11, "failover", "record"),
+    step(100.12, "failover", "stop-receiver"),
+    step(100.13, "failover", "take-out"),
+    step(100.14, "failover", "fence", beside="yes"),
+    step(100.15, "failover", "await-applied"),
+    step(100.16, "failover", "open"),
+    step(100.17, "failover", "put-in"),
+    {"at": 100.18, "kind": "plan-done", "plan": "failover", "node": "b"},
+]
+
+
+def test_phases_count_from_the_fault_and_leave_out_what_was_before() -> None:
+    assert phases_ms(EVENTS, ("failover",), FAULT_AT) == {
+        "detected": 100.0,
+        "recorded": 110.0,
+        "cut": 120.0,
+        "fenced": 130.0,
+        "applied": 150.0,
+        "opened": 160.0,
+        "routed": 170.0,
+    }
+
+
+def test_takeovers_are_read_from_the_journal() -> None:
+    assert takeovers(EVENTS, {"a": A, "b": B}) == (Takeover(B, 100.11, 100.16),)
+
+
+@pytest.mark.parametrize(
+    ("plans", "how"),
+    [
+        (["failover"], ""),
+        (["failover", "rejoin"], "resume"),
+        (["failover", "fence-errant", "rewind", "rejoin"], "rewind"),
+        (["failover", "fence-errant"], "fenced"),
+    ],
+)
+def test_how_a_node_returned_is_read_from_the_journal(plans: list[str], how: str) -> None:
+    assert returned([{"kind": "plan-done", "plan": plan} for plan in plans]) == how
