@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -83,7 +84,8 @@ def picture(data: Data) -> RenderableType:
 
 
 def _nodes(data: Data) -> Table:
-    table = Table("node", "role", "contact", "writes", "receiver", "applier", "lag", "waits")
+    columns = ("node", "role", "contact", "writes", "receiver", "applier", "lag", "waits")
+    table = Table(*columns, box=SIMPLE)
     for name, node in data["nodes"].items():
         role = "writer" if name == data["writer"] else node["membership"] or "?"
         if "open" not in node:
@@ -97,7 +99,7 @@ def _nodes(data: Data) -> Table:
             "open" if node["open"] else "closed",
             _thread(node["receiver"]),
             _thread(node["applier"]),
-            _lag(node),
+            "" if role == "writer" and data["mode"] != "dual-writer" else _lag(node),
             "yes" if semisync["source_waits"] else "no",
         )
         if node["reason"]:
@@ -111,11 +113,12 @@ def _thread(thread: Data) -> str:
 
 def _lag(node: Data) -> str:
     seconds = "?" if node["lag_seconds"] is None else f"{node['lag_seconds']:.2f} s"
-    return f"{seconds}, {node['lag_transactions']} trx"
+    behind = node["lag_transactions"]
+    return seconds + (f" ({behind} to apply)" if behind else "")
 
 
 def _balancers(data: Data) -> Table:
-    table = Table("balancer", "writer pool", "reader pool")
+    table = Table("balancer", "writer pool", "reader pool", box=SIMPLE)
     for name, balancer in data["balancers"].items():
         if not balancer["answering"]:
             table.add_row(name, Text(balancer["error"] or "not seen yet", style="red"), "")

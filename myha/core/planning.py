@@ -20,21 +20,25 @@ URGENT_BACKOFF_LIMIT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdicts that hold, and what follows: a plan, or the refusals met on the way to none."""
+    """The verdicts that hold, and what follows: a plan, or the refusals met on the way to none.
+
+    Not `settled` while a look from before the end of the last plan is part of the view.
+    """
 
     verdicts: tuple[Verdict, ...]
     plan: Plan | None = None
     refusals: tuple[tuple[str, Refusal], ...] = ()
+    settled: bool = True
 
 
 def decide(view: View) -> Decision:
     """What to do now. Nothing until every node has been looked at since the last plan ended."""
     it = situation_of(view)
     if it is None:
-        return Decision(())
+        return Decision((), settled=False)
     verdicts = assess(it)
     if any(node.checked_at <= view.settled_at for _, node in view.nodes):
-        return Decision(verdicts)
+        return Decision(verdicts, settled=False)
     if it.record.maintenance:
         reason = Refusal(
             "maintenance is on: myha observes and does not act", "myha maintenance off"

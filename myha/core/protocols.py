@@ -449,7 +449,8 @@ def _switchover(it: Situation) -> Plan:
         CloseGently(node=old, deadline_seconds=3.0),
         AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),
         ChangeRecord(change=change),
-        DisableWaiting(node=old),
+        # Beside: it takes half a second to return, and nobody writes on the old writer any more.
+        DisableWaiting(node=old, best_effort=True, beside=True, deadline_seconds=3.0),
         arm,
         TakeOut(node=old, pools=("writer",), balancers=names, best_effort=True),
         Open(node=new),

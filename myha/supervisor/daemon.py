@@ -235,11 +235,13 @@ class Daemon:
 
     def _say_verdict(self) -> None:
         """Once at every change: the verdict in force, and a refusal that goes with it."""
+        if not self.brain.decision.settled or self.brain.running is not None:
+            return
         it = situation_of(self.brain.view)
         verdicts = self.brain.decision.verdicts
         sentence = verdicts[0].say(it) if it is not None and verdicts else NOT_SET_UP
         name = verdicts[0].name if verdicts else "not-set-up"
-        if name != self._said_verdict and self.brain.running is None:
+        if name != self._said_verdict:
             self._said_verdict = name
             self.tools.journal.note("verdict", sentence, {"verdict": name})
         refusal = "; ".join(str(one) for _, one in self.brain.decision.refusals)

@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
+
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Config
 from myha.core.model import Record
-from myha.errors import MyhaError
+from myha.errors import MyhaError, ServerGoneError
 from myha.ports import Balancer, Server, WatchedServer
-from myha.servers.factory import make_servers
+from myha.servers.base import BaseServer
+from myha.servers.factory import flavour_of, make_servers
 from myha.stores.local import LocalStore, SupervisorLock
 from myha.supervisor.besides import ThreadBesides
 from myha.supervisor.brain import Brain
@@ -36,6 +39,7 @@ EVENTS_LIMIT = 1000
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
 THREAD_SWITCH_SECONDS = 0.0005
 CONFIG_CHECK_SECONDS = 5.0
+FLAVOUR_RETRY_SECONDS = 1.0
 
 
 class SystemClock:
@@ -83,12 +87,12 @@ class Service:
         self.lock.acquire()
         self.store = LocalStore(config.cluster.state_dir)
         record = self._record()
-        self.servers: dict[str, WatchedServer] = make_servers(config)
+        self.journal = StoreJournal(self.store, self.clock)
+        self.servers: dict[str, WatchedServer] = make_servers(config, self._flavour())
         balancers: dict[str, Balancer] = {
             name: HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
             for name, one in config.balancers.items()
         }
-        self.journal = StoreJournal(self.store, self.clock)
         servers: dict[str, Server] = dict(self.servers)
         commands = {name: node.fence_command for name, node in config.nodes.items()}
         self.tools = Tools(
@@ -106,6 +110,20 @@ class Service:
         self.control = ControlServer(socket_path(config.cluster.state_dir), self.handle)
         self.pulses = {name: self._pulse(name) for name in self.servers}
         self._ending = threading.Event()
+
+    def _flavour(self) -> type[BaseServer]:
+        """Wait for a node that says what it is: with both lost there is nobody to tell apart."""
+
+        def say(state: RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome is not None:
+                self.journal.note("supervisor", f"waiting: {state.outcome.exception()}", {})
+
+        waiting = Retrying(
+            retry=retry_if_exception_type(ServerGoneError),
+            wait=wait_fixed(FLAVOUR_RETRY_SECONDS),
+            before_sleep=say,
+        )
+        return waiting(flavour_of, self.config)
 
     def _record(self) -> Record:
         record = self.store.read()

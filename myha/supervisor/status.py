@@ -19,11 +19,14 @@ def status(view: View, decision: Decision, running: Plan | None) -> Data:
     verdicts = decision.verdicts
     first = verdicts[0] if verdicts else None
     record = view.record
+    settled = decision.settled and running is None
+    healthy = first is not None and first.name == "healthy" and settled
     return {
+        "settled": settled,
         "verdict": first.name if first else "not-set-up",
         "sentence": first.say(it) if first and it else NOT_SET_UP,
         "verdicts": [{"name": v.name, "sentence": v.say(it)} for v in verdicts if it],
-        "healthy": first is not None and first.name == "healthy" and running is None,
+        "healthy": healthy,
         "mode": view.policy.mode.value,
         "durability": view.policy.durability.value,
         "writer": record.writer if record else None,

@@ -1,0 +1,68 @@
+"""The adapters of a configured pair: each server's flavour is found out by asking it."""
+
+from __future__ import annotations
+
+from myha.config import Config
+from myha.core.model import Durability
+from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+from myha.ports import WatchedServer
+from myha.servers.base import WAIT_FOREVER_MS, BaseServer, is_mariadb, link_lag
+from myha.servers.connection import Endpoint, connect
+from myha.servers.mariadb import MariaDBServer
+from myha.servers.mysql import MySQLServer
+
+QUARANTINE_FOLDER = "quarantine"
+
+
+def waiting_timeout_ms(config: Config) -> int:
+    """How long a commit waits for an acknowledgement when waiting is enabled."""
+    if config.cluster.durability is Durability.BOUNDED:
+        return max(1, round(config.cluster.bounded_timeout_seconds * 1000))
+    return WAIT_FOREVER_MS
+
+
+def flavour_of(config: Config) -> type[BaseServer]:
+    """The adapter for the pair, from whichever node answers first.
+
+    Raises `ServerGoneError` when neither does and one may come yet, `MyhaError` when neither will.
+    """
+    account = config.accounts.supervisor()
+    seconds = config.timing.call_deadline_seconds
+    errors: list[str] = []
+    may_come = False
+    for name, node in config.nodes.items():
+        try:
+            connection = connect(
+                Endpoint(node.host, node.port),
+                account,
+                connect_timeout_seconds=seconds,
+                read_timeout_seconds=seconds,
+                tls=config.accounts.tls,
+            )
+        except ServerError as error:
+            errors.append(f"{name}: {error}")
+            may_come = may_come or isinstance(error, ServerGoneError | ServerSilentError)
+            continue
+        with connection:
+            return MariaDBServer if is_mariadb(connection) else MySQLServer
+    told = "no node can be asked what it is: " + "; ".join(errors)
+    raise ServerGoneError(told) if may_come else MyhaError(told)
+
+
+def make_servers(config: Config, kind: type[BaseServer] | None = None) -> dict[str, WatchedServer]:
+    """An adapter for each node, by name, linked so that each measures its lag by the other."""
+    adapter = flavour_of(config) if kind is None else kind
+    servers = {
+        name: adapter(
+            name,
+            Endpoint(node.host, node.port),
+            config.accounts.supervisor(),
+            call_deadline_seconds=config.timing.call_deadline_seconds,
+            tls=config.accounts.tls,
+            waiting_timeout_ms=waiting_timeout_ms(config),
+            quarantine_root=config.cluster.state_dir / QUARANTINE_FOLDER,
+        )
+        for name, node in config.nodes.items()
+    }
+    link_lag(*servers.values())
+    return dict(servers)

@@ -1,0 +1,119 @@
+"""A running sandbox as tests see it: status, events, SQL on a node, waiting with deadlines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pymysql
+
+from myha.sandbox.cluster import Cluster
+from myha.supervisor.control import ask, socket_path
+
+DEADLINE_SECONDS = 60.0
+Data = dict[str, Any]
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
+    """The condition's first true value; the test fails when there is none before the deadline."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)
+
+
+class Pair:
+    """Wraps a `Cluster` that is up."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.control = socket_path(cluster.state_dir)
+
+    def ask(self, **request: Any) -> Data:
+        return ask(self.control, request)
+
+    def status(self) -> Data:
+        return self.ask(do="status")
+
+    def events(self, kind: str = "") -> list[Data]:
+        found: list[Data] = self.ask(do="events", limit=1000)["events"]
+        return [one for one in found if not kind or one["kind"] == kind]
+
+    def await_event(self, kind: str, text: str, count: int = 1) -> Data:
+        def seen() -> Data | None:
+            matching = [one for one in self.events(kind) if text in one["text"]]
+            return matching[-1] if len(matching) >= count else None
+
+        found: Data = until(seen, f"an event {kind} with {text!r}")
+        return found
+
+    def await_verdict(self, name: str, seconds: float = DEADLINE_SECONDS) -> Data:
+        status: Data = {}
+
+        def reached() -> bool:
+            nonlocal status
+            status = self.status()
+            return status["verdict"] == name and not status["running"]
+
+        try:
+            until(reached, f"verdict {name}", seconds)
+        except AssertionError:
+            lines = "\n".join(f"{one['kind']}: {one['text']}" for one in self.events()[-25:])
+            raise AssertionError(
+                f"verdict is {status['verdict']}, not {name}; the last events:\n{lines}"
+            ) from None
+        return status
+
+    def await_healthy(self, writer: str | None = None) -> Data:
+        status = self.await_verdict("healthy")
+        if writer is not None:
+            assert status["writer"] == writer
+        return status
+
+    def myha(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user would."""
+        return subprocess.run(
+            [sys.executable, "-m", "myha", "--config", str(self.cluster.config_path), *words],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    def connect(self, port: int, user: str = "app", **options: Any) -> Any:
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=port,
+            user=user,
+            password=self.cluster.secret(user),
+            autocommit=True,
+            connect_timeout=5,
+            read_timeout=options.pop("read_timeout", 10),
+            **options,
+        )
+
+    def admin(self, node: str, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements on a node itself, as the administrator; the rows of the last one."""
+        connection = self.connect(self.cluster.nodes[node].port, "admin")
+        with connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def write(self, *statements: str) -> None:
+        """As a client, through the balancer."""
+        connection = self.connect(self.cluster.writer_address[1])
+        with connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def routes(self, pool: str) -> set[str]:
+        routes = self.status()["balancers"]["lb1"]["routes"]
+        return {one["node"] for one in routes if one["pool"] == pool and one["takes_traffic"]}

@@ -1,0 +1,339 @@
+"""The daemon on real pairs of both flavours: what it decides, and what it says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pymysql
+import pytest
+
+from myha.sandbox.cluster import Cluster
+from tests.real.conftest import need
+from tests.real.pair import Pair, until
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module", params=["mysql", "mariadb"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """One pair for the module, whole at the beginning of each test."""
+    for program in (request.param, "haproxy"):
+        need(program)
+    cluster = Cluster.create(flavour=request.param)
+    try:
+        cluster.up()
+        shared = Pair(cluster)
+        shared.await_healthy()
+        shared.write("CREATE TABLE IF NOT EXISTS app.t (id BIGINT PRIMARY KEY, v TEXT)")
+        yield shared
+    finally:
+        cluster.down()
+
+
+@pytest.fixture(autouse=True)
+def whole(pair: Pair) -> None:
+    pair.await_healthy()
+
+
+def other(pair: Pair, node: str) -> str:
+    return next(name for name in pair.cluster.nodes if name != node)
+
+
+def standby_of(pair: Pair) -> str:
+    return other(pair, pair.status()["writer"])
+
+
+def test_status_and_explain_say_what_is_so(pair: Pair) -> None:
+    done = pair.myha("status")
+    assert done.returncode == 0, done.stderr
+    assert "healthy" in done.stdout
+    assert "armed" in done.stdout
+    explained = pair.myha("explain")
+    assert explained.returncode == 0
+    assert "Both nodes are as they should be." in explained.stdout
+    assert "nothing to do" in explained.stdout
+
+
+def test_routing_is_one_writer_and_two_readers(pair: Pair) -> None:
+    status = pair.status()
+    assert pair.routes("writer") == {status["writer"]}
+    assert until(lambda: pair.routes("reader") == set(pair.cluster.nodes), "both nodes read")
+
+
+def test_a_switchover_moves_the_writer_and_both_stay_whole(pair: Pair) -> None:
+    writer, standby = pair.status()["writer"], standby_of(pair)
+    pair.write("REPLACE INTO app.t VALUES (1, 'before')")
+    done = pair.myha("switchover")
+    assert done.returncode == 0, done.stderr
+    status = pair.await_healthy(writer=standby)
+    assert status["nodes"][writer]["open"] is False
+    pair.write("REPLACE INTO app.t VALUES (2, 'after')")
+    rows = until(
+        lambda: (
+            pair.admin(writer, "SELECT v FROM app.t WHERE id IN (1, 2) ORDER BY id")
+            == ((("before",), ("after",)))
+            or len(pair.admin(writer, "SELECT v FROM app.t")) >= 2
+        ),
+        "the old writer replicates from the new one",
+    )
+    assert rows
+
+
+def test_a_switchover_to_nowhere_is_refused_with_the_reason(pair: Pair) -> None:
+    writer = pair.status()["writer"]
+    done = pair.myha("switchover", "--to", writer)
+    assert done.returncode == 1
+    assert f"{writer} is the writer already" in done.stderr
+    assert "no node zzz" in pair.myha("switchover", "--to", "zzz").stderr
+
+
+def test_a_failover_of_a_living_writer_is_refused(pair: Pair) -> None:
+    done = pair.myha("failover")
+    assert done.returncode == 1
+    assert "myha switchover" in done.stderr
+
+
+def test_maintenance_observes_and_does_not_act(pair: Pair) -> None:
+    standby = standby_of(pair)
+    assert pair.myha("maintenance", "on").returncode == 0
+    try:
+        stop = "STOP REPLICA SQL_THREAD" if is_mysql(pair) else "STOP SLAVE SQL_THREAD"
+        pair.admin(standby, stop)
+        pair.await_verdict("replication-stopped")
+        assert "maintenance" in pair.myha("explain").stdout
+    finally:
+        assert pair.myha("maintenance", "off").returncode == 0
+    pair.await_healthy()
+
+
+def is_mysql(pair: Pair) -> bool:
+    return pair.cluster.state.flavour == "mysql"
+
+
+def test_replication_that_was_stopped_by_hand_is_started(pair: Pair) -> None:
+    standby = standby_of(pair)
+    pair.admin(standby, "STOP REPLICA" if is_mysql(pair) else "STOP SLAVE")
+    pair.await_event("plan-done", f"start replication on {standby}")
+    pair.await_healthy()
+
+
+def test_a_stranger_who_opens_the_standby_is_undone_and_reported(pair: Pair) -> None:
+    standby = standby_of(pair)
+    if is_mysql(pair):
+        pair.admin(standby, "SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF")
+    else:
+        pair.admin(standby, "SET GLOBAL read_only = OFF")
+    pair.await_event("verdict", f"{standby} takes writes although it should not")
+    until(lambda: not pair.status()["nodes"][standby]["open"], "it is closed again")
+    pair.await_healthy()
+
+
+def test_fence_and_unfence_by_hand(pair: Pair) -> None:
+    standby = standby_of(pair)
+    done = pair.myha("fence", standby, "--reason", "disk to be changed")
+    assert done.returncode == 0, done.stderr
+    status = pair.await_verdict("standby-fenced")
+    assert "disk to be changed" in status["nodes"][standby]["reason"]
+    until(lambda: standby not in pair.routes("reader"), "no reads on a fenced node")
+    # Neither its restart nor the supervisor's brings it back.
+    host = pair.cluster.servers[standby]
+    host.stop(60)
+    host.start(90)
+    pair.cluster.supervisor.stop(60)
+    pair.cluster.start_supervisor()
+    pair.await_verdict("standby-fenced")
+    assert standby not in pair.routes("reader")
+    pair.write("REPLACE INTO app.t VALUES (3, 'solo')")
+    assert pair.myha("unfence", standby).returncode == 0
+    pair.await_healthy()
+    assert pair.admin(standby, "SELECT v FROM app.t WHERE id = 3")[0][0] == "solo"
+
+
+def test_the_writer_cannot_be_fenced_by_mistake(pair: Pair) -> None:
+    done = pair.myha("fence", pair.status()["writer"])
+    assert done.returncode == 1
+    assert "would stop all writes" in done.stderr
+
+
+def test_a_second_daemon_is_refused_by_name_of_the_first(pair: Pair) -> None:
+    done = pair.myha("run")
+    assert done.returncode == 1
+    assert str(pair.status()["pid"]) in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_haproxy_restarted_takes_no_traffic_until_told_and_is_told(pair: Pair) -> None:
+    writer = pair.status()["writer"]
+    before = pair.status()["balancers"]["lb1"]["boot_id"]
+    pair.cluster.haproxy.kill()
+    until(lambda: not pair.cluster.haproxy.running(), "HAProxy is gone")
+    until(lambda: not pair.status()["balancers"]["lb1"]["answering"], "its loss is noticed")
+    pair.cluster.haproxy.start(20)
+    until(lambda: pair.status()["balancers"]["lb1"]["boot_id"] != before, "the restart is noticed")
+    until(lambda: pair.routes("writer") == {writer}, "the right state is put back")
+
+
+def test_the_supervisors_death_changes_nothing_for_clients(pair: Pair) -> None:
+    writer = pair.status()["writer"]
+    connection = pair.connect(pair.cluster.writer_address[1])
+    with connection, connection.cursor() as cursor:
+        pair.cluster.supervisor.kill()
+        until(lambda: not pair.cluster.supervisor.running(), "the supervisor is gone")
+        cursor.execute("REPLACE INTO app.t VALUES (4, 'headless')")
+        pair.write("REPLACE INTO app.t VALUES (5, 'headless too')")
+        done = pair.myha("status")
+        assert done.returncode == 1
+        assert "no supervisor is running here" in done.stderr
+        pair.cluster.start_supervisor()
+        cursor.execute("SELECT 1")
+    pair.await_healthy(writer=writer)
+
+
+def test_a_restarted_standby_is_looked_at_and_resumed(pair: Pair) -> None:
+    standby = standby_of(pair)
+    host = pair.cluster.servers[standby]
+    host.kill()
+    until(lambda: not host.running(), "the standby is gone")
+    pair.await_event("plan-done", "go on without")
+    pair.write("REPLACE INTO app.t VALUES (6, 'alone')")
+    host.start(90)
+    pair.await_event("plan-done", "resume replication between")
+    pair.await_healthy()
+    assert pair.admin(standby, "SELECT v FROM app.t WHERE id = 6")[0][0] == "alone"
+
+
+def test_a_crash_of_the_writer_moves_it_and_the_old_one_comes_back(pair: Pair) -> None:
+    writer, standby = pair.status()["writer"], standby_of(pair)
+    pair.write("REPLACE INTO app.t VALUES (7, 'acknowledged')")
+    host = pair.cluster.servers[writer]
+    host.kill()
+    pair.await_event("plan-done", f"fail over from {writer} to {standby}")
+    assert pair.admin(standby, "SELECT v FROM app.t WHERE id = 7")[0][0] == "acknowledged"
+    pair.write("REPLACE INTO app.t VALUES (8, 'after the crash')")
+    host.start(90)
+    pair.await_healthy(writer=standby)
+    assert pair.admin(writer, "SELECT v FROM app.t WHERE id = 8")[0][0] == "after the crash"
+
+
+def test_a_hung_writer_is_replaced_and_fenced_when_it_wakes(pair: Pair) -> None:
+    writer, standby = pair.status()["writer"], standby_of(pair)
+    host = pair.cluster.servers[writer]
+    host.freeze()
+    try:
+        pair.await_event("plan-done", f"fail over from {writer} to {standby}", count=1)
+        until(lambda: pair.status()["writer"] == standby, "the standby is the writer")
+        pair.write("REPLACE INTO app.t VALUES (9, 'while it hung')")
+    finally:
+        host.thaw()
+    until(lambda: not pair.status()["nodes"][writer]["open"], "the woken one is closed")
+    pair.await_healthy(writer=standby)
+    assert pair.admin(writer, "SELECT v FROM app.t WHERE id = 9")[0][0] == "while it hung"
+
+
+def test_errant_transactions_of_a_returned_node_go_to_quarantine(pair: Pair) -> None:
+    """What is written on a node that the pair has gone on without is undone, and kept."""
+    writer, standby = pair.status()["writer"], standby_of(pair)
+    pair.myha("fence", standby, "--reason", "to diverge it")
+    pair.await_verdict("standby-fenced")
+    pair.cluster.supervisor.stop(60)
+    opened = ["SET GLOBAL read_only = OFF"]
+    if is_mysql(pair):
+        opened.insert(0, "SET GLOBAL super_read_only = OFF")
+    pair.admin(standby, *opened, "INSERT INTO app.t VALUES (100, 'errant')")
+    pair.admin(standby, "UPDATE app.t SET v = 'errant too' WHERE id = 9")
+    pair.cluster.start_supervisor()
+    until(lambda: not pair.status()["nodes"][standby].get("open", True), "it is closed again")
+    assert pair.myha("unfence", standby).returncode == 0
+    pair.await_event("rewound", "")
+    pair.await_healthy(writer=writer)
+    assert pair.admin(standby, "SELECT COUNT(*) FROM app.t WHERE id = 100")[0][0] == 0
+    kept = "".join(
+        path.read_text(errors="replace")
+        for path in (pair.cluster.state_dir / "quarantine").rglob("*")
+        if path.is_file() and path.suffix in (".json", ".sql")
+    )
+    assert "app" in kept
+    checksums = [pair.admin(name, "CHECKSUM TABLE app.t") for name in pair.cluster.nodes]
+    assert checksums[0] == checksums[1]
+
+
+def test_too_many_connections_is_not_death(pair: Pair) -> None:
+    writer = pair.status()["writer"]
+    epoch = pair.status()["epoch"]
+    old = pair.admin(writer, "SELECT @@GLOBAL.max_connections")[0][0]
+    connections: list[Any] = []
+    try:
+        pair.admin(writer, "SET GLOBAL max_connections = 20")
+        with contextlib.suppress(pymysql.MySQLError):
+            for _ in range(40):
+                connections.append(pair.connect(pair.cluster.nodes[writer].port))
+        assert len(connections) >= 5
+        until(lambda: pair.status()["nodes"][writer]["contact_seconds"] > 2, "looks go on", 30)
+        status = pair.status()
+        assert status["epoch"] == epoch
+        assert status["nodes"][writer]["contact"] in ("answering", "full")
+    finally:
+        for connection in connections:
+            connection.close()
+        until(lambda: _set_connections(pair, writer, old), "room again")
+
+
+def _set_connections(pair: Pair, node: str, limit: int) -> bool:
+    try:
+        pair.admin(node, f"SET GLOBAL max_connections = {limit}")
+    except pymysql.MySQLError:
+        return False
+    return True
+
+
+def test_sigterm_in_the_middle_of_a_switchover_leaves_a_whole_pair(pair: Pair) -> None:
+    """It finishes or undoes; either way one node is open and the next supervisor finds it well."""
+    writer = pair.status()["writer"]
+    blocker = pair.connect(pair.cluster.nodes[writer].port)
+    with contextlib.closing(blocker), blocker.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("REPLACE INTO app.t VALUES (10, 'in the way')")
+        asking = subprocess.Popen(
+            [sys.executable, "-m", "myha", "--config", str(pair.cluster.config_path), "switchover"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        pair.await_event("plan", "switch over", count=1)
+        os.kill(pair.status()["pid"], signal.SIGTERM)
+        until(lambda: not pair.cluster.supervisor.running(), "the supervisor has ended", 60)
+        asking.wait(timeout=30)
+    open_nodes = [
+        name
+        for name in pair.cluster.nodes
+        if pair.admin(name, "SELECT @@GLOBAL.read_only")[0][0] in (0, "0", "OFF")
+    ]
+    assert len(open_nodes) == 1
+    pair.cluster.start_supervisor()
+    pair.await_healthy(writer=open_nodes[0])
+
+
+def test_an_edited_configuration_is_noticed_and_not_used(pair: Pair) -> None:
+    path = pair.cluster.config_path
+    text = path.read_text()
+    try:
+        path.write_text(text + "\n# edited\n")
+        pair.await_event("config", "was changed")
+        assert pair.status()["config_changed"] is True
+    finally:
+        path.write_text(text)
+    until(lambda: pair.status()["config_changed"] is False, "the old file is the used one")
+
+
+def test_the_log_and_the_journal_hold_no_password(pair: Pair) -> None:
+    log = (pair.cluster.directory / "supervisor.log").read_text()
+    journal = str(pair.events())
+    for name in ("supervisor", "replication", "admin", "app"):
+        secret = pair.cluster.secret(name)
+        assert secret not in log
+        assert secret not in journal
