@@ -97,10 +97,14 @@ def status(directory: Path | None) -> None:
 
 
 def _only_one(directory: Path | None) -> Path:
-    """The named sandbox, or the only one there is. Raises ConfigError when that is none or many."""
+    """The named sandbox, or the only one, where those in default directories come first.
+
+    Raises ConfigError when that is none or many.
+    """
     if directory is not None:
         return directory
-    known = registry.sandboxes()
+    everywhere = registry.sandboxes()
+    known = [path for path in everywhere if path.parent == registry.sandbox_dir()] or everywhere
     if not known:
         raise ConfigError("there is no sandbox: `myha sandbox up` makes one")
     if len(known) > 1:
