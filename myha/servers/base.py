@@ -1,0 +1,502 @@
+"""What both flavours have in common: the sessions, waiting for a state, closing, the pulse.
+
+Three kinds of connections, so that none is in another's way: the watcher's, which is looked through
+and polled for a hang-up; the warm one for steps, with fresh ones beside it; and the pulse's, which
+may wait for an acknowledgement for as long as commits do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from myha.binlog.rewind import rewind_node
+from myha.core.gtid import GtidSet
+from myha.core.model import NodeLook
+from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.servers import statements
+from myha.servers.connection import (
+    NO_SUCH_TABLE,
+    UNKNOWN_VARIABLE,
+    Arguments,
+    Connection,
+    Deadline,
+    Endpoint,
+    Login,
+    Row,
+    Session,
+    SessionPool,
+    Tls,
+    connect,
+)
+from myha.servers.lag import LagMeter, stamp, unstamp
+from myha.servers.watch import tcp_refused
+
+WAIT_FOREVER_MS = 4_294_967_295  # 49 days: the largest semi-sync timeout that both flavours take
+KEEP_WARM_SECONDS = 15.0  # well below the sessions' wait_timeout
+KILL_ROUND_SECONDS = 0.02
+POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
+WAIT_SLICE_SECONDS = 0.25  # a wait inside the server, so that a change of mind is noticed
+TELL_SECONDS = 0.5  # to take a statement back when a deadline has passed
+_NO_SUCH_THREAD = 1094
+_NOT_OURS_TO_KILL = frozenset({1095, 1227})
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client's session: `waits` for an acknowledgement in a commit."""
+
+    id: int
+    user: str
+    waits: bool = False
+
+
+class StallClock:
+    """Since when sessions have been stuck in their commits, by session id."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def stalled_seconds(self, stuck: set[int], at: float) -> float:
+        """The longest time that one of those stuck now has been seen stuck at every look."""
+        self._since = {number: self._since.get(number, at) for number in stuck}
+        return max((at - then for then in self._since.values()), default=0.0)
+
+
+class BaseServer(ABC):
+    """The parts of a `WatchedServer` that do not depend on the flavour."""
+
+    flavour: ClassVar[statements.Flavour]
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        account: Login,
+        *,
+        call_deadline_seconds: float = 1.0,
+        tls: Tls = "auto",
+        waiting_timeout_ms: int = WAIT_FOREVER_MS,
+        quarantine_root: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.account = account
+        self.waiting_timeout_ms = waiting_timeout_ms
+        self.call_deadline_seconds = call_deadline_seconds
+        self.pulses = LagMeter()  # of the pulses written here
+        self.source_pulses: LagMeter | None = None  # of the server that this one replicates from
+        self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
+        self._quarantine_root = quarantine_root
+        self._tls = tls
+        self._sql = statements.load(self.flavour, "control")
+        self._watch = self._session()
+        self._watch_life = 0  # which connection of the watch session the facts below are of
+        self._control = SessionPool(self._session)
+        self._pulse = self._session()
+        self._pulse_lock = threading.Lock()
+        self._pulse_wall = 0.0
+        self._stalls = StallClock()
+
+    # Looking
+
+    def look(self) -> NodeLook:
+        """One whole look, over the watch connection. Also keeps the connection for steps warm."""
+        at = time.monotonic()
+        deadline = Deadline(self.call_deadline_seconds)
+        session = self._watch
+        session.ensure(deadline.left_seconds)
+        try:
+            if session.lives != self._watch_life:
+                self._learn(session, deadline)
+                self._watch_life = session.lives
+            look = self._look(session, at, deadline)
+        except ServerError as error:
+            if error.code in (NO_SUCH_TABLE, UNKNOWN_VARIABLE):
+                self._watch_life = -1  # a table or plugin has gone: learn anew at the next look
+            raise
+        if self.source_pulses is not None:
+            seen = self._source_stamp(look.server_id)
+            lag = self.source_pulses.lag_seconds(seen, time.monotonic(), time.time())
+            look = replace(look, lag_seconds=lag)
+        # A full server answers looks and refuses a second login: that is not the look's affair.
+        with contextlib.suppress(ServerError):
+            self._control.keep_warm(KEEP_WARM_SECONDS, self.call_deadline_seconds)
+        return look
+
+    def _source_stamp(self, own_server_id: int) -> float | None:
+        """The newest stamp that another server wrote; with two nodes there is one at most."""
+        return max(
+            (ts for number, ts in self.heartbeats.items() if number != own_server_id), default=None
+        )
+
+    def hangup_fd(self) -> int | None:
+        """The watch connection's descriptor, None while there is none."""
+        fd = self._watch.fileno()
+        return None if fd < 0 else fd
+
+    def refuses(self) -> bool:
+        """True only when a new TCP connection is refused: no server process there."""
+        return (
+            tcp_refused(self.endpoint.host, self.endpoint.port, self.call_deadline_seconds) is True
+        )
+
+    def leave_watch(self) -> None:
+        self._watch.close()
+
+    def disconnect(self) -> None:
+        """Drop the connections for steps and pulses; the watch connection is the watcher's."""
+        self._control.close()
+        if self._pulse_lock.acquire(blocking=False):
+            try:
+                self._pulse.close()
+            finally:
+                self._pulse_lock.release()
+
+    # Steps that are alike
+
+    def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
+        """Read-only with commits in flight finished; who holds it up is ended after the grace.
+
+        Raises ServerError at the deadline, and then the order to close has been taken back.
+        """
+        deadline = Deadline(deadline_seconds)
+        with self._control.borrow() as session:
+
+            def end_blockers(second: Session, seconds: float) -> None:
+                everyone = seconds >= 2 * grace_seconds
+                ids = None if everyone else self._blockers(second, session.connection_id, deadline)
+                self._kill_all(second, deadline, only=ids)
+
+            self._close(session, grace_seconds, deadline, end_blockers)
+
+    def kill_clients(self, deadline_seconds: float) -> None:
+        """End every client session but the supervisor's; ServerError if one cannot be ended."""
+        deadline = Deadline(deadline_seconds)
+        with self._control.borrow() as session:
+            denied = self._end_clients(session, deadline)
+        if denied:
+            raise ServerError(
+                f"{self.name}: the supervisor's account may not end the sessions of"
+                f" {', '.join(sorted(denied))}: end them by hand, or grant it SYSTEM_USER"
+            )
+
+    def prove_write(self, epoch: int, deadline_seconds: float) -> None:
+        """Write the epoch's row and read it back. Raises if it is not there."""
+        deadline = Deadline(deadline_seconds)
+        row = {"epoch": epoch, "node": self.name, "at": time.time()}
+        with self._control.borrow() as session:
+            self._run(session, deadline, "prove_write", row)
+            rows = session.query(
+                "SELECT node FROM myha.proof WHERE epoch = %(epoch)s",
+                {"epoch": epoch},
+                deadline_seconds=deadline.left_seconds,
+            )
+        if [found for (found,) in rows] != [self.name]:
+            raise ServerError(
+                f"{self.name}: the proof of epoch {epoch} is not there when read back"
+            )
+
+    def pulse(self, wall: float, deadline_seconds: float) -> None:
+        """Write the heartbeat row, or go on waiting for the last one that has not returned yet.
+
+        At most one pulse of ours waits in the server, however long commits do. Raises
+        ServerSilentError when it is not committed within the deadline.
+        """
+        with self._pulse_lock:
+            session, deadline = self._pulse, Deadline(deadline_seconds)
+            if session.waiting:
+                self._finish_pulse(deadline.left_seconds)
+            self._pulse_wall = wall
+            statement = self._sql.one("pulse")
+            session.send(statement, {"ts": stamp(wall)}, deadline_seconds=deadline.left_seconds)
+            self._finish_pulse(deadline.left_seconds)
+
+    def _finish_pulse(self, wait_seconds: float) -> None:
+        if self._pulse.receive(wait_seconds) is None:
+            raise ServerSilentError(f"{self.endpoint}: the heartbeat waits to be committed")
+        self.pulses.committed(self._pulse_wall, time.monotonic())
+
+    def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
+        """True when `wanted` is committed here; False when that is not so at the deadline."""
+        deadline = Deadline(deadline_seconds)
+        text = self._text_of(wanted)
+        if not text:
+            return True
+        with self._control.borrow() as session:
+            while True:
+                slice_seconds = max(0.001, min(WAIT_SLICE_SECONDS, deadline.left_seconds))
+                if self._wait_executed(session, text, slice_seconds):
+                    return True
+                if deadline.passed:
+                    return False
+
+    def await_applied(self, deadline_seconds: float) -> bool:
+        """True when all that was received is committed. ServerError if the applier has failed."""
+        deadline = Deadline(deadline_seconds)
+        with self._control.borrow() as session:
+            while True:
+                slice_seconds = max(0.001, min(WAIT_SLICE_SECONDS, deadline.left_seconds))
+                if self._wait_applied(session, slice_seconds):
+                    return True
+                self._ensure_applier(session, deadline)
+                if deadline.passed:
+                    return False
+
+    def rewind(self, keep: GtidSet, incident: dict[str, str], deadline_seconds: float) -> str:
+        """Quarantine and undo all transactions outside `keep`; returns what was done.
+
+        The node has to be read-only with replication stopped. Raises RewindRefusedError with the
+        reason when it cannot be undone exactly; then nothing has changed.
+        """
+        if self._quarantine_root is None:
+            raise ServerError(f"{self.name}: no folder for the quarantine is configured")
+        deadline = Deadline(deadline_seconds)
+
+        def connect_anew() -> Connection:
+            return connect(
+                self.endpoint,
+                self.account,
+                connect_timeout_seconds=self.call_deadline_seconds,
+                read_timeout_seconds=max(self.call_deadline_seconds, deadline.left_seconds),
+                tls=self._tls,
+            )
+
+        report = rewind_node(
+            connect_anew,
+            self.flavour,
+            self.executed(),
+            keep,
+            quarantine_dir=self._quarantine_root,
+            incident=incident,
+            deadline_seconds=deadline.left_seconds,
+        )
+        return f"{self.name}: {report}"
+
+    # For the flavours
+
+    @abstractmethod
+    def executed(self) -> GtidSet: ...
+
+    @abstractmethod
+    def _learn(self, session: Session, deadline: Deadline) -> None:
+        """What holds for one connection: the server's identity and what it can do."""
+
+    @abstractmethod
+    def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook: ...
+
+    @abstractmethod
+    def _is_closed(self, session: Session, deadline: Deadline) -> bool:
+        """Whether read-only is on."""
+
+    @abstractmethod
+    def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
+        """All client sessions apart from the supervisor's own account."""
+
+    @abstractmethod
+    def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
+        """The sessions that hold up the session `closer`, which waits to set read-only."""
+
+    @abstractmethod
+    def _text_of(self, wanted: GtidSet) -> str:
+        """The set as `_wait_executed` wants it; empty when there is nothing to wait for."""
+
+    @abstractmethod
+    def _wait_executed(self, session: Session, text: str, seconds: float) -> bool: ...
+
+    @abstractmethod
+    def _wait_applied(self, session: Session, seconds: float) -> bool: ...
+
+    @abstractmethod
+    def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
+        """Start the applier if it is stopped without an error; ServerError if it has failed."""
+
+    def _session(self) -> Session:
+        return Session(
+            self.endpoint,
+            self.account,
+            connect_timeout_seconds=self.call_deadline_seconds,
+            tls=self._tls,
+        )
+
+    def _words(self, session: Session, deadline: Deadline) -> dict[str, str]:  # noqa: ARG002
+        """The words of this server's own variable names."""
+        return {}
+
+    def _run(
+        self, session: Session, deadline: Deadline, block: str, arguments: Arguments = None
+    ) -> None:
+        """Carry out one block of control.sql."""
+        words = self._words(session, deadline)
+        for statement in self._sql.all(block, **words):
+            session.query(statement, arguments, deadline_seconds=deadline.left_seconds)
+
+    def _until(self, reached: Callable[[], bool], deadline: Deadline, what: str) -> None:
+        """Poll until so; ServerError saying `what` is not so at the deadline."""
+        pause_seconds = POLL_FIRST_SECONDS
+        while not reached():
+            if deadline.passed:
+                raise ServerError(f"{self.name}: {what} after {deadline.seconds:.2g} s")
+            time.sleep(min(pause_seconds, deadline.left_seconds))
+            pause_seconds = min(POLL_LAST_SECONDS, pause_seconds * 1.5)
+
+    def _close(
+        self,
+        session: Session,
+        grace_seconds: float,
+        deadline: Deadline,
+        while_waiting: Callable[[Session, float], None],
+    ) -> None:
+        """Set read-only. While that waits, after the grace, call `while_waiting(second, seconds)`.
+
+        At the deadline the statement is killed, since it would close the node some time later.
+        """
+        began = time.monotonic()
+        wait_seconds = math.ceil(deadline.left_seconds) + 1  # the deadline below comes first
+        (statement,) = self._sql.all("close", **self._words(session, deadline))
+        session.send(
+            statement, {"wait_seconds": wait_seconds}, deadline_seconds=deadline.left_seconds
+        )
+        if session.receive(min(grace_seconds, deadline.left_seconds)) is None:
+            with self._control.fresh() as second:
+                self._close_slowly(session, second, began, deadline, while_waiting)
+        if not self._is_closed(session, deadline):
+            raise ServerError(f"{self.name}: read-only is not on when read back")
+
+    def _close_slowly(
+        self,
+        session: Session,
+        second: Session,
+        began: float,
+        deadline: Deadline,
+        while_waiting: Callable[[Session, float], None],
+    ) -> None:
+        try:
+            while not deadline.passed:
+                while_waiting(second, time.monotonic() - began)
+                if session.receive(min(KILL_ROUND_SECONDS, deadline.left_seconds)) is not None:
+                    return
+        except ServerError:
+            self._take_back(session, second)
+            raise
+        self._take_back(session, second)
+        raise ServerError(
+            f"{self.name}: read-only did not come on within {deadline.seconds:.2g} s:"
+            " a commit waits for an acknowledgement, or a session cannot be ended"
+        )
+
+    def _take_back(self, session: Session, second: Session) -> None:
+        """Kill the statement that `session` waits for, and read its end or drop the connection."""
+        if not session.waiting:
+            return
+        with contextlib.suppress(ServerError):
+            self._run(
+                second, Deadline(TELL_SECONDS), "kill_statement", {"id": session.connection_id}
+            )
+            session.receive(TELL_SECONDS)
+        if session.waiting:
+            with contextlib.suppress(ServerError):
+                self._run(
+                    second, Deadline(TELL_SECONDS), "kill_session", {"id": session.connection_id}
+                )
+            session.close()
+
+    def _end_clients(self, session: Session, deadline: Deadline) -> set[str]:
+        """Kill clients until none is left that was not; returns the users that may not be killed.
+
+        When KILL returns, the session's connection is shut. The thread may stay for a while, and as
+        long as a commit waits for an acknowledgement on MySQL, but nobody hears it any more.
+        """
+        killed: set[int] = set()
+        denied: set[str] = set()
+
+        def ended() -> bool:
+            fresh = [c for c in self._clients(session, deadline) if c.id not in killed]
+            for client in fresh:
+                if self._kill(session, deadline, client):
+                    killed.add(client.id)
+                else:
+                    denied.add(client.user)
+            return all(client.user in denied for client in fresh)
+
+        self._until(ended, deadline, "client sessions are still there")
+        return denied
+
+    def _kill_all(
+        self, session: Session, deadline: Deadline, only: set[int] | None = None
+    ) -> set[str]:
+        """Kill every client once (or those of `only`); returns the users that may not be killed."""
+        return {
+            client.user
+            for client in self._clients(session, deadline)
+            if (only is None or client.id in only) and not self._kill(session, deadline, client)
+        }
+
+    def _kill(self, session: Session, deadline: Deadline, client: Client) -> bool:
+        """False if the account may not; a session that has gone meanwhile is fine."""
+        try:
+            self._run(session, deadline, "kill_session", {"id": client.id})
+        except (ServerGoneError, ServerSilentError):
+            raise
+        except ServerError as error:
+            if error.code in _NOT_OURS_TO_KILL:
+                return False
+            if error.code != _NO_SUCH_THREAD:
+                raise
+        return True
+
+    @contextlib.contextmanager
+    def _step(self, deadline_seconds: float) -> Iterator[tuple[Session, Deadline]]:
+        """A session and the deadline of one step."""
+        deadline = Deadline(deadline_seconds)
+        with self._control.borrow() as session:
+            session.ensure(deadline.left_seconds)
+            yield session, deadline
+
+
+def link_lag(first: BaseServer, second: BaseServer) -> None:
+    """Each of a pair measures its lag by the other's pulses."""
+    first.source_pulses, second.source_pulses = second.pulses, first.pulses
+
+
+def one_row(rows: list[Row], what: str) -> Row:
+    """The only row; ServerError when there is none."""
+    if not rows:
+        raise ServerError(f"{what}: the server sent no row")
+    return rows[0]
+
+
+def is_mariadb(connection: Connection) -> bool:
+    """By what the server has, not by what it calls itself."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'gtid\\_domain\\_id'")
+        return cursor.fetchone() is not None
+
+
+def heartbeats_of(text: str | None) -> dict[int, float]:
+    """The rows of the heartbeat table as `server_id=ts,...`."""
+    found = {}
+    for pair in (text or "").split(","):
+        number, _, ts = pair.partition("=")
+        wall = unstamp(ts) if number else None
+        if wall is not None:
+            found[int(number)] = wall
+    return found
+
+
+def value(session: Session, sql: str, deadline: Deadline) -> Any:
+    """The first column of the only row, None without a row."""
+    rows = session.query(sql, deadline_seconds=deadline.left_seconds)
+    return rows[0][0] if rows else None
+
+
+def one_line(text: str) -> str:
+    """One line of the server's message."""
+    return " ".join(text.split())

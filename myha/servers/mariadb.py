@@ -1,0 +1,390 @@
+"""MariaDB 10.11 and newer, as the supervisor sees and changes it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from myha.core.gtid import GtidSet, MariadbGtidSet
+from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.errors import ServerError
+from myha.servers.base import (
+    WAIT_FOREVER_MS,
+    BaseServer,
+    Client,
+    heartbeats_of,
+    one_line,
+    one_row,
+    value,
+)
+from myha.servers.connection import Deadline, Session
+
+HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
+
+_WAITS_FOR_ACK = "p.STATE LIKE 'Waiting for semi-sync ACK%%'"
+_SESSIONS = (
+    "p.USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user')"
+    " AND p.COMMAND NOT IN ('Binlog Dump', 'Daemon')"
+)
+_CLIENTS = f"{_SESSIONS} AND p.USER <> %(user)s"
+# Of the supervisor's own, a heartbeat or proof whose commit waits is in the way like any client's.
+_TO_END = f"{_SESSIONS} AND (p.USER <> %(user)s OR p.STATE LIKE 'Commit%%' OR {_WAITS_FOR_ACK})"
+# States in which a statement has done its work and cannot end.
+_STUCK = (
+    "p.TIME_MS >= 1000 AND (p.STATE IN ('Commit', 'Commit implicit', 'Waiting for backup lock',"
+    f" 'Waiting for prior transaction to commit') OR {_WAITS_FOR_ACK})"
+)
+_STATES = {
+    "Yes": ThreadState.RUNNING,
+    "Connecting": ThreadState.CONNECTING,
+    "Preparing": ThreadState.CONNECTING,
+    "No": ThreadState.STOPPED,
+}
+_SLAVES = "SHOW ALL SLAVES STATUS"
+_SEMISYNC_VARIABLES = (
+    "@@GLOBAL.rpl_semi_sync_master_enabled, @@GLOBAL.rpl_semi_sync_master_timeout,"
+    " @@GLOBAL.rpl_semi_sync_master_wait_point, @@GLOBAL.rpl_semi_sync_master_wait_no_slave,"
+    " @@GLOBAL.rpl_semi_sync_slave_enabled"
+)
+_SEMISYNC_STATUS = "SHOW STATUS LIKE 'Rpl\\_semi\\_sync\\_master\\_%'"
+
+Status = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What holds for one connection: it cannot outlive the process."""
+
+    version: str
+    boot_id: str
+    heartbeat: bool  # the table is there
+
+
+class MariaDBServer(BaseServer):
+    """One MariaDB server.
+
+    `boot_id` is `server_uid:second of start`. The server keeps the second of its start, and
+    `Uptime` is the second in which the asking statement began, minus that one. Hence
+    `UNIX_TIMESTAMP() - Uptime`, taken in one statement, gives it exactly: the same for every look
+    and every supervisor. Two lives that began within one second are not told apart.
+
+    The executed set is what the binary log has, with what the replica position has beside: a server
+    that was seeded has the latter only.
+    """
+
+    flavour = "mariadb"
+
+    _facts: _Facts
+    _looks = 0
+
+    def _learn(self, session: Session, deadline: Deadline) -> None:
+        rows = session.query(
+            "SELECT VERSION(), @@GLOBAL.server_uid,"
+            " (SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
+            "  FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'),"
+            " (SELECT COUNT(*) FROM information_schema.TABLES"
+            "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')",
+            deadline_seconds=deadline.left_seconds,
+        )
+        version, uid, started, heartbeat = one_row(rows, self.name)
+        self._facts = _Facts(version, f"{uid}:{started}", bool(heartbeat))
+
+    def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook:
+        facts = self._facts
+        beats = "(SELECT GROUP_CONCAT(server_id, '=', ts) FROM myha.heartbeat)"
+        # What was executed is read before what was received: nothing is ever missing between them
+        # that was not so at some moment.
+        row = one_row(
+            session.query(
+                "SELECT @@GLOBAL.server_id, @@GLOBAL.server_uid, @@GLOBAL.read_only,"
+                " @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos,"
+                f" {beats if facts.heartbeat else 'NULL'},"
+                f" (SELECT CONCAT(COUNT(*), ' ', COALESCE(GROUP_CONCAT(IF({_STUCK}, p.ID, NULL)),"
+                f" '')) FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
+                f" {_SEMISYNC_VARIABLES}",
+                {"user": self.account.user},
+                deadline_seconds=deadline.left_seconds,
+            ),
+            self.name,
+        )
+        server_id, uid, read_only, binlog_pos, slave_pos, beats_text, clients = row[:7]
+        semisync = self._semisync(tuple(row[7:]), self._semisync_status(session, deadline))
+        channels = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
+        executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
+        received = executed
+        for channel in channels:
+            received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
+        self.heartbeats = heartbeats_of(beats_text)
+        count, _, stuck = (clients or "0 ").partition(" ")
+        now = time.monotonic()
+        stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
+        own = next((c for c in channels if c["Connection_name"] == "" and c["Master_Host"]), None)
+        self._looks += 1
+        if not facts.heartbeat and self._looks % HEARTBEAT_TABLE_EVERY == 0:
+            self._watch_life = -1  # the table may have been made meanwhile
+        return NodeLook(
+            at=at,
+            server_id=int(server_id),
+            server_uuid=uid,
+            boot_id=facts.boot_id,
+            version=facts.version,
+            open=not int(read_only),
+            executed=executed,
+            received=received,
+            receiver=_receiver(own),
+            applier=_applier(own),
+            source=_sources(channels),
+            progress=_progress(own),
+            semisync=semisync,
+            sessions=int(count),
+            lag_bytes=_lag_bytes(own),
+            writes_stalled_seconds=stalled,
+            stall_reason="commits do not end" if stalled else "",
+        )
+
+    def _semisync(self, variables: tuple[Any, ...], status: dict[str, str]) -> SemiSync:
+        enabled, timeout_ms, point, no_replica, replica_enabled = variables
+        wanted_ms, timeout = self.waiting_timeout_ms, int(timeout_ms)
+        fits = timeout >= wanted_ms if wanted_ms >= WAIT_FOREVER_MS else timeout == wanted_ms
+        return SemiSync(
+            source_enabled=bool(int(enabled)),
+            source_waits=bool(int(enabled))
+            and status.get("status") == "ON"
+            and fits
+            and point == "AFTER_SYNC"
+            and bool(int(no_replica)),
+            source_clients=int(status.get("clients", 0)),
+            replica_enabled=bool(int(replica_enabled)),
+            waiting_sessions=int(status.get("wait_sessions", 0)),
+        )
+
+    def _semisync_status(self, session: Session, deadline: Deadline) -> dict[str, str]:
+        rows = session.query(_SEMISYNC_STATUS, deadline_seconds=deadline.left_seconds)
+        return {name.removeprefix("Rpl_semi_sync_master_"): text for name, text in rows}
+
+    def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync:
+        rows = session.query(
+            f"SELECT {_SEMISYNC_VARIABLES}", deadline_seconds=deadline.left_seconds
+        )
+        return self._semisync(one_row(rows, self.name), self._semisync_status(session, deadline))
+
+    def executed(self) -> GtidSet:
+        with self._step(self.call_deadline_seconds) as (session, deadline):
+            return self._executed(session, deadline)
+
+    def _executed(self, session: Session, deadline: Deadline) -> MariadbGtidSet:
+        sql = "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos"
+        rows = session.query(sql, deadline_seconds=deadline.left_seconds)
+        binlog_pos, slave_pos = one_row(rows, self.name)
+        return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
+
+    def stop_receiver(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._run(session, deadline, "stop_receiver")
+            self._until(
+                lambda: _receiver(self._channel(session, deadline)).state is ThreadState.STOPPED,
+                deadline,
+                "the receiver has not stopped",
+            )
+
+    def stop_replication(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._run(session, deadline, "stop_replication")
+
+            def stopped() -> bool:
+                channel = self._channel(session, deadline)
+                states = {_receiver(channel).state, _applier(channel).state}
+                return states == {ThreadState.STOPPED}
+
+            self._until(stopped, deadline, "replication has not stopped")
+
+    def start_replication(self, deadline_seconds: float) -> None:
+        """Start both threads and wait until the receiver is connected.
+
+        A receiver that sits out its retry pause is started anew.
+        """
+        with self._step(deadline_seconds) as (session, deadline):
+            asked = int(value(session, "SELECT @@GLOBAL.rpl_semi_sync_slave_enabled", deadline))
+            if not asked:
+                self._run(session, deadline, "ask_for_semisync")
+            state = _receiver(self._channel(session, deadline)).state
+            if state is ThreadState.CONNECTING or (not asked and state is not ThreadState.STOPPED):
+                self._run(session, deadline, "stop_receiver")
+            self._run(session, deadline, "start_replication")
+            self._until(
+                lambda: self._replicates(session, deadline), deadline, "no connection to the source"
+            )
+
+    def _replicates(self, session: Session, deadline: Deadline) -> bool:
+        channel = self._channel(session, deadline)
+        receiver = _receiver(channel)
+        if receiver.state is ThreadState.STOPPED:
+            reason = receiver.error or "no source is configured, or replication was stopped again"
+            raise ServerError(f"{self.name}: the receiver does not run: {reason}", receiver.errno)
+        self._ensure_applier(session, deadline)
+        return receiver.state is ThreadState.RUNNING
+
+    def open(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._run(session, deadline, "open")
+            if self._is_closed(session, deadline):
+                raise ServerError(f"{self.name}: still read-only when read back")
+
+    def fence(self, deadline_seconds: float) -> None:
+        """Cut the clients off, read-only meanwhile, and only then stop waiting.
+
+        KILL ends a commit's wait without an answer to its client. The clients are killed again and
+        again until read-only is on, and once more after it, since accounts with READ_ONLY ADMIN
+        write all the same; what such an account begins later is beyond any fence on MariaDB.
+        """
+        with self._step(deadline_seconds) as (session, deadline):
+            self._kill_all(session, deadline)
+
+            def end_all(second: Session, _: float) -> None:
+                self._kill_all(second, deadline)
+
+            self._close(session, 0.0, deadline, end_all)
+            denied = self._end_clients(session, deadline)
+            if any(c.waits and c.user in denied for c in self._clients(session, deadline)):
+                raise ServerError(
+                    f"{self.name}: a commit of {', '.join(sorted(denied))} waits for an"
+                    " acknowledgement and may not be cut off: end it by hand"
+                )
+            self._disable_waiting(session, deadline)
+
+    def enable_waiting(self, deadline_seconds: float) -> None:
+        """Make commits wait; ServerError when no semi-sync replica is connected."""
+        with self._step(deadline_seconds) as (session, deadline):
+            if self._semisync_now(session, deadline).source_clients < 1:
+                raise ServerError(
+                    f"{self.name}: no semi-sync replica is connected, so every write would stall"
+                )
+            self._run(session, deadline, "enable_waiting", {"timeout_ms": self.waiting_timeout_ms})
+            self._until(
+                lambda: self._semisync_now(session, deadline).source_waits,
+                deadline,
+                "commits do not wait for an acknowledgement",
+            )
+
+    def disable_waiting(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._disable_waiting(session, deadline)
+
+    def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
+        self._run(session, deadline, "disable_waiting")
+        if self._semisync_now(session, deadline).source_enabled:
+            raise ServerError(f"{self.name}: semi-sync is still on when read back")
+
+    def _channel(self, session: Session, deadline: Deadline) -> Status | None:
+        """The default channel; None when it has no source."""
+        rows = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
+        return next((c for c in rows if c["Connection_name"] == "" and c["Master_Host"]), None)
+
+    def _is_closed(self, session: Session, deadline: Deadline) -> bool:
+        return bool(int(value(session, "SELECT @@GLOBAL.read_only", deadline)))
+
+    def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
+        rows = session.query(
+            f"SELECT p.ID, p.USER, COALESCE({_WAITS_FOR_ACK}, 0)"
+            f" FROM information_schema.PROCESSLIST p WHERE {_TO_END}",
+            {"user": self.account.user},
+            deadline_seconds=deadline.left_seconds,
+        )
+        return [Client(int(number), user or "", bool(waits)) for number, user, waits in rows]
+
+    def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
+        """Sessions at work or in a transaction: who holds which lock is not shown by default."""
+        rows = session.query(
+            f"SELECT p.ID FROM information_schema.PROCESSLIST p WHERE {_TO_END}"
+            " AND (p.COMMAND <> 'Sleep' OR p.ID IN"
+            " (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX))",
+            {"user": self.account.user},
+            deadline_seconds=deadline.left_seconds,
+        )
+        return {int(number) for (number,) in rows} - {closer}
+
+    def _text_of(self, wanted: GtidSet) -> str:
+        return str(wanted)
+
+    def _wait_executed(self, session: Session, text: str, seconds: float) -> bool:
+        """The server waits for replicated transactions only, so the rest is looked at here."""
+        deadline = Deadline(seconds + self.call_deadline_seconds)
+        wanted = MariadbGtidSet.parse(text)
+        missing = wanted.minus(self._executed(session, deadline))
+        if missing.is_empty():
+            return True
+        last = [
+            f"{domain}-{server or 1}-{intervals[-1][1]}"
+            for domain, intervals, server in missing.domains()
+        ]
+        session.query(
+            "SELECT MASTER_GTID_WAIT(%(position)s, %(seconds)s)",
+            {"position": ",".join(last), "seconds": seconds},
+            deadline_seconds=deadline.left_seconds,
+        )
+        return self._executed(session, deadline).contains(wanted)
+
+    def _wait_applied(self, session: Session, seconds: float) -> bool:
+        deadline = Deadline(self.call_deadline_seconds)
+        rows = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
+        received = ",".join(row["Gtid_IO_Pos"] for row in rows if row["Gtid_IO_Pos"])
+        return not received or self._wait_executed(session, received, seconds)
+
+    def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
+        channel = self._channel(session, deadline)
+        applier = _applier(channel)
+        if channel is None or applier.state is not ThreadState.STOPPED:
+            return
+        if applier.errno:
+            raise ServerError(
+                f"{self.name}: the applier has failed: {applier.error}", applier.errno
+            )
+        self._run(session, deadline, "start_applier")
+
+
+def _receiver(channel: Status | None) -> ReplicationThread:
+    if channel is None:
+        return ReplicationThread()
+    return ReplicationThread(
+        _STATES.get(channel["Slave_IO_Running"], ThreadState.STOPPED),
+        int(channel["Last_IO_Errno"]),
+        one_line(channel["Last_IO_Error"]),
+    )
+
+
+def _applier(channel: Status | None) -> ReplicationThread:
+    if channel is None:
+        return ReplicationThread()
+    return ReplicationThread(
+        _STATES.get(channel["Slave_SQL_Running"], ThreadState.STOPPED),
+        int(channel["Last_SQL_Errno"]),
+        one_line(channel["Last_SQL_Error"]),
+    )
+
+
+def _sources(channels: list[Status]) -> str:
+    """`host:port` of each channel, the default one first."""
+    ordered = sorted(channels, key=lambda c: c["Connection_name"])
+    return ",".join(f"{c['Master_Host']}:{c['Master_Port']}" for c in ordered if c["Master_Host"])
+
+
+def _progress(channel: Status | None) -> str:
+    if channel is None:
+        return ""
+    names = (
+        "Slave_received_heartbeats",
+        "Master_Log_File",
+        "Read_Master_Log_Pos",
+        "Gtid_IO_Pos",
+    )
+    return "/".join(str(channel[name]) for name in names)
+
+
+def _lag_bytes(channel: Status | None) -> int | None:
+    """Bytes received and not yet applied. What the source has not sent yet is not in it."""
+    if channel is None:
+        return None
+    if channel["Master_Log_File"] == channel["Relay_Master_Log_File"]:
+        return max(0, int(channel["Read_Master_Log_Pos"]) - int(channel["Exec_Master_Log_Pos"]))
+    return max(0, int(channel["Relay_Log_Space"]) - int(channel["Relay_Log_Pos"]))

@@ -1,0 +1,493 @@
+"""MySQL 8.0.26 and newer, as the supervisor sees and changes it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from myha.core.gtid import GtidSet, MysqlGtidSet
+from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.errors import ServerError
+from myha.servers.base import (
+    BaseServer,
+    Client,
+    heartbeats_of,
+    one_line,
+    one_row,
+    value,
+)
+from myha.servers.connection import Deadline, Row, Session
+
+LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
+
+# A client's threads, by name: one for each connection, or the thread pool's.
+_CLIENT_THREADS = (
+    "(t.NAME = 'thread/sql/one_connection' OR t.NAME LIKE 'thread/thread\\_pool/%%')"
+    " AND t.PROCESSLIST_ID IS NOT NULL AND t.PROCESSLIST_COMMAND NOT LIKE 'Binlog Dump%%'"
+)
+_WAITS_FOR_ACK = "t.PROCESSLIST_STATE LIKE 'Waiting for semi-sync ACK%%'"
+# States in which a statement has done its work and cannot end.
+_STUCK = (
+    "t.PROCESSLIST_TIME >= 1 AND (t.PROCESSLIST_STATE IN ('waiting for handler commit',"
+    f" 'Waiting for commit lock', 'Waiting for global read lock') OR {_WAITS_FOR_ACK})"
+)
+_STATES = {
+    "ON": ThreadState.RUNNING,
+    "CONNECTING": ThreadState.CONNECTING,
+    "OFF": ThreadState.STOPPED,
+}
+_RECEIVED = (
+    "(SELECT COALESCE(GROUP_CONCAT(RECEIVED_TRANSACTION_SET), '')"
+    " FROM performance_schema.replication_connection_status)"
+)
+_APPLIER_ERROR = """
+SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE, 0 AS later
+  FROM performance_schema.replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER <> 0
+UNION ALL
+SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE, 1
+  FROM performance_schema.replication_applier_status_by_coordinator WHERE LAST_ERROR_NUMBER <> 0
+ORDER BY later LIMIT 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What holds for one connection: it cannot outlive the process, nor a plugin's absence it."""
+
+    uuid: str
+    version: str
+    boot_id: str
+    source_word: str  # "source" or "master"; empty without the plugin
+    replica_word: str  # "replica" or "slave"; empty without the plugin
+    heartbeat: bool  # the table is there
+    look_sql: str
+
+
+class MySQLServer(BaseServer):
+    """One MySQL server.
+
+    `boot_id` is `server_uuid:second of start:process id`. The server keeps the second of its start,
+    and `Uptime` is the second in which the asking statement began, minus that one. Hence
+    `UNIX_TIMESTAMP() - Uptime`, taken in one statement, gives the second of the start exactly: the
+    same for every look and every supervisor. The main thread's id tells two lives apart that began
+    within one second (in a container it may be 1 for both).
+    """
+
+    flavour = "mysql"
+
+    _facts: _Facts
+    _looks = 0
+    _lag_bytes: int | None = None
+
+    def _learn(self, session: Session, deadline: Deadline) -> None:
+        self._facts = _learn(session, deadline)
+
+    def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook:
+        facts = self._facts
+        rows = session.query(
+            facts.look_sql, {"user": self.account.user}, deadline_seconds=deadline.left_seconds
+        )
+        look = self._read_look(facts, one_row(rows, self.name), rows, at)
+        if look.applier.state is ThreadState.STOPPED and look.source:
+            look = _with_applier_error(look, session, deadline)
+        self._looks += 1
+        if self._looks % LAG_BYTES_EVERY == 1 and look.source:
+            self._lag_bytes = _lag_bytes(session, deadline)
+        if not facts.heartbeat and self._looks % LAG_BYTES_EVERY == 0:
+            self._watch_life = -1  # the table may have been made meanwhile
+        return look
+
+    def _read_look(self, facts: _Facts, first: Row, rows: list[Row], at: float) -> NodeLook:
+        server_id, read_only, super_read_only, offline, executed_text = first[:5]
+        semi, status, beats, clients = first[5:9]
+        executed = MysqlGtidSet.parse(executed_text)
+        received = executed
+        for row in rows:
+            received = received.union(MysqlGtidSet.parse(row[-1] or ""))
+        channel = next((row for row in rows if row[9] == ""), None)
+        self.heartbeats = heartbeats_of(beats)
+        count, _, stuck = (clients or "0 ").partition(" ")
+        now = time.monotonic()
+        stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
+        receiver, applier, source, progress = _channel(channel)
+        others = [f"{row[10]}:{row[11]}" for row in rows if row[9]]
+        return NodeLook(
+            at=at,
+            server_id=int(server_id),
+            server_uuid=facts.uuid,
+            boot_id=facts.boot_id,
+            version=facts.version,
+            open=not read_only and not super_read_only,
+            executed=executed,
+            received=received,
+            receiver=receiver,
+            applier=applier,
+            source=",".join([source, *others]) if others else source,
+            progress=progress,
+            semisync=self._semisync(facts, semi, status),
+            sessions=int(count),
+            lag_bytes=self._lag_bytes if source else None,
+            writes_stalled_seconds=stalled,
+            stall_reason="commits do not end" if stalled else "",
+            offline=bool(offline),
+        )
+
+    def _semisync(self, facts: _Facts, variables: str, status: str | None) -> SemiSync:
+        enabled, timeout_ms, point, no_replica, replica_enabled = variables.split(",")
+        values = dict(pair.split("=", 1) for pair in (status or "").split(",") if pair)
+        prefix = f"Rpl_semi_sync_{facts.source_word}_"
+        lossless = self.waiting_timeout_ms >= 4_294_967_295
+        timeout = int(timeout_ms or 0)
+        fits = (
+            timeout >= self.waiting_timeout_ms if lossless else timeout == self.waiting_timeout_ms
+        )
+        return SemiSync(
+            source_enabled=enabled == "1",
+            source_waits=enabled == "1"
+            and values.get(prefix + "status") == "ON"
+            and fits
+            and point == "AFTER_SYNC"
+            and no_replica == "1",
+            source_clients=int(values.get(prefix + "clients", 0)),
+            replica_enabled=replica_enabled == "1",
+            waiting_sessions=int(values.get(prefix + "wait_sessions", 0)),
+        )
+
+    def executed(self) -> GtidSet:
+        with self._step(self.call_deadline_seconds) as (session, deadline):
+            return MysqlGtidSet.parse(value(session, "SELECT @@GLOBAL.gtid_executed", deadline))
+
+    def stop_receiver(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._run(session, deadline, "stop_receiver")
+            self._until(
+                lambda: _receiver_state(session, deadline) == "OFF",
+                deadline,
+                "the receiver has not stopped",
+            )
+
+    def stop_replication(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._run(session, deadline, "stop_replication")
+            self._until(
+                lambda: (
+                    _receiver_state(session, deadline) == "OFF"
+                    and _applier_state(session, deadline) == "OFF"
+                ),
+                deadline,
+                "replication has not stopped",
+            )
+
+    def start_replication(self, deadline_seconds: float) -> None:
+        """Start both threads and wait until the receiver is connected.
+
+        A receiver that sits out its retry pause is started anew. Clients are admitted again if an
+        unfinished fence has left the server offline: a node that replicates is known to be good.
+        """
+        with self._step(deadline_seconds) as (session, deadline):
+            semisync_off = self._ask_for_semisync(session, deadline)
+            if semisync_off or _receiver_state(session, deadline) == "CONNECTING":
+                self._run(session, deadline, "stop_receiver")
+            self._run(session, deadline, "start_replication")
+            self._until(
+                lambda: self._replicates(session, deadline), deadline, "no connection to the source"
+            )
+            if self._is_closed(session, deadline):
+                self._run(session, deadline, "admit_clients")
+
+    def _ask_for_semisync(self, session: Session, deadline: Deadline) -> bool:
+        """Whether it had to be switched on, so that a running receiver has not asked for it."""
+        word = self._words(session, deadline)["replica"]
+        variable = f"SELECT @@GLOBAL.rpl_semi_sync_{word}_enabled"
+        try:
+            if int(value(session, variable, deadline)):
+                return False
+        except ServerError as error:
+            if error.code == 1193:  # the plugin is not loaded: durability is "async"
+                return False
+            raise
+        self._run(session, deadline, "ask_for_semisync")
+        return True
+
+    def _replicates(self, session: Session, deadline: Deadline) -> bool:
+        state = _receiver_state(session, deadline)
+        if state == "OFF":
+            number, text = _receiver_error(session, deadline)
+            reason = text or "no source is configured, or replication was stopped again"
+            raise ServerError(f"{self.name}: the receiver does not run: {reason}", number)
+        self._ensure_applier(session, deadline)
+        return state == "ON"
+
+    def open(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._run(session, deadline, "open")
+            state = "SELECT @@GLOBAL.read_only + @@GLOBAL.super_read_only + @@GLOBAL.offline_mode"
+            if int(value(session, state, deadline)):
+                raise ServerError(f"{self.name}: still read-only or offline when read back")
+
+    def fence(self, deadline_seconds: float) -> None:
+        """Cut the clients off, then stop waiting, then read-only; then clients may read again.
+
+        Offline mode cuts off all but administrators' sessions, and those are killed. The threads
+        that waited for an acknowledgement stay until the source side is off, and have nobody left
+        to tell. If that does not succeed in full, the server stays offline. Offline mode ends when
+        read-only is on and none of the old sessions is left: nothing can be acknowledged then.
+        """
+        with self._step(deadline_seconds) as (session, deadline):
+            self._run(session, deadline, "cut_clients")
+            denied = self._end_clients(session, deadline)
+            if any(c.waits and c.user in denied for c in self._clients(session, deadline)):
+                raise ServerError(
+                    f"{self.name}: a commit of {', '.join(sorted(denied))} waits for an"
+                    " acknowledgement and may not be cut off: grant the supervisor SYSTEM_USER"
+                )
+            self._disable_waiting(session, deadline)
+
+            def end_all(second: Session, _: float) -> None:
+                self._kill_all(second, deadline)
+
+            self._close(session, 0.0, deadline, end_all)
+            self._until(
+                lambda: all(c.user in denied for c in self._clients(session, deadline)),
+                deadline,
+                "sessions that were cut off have not ended",
+            )
+            self._run(session, deadline, "admit_clients")
+
+    def enable_waiting(self, deadline_seconds: float) -> None:
+        """Make commits wait; ServerError when no semi-sync replica is connected."""
+        with self._step(deadline_seconds) as (session, deadline):
+            if self._semisync_now(session, deadline).source_clients < 1:
+                raise ServerError(
+                    f"{self.name}: no semi-sync replica is connected, so every write would stall"
+                )
+            self._run(session, deadline, "enable_waiting", {"timeout_ms": self.waiting_timeout_ms})
+            self._until(
+                lambda: self._semisync_now(session, deadline).source_waits,
+                deadline,
+                "commits do not wait for an acknowledgement",
+            )
+
+    def disable_waiting(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._disable_waiting(session, deadline)
+
+    def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
+        facts = self._known(session, deadline)
+        if facts.source_word:  # without the plugin nothing waits
+            self._run(session, deadline, "disable_waiting")
+            if self._semisync_now(session, deadline).source_enabled:
+                raise ServerError(f"{self.name}: semi-sync is still on when read back")
+
+    def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync:
+        facts = self._known(session, deadline)
+        row = session.query(
+            f"SELECT {_semisync_variables(facts.source_word, facts.replica_word)},"
+            f" {_semisync_status(facts.source_word)}",
+            deadline_seconds=deadline.left_seconds,
+        )
+        return self._semisync(facts, *one_row(row, self.name))
+
+    def _known(self, session: Session, deadline: Deadline) -> _Facts:
+        """The watcher's facts, or those that this session finds before the first look."""
+        if not hasattr(self, "_facts"):
+            self._facts = _learn(session, deadline)
+        return self._facts
+
+    def _words(self, session: Session, deadline: Deadline) -> dict[str, str]:
+        facts = self._known(session, deadline)
+        return {"source": facts.source_word or "source", "replica": facts.replica_word or "replica"}
+
+    def _is_closed(self, session: Session, deadline: Deadline) -> bool:
+        return bool(int(value(session, "SELECT @@GLOBAL.super_read_only", deadline)))
+
+    def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
+        # Of the supervisor's own, a heartbeat or proof whose commit waits is in the way like any
+        # client's.
+        rows = session.query(
+            f"SELECT t.PROCESSLIST_ID, t.PROCESSLIST_USER, COALESCE({_WAITS_FOR_ACK}, 0)"
+            f" FROM performance_schema.threads t WHERE {_CLIENT_THREADS}"
+            " AND (COALESCE(t.PROCESSLIST_USER, '') <> %(user)s"
+            f" OR t.PROCESSLIST_STATE = 'waiting for handler commit' OR {_WAITS_FOR_ACK})",
+            {"user": self.account.user},
+            deadline_seconds=deadline.left_seconds,
+        )
+        return [Client(int(number), user or "", bool(waits)) for number, user, waits in rows]
+
+    def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
+        rows = session.query(
+            "SELECT DISTINCT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m"
+            " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"
+            " WHERE m.OBJECT_TYPE IN ('GLOBAL', 'COMMIT') AND m.LOCK_STATUS = 'GRANTED'"
+            f" AND {_CLIENT_THREADS} AND t.PROCESSLIST_ID <> %(closer)s",
+            {"closer": closer},
+            deadline_seconds=deadline.left_seconds,
+        )
+        return {int(number) for (number,) in rows}
+
+    def _text_of(self, wanted: GtidSet) -> str:
+        return str(wanted)
+
+    def _wait_executed(self, session: Session, text: str, seconds: float) -> bool:
+        rows = session.query(
+            "SELECT WAIT_FOR_EXECUTED_GTID_SET(%(wanted)s, %(seconds)s)",
+            {"wanted": text, "seconds": seconds},
+            deadline_seconds=seconds + self.call_deadline_seconds,
+        )
+        return bool(rows[0][0] == 0)
+
+    def _wait_applied(self, session: Session, seconds: float) -> bool:
+        rows = session.query(
+            f"SELECT WAIT_FOR_EXECUTED_GTID_SET({_RECEIVED}, %(seconds)s)",
+            {"seconds": seconds},
+            deadline_seconds=seconds + self.call_deadline_seconds,
+        )
+        return bool(rows[0][0] == 0)
+
+    def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
+        if _applier_state(session, deadline) != "OFF":
+            return
+        errors = session.query(_APPLIER_ERROR, deadline_seconds=deadline.left_seconds)
+        if errors:
+            number, text, _ = errors[0]
+            raise ServerError(f"{self.name}: the applier has failed: {one_line(text)}", int(number))
+        self._run(session, deadline, "start_applier")
+
+
+def _learn(session: Session, deadline: Deadline) -> _Facts:
+    row = one_row(
+        session.query(
+            "SELECT @@GLOBAL.server_uuid, VERSION(),"
+            " (SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
+            "  FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Uptime'),"
+            " (SELECT THREAD_OS_ID FROM performance_schema.threads"
+            "  WHERE NAME = 'thread/sql/main' LIMIT 1),"
+            " (SELECT GROUP_CONCAT(VARIABLE_NAME) FROM performance_schema.global_variables"
+            "  WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%\\_enabled'),"
+            " (SELECT COUNT(*) FROM information_schema.TABLES"
+            "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')",
+            deadline_seconds=deadline.left_seconds,
+        ),
+        "identity",
+    )
+    uuid, version, started, process, names, heartbeat = row
+    words = {name.split("_")[3] for name in (names or "").split(",") if name}
+    source = next((word for word in ("source", "master") if word in words), "")
+    replica = next((word for word in ("replica", "slave") if word in words), "")
+    return _Facts(
+        uuid=uuid,
+        version=version,
+        boot_id=f"{uuid}:{started}:{process}",
+        source_word=source,
+        replica_word=replica,
+        heartbeat=bool(heartbeat),
+        look_sql=_look_sql(source, replica, heartbeat=bool(heartbeat)),
+    )
+
+
+def _look_sql(source: str, replica: str, *, heartbeat: bool) -> str:
+    """Everything in one round trip: one row for each channel, or one row without any."""
+    beats = "(SELECT GROUP_CONCAT(server_id, '=', ts) FROM myha.heartbeat)" if heartbeat else "NULL"
+    return (
+        "SELECT @@GLOBAL.server_id, @@GLOBAL.read_only, @@GLOBAL.super_read_only,"
+        " @@GLOBAL.offline_mode, @@GLOBAL.gtid_executed,"
+        f" {_semisync_variables(source, replica)}, {_semisync_status(source)}, {beats},"
+        " (SELECT CONCAT(COUNT(*), ' ',"
+        f" COALESCE(GROUP_CONCAT(IF({_STUCK}, t.PROCESSLIST_ID, NULL)), ''))"
+        f" FROM performance_schema.threads t WHERE {_CLIENT_THREADS}"
+        " AND COALESCE(t.PROCESSLIST_USER, '') <> %(user)s),"
+        " c.CHANNEL_NAME, c.HOST, c.PORT, s.SERVICE_STATE, s.LAST_ERROR_NUMBER,"
+        " s.LAST_ERROR_MESSAGE, a.SERVICE_STATE,"
+        " CONCAT_WS('/', s.SOURCE_UUID, s.THREAD_ID, s.COUNT_RECEIVED_HEARTBEATS,"
+        " s.QUEUEING_TRANSACTION, (SELECT SUM_NUMBER_OF_BYTES_WRITE"
+        " FROM performance_schema.file_summary_by_event_name"
+        " WHERE EVENT_NAME = 'wait/io/file/sql/relaylog')),"
+        " s.RECEIVED_TRANSACTION_SET"
+        " FROM (SELECT 1) one"
+        " LEFT JOIN performance_schema.replication_connection_configuration c ON TRUE"
+        " LEFT JOIN performance_schema.replication_connection_status s"
+        " ON s.CHANNEL_NAME = c.CHANNEL_NAME"
+        " LEFT JOIN performance_schema.replication_applier_status a"
+        " ON a.CHANNEL_NAME = c.CHANNEL_NAME"
+    )
+
+
+def _semisync_variables(source: str, replica: str) -> str:
+    """An expression: enabled, timeout, wait point, wait without replica, replica's side enabled."""
+    of_source = "'0', '0', '', '0'"
+    if source:
+        prefix = f"@@GLOBAL.rpl_semi_sync_{source}"
+        peer = "replica" if source == "source" else "slave"
+        of_source = (
+            f"{prefix}_enabled, {prefix}_timeout, {prefix}_wait_point, {prefix}_wait_no_{peer}"
+        )
+    of_replica = f"@@GLOBAL.rpl_semi_sync_{replica}_enabled" if replica else "'0'"
+    return f"CONCAT_WS(',', {of_source}, {of_replica})"
+
+
+def _semisync_status(source: str) -> str:
+    """An expression: the three status values as `name=value,...`."""
+    if not source:
+        return "NULL"
+    names = ", ".join(
+        f"'Rpl_semi_sync_{source}_{what}'" for what in ("status", "clients", "wait_sessions")
+    )
+    return (
+        "(SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)"
+        f" FROM performance_schema.global_status WHERE VARIABLE_NAME IN ({names}))"
+    )
+
+
+def _channel(row: Row | None) -> tuple[ReplicationThread, ReplicationThread, str, str]:
+    """Receiver, applier, source and progress of the default channel."""
+    if row is None or not row[10]:
+        return ReplicationThread(), ReplicationThread(), "", ""
+    receiver = ReplicationThread(
+        _STATES.get(row[12], ThreadState.STOPPED), int(row[13] or 0), one_line(row[14] or "")
+    )
+    applier = ReplicationThread(_STATES.get(row[15], ThreadState.STOPPED))
+    return receiver, applier, f"{row[10]}:{row[11]}", f"{row[16]}/{row[17]}"
+
+
+def _with_applier_error(look: NodeLook, session: Session, deadline: Deadline) -> NodeLook:
+    errors = session.query(_APPLIER_ERROR, deadline_seconds=deadline.left_seconds)
+    if not errors:
+        return look
+    number, text, _ = errors[0]
+    applier = ReplicationThread(ThreadState.STOPPED, int(number), one_line(text))
+    return replace(look, applier=applier)
+
+
+def _lag_bytes(session: Session, deadline: Deadline) -> int | None:
+    """Bytes received and not yet applied. What the source has not sent yet is not in it."""
+    rows = session.query_named("SHOW REPLICA STATUS", deadline_seconds=deadline.left_seconds)
+    if not rows:
+        return None
+    status = rows[0]
+    if status["Source_Log_File"] == status["Relay_Source_Log_File"]:
+        return max(0, int(status["Read_Source_Log_Pos"]) - int(status["Exec_Source_Log_Pos"]))
+    return max(0, int(status["Relay_Log_Space"]) - int(status["Relay_Log_Pos"]))
+
+
+def _receiver_state(session: Session, deadline: Deadline) -> str:
+    sql = (
+        "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status"
+        " WHERE CHANNEL_NAME = ''"
+    )
+    return str(value(session, sql, deadline) or "OFF")
+
+
+def _applier_state(session: Session, deadline: Deadline) -> str:
+    sql = (
+        "SELECT SERVICE_STATE FROM performance_schema.replication_applier_status"
+        " WHERE CHANNEL_NAME = ''"
+    )
+    return str(value(session, sql, deadline) or "OFF")
+
+
+def _receiver_error(session: Session, deadline: Deadline) -> tuple[int, str]:
+    rows = session.query(
+        "SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE"
+        " FROM performance_schema.replication_connection_status WHERE CHANNEL_NAME = ''",
+        deadline_seconds=deadline.left_seconds,
+    )
+    return (int(rows[0][0]), one_line(rows[0][1])) if rows else (0, "")

@@ -1,0 +1,94 @@
+"""Named statements from the files under sql/: everything that changes a server stands there.
+
+A file is about one subject. Its blocks begin with a line `-- name: stop_receiver`; a block is one
+statement or several, each ended by a semicolon at the end of a line. Values are `%(name)s`
+parameters, which the driver quotes; `{source}` and `{replica}` are words of a server's own variable
+names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Literal
+
+Flavour = Literal["mysql", "mariadb"]
+
+_NAME = re.compile(r"--\s*name:\s*([a-z][a-z0-9 _-]*?)\s*$")
+
+
+class Statements:
+    """The named statements of one file. `KeyError` for a name that is not in it."""
+
+    def __init__(self, blocks: dict[str, tuple[str, ...]]) -> None:
+        self._blocks = blocks
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._blocks))
+
+    def all(self, name: str, **words: str) -> tuple[str, ...]:
+        """The statements of a block, with `{word}`s filled in."""
+        return tuple(_fill(statement, words) for statement in self._blocks[name])
+
+    def one(self, name: str, **words: str) -> str:
+        """The only statement of a block."""
+        (statement,) = self._blocks[name]
+        return _fill(statement, words)
+
+
+@cache
+def load(flavour: Flavour, subject: str | None = None) -> Statements:
+    """The statements of sql/<flavour>/<subject>.sql, or without a subject those of all the files.
+
+    ValueError when a file has two blocks of one name. A name that several files use is only found
+    by its subject: each file speaks for itself.
+    """
+    folder = sql_folder().joinpath(flavour)
+    if subject is not None:
+        return Statements(parse(folder.joinpath(f"{subject}.sql").read_text(encoding="utf-8")))
+    blocks: dict[str, tuple[str, ...]] = {}
+    uses: Counter[str] = Counter()
+    for file in folder.iterdir():
+        if file.name.endswith(".sql"):
+            found = parse(file.read_text(encoding="utf-8"))
+            uses.update(found.keys())
+            blocks.update(found)
+    return Statements({name: block for name, block in blocks.items() if uses[name] == 1})
+
+
+def sql_folder() -> Traversable:
+    """sql/ inside the installed package, or beside it in a source tree."""
+    installed = resources.files("myha").joinpath("sql")
+    if installed.is_dir():
+        return installed
+    return Path(str(resources.files("myha"))).parent / "sql"
+
+
+def parse(text: str) -> dict[str, tuple[str, ...]]:
+    """The blocks of one file; lines before the first name, and comments, are dropped."""
+    blocks: dict[str, list[str]] = {}
+    lines: list[str] | None = None
+    for line in text.splitlines():
+        found = _NAME.match(line)
+        if found:
+            if found[1] in blocks:
+                raise ValueError(f"two blocks are named {found[1]}")
+            lines = blocks.setdefault(found[1], [])
+        elif lines is not None and not line.lstrip().startswith("--"):
+            lines.append(line)
+    return {name: _split("\n".join(body)) for name, body in blocks.items()}
+
+
+def _split(body: str) -> tuple[str, ...]:
+    parts = re.split(r";[ \t]*(?:\n|$)", body)
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _fill(statement: str, words: dict[str, str]) -> str:
+    for word, value in words.items():
+        statement = statement.replace("{" + word + "}", value)
+    return statement

@@ -1,0 +1,58 @@
+-- What the supervisor changes on a running MariaDB server (10.11 and newer), one block for each step.
+--
+-- Privileges of the supervisor's account (no SUPER):
+--   PROCESS, BINLOG MONITOR, SLAVE MONITOR     who is connected, how replication stands
+--   REPLICATION SLAVE ADMIN                    start and stop replication, semi-sync of the replica
+--   REPLICATION MASTER ADMIN                   semi-sync of the source
+--   READ_ONLY ADMIN                            read_only
+--   CONNECTION ADMIN                           KILL, login when the server is full
+--   SELECT, INSERT, UPDATE, DELETE on myha.*   heartbeat and proof
+-- read_only does not bind accounts with READ_ONLY ADMIN or SUPER: give clients neither.
+
+-- name: stop_receiver
+STOP SLAVE IO_THREAD;
+
+-- name: stop_replication
+STOP SLAVE;
+
+-- name: start_replication
+START SLAVE;
+
+-- name: start_applier
+START SLAVE SQL_THREAD;
+
+-- name: ask_for_semisync
+-- The receiver asks its source for semi-sync when it connects, so this comes before the start.
+SET GLOBAL rpl_semi_sync_slave_enabled = ON;
+
+-- name: open
+SET GLOBAL read_only = OFF;
+
+-- name: close
+-- Waits for statements and commits in flight; new ones wait behind it, so nothing starves it.
+SET SESSION lock_wait_timeout = %(wait_seconds)s, GLOBAL read_only = ON;
+
+-- name: enable_waiting
+-- The state first, the switch last: from the switch on, commits wait as the state says.
+SET GLOBAL rpl_semi_sync_master_timeout = %(timeout_ms)s;
+SET GLOBAL rpl_semi_sync_master_wait_no_slave = ON;
+SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC';
+SET GLOBAL rpl_semi_sync_master_enabled = ON;
+
+-- name: disable_waiting
+-- Releases the commits that wait, and tells their clients OK.
+SET GLOBAL rpl_semi_sync_master_enabled = OFF;
+
+-- name: kill_session
+-- Also ends a commit's wait for an acknowledgement; its client hears nothing.
+KILL CONNECTION %(id)s;
+
+-- name: kill_statement
+KILL QUERY %(id)s;
+
+-- name: prove_write
+REPLACE INTO myha.proof (epoch, node, at) VALUES (%(epoch)s, %(node)s, %(at)s);
+
+-- name: pulse
+-- One row for each writer, as pt-heartbeat keeps it.
+REPLACE INTO myha.heartbeat (ts, server_id) VALUES (%(ts)s, @@GLOBAL.server_id);

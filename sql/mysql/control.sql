@@ -1,0 +1,69 @@
+-- What the supervisor changes on a running MySQL server (8.0.26 and newer), one block for each step.
+-- {source} and {replica} are the words in the names of the semi-sync variables: "source" and "replica",
+-- or "master" and "slave" where the older plugins are loaded.
+--
+-- Privileges of the supervisor's account:
+--   PROCESS, REPLICATION CLIENT          who is connected, how replication stands
+--   REPLICATION_SLAVE_ADMIN              start and stop replication
+--   SYSTEM_VARIABLES_ADMIN               read-only, semi-sync, offline mode
+--   CONNECTION_ADMIN                     KILL, offline mode, login when the server is full or offline
+--   SYSTEM_USER (optional)               KILL sessions of accounts that have SYSTEM_USER themselves
+--   SELECT on performance_schema.*       all looks
+--   SELECT, INSERT, UPDATE, DELETE on myha.*   heartbeat and proof
+
+-- name: stop_receiver
+STOP REPLICA IO_THREAD;
+
+-- name: stop_replication
+STOP REPLICA;
+
+-- name: start_replication
+START REPLICA;
+
+-- name: start_applier
+START REPLICA SQL_THREAD;
+
+-- name: ask_for_semisync
+-- The receiver asks its source for semi-sync when it connects, so this comes before the start.
+SET GLOBAL rpl_semi_sync_{replica}_enabled = ON;
+
+-- name: open
+-- super_read_only goes first: read_only alone would do it too, but not say so.
+SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF, GLOBAL offline_mode = OFF;
+
+-- name: close
+-- Waits for statements and commits in flight; new ones wait behind it, so nothing starves it.
+SET SESSION lock_wait_timeout = %(wait_seconds)s, GLOBAL super_read_only = ON;
+
+-- name: cut_clients
+-- Ends every session without CONNECTION_ADMIN and refuses new ones. Threads that wait for an
+-- acknowledgement stay, but have nobody left to tell.
+SET GLOBAL offline_mode = ON;
+
+-- name: admit_clients
+SET GLOBAL offline_mode = OFF;
+
+-- name: enable_waiting
+-- The state first, the switch last: from the switch on, commits wait as the state says.
+SET GLOBAL rpl_semi_sync_{source}_timeout = %(timeout_ms)s;
+SET GLOBAL rpl_semi_sync_{source}_wait_for_{replica}_count = 1;
+SET GLOBAL rpl_semi_sync_{source}_wait_no_{replica} = ON;
+SET GLOBAL rpl_semi_sync_{source}_wait_point = 'AFTER_SYNC';
+SET GLOBAL rpl_semi_sync_{source}_enabled = ON;
+
+-- name: disable_waiting
+-- Releases the commits that wait, and tells their clients OK.
+SET GLOBAL rpl_semi_sync_{source}_enabled = OFF;
+
+-- name: kill_session
+KILL CONNECTION %(id)s;
+
+-- name: kill_statement
+KILL QUERY %(id)s;
+
+-- name: prove_write
+REPLACE INTO myha.proof (epoch, node, at) VALUES (%(epoch)s, %(node)s, %(at)s);
+
+-- name: pulse
+-- One row for each writer, as pt-heartbeat keeps it.
+REPLACE INTO myha.heartbeat (ts, server_id) VALUES (%(ts)s, @@GLOBAL.server_id);
