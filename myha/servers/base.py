@@ -213,7 +213,8 @@ class BaseServer(ABC):
         with self._pulse_lock:
             session, deadline = self._pulse, Deadline(deadline_seconds)
             if session.waiting:
-                self._finish_pulse(deadline.left_seconds)
+                with contextlib.suppress(ServerGoneError):  # cut off meanwhile: begin anew
+                    self._finish_pulse(deadline.left_seconds)
             self._pulse_wall = wall
             statement = self._sql.one("pulse")
             session.send(statement, {"ts": stamp(wall)}, deadline_seconds=deadline.left_seconds)
@@ -337,6 +338,12 @@ class BaseServer(ABC):
         words = self._words(session, deadline)
         for statement in self._sql.all(block, **words):
             session.query(statement, arguments, deadline_seconds=deadline.left_seconds)
+
+    def _run_in_time(self, session: Session, deadline: Deadline, block: str) -> None:
+        """Carry out a block that the server ignores if it comes to it after the deadline only."""
+        sql = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
+        now = float(value(session, sql, deadline))
+        self._run(session, deadline, block, {"until": now + deadline.left_seconds})
 
     def _until(self, reached: Callable[[], bool], deadline: Deadline, what: str) -> None:
         """Poll until so; ServerError saying `what` is not so at the deadline."""

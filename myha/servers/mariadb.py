@@ -227,7 +227,7 @@ class MariaDBServer(BaseServer):
 
     def open(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as (session, deadline):
-            self._run(session, deadline, "open")
+            self._run_in_time(session, deadline, "open")
             if self._is_closed(session, deadline):
                 raise ServerError(f"{self.name}: still read-only when read back")
 
@@ -272,7 +272,7 @@ class MariaDBServer(BaseServer):
             self._disable_waiting(session, deadline)
 
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
-        self._run(session, deadline, "disable_waiting")
+        self._run_in_time(session, deadline, "disable_waiting")
         if self._semisync_now(session, deadline).source_enabled:
             raise ServerError(f"{self.name}: semi-sync is still on when read back")
 

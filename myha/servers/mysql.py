@@ -219,7 +219,7 @@ class MySQLServer(BaseServer):
 
     def open(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as (session, deadline):
-            self._run(session, deadline, "open")
+            self._run_in_time(session, deadline, "open")
             state = "SELECT @@GLOBAL.read_only + @@GLOBAL.super_read_only + @@GLOBAL.offline_mode"
             if int(value(session, state, deadline)):
                 raise ServerError(f"{self.name}: still read-only or offline when read back")
@@ -274,7 +274,7 @@ class MySQLServer(BaseServer):
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
         facts = self._known(session, deadline)
         if facts.source_word:  # without the plugin nothing waits
-            self._run(session, deadline, "disable_waiting")
+            self._run_in_time(session, deadline, "disable_waiting")
             if self._semisync_now(session, deadline).source_enabled:
                 raise ServerError(f"{self.name}: semi-sync is still on when read back")
 

@@ -26,7 +26,9 @@ START SLAVE SQL_THREAD;
 SET GLOBAL rpl_semi_sync_slave_enabled = ON;
 
 -- name: open
-SET GLOBAL read_only = OFF;
+-- %(until)s is on the server's own clock. A server that hung with this statement in its socket must
+-- not carry it out when it goes on, long after the step was given up.
+SET GLOBAL read_only = IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.read_only);
 
 -- name: close
 -- Waits for statements and commits in flight; new ones wait behind it, so nothing starves it.
@@ -40,8 +42,9 @@ SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC';
 SET GLOBAL rpl_semi_sync_master_enabled = ON;
 
 -- name: disable_waiting
--- Releases the commits that wait, and tells their clients OK.
-SET GLOBAL rpl_semi_sync_master_enabled = OFF;
+-- Releases the commits that wait, and tells their clients OK. %(until)s as in `open`.
+SET GLOBAL rpl_semi_sync_master_enabled =
+    IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.rpl_semi_sync_master_enabled);
 
 -- name: kill_session
 -- Also ends a commit's wait for an acknowledgement; its client hears nothing.

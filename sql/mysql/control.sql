@@ -28,8 +28,11 @@ START REPLICA SQL_THREAD;
 SET GLOBAL rpl_semi_sync_{replica}_enabled = ON;
 
 -- name: open
--- super_read_only goes first: read_only alone would do it too, but not say so.
-SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF, GLOBAL offline_mode = OFF;
+-- %(until)s is on the server's own clock. A server that hung with this statement in its socket must
+-- not carry it out when it goes on, long after the step was given up.
+SET GLOBAL super_read_only = IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.super_read_only),
+    GLOBAL read_only = IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.read_only),
+    GLOBAL offline_mode = IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.offline_mode);
 
 -- name: close
 -- Waits for statements and commits in flight; new ones wait behind it, so nothing starves it.
@@ -52,8 +55,9 @@ SET GLOBAL rpl_semi_sync_{source}_wait_point = 'AFTER_SYNC';
 SET GLOBAL rpl_semi_sync_{source}_enabled = ON;
 
 -- name: disable_waiting
--- Releases the commits that wait, and tells their clients OK.
-SET GLOBAL rpl_semi_sync_{source}_enabled = OFF;
+-- Releases the commits that wait, and tells their clients OK. %(until)s as in `open`.
+SET GLOBAL rpl_semi_sync_{source}_enabled =
+    IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.rpl_semi_sync_{source}_enabled);
 
 -- name: kill_session
 KILL CONNECTION %(id)s;
