@@ -205,12 +205,14 @@ class TableMap:
     """A table as the row events after it mean it.
 
     `sizes` has one number per column: bytes of a value, or minus the bytes of a length prefix.
+    `columns` are the names, where the server logs them (binlog_row_metadata=FULL), else empty.
     """
 
     table_id: int
     schema: str
     table: str
     sizes: tuple[int, ...]
+    columns: tuple[str, ...]
     event: RawEvent
 
     @property
@@ -243,7 +245,25 @@ def table_map(event: RawEvent) -> TableMap:
     length, at = packed_integer(body, at + columns)
     name = f"{schema.decode()}.{table.decode()}"
     sizes = _sizes(name, types, body[at : at + length])
-    return TableMap(table_id, schema.decode(), table.decode(), sizes, event)
+    names = _column_names(body, at + length + (columns + 7) // 8)
+    return TableMap(table_id, schema.decode(), table.decode(), sizes, names, event)
+
+
+def _column_names(body: bytes, at: int) -> tuple[str, ...]:
+    """From the optional metadata: type, length, value, and so on to the end."""
+    while at < len(body):
+        kind = body[at]
+        length, at = packed_integer(body, at + 1)
+        if kind == _COLUMN_NAMES:
+            names = []
+            end = at + length
+            while at < end:
+                size, at = packed_integer(body, at)
+                names.append(body[at : at + size].decode("utf-8", "replace"))
+                at += size
+            return tuple(names)
+        at += length
+    return ()
 
 
 def packed_integer(data: bytes, at: int) -> tuple[int, int]:
@@ -265,6 +285,8 @@ _TIMES = {17: 4, 18: 5, 19: 3}
 
 _PREFIXED = frozenset({140, 242, 245, 249, 250, 251, 252, 255})
 """MariaDB's compressed BLOB, VECTOR, JSON, BLOBs, GEOMETRY: the metadata is the prefix's bytes."""
+
+_COLUMN_NAMES = 4  # in the optional metadata of a table map
 
 _OLD_TIMES = frozenset({7, 11, 12})
 _DECIMAL_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)

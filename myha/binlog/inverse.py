@@ -46,11 +46,12 @@ _IGNORED = frozenset({EventType.XID, EventType.ROWS_QUERY, EventType.MARIADB_ANN
 
 @dataclass(slots=True)
 class TableCounts:
-    """Rows that were inserted, updated and deleted."""
+    """Rows that were inserted, updated and deleted; the columns' names where they are known."""
 
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    columns: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -134,6 +135,7 @@ def inverse(errant: Sequence[Transaction], *, checksum: bool) -> Inverse:
 def count(tables: dict[str, TableCounts], rows: RowChanges) -> None:
     """Add the rows of one event to the counts of its table."""
     counts = tables.setdefault(rows.table.name, TableCounts())
+    counts.columns = rows.table.columns
     number = len(rows.images)
     if rows.event.type in WRITES:
         counts.inserted += number

@@ -21,6 +21,7 @@ _COMMON = (
     "--bind-address=127.0.0.1",
     "--log-bin=binlog",
     "--binlog-format=ROW",
+    "--binlog-row-metadata=FULL",
     "--innodb-buffer-pool-size=64M",
     "--secure-file-priv=",
     "--read-only=OFF",

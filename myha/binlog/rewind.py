@@ -1,0 +1,323 @@
+"""Undoing, exactly, the transactions that a fenced node has and the writer lacks.
+
+Order, and why: everything that can be refused is checked first, with nothing changed. Then the
+quarantine is on disk. Then one server transaction, kept out of the binary log, holds all of the
+undo and a marker row, so that it happens whole or not at all. Then the server's GTID state is set
+to what was kept, and the marker is closed. A rewind that died may be run again at any point: before
+the commit nothing has happened; after it the marker says that only the GTID state is left to set.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pymysql
+
+from myha.binlog import events, quarantine
+from myha.binlog.errors import RewindRefusedError
+from myha.binlog.inverse import Inverse, LaterTouches, changes, inverse
+from myha.binlog.node import MariadbNode, Marker, MysqlNode, Node
+from myha.binlog.transactions import Transaction, transactions
+from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+
+__all__ = ["RewindRefusedError", "RewindReport", "rewind_node", "unfinished_rewind"]
+
+DEADLINE_SECONDS = 120.0
+MAX_BYTES = 256 * 1024 * 1024
+_POSITION_PURGED = 1236
+_BASE64_GROWTH = 4 / 3
+
+S = TypeVar("S", MysqlGtidSet, MariadbGtidSet)
+Connect = Callable[[], "pymysql.Connection[Any]"]
+
+
+@dataclass(frozen=True, slots=True)
+class RewindReport:
+    """What was undone. All zero and no path when there was nothing to undo."""
+
+    undone_transactions: int = 0
+    rows: int = 0
+    quarantine_path: Path | None = None
+    resumed: bool = False  # an earlier rewind had undone it; this one finished it
+
+    def __str__(self) -> str:
+        if self.quarantine_path is None:
+            return "nothing to undo"
+        what = f"{self.undone_transactions} transactions with {self.rows} rows undone"
+        return f"{what}, kept in {self.quarantine_path}"
+
+
+def rewind_node(
+    connect: Connect,
+    flavour: str,
+    executed: GtidSet,
+    keep: GtidSet,
+    *,
+    quarantine_dir: Path,
+    incident: Mapping[str, object],
+    deadline_seconds: float = DEADLINE_SECONDS,
+    max_bytes: int = MAX_BYTES,
+) -> RewindReport:
+    """Undo every transaction outside `keep` (the writer's executed set) on a fenced node.
+
+    `executed` is the node's executed set as the caller saw it; another one now means that somebody
+    changed the node meanwhile. The node must be read-only with replication stopped; it is left so.
+    `connect` gives new connections of an account that may write under read_only, turn off
+    sql_log_bin, run BINLOG, read the binary log and see (not read) every table (SHOW VIEW does).
+
+    Raises RewindRefusedError with the reason, and then the node's data is as it was. Raises
+    ServerGoneError or ServerSilentError when the outcome is not known: run it again. Raises
+    MyhaError when the quarantine cannot be written (nothing undone), or when an earlier rewind
+    cannot be finished.
+    """
+    files = _Files(quarantine_dir, incident, max_bytes)
+    if flavour == "mysql" and isinstance(executed, MysqlGtidSet) and isinstance(keep, MysqlGtidSet):
+        mysql = MysqlNode(connect, deadline_seconds)
+        return _Rewind(mysql, executed, keep, files).run()
+    if isinstance(executed, MariadbGtidSet) and isinstance(keep, MariadbGtidSet):
+        mariadb = MariadbNode(connect, deadline_seconds)
+        return _Rewind(mariadb, executed, keep, files).run()
+    raise ValueError(f"GTID sets that are not of {flavour}: {executed!r}, {keep!r}")
+
+
+def unfinished_rewind(connect: Connect, flavour: str, *, deadline_seconds: float = 5.0) -> bool:
+    """True when an undo is committed on this node and its GTID state is not yet set.
+
+    Such a node's executed set does not say what its data are: call `rewind_node` before anything
+    else is decided about it.
+    """
+    make: type[MysqlNode] | type[MariadbNode] = MysqlNode if flavour == "mysql" else MariadbNode
+    node = make(connect, deadline_seconds)
+    try:
+        return node.unfinished() is not None
+    finally:
+        node.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where the quarantine goes, what is known of the incident, and how much may be held."""
+
+    quarantine_dir: Path
+    incident: Mapping[str, object]
+    max_bytes: int
+
+
+class _Rewind:
+    """One run on one node; the methods are its steps, in order."""
+
+    def __init__(self, node: Node[S], seen: S, keep: S, files: _Files) -> None:
+        self._node: Node[Any] = node
+        self._seen: Any = seen
+        self._keep: Any = keep
+        self._files = files
+
+    def run(self) -> RewindReport:
+        try:
+            why = self._node.not_fenced() or self._node.not_exact()
+            if why is not None:
+                raise RewindRefusedError(why)
+            self._node.prepare()
+            marker = self._node.unfinished()
+            if marker is not None:
+                return self._finish(marker, resumed=True)
+            return self._undo()
+        except ServerError as error:
+            raise _refusal_of(error) from error
+        finally:
+            self._node.close()
+
+    def _undo(self) -> RewindReport:
+        node = self._node
+        executed = node.executed()
+        errant = executed.minus(self._keep)
+        if errant != self._seen.minus(self._keep):
+            raise RewindRefusedError(
+                f"its executed set is {executed} now and was {self._seen}: look at it again"
+            )
+        if errant.is_empty():
+            return RewindReport()
+        kept = executed.intersection(self._keep)
+        history = self._history(kept)
+        found = self._read(errant, kept)
+        undo = inverse(found, checksum=events.format_has_checksum(found[-1].format_event.raw))
+        self._check_tables(undo)
+        self._check_sizes(found, undo)
+        path = quarantine.write(
+            self._files.quarantine_dir,
+            flavour=node.flavour,
+            errant=found,
+            undo=undo,
+            incident={**self._files.incident, "executed": str(executed), "kept": str(kept)},
+        )
+        with self._writable():
+            values = {
+                "executed": str(executed),
+                "kept": str(kept),
+                "history": history,
+                "transactions": len(found),
+                "rows": undo.rows,
+                "quarantine": str(path),
+            }
+            self._apply(executed, found[-1].format_event.raw, undo, values)
+            marker = node.unfinished()
+            if marker is None:
+                raise MyhaError(
+                    "the undo is committed and its marker row is gone: reseed this node"
+                )
+            return self._set_history(marker, resumed=False)
+
+    def _history(self, kept: Any) -> str:
+        try:
+            history: str = self._node.history(kept)
+            if self._node.flavour == "mariadb":
+                kept.position()
+        except ValueError as error:
+            raise RewindRefusedError(f"what would be kept cannot be named: {error}") from error
+        return history
+
+    # ---- reading
+
+    def _read(self, errant: Any, kept: Any) -> list[Transaction]:
+        """The errant transactions, oldest first, none of them built upon by one that stays."""
+        node = self._node
+        first = next(
+            (
+                transaction
+                for transaction in transactions(
+                    node.events_after(kept), max_bytes=self._files.max_bytes
+                )
+                if node.holds(errant, transaction.gtid)
+            ),
+            None,
+        )
+        if first is None:
+            raise RewindRefusedError(f"the binary log does not hold {errant}")
+        stream = node.events_from(first.file, first.offset)
+        found: list[Transaction] = []
+        held_bytes = 0
+        later = LaterTouches()
+        for transaction in transactions(stream, max_bytes=self._files.max_bytes):
+            if not node.holds(errant, transaction.gtid):
+                later.kept(transaction)
+                continue
+            held_bytes += transaction.size_bytes
+            if held_bytes > self._files.max_bytes:
+                raise RewindRefusedError(
+                    f"the transactions to undo exceed {self._files.max_bytes} bytes: reseed"
+                )
+            later.errant(transaction)
+            found.append(transaction)
+        names = [(transaction.gtid.origin, transaction.gtid.number) for transaction in found]
+        missing = node.missing(errant, (transaction.gtid for transaction in found))
+        if not missing.is_empty() or len(set(names)) != len(names):
+            raise RewindRefusedError(f"the binary log does not hold {missing or errant} once")
+        return found
+
+    # ---- checking
+
+    def _check_tables(self, undo: Inverse) -> None:
+        node = self._node
+        logs_cascades = node.logs_cascades()
+        for name, counts in undo.tables.items():
+            fact = node.table_facts(name)
+            if fact is None:
+                raise RewindRefusedError(
+                    f"{name} is not there, or this account may not see it (GRANT SHOW VIEW does)"
+                )
+            if fact.engine != "InnoDB" or fact.kind != "BASE TABLE":
+                raise RewindRefusedError(
+                    f"{name} is a {fact.kind} of engine {fact.engine}, and only plain InnoDB tables"
+                    " can be undone exactly"
+                )
+            if logs_cascades or counts.deleted + counts.updated == 0:
+                continue
+            if cascades := node.cascades_from(name):
+                raise RewindRefusedError(
+                    f"{name} had rows deleted or updated, and the cascades of {cascades[0]} are not"
+                    " in the binary log"
+                )
+
+    def _check_sizes(self, found: list[Transaction], undo: Inverse) -> None:
+        """The server must take every statement of the undo and of the redo."""
+        limit = int(self._node.value("SELECT @@GLOBAL.max_allowed_packet"))
+        largest = max((len(step) for step in undo.steps), default=0)
+        if largest * _BASE64_GROWTH + 1024 > limit:
+            raise RewindRefusedError(
+                f"a row change of {largest} bytes does not fit into max_allowed_packet ({limit})"
+            )
+        if not undo.steps and any(True for one in found for _ in changes(one)):
+            raise RewindRefusedError("the inverse is empty though rows were changed")
+
+    # ---- changing
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Lets this session write; the node is closed again whatever happens."""
+        self._node.do("let_us_write")
+        try:
+            yield
+        finally:
+            self._node.close_for_writes()
+
+    def _apply(
+        self, executed: Any, format_event: bytes, undo: Inverse, values: Mapping[str, object]
+    ) -> None:
+        node = self._node
+        try:
+            node.make_marker_table()
+        except (ServerGoneError, ServerSilentError):
+            raise
+        except ServerError as error:
+            raise RewindRefusedError(f"the table myha.rewind cannot be made: {error}") from error
+        node.apply([format_event])
+        node.do("after_format")
+        node.do("begin")
+        try:
+            node.apply(undo.steps)
+            node.do("mark", values)
+            self._check_alone(executed)
+        except (ServerGoneError, ServerSilentError):
+            raise
+        except (ServerError, RewindRefusedError) as error:
+            node.do("roll_back")
+            raise RewindRefusedError(
+                f"the server does not take the undo, and nothing of it is left: {error}"
+            ) from error
+        node.do("commit")
+        node.do("make_durable")
+
+    def _check_alone(self, executed: Any) -> None:
+        now = self._node.executed()
+        if now != executed:
+            raise RewindRefusedError(f"somebody wrote to it meanwhile: {now.minus(executed)}")
+
+    def _finish(self, marker: Marker, *, resumed: bool) -> RewindReport:
+        with self._writable():
+            return self._set_history(marker, resumed=resumed)
+
+    def _set_history(self, marker: Marker, *, resumed: bool) -> RewindReport:
+        node = self._node
+        before = node.parse(marker.executed)
+        now = node.executed()
+        if not before.contains(now):
+            raise MyhaError(
+                f"a rewind was undone and not finished, and since then {now.minus(before)} came in:"
+                f" reseed this node; what was undone is in {marker.quarantine}"
+            )
+        node.do("make_durable")
+        node.do("reset_history", {"history": marker.history, "kept": marker.kept})
+        now = node.executed()
+        if now != node.parse(marker.kept):
+            raise MyhaError(f"after the rewind the executed set is {now}, not {marker.kept}")
+        node.do("mark_finished", {"id": marker.id})
+        return RewindReport(marker.transactions, marker.rows, Path(marker.quarantine), resumed)
+
+
+def _refusal_of(error: ServerError) -> MyhaError:
+    if error.code == _POSITION_PURGED:
+        return RewindRefusedError(f"its binary logs no longer hold what is to be undone: {error}")
+    return error

@@ -1,0 +1,59 @@
+-- Undoing errant transactions on a fenced MariaDB server. `%(...)s` are values.
+
+-- name: session
+-- Nothing of an undo may be replicated.
+SET SESSION sql_log_bin = 0;
+
+-- name: make_marker_table
+-- Local to each node, never replicated: an undo and the reset of the GTID state that must follow it.
+CREATE DATABASE IF NOT EXISTS myha DEFAULT CHARACTER SET utf8mb4;
+CREATE TABLE IF NOT EXISTS myha.rewind (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    server_id INT UNSIGNED NOT NULL,
+    executed LONGTEXT NOT NULL,
+    kept LONGTEXT NOT NULL,
+    history LONGTEXT NOT NULL,
+    transactions BIGINT UNSIGNED NOT NULL,
+    changed_rows BIGINT UNSIGNED NOT NULL,
+    quarantine TEXT NOT NULL,
+    undone_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    finished_at TIMESTAMP(6) NULL DEFAULT NULL
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+-- name: let_us_write
+-- Nothing to open: read_only lets the accounts through that may write under it.
+
+-- name: close
+SET GLOBAL read_only = ON;
+
+-- name: after_format
+
+-- name: begin
+START TRANSACTION;
+
+-- name: apply
+BINLOG %(events)s;
+
+-- name: mark
+INSERT INTO myha.rewind (server_id, executed, kept, history, transactions, changed_rows, quarantine)
+VALUES (@@GLOBAL.server_id, %(executed)s, %(kept)s, %(history)s, %(transactions)s, %(rows)s, %(quarantine)s);
+
+-- name: commit
+COMMIT;
+
+-- name: roll_back
+ROLLBACK;
+
+-- name: make_durable
+-- The reset of the binary log must never survive an undo that was lost.
+FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS;
+
+-- name: reset_history
+-- The slave position gets all that is kept, own domain included: the peer then sends neither more
+-- nor less than what this node lacks.
+RESET MASTER;
+SET GLOBAL gtid_binlog_state = %(history)s;
+SET GLOBAL gtid_slave_pos = %(kept)s;
+
+-- name: mark_finished
+UPDATE myha.rewind SET finished_at = CURRENT_TIMESTAMP(6) WHERE id = %(id)s;

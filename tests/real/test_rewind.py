@@ -1,0 +1,593 @@
+"""Rewinding a node on real pairs of both flavours: rows, GTID state, replication afterwards."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pymysql
+import pytest
+
+from myha.binlog import quarantine
+from myha.binlog.rewind import (
+    RewindRefusedError,
+    RewindReport,
+    rewind_node,
+    unfinished_rewind,
+)
+from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.errors import MyhaError, ServerError
+from myha.sandbox import programs
+from myha.servers import statements
+from tests.real.bare import BareServer, bare_server
+
+pytestmark = pytest.mark.real
+
+DEADLINE_SECONDS = 30.0
+
+Connection: TypeAlias = "pymysql.Connection[Any]"
+
+COLUMNS = """
+    id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, ti TINYINT, si SMALLINT UNSIGNED, mi MEDIUMINT,
+    i INT UNSIGNED, bi BIGINT, d DECIMAL(30,10), d2 DECIMAL(9,0), f FLOAT, db DOUBLE, bt BIT(13),
+    bt8 BIT(8), bo BOOL, c CHAR(10), cl CHAR(255) CHARACTER SET utf8mb4, b BINARY(16),
+    vc VARCHAR(50), vcl VARCHAR(2000), vb VARBINARY(300), tt TINYTEXT, te TEXT, mt MEDIUMTEXT,
+    lt LONGTEXT, tb TINYBLOB, bl BLOB, mb MEDIUMBLOB, lb LONGBLOB, e ENUM('a','b'),
+    s SET('x','y','z','1','2','3','4','5','6'), da DATE, y YEAR, t0 TIME, t3 TIME(3), t6 TIME(6),
+    dt0 DATETIME, dt5 DATETIME(5), ts0 TIMESTAMP NULL, ts2 TIMESTAMP(2) NULL, j JSON, g GEOMETRY,
+    p POINT, gv BIGINT GENERATED ALWAYS AS (i+1) VIRTUAL,
+    gs BIGINT GENERATED ALWAYS AS (i+2) STORED, nn INT
+"""
+NAMES = (
+    "ti,si,mi,i,bi,d,d2,f,db,bt,bt8,bo,c,cl,b,vc,vcl,vb,tt,te,mt,lt,tb,bl,mb,lb,e,s,da,y,t0,t3,t6,"
+    "dt0,dt5,ts0,ts2,j,g,p"
+)
+VALUES = """
+    -5, 60000, -8000000, 4000000000, -9000000000000000000, -12345678901234567890.0123456789,
+    999999999, 1.5, -2.25e300, b'1010101010101', 255, 1, 'abc', REPEAT('ü',255), REPEAT(0xff,16),
+    'hey', REPEAT('x',2000), 0x00ff80, 'tiny', REPEAT('t',7000), REPEAT('m',70000),
+    REPEAT('l',70000), 0xff, 0x80ff00, REPEAT(0xff,70000), 0xfffe, 'b', 'x,z,6', '2024-02-29', 1999,
+    '-838:59:59', '12:00:00.123', '-01:02:03.000004', '1000-01-01 00:00:00',
+    '9999-12-31 23:59:59.99999', '2020-01-01 00:00:00', '2020-01-01 00:00:00.25',
+    '{"a":[1,2,3],"b":"x"}', ST_GeomFromText('POLYGON((0 0,1 0,1 1,0 0))'),
+    ST_GeomFromText('POINT(1 2)')
+"""
+OWN_COLUMNS = {
+    "mysql": "v VECTOR(3), inv INT INVISIBLE, fx INT, KEY ((fx+1)),"
+    " KEY mvi ((CAST(j->'$.a' AS UNSIGNED ARRAY)))",
+    "mariadb": "vcc VARCHAR(100) COMPRESSED, blc BLOB COMPRESSED, i6 INET6, u UUID, i4 INET4",
+}
+OWN_NAMES = {"mysql": "v,inv,fx", "mariadb": "vcc,blc,i6,u,i4"}
+OWN_VALUES = {
+    "mysql": "STRING_TO_VECTOR('[1,2,3]'), 5, 6",
+    "mariadb": "REPEAT('c',100), REPEAT('d',3000), '2001:db8::1',"
+    " '123e4567-e89b-12d3-a456-426655440000', '1.2.3.4'",
+}
+
+SETUP = {
+    "mysql": (
+        "SET sql_log_bin=0",
+        "CREATE DATABASE myha",
+        "CREATE USER sup@'%' IDENTIFIED BY 'pw'",
+        "GRANT PROCESS, REPLICATION CLIENT, REPLICATION SLAVE, RELOAD, SHOW VIEW,"
+        " SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER,"
+        " BINLOG_ADMIN, SESSION_VARIABLES_ADMIN ON *.* TO sup@'%'",
+        "GRANT SELECT ON performance_schema.* TO sup@'%'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON myha.* TO sup@'%'",
+    ),
+    "mariadb": (
+        "SET sql_log_bin=0",
+        "CREATE DATABASE myha",
+        "CREATE USER sup@'%' IDENTIFIED BY 'pw'",
+        "GRANT PROCESS, BINLOG MONITOR, SLAVE MONITOR, REPLICATION SLAVE, RELOAD, SHOW VIEW,"
+        " READ_ONLY ADMIN, CONNECTION ADMIN, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN,"
+        " BINLOG ADMIN, BINLOG REPLAY ON *.* TO sup@'%'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON myha.* TO sup@'%'",
+    ),
+}
+
+
+def until(what: str, condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@dataclass
+class Pair:
+    """W is the node that comes back, P the writer by now."""
+
+    flavour: str
+    w: BareServer
+    p: BareServer
+    databases: list[str] = field(default_factory=list)
+
+    @property
+    def is_mysql(self) -> bool:
+        return self.flavour == "mysql"
+
+    def executed(self, server: BareServer) -> GtidSet:
+        if self.is_mysql:
+            return MysqlGtidSet.parse(server.value("SELECT @@gtid_executed"))
+        return MariadbGtidSet.parse(server.value("SELECT @@gtid_binlog_pos")).union(
+            MariadbGtidSet.parse(server.value("SELECT @@gtid_slave_pos"))
+        )
+
+    def point(self, server: BareServer, source: BareServer) -> None:
+        if self.is_mysql:
+            server.run(
+                f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={source.port},"
+                " SOURCE_USER='root', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1,"
+                " SOURCE_CONNECT_RETRY=1"
+            )
+        else:
+            server.run(
+                f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={source.port},"
+                " MASTER_USER='root', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1"
+            )
+
+    def start(self, server: BareServer) -> None:
+        server.run("START REPLICA")
+
+    def stop(self, *servers: BareServer) -> None:
+        for server in servers or (self.w, self.p):
+            server.run("STOP REPLICA")
+
+    def has_all(self, server: BareServer, source: BareServer) -> bool:
+        return self.executed(server).contains(self.executed(source))
+
+    def whole(self) -> None:
+        """Replication runs both ways and each has what the other has."""
+        self.start(self.w)
+        until("W caught up", lambda: self.has_all(self.w, self.p))
+        self.start(self.p)
+        until("P caught up", lambda: self.has_all(self.p, self.w))
+
+    def fence(self) -> None:
+        self.w.run("SET GLOBAL read_only=ON")
+        if self.is_mysql:
+            self.w.run("SET GLOBAL super_read_only=ON")
+
+    def open(self) -> None:
+        self.w.run("SET GLOBAL read_only=OFF")
+
+    def sup(self, kind: type[Connection] = pymysql.Connection) -> Callable[[], Connection]:
+        """How the least-privileged account connects."""
+        return lambda: kind(
+            host="127.0.0.1", port=self.w.port, user="sup", password="pw", autocommit=True
+        )
+
+    def rewind(
+        self, directory: Path, connect: Callable[[], Connection] | None = None
+    ) -> RewindReport:
+        return rewind_node(
+            connect or self.sup(),
+            self.flavour,
+            self.executed(self.w),
+            self.executed(self.p),
+            quarantine_dir=directory,
+            incident={"node": "w", "why": "a test"},
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+
+    def snapshot(self, server: BareServer, database: str) -> dict[str, Any]:
+        """Every value of every table. (MySQL's CHECKSUM TABLE is not stable with GEOMETRY.)"""
+        found: dict[str, Any] = {}
+        for (table,) in server.run(
+            "SELECT table_name FROM information_schema.tables"
+            f" WHERE table_schema='{database}' ORDER BY 1"
+        ):
+            names = server.run(
+                "SELECT column_name FROM information_schema.columns"
+                f" WHERE table_schema='{database}' AND table_name='{table}'"
+                " ORDER BY ordinal_position"
+            )
+            wanted = ",".join(f"HEX({name}), {name} IS NULL" for (name,) in names)
+            found[table] = sorted(server.run(f"SELECT {wanted} FROM {database}.{table}"), key=repr)
+        return found
+
+    def proves_both_ways(self, database: str) -> None:
+        """Rows written on each side arrive on the other; all tables are equal then."""
+        self.whole()
+        self.p.run(f"CREATE TABLE {database}.proof (id INT PRIMARY KEY)")
+        self.p.run(f"INSERT INTO {database}.proof VALUES (1)")
+        until("W has P's row", lambda: self.has_all(self.w, self.p))
+        self.open()
+        self.w.run(f"INSERT INTO {database}.proof VALUES (2)")
+        until("P has W's row", lambda: self.has_all(self.p, self.w))
+        assert self.p.run(f"SELECT id FROM {database}.proof") == ((1,), (2,))
+        assert self.snapshot(self.w, database) == self.snapshot(self.p, database)
+
+
+@pytest.fixture(scope="module", params=["mysql", "mariadb"])
+def servers(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    flavour: str = request.param
+    with bare_server(flavour, 1) as w, bare_server(flavour, 2) as p:
+        pair = Pair(flavour, w, p)
+        for server, source in ((w, p), (p, w)):
+            server.run(*SETUP[flavour])
+            pair.point(server, source)
+        yield pair
+
+
+@pytest.fixture
+def pair(servers: Pair) -> Iterator[Pair]:
+    """The pair, replicating both ways; whatever a test left on W alone is taken over from P."""
+    servers.open()
+    servers.whole()
+    yield servers
+    with suppress(pymysql.Error):
+        servers.stop()
+    servers.open()
+    if not servers.has_all(servers.p, servers.w):
+        _reseed(servers)
+
+
+def _reseed(pair: Pair) -> None:
+    """Let errant transactions flow to P where they can, else drop all and begin anew."""
+    for server in (pair.w, pair.p):
+        server.run("SET sql_log_bin=0", *(f"DROP DATABASE IF EXISTS {n}" for n in pair.databases))
+        if pair.is_mysql:
+            server.run("RESET REPLICA", "RESET BINARY LOGS AND GTIDS")
+        else:
+            server.run("RESET REPLICA", "RESET MASTER", "SET GLOBAL gtid_slave_pos=''")
+        with suppress(pymysql.Error):
+            server.run("SET sql_log_bin=0", "DROP TABLE IF EXISTS myha.rewind")
+    pair.databases.clear()
+
+
+def make_database(pair: Pair, name: str, *tables: str) -> None:
+    pair.databases.append(name)
+    pair.w.run(f"CREATE DATABASE {name}", *(f"CREATE TABLE {name}.{table}" for table in tables))
+    until("P has the database", lambda: pair.has_all(pair.p, pair.w))
+
+
+def come_back_with(pair: Pair, *errant: str) -> None:
+    """Cut W off, let it write, let P go on, and leave W fenced."""
+    pair.stop()
+    pair.w.run(*errant)
+    pair.fence()
+
+
+def test_every_kind_of_row_is_restored_and_replication_goes_on(pair: Pair, tmp_path: Path) -> None:
+    names, values = (
+        f"{NAMES},{OWN_NAMES[pair.flavour]}",
+        f"{VALUES},{OWN_VALUES[pair.flavour]}",
+    )
+    make_database(
+        pair,
+        "kinds",
+        f"t ({COLUMNS}, {OWN_COLUMNS[pair.flavour]})",
+        "nokey (a INT, b VARCHAR(20))",
+        "parts (id INT PRIMARY KEY, n INT) PARTITION BY HASH(id) PARTITIONS 4",
+        "uniq (id INT PRIMARY KEY, n INT, UNIQUE (n))",
+    )
+    pair.w.run(
+        f"INSERT INTO kinds.t ({names}) VALUES ({values}), ({values})",
+        "INSERT INTO kinds.t (ti) VALUES (1)",
+        "INSERT INTO kinds.nokey VALUES (1,'x'), (1,'x'), (2,NULL)",
+        "INSERT INTO kinds.parts VALUES (1,1), (2,2), (3,3), (4,4)",
+        "INSERT INTO kinds.uniq VALUES (1,10), (2,20), (3,30)",
+    )
+    until("P has it all", lambda: pair.has_all(pair.p, pair.w))
+    before = pair.snapshot(pair.w, "kinds")
+    keep = pair.executed(pair.w)
+    own = ("SET gtid_next='AUTOMATIC:load'",) if pair.is_mysql else ()
+    come_back_with(
+        pair,
+        "BEGIN",
+        "UPDATE kinds.t SET ti=ti+1, j='{}', bl=0xfe, g=NULL, nn=7",
+        "DELETE FROM kinds.t WHERE id=2",
+        "SAVEPOINT s",
+        f"INSERT INTO kinds.t ({names}) VALUES ({values})",
+        "UPDATE kinds.parts SET id=id+10, n=0 WHERE id<3",
+        "COMMIT",
+        "UPDATE kinds.t SET id=id+1 ORDER BY id DESC",
+        "UPDATE kinds.uniq SET n=n+1 ORDER BY n DESC",
+        "REPLACE INTO kinds.uniq VALUES (3,11)",
+        "DELETE FROM kinds.nokey WHERE a=1 LIMIT 1",
+        "UPDATE kinds.nokey SET b='y'",
+        *own,
+        "UPDATE kinds.parts, kinds.uniq SET parts.n=5, uniq.n=uniq.n+100",
+    )
+    pair.p.run("INSERT INTO kinds.uniq VALUES (9,90)")
+    errant = 7
+    report = pair.rewind(tmp_path)
+    assert report.undone_transactions == errant
+    assert pair.snapshot(pair.w, "kinds") == before
+    assert pair.executed(pair.w) == keep
+    assert pair.w.value("SELECT @@read_only") == 1
+    if pair.is_mysql:
+        assert pair.w.value("SELECT @@super_read_only") == 1
+    assert not unfinished_rewind(pair.sup(), pair.flavour)
+    _check_quarantine(report, errant, tmp_path)
+    pair.proves_both_ways("kinds")
+    assert not pair.p.run("SHOW TABLES FROM myha LIKE 'rewind'")
+
+
+def _check_quarantine(report: RewindReport, errant: int, root: Path) -> None:
+    path = report.quarantine_path
+    assert path is not None
+    assert path.parent == root
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()} == {0o600}
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=path, check=True)
+    summary = json.loads((path / "summary.json").read_text())
+    assert len(summary["transactions"]) == errant
+    assert summary["incident"]["why"] == "a test"
+    assert summary["rows"] == report.rows == len((path / "rows.jsonl").read_text().splitlines())
+    assert summary["tables"]["kinds.nokey"]["columns"] == ["a", "b"]
+    (path / "redo.sql").write_bytes(b"")
+    with pytest.raises(MyhaError, match="checksum"):
+        quarantine.verify(path)
+
+
+def test_quarantine_is_read_by_the_servers_own_tool_and_replays(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "redo", "t (id INT PRIMARY KEY, v VARCHAR(20))")
+    come_back_with(
+        pair,
+        "INSERT INTO redo.t VALUES (1,'one'), (2,'two')",
+        "UPDATE redo.t SET v='zwei' WHERE id=2",
+    )
+    path = pair.rewind(tmp_path).quarantine_path
+    assert path is not None
+    assert pair.w.run("SELECT * FROM redo.t") == ()
+    tool = "mysqlbinlog" if pair.is_mysql else "mariadb-binlog"
+    argv = programs.fetch(pair.flavour).companion(tool)
+    assert argv is not None
+    shown = subprocess.run(
+        [*argv, "--no-defaults", "-vv", "--base64-output=decode-rows", str(path / "events.binlog")],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "@2='zwei'" in shown
+    pair.whole()
+    text = (path / "redo.sql").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("--")]
+    pair.p.run(*(line.rstrip(";") for line in lines))
+    until("W has the replayed rows", lambda: pair.has_all(pair.w, pair.p))
+    for server in (pair.w, pair.p):
+        assert server.run("SELECT * FROM redo.t ORDER BY id") == ((1, "one"), (2, "zwei"))
+
+
+def _assert_refused(pair: Pair, directory: Path, why: str) -> None:
+    """Refused with the reason, and no row, GTID or setting of W has changed."""
+
+    def state() -> Any:
+        rows = {name: pair.snapshot(pair.w, name) for name in pair.databases}
+        return rows, pair.executed(pair.w), pair.w.run("SHOW GLOBAL VARIABLES LIKE '%read_only'")
+
+    before = state()
+    with pytest.raises(RewindRefusedError, match=why) as caught:
+        pair.rewind(directory)
+    assert "\n" not in str(caught.value)
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("errant", "why"),
+    [
+        ("CREATE TABLE no.u (id INT)", "cannot be undone"),
+        ("ALTER TABLE no.t ADD COLUMN x INT", "cannot be undone"),
+        ("TRUNCATE TABLE no.t", "cannot be undone"),
+        ("INSERT INTO no.m VALUES (1)", "only plain InnoDB"),
+        ("CREATE TABLE no.s AS SELECT * FROM no.t", "cannot be undone"),
+    ],
+)
+def test_what_has_no_exact_inverse_is_refused(
+    pair: Pair, tmp_path: Path, errant: str, why: str
+) -> None:
+    make_database(pair, "no", "t (id INT PRIMARY KEY)", "m (id INT PRIMARY KEY) ENGINE=MyISAM")
+    come_back_with(pair, "INSERT INTO no.t VALUES (1)", errant)
+    _assert_refused(pair, tmp_path, why)
+
+
+def test_partial_images_are_refused(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "part", "t (id INT PRIMARY KEY, v INT, w INT)")
+    pair.w.run("INSERT INTO part.t VALUES (1,2,3)")
+    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    come_back_with(pair, "SET binlog_row_image='MINIMAL'", "UPDATE part.t SET v=5")
+    _assert_refused(pair, tmp_path, "partial row images")
+
+
+def test_compressed_and_partial_json_are_refused(pair: Pair, tmp_path: Path) -> None:
+    if not pair.is_mysql:
+        pytest.skip("MySQL's own event types: no such thing on MariaDB")
+    make_database(pair, "packed", "t (id INT PRIMARY KEY, j JSON)")
+    come_back_with(
+        pair, "SET binlog_transaction_compression=ON", "INSERT INTO packed.t VALUES (1,'{}')"
+    )
+    _assert_refused(pair, tmp_path, "compressed")
+
+
+def test_cascades_are_undone_where_they_are_logged_and_else_refused(
+    pair: Pair, tmp_path: Path
+) -> None:
+    make_database(
+        pair,
+        "casc",
+        "p (id INT PRIMARY KEY)",
+        "c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES casc.p(id)"
+        " ON DELETE CASCADE ON UPDATE CASCADE)",
+    )
+    pair.w.run("INSERT INTO casc.p VALUES (1),(2)", "INSERT INTO casc.c VALUES (1,1),(2,2)")
+    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    before = pair.snapshot(pair.w, "casc")
+    come_back_with(pair, "DELETE FROM casc.p WHERE id=1", "UPDATE casc.p SET id=5 WHERE id=2")
+    if not pair.is_mysql:
+        _assert_refused(pair, tmp_path, "cascades of casc.c.* not in the binary log")
+        return
+    pair.rewind(tmp_path)
+    assert pair.snapshot(pair.w, "casc") == before
+    pair.proves_both_ways("casc")
+
+
+def test_triggers_do_not_fire_for_an_undo(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "trig", "t (id INT PRIMARY KEY)", "log (what VARCHAR(20))")
+    pair.w.run(
+        "CREATE TRIGGER trig.i AFTER INSERT ON trig.t FOR EACH ROW INSERT trig.log VALUES('i')",
+        "CREATE TRIGGER trig.d AFTER DELETE ON trig.t FOR EACH ROW INSERT trig.log VALUES('d')",
+        "INSERT INTO trig.t VALUES (1)",
+    )
+    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    before = pair.snapshot(pair.w, "trig")
+    come_back_with(pair, "INSERT INTO trig.t VALUES (2)", "DELETE FROM trig.t WHERE id=1")
+    assert len(pair.w.run("SELECT * FROM trig.log")) == 3
+    pair.rewind(tmp_path)
+    assert pair.snapshot(pair.w, "trig") == before
+
+
+def test_a_row_that_was_changed_behind_the_binlog_is_not_overwritten(
+    pair: Pair, tmp_path: Path
+) -> None:
+    make_database(pair, "gone", "t (id INT PRIMARY KEY)")
+    come_back_with(
+        pair,
+        "INSERT INTO gone.t VALUES (1),(2)",
+        "SET sql_log_bin=0",
+        "DELETE FROM gone.t WHERE id=1",
+    )
+    _assert_refused(pair, tmp_path, "does not take the undo, and nothing of it is left")
+
+
+def test_transactions_that_stay_survive_between_those_undone(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "mix", "t (id INT PRIMARY KEY, v INT)")
+    pair.w.run("INSERT INTO mix.t VALUES (1,1),(2,2)")
+    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    pair.stop(pair.p)
+    pair.w.run("UPDATE mix.t SET v=-1 WHERE id=1")
+    pair.p.run("UPDATE mix.t SET v=20 WHERE id=2")
+    until("W has P's", lambda: pair.has_all(pair.w, pair.p))
+    pair.w.run("INSERT INTO mix.t VALUES (3,3)")
+    pair.stop(pair.w)
+    pair.fence()
+    assert pair.rewind(tmp_path).undone_transactions == 2
+    assert pair.w.run("SELECT * FROM mix.t ORDER BY id") == ((1, 1), (2, 20))
+    pair.proves_both_ways("mix")
+
+
+def test_a_later_transaction_that_built_on_an_errant_row_is_refused(
+    pair: Pair, tmp_path: Path
+) -> None:
+    make_database(pair, "built", "t (id INT PRIMARY KEY, v INT, w INT)")
+    pair.w.run("INSERT INTO built.t VALUES (1,1,1)")
+    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    pair.stop(pair.p)
+    pair.w.run("UPDATE built.t SET v=-1 WHERE id=1")
+    pair.p.run("UPDATE built.t SET w=5 WHERE id=1")
+    until("W has P's", lambda: pair.has_all(pair.w, pair.p))
+    pair.stop(pair.w)
+    pair.fence()
+    _assert_refused(pair, tmp_path, "which stays, changed a row of built.t")
+
+
+def test_only_a_fenced_node_is_rewound(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "fence", "t (id INT PRIMARY KEY)")
+    pair.stop()
+    pair.w.run("INSERT INTO fence.t VALUES (1)")
+    _assert_refused(pair, tmp_path, "open for writes")
+    pair.fence()
+    pair.start(pair.w)
+    _assert_refused(pair, tmp_path, "replication is running")
+    pair.stop(pair.w)
+    seen = pair.executed(pair.w)
+    pair.open()
+    pair.w.run("INSERT INTO fence.t VALUES (2)")
+    pair.fence()
+    with pytest.raises(RewindRefusedError, match="look at it again"):
+        rewind_node(
+            pair.sup(),
+            pair.flavour,
+            seen,
+            pair.executed(pair.p),
+            quarantine_dir=tmp_path,
+            incident={},
+        )
+    assert pair.rewind(tmp_path).undone_transactions == 2
+    assert pair.rewind(tmp_path) == RewindReport()
+
+
+def test_purged_binary_logs_are_refused(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "purged", "t (id INT PRIMARY KEY)")
+    come_back_with(pair, "INSERT INTO purged.t VALUES (1)", "FLUSH LOGS")
+    pair.w.run(f"PURGE BINARY LOGS TO '{pair.w.run('SHOW BINARY LOGS')[-1][0]}'")
+    _assert_refused(pair, tmp_path, "binary log")
+
+
+def test_a_quarantine_that_cannot_be_written_stops_it(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "full", "t (id INT PRIMARY KEY)")
+    come_back_with(pair, "INSERT INTO full.t VALUES (1)")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MyhaError, match="nothing was undone"):
+        pair.rewind(tmp_path / "file" / "below")
+    assert pair.w.run("SELECT * FROM full.t") == ((1,),)
+    assert pair.rewind(tmp_path).rows == 1
+
+
+def dying_at(word: str) -> type[Connection]:
+    """A connection that breaks just before it would send a statement that begins with `word`."""
+
+    class Dying(pymysql.Connection):
+        def query(self, sql: Any, unbuffered: bool = False) -> int:
+            text = sql if isinstance(sql, str) else bytes(sql).decode("utf-8", "replace")
+            if text.startswith(word):
+                self._force_close()  # type: ignore[attr-defined]
+            return super().query(sql, unbuffered)
+
+    return Dying
+
+
+POINTS = {
+    "mysql": ("INSERT INTO myha", "COMMIT", "FLUSH", "RESET", "SET GLOBAL gtid", "UPDATE myha"),
+    "mariadb": (
+        "INSERT INTO myha",
+        "COMMIT",
+        "FLUSH",
+        "RESET",
+        "SET GLOBAL gtid_binlog_state",
+        "SET GLOBAL gtid_slave_pos",
+        "UPDATE myha",
+    ),
+}
+
+
+def test_a_rewind_that_died_is_right_when_run_again(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "died", "t (id INT PRIMARY KEY, v INT)")
+    pair.w.run("INSERT INTO died.t VALUES (1,1),(2,2)")
+    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    for number, word in enumerate(POINTS[pair.flavour]):
+        before = pair.snapshot(pair.w, "died")
+        keep = pair.executed(pair.w)
+        come_back_with(pair, "UPDATE died.t SET v=v+100", "DELETE FROM died.t WHERE id=1")
+        with pytest.raises(ServerError):
+            pair.rewind(tmp_path, pair.sup(dying_at(word)))
+        until("its lock is free", lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1)
+        committed = word not in ("INSERT INTO myha", "COMMIT")
+        assert unfinished_rewind(pair.sup(), pair.flavour) == committed, word
+        report = pair.rewind(tmp_path)
+        assert report.resumed == committed
+        assert (report.undone_transactions, report.rows) == (2, 3), word
+        assert pair.snapshot(pair.w, "died") == before, word
+        assert pair.executed(pair.w) == keep, word
+        assert pair.w.value("SELECT @@read_only") == 1
+        pair.whole()
+        pair.open()
+        pair.w.run(f"INSERT INTO died.t VALUES ({10 + number}, 0)")
+        until("P has W's", lambda: pair.has_all(pair.p, pair.w))
+    assert pair.snapshot(pair.w, "died") == pair.snapshot(pair.p, "died")
+
+
+def test_the_sql_is_complete_in_both_flavours() -> None:
+    mysql, mariadb = (statements.load(f, "rewind").names() for f in ("mysql", "mariadb"))
+    assert mysql == mariadb
