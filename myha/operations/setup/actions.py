@@ -14,6 +14,7 @@ from myha.config import Account, Config
 from myha.core.model import Record
 from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
+    RETRY_COUNT,
     Setting,
     When,
     channel,
@@ -25,8 +26,6 @@ from myha.operations.setup.desired import (
 from myha.operations.setup.facts import Channel, Facts, Flavour, Login, same_value
 from myha.operations.setup.grants import wanted_grants
 
-# A receiver counts its attempts and gives up at this number; it never gets there.
-MYSQL_RETRY_COUNT = 4_294_967_295
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "heartbeat": (
         "ts",
@@ -282,7 +281,7 @@ def _channel(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
             "port": wanted.port,
             "user": wanted.user,
             "retry": wanted.retry_seconds,
-            "retry_count": MYSQL_RETRY_COUNT,
+            "retry_count": RETRY_COUNT,
             "heartbeat": wanted.heartbeat_seconds,
             "tls": int(wanted.tls),
         },
@@ -305,7 +304,7 @@ def _channel_differs(
         (existing.by_gtid, "by GTID"),
         (existing.tls is wanted.tls, "with TLS" if wanted.tls else "without TLS"),
         (existing.retry_seconds == wanted.retry_seconds, f"retry every {wanted.retry_seconds} s"),
-        (not mysql or existing.retry_count == MYSQL_RETRY_COUNT, "never give up"),
+        (not mysql or existing.retry_count == RETRY_COUNT, "never give up"),
         (not mysql or existing.public_key, "ask for the public key"),
         (
             abs(existing.heartbeat_seconds - wanted.heartbeat_seconds) < 0.001,

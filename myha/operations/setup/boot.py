@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from myha.config import Config
+from myha.servers.factory import make_servers
 
 
 def boot_ids(config: Config) -> dict[str, str]:
     """By node, seen with the supervisor's own account. Raises ServerError when it cannot look."""
-    from myha.servers.factory import make_servers  # noqa: PLC0415
-
     servers = make_servers(config)
     try:
         return {name: server.look().boot_id for name, server in servers.items()}

@@ -15,6 +15,7 @@ from myha.operations.setup.facts import Facts, Flavour
 
 INCREMENT = 2
 CONNECT_RETRY_SECONDS = 1
+RETRY_COUNT = 4_294_967_295  # a receiver gives up at this number; it never gets there
 FRAGMENT_HEAD = "# Written by `myha setup`; changes made here are overwritten."
 
 
@@ -104,6 +105,7 @@ def fragment(config: Config, facts: Facts, peer: Facts) -> str:
         "[mariadb]",
         *(f"{s.variable} = {s.value}" for s in settings(config, facts, peer)),
         "log_slave_updates = ON",
+        f"master_retry_count = {RETRY_COUNT}",
     ]
     return "\n".join(lines) + "\n"
 

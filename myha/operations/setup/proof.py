@@ -15,6 +15,7 @@ from myha.operations.setup.gather import channels, executed
 from myha.operations.setup.session import AdminSession
 
 CONNECT_DEADLINE_SECONDS = 30.0
+ERROR_DEADLINE_SECONDS = 5.0  # an error that the receiver still has after so many retries stays
 ARRIVE_DEADLINE_SECONDS = 30.0
 LOOK_SECONDS = 0.1
 SPEAK_SECONDS = 2.0
@@ -42,16 +43,31 @@ def start_replication(config: Config, sessions: Sessions, tell: Tell) -> None:
         session.run("start_replication")
     for name, session in sessions.items():
         peer = _other(sessions, name)
-        if not _await(
-            lambda s=session: _running(_channel(s)),  # type: ignore[misc]
-            CONNECT_DEADLINE_SECONDS,
-            tell,
-            f"{name} to replicate from {peer.name}",
-        ):
+        _await(_Connected(session), CONNECT_DEADLINE_SECONDS, tell, f"{name} to be connected")
+        if not _running(_channel(session)):
             raise MyhaError(_why_not(config, session, peer))
     for name, session in sessions.items():
         peer = _other(sessions, name)
         _catch_up(config, session, peer, tell)
+
+
+class _Connected:
+    """True once replication runs, or once it has shown an error for too long to get over it."""
+
+    def __init__(self, session: AdminSession) -> None:
+        self._session = session
+        self._failing_since: float | None = None
+
+    def __call__(self) -> bool:
+        channel = _channel(self._session)
+        if _running(channel):
+            return True
+        if channel is None or not channel.error_code:
+            self._failing_since = None
+            return False
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        return now - self._failing_since > ERROR_DEADLINE_SECONDS
 
 
 def _channel(session: AdminSession) -> Channel | None:

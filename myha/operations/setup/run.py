@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from myha.config import Account, Config
-from myha.core.model import Membership, Mode, Record, Sync
+from myha.core.model import Mode, Record, Sync
 from myha.core.plans import member
 from myha.errors import MyhaError, ServerError
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
@@ -58,7 +58,7 @@ class Setup:
             return
         if not actions:
             self._tell("nothing to do: the pair is set up")
-            self._prove_again(record)
+            self._prove_again(record, pair)
             self._left_to_the_user(pair)
             return
         if not self._confirm():
@@ -164,11 +164,12 @@ class Setup:
         try:
             with self._sessions() as sessions:
                 carry_out(self._config, sessions, actions, self._tell)
-            if record is None:
-                record = self._join(store)
-            else:
-                self._prove_again(record)
-            self._look_again(record)
+            joined = record if record is not None else self._join(store)
+            pair = self._look_again(joined)
+            if record is not None:
+                self._prove_again(record, pair)
+            self._left_to_the_user(pair)
+            self._tell("the pair is set up; the supervisor (`myha run`) keeps it")
             text = f"setup: {len(actions)} steps done"
             store.note(time.monotonic(), time.time(), "setup", text, {})
         finally:
@@ -206,22 +207,28 @@ class Setup:
             writer_since_wall=time.time(),
         )
 
-    def _prove_again(self, record: Record | None) -> None:
-        """On a running pair only its writers write: a standby's row would break the rule of one."""
+    def _prove_again(self, record: Record | None, pair: tuple[Facts, Facts]) -> None:
+        """On a pair in service only its writers write: a standby's row would break the rule of one.
+
+        What is fenced stays so: bringing it back is the supervisor's, and a proof no reason to.
+        """
         if record is None:
-            return
-        away = [f"{name} ({n.membership.value})" for name, n in record.nodes if not _whole(n)]
-        if away:
-            self._tell(f"no proof: not a member on record: {', '.join(away)}; see `myha status`")
             return
         dual = self._config.cluster.mode is Mode.DUAL_WRITER
         writers = self._config.names if dual else (record.writer,)
+        hindrances = out_of_service(pair, writers)
+        if hindrances:
+            self._tell(f"no proof, as the pair is not in service: {'; '.join(hindrances)}")
+            self._tell(
+                "the supervisor (`myha run`) brings it back; `myha status` shows how far it is"
+            )
+            return
         with self._sessions() as sessions:
             prove(self._config, sessions, writers, self._tell)
         if not dual:
             self._tell("proved from the writer to the standby only: the pair is in service")
 
-    def _look_again(self, record: Record) -> None:
+    def _look_again(self, record: Record) -> tuple[Facts, Facts]:
         """Read everything back: nothing may be left to do, but what is the user's to do."""
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, record)
@@ -235,9 +242,18 @@ class Setup:
                     if action.stage is not Stage.JOIN
                 )
             )
-        self._left_to_the_user(pair)
-        self._tell("the pair is set up; start the supervisor with `myha run`")
+        return pair
 
 
-def _whole(entry: object) -> bool:
-    return getattr(entry, "membership", None) is Membership.MEMBER
+def out_of_service(pair: tuple[Facts, Facts], writers: tuple[str, ...]) -> list[str]:
+    """Why a marker row could not be written or would not arrive now, as clauses."""
+    found = []
+    for facts, peer in (pair, pair[::-1]):
+        if facts.node in writers and facts.on("read_only"):
+            found.append(f"{facts.node} is closed for writes")
+        channel = next((c for c in facts.channels if not c.name), None)
+        running = channel is not None and channel.receiver == channel.applier == "ON"
+        if peer.node in writers and not running:
+            why = f" ({channel.error})" if channel is not None and channel.error else ""
+            found.append(f"{facts.node} does not replicate{why}")
+    return found
