@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from myha.binlog.rewind import rewind_node
 from myha.core.gtid import GtidSet
-from myha.core.model import NodeLook
+from myha.core.model import NodeLook, SemiSync
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.servers import statements
 from myha.servers.connection import (
@@ -188,6 +188,24 @@ class BaseServer(ABC):
                 f" {', '.join(sorted(denied))}: end them by hand, or grant it SYSTEM_USER"
             )
 
+    def enable_waiting(self, deadline_seconds: float) -> None:
+        """Make commits wait; ServerError when no semi-sync replica is connected."""
+        with self._step(deadline_seconds) as (session, deadline):
+            if self._semisync_now(session, deadline).source_clients < 1:
+                raise ServerError(
+                    f"{self.name}: no semi-sync replica is connected, so every write would stall"
+                )
+            self._run(session, deadline, "enable_waiting", {"timeout_ms": self.waiting_timeout_ms})
+            self._until(
+                lambda: self._semisync_now(session, deadline).source_waits,
+                deadline,
+                "commits do not wait for an acknowledgement",
+            )
+
+    def disable_waiting(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as (session, deadline):
+            self._disable_waiting(session, deadline)
+
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:
         """Write the epoch's row and read it back. Raises if it is not there."""
         deadline = Deadline(deadline_seconds)
@@ -285,6 +303,27 @@ class BaseServer(ABC):
 
     @abstractmethod
     def executed(self) -> GtidSet: ...
+
+    @abstractmethod
+    def stop_receiver(self, deadline_seconds: float) -> None: ...
+
+    @abstractmethod
+    def stop_replication(self, deadline_seconds: float) -> None: ...
+
+    @abstractmethod
+    def start_replication(self, deadline_seconds: float) -> None: ...
+
+    @abstractmethod
+    def open(self, deadline_seconds: float) -> None: ...
+
+    @abstractmethod
+    def fence(self, deadline_seconds: float) -> None: ...
+
+    @abstractmethod
+    def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync: ...
+
+    @abstractmethod
+    def _disable_waiting(self, session: Session, deadline: Deadline) -> None: ...
 
     @abstractmethod
     def _learn(self, session: Session, deadline: Deadline) -> None:

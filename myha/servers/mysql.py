@@ -253,24 +253,6 @@ class MySQLServer(BaseServer):
             )
             self._run(session, deadline, "admit_clients")
 
-    def enable_waiting(self, deadline_seconds: float) -> None:
-        """Make commits wait; ServerError when no semi-sync replica is connected."""
-        with self._step(deadline_seconds) as (session, deadline):
-            if self._semisync_now(session, deadline).source_clients < 1:
-                raise ServerError(
-                    f"{self.name}: no semi-sync replica is connected, so every write would stall"
-                )
-            self._run(session, deadline, "enable_waiting", {"timeout_ms": self.waiting_timeout_ms})
-            self._until(
-                lambda: self._semisync_now(session, deadline).source_waits,
-                deadline,
-                "commits do not wait for an acknowledgement",
-            )
-
-    def disable_waiting(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._disable_waiting(session, deadline)
-
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
         facts = self._known(session, deadline)
         if facts.source_word:  # without the plugin nothing waits
