@@ -1,0 +1,191 @@
+"""One direction of replication between two simulated servers: the receiver and its connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from myha.core.model import ThreadState
+
+if TYPE_CHECKING:
+    from myha.sim.flavours import Transaction
+    from myha.sim.server import SimServer
+
+RETRY_SECONDS = 0.15
+NET_TIMEOUT_SECONDS = 1.0  # a receiver that has heard nothing for so long connects again
+NOTICES_SECONDS = 0.004  # a broken connection
+
+
+class Channel:
+    """The receiver of `owner`, connected to `peer` or to some server outside the pair."""
+
+    def __init__(self, owner: SimServer, peer: SimServer, source: str, period: float) -> None:
+        self.owner = owner
+        self.peer = peer
+        self.own_source = source
+        self.source = source
+        self.heartbeat_period_seconds = period
+        self.state = ThreadState.STOPPED
+        self.connection = 0
+        self.position = 0
+        self.pumping = False
+        self.semisync = False
+        self._heard = ""
+        self._unsaid: list[int] = []  # received, not yet acknowledged, the link being down
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def flows(self) -> bool:
+        """Bytes get through, both ways."""
+        if self.state is not ThreadState.RUNNING or not (self.owner.alive and self.peer.alive):
+            return False
+        return self.owner.world.linked(self.owner.name, self.peer.name)
+
+    @property
+    def acknowledges(self) -> bool:
+        return self.flows
+
+    def connected_to(self, server: SimServer) -> bool:
+        """As `server` sees it: a dump thread is there. Silence goes unnoticed."""
+        return self.peer is server and self.owner.up and self.state is ThreadState.RUNNING
+
+    def progress(self) -> str:
+        self.settle()
+        return self._heard
+
+    def settle(self) -> None:
+        """Note what has been heard so far: heartbeats, as long as it flows."""
+        if self.flows:
+            beats = int(self.owner.world.now / self.heartbeat_period_seconds)
+            self._heard = f"{self.connection}/{beats}/{self.position}"
+
+    def _changed(self) -> None:
+        self.owner.touched()
+        self.peer.touched()
+
+    # -- its life --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self.state is ThreadState.STOPPED:
+            self.state = ThreadState.CONNECTING
+            self.connection += 1
+            self._changed()
+            self._try(self.connection)
+
+    def stop(self) -> None:
+        if self.state is not ThreadState.STOPPED:
+            self.settle()
+            self.state = ThreadState.STOPPED
+            self.connection += 1
+            self.pumping = False
+            self._changed()
+
+    def reset(self) -> None:
+        """The source's binlog has been rewritten: connect again."""
+        if self.state is ThreadState.RUNNING:
+            self.lose()
+        self.position = 0
+
+    def lose(self) -> None:
+        if self.state is ThreadState.RUNNING:
+            self.settle()
+            self.state = ThreadState.CONNECTING
+            self.connection += 1
+            self.pumping = False
+            self._changed()
+            self.owner.world.after(RETRY_SECONDS, self._try, self.connection)
+
+    def _try(self, connection: int) -> None:
+        if connection != self.connection or self.state is not ThreadState.CONNECTING:
+            return
+        owner, peer = self.owner, self.peer
+        if not owner.up:
+            return
+        good = owner.alive and peer.alive and owner.world.linked(owner.name, peer.name)
+        if good and self.source == self.own_source:
+            self.state = ThreadState.RUNNING
+            self.position = 0
+            # It says what it has: commits that wait for just that are released.
+            self._unsaid = [serial for serial in peer.waiting if serial in owner.has]
+            self._changed()
+            self._acknowledge()
+            self.pump()
+        else:
+            owner.world.after(RETRY_SECONDS, self._try, connection)
+
+    def owner_lost(self) -> None:
+        """The owner's process is gone: nothing more is received, the source notices."""
+        self.settle()
+        self.state = ThreadState.STOPPED
+        self.connection += 1
+        self.pumping = False
+
+    def source_lost(self) -> None:
+        """The source's process is gone: the connection breaks, unless nothing gets through."""
+        world, connection = self.owner.world, self.connection
+        if world.linked(self.owner.name, self.peer.name):
+            world.after(NOTICES_SECONDS, self._broke, connection)
+        else:
+            world.after(NET_TIMEOUT_SECONDS, self._broke, connection)
+
+    def _broke(self, connection: int) -> None:
+        if connection == self.connection:
+            self.lose()
+
+    def stalled(self) -> None:
+        """Nothing gets through from now on; the receiver notices after its time-out."""
+        if self.state is ThreadState.RUNNING and not self.flows:
+            self.owner.world.after(NET_TIMEOUT_SECONDS, self._timed_out, self.connection)
+
+    def _timed_out(self, connection: int) -> None:
+        if connection == self.connection and self.owner.alive and not self.flows:
+            self.lose()
+
+    def link_changed(self) -> None:
+        if self.flows:
+            self.go_on()
+        else:
+            self.stalled()
+
+    def go_on(self) -> None:
+        if self.flows:
+            self._acknowledge()
+            self.pump()
+
+    # -- what flows ------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Send what the source's binlog has that this side lacks."""
+        if self.pumping or self.state is not ThreadState.RUNNING:
+            return
+        if self.position < len(self.peer.binlog) and self.flows:
+            self.pumping = True
+            world = self.owner.world
+            end = len(self.peer.binlog)
+            world.after(world.latency_seconds, self._deliver, self.connection, end)
+
+    def _deliver(self, connection: int, end: int) -> None:
+        """What was sent arrives, also when the source has died since."""
+        if connection != self.connection:
+            return
+        self.pumping = False
+        owner, peer = self.owner, self.peer
+        if not owner.alive or not owner.world.linked(owner.name, peer.name):
+            return
+        has = owner.has
+        sent = peer.binlog[self.position : end]
+        ones: list[Transaction] = [one for one in sent if one.serial not in has]
+        self.position = max(self.position, end)
+        if ones:
+            owner.receive(ones)
+            self._unsaid.extend([one.serial for one in ones])
+            self._acknowledge()
+        self.pump()
+
+    def _acknowledge(self) -> None:
+        if not self._unsaid or not self.peer.up:
+            return
+        world = self.owner.world
+        if world.linked(self.owner.name, self.peer.name):
+            said, self._unsaid = tuple(self._unsaid), []
+            world.after(world.latency_seconds, self.peer.acknowledged, said, self.peer.life)

@@ -1,0 +1,276 @@
+"""Does to a simulated cluster what can happen to a real one, and repairs it all at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from myha.core.plans import Plan
+from myha.core.model import ThreadState
+from myha.sim.knobs import Fault
+from myha.sim.supervisor import HANG_UP_SECONDS
+
+if TYPE_CHECKING:
+    from myha.sim.history import History
+    from myha.sim.server import SimServer
+    from myha.sim.supervisor import SimSupervisor
+
+DURING_SECONDS = 0.0008
+RETURNS_SECONDS = 0.1  # a supervisor that died or stands still is replaced after so long
+SLOW_FACTOR = 40.0
+ELSEWHERE = "elsewhere:3306"
+STRANGER_WRITES_SECONDS = 0.03
+
+
+class Faults:
+    """Carries the faults of one history out."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.world = history.world
+        self.waiting: list[Fault] = []
+        self.cut_from_supervisor: set[str] = set()
+        self.over = False
+
+    def plan(self) -> None:
+        for fault in self.history.knobs.faults:
+            if fault.plan:
+                self.waiting.append(fault)
+            else:
+                self.world.after(fault.at_seconds, self.strike, fault)
+
+    def on_step(self, _supervisor: SimSupervisor, plan: Plan, index: int) -> None:
+        """A plan stands before a step: is that what a fault has waited for?"""
+        for fault in self.waiting:
+            if fault.plan in ("any", plan.kind) and fault.step == index:
+                self.waiting.remove(fault)
+                if fault.during:
+                    self.world.after(0.0005 + DURING_SECONDS, self.strike, fault)
+                else:
+                    self.strike(fault)
+                return
+
+    def strike(self, fault: Fault) -> None:
+        if self.over:
+            return
+        self.world.say(f"FAULT {fault.what} {fault.role}{fault.argument}")
+        DEEDS[fault.what](self, fault)
+
+    # -- who ---------------------------------------------------------------------------------------
+
+    def node(self, fault: Fault) -> SimServer:
+        record = self.history.store.record
+        writer = record.writer
+        name = writer if fault.role == "writer" else self.history.policy.peer(writer)
+        return self.history.servers[name]
+
+    def later(self, fault: Fault, undo: Callable[..., None], *arguments: object) -> None:
+        self.world.after(fault.for_seconds, undo, *arguments)
+
+    # -- nodes -------------------------------------------------------------------------------------
+
+    def crash(self, fault: Fault) -> None:
+        self._crash(self.node(fault), fault)
+
+    def crash_both(self, fault: Fault) -> None:
+        for i, server in enumerate(self.history.servers.values()):
+            self._crash(server, fault, i * 0.05)
+
+    def _crash(self, server: SimServer, fault: Fault, extra_seconds: float = 0.0) -> None:
+        server.crash()
+        for supervisor in self.history.supervisors:
+            self.world.after(HANG_UP_SECONDS, supervisor.hung_up, server.name)
+        self.world.after(fault.for_seconds + extra_seconds, server.restart)
+
+    def hang(self, fault: Fault) -> None:
+        server = self.node(fault)
+        server.freeze()
+        self.later(fault, server.thaw)
+
+    def full(self, fault: Fault) -> None:
+        server = self.node(fault)
+        server.full = True
+        self.later(fault, setattr, server, "full", False)
+
+    def applier_fails(self, fault: Fault) -> None:
+        server = self.node(fault)
+        if server.up:
+            server.applier_running, server.applier_errno = False, 1062
+            server.touched()
+        self.later(fault, self._mend_applier, server)
+
+    def _mend_applier(self, server: SimServer) -> None:
+        if server.applier_errno:
+            server.applier_errno = 0
+            server.touched()
+
+    # -- strangers -----------------------------------------------------------------------------------
+
+    def stranger_opens(self, fault: Fault) -> None:
+        server = self.node(fault)
+        if server.alive and not server.open:
+            server.open = server.by_stranger = True
+            server.touched()
+            self.world.after(STRANGER_WRITES_SECONDS, self._stranger_writes, server)
+
+    def _stranger_writes(self, server: SimServer) -> None:
+        if server.alive and server.by_stranger and server.open:
+            server.begin(None, None)
+
+    def stranger_closes(self, fault: Fault) -> None:
+        server = self.node(fault)
+        if server.alive and not server.waiting:
+            server.open = server.by_stranger = False
+            server.touched()
+
+    def stranger_stops_replication(self, fault: Fault) -> None:
+        server = self.node(fault)
+        if server.alive:
+            server.do_stop_replication()
+            server.touched()
+
+    def stranger_moves_source(self, fault: Fault) -> None:
+        server = self.node(fault)
+        if server.alive:
+            running = server.channel.state is not ThreadState.STOPPED
+            server.channel.stop()
+            server.channel.source = ELSEWHERE
+            if running:
+                server.channel.start()
+            server.touched()
+
+    # -- links ---------------------------------------------------------------------------------------
+
+    def cut_pair(self, fault: Fault) -> None:
+        first, second = self.history.servers
+        self._cut(fault, first, second)
+
+    def _cut(self, fault: Fault, one: str, other: str) -> None:
+        self.world.cut(one, other)
+        self.later(fault, self.world.mend, one, other)
+
+    def cut_supervisor(self, fault: Fault) -> None:
+        self._cut_supervisors(fault, self.node(fault).name)
+
+    def cut_supervisor_balancer(self, fault: Fault) -> None:
+        self._cut_supervisors(fault, next(iter(self.history.balancers)))
+
+    def _cut_supervisors(self, fault: Fault, name: str) -> None:
+        self.cut_from_supervisor.add(name)
+        for supervisor in self.history.supervisors:
+            self.world.cut(supervisor.name, name)
+        self.later(fault, self._mend_supervisors, name)
+
+    def _mend_supervisors(self, name: str) -> None:
+        self.cut_from_supervisor.discard(name)
+        for supervisor in self.history.supervisors:
+            self.world.mend(supervisor.name, name)
+
+    def cut_balancer(self, fault: Fault) -> None:
+        self._cut(fault, next(iter(self.history.balancers)), self.node(fault).name)
+
+    def slow(self, fault: Fault) -> None:
+        self.world.latency_seconds = self.history.knobs.latency_seconds * SLOW_FACTOR
+        self.later(fault, self._fast)
+
+    def _fast(self) -> None:
+        self.world.latency_seconds = self.history.knobs.latency_seconds
+
+    # -- supervisors and balancers ---------------------------------------------------------------------
+
+    def supervisor_dies(self, fault: Fault) -> None:
+        one = self.history.supervisor
+        if one is not None:
+            one.kill()
+            self.later(fault, self._replace)
+
+    def _replace(self) -> None:
+        if self.history.supervisor is None:
+            self.history.new_supervisor()
+
+    def supervisor_stands_still(self, fault: Fault) -> None:
+        """Another takes over meanwhile; the old one goes on with its plan when it wakes."""
+        one = self.history.supervisor
+        if one is not None:
+            one.pause()
+            self.world.after(RETURNS_SECONDS, self._replace)
+            self.later(fault, one.resume)
+
+    def balancer_restarts(self, fault: Fault) -> None:
+        one = list(self.history.balancers.values())[-1]
+        one.crash()
+        self.later(fault, self._balancer_up, one.name)
+
+    def _balancer_up(self, name: str) -> None:
+        balancer = self.history.balancers[name]
+        if not balancer.up:
+            balancer.restart()
+
+    # -- operators -------------------------------------------------------------------------------------
+
+    def request(self, fault: Fault) -> None:
+        one = self.history.supervisor
+        if one is None:
+            return
+        record = self.history.store.record
+        arguments = {
+            "fence": {"node": self.history.policy.peer(record.writer)},
+            "failover": {"accept_loss": "yes"},
+            "maintenance": {"state": "on"},
+        }.get(fault.argument, {})
+        done = one.request(fault.argument, arguments)
+        if done and fault.argument == "failover":
+            self.history.judge.loss_accepted = True
+
+    # -- the end -----------------------------------------------------------------------------------------
+
+    def repair(self) -> None:
+        """Everything works again, and one supervisor is at work."""
+        self.world.say("everything is repaired")
+        self.over = True
+        self.waiting.clear()
+        history, world = self.history, self.world
+        self._fast()
+        for name in (*history.servers, *history.balancers):
+            self._mend_supervisors(name)
+            for other in (*history.servers, *history.balancers):
+                world.mend(name, other)
+        for server in history.servers.values():
+            server.full = False
+            server.restart()
+            server.thaw()
+            self._mend_applier(server)
+            if server.channel.source == ELSEWHERE:
+                server.channel.stop()
+                server.channel.source = server.channel.own_source
+                server.touched()
+        for balancer in history.balancers:
+            self._balancer_up(balancer)
+        working = history.supervisor
+        for one in history.supervisors:
+            if one is not working:
+                one.kill()
+        if working is None:
+            history.new_supervisor()
+
+
+DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
+    "crash": Faults.crash,
+    "crash-both": Faults.crash_both,
+    "hang": Faults.hang,
+    "cut-pair": Faults.cut_pair,
+    "cut-supervisor": Faults.cut_supervisor,
+    "cut-balancer": Faults.cut_balancer,
+    "cut-supervisor-balancer": Faults.cut_supervisor_balancer,
+    "slow": Faults.slow,
+    "supervisor-dies": Faults.supervisor_dies,
+    "supervisor-stands-still": Faults.supervisor_stands_still,
+    "balancer-restarts": Faults.balancer_restarts,
+    "stranger-opens": Faults.stranger_opens,
+    "stranger-closes": Faults.stranger_closes,
+    "stranger-stops-replication": Faults.stranger_stops_replication,
+    "stranger-moves-source": Faults.stranger_moves_source,
+    "full": Faults.full,
+    "applier-fails": Faults.applier_fails,
+    "request": Faults.request,
+}

@@ -1,0 +1,283 @@
+"""One history: a healthy pair, faults, the repair of everything, and the wait until it is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from myha.core.model import (
+    Cause,
+    Durability,
+    Membership,
+    Mode,
+    NodeRecord,
+    Policy,
+    Record,
+    Sync,
+    ThreadState,
+)
+from myha.sim.balancer import SimBalancer
+from myha.sim.channel import Channel
+from myha.sim.clients import Ledger, SimClient
+from myha.sim.faults import Faults
+from myha.sim.flavours import FLAVOURS
+from myha.sim.judge import Judge, Violation
+from myha.sim.knobs import BALANCERS, NODES, Knobs
+from myha.sim.server import SimServer
+from myha.sim.store import SimStore
+from myha.sim.supervisor import MutatePlan, SimSupervisor
+from myha.sim.world import RunawayError, World
+from myha.supervisor.executor import Executor
+
+HEARTBEAT_SECONDS = 0.1
+DEADTIME_SECONDS = 0.4
+INTERVAL_SECONDS = 0.25
+BOUNDED_WAIT_SECONDS = 0.3
+THINK_SECONDS = 0.15
+CLIENTS = 2
+REPAIRED_SECONDS = 1.7
+WHOLE_WITHIN_SECONDS = 15.0
+OPERATOR_SECONDS = 0.3
+CHECK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A deliberate mistake: what is put in the place of the real thing."""
+
+    executor: type[Executor] = Executor
+    server: type[SimServer] = SimServer
+    mutate_plan: MutatePlan | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a history."""
+
+    knobs: Knobs
+    violations: list[Violation] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
+    acknowledged: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    events: int = 0
+    trace: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not self.violations
+
+
+class History:
+    """The whole cluster of one history, healthy at the beginning."""
+
+    def __init__(self, knobs: Knobs, mutation: Mutation, *, trace: bool) -> None:
+        self.knobs = knobs
+        self.mutation = mutation
+        self.world = World(knobs.seed, trace=trace)
+        self.world.latency_seconds = knobs.latency_seconds
+        self.policy = _policy(knobs)
+        self.servers = self._servers()
+        self.balancers = {
+            name: SimBalancer(self.world, name, self.servers)
+            for name in self.policy.balancers
+        }
+        self.store = SimStore(_first_record(knobs))
+        self.ledger = Ledger()
+        self._wire()
+        self.judge = Judge(self.world, self.policy, self.servers, self.store, self.ledger)
+        for balancer in self.balancers.values():
+            balancer.on_routed = self.judge.routed
+        self.plans: list[str] = []
+        self.supervisors: list[SimSupervisor] = []
+        self.faults = Faults(self)
+        self.new_supervisor()
+        self.clients = [
+            SimClient(
+                self.world, list(self.balancers.values()), self.servers, self.ledger, THINK_SECONDS
+            )
+            for _ in range(CLIENTS)
+        ]
+
+    def _servers(self) -> dict[str, SimServer]:
+        knobs, make = self.knobs, self.mutation.server
+        flavour = FLAVOURS[knobs.flavour]
+        first, second = (make(self.world, i, name, flavour) for i, name in enumerate(NODES))
+        serial = iter(range(1, 10**9))
+        for server, peer in ((first, second), (second, first)):
+            server.peer = peer
+            server.make_serial = serial.__next__
+            server.apply_seconds = knobs.apply_seconds
+            server.channel = Channel(server, peer, f"{peer.name}:3306", HEARTBEAT_SECONDS)
+            if knobs.durability is Durability.BOUNDED:
+                server.wait_limit_seconds = BOUNDED_WAIT_SECONDS
+        return {first.name: first, second.name: second}
+
+    def _wire(self) -> None:
+        dual = self.knobs.mode is Mode.DUAL_WRITER
+        for server in self.servers.values():
+            server.applier_running = True
+            server.channel.state = ThreadState.RUNNING
+            server.open = dual or server.index == 0
+            server.waits = server.open and self.knobs.durability is not Durability.ASYNC
+        for balancer in self.balancers.values():
+            for pool, node in balancer.routes:
+                balancer.routes[pool, node] = pool == "reader" or self.servers[node].open
+        self.world.on_links.extend(server.channel.link_changed for server in self.servers.values())
+
+    # -- supervisors -----------------------------------------------------------------------------
+
+    def new_supervisor(self) -> SimSupervisor:
+        one = SimSupervisor(
+            self.world,
+            f"supervisor-{len(self.supervisors) + 1}",
+            self.policy,
+            self.servers,
+            self.balancers,
+            self.store,
+            INTERVAL_SECONDS,
+            executor=self.mutation.executor,
+            mutate_plan=self.mutation.mutate_plan,
+        )
+        one.plans = self.plans
+        one.on_step = self.faults.on_step
+        for name in self.faults.cut_from_supervisor:
+            self.world.cut(one.name, name)
+        self.supervisors.append(one)
+        return one
+
+    @property
+    def supervisor(self) -> SimSupervisor | None:
+        """The one that acts."""
+        for one in reversed(self.supervisors):
+            if one.alive and not one.paused:
+                return one
+        return None
+
+    # -- the run ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        world = self.world
+        for client in self.clients:
+            client.start()
+        self.faults.plan()
+        bad = self.judge.violations
+        world.run_until(REPAIRED_SECONDS, lambda: bool(bad))
+        if bad:
+            return
+        self.faults.repair()
+        self._operate()
+        end = REPAIRED_SECONDS + WHOLE_WITHIN_SECONDS
+        missing = ""
+        while world.now < end and not bad:
+            world.run_until(world.now + CHECK_SECONDS, lambda: bool(bad))
+            missing = self._not_whole()
+            if not missing:
+                break
+            if missing == "busy" and all(c.last_ok_at > REPAIRED_SECONDS for c in self.clients):
+                for client in self.clients:
+                    client.running = False
+        if bad:
+            return
+        if missing:
+            self.judge.broken("whole-again", f"the pair did not become whole: {missing}")
+        self.judge.at_the_end()
+
+    def _operate(self) -> None:
+        """After the repair a person does what only a person may."""
+        self.world.after(OPERATOR_SECONDS, self._operate)
+        supervisor, record = self.supervisor, self.store.record
+        if supervisor is None or supervisor.brain.running is not None:
+            return
+        if record.maintenance:
+            supervisor.request("maintenance", {"state": "off"})
+            return
+        for name, entry in record.nodes:
+            if entry.membership is Membership.FENCED:
+                self._unfence(supervisor, name, entry)
+
+    def _unfence(self, supervisor: SimSupervisor, name: str, entry: NodeRecord) -> None:
+        server = self.servers[name]
+        if entry.cause is Cause.ERRANT:
+            if "rewind" in self.knobs.heal or server.open or not server.alive:
+                return
+            server.rewind(server.peer.executed_now())
+        supervisor.request("unfence", {"node": name})
+
+    # -- whole -----------------------------------------------------------------------------------
+
+    def _not_whole(self) -> str:
+        """What keeps the pair from being whole; "busy" when only clients do."""
+        record, policy = self.store.record, self.policy
+        writer, standby = self.servers[record.writer], self.servers[policy.peer(record.writer)]
+        dual = policy.mode is Mode.DUAL_WRITER
+        for server in (writer, standby):
+            entry = record.node(server.name)
+            if entry.membership is not Membership.MEMBER or entry.boot_id != server.boot_id:
+                return f"{server.name} is {entry.membership} on record ({entry.reason})"
+            if not server.channel.flows or not server.applier_running:
+                return f"{server.name} does not replicate"
+            if server.open is not (dual or server is writer):
+                return f"{server.name} is {'open' if server.open else 'closed'}"
+        if policy.durability is Durability.LOSSLESS and record.sync is not Sync.ARMED:
+            return "not armed"
+        if writer.waits is (policy.durability is Durability.ASYNC):
+            return f"{writer.name} waits: {writer.waits}"
+        for balancer in self.balancers.values():
+            for (pool, node), on in balancer.routes.items():
+                if on is not (pool == "reader" or self.servers[node].open):
+                    return f"{balancer.name} routes {pool} to {node}: {on}"
+        if any(client.running for client in self.clients):
+            return "busy"
+        if writer.waiting or standby.waiting or writer.relay or standby.relay:
+            return "transactions under way"
+        if writer.executed_now() != standby.executed_now() or writer.has != standby.has:
+            return "the nodes differ"
+        return ""
+
+
+def _policy(knobs: Knobs) -> Policy:
+    return Policy(
+        nodes=NODES,
+        sources=(f"{NODES[0]}:3306", f"{NODES[1]}:3306"),
+        balancers=BALANCERS[: knobs.balancers],
+        mode=knobs.mode,
+        durability=knobs.durability,
+        deadtime_seconds=DEADTIME_SECONDS,
+        heartbeat_period_seconds=HEARTBEAT_SECONDS,
+        fence_commands=NODES if knobs.fence_command else (),
+        heal=knobs.heal,
+    )
+
+
+def _first_record(knobs: Knobs) -> Record:
+    armed = knobs.durability is Durability.LOSSLESS
+    return Record(
+        version=1,
+        epoch=1,
+        writer=NODES[0],
+        sync=Sync.ARMED if armed else Sync.SOLO,
+        nodes=tuple((name, NodeRecord(Membership.MEMBER, boot_id=f"{name}-1")) for name in NODES),
+    )
+
+
+def run_history(
+    knobs: Knobs, mutation: Mutation | None = None, *, trace: bool = False
+) -> Outcome:
+    """Run one history to its end, or to the first broken invariant."""
+    history = History(knobs, mutation or Mutation(), trace=trace)
+    try:
+        history.run()
+    except RunawayError as error:
+        history.judge.broken("runaway", str(error))
+    return Outcome(
+        knobs=knobs,
+        violations=history.judge.violations,
+        plans=history.plans,
+        acknowledged=len(history.ledger.acknowledged),
+        lost=history.judge.lost(),
+        seconds=history.world.now,
+        events=history.world.events,
+        trace=history.world.trace or [],
+    )
+
+

@@ -1,0 +1,186 @@
+"""Holds a simulated pair against the invariants after every event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from myha.core import invariants
+from myha.core.invariants import NodeState, Opened, Received, Routed, State, Undone
+from myha.core.model import Membership, Mode, Policy, Record, Sync
+from myha.sim.clients import Ledger
+from myha.sim.server import SimServer
+from myha.sim.store import SimStore
+from myha.sim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant that did not hold, and when (virtual seconds)."""
+
+    at_seconds: float
+    name: str
+    sentence: str
+
+
+class Judge:
+    """Looks at the servers themselves, not at what a supervisor believes of them."""
+
+    def __init__(
+        self,
+        world: World,
+        policy: Policy,
+        servers: dict[str, SimServer],
+        store: SimStore,
+        ledger: Ledger,
+    ) -> None:
+        self.world = world
+        self.policy = policy
+        self.servers = servers
+        self.store = store
+        self.ledger = ledger
+        self.violations: list[Violation] = []
+        self.loss_accepted = False
+        self._dual = policy.mode is Mode.DUAL_WRITER
+        self._good: set[tuple[object, ...]] = set()
+        self._writer_lacks = self._standby_lacks = 0
+        self._recount(store.record)
+        world.check = self.check
+        store.on_change = self._record_changed
+        ledger.on_ok = self._acknowledged
+        for server in servers.values():
+            server.on_opened = self._opened
+            server.on_received = self._received
+            server.on_undone = self._undone
+            server.on_dropped = self.recount
+
+    def broken(self, name: str, sentence: str) -> None:
+        self.world.say(f"BROKEN: {name}: {sentence}")
+        self.violations.append(Violation(self.world.now, name, sentence))
+
+    # -- acknowledged writes ---------------------------------------------------------------------
+
+    def _pair(self, record: Record) -> tuple[SimServer, SimServer]:
+        return self.servers[record.writer], self.servers[self.policy.peer(record.writer)]
+
+    def recount(self) -> None:
+        self._recount(self.store.record)
+        self.world.dirty = True
+
+    def _recount(self, record: Record) -> None:
+        writer, standby = self._pair(record)
+        known = self.ledger.acknowledged.keys()
+        self._writer_lacks = len(known - writer.has)
+        self._standby_lacks = len(known - standby.has)
+
+    def _acknowledged(self, serial: int) -> None:
+        writer, standby = self._pair(self.store.record)
+        self._writer_lacks += serial not in writer.has
+        self._standby_lacks += serial not in standby.has
+        if self._writer_lacks or self._standby_lacks:
+            self.world.dirty = True
+
+    def _record_changed(self, old: Record, new: Record) -> None:
+        self.world.say(
+            f"on record: epoch {new.epoch}, writer {new.writer}, {new.sync}, "
+            + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
+        )
+        if old.writer != new.writer or old.sync is not new.sync:
+            self._recount(new)
+        self.world.dirty = True
+
+    # -- at every instant ------------------------------------------------------------------------
+
+    def check(self) -> None:
+        record = self.store.record
+        writer, standby = self._pair(record)
+        standby_entry = record.node(standby.name)
+        key = (
+            writer.acknowledges,
+            standby.acknowledges,
+            writer.by_stranger,
+            standby.by_stranger,
+            writer.waits and writer.wait_limit_seconds is None,
+            standby_entry.boot_id == standby.boot_id,
+            self._writer_lacks,
+            self._standby_lacks,
+            record.sync,
+            standby_entry.membership,
+            self.loss_accepted,
+        )
+        if key in self._good:
+            return
+        state = self._state(record, writer, standby)
+        fine = True
+        for one in invariants.broken(invariants.STATE, state):
+            self.broken(one.name, one.sentence)
+            fine = False
+        if fine:
+            self._good.add(key)
+
+    def _state(self, record: Record, writer: SimServer, standby: SimServer) -> State:
+        def node(server: SimServer, lacks: int) -> NodeState:
+            return NodeState(
+                acknowledges=server.acknowledges,
+                by_stranger=server.by_stranger,
+                waits=server.waits and server.wait_limit_seconds is None,
+                in_recorded_life=record.node(server.name).boot_id == server.boot_id,
+                lacks=lacks,
+            )
+
+        return State(
+            mode=self.policy.mode,
+            durability=self.policy.durability,
+            sync=record.sync,
+            writer=node(writer, self._writer_lacks),
+            standby=node(standby, self._standby_lacks if record.sync is Sync.ARMED else 0),
+            standby_membership=record.node(standby.name).membership,
+            loss_accepted=self.loss_accepted,
+        )
+
+    # -- at what somebody does -------------------------------------------------------------------
+
+    def _membership(self, node: str) -> Membership:
+        return self.store.record.node(node).membership
+
+    def _opened(self, server: SimServer) -> None:
+        did = Opened(
+            is_writer=server.name == self.store.record.writer,
+            dual=self._dual,
+            membership=self._membership(server.name),
+            unapplied=len(server.relay),
+        )
+        self.world.say(f"{server.name} opens")
+        for one in invariants.broken(invariants.OPENED, did):
+            self.broken(one.name, f"{server.name}: {one.sentence}")
+
+    def routed(self, node: str) -> None:
+        for one in invariants.broken(invariants.ROUTED, Routed(self._membership(node))):
+            self.broken(one.name, f"{node}: {one.sentence}")
+
+    def _received(self, server: SimServer) -> None:
+        if server.name != self.store.record.writer or not server.open:
+            return
+        did = Received(self._membership(server.peer.name))
+        for one in invariants.broken(invariants.RECEIVED, did):
+            self.broken(one.name, f"{server.name}: {one.sentence}")
+
+    def _undone(self, transactions: int, quarantined: int) -> None:
+        for one in invariants.broken(invariants.UNDONE, Undone(transactions, quarantined)):
+            self.broken(one.name, one.sentence)
+        self.recount()
+
+    # -- at the end ------------------------------------------------------------------------------
+
+    def at_the_end(self) -> None:
+        """Nothing that a client heard OK for is nowhere: it is live, or in quarantine."""
+        first, second = self.servers.values()
+        kept = first.has | second.has
+        for server in (first, second):
+            kept |= {one.serial for one in server.quarantine}
+        gone = self.ledger.acknowledged.keys() - kept
+        if gone:
+            self.broken("nothing-destroyed", f"{len(gone)} acknowledged writes are nowhere")
+
+    def lost(self) -> int:
+        """Acknowledged writes that the writer on record lacks at the end."""
+        return len(self.ledger.acknowledged.keys() - self._pair(self.store.record)[0].has)

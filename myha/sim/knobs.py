@@ -1,0 +1,142 @@
+"""All that a history is made from: a seed, a handful of knobs and the faults. Can be saved as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+from myha.core.model import Durability, Mode
+from myha.sim.flavours import FLAVOURS
+
+NODES = ("db1", "db2")
+BALANCERS = ("lb1", "lb2")
+SUPERVISOR = "supervisor"
+PLANS = (
+    "failover", "switchover", "release", "rejoin", "install", "reinstate", "arm", "isolate",
+    "rewind", "fence", "route", "restart-replication", "open-second", "unstall",
+)  # fmt: skip
+MAX_STEP = 9
+FAULTS_END_SECONDS = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: what, to whom, for how long, and when.
+
+    `at_seconds` is the virtual time, or, when `plan` is set, the earliest time; it then waits for
+    step `step` of a plan of that kind ("any": whichever comes). `during`: while the step is under
+    way rather than before it. `role` addresses "writer" or "standby" as they are then.
+    """
+
+    what: str
+    role: str = ""
+    at_seconds: float = 0.0
+    for_seconds: float = 0.3
+    plan: str = ""
+    step: int = 0
+    during: bool = False
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """One history. Everything else follows from it."""
+
+    seed: int
+    flavour: str
+    mode: Mode
+    durability: Durability
+    balancers: int
+    latency_seconds: float
+    apply_seconds: float
+    heal: tuple[str, ...]
+    fence_command: bool
+    faults: tuple[Fault, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Knobs:
+        raw: dict[str, Any] = json.loads(text)
+        raw["mode"], raw["durability"] = Mode(raw["mode"]), Durability(raw["durability"])
+        raw["heal"] = tuple(raw["heal"])
+        raw["faults"] = tuple(Fault(**one) for one in raw["faults"])
+        return cls(**raw)
+
+
+# What, how often, and the roles that it can strike.
+KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
+    ("crash", 24, ("writer", "writer", "standby")),
+    ("crash-both", 3, ("",)),
+    ("hang", 14, ("writer", "writer", "standby")),
+    ("cut-pair", 8, ("",)),
+    ("cut-supervisor", 6, ("writer", "standby")),
+    ("cut-balancer", 3, ("writer", "standby")),
+    ("cut-supervisor-balancer", 2, ("",)),
+    ("slow", 2, ("",)),
+    ("supervisor-dies", 12, ("",)),
+    ("supervisor-stands-still", 5, ("",)),
+    ("balancer-restarts", 3, ("",)),
+    ("stranger-opens", 4, ("standby",)),
+    ("stranger-closes", 2, ("writer",)),
+    ("stranger-stops-replication", 3, ("standby", "writer")),
+    ("stranger-moves-source", 1, ("standby",)),
+    ("full", 2, ("writer", "standby")),
+    ("applier-fails", 2, ("standby",)),
+    ("request", 12, ("",)),
+)
+REQUESTS = ("switchover", "switchover", "switchover", "fence", "failover", "maintenance")
+_WHATS = [kind for kind, _, _ in KINDS]
+_WEIGHTS = [weight for _, weight, _ in KINDS]
+_ROLES = {kind: roles for kind, _, roles in KINDS}
+
+
+def draw(
+    seed: int,
+    flavour: str | None = None,
+    mode: Mode | None = None,
+    durability: Durability | None = None,
+) -> Knobs:
+    """The history of a seed; what is given is not drawn."""
+    rng = Random(seed * 2_654_435_761 % 2**32)
+    drawn_mode = Mode.DUAL_WRITER if rng.random() < 0.25 else Mode.SINGLE_WRITER
+    mode = mode or (Mode.SINGLE_WRITER if durability is Durability.LOSSLESS else drawn_mode)
+    if durability is None:
+        single = mode is Mode.SINGLE_WRITER
+        weights = (6, 2, 2) if single else (0, 5, 5)
+        durability = rng.choices(list(Durability), weights)[0]
+    return Knobs(
+        seed=seed,
+        flavour=flavour or rng.choice(sorted(FLAVOURS)),
+        mode=mode,
+        durability=durability,
+        balancers=1 if rng.random() < 0.7 else 2,
+        latency_seconds=rng.choice((0.0005, 0.001, 0.001, 0.004)),
+        apply_seconds=rng.choice((0.001, 0.002, 0.02, 0.2, 0.5)),
+        heal=("resume", "rewind", "manual") if rng.random() < 0.7 else ("resume", "manual"),
+        fence_command=rng.random() < 0.3,
+        faults=tuple(_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))),
+    )
+
+
+def _fault(rng: Random, *, first: bool) -> Fault:
+    what = rng.choices(_WHATS, _WEIGHTS)[0]
+    at = rng.uniform(0.05, 0.3 if first else FAULTS_END_SECONDS)
+    plan, step = "", 0
+    if not first and rng.random() < 0.6:
+        at = 0.0
+        plan = "any" if rng.random() < 0.5 else rng.choice(PLANS)
+        step = rng.randrange(MAX_STEP)
+    return Fault(
+        what=what,
+        role=rng.choice(_ROLES[what]),
+        at_seconds=round(at, 4),
+        for_seconds=round(rng.choice((0.02, 0.1, 0.3, 0.6, 0.9)) * rng.uniform(0.7, 1.3), 4),
+        plan=plan,
+        step=step,
+        during=rng.random() < 0.4,
+        argument=rng.choice(REQUESTS) if what == "request" else "",
+    )

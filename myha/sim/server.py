@@ -1,0 +1,474 @@
+"""A simulated database server: binlog, relay log, semi-sync, read-only, boot-fenced restarts.
+
+It keeps what real servers were seen to do and what the protocols rest on: a commit is in the binlog
+(and on its way to the replica) before it waits for the acknowledgement; a restart commits what is in
+the binlog, drops the relay log, and leaves the server closed with replication stopped; a frozen server
+carries out later what had reached its socket; whoever stops waiting tells the waiting clients OK,
+unless they have been cut off before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from myha.core.gtid import GtidSet
+from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.sim.channel import Channel
+from myha.sim.flavours import UUIDS, Flavour, Transaction
+from myha.sim.world import Doing, World
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.02
+UNREACHABLE_POLL_SECONDS = 0.1
+COMMAND_SURVIVES = 0.5  # how often a command sent to a frozen server is carried out when it thaws
+
+NO_ERROR = {state: ReplicationThread(state) for state in ThreadState}
+
+
+class Session:
+    """A client's connection. `alive` is what the client's end of it says."""
+
+    __slots__ = ("alive", "balancer", "broke", "node")
+
+    def __init__(self, node: str, balancer: str, broke: Callable[[], None]) -> None:
+        self.node = node
+        self.balancer = balancer
+        self.alive = True
+        self.broke = broke
+
+    def end(self) -> None:
+        if self.alive:
+            self.alive = False
+            self.broke()
+
+
+Heard = Callable[[Transaction], None]
+Waiting = tuple[Transaction, Session | None, Heard | None]
+
+
+class SimServer:
+    """One server process and its data. Methods that yield are calls of a supervisor."""
+
+    def __init__(self, world: World, index: int, name: str, flavour: Flavour) -> None:
+        self.world = world
+        self.index = index
+        self.name = name
+        self.flavour = flavour
+        self.up, self.frozen, self.full, self.life = True, False, False, 1
+        self.open = self.offline = self.waits = self.closing = self.by_stranger = False
+        self.wait_limit_seconds: float | None = None  # bounded: how long a commit waits
+        self.sessions: dict[Session, None] = {}
+        self.waiting: dict[int, Waiting] = {}
+        self.binlog: list[Transaction] = []
+        self.has: set[int] = set()  # serials in the binlog or the relay log
+        self.relay: list[Transaction] = []
+        self.quarantine: list[Transaction] = []
+        self.number = 0
+        self.applier_running, self.applier_errno = False, 0
+        self.apply_seconds = 0.002
+        self.applying = False
+        self.inbox: list[Callable[[], None]] = []  # has reached a frozen server
+        self._executed: GtidSet = flavour.empty
+        self._unfolded: list[Transaction] = []
+        self._received: tuple[GtidSet, int, GtidSet] | None = None
+        self.changes = 0  # grows with whatever a look shows
+        self._look: tuple[int, str, NodeLook] | None = None
+        self.on_opened: Callable[[SimServer], None] = lambda _: None
+        self.on_received: Callable[[SimServer], None] = lambda _: None
+        self.on_undone: Callable[[int, int], None] = lambda _a, _b: None
+        self.on_dropped: Callable[[], None] = lambda: None
+        self.make_serial: Callable[[], int] = lambda: 0
+        self.channel: Channel  # from its peer; set by whoever wires the pair
+        self.peer: SimServer
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def boot_id(self) -> str:
+        return f"{self.name}-{self.life}"
+
+    @property
+    def alive(self) -> bool:
+        return self.up and not self.frozen
+
+    @property
+    def acknowledges(self) -> bool:
+        """A client's write would get an OK now."""
+        if not self.up or self.frozen or not self.open or self.offline or self.closing:
+            return False
+        if not self.waits or self.wait_limit_seconds is not None:
+            return True
+        return self.peer.channel.acknowledges
+
+    def touched(self) -> None:
+        self.changes += 1
+        self.world.dirty = True
+
+    def executed_now(self) -> GtidSet:
+        if self._unfolded:
+            gtids, add = self._executed, self.flavour.add
+            for one in self._unfolded:
+                gtids = add(gtids, one)
+            self._executed, self._unfolded = gtids, []
+        return self._executed
+
+    def received_now(self) -> GtidSet:
+        executed = self.executed_now()
+        if not self.relay:
+            return executed
+        known = self._received
+        if known is not None and known[0] is executed and known[1] == self.relay[-1].serial:
+            return known[2]
+        gtids = executed
+        for one in self.relay:
+            gtids = self.flavour.add(gtids, one)
+        self._received = (executed, self.relay[-1].serial, gtids)
+        return gtids
+
+    # -- transactions ----------------------------------------------------------------------------
+
+    def begin(self, session: Session | None, heard: Heard | None) -> Transaction | None:
+        """A client's commit arrives: None when it is refused, else it waits or is done."""
+        if not self.open or self.closing or (self.offline and session is not None):
+            return None
+        self.number += 1
+        one = Transaction(self.make_serial(), self.index, self.number)
+        self._write(one)
+        if self.waits:
+            self.waiting[one.serial] = (one, session, heard)
+            if self.flavour.counts_waiting:
+                self._unfolded.append(one)
+            if self.wait_limit_seconds is not None:
+                self.world.after(self.wait_limit_seconds, self._waited_enough, self.life, one)
+        else:
+            self._unfolded.append(one)
+            self._say_ok(one, session, heard)
+        return one
+
+    def _write(self, one: Transaction) -> None:
+        """Into the binlog, and off to the replica."""
+        self.binlog.append(one)
+        self.has.add(one.serial)
+        self.changes += 1
+        if one.serial not in self.peer.has:
+            self.peer.channel.pump()
+
+    def _waited_enough(self, life: int, one: Transaction) -> None:
+        if life == self.life and self.up:
+            if self.frozen:
+                self.inbox.append(lambda: self._waited_enough(life, one))
+            else:
+                self.finish((one.serial,))
+
+    def finish(self, serials: tuple[int, ...]) -> None:
+        """Commits wait no more: they are committed, and the clients that are still there hear OK."""
+        for serial in serials:
+            found = self.waiting.pop(serial, None)
+            if found is not None:
+                one, session, heard = found
+                if not self.flavour.counts_waiting:
+                    self._unfolded.append(one)
+                self._say_ok(one, session, heard)
+        self.changes += 1
+
+    def _say_ok(self, one: Transaction, session: Session | None, heard: Heard | None) -> None:
+        if session is None or heard is None or not session.alive:
+            return
+        if self.world.linked(session.balancer, self.name):
+            heard(one)
+        else:
+            session.end()
+
+    def acknowledged(self, serials: tuple[int, ...], life: int) -> None:
+        """The replica says that it has these."""
+        if life != self.life or not self.up:
+            return
+        if self.frozen:
+            self.inbox.append(lambda: self.acknowledged(serials, life))
+        elif self.waiting:
+            self.finish(serials)
+
+    def receive(self, ones: list[Transaction]) -> None:
+        """Into the relay log."""
+        self.on_received(self)
+        self.relay.extend(ones)
+        self.has.update([one.serial for one in ones])
+        self.changes += 1
+        self.start_applying()
+
+    def start_applying(self) -> None:
+        if self.relay and not self.applying and self.applier_running and self.alive:
+            self.applying = True
+            self.world.after(self.apply_seconds, self._apply, self.life)
+
+    def _apply(self, life: int) -> None:
+        if life != self.life:
+            return
+        self.applying = False
+        if not (self.alive and self.applier_running):
+            return
+        batch, self.relay = self.relay, []
+        for one in batch:
+            if one.origin == self.index and one.number > self.number:
+                self.number = one.number
+            self._write(one)
+        self._unfolded.extend(batch)
+
+    # -- the process -----------------------------------------------------------------------------
+
+    def cut_sessions(self) -> None:
+        """Nothing more is heard through them from now on."""
+        sessions, self.sessions = self.sessions, {}
+        for session in sessions:
+            session.end()
+
+    def crash(self) -> None:
+        if not self.up:
+            return
+        self.world.say(f"{self.name} crashes")
+        self.up = self.frozen = False
+        self.inbox.clear()
+        self.cut_sessions()
+        self.channel.owner_lost()
+        self.peer.channel.source_lost()
+        self.touched()
+
+    def restart(self) -> None:
+        """Boots closed, with replication stopped; what is in the binlog is committed."""
+        if self.up:
+            return
+        self.life += 1
+        self.world.say(f"{self.name} is up again, fenced")
+        self.up = True
+        self.open = self.offline = self.waits = self.closing = self.by_stranger = False
+        for serial in list(self.waiting):
+            one, _, _ = self.waiting.pop(serial)
+            if not self.flavour.counts_waiting:
+                self._unfolded.append(one)
+        self.drop_relay()
+        self.applier_running, self.applying = False, False
+        self.channel.stop()
+        self.touched()
+
+    def drop_relay(self) -> None:
+        if self.relay:
+            self.has.difference_update([one.serial for one in self.relay])
+            self.relay = []
+            self.on_dropped()
+
+    def freeze(self) -> None:
+        if self.alive:
+            self.world.say(f"{self.name} hangs")
+            self.channel.settle()
+            self.peer.channel.settle()
+            self.frozen = True
+            self.channel.stalled()
+            self.peer.channel.stalled()
+            self.touched()
+
+    def thaw(self) -> None:
+        if not self.frozen:
+            return
+        self.world.say(f"{self.name} goes on")
+        self.frozen = False
+        inbox, self.inbox = self.inbox, []
+        for act in inbox:
+            act()
+        self.start_applying()
+        self.channel.go_on()
+        self.peer.channel.go_on()
+        self.touched()
+
+    # -- looked at -------------------------------------------------------------------------------
+
+    def look_now(self) -> NodeLook:
+        now, progress = self.world.now, self.channel.progress()
+        known = self._look
+        if known is not None and known[0] == self.changes and known[1] == progress:
+            old = known[2]
+            if not self.relay:
+                return NodeLook(
+                    now, old.server_id, old.server_uuid, old.boot_id, old.version, old.open,
+                    old.executed, old.received, old.receiver, old.applier, old.source, progress,
+                    old.semisync, old.sessions, 0.0,
+                )  # fmt: skip
+        clients = 1 if self.peer.channel.connected_to(self) else 0
+        semisync = SemiSync(
+            source_enabled=self.waits,
+            source_waits=self.waits,
+            source_clients=clients,
+            replica_enabled=True,
+            waiting_sessions=len(self.waiting),
+        )
+        running = ThreadState.RUNNING if self.applier_running else ThreadState.STOPPED
+        applier = NO_ERROR[running]
+        if self.applier_errno:
+            applier = ReplicationThread(ThreadState.STOPPED, self.applier_errno, "duplicate key")
+        look = NodeLook(
+            at=now,
+            server_id=self.index + 1,
+            server_uuid=UUIDS[self.index],
+            boot_id=self.boot_id,
+            version="simulated",
+            open=self.open,
+            executed=self.executed_now(),
+            received=self.received_now(),
+            receiver=NO_ERROR[self.channel.state],
+            applier=applier,
+            source=self.channel.source,
+            progress=progress,
+            semisync=semisync,
+            sessions=len(self.sessions),
+            lag_seconds=0.0,
+            offline=self.offline,
+        )
+        self._look = (self.changes, progress, look)
+        return look
+
+    # -- the supervisor's calls ------------------------------------------------------------------
+
+    def call(self, caller: str, deadline_seconds: float, act: Callable[[], T]) -> Doing[T]:
+        """Reach the server, act there, and come back; a frozen one may act when it thaws."""
+        world, life = self.world, self.life
+        yield from self._reach(caller, deadline_seconds, act)
+        if not self.up or self.life != life:
+            raise ServerGoneError(f"{self.name}: connection lost")
+        result = act()
+        self.touched()
+        yield world.latency_seconds
+        if not self.up or self.life != life:
+            raise ServerGoneError(f"{self.name}: connection lost")
+        return result
+
+    def _reach(self, caller: str, deadline_seconds: float, act: Callable[[], T]) -> Doing[None]:
+        world = self.world
+        end = world.now + deadline_seconds
+        yield world.latency_seconds
+        while self.frozen or not world.linked(caller, self.name):
+            left = end - world.now
+            if left <= 1e-6:
+                self._leave_behind(act)
+                raise ServerSilentError(f"{self.name}: no answer in {deadline_seconds} s")
+            yield min(UNREACHABLE_POLL_SECONDS, left)
+
+    def _leave_behind(self, act: Callable[[], T]) -> None:
+        if self.frozen and self.world.rng.random() < COMMAND_SURVIVES:
+
+            def later() -> None:
+                try:
+                    act()
+                except ServerError as error:
+                    self.world.say(f"{self.name}: a late command failed: {error}")
+                self.touched()
+
+            self.inbox.append(later)
+
+    def until(self, caller: str, deadline_seconds: float, so: Callable[[], bool]) -> Doing[bool]:
+        """Wait on the server until something is so; False when it is not at the deadline."""
+        end = self.world.now + deadline_seconds
+        while not (yield from self.call(caller, max(0.001, end - self.world.now), so)):
+            if self.world.now >= end:
+                return False
+            yield min(POLL_SECONDS, max(0.0005, end - self.world.now))
+        return True
+
+    def do_stop_receiver(self) -> None:
+        self.channel.stop()
+
+    def do_stop_replication(self) -> None:
+        self.channel.stop()
+        self.applier_running = False
+
+    def do_start_replication(self) -> None:
+        both_stopped = self.channel.state is ThreadState.STOPPED and not self.applier_running
+        if both_stopped and self.flavour.drops_relay_log_at_start:
+            self.drop_relay()
+        self.applier_running = self.applier_errno == 0
+        self.channel.start()
+        self.start_applying()
+
+    def is_applied(self) -> bool:
+        if not self.applier_running and not self.applier_errno:
+            self.applier_running = True
+            self.start_applying()
+        return not self.relay
+
+    def do_open(self) -> None:
+        if not self.open:
+            self.on_opened(self)
+        self.open, self.offline, self.closing, self.by_stranger = True, False, False, False
+
+    def do_fence(self) -> None:
+        """Cut the clients off, then release the waiting commits, then read-only."""
+        self.cut_sessions()
+        self.waits = False
+        self.finish(tuple(self.waiting))
+        self.open = self.by_stranger = self.closing = False
+
+    def do_enable_waiting(self) -> None:
+        if not self.peer.channel.connected_to(self):
+            raise ServerError(f"{self.name}: no semi-sync replica is connected")
+        self.waits = True
+
+    def do_disable_waiting(self) -> None:
+        self.waits = False
+        self.finish(tuple(self.waiting))
+
+    def close_gently(self, caller: str, grace: float, deadline: float) -> Doing[None]:
+        """Read-only blocks behind commits that wait; what cannot be ended in time is put back."""
+        yield from self.call(caller, deadline, self._begin_closing)
+        life = self.life
+        try:
+            kill_at = self.world.now + grace
+            while self.waiting:
+                if self.world.now >= kill_at:
+                    self.cut_sessions()
+                    if self.flavour.counts_waiting:  # MariaDB: KILL ends the wait
+                        self.finish(tuple(self.waiting))
+                        break
+                if self.world.now >= kill_at + deadline - grace:
+                    raise ServerError(f"{self.name}: commits still wait; it is open again")
+                yield POLL_SECONDS
+                if self.life != life or not self.up:
+                    raise ServerGoneError(f"{self.name}: connection lost")
+            yield from self.call(caller, deadline, self._end_closing)
+        finally:
+            if self.closing and self.life == life:
+                self.closing = False
+                self.touched()
+
+    def _begin_closing(self) -> None:
+        self.closing = True
+
+    def _end_closing(self) -> None:
+        self.open = self.closing = self.by_stranger = False
+
+    def prove_write(self, caller: str, deadline: float) -> Doing[None]:
+        one = yield from self.call(caller, deadline, lambda: self.begin(None, None))
+        if one is None:
+            raise ServerError(f"{self.name}: is read-only")
+        end = self.world.now + deadline
+        while one.serial in self.waiting:
+            if self.world.now >= end:
+                raise ServerSilentError(f"{self.name}: the write was not acknowledged in time")
+            yield POLL_SECONDS
+
+    def rewind(self, keep: GtidSet) -> str:
+        """Take out everything outside `keep`; it is in quarantine first."""
+        if self.open:
+            raise ServerError(f"{self.name}: is open, not rewound")
+        self.drop_relay()
+        has = self.flavour.has
+        gone = [one for one in self.binlog if not has(keep, one)]
+        self.quarantine.extend(gone)
+        self.binlog = [one for one in self.binlog if has(keep, one)]
+        self.has = {one.serial for one in self.binlog}
+        self._unfolded = []
+        self._executed = self.executed_now().intersection(keep)
+        self.number = max((o.number for o in self.binlog if o.origin == self.index), default=0)
+        self.peer.channel.reset()
+        self.on_undone(len(gone), len(gone))
+        return f"{len(gone)} transactions undone"

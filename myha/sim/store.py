@@ -1,0 +1,28 @@
+"""The simulated store: the record with compare-and-set, and a journal that goes into the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from myha.core.model import Record
+from myha.errors import StoreConflictError
+
+
+class SimStore:
+    """Implements `myha.ports.Store`. Never lost: it is as durable as the real one claims to be."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.on_change: Callable[[Record, Record], None] = lambda _old, _new: None
+
+    def read(self) -> Record | None:
+        return self.record
+
+    def compare_and_set(self, expected_version: int, record: Record) -> None:
+        if self.record.version != expected_version:
+            raise StoreConflictError(f"the record is no longer at version {expected_version}")
+        old, self.record = self.record, record
+        self.on_change(old, record)
+
+    def note(self, at: float, wall: float, kind: str, text: str, fields: dict[str, str]) -> None:
+        """The trace has what the journal would have."""

@@ -1,0 +1,465 @@
+"""A simulated supervisor: the production brain and executor, with watchers on virtual time.
+
+It can die or stand still at every step and in every call. What it sends while another supervisor is
+already at work is what the record's version is there to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
+
+from myha.core.gtid import GtidSet
+from myha.core.model import BalancerLook, Contact, NodeLook, Policy, ThreadState
+from myha.core.observations import (
+    BalancerLooked,
+    BalancerMissed,
+    NodeLooked,
+    NodeMissed,
+    Tick,
+)
+from myha.core.plans import Plan, Refusal
+from myha.errors import BalancerError, MyhaError, ServerError
+from myha.sim.balancer import SimBalancer
+from myha.sim.server import SimServer
+from myha.sim.store import SimStore
+from myha.sim.world import Doing, World
+from myha.supervisor.brain import Brain
+from myha.supervisor.executor import Executor, Pause, Run, Tools
+
+T = TypeVar("T")
+
+WALL_START = 1_700_000_000.0
+LOOK_DEADLINE_SECONDS = 0.15
+STEP_SECONDS = 0.0005
+WAKE_SECONDS = 0.003
+BETWEEN_LOOKS_SECONDS = 0.001
+HANG_UP_SECONDS = 0.02
+OUTSIDE_SECONDS = 0.05
+
+MutatePlan = Callable[[Plan], Plan]
+StepHook = Callable[["SimSupervisor", Plan, int], None]
+
+
+class KilledError(Exception):
+    """The supervisor died in the middle of a call."""
+
+
+class _CapturedError(Exception):
+    """Carries a call that is to go beside out of the executor's synchronous code."""
+
+    def __init__(self, doing: Doing[None]) -> None:
+        super().__init__()
+        self.doing = doing
+
+
+class SimSupervisor:
+    """One process. `decide` and everything after it are the program's own."""
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        policy: Policy,
+        servers: dict[str, SimServer],
+        balancers: dict[str, SimBalancer],
+        store: SimStore,
+        interval_seconds: float,
+        *,
+        executor: type[Executor] = Executor,
+        mutate_plan: MutatePlan | None = None,
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.policy = policy
+        self.servers = servers
+        self.balancers = balancers
+        self.store = store
+        self.interval_seconds = interval_seconds
+        self.mutate_plan = mutate_plan
+        self.alive, self.paused, self.in_call = True, False, False
+        self.capturing = False
+        self.on_step: StepHook = lambda _sup, _plan, _index: None
+        self.plans: list[str] = []
+        self.brain = Brain(policy, world.now, WALL_START + world.now, store.read())
+        ports = {name: ServerPort(self, server) for name, server in servers.items()}
+        self.executor = executor(
+            Tools(
+                servers=ports,  # type: ignore[arg-type]  # what only watchers use is left out
+                balancers={name: BalancerPort(self, one) for name, one in balancers.items()},
+                store=store,
+                clock=SimClock(world),
+                besides=SimBesides(self),
+                journal=self,
+                outside=self,
+            )
+        )
+        self._run: Generator[Pause, None, Run] | None = None
+        self._step = -1
+        self._looking: set[str] = set()
+        self._seen_life: dict[str, int] = {}
+        self._ticking = 0
+        self._wake()
+
+    # -- ports that need no file of their own -------------------------------------------------------
+
+    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+        if self.world.trace is not None:
+            self.world.say(f"{self.name}: {kind}: {text}")
+
+    def fence(self, node: str, deadline_seconds: float) -> None:
+        """The fence command: pulls the plug."""
+
+        def doing() -> Doing[None]:
+            yield OUTSIDE_SECONDS
+            self.servers[node].crash()
+
+        self.wait_for(doing())
+
+    def wait_for(self, doing: Doing[T]) -> T:
+        """A blocking call, or one beside."""
+        if self.capturing:
+            raise _CapturedError(doing)  # type: ignore[arg-type]
+        self.in_call = True
+        try:
+            return self.world.block(doing, self._lives, KilledError)
+        finally:
+            self.in_call = False
+
+    def wait_until(self, deadline_seconds: float, so: Callable[[], bool]) -> None:
+        """Let the world go on until something is so, or the deadline."""
+        self.in_call = True
+        try:
+            if not so():
+                end = self.world.now + deadline_seconds
+                self.world.run_until(end, lambda: so() or not self.alive)
+        finally:
+            self.in_call = False
+        if not self.alive:
+            raise KilledError
+
+    def _lives(self) -> bool:
+        return self.alive
+
+    # -- the process -----------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        if self.alive:
+            self.world.say(f"{self.name} dies")
+            self.alive = False
+            if self._run is not None and not self.in_call:
+                self._run.close()
+
+    def pause(self) -> None:
+        self.world.say(f"{self.name} stands still")
+        self.paused = True
+
+    def resume(self) -> None:
+        if self.alive and self.paused:
+            self.world.say(f"{self.name} goes on")
+            self.paused = False
+            self._wake()
+            if self._run is not None:
+                self._later(STEP_SECONDS)
+
+    # -- watchers --------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Everybody looks at once."""
+        self._ticking += 1
+        self.world.after(WAKE_SECONDS, self._tick, self._ticking)
+
+    def hung_up(self, node: str) -> None:
+        """A watcher's idle connection broke."""
+        if self.alive and self.world.linked(self.name, node):
+            self._wake()
+
+    def _tick(self, number: int) -> None:
+        if number != self._ticking or not self.alive:
+            return
+        if self.paused:
+            return
+        self.world.after(self.interval_seconds, self._tick, number)
+        # One after the other, now this one first, now that one, as independent watchers would.
+        first, second = self.servers if number % 2 else reversed(self.servers)
+        changed = self._look(first, self.servers[first])
+        self.world.after(BETWEEN_LOOKS_SECONDS, self._tick_on, number, second, changed)
+
+    def _tick_on(self, number: int, node: str, changed: bool) -> None:  # noqa: FBT001
+        if not self.alive or self.paused:
+            return
+        changed |= self._look(node, self.servers[node])
+        for balancer in self.balancers.values():
+            self._look_at_balancer(balancer)
+        self._decide()
+        if changed:
+            self._wake()
+
+    def _look(self, node: str, server: SimServer) -> bool:
+        """Whether the contact has changed by it."""
+        if node in self._looking:
+            return False
+        now = self.world.now
+        if server.frozen or not self.world.linked(self.name, node):
+            self._looking.add(node)
+            self.world.after(LOOK_DEADLINE_SECONDS, self._look_ends, node, now)
+            return False
+        return self._take(node, server, now)
+
+    def _look_ends(self, node: str, began: float) -> None:
+        self._looking.discard(node)
+        if not self.alive or self.paused:
+            return
+        server = self.servers[node]
+        if server.frozen or not self.world.linked(self.name, node):
+            if self._miss(node, NodeMissed(node, began, Contact.SILENT)):
+                self._wake()
+        elif self._take(node, server, began):
+            self._wake()
+        self._decide()
+
+    def _take(self, node: str, server: SimServer, began: float) -> bool:
+        if not server.up:
+            hung_up = self._seen_life.get(node) == server.life
+            self._seen_life.pop(node, None)
+            return self._miss(node, NodeMissed(node, began, Contact.REFUSING, hung_up))
+        if server.full:
+            return self._miss(node, NodeMissed(node, began, Contact.FULL))
+        self._seen_life[node] = server.life
+        look = server.look_now()
+        if began < look.at:
+            look = _began(look, began)
+        self.brain.observe(NodeLooked(node, look))
+        return False
+
+    def _miss(self, node: str, seen: NodeMissed) -> bool:
+        before = self.brain.view.node(node).contact
+        self.brain.observe(seen)
+        return before is not seen.contact
+
+    def _look_at_balancer(self, balancer: SimBalancer) -> None:
+        if balancer.up and self.world.linked(self.name, balancer.name):
+            self.brain.observe(BalancerLooked(balancer.name, balancer.look_now()))
+        else:
+            self.brain.observe(BalancerMissed(balancer.name, self.world.now))
+
+    # -- decisions and plans ---------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        if self.brain.running is not None:
+            return
+        self.brain.observe(Tick(self.world.now, WALL_START + self.world.now))
+        plan = self.brain.decide()
+        if plan is not None:
+            self._begin(plan)
+
+    def request(self, name: str, arguments: dict[str, str]) -> bool:
+        """An operator's request; False when it is refused."""
+        if not self.alive or self.paused:
+            return False
+        answer = self.brain.request(name, arguments)
+        said = f": {answer}" if isinstance(answer, Refusal) else ""
+        self.world.say(f"operator: {name} {' '.join(arguments.values())}{said}")
+        if not isinstance(answer, Plan):
+            return False
+        self._begin(answer)
+        return True
+
+    def _begin(self, plan: Plan) -> None:
+        self.brain.begin(plan)
+        self.plans.append(plan.kind)
+        if self.world.trace is not None and self.brain.decision.verdicts:
+            self.world.say(f"{self.name}: verdict: {self.brain.decision.verdicts[0].name}")
+        self._run = self.executor.run(self.mutate_plan(plan) if self.mutate_plan else plan)
+        self._step = -1
+        self._later(STEP_SECONDS)
+
+    def _later(self, seconds: float) -> None:
+        self.world.after(seconds, self._advance, self._run)
+
+    def _advance(self, run: Generator[Pause, None, Run]) -> None:
+        if run is not self._run or not self.alive or self.paused or self.in_call:
+            return
+        plan = self.brain.running
+        assert plan is not None
+        reason = ""
+        try:
+            pause = next(run)
+        except StopIteration:
+            pass
+        except KilledError:
+            return
+        except MyhaError as error:
+            reason = str(error)
+        else:
+            if pause.seconds == 0.0:
+                self._step += 1
+                self.on_step(self, plan, self._step)
+            self._later(pause.seconds or STEP_SECONDS)
+            return
+        self._run = None
+        self.brain.ended(self.world.now, self.store.read(), reason)
+        self._wake()
+
+
+def _began(look: NodeLook, at: float) -> NodeLook:
+    """A look proves nothing newer than its beginning."""
+    return NodeLook(
+        at, look.server_id, look.server_uuid, look.boot_id, look.version, look.open,
+        look.executed, look.received, look.receiver, look.applier, look.source, look.progress,
+        look.semisync, look.sessions, look.lag_seconds, look.lag_bytes,
+        look.writes_stalled_seconds, look.stall_reason, look.offline,
+    )  # fmt: skip
+
+
+class SimClock:
+    """Implements `myha.ports.Clock` on the world's time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def monotonic(self) -> float:
+        return self._world.now
+
+    def wall(self) -> float:
+        return WALL_START + self._world.now
+
+
+class SimBesides:
+    """Implements `myha.ports.Besides`: calls become processes of the world."""
+
+    def __init__(self, supervisor: SimSupervisor) -> None:
+        self._supervisor = supervisor
+
+    def start(self, call: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        doing = self._capture(call)
+        if doing is not None:
+            self._supervisor.world.spawn(doing, done)
+
+    def _capture(self, call: Callable[[], None]) -> Doing[None] | None:
+        supervisor = self._supervisor
+        supervisor.capturing = True
+        try:
+            call()
+        except _CapturedError as captured:
+            return captured.doing
+        finally:
+            supervisor.capturing = False
+        return None
+
+    def all(
+        self, calls: Iterable[tuple[str, Callable[[], None]]], deadline_seconds: float
+    ) -> dict[str, Exception | None]:
+        supervisor = self._supervisor
+        outcome: dict[str, Exception | None] = {}
+        names = []
+        for name, call in calls:
+            names.append(name)
+            doing = self._capture(call)
+            if doing is not None:
+                supervisor.world.spawn(doing, lambda error, name=name: outcome.update({name: error}))
+
+        supervisor.wait_until(deadline_seconds, lambda: len(outcome) == len(names))
+        late = BalancerError("no answer in time")
+        return {name: outcome.get(name, late) for name in names}
+
+
+class ServerPort:
+    """`myha.ports.Server` for one supervisor."""
+
+    def __init__(self, supervisor: SimSupervisor, server: SimServer) -> None:
+        self._supervisor = supervisor
+        self._server = server
+        self.name = server.name
+
+    def _do(self, deadline_seconds: float, act: Callable[[], T]) -> T:
+        caller = self._supervisor
+        return caller.wait_for(self._server.call(caller.name, deadline_seconds, act))
+
+    def executed(self) -> GtidSet:
+        return self._do(1.0, self._server.executed_now)
+
+    def stop_receiver(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_stop_receiver)
+
+    def stop_replication(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_stop_replication)
+
+    def start_replication(self, deadline_seconds: float) -> None:
+        caller, server = self._supervisor, self._server
+        end = caller.world.now + deadline_seconds
+        self._do(deadline_seconds, server.do_start_replication)
+        left = max(0.001, end - caller.world.now)
+        running = ThreadState.RUNNING
+        connected = server.until(caller.name, left, lambda: server.channel.state is running)
+        if not caller.wait_for(connected):
+            raise ServerError(f"{self.name}: the receiver has not connected in time")
+
+    def await_applied(self, deadline_seconds: float) -> bool:
+        caller, server = self._supervisor, self._server
+        return caller.wait_for(server.until(caller.name, deadline_seconds, server.is_applied))
+
+    def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
+        caller, server = self._supervisor, self._server
+
+        def so() -> bool:
+            return server.executed_now().contains(wanted)
+
+        return caller.wait_for(server.until(caller.name, deadline_seconds, so))
+
+    def open(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_open)
+
+    def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
+        caller = self._supervisor
+        caller.wait_for(self._server.close_gently(caller.name, grace_seconds, deadline_seconds))
+
+    def fence(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_fence)
+
+    def enable_waiting(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_enable_waiting)
+
+    def disable_waiting(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_disable_waiting)
+
+    def kill_clients(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.cut_sessions)
+
+    def prove_write(self, epoch: int, deadline_seconds: float) -> None:
+        caller = self._supervisor
+        caller.wait_for(self._server.prove_write(caller.name, deadline_seconds))
+
+    def rewind(self, keep: GtidSet, incident: dict[str, str], deadline_seconds: float) -> str:
+        return self._do(deadline_seconds, lambda: self._server.rewind(keep))
+
+    def disconnect(self) -> None:
+        """Nothing is kept open."""
+
+
+class BalancerPort:
+    """`myha.ports.Balancer` for one supervisor."""
+
+    def __init__(self, supervisor: SimSupervisor, balancer: SimBalancer) -> None:
+        self._supervisor = supervisor
+        self._balancer = balancer
+        self.name = balancer.name
+
+    def _do(self, deadline_seconds: float, act: Callable[[], None]) -> None:
+        caller = self._supervisor
+        caller.wait_for(self._balancer.call(caller.name, deadline_seconds, act))
+
+    def look(self) -> BalancerLook:
+        return self._balancer.look_now()
+
+    def put_in(self, pool: str, node: str) -> None:
+        self._do(0.5, lambda: self._balancer.do_put_in(pool, node))
+
+    def take_out(self, node: str, pools: tuple[str, ...], deadline_seconds: float) -> None:
+        self._do(deadline_seconds, lambda: self._balancer.do_take_out(node, pools))
+
+    def drain(self, pool: str, node: str) -> None:
+        self._do(0.5, lambda: self._balancer.do_drain(pool, node))
+
+    def close(self) -> None:
+        """Nothing is kept open."""
