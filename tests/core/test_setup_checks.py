@@ -1,0 +1,182 @@
+"""Setup's checks and plans as tables: what forbids a pair, and what is still missing for one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from myha.config import Config, load
+from myha.core.gtid import MysqlGtidSet
+from myha.operations.setup.actions import Stage, plan
+from myha.operations.setup.checks import History, check
+from myha.operations.setup.desired import domain_id
+from myha.operations.setup.facts import Channel, Facts, Flavour, Table, same_value
+
+UUIDS = {
+    "a": "aaaaaaaa-0000-0000-0000-000000000001",
+    "b": "bbbbbbbb-0000-0000-0000-000000000002",
+}
+GOOD = {
+    "log_bin": "ON",
+    "gtid_mode": "ON",
+    "enforce_gtid_consistency": "ON",
+    "log_replica_updates": "ON",
+    "persisted_globals_load": "ON",
+}
+TABLE = Table("shop", "t", "InnoDB", has_key=True, transactional=True, shape="x")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    for name in ("admin", "supervisor", "replication"):
+        file = tmp_path / "secrets" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(name)
+        file.chmod(0o600)
+    path = tmp_path / "myha.toml"
+    path.write_text(
+        f"""
+[cluster]
+state_dir = "{tmp_path}/state"
+[nodes.a]
+host = "10.0.0.1"
+[nodes.b]
+host = "10.0.0.2"
+[balancers.lb1]
+socket = "/run/haproxy.sock"
+writer_listen = "127.0.0.1:3307"
+reader_listen = "127.0.0.1:3308"
+"""
+    )
+    return load(path)
+
+
+def facts(node: str, executed: str = "", later: str | None = None, **changes: object) -> Facts:
+    found = Facts(
+        node=node,
+        flavour=Flavour.MYSQL,
+        version="9.7.4",
+        server_id={"a": 1, "b": 2}[node],
+        server_uuid=UUIDS[node],
+        executed=MysqlGtidSet.parse(executed),
+        executed_later=MysqlGtidSet.parse(executed if later is None else later),
+        variables=GOOD,
+    )
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def without(**changes: str) -> dict[str, str]:
+    return GOOD | changes
+
+
+def from_peer(host: str = "10.0.0.1", **changes: object) -> Channel:
+    channel = Channel("", f"{host}:3306", "myha_repl", True, False, 1, 4294967295, 0.5)
+    return replace(channel, **changes)  # type: ignore[arg-type]
+
+
+REFUSED = [
+    ({"server_id": 1}, "server ids are equal (1)"),
+    ({"server_uuid": UUIDS["a"]}, "the server UUIDs are equal"),
+    ({"server_uuid": UUIDS["a"], "server_id": 1}, "one server under two addresses"),
+    ({"version": "8.0.25"}, "b: version 8.0.25 is too old"),
+    ({"version": "11.0.1"}, "too far apart"),
+    ({"flavour": Flavour.MARIADB, "version": "10.11.1"}, "one is MySQL"),
+    ({"variables": without(log_bin="OFF")}, "b: the binary log is off"),
+    ({"variables": without(gtid_mode="OFF")}, "b: GTIDs are off"),
+    ({"variables": without(log_replica_updates="OFF")}, "b: log_replica_updates is off"),
+    ({"variables": without(persisted_globals_load="OFF")}, "b: persisted_globals_load is off"),
+    ({"plugins": frozenset({"rpl_semi_sync_master"})}, "old semi-sync plugins"),
+    ({"channels": (from_peer("10.0.0.9"),)}, "b: replicates from a third server, 10.0.0.9:3306"),
+    ({"channels": (from_peer(name="x"),)}, "over the named channel x"),
+    ({"tables": (TABLE,)}, "a: is empty while b holds 1 tables"),
+    ({"schemas": frozenset({"shop"})}, "b: has the empty schema shop"),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), REFUSED)
+def test_refusals(config: Config, changes: dict[str, object], sentence: str) -> None:
+    findings = check(config, facts("a"), facts("b", **changes), None)
+    assert any(sentence in refusal for refusal in findings.refusals), findings.refusals
+    assert all("\n" not in refusal for refusal in findings.refusals)
+
+
+def test_nothing_to_say_of_two_good_servers(config: Config) -> None:
+    findings = check(config, facts("a"), facts("b"), None)
+    assert (findings.refusals, findings.warnings) == ((), ())
+    assert findings.history is History.SAME
+
+
+def test_all_reasons_at_once(config: Config) -> None:
+    bad = facts("b", server_id=1, variables=without(log_bin="OFF", gtid_mode="OFF"))
+    assert len(check(config, facts("a"), bad, None).refusals) == 3
+
+
+A5, B3 = f"{UUIDS['a']}:1-5", f"{UUIDS['b']}:1-3"
+DATA = {"tables": (TABLE,)}
+
+
+def test_new_servers_begin_anew_only_without_data(config: Config) -> None:
+    new = check(config, facts("a", A5), facts("b", B3), None)
+    assert (new.history, new.refusals) == (History.FRESH, ())
+    used = check(config, facts("a", A5, **DATA), facts("b", B3, **DATA), None)
+    assert used.history is not History.FRESH
+    assert any("a: holds 5 transactions that b lacks" in line for line in used.refusals)
+    assert any("b: holds 3 transactions that a lacks" in line for line in used.refusals)
+
+
+def test_what_replication_brings_is_not_errant(config: Config) -> None:
+    a = facts("a", f"{A5},{B3}", **DATA)
+    replica = facts("b", B3, channels=(from_peer(),), **DATA)
+    assert check(config, a, replica, None).refusals == ()
+    # What the replica has beyond its source is errant all the same.
+    errant = facts("b", f"{UUIDS['b']}:1-4", channels=(from_peer(),), **DATA)
+    refusals = check(config, a, errant, None).refusals
+    assert [line.split(":")[0] for line in refusals] == ["b"]
+
+
+def test_what_arrived_between_two_looks_is_not_errant(config: Config) -> None:
+    a = facts("a", f"{UUIDS['a']}:1-5", later=f"{UUIDS['a']}:1-9", **DATA)
+    b = facts("b", f"{UUIDS['a']}:1-7", channels=(from_peer(),), **DATA)
+    assert check(config, a, b, None).refusals == ()
+
+
+def test_the_plan_never_resets_a_server_with_data(config: Config) -> None:
+    for a, b in (
+        (facts("a", A5, **DATA), facts("b", A5, **DATA)),
+        (facts("a", A5), facts("b", A5)),
+    ):
+        history = check(config, a, b, None).history
+        stages = {action.stage for action in plan(config, (a, b), history, None, kick=False)}
+        assert Stage.HISTORY not in stages
+    new = (facts("a", A5), facts("b", B3))
+    history = check(config, *new, None).history
+    resets = [x for x in plan(config, new, history, None, kick=False) if x.stage is Stage.HISTORY]
+    assert [action.node for action in resets] == ["a", "b"]
+
+
+def test_the_standby_is_closed_before_the_writer_is_opened(config: Config) -> None:
+    pair = (facts("a"), facts("b"))
+    steps = [str(x) for x in plan(config, pair, History.SAME, None, kick=False)]
+    closed, opened = (
+        next(i for i, step in enumerate(steps) if step.startswith(words))
+        for words in ("b: close it", "a: open it")
+    )
+    assert closed < opened
+
+
+def test_mariadb_domains_become_distinct() -> None:
+    a = facts("a", variables={"gtid_domain_id": "0"})
+    b = facts("b", variables={"gtid_domain_id": "0"})
+    assert (domain_id(a, b), domain_id(b, a)) == (1, 2)
+    b = facts("b", variables={"gtid_domain_id": "7"})
+    assert (domain_id(a, b), domain_id(b, a)) == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [("ON", "1", True), ("on", "ON", True), ("10", "10.000", True), ("OFF", "ON", False)],
+)
+def test_same_value(left: str, right: str, same: bool) -> None:
+    assert same_value(left, right) is same
