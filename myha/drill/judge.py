@@ -60,9 +60,14 @@ class Takeover:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that a round left behind. `offsets`: the residue class of ids by server id."""
+    """All that a round left behind. `offsets`: the residue class of ids by server id.
+
+    `writer` is the node that clients are served from now: what is missing there is lost to them,
+    what is missing on the other node alone is a difference.
+    """
 
     attempts: tuple[Attempt, ...]
+    writer: str
     tables: Mapping[str, Tables]
     payload: Callable[[int, int], str]
     takeovers: tuple[Takeover, ...] = ()
@@ -90,14 +95,21 @@ class Judgement:
 def judge(evidence: Evidence) -> Judgement:
     """Compare the ledger with both nodes."""
     acknowledged = {(a.client, a.number): a for a in evidence.attempts if a.acknowledged}
-    lost = _lost(acknowledged, evidence.tables)
+    lost = _missing(acknowledged, evidence.tables[evidence.writer])
+    behind = [
+        sentence
+        for name, tables in evidence.tables.items()
+        if name != evidence.writer
+        for sentence in _say(f"acknowledged, and not on {name}", _missing(acknowledged, tables))
+    ]
     present = {row.key for tables in evidence.tables.values() for row in tables.rows}
     present |= {row.key for tables in evidence.tables.values() for row in tables.ids}
     unanswered = {(a.client, a.number) for a in evidence.attempts if a.outcome is Kind.UNANSWERED}
     duplicated = _duplicated(evidence.tables)
     differing = list(_differences(evidence.tables))
     problems = [
-        *_say("acknowledged, and not on every node", lost),
+        *_say(f"acknowledged, and not on the writer {evidence.writer}: lost", lost),
+        *behind,
         *_say("present more than once", duplicated),
         *differing,
         *_strangers(evidence, acknowledged, unanswered, present),
@@ -109,18 +121,15 @@ def judge(evidence: Evidence) -> Judgement:
         acknowledged_lost=len(lost),
         unacknowledged_present=len(present & unanswered),
         duplicated=len(duplicated),
-        converged=not differing,
+        converged=not differing and not behind and not lost,
         problems=tuple(problems),
     )
 
 
-def _lost(acknowledged: Mapping[Key, Attempt], nodes: Mapping[str, Tables]) -> list[Key]:
-    """Acknowledged transactions of which either row is missing on any node."""
-    whole: set[Key] | None = None
-    for tables in nodes.values():
-        here = {row.key for row in tables.rows} & {row.key for row in tables.ids}
-        whole = here if whole is None else whole & here
-    return sorted(set(acknowledged) - (whole or set()))
+def _missing(acknowledged: Mapping[Key, Attempt], tables: Tables) -> list[Key]:
+    """Acknowledged transactions of which either row is not in the tables."""
+    whole = {row.key for row in tables.rows} & {row.key for row in tables.ids}
+    return sorted(set(acknowledged) - whole)
 
 
 def _duplicated(nodes: Mapping[str, Tables]) -> list[Key]:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 BAR_WIDTH = 40
 TIMELINES_LIMIT = 3
+JOURNAL_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class RoundResult:
     converged: bool
     writer_lost: bool
     problems: tuple[str, ...]
+    journal: tuple[str, ...] = ()  # of a round that went wrong
     clients: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -54,6 +56,7 @@ class RoundResult:
             "gap_began_ms": self.gap_began_ms,
             "writer_lost": self.writer_lost,
             "problems": list(self.problems),
+            "journal": list(self.journal),
             "clients": self.clients,
         }
 
@@ -112,6 +115,8 @@ def show(report: Report, console: Console) -> None:
     for number, one in enumerate(report.rounds, 1):
         for problem in one.problems:
             console.print(Text(f"round {number}: {problem}", style="bold red"))
+        for line in one.journal[-JOURNAL_LINES:]:
+            console.print(Text(f"  {line}"), soft_wrap=True)
     console.print(Text(verdict(report), style="bold green" if report.good else "bold red"))
 
 

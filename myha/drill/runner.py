@@ -282,6 +282,7 @@ class Round:
                 phases["written"] = round(written, 1)
         if seen.get("stuck"):
             self.problems.append(f"{seen['stuck']} clients got no answer and no error for 15 s")
+        problems = (*self.problems, *judgement.problems)
         return RoundResult(
             node=fault.node,
             outage_ms=round(gap.length_ms, 1),
@@ -296,9 +297,15 @@ class Round:
             whole_ms=None if whole_at is None else round((whole_at - fault.at) * 1000, 1),
             converged=judgement.converged,
             writer_lost=fault.writer_lost,
-            problems=(*self.problems, *judgement.problems),
+            problems=problems,
+            journal=tuple(timeline.lines(events, fault.at)) if problems else (),
             clients=seen,
         )
+
+    def _writer_now(self) -> str:
+        with suppress(MyhaError):
+            return str(self.target.status()["writer"])
+        return self.writer
 
     def _judgement(self, attempts: tuple[Attempt, ...], events: list[dict[str, Any]]) -> Judgement:
         target, config = self.target, self.target.config
@@ -306,6 +313,7 @@ class Round:
         return judge(
             Evidence(
                 attempts=attempts,
+                writer=self._writer_now(),
                 tables={name: target.tables(name) for name in config.nodes},
                 payload=lambda client, number: payload(self.seed, client, number),
                 takeovers=timeline.takeovers(events, target.server_ids),

@@ -94,7 +94,7 @@ class Target:
 
     def make_tables(self) -> None:
         """Fresh tables, made through the balancer like an application's, and seen on both nodes."""
-        statements = load_statements(self.flavour)
+        statements = load_statements(self.flavour, "drill")
         with self.session(*self.writer_address, database=None) as session:
             for statement in statements.all("drill_database", database=f"`{self.database}`"):
                 _query(session, statement)
@@ -105,7 +105,7 @@ class Target:
 
     def drop_tables(self) -> None:
         with self.session(*self.writer_address) as session:
-            for statement in load_statements(self.flavour).all("drill_drop"):
+            for statement in load_statements(self.flavour, "drill").all("drill_drop"):
                 _query(session, statement)
 
     def await_counts(self) -> None:
@@ -121,13 +121,15 @@ class Target:
         node = self.config.nodes[name]
         try:
             with self.session(node.host, node.port) as session:
-                return _query(session, load_statements(self.flavour).one("drill_counts"))[0]
+                return _query(session, load_statements(self.flavour, "drill").one("drill_counts"))[
+                    0
+                ]
         except ServerError:
             return None
 
     def tables(self, name: str) -> Tables:
         """What one node holds, read from it directly."""
-        node, statements = self.config.nodes[name], load_statements(self.flavour)
+        node, statements = self.config.nodes[name], load_statements(self.flavour, "drill")
         with self.session(node.host, node.port) as session:
             rows = _query(session, statements.one("drill_rows"))
             ids = _query(session, statements.one("drill_id_rows"))
@@ -202,7 +204,7 @@ def sandbox(
     cluster = Cluster.create(None, flavour, mode, durability, tell)
     try:
         _let_drills_repeat(cluster)
-        cluster.up(output=tell)
+        cluster.up(output=lambda _line: None)
         yield Target(load(cluster.config_path), dict(cluster.servers), cluster.supervisor)
     finally:
         if cluster.directory.exists():

@@ -132,3 +132,11 @@ def takeovers(events: Iterable[Event], server_ids: Mapping[str, int]) -> tuple[T
             last = found.pop()
             found.append(Takeover(last.server_id, last.recorded_at, float(event["at"])))
     return tuple(found)
+
+
+def lines(events: Iterable[Event], fault_at: float) -> list[str]:
+    """The journal in words, with each line's time from the fault."""
+    return [
+        f"{(event['at'] - fault_at) * 1000:9.1f} ms  {event['kind']}: {event['text']}"
+        for event in events
+    ]

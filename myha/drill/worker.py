@@ -79,7 +79,7 @@ class Client(threading.Thread):
         self._ending = stop
         self._ledger = LedgerWriter(Path(order.directory), number)
         self._connection: pymysql.Connection[Any] | None = None
-        statements = load(order.flavour)
+        statements = load(order.flavour, "drill")
         self._insert = statements.one("drill_insert")
         self._insert_id = statements.one("drill_insert_id")
         self.seen = Seen()
