@@ -90,7 +90,12 @@ def _global(
     if group:
         lines.append(f"    group {_word(group)}")
     if await_script is not None:
-        lines.append(f"    lua-load {_word(await_script)}")
+        lines += [
+            "    # With more threads HAProxy 2.6 loses the wake-up of one waiting client in about",
+            "    # forty (core.msleep), which then hangs for the whole inspect-delay.",
+            "    nbthread 1",
+            f"    lua-load {_word(await_script)}",
+        ]
     return "\n".join(lines) + "\n"
 
 
