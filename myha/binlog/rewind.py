@@ -66,7 +66,7 @@ def rewind_node(
     `executed` is the node's executed set as the caller saw it; another one now means that somebody
     changed the node meanwhile. The node must be read-only with replication stopped; it is left so.
     `connect` gives new connections of an account that may write under read_only, turn off
-    sql_log_bin, run BINLOG, read the binary log and see (not read) every table (SHOW VIEW does).
+    sql_log_bin, run BINLOG, read the binary log and see (not read) every table (REFERENCES does).
 
     Raises RewindRefusedError with the reason, and then the node's data is as it was. Raises
     ServerGoneError or ServerSilentError when the outcome is not known: run it again. Raises
@@ -226,7 +226,8 @@ class _Rewind:
             fact = node.table_facts(name)
             if fact is None:
                 raise RewindRefusedError(
-                    f"{name} is not there, or this account may not see it (GRANT SHOW VIEW does)"
+                    f"{name} is not there, or not to be seen by this account (GRANT REFERENCES ON"
+                    " *.* lets it)"
                 )
             if fact.engine != "InnoDB" or fact.kind != "BASE TABLE":
                 raise RewindRefusedError(

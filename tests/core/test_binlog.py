@@ -1,0 +1,242 @@
+"""Binary log events and their inverse, without a server: lengths, checksums, order, refusals."""
+
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myha.binlog import events, stream
+from myha.binlog.errors import RewindRefusedError
+from myha.binlog.events import EventType, RawEvent
+from myha.binlog.inverse import LaterTouches, TableCounts, changes, forward, inverse
+from myha.binlog.transactions import Transaction, transactions
+from myha.core.gtid import MysqlGtidSet
+
+UUID = bytes(range(16))
+UUID_TEXT = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+LONG, VARCHAR = 3, 15
+
+Row = tuple[int | None, bytes | None]
+rows = st.tuples(
+    st.none() | st.integers(0, 2**32 - 1), st.none() | st.binary(min_size=0, max_size=300)
+)
+
+
+def make(kind: int, body: bytes, *, flags: int = 0, log_pos: int = 1000) -> RawEvent:
+    size = events.HEADER_BYTES + len(body) + events.CHECKSUM_BYTES
+    data = events.HEADER.pack(1_700_000_000, kind, 7, size, log_pos, flags) + body
+    return events.parse(data + zlib.crc32(data).to_bytes(4, "little"), checksum=True)
+
+
+def image(row: Row) -> bytes:
+    number, text = row
+    nulls = (number is None) | (text is None) << 1
+    data = bytes([nulls])
+    if number is not None:
+        data += number.to_bytes(4, "little")
+    if text is not None:
+        data += len(text).to_bytes(2, "little") + text
+    return data
+
+
+def table_event(table_id: int = 5) -> RawEvent:
+    """t.x (a INT, b VARCHAR(300)), the names in its optional metadata."""
+    names = b"\x01a\x01b"
+    return make(
+        EventType.TABLE_MAP,
+        table_id.to_bytes(6, "little") + b"\x01\x00" + b"\x01t\x00" + b"\x01x\x00"
+        b"\x02" + bytes([LONG, VARCHAR]) + b"\x02" + (300).to_bytes(2, "little") + b"\x03"
+        b"\x01\x01\x80" + bytes([4, len(names)]) + names,
+    )
+
+
+def rows_event(kind: EventType, images: list[bytes], *, bitmap: bytes = b"\x03") -> RawEvent:
+    extra = b"\x02\x00" if kind >= EventType.WRITE_ROWS else b""
+    bitmaps = bitmap * (2 if kind in events.UPDATES else 1)
+    head = (5).to_bytes(6, "little") + b"\x00\x00" + extra + b"\x02" + bitmaps
+    return make(kind, head + b"".join(images))
+
+
+def gtid_event(number: int = 1) -> RawEvent:
+    return make(EventType.GTID, b"\x00" + UUID + number.to_bytes(8, "little"))
+
+
+def query(text: bytes) -> RawEvent:
+    return make(EventType.QUERY, struct.pack("<IIBHH", 1, 0, 1, 0, 3) + b"abc" + b"t\x00" + text)
+
+
+FORMAT = make(EventType.FORMAT_DESCRIPTION, b"\x04\x00" + bytes(70) + b"\x01")
+
+
+def transaction(*body: RawEvent, number: int = 1) -> Transaction:
+    first = gtid_event(number)
+    parts = (first, query(b"BEGIN"), *body, make(EventType.XID, bytes(8)))
+    return Transaction(events.gtid(first), "binlog.1", 4, FORMAT, parts)
+
+
+def parsed(step: bytes) -> tuple[RawEvent, RawEvent]:
+    length = int.from_bytes(step[9:13], "little")
+    first = events.parse(step[:length], checksum=True)
+    return first, events.parse(step[length:], checksum=True)
+
+
+KINDS = st.sampled_from(
+    [
+        EventType.WRITE_ROWS,
+        EventType.UPDATE_ROWS,
+        EventType.DELETE_ROWS,
+        EventType.WRITE_ROWS_V1,
+        EventType.UPDATE_ROWS_V1,
+        EventType.DELETE_ROWS_V1,
+    ]
+)
+
+
+@given(st.lists(st.tuples(KINDS, st.lists(rows, min_size=2, max_size=6)), max_size=4))
+def test_inverse_has_every_image_swapped_in_reverse_order(
+    content: list[tuple[EventType, list[Row]]],
+) -> None:
+    body: list[RawEvent] = []
+    for kind, some in content:
+        even = some[: len(some) // 2 * 2]
+        body += [table_event(), rows_event(kind, [image(row) for row in even])]
+    one = transaction(*body)
+    wanted = [
+        (after, before)
+        for change in reversed(list(changes(one)))
+        for before, after in reversed(change.rows.images)
+    ]
+    undo = inverse([one], checksum=True)
+    got: list[tuple[bytes | None, bytes | None]] = []
+    for step in undo.steps:
+        mapped, event = parsed(step)
+        table = events.table_map(mapped)
+        assert (table.name, table.columns) == ("t.x", ("a", "b"))
+        found = events.row_changes(event, table)
+        assert found.flags == events.STATEMENT_END | events.NO_FOREIGN_KEY_CHECKS
+        got += found.images
+    assert got == wanted
+    assert undo.rows == len(wanted)
+
+
+@given(st.lists(rows, min_size=1, max_size=5))
+def test_inverse_of_the_inverse_does_the_same_again(some: list[Row]) -> None:
+    one = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image(r) for r in some]))
+    (step,) = inverse([one], checksum=True).steps
+    (again,) = inverse([transaction(*parsed(step))], checksum=True).steps
+    assert [again] == list(forward(one, checksum=True))
+
+
+def test_transactions_are_undone_last_one_first() -> None:
+    first = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((1, b""))]))
+    second = transaction(table_event(), rows_event(EventType.DELETE_ROWS, [image((2, b""))]))
+    undo = inverse([first, second], checksum=True)
+    kinds = [parsed(step)[1].type for step in undo.steps]
+    assert kinds == [EventType.WRITE_ROWS, EventType.DELETE_ROWS]
+    assert undo.tables == {"t.x": TableCounts(inserted=1, deleted=1, columns=("a", "b"))}
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (query(b"DROP TABLE x"), "has a statement"),
+        (query(b"ROLLBACK TO SAVEPOINT x"), "has a statement"),
+        (make(EventType.TRANSACTION_PAYLOAD, b"x"), "compressed"),
+        (make(EventType.PARTIAL_UPDATE_ROWS, b"x"), "partial JSON"),
+        (make(EventType.XA_PREPARE, b"x"), "XA"),
+        (make(5, b"x"), "event of type 5"),
+        (make(172, b"x"), "event of type 172"),
+        (rows_event(EventType.WRITE_ROWS, [image((1, b""))]), "no table map"),
+    ],
+)
+def test_whatever_is_no_plain_row_change_is_refused(event: RawEvent, why: str) -> None:
+    with pytest.raises(RewindRefusedError, match=why):
+        inverse([transaction(event)], checksum=True)
+
+
+def test_ignorable_events_and_savepoints_are_passed_over() -> None:
+    one = transaction(query(b"SAVEPOINT `a`"), make(200, b"x", flags=events.IGNORABLE_FLAG))
+    assert inverse([one], checksum=True).steps == ()
+
+
+def test_partial_or_torn_images_are_refused() -> None:
+    partial = rows_event(EventType.WRITE_ROWS, [image((1, b""))], bitmap=b"\x01")
+    with pytest.raises(RewindRefusedError, match="partial row images"):
+        inverse([transaction(table_event(), partial)], checksum=True)
+    torn = rows_event(EventType.WRITE_ROWS, [image((1, b"long"))[:-2]])
+    with pytest.raises(RewindRefusedError, match="could not be split"):
+        inverse([transaction(table_event(), torn)], checksum=True)
+
+
+def test_a_transaction_without_its_end_is_refused() -> None:
+    whole = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((1, b""))]))
+    cut = Transaction(whole.gtid, "f", 4, FORMAT, whole.events[:-1])
+    with pytest.raises(RewindRefusedError, match="its end is not in the binary log"):
+        inverse([cut], checksum=True)
+
+
+@pytest.mark.parametrize("kind", [7, 11, 12, 20, 99])
+def test_columns_of_unknown_length_are_refused(kind: int) -> None:
+    body = bytes(6) + b"\x01\x00\x01t\x00\x01x\x00\x01" + bytes([kind]) + b"\x00\x00"
+    with pytest.raises(RewindRefusedError, match=r"column 1 of t\.x"):
+        events.table_map(make(EventType.TABLE_MAP, body))
+
+
+def test_a_later_change_of_an_errant_row_is_found_and_others_are_not() -> None:
+    def update(before: Row, after: Row) -> Transaction:
+        images = [image(before), image(after)]
+        return transaction(table_event(), rows_event(EventType.UPDATE_ROWS, images))
+
+    later = LaterTouches()
+    later.kept(update((1, b"new"), (1, b"newer")))  # before any errant one: no matter
+    later.errant(update((1, b"old"), (1, b"new")))
+    later.kept(update((2, b"new"), (2, b"x")))
+    with pytest.raises(RewindRefusedError, match="which stays, changed a row of t.x"):
+        later.kept(update((1, b"new"), (1, b"newer")))
+    with pytest.raises(RewindRefusedError, match="after the transactions to undo"):
+        later.kept(transaction(query(b"ALTER TABLE x ADD y INT")))
+
+
+def test_a_wrong_checksum_or_length_is_refused() -> None:
+    raw = gtid_event().raw
+    with pytest.raises(RewindRefusedError, match="wrong checksum"):
+        events.parse(raw[:-1] + bytes([raw[-1] ^ 1]), checksum=True)
+    with pytest.raises(RewindRefusedError, match="states"):
+        events.parse(raw[:-1], checksum=True)
+    with pytest.raises(RewindRefusedError, match="too short"):
+        events.parse(raw[:5], checksum=False)
+
+
+def test_gtids_of_every_kind_have_the_servers_names() -> None:
+    assert str(events.gtid(gtid_event(9))) == f"{UUID_TEXT}:9"
+    mariadb = make(EventType.MARIADB_GTID, struct.pack("<QIB", 12, 3, 4) + bytes(6))
+    assert str(events.gtid(mariadb)) == "3-7-12"
+    assert not events.gtid(mariadb).is_ddl
+    ddl = make(EventType.MARIADB_GTID, struct.pack("<QIB", 12, 3, 1 | 32) + bytes(6))
+    assert events.gtid(ddl).is_ddl
+
+
+def test_a_stream_becomes_transactions_with_their_places() -> None:
+    rotate = make(EventType.ROTATE, (4).to_bytes(8, "little") + b"binlog.000007")
+    body = (query(b"BEGIN"), make(EventType.XID, bytes(8)))
+    found = list(
+        transactions([rotate, FORMAT, gtid_event(1), *body, gtid_event(2), *body], max_bytes=10_000)
+    )
+    assert [one.gtid.number for one in found] == [1, 2]
+    assert {one.file for one in found} == {"binlog.000007"}
+    assert found[0].offset == 1000 - len(found[0].events[0].raw)
+    with pytest.raises(RewindRefusedError, match="larger than"):
+        list(transactions([rotate, FORMAT, gtid_event(1), *body], max_bytes=30))
+    with pytest.raises(RewindRefusedError, match="outside any transaction"):
+        list(transactions([rotate, FORMAT, *body], max_bytes=10_000))
+
+
+def test_gtid_sets_are_encoded_as_the_dump_command_takes_them() -> None:
+    plain = stream.encode_gtid_set(MysqlGtidSet.parse(f"{UUID_TEXT}:1-5:7"))
+    assert plain == struct.pack("<Q", 1) + UUID + struct.pack("<QQQQQ", 2, 1, 6, 7, 8)
+    tagged = stream.encode_gtid_set(MysqlGtidSet.parse(f"{UUID_TEXT}:1:tag:2"))
+    assert tagged[:8] == bytes([1, 2, 0, 0, 0, 0, 0, 1])
+    assert b"\x06tag" in tagged
+    assert stream.encode_gtid_set(MysqlGtidSet()) == bytes(8)
