@@ -185,6 +185,14 @@ class Situation:
         return look.receiver.state is running and look.applier.state is running
 
     @cached_property
+    def standby_threads_stopped(self) -> bool:
+        look = self.s.look
+        if look is None:
+            return False
+        stopped = ThreadState.STOPPED
+        return look.receiver.state is stopped and look.applier.state is stopped
+
+    @cached_property
     def unsourced_seconds(self) -> float:
         """For how long the standby's receiver has been without its source."""
         if self.s.unsourced_since is None:
@@ -221,11 +229,9 @@ class Situation:
         look = self.s.look
         if look is None:
             return False
-        stopped = ThreadState.STOPPED
         return (
             not look.open
-            and look.receiver.state is stopped
-            and look.applier.state is stopped
+            and self.standby_threads_stopped
             and not look.semisync.source_enabled
         )
 

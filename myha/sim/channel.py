@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from myha.core.model import ThreadState
@@ -28,7 +29,9 @@ class Channel:
         self.connection = 0
         self.position = 0
         self.pumping = False
-        self.semisync = False
+        self.transfer_seconds = 0.0  # for one batch, beside the latency
+        self.batch = 1000  # transactions that get through at once
+        self.on_connected: Callable[[SimServer], None] = lambda _: None
         self._heard = ""
         self._unsaid: list[int] = []  # received, not yet acknowledged, the link being down
 
@@ -105,6 +108,7 @@ class Channel:
         if good and self.source == self.own_source:
             self.state = ThreadState.RUNNING
             self.position = 0
+            self.on_connected(owner)
             # It says what it has: commits that wait for just that are released.
             self._unsaid = [serial for serial in peer.waiting if serial in owner.has]
             self._changed()
@@ -161,8 +165,17 @@ class Channel:
         if self.position < len(self.peer.binlog) and self.flows:
             self.pumping = True
             world = self.owner.world
-            end = len(self.peer.binlog)
-            world.after(world.latency_seconds, self._deliver, self.connection, end)
+            end = self._next_end()
+            seconds = world.latency_seconds + self.transfer_seconds
+            world.after(seconds, self._deliver, self.connection, end)
+
+    def _next_end(self) -> int:
+        """How far the next batch gets; what this side has already is not sent."""
+        binlog, has, at, new = self.peer.binlog, self.owner.has, self.position, 0
+        while at < len(binlog) and new < self.batch:
+            new += binlog[at].serial not in has
+            at += 1
+        return at
 
     def _deliver(self, connection: int, end: int) -> None:
         """What was sent arrives, also when the source has died since."""

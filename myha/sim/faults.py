@@ -186,6 +186,8 @@ class Faults:
 
     def _replace(self) -> None:
         if self.history.supervisor is None:
+            for one in self.history.supervisors:
+                one.deposed = True
             self.history.new_supervisor()
 
     def supervisor_stands_still(self, fault: Fault) -> None:

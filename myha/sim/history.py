@@ -15,6 +15,7 @@ from myha.core.model import (
     Sync,
     ThreadState,
 )
+from myha.core.plans import RecordChange
 from myha.sim.balancer import SimBalancer
 from myha.sim.channel import Channel
 from myha.sim.clients import Ledger, SimClient
@@ -108,6 +109,8 @@ class History:
             server.make_serial = serial.__next__
             server.apply_seconds = knobs.apply_seconds
             server.channel = Channel(server, peer, f"{peer.name}:3306", HEARTBEAT_SECONDS)
+            server.channel.transfer_seconds = knobs.transfer_seconds
+            server.channel.batch = knobs.batch
             if knobs.durability is Durability.BOUNDED:
                 server.wait_limit_seconds = BOUNDED_WAIT_SECONDS
         return {first.name: first, second.name: second}
@@ -127,6 +130,11 @@ class History:
     # -- supervisors -----------------------------------------------------------------------------
 
     def new_supervisor(self) -> SimSupervisor:
+        """A supervisor that begins takes the record over: plans of any other are void from then on."""
+        record = self.store.record
+        if self.supervisors:
+            change = RecordChange("another supervisor takes over")
+            self.store.compare_and_set(record.version, change.apply(record, self.world.now))
         one = SimSupervisor(
             self.world,
             f"supervisor-{len(self.supervisors) + 1}",
@@ -149,7 +157,7 @@ class History:
     def supervisor(self) -> SimSupervisor | None:
         """The one that acts."""
         for one in reversed(self.supervisors):
-            if one.alive and not one.paused:
+            if one.alive and not one.paused and not one.deposed:
                 return one
         return None
 

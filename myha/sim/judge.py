@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from myha.core import invariants
 from myha.core.invariants import NodeState, Opened, Received, Routed, State, Undone
-from myha.core.model import Membership, Mode, Policy, Record, Sync
+from myha.core.model import Membership, Mode, Policy, Record, Sync, ThreadState
 from myha.sim.clients import Ledger
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
@@ -41,6 +41,9 @@ class Judge:
         self.violations: list[Violation] = []
         self.loss_accepted = False
         self._dual = policy.mode is Mode.DUAL_WRITER
+        self._connected_as = dict.fromkeys(servers, Membership.MEMBER)
+        self._crashed_since_armed: set[str] = set()
+        self._forgiven: set[int] = set()
         self._good: set[tuple[object, ...]] = set()
         self._writer_lacks = self._standby_lacks = 0
         self._recount(store.record)
@@ -52,6 +55,8 @@ class Judge:
             server.on_received = self._received
             server.on_undone = self._undone
             server.on_dropped = self.recount
+            server.on_crashed = self._crashed
+            server.channel.on_connected = self._connected
 
     def broken(self, name: str, sentence: str) -> None:
         self.world.say(f"BROKEN: {name}: {sentence}")
@@ -68,7 +73,11 @@ class Judge:
 
     def _recount(self, record: Record) -> None:
         writer, standby = self._pair(record)
-        known = self.ledger.acknowledged.keys()
+        known = self.ledger.acknowledged.keys() - self._forgiven
+        if known - writer.has and len(self._crashed_since_armed) > 1:
+            # Both have crashed since they were last known to hold the same: more than one failure.
+            self._forgiven |= known - writer.has
+            known -= self._forgiven
         self._writer_lacks = len(known - writer.has)
         self._standby_lacks = len(known - standby.has)
 
@@ -85,8 +94,16 @@ class Judge:
             + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
         )
         if old.writer != new.writer or old.sync is not new.sync:
+            if new.sync is Sync.ARMED:
+                self._crashed_since_armed = {one.name for one in self.servers.values() if not one.up}
             self._recount(new)
         self.world.dirty = True
+
+    def _crashed(self, server: SimServer) -> None:
+        self._crashed_since_armed.add(server.name)
+
+    def _connected(self, server: SimServer) -> None:
+        self._connected_as[server.name] = self._membership(server.peer.name)
 
     # -- at every instant ------------------------------------------------------------------------
 
@@ -148,6 +165,7 @@ class Judge:
             dual=self._dual,
             membership=self._membership(server.name),
             unapplied=len(server.relay),
+            receiving=server.channel.state is not ThreadState.STOPPED,
         )
         self.world.say(f"{server.name} opens")
         for one in invariants.broken(invariants.OPENED, did):
@@ -160,7 +178,10 @@ class Judge:
     def _received(self, server: SimServer) -> None:
         if server.name != self.store.record.writer or not server.open:
             return
-        did = Received(self._membership(server.peer.name))
+        known = self._connected_as[server.name]
+        if known is not Membership.MEMBER:  # it may have been looked at since
+            known = self._membership(server.peer.name)
+        did = Received(known)
         for one in invariants.broken(invariants.RECEIVED, did):
             self.broken(one.name, f"{server.name}: {one.sentence}")
 

@@ -50,6 +50,8 @@ class Knobs:
     durability: Durability
     balancers: int
     latency_seconds: float
+    transfer_seconds: float
+    batch: int
     apply_seconds: float
     heal: tuple[str, ...]
     fence_command: bool
@@ -115,6 +117,8 @@ def draw(
         durability=durability,
         balancers=1 if rng.random() < 0.7 else 2,
         latency_seconds=rng.choice((0.0005, 0.001, 0.001, 0.004)),
+        transfer_seconds=rng.choice((0.0, 0.0, 0.002, 0.03)),
+        batch=rng.choice((1000, 1000, 3, 1)),
         apply_seconds=rng.choice((0.001, 0.002, 0.02, 0.2, 0.5)),
         heal=("resume", "rewind", "manual") if rng.random() < 0.7 else ("resume", "manual"),
         fence_command=rng.random() < 0.3,

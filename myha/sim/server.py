@@ -79,6 +79,7 @@ class SimServer:
         self.on_opened: Callable[[SimServer], None] = lambda _: None
         self.on_received: Callable[[SimServer], None] = lambda _: None
         self.on_undone: Callable[[int, int], None] = lambda _a, _b: None
+        self.on_crashed: Callable[[SimServer], None] = lambda _: None
         self.on_dropped: Callable[[], None] = lambda: None
         self.make_serial: Callable[[], int] = lambda: 0
         self.channel: Channel  # from its peer; set by whoever wires the pair
@@ -230,6 +231,7 @@ class SimServer:
             return
         self.world.say(f"{self.name} crashes")
         self.up = self.frozen = False
+        self.on_crashed(self)
         self.inbox.clear()
         self.cut_sessions()
         self.channel.owner_lost()
@@ -470,5 +472,6 @@ class SimServer:
         self._executed = self.executed_now().intersection(keep)
         self.number = max((o.number for o in self.binlog if o.origin == self.index), default=0)
         self.peer.channel.reset()
+        self.touched()
         self.on_undone(len(gone), len(gone))
         return f"{len(gone)} transactions undone"

@@ -78,7 +78,7 @@ class SimSupervisor:
         self.interval_seconds = interval_seconds
         self.mutate_plan = mutate_plan
         self.alive, self.paused, self.in_call = True, False, False
-        self.capturing = False
+        self.capturing = self.deposed = False
         self.on_step: StepHook = lambda _sup, _plan, _index: None
         self.plans: list[str] = []
         self.brain = Brain(policy, world.now, WALL_START + world.now, store.read())
@@ -99,6 +99,7 @@ class SimSupervisor:
         self._looking: set[str] = set()
         self._seen_life: dict[str, int] = {}
         self._ticking = 0
+        self._turn = False
         self._wake()
 
     # -- ports that need no file of their own -------------------------------------------------------
@@ -155,12 +156,14 @@ class SimSupervisor:
         self.paused = True
 
     def resume(self) -> None:
+        """Goes on with the plan that it was at; without the lock it begins no other."""
         if self.alive and self.paused:
             self.world.say(f"{self.name} goes on")
             self.paused = False
-            self._wake()
             if self._run is not None:
                 self._later(STEP_SECONDS)
+            else:
+                self._wake()
 
     # -- watchers --------------------------------------------------------------------------------
 
@@ -181,7 +184,8 @@ class SimSupervisor:
             return
         self.world.after(self.interval_seconds, self._tick, number)
         # One after the other, now this one first, now that one, as independent watchers would.
-        first, second = self.servers if number % 2 else reversed(self.servers)
+        self._turn = not self._turn
+        first, second = self.servers if self._turn else reversed(self.servers)
         changed = self._look(first, self.servers[first])
         self.world.after(BETWEEN_LOOKS_SECONDS, self._tick_on, number, second, changed)
 
@@ -246,7 +250,7 @@ class SimSupervisor:
     # -- decisions and plans ---------------------------------------------------------------------
 
     def _decide(self) -> None:
-        if self.brain.running is not None:
+        if self.brain.running is not None or self.deposed:
             return
         self.brain.observe(Tick(self.world.now, WALL_START + self.world.now))
         plan = self.brain.decide()
@@ -255,7 +259,7 @@ class SimSupervisor:
 
     def request(self, name: str, arguments: dict[str, str]) -> bool:
         """An operator's request; False when it is refused."""
-        if not self.alive or self.paused:
+        if not self.alive or self.paused or self.deposed:
             return False
         answer = self.brain.request(name, arguments)
         said = f": {answer}" if isinstance(answer, Refusal) else ""

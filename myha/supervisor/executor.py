@@ -123,11 +123,20 @@ class Executor:
         return run
 
     def _check_epoch(self, run: Run, step: Step) -> None:
-        """A command of an old epoch is refused: somebody else has decided since."""
+        """A command of an old epoch is refused: somebody else has decided since.
+
+        So is one of an old version: whatever was changed on record since the plan was made, also
+        without a change of writer, was not known to it. (A plan that was made before the standby
+        was lost would otherwise route to it, and one that was made before the pair was armed would
+        release the writer.)
+        """
         record = self.tools.store.read()
-        if record is None or record.epoch != run.epoch:
-            found = "none" if record is None else str(record.epoch)
-            reason = f"{step}: refused, the epoch on record is {found}, the plan's is {run.epoch}"
+        if record is None or (record.epoch, record.version) != (run.epoch, run.version):
+            found = "none" if record is None else f"{record.epoch}, version {record.version}"
+            reason = (
+                f"{step}: refused, the epoch on record is {found}, "
+                f"the plan's is {run.epoch}, version {run.version}"
+            )
             self._note("step-failed", reason, run, step=step.name)
             raise StepFailedError(reason)
 
