@@ -61,6 +61,7 @@ UPDATES = frozenset({EventType.UPDATE_ROWS_V1, EventType.UPDATE_ROWS})
 DELETES = frozenset({EventType.DELETE_ROWS_V1, EventType.DELETE_ROWS})
 ROWS = WRITES | UPDATES | DELETES
 GTIDS = frozenset({EventType.GTID, EventType.GTID_TAGGED, EventType.MARIADB_GTID})
+MARIADB_COMPRESSED = frozenset(range(165, 172))
 _ROWS_V2 = frozenset({EventType.WRITE_ROWS, EventType.UPDATE_ROWS, EventType.DELETE_ROWS})
 
 

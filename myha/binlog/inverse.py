@@ -36,10 +36,11 @@ _INVERSE_TYPE = {
     EventType.UPDATE_ROWS_V1: EventType.UPDATE_ROWS_V1,
 }
 
-_REFUSED = {
+_REFUSED: dict[int, str] = {
     EventType.TRANSACTION_PAYLOAD: "its events are compressed (binlog_transaction_compression)",
     EventType.PARTIAL_UPDATE_ROWS: "it has partial JSON updates (binlog_row_value_options)",
     EventType.XA_PREPARE: "it is an XA transaction",
+    **dict.fromkeys(events.MARIADB_COMPRESSED, "its events are compressed (log_bin_compress)"),
 }
 _IGNORED = frozenset({EventType.XID, EventType.ROWS_QUERY, EventType.MARIADB_ANNOTATE_ROWS})
 
@@ -107,7 +108,7 @@ def _check_other(transaction: Transaction, event: RawEvent) -> None:
         if not events.is_harmless_query(event):
             raise _refusal(transaction, "it has a statement, not only row changes")
         return
-    reason = _REFUSED.get(EventType(event.type)) if event.type in _REFUSED else None
+    reason = _REFUSED.get(event.type)
     if reason is None and event.flags & events.IGNORABLE_FLAG:
         return
     raise _refusal(transaction, reason or f"it has an event of type {event.type}")

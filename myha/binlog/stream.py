@@ -117,16 +117,14 @@ def _dump(
                 return
             event, checksum = _event(data[1:], checksum)
             yield event
-    except pymysql.err.OperationalError as error:
-        code = int(error.args[0]) if error.args else 0
+    except pymysql.err.MySQLError as error:
+        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         if time.monotonic() >= ends:
             raise ServerSilentError(
                 f"the binary log was not read to its end within {deadline_seconds:g} s", code
             ) from error
-        raise ServerError(f"the binary log cannot be read: {error.args[-1]}", code) from error
-    except pymysql.err.MySQLError as error:
-        code = int(error.args[0]) if error.args and isinstance(error.args[0], int) else 0
-        raise ServerError(f"the binary log cannot be read: {error.args[-1]}", code) from error
+        text = " ".join(str(error.args[-1] if error.args else error).split())
+        raise ServerError(f"the binary log cannot be read: {text}", code) from error
 
 
 def _event(raw: bytes, checksum: bool) -> tuple[RawEvent, bool]:
