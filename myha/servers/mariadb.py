@@ -20,6 +20,7 @@ from myha.servers.base import (
 )
 from myha.servers.connection import Deadline, Session
 
+STOPPING_SECONDS = 0.05
 HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
 
 _WAITS_FOR_ACK = "p.STATE LIKE 'Waiting for semi-sync ACK%%'"
@@ -180,13 +181,34 @@ class MariaDBServer(BaseServer):
         return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
 
     def stop_receiver(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._run(session, deadline, "stop_receiver")
+        """The receiver takes in nothing more; its thread may end a moment later.
+
+        A receiver asked to stop is marked so at once and queues and acknowledges nothing from then
+        on. Its thread may still try for `rpl_semi_sync_slave_kill_conn_timeout` seconds to tell its
+        source good-bye. A source that hangs does not answer that, and a failover must not wait.
+        """
+        deadline = Deadline(deadline_seconds)
+        with self._control.fresh() as stopping, self._control.borrow() as session:
+            (statement,) = self._sql.all("stop_receiver", **self._words(session, deadline))
+            stopping.send(statement, deadline_seconds=deadline.left_seconds)
+            while stopping.receive(min(STOPPING_SECONDS, deadline.left_seconds)) is None:
+                if self._is_being_stopped(session, stopping.connection_id, deadline):
+                    return
+                if deadline.passed:
+                    raise ServerError(f"{self.name}: the receiver has not stopped")
             self._until(
                 lambda: _receiver(self._channel(session, deadline)).state is ThreadState.STOPPED,
                 deadline,
                 "the receiver has not stopped",
             )
+
+    def _is_being_stopped(self, session: Session, stopper: int, deadline: Deadline) -> bool:
+        rows = session.query(
+            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s",
+            {"id": stopper},
+            deadline_seconds=deadline.left_seconds,
+        )
+        return bool(rows) and rows[0][0] == "Killing slave"
 
     def stop_replication(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as (session, deadline):
@@ -211,10 +233,27 @@ class MariaDBServer(BaseServer):
             state = _receiver(self._channel(session, deadline)).state
             if state is ThreadState.CONNECTING or (not asked and state is not ThreadState.STOPPED):
                 self._run(session, deadline, "stop_receiver")
+            if state is not ThreadState.RUNNING:
+                self._align_position(session, deadline)
             self._run(session, deadline, "start_replication")
             self._until(
                 lambda: self._replicates(session, deadline), deadline, "no connection to the source"
             )
+
+    def _align_position(self, session: Session, deadline: Deadline) -> None:
+        """Let the position count what this node itself wrote and already has in its binlog.
+
+        `gtid_slave_pos` knows of replicated transactions only. A node that was the writer would ask
+        for its own old ones again, which its peer may have purged, or reset in a rewind.
+        """
+        executed = self._executed(session, deadline)
+        applied = str(value(session, "SELECT @@GLOBAL.gtid_slave_pos", deadline))
+        if MariadbGtidSet.parse(applied).contains(executed):
+            return
+        if not self._wait_applied(session, 0.001):
+            return  # received and not applied: a full stop would throw it away
+        self._run(session, deadline, "stop_replication")
+        self._run(session, deadline, "set_position", {"position": str(executed)})
 
     def _replicates(self, session: Session, deadline: Deadline) -> bool:
         channel = self._channel(session, deadline)
@@ -243,6 +282,9 @@ class MariaDBServer(BaseServer):
 
             def end_all(second: Session, _: float) -> None:
                 self._kill_all(second, deadline)
+                # The node's own applier may wait as a client does: for it there is nobody to tell.
+                if self._applier_waits(second, deadline) and not self._clients(second, deadline):
+                    self._run_in_time(second, deadline, "disable_waiting")
 
             self._close(session, 0.0, deadline, end_all)
             denied = self._end_clients(session, deadline)
@@ -274,6 +316,14 @@ class MariaDBServer(BaseServer):
             deadline_seconds=deadline.left_seconds,
         )
         return [Client(int(number), user or "", bool(waits)) for number, user, waits in rows]
+
+    def _applier_waits(self, session: Session, deadline: Deadline) -> bool:
+        rows = session.query(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST p"
+            f" WHERE p.USER = 'system user' AND {_WAITS_FOR_ACK.replace('%%', '%')}",
+            deadline_seconds=deadline.left_seconds,
+        )
+        return bool(rows[0][0])
 
     def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
         """Sessions at work or in a transaction: who holds which lock is not shown by default."""

@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fix
 
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Config
-from myha.core.model import Record
+from myha.core.model import Mode, Record
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
@@ -150,8 +150,10 @@ class Service:
         timing = self.config.timing
 
         def wanted() -> bool:
-            look = self.daemon.brain.view.node(name).look
-            return look is not None and look.open
+            view = self.daemon.brain.view
+            look, record = view.node(name).look, view.record
+            writes = view.policy.mode is Mode.DUAL_WRITER or (record and record.writer == name)
+            return look is not None and look.open and bool(writes)
 
         return Pulse(
             self.servers[name],

@@ -15,6 +15,9 @@ STOP SLAVE IO_THREAD;
 -- name: stop_replication
 STOP SLAVE;
 
+-- name: set_position
+SET GLOBAL gtid_slave_pos = %(position)s;
+
 -- name: start_replication
 START SLAVE;
 

@@ -30,7 +30,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         cluster.up()
         shared = Pair(cluster)
         shared.await_healthy()
-        shared.write("CREATE TABLE IF NOT EXISTS app.t (id BIGINT PRIMARY KEY, v TEXT)")
+        shared.write("CREATE DATABASE app", "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)")
         yield shared
     finally:
         cluster.down()
