@@ -15,6 +15,7 @@ from myha.core.model import Durability, Mode
 from myha.drill import timeline
 from myha.drill.judge import Evidence, Judgement, judge
 from myha.drill.ledger import Attempt, read_attempts
+from myha.drill.observer import HangUp
 from myha.drill.report import Report, RoundResult
 from myha.drill.scenarios import START_DEADLINE_SECONDS, Fault, Scenario
 from myha.drill.target import Status, Target
@@ -30,6 +31,7 @@ FIRST_OKS_DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.05
 OKS_PER_CLIENT_BEFORE_FAULT = 20
 OKS_PER_CLIENT_AFTERWARDS = 10
+WITH_HANG_UP = frozenset({"crash", "stop", "standby-crash", "supervisor-crash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,10 @@ class Round:
             time.sleep(self.random.uniform(0.5, 1.0))
             try:
                 self.tell(f"round {self.number}: now {self.scenario.sentence}")
-                fault = self.scenario.strike(self)
-                self.scenario.mend(self, fault)
+                victim = self.standby if self.scenario.hits_standby else self.writer
+                with HangUp(self.target, victim) as hang_up:
+                    fault = self.scenario.strike(self)
+                    self.scenario.mend(self, fault)
                 whole_at = self._await_whole()
                 with suppress(MyhaError):  # judged by its acknowledgements, whatever they are
                     workload.await_acknowledged(clients * OKS_PER_CLIENT_AFTERWARDS, 10.0)
@@ -149,7 +153,7 @@ class Round:
                 self._put_right()
             until = time.monotonic()
             seen = workload.stop()
-        return self._judged(fault, whole_at, until, seen)
+        return self._judged(fault, whole_at, until, hang_up.at, seen)
 
     def _order(self) -> Order:
         host, port = self.target.writer_address
@@ -268,7 +272,12 @@ class Round:
     # -- the judgement ---------------------------------------------------------------------------
 
     def _judged(
-        self, fault: Fault, whole_at: float | None, until: float, seen: dict[str, Any]
+        self,
+        fault: Fault,
+        whole_at: float | None,
+        until: float,
+        gone_at: float | None,
+        seen: dict[str, Any],
     ) -> RoundResult:
         self.tell(f"round {self.number}: comparing the ledger with both nodes")
         attempts = tuple(read_attempts(self.directory))
@@ -276,6 +285,8 @@ class Round:
         judgement = self._judgement(attempts, events)
         gap, client_ms = timeline.outage(attempts, fault.at, until)
         phases = timeline.phases_ms(events, fault.plans, fault.at)
+        if gone_at is not None and self.scenario.name in WITH_HANG_UP:
+            phases["gone"] = round((gone_at - fault.at) * 1000, 1)
         if fault.plans:
             written = timeline.first_after(attempts, gap, fault.at)
             if written is not None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from myha.drill.target import Target
 from myha.errors import MyhaError, RefusedError
+from myha.hosts.local import LocalHost
 
 START_DEADLINE_SECONDS = 90.0
 STOP_DEADLINE_SECONDS = 60.0
@@ -58,6 +59,7 @@ class Scenario:
     unattended_failover: bool = False
     needs_supervisor_process: bool = False
     single_writer_only: bool = False
+    hits_standby: bool = False
 
 
 def _kill_writer(stage: Stage) -> Fault:
@@ -112,7 +114,7 @@ def _kill_supervisor(stage: Stage) -> Fault:
     return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
 
 
-def _supervisor(stage: Stage):  # type: ignore[no-untyped-def]
+def _supervisor(stage: Stage) -> LocalHost:
     if stage.target.supervisor is None:
         raise RefusedError(
             "supervisor-crash needs a supervisor that the drill may end and start: use --sandbox"
@@ -182,6 +184,7 @@ SCENARIOS: dict[str, Scenario] = {
             "kill the standby's process",
             _kill_standby,
             _start_again,
+            hits_standby=True,
         ),
         Scenario(
             "standby-hang",
@@ -189,6 +192,7 @@ SCENARIOS: dict[str, Scenario] = {
             "freeze the standby's process",
             _freeze_standby,
             _thaw,
+            hits_standby=True,
         ),
         Scenario(
             "switchover",

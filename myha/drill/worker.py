@@ -30,7 +30,7 @@ from myha.servers.statements import Flavour, load
 
 # Threads hand over to each other at every answer; the default of 5 ms would be paid each time.
 THREAD_SWITCH_SECONDS = 0.0005
-PAUSE_AFTER_ERROR_SECONDS = 0.002
+PAUSE_AFTER_ERROR_SECONDS = 0.005
 CONNECT_TIMEOUT_SECONDS = 1.0
 STOP_DEADLINE_SECONDS = 15.0
 SAMPLES_LIMIT = 200_000
