@@ -152,6 +152,7 @@ class NodeView:
     contact_since: float = 0.0  # since when the contact is what it is
     answered_at: float = -1.0  # when the node last answered at all
     hung_up_at: float = -1.0  # when an established connection last broke
+    closing_at: float = -1.0  # when it said that it is shutting down; -1 once it answers again
     heard_source_at: float = -1.0  # when its receiver was last seen to make progress
     unsourced_since: float | None = None  # since when its receiver is not running
     lag_bad_since: float | None = None

@@ -46,13 +46,17 @@ class NodeLooked:
 
 @dataclass(frozen=True, slots=True)
 class NodeMissed:
-    """An attempt to look that began at `at` and failed. `hung_up`: a connection broke by it."""
+    """An attempt to look that began at `at` and failed.
+
+    `hung_up`: a connection broke by it. `closing`: the server said that it is shutting down.
+    """
 
     node: NodeName
     at: float
     contact: Contact
     hung_up: bool = False
     error: str = ""
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,7 @@ def _missed(view: View, seen: NodeMissed) -> NodeView:
         contact_since=old.contact_since if old.contact is seen.contact else seen.at,
         answered_at=seen.at if talked else old.answered_at,
         hung_up_at=seen.at if seen.hung_up else old.hung_up_at,
+        closing_at=seen.at if seen.closing else old.closing_at,
         error=seen.error,
     )
 

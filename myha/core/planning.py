@@ -81,6 +81,7 @@ def _failback(it: Situation) -> Answer:
 
 PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "writer-dead": protocols.failover_for_death,
+    "writer-closing": protocols.failover_for_closing,
     "writer-hung": protocols.failover_for_silence,
     "writer-restarted": protocols.reinstate,
     "writer-closed": protocols.install,

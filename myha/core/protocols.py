@@ -80,6 +80,13 @@ def failover_for_death(it: Situation) -> Answer:
     return promotable(it) or _flapping(it) or failover(it)
 
 
+def failover_for_closing(it: Situation) -> Answer:
+    """Armed: its last commits need the standby, which stops acknowledging. Else wait."""
+    if not (it.armed or it.dual):
+        return None
+    return promotable(it) or _flapping(it) or failover(it)
+
+
 def failover_for_silence(it: Situation) -> Answer:
     refusal = promotable(it) or _flapping(it)
     if refusal is not None:
@@ -114,12 +121,18 @@ def failover(it: Situation, outside: Step | None = None, *, unattended: bool = T
     received up to there must be applied before the new writer opens.
     """
     old, new, names = it.writer, it.standby, it.policy.balancers
+    nodes: tuple[tuple[str, NodeRecord], ...] = (
+        (old, away(Cause.REPLACED, f"{new} took over from it")),
+    )
+    if not it.member_present and it.s.look is not None:
+        # Forced: whatever the new writer has is the pair's history from now on.
+        nodes = (*nodes, (new, member(it.s.look.boot_id)))
     change = RecordChange(
         f"{new} is the writer, solo; {old} is away",
         writer=new,
         new_epoch=True,
         sync=Sync.SOLO,
-        nodes=((old, away(Cause.REPLACED, f"{new} took over from it")),),
+        nodes=nodes,
         unattended=unattended,
     )
     reachable = it.w.contact is not Contact.REFUSING
@@ -181,7 +194,8 @@ def reinstate(it: Situation) -> Answer:
     if it.member:
         nodes = (*nodes, (it.standby, away(Cause.RESTARTED, reason)))
     check = None
-    if it.member and it.s.answering:
+    if it.member and it.s.answering and not it.diverged:
+        # A standby that is seen to have diverged waits for its own look, being away from here.
         check = RequireNoErrant(node=it.standby, reference=it.writer)
     change = RecordChange(f"{it.writer} has restarted, solo", sync=Sync.SOLO, nodes=nodes)
     return make(
@@ -400,7 +414,8 @@ def open_second(it: Situation) -> Answer:
         "open-second",
         it.standby,
         f"open {it.standby} for writes beside {it.writer}",
-        AwaitCaughtUp(node=it.standby, source=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS),
+        # Not for long: if the source is lost meanwhile, there is more urgent work to do.
+        AwaitCaughtUp(node=it.standby, source=it.writer, deadline_seconds=1.0),
         Open(node=it.standby),
     )
 

@@ -101,7 +101,12 @@ class Situation:
     def cut_off(self) -> bool:
         """We do not reach the writer, and the standby does."""
         lost = self.silent_for_deadtime(self.w) or self.gone(self.w)
-        return lost and self.standby_heard_from_writer
+        return lost and self.standby_heard_from_writer and not self.writer_closing
+
+    @cached_property
+    def writer_closing(self) -> bool:
+        """It said so, and its port refuses; the standby may go on hearing it for many seconds."""
+        return self.w.contact is Contact.REFUSING and self.w.closing_at >= 0 and self.s.answering
 
     # -- the writer ------------------------------------------------------------------------------
 
@@ -128,6 +133,14 @@ class Situation:
             return False
         more = not w_look.executed.contains(s_look.executed)
         return more and s_look.received.contains(w_look.executed)
+
+    @cached_property
+    def diverged(self) -> bool:
+        """The standby was seen to have what the writer, looked at no earlier, lacks."""
+        w_look, s_look = self.w.look, self.s.look
+        if w_look is None or s_look is None or w_look.at < s_look.at:
+            return False
+        return not w_look.executed.contains(s_look.executed)
 
     @cached_property
     def writer_waits(self) -> bool:
@@ -229,11 +242,7 @@ class Situation:
         look = self.s.look
         if look is None:
             return False
-        return (
-            not look.open
-            and self.standby_threads_stopped
-            and not look.semisync.source_enabled
-        )
+        return not look.open and self.standby_threads_stopped and not look.semisync.source_enabled
 
     @cached_property
     def errant(self) -> GtidSet | None:

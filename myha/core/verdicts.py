@@ -240,6 +240,12 @@ TABLE: tuple[Verdict, ...] = (
         Holds.ALL_BUT_ROUTING,
     ),
     Verdict(
+        "writer-closing",
+        "The writer {writer} says that it is shutting down, and refuses new connections.",
+        lambda it: it.writer_closing,
+        Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
         "writer-hung",
         "The writer {writer} has answered nothing for the dead time, and {standby} hears nothing "
         "from it either.",
@@ -299,7 +305,7 @@ TABLE: tuple[Verdict, ...] = (
         "writer-closed",
         "The writer on record, {writer}, does not take writes: a change of writer did not reach "
         "its end, or somebody closed it.",
-        lambda it: it.w.answering and not it.writer_installed,
+        lambda it: it.w.answering and not it.writer_installed and not it.writer_restarted,
     ),
     Verdict(
         "standby-open",

@@ -21,6 +21,7 @@ from myha.ports import Balancer, WatchedServer
 FULL_CODES = frozenset({1040, 1203, 1226})
 DENIED_CODES = frozenset({1044, 1045, 1130, 1227, 1396, 1698, 1862, 3118, 3159, 4151})
 FOREIGN_CODE = -1
+SHUTTING_DOWN_CODE = 1053
 MIN_PAUSE_SECONDS = 0.01  # between two looks that events ask for
 
 Emit = Callable[[object], None]
@@ -107,7 +108,10 @@ class NodeWatcher(Watcher):
         """A broken connection proves little: only a refused new one says that nobody is there."""
         refused = self._server.refuses()
         if refused:
-            self._emit(NodeMissed(self._server.name, at, Contact.REFUSING, connected, str(error)))
+            closing = error.code == SHUTTING_DOWN_CODE
+            self._emit(
+                NodeMissed(self._server.name, at, Contact.REFUSING, connected, str(error), closing)
+            )
             return
         at = time.monotonic()
         try:
