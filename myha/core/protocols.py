@@ -143,9 +143,11 @@ def failover(it: Situation, outside: Step | None = None, *, unattended: bool = T
         new,
         f"fail over from {old} to {new}",
         outside,
+        # Where the new writer is open already, nothing may flow to it from a node that is away.
+        StopReceiver(node=new) if it.dual else None,
         ChangeRecord(change=change),
         fence if reachable else None,
-        StopReceiver(node=new),
+        StopReceiver(node=new) if not it.dual else None,
         TakeOut(node=old, balancers=names, best_effort=True),
         *_install_steps(new, names),
     )
@@ -186,7 +188,7 @@ def reinstate(it: Situation) -> Answer:
     look = it.w.look
     if look is None:
         return None
-    if it.standby_ahead and promotable(it) is None:
+    if it.standby_ahead and (it.away or promotable(it) is None):
         # A dual-writer's peer went on taking writes, or the restart lost what the peer has.
         return failover(it)
     reason = f"the writer {it.writer} restarted"
@@ -227,10 +229,12 @@ def release(cause: Cause, why: str) -> Callable[[Situation], Answer]:
             "release",
             it.writer,
             f"let {it.writer} go on without {it.standby}",
+            # The returning node must not leak what only it has into the pair; where it took
+            # writes itself, it has such from the first moment.
+            StopReceiver(node=it.writer, best_effort=True) if it.dual else None,
             ChangeRecord(change=change),
             DisableWaiting(node=it.writer),
-            # The returning node must not leak what only it has into the pair.
-            StopReceiver(node=it.writer, best_effort=True),
+            StopReceiver(node=it.writer, best_effort=True) if not it.dual else None,
             TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
         )
 

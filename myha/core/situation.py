@@ -127,9 +127,13 @@ class Situation:
 
     @cached_property
     def standby_ahead(self) -> bool:
-        """The standby has all that the restarted writer has, and more: that one lost something."""
+        """The standby has all that the restarted writer has, and more: that one lost something.
+
+        So may a former writer, when the one that replaced it lost its relay log before it opened.
+        """
         w_look, s_look = self.w.look, self.s.look
-        if not self.member_present or w_look is None or s_look is None:
+        replaced = self.away and self.s.answering and self.s_entry.cause is Cause.REPLACED
+        if not (self.member_present or replaced) or w_look is None or s_look is None:
             return False
         more = not w_look.executed.contains(s_look.executed)
         return more and s_look.received.contains(w_look.executed)

@@ -42,7 +42,7 @@ class Judge:
         self.loss_accepted = False
         self._dual = policy.mode is Mode.DUAL_WRITER
         self._connected_as = dict.fromkeys(servers, Membership.MEMBER)
-        self._crashed_since_armed: set[str] = set()
+        self._failed_since_armed: set[str] = set()
         self._forgiven: set[int] = set()
         self._good: set[tuple[object, ...]] = set()
         self._writer_lacks = self._standby_lacks = 0
@@ -55,7 +55,7 @@ class Judge:
             server.on_received = self._received
             server.on_undone = self._undone
             server.on_dropped = self.recount
-            server.on_crashed = self._crashed
+            server.on_failed = self._failed
             server.channel.on_connected = self._connected
 
     def broken(self, name: str, sentence: str) -> None:
@@ -74,8 +74,8 @@ class Judge:
     def _recount(self, record: Record) -> None:
         writer, standby = self._pair(record)
         known = self.ledger.acknowledged.keys() - self._forgiven
-        if known - writer.has and len(self._crashed_since_armed) > 1:
-            # Both have crashed since they were last known to hold the same: more than one failure.
+        if known - writer.has and len(self._failed_since_armed) > 1:
+            # Both have failed since they were last known to hold the same: more than one failure.
             self._forgiven |= known - writer.has
             known -= self._forgiven
         self._writer_lacks = len(known - writer.has)
@@ -83,6 +83,10 @@ class Judge:
 
     def _acknowledged(self, serial: int) -> None:
         writer, standby = self._pair(self.store.record)
+        origin = self.ledger.acknowledged[serial][0]
+        if any(one.by_stranger and one.index == origin for one in (writer, standby)):
+            self._forgiven.add(serial)  # whoever opened it answers for it
+            return
         self._writer_lacks += serial not in writer.has
         self._standby_lacks += serial not in standby.has
         if self._writer_lacks or self._standby_lacks:
@@ -95,12 +99,12 @@ class Judge:
         )
         if old.writer != new.writer or old.sync is not new.sync:
             if new.sync is Sync.ARMED:
-                self._crashed_since_armed = {one.name for one in self.servers.values() if not one.up}
+                self._failed_since_armed = {one.name for one in self.servers.values() if not one.alive}
             self._recount(new)
         self.world.dirty = True
 
-    def _crashed(self, server: SimServer) -> None:
-        self._crashed_since_armed.add(server.name)
+    def _failed(self, server: SimServer) -> None:
+        self._failed_since_armed.add(server.name)
 
     def _connected(self, server: SimServer) -> None:
         self._connected_as[server.name] = self._membership(server.peer.name)
@@ -176,7 +180,7 @@ class Judge:
             self.broken(one.name, f"{node}: {one.sentence}")
 
     def _received(self, server: SimServer) -> None:
-        if server.name != self.store.record.writer or not server.open:
+        if server.name != self.store.record.writer or not server.open or server.peer.by_stranger:
             return
         known = self._connected_as[server.name]
         if known is not Membership.MEMBER:  # it may have been looked at since

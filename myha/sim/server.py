@@ -79,7 +79,7 @@ class SimServer:
         self.on_opened: Callable[[SimServer], None] = lambda _: None
         self.on_received: Callable[[SimServer], None] = lambda _: None
         self.on_undone: Callable[[int, int], None] = lambda _a, _b: None
-        self.on_crashed: Callable[[SimServer], None] = lambda _: None
+        self.on_failed: Callable[[SimServer], None] = lambda _: None
         self.on_dropped: Callable[[], None] = lambda: None
         self.make_serial: Callable[[], int] = lambda: 0
         self.channel: Channel  # from its peer; set by whoever wires the pair
@@ -231,7 +231,7 @@ class SimServer:
             return
         self.world.say(f"{self.name} crashes")
         self.up = self.frozen = False
-        self.on_crashed(self)
+        self.on_failed(self)
         self.inbox.clear()
         self.cut_sessions()
         self.channel.owner_lost()
@@ -267,6 +267,7 @@ class SimServer:
             self.channel.settle()
             self.peer.channel.settle()
             self.frozen = True
+            self.on_failed(self)
             self.channel.stalled()
             self.peer.channel.stalled()
             self.touched()
@@ -421,9 +422,9 @@ class SimServer:
 
     def close_gently(self, caller: str, grace: float, deadline: float) -> Doing[None]:
         """Read-only blocks behind commits that wait; what cannot be ended in time is put back."""
-        yield from self.call(caller, deadline, self._begin_closing)
         life = self.life
         try:
+            yield from self.call(caller, deadline, self._begin_closing)
             kill_at = self.world.now + grace
             while self.waiting:
                 if self.world.now >= kill_at:
@@ -449,6 +450,7 @@ class SimServer:
         self.open = self.closing = self.by_stranger = False
 
     def prove_write(self, caller: str, deadline: float) -> Doing[None]:
+        life = self.life
         one = yield from self.call(caller, deadline, lambda: self.begin(None, None))
         if one is None:
             raise ServerError(f"{self.name}: is read-only")
@@ -457,6 +459,8 @@ class SimServer:
             if self.world.now >= end:
                 raise ServerSilentError(f"{self.name}: the write was not acknowledged in time")
             yield POLL_SECONDS
+            if not self.up or self.life != life:
+                raise ServerGoneError(f"{self.name}: connection lost")
 
     def rewind(self, keep: GtidSet) -> str:
         """Take out everything outside `keep`; it is in quarantine first."""
