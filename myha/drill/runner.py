@@ -85,12 +85,8 @@ def check(target: Target, scenario: Scenario, options: Options) -> None:
             " in a row: the supervisor would rightly refuse",
             "fewer --rounds, or --force",
         )
-    if not options.force:
-        status = target.status()
-        if not status.get("healthy") and not _becomes_whole(target):
-            raise RefusedError(
-                f"the cluster is not healthy: {target.status().get('sentence')}", "--force"
-            )
+    if not options.force and not _becomes_whole(target):
+        raise RefusedError(f"the cluster is not healthy: {why_not_whole(target)}", "--force")
 
 
 def _becomes_whole(target: Target) -> bool:
@@ -105,7 +101,20 @@ def _becomes_whole(target: Target) -> bool:
 def is_whole(target: Target, status: Status) -> bool:
     """Healthy, nothing under way, and the writer waits for the standby if it shall."""
     lossless = target.config.cluster.durability is Durability.LOSSLESS
-    return bool(status.get("healthy")) and (not lossless or status.get("sync") == "armed")
+    healthy = bool(status.get("healthy")) and not status.get("maintenance")
+    return healthy and (not lossless or status.get("sync") == "armed")
+
+
+def why_not_whole(target: Target) -> str:
+    """The supervisor's own sentence, with its refusals, or that there is no supervisor."""
+    try:
+        status = target.status()
+    except MyhaError as error:
+        return str(error)
+    if status.get("maintenance"):
+        return "maintenance is on: the supervisor observes and does not act"
+    refusals = "; ".join(str(one.get("reason")) for one in status.get("refusals", ()))
+    return f"{status.get('sentence')}" + (f" ({refusals})" if refusals else "")
 
 
 @dataclass
@@ -176,7 +185,7 @@ class Round:
         if not is_whole(self.target, status) and not self.options.force:
             raise RefusedError(
                 f"round {self.number} cannot begin, the cluster is not whole:"
-                f" {status.get('sentence')}",
+                f" {why_not_whole(self.target)}",
                 "--force",
             )
         self.writer = str(status["writer"])
@@ -193,7 +202,7 @@ class Round:
             time.sleep(POLL_SECONDS)
         self.problems.append(
             f"the supervisor did not answer the fault in {PLAN_DEADLINE_SECONDS:.0f} s:"
-            f" {self._why()}"
+            f" {why_not_whole(self.target)}"
         )
 
     def _await_whole(self) -> float | None:
@@ -202,7 +211,7 @@ class Round:
             return time.monotonic()
         self.problems.append(
             f"the pair is not whole {HEALTHY_DEADLINE_SECONDS:.0f} s after the fault was put right:"
-            f" {self._why()}"
+            f" {why_not_whole(self.target)}"
         )
         return None
 
@@ -260,14 +269,6 @@ class Round:
         supervisor = self.target.supervisor
         if supervisor is not None and not supervisor.running():
             supervisor.start(START_DEADLINE_SECONDS)
-
-    def _why(self) -> str:
-        try:
-            status = self.target.status()
-        except MyhaError as error:
-            return str(error)
-        refusals = "; ".join(str(one.get("reason")) for one in status.get("refusals", ()))
-        return f"{status.get('sentence')}" + (f" ({refusals})" if refusals else "")
 
     # -- the judgement ---------------------------------------------------------------------------
 

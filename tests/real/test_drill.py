@@ -1,0 +1,219 @@
+"""Every scenario of the drill on real servers, and what the command refuses or cleans up."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from myha.drill import runner, target
+from myha.drill.report import Report
+from myha.drill.scenarios import SCENARIOS
+from myha.drill.target import Target
+from myha.errors import ConfigError, RefusedError
+from myha.sandbox import registry
+from myha.sandbox.servers import Flavour
+from tests.real.conftest import need
+
+pytestmark = pytest.mark.real
+
+# One worker for all of a flavour: they share its sandbox.
+FLAVOURS = [
+    pytest.param(flavour, marks=pytest.mark.xdist_group(f"drill-{flavour}"))
+    for flavour in ("mysql", "mariadb")
+]
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
+    """A sandbox for all scenarios of one flavour; each leaves it whole, or its test has failed."""
+    flavour: Flavour = request.param
+    for name in (flavour, "haproxy"):
+        need(name)
+    with ExitStack() as stack:
+        yield stack.enter_context(target.sandbox(flavour, "single-writer", None, print))
+
+
+def play(pair: Target, scenario: str, **options: int) -> Report:
+    chosen = runner.Options(clients=4, seed=options.get("seed", 1), pause_ms=5.0)
+    return runner.run(pair, SCENARIOS[scenario], chosen, print)
+
+
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "supervisor-crash"])
+def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str) -> None:
+    report = play(pair, scenario)
+    (one,) = report.rounds
+    assert one.problems == (), "\n".join(one.journal)
+    assert report.good
+    assert one.acknowledged > 0
+    summary = report.data()["summary"]
+    assert summary["acknowledged_lost"] == summary["duplicated"] == 0
+    if scenario == "switchover":
+        assert one.returned == ""
+    else:
+        assert one.returned in {"resume", "rewind"}
+    assert one.phases_ms["detected"] <= one.phases_ms["recorded"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_supervisor_may_die_with_or_without_the_writer(pair: Target, seed: int) -> None:
+    report = play(pair, "supervisor-crash", seed=seed)
+    (one,) = report.rounds
+    assert one.problems == (), "\n".join(one.journal)
+    assert report.good
+    assert one.writer_lost is (seed == 1)
+
+
+def test_a_cluster_that_is_not_healthy_is_refused(pair: Target) -> None:
+    pair.ask({"do": "maintenance", "state": "on"})
+    try:
+        with pytest.raises(RefusedError, match="not healthy.*--force"):
+            play(pair, "switchover")
+    finally:
+        pair.ask({"do": "maintenance", "state": "off"})
+
+
+def test_more_failovers_than_the_flap_limit_are_refused(pair: Target) -> None:
+    pair.learn()
+    limit = pair.config.failover.flap_limit
+    with pytest.raises(RefusedError, match="flap_limit"):
+        runner.check(pair, SCENARIOS["crash"], runner.Options(rounds=limit + 1))
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "myha", "drill", *arguments]
+
+
+def test_the_command_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    for name in ("mysql", "haproxy"):
+        need(name)
+    before = registry.sandboxes()
+    report = tmp_path / "report.json"
+    done = subprocess.run(
+        command("switchover", "--clients", "2", "--json", str(report)),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "switchover: passed." in done.stdout
+    data = json.loads(report.read_text())
+    assert data["scenario"] == "switchover"
+    assert (data["flavour"], data["mode"], data["durability"]) == (
+        "mysql",
+        "single-writer",
+        "lossless",
+    )
+    assert data["summary"]["acknowledged_lost"] == 0
+    assert data["summary"]["converged"] is True
+    assert set(data["rounds"][0]) >= {
+        "outage_ms",
+        "client_outage_ms_max",
+        "phases_ms",
+        "acknowledged",
+        "acknowledged_lost",
+        "unacknowledged_present",
+        "duplicated",
+        "returned",
+        "whole_ms",
+        "converged",
+    }
+    assert registry.sandboxes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_drill_leaves_nothing_behind(number: signal.Signals) -> None:
+    for name in ("mysql", "haproxy"):
+        need(name)
+    before = registry.sandboxes()
+    process = subprocess.Popen(
+        command("crash", "--clients", "2"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines = []
+    for line in process.stdout or ():
+        lines.append(line)
+        if "now the writer is killed" in line:
+            process.send_signal(number)
+            break
+    rest, _ = process.communicate(timeout=120)
+    said = "".join(lines) + rest
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert registry.sandboxes() == before
+    assert not workers_left()
+
+
+def workers_left() -> list[str]:
+    """Clients' processes that have not ended 5 s on; another test's are none of ours."""
+    ends = time.monotonic() + 5
+    while time.monotonic() < ends:
+        left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _is_orphaned_worker(p)]
+        if not left:
+            return []
+        time.sleep(0.05)
+    return [str(path) for path in left]
+
+
+def _is_orphaned_worker(path: Path) -> bool:
+    try:
+        if b"myha.drill.worker" not in path.read_bytes():
+            return False
+        parent = (path.parent / "stat").read_text().rpartition(")")[2].split()[1]
+    except OSError:
+        return False
+    return parent == "1"
+
+
+def test_a_configuration_without_local_processes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "myha.toml"
+    path.write_text(
+        '[nodes.a]\nhost = "10.0.0.1"\n[nodes.b]\nhost = "10.0.0.2"\n'
+        '[balancers.lb1]\nsocket = "/run/haproxy.sock"\n'
+        'writer_listen = "127.0.0.1:3307"\nreader_listen = "127.0.0.1:3308"\n'
+    )
+    with pytest.raises(ConfigError, match=r"nodes\.a\.pid_file: missing"):
+        target.of_config(path)
+
+
+def test_hurting_a_running_cluster_needs_a_yes(tmp_path: Path) -> None:
+    path = tmp_path / "myha.toml"
+    nodes = "".join(
+        f'[nodes.{name}]\nhost = "127.0.0.1"\nport = {port}\n'
+        f'pid_file = "{name}.pid"\nstart_command = ["true"]\n'
+        for name, port in (("a", 13301), ("b", 13302))
+    )
+    path.write_text(
+        nodes + '[balancers.lb1]\nsocket = "/run/haproxy.sock"\n'
+        'writer_listen = "127.0.0.1:13307"\nreader_listen = "127.0.0.1:13308"\n'
+    )
+    secret = tmp_path / "secrets" / "app"
+    secret.parent.mkdir()
+    secret.write_text("x\n")
+    secret.chmod(0o600)
+    done = subprocess.run(
+        command("crash", "--config", str(path)),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "--yes" in done.stderr
+    assert "kill the writer's process" in done.stderr
