@@ -9,6 +9,7 @@ from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError
 from myha.servers.base import (
+    POLL_FIRST_SECONDS,
     BaseServer,
     Client,
     heartbeats_of,
@@ -18,6 +19,7 @@ from myha.servers.base import (
 )
 from myha.servers.connection import Deadline, Row, Session
 
+RELEASE_SECONDS = 0.03  # for the server to notice that its standby is gone
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
 
 # A client's threads, by name: one for each connection, or the thread pool's.
@@ -140,10 +142,12 @@ class MySQLServer(BaseServer):
         fits = (
             timeout >= self.waiting_timeout_ms if lossless else timeout == self.waiting_timeout_ms
         )
+        on = values.get(prefix + "status") == "ON"
         return SemiSync(
-            source_enabled=enabled == "1",
+            # Without a client, and told not to wait for one, it is as good as off.
+            source_enabled=enabled == "1" and (on or no_replica == "1"),
             source_waits=enabled == "1"
-            and values.get(prefix + "status") == "ON"
+            and on
             and fits
             and point == "AFTER_SYNC"
             and no_replica == "1",
@@ -253,7 +257,31 @@ class MySQLServer(BaseServer):
             )
             self._run(session, deadline, "admit_clients")
 
+    def disable_waiting(self, deadline_seconds: float) -> None:
+        """Let commits go on, those that wait included.
+
+        Switching the source side off takes the server up to a second, in which it holds the lock of
+        its global variables: every new login stands still. When the standby is gone, it is enough
+        not to wait for standbys that are not there, and that costs nothing. Only when one is still
+        connected, as one that hangs is, the switch is needed.
+        """
+        with self._step(deadline_seconds) as (session, deadline):
+            facts = self._known(session, deadline)
+            if facts.source_word and not self._released(session, deadline):
+                self._disable_waiting(session, deadline)
+
+    def _released(self, session: Session, deadline: Deadline) -> bool:
+        """Whether waiting ended since no standby is connected; its end may just be under way."""
+        self._run_in_time(session, deadline, "wait_for_present_only")
+        soon = Deadline(min(RELEASE_SECONDS, deadline.left_seconds))
+        while self._semisync_now(session, deadline).source_enabled:
+            if soon.passed:
+                return False
+            time.sleep(POLL_FIRST_SECONDS)
+        return True
+
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
+        """Switch the source side off."""
         facts = self._known(session, deadline)
         if facts.source_word:  # without the plugin nothing waits
             self._run_in_time(session, deadline, "disable_waiting")

@@ -54,6 +54,11 @@ SET GLOBAL rpl_semi_sync_{source}_wait_no_{replica} = ON;
 SET GLOBAL rpl_semi_sync_{source}_wait_point = 'AFTER_SYNC';
 SET GLOBAL rpl_semi_sync_{source}_enabled = ON;
 
+-- name: wait_for_present_only
+-- With no standby connected this ends all waiting, at once. %(until)s as in `open`.
+SET GLOBAL rpl_semi_sync_{source}_wait_no_{replica} =
+    IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.rpl_semi_sync_{source}_wait_no_{replica});
+
 -- name: disable_waiting
 -- Releases the commits that wait, and tells their clients OK. %(until)s as in `open`.
 SET GLOBAL rpl_semi_sync_{source}_enabled =
