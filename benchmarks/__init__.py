@@ -1,0 +1,1 @@
+"""What `make bench` measures; nothing in here is a test."""

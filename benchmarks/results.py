@@ -1,0 +1,169 @@
+"""RESULTS.md from the numbers in results/*.json."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+Report = dict[str, Any]
+
+# What is to be reached, in ms: (median, maximum); None: no limit was set.
+TARGETS: dict[tuple[str, str], tuple[float | None, float | None]] = {
+    ("crash", "mysql"): (250, 500),
+    ("crash", "mariadb"): (150, 500),
+    ("switchover", "mysql"): (50, 150),
+    ("switchover", "mariadb"): (50, 150),
+    ("hang", "mysql"): (None, 2000),
+    ("hang", "mariadb"): (None, 2000),
+    ("standby-crash", "mysql"): (None, 300),
+    ("standby-crash", "mariadb"): (None, 300),
+}
+
+HEAD = """# Measured
+
+Written by `make bench` (`python -m benchmarks.run`); the numbers behind it are in `results/`.
+
+## Method
+
+Each series runs in a sandbox of its own: two servers, HAProxy and the supervisor on one machine,
+all at their defaults (`lossless`, deadtime 1.5 s), except that the guard against flapping is raised
+so that many rounds fit in a row. Clients are threads of one separate process. Each has one
+connection to the writer port of HAProxy and writes small transactions as fast as they go (two
+INSERTs, COMMIT), keeps every OK with its time in a ledger on disk, and after an error connects again
+after 5 ms. Clients, servers, HAProxy and the supervisor share the machine's cores, so they are
+saturated.
+
+`outage` is the longest time without any acknowledgement, over all clients together, from the fault
+until the pair is whole again: a stall while the lost node returns counts too. `one client` is the
+longest time that any one of them had to wait. Phases count from the fault (the moment before the
+signal is sent) and are read from the supervisor's journal, on the same monotonic clock; `gone` is
+when an idle connection to the killed server hung up, before which nobody can know of its death;
+`written` is the first acknowledgement after the longest gap. After every round each acknowledged row
+must be on both nodes exactly once.
+
+In every other round of `supervisor-crash` the writer is killed too while there is no supervisor,
+which is started again a second later: that outage is the time without one. It has rows of its own.
+
+The daemon's cost is its CPU time and resident memory over 60 s, idle and under this load. What the
+server's throughput loses to it is measured in turns of 10 s with the daemon running and frozen
+(SIGSTOP), in the order ABBA, as the median of the ratios of neighbours.
+"""
+
+
+def write_results(folder: Path, path: Path) -> None:
+    """Write the page anew from all reports that are there."""
+    reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    drills = [one for report in reports if "rounds" in report for one in _split(report)]
+    costs = [report for report in reports if "throughput" in report]
+    parts = [HEAD, _machines(reports), _outages(drills)]
+    parts += [_phases(drills), _costs(costs)]
+    path.write_text("\n".join(part for part in parts if part))
+
+
+def _split(report: Report) -> list[Report]:
+    """The supervisor's crash with and without the writer's are two different things."""
+    if report["scenario"] != "supervisor-crash":
+        return [report]
+    found = []
+    for lost, name in ((False, "supervisor-crash"), (True, "supervisor-crash, writer lost too")):
+        rounds = [one for one in report["rounds"] if one["writer_lost"] is lost]
+        if rounds:
+            found.append({**report, "scenario": name, "rounds": rounds})
+    return found
+
+
+def _machines(reports: list[Report]) -> str:
+    seen = {
+        f"- {m['date']}, commit {m['commit']}: {m['cores']} cores, Linux {m['kernel']},"
+        f" Python {m['python']}"
+        for m in (report.get("machine") for report in reports)
+        if m
+    }
+    return "\n".join(["## Where", "", *sorted(seen), ""])
+
+
+def _outages(drills: list[Report]) -> str:
+    lines = [
+        "## Outages, ms",
+        "",
+        "| scenario | server | rounds | min | median | max | one client, max | target | OKs"
+        " | lost | twice | returned | whole again, s | equal |",
+        "|---|---|--:|--:|--:|--:|--:|---|--:|--:|--:|---|--:|---|",
+    ]
+    for one in drills:
+        rounds = one["rounds"]
+        outages = [r["outage_ms"] for r in rounds]
+        whole = [r["whole_ms"] for r in rounds if r["whole_ms"] is not None]
+        returned = ", ".join(sorted({r["returned"] for r in rounds if r["returned"]})) or "-"
+        lines.append(
+            f"| {one['scenario']} | {_server(one)} | {len(rounds)} | {min(outages):.0f}"
+            f" | {statistics.median(outages):.0f} | {max(outages):.0f}"
+            f" | {max(r['client_outage_ms_max'] for r in rounds):.0f} | {_target(one, outages)}"
+            f" | {sum(r['acknowledged'] for r in rounds)}"
+            f" | {sum(r['acknowledged_lost'] for r in rounds)}"
+            f" | {sum(r['duplicated'] for r in rounds)} | {returned}"
+            f" | {f'{statistics.median(whole) / 1000:.1f}' if whole else 'never'}"
+            f" | {_equal(rounds)} |"
+        )
+    return "\n".join([*lines, ""]) if drills else ""
+
+
+def _server(one: Report) -> str:
+    version = str(one["server_version"]).partition("-")[0]
+    return f"{'MySQL' if one['flavour'] == 'mysql' else 'MariaDB'} {version}"
+
+
+def _equal(rounds: list[Report]) -> str:
+    good = sum(r["converged"] and not r["problems"] for r in rounds)
+    return "yes" if good == len(rounds) else f"{good} of {len(rounds)}"
+
+
+def _target(one: Report, outages: list[float]) -> str:
+    median, most = TARGETS.get((one["scenario"], one["flavour"]), (None, None))
+    if median is None and most is None:
+        return "-"
+    met = (median is None or statistics.median(outages) <= median) and (
+        most is None or max(outages) <= most
+    )
+    said = [f"median {median:.0f}"] if median is not None else []
+    said += [f"max {most:.0f}"] if most is not None else []
+    return f"{', '.join(said)}: {'met' if met else '**not met**'}"
+
+
+def _phases(drills: list[Report]) -> str:
+    lines = ["## Phases, ms from the fault: min / median / max", ""]
+    for one in drills:
+        rounds = one["rounds"]
+        names = {name for r in rounds for name in r["phases_ms"]}
+        if not names:
+            continue
+        times = {n: [r["phases_ms"][n] for r in rounds if n in r["phases_ms"]] for n in names}
+        lines += [f"{one['scenario']}, {_server(one)}", "", "| phase | min | median | max |"]
+        lines += ["|---|--:|--:|--:|"]
+        for name, at in sorted(times.items(), key=lambda item: statistics.median(item[1])):
+            lines.append(
+                f"| {name} | {min(at):.1f} | {statistics.median(at):.1f} | {max(at):.1f} |"
+            )
+        lines.append("")
+    return "\n".join(lines) if drills else ""
+
+
+def _costs(costs: list[Report]) -> str:
+    lines = [
+        "## The daemon's cost",
+        "",
+        "| server | CPU idle, % of a core | CPU under load | resident, MB"
+        " | throughput with : without |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for one in costs:
+        resident = max(one["idle"]["rss_mb_max"], one["under_load"]["rss_mb_max"])
+        lines.append(
+            f"| {_server(one)} | {one['idle']['cpu_percent']:.1f}"
+            f" | {one['under_load']['cpu_percent']:.1f} | {resident:.0f}"
+            f" | {one['throughput']['ratio_median']:.3f} |"
+        )
+    lines += ["", "To be reached: at most 3 % of a core, 100 MB, and a ratio of 0.98 or more.", ""]
+    return "\n".join(lines) if costs else ""

@@ -1,0 +1,133 @@
+"""`python -m benchmarks.run`: the drills many times over, the daemon's own cost, and RESULTS.md.
+
+Each series has a sandbox of its own and its numbers in results/*.json; RESULTS.md is written from
+all of those files, also from ones of an earlier run (`--report` does nothing else).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.overhead import measure as measure_overhead
+from benchmarks.results import write_results
+from myha.drill import runner, target
+from myha.drill.scenarios import SCENARIOS
+from myha.errors import MyhaError
+from myha.sandbox.servers import Flavour
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results"
+FLAVOURS: tuple[Flavour, ...] = ("mysql", "mariadb")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    scenario: str
+    rounds: int
+
+
+SERIES = (
+    Series("crash", 20),
+    Series("switchover", 20),
+    Series("hang", 6),
+    Series("stop", 4),
+    Series("standby-crash", 6),
+    Series("standby-hang", 4),
+    Series("supervisor-crash", 6),
+)
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)  # noqa: T201
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    try:
+        commit = subprocess.run(
+            ("git", "rev-parse", "--short", "HEAD"),
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=FOLDER,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    return {
+        "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "commit": commit,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+@contextlib.contextmanager
+def series_failures(failed: list[str], name: str) -> Iterator[None]:
+    """One series that cannot be played does not cost the others."""
+    try:
+        yield
+    except MyhaError as error:
+        say(f"{name}: {error}")
+        failed.append(name)
+
+
+def play(flavour: Flavour, one: Series, clients: int) -> bool:
+    """Play a series and keep its report. True when no round went wrong."""
+    about = machine()
+    with target.sandbox(flavour, "single-writer", None, lambda _text: None) as pair:
+        options = runner.Options(rounds=one.rounds, clients=clients)
+        report = runner.run(pair, SCENARIOS[one.scenario], options, lambda _text: None)
+    data = {**report.data(), "clients": clients, "machine": about}
+    (RESULTS / f"{one.scenario}-{flavour}.json").write_text(json.dumps(data, indent=1) + "\n")
+    outage = data["summary"]["outage_ms"]
+    say(f"{one.scenario} {flavour}: {outage}, {'passed' if report.good else 'FAILED'}")
+    return report.good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--report", action="store_true", help="only write RESULTS.md anew")
+    parser.add_argument("--only", action="append", default=[], metavar="SCENARIO|overhead")
+    parser.add_argument("--flavour", action="append", default=[], choices=FLAVOURS)
+    parser.add_argument("--rounds", type=int, help="instead of each series' own number")
+    parser.add_argument("--clients", type=int, default=8)
+    chosen = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    failed: list[str] = []
+    for flavour in chosen.flavour or FLAVOURS if not chosen.report else ():
+        for one in SERIES:
+            if chosen.only and one.scenario not in chosen.only:
+                continue
+            name = f"{one.scenario} {flavour}"
+            say(f"{name}: {chosen.rounds or one.rounds} rounds")
+            with series_failures(failed, name):
+                if not play(
+                    flavour, Series(one.scenario, chosen.rounds or one.rounds), chosen.clients
+                ):
+                    failed.append(name)
+        if not chosen.only or "overhead" in chosen.only:
+            with series_failures(failed, f"overhead {flavour}"):
+                say(f"overhead {flavour}: about five minutes")
+                data = {**measure_overhead(flavour, chosen.clients, say), "machine": machine()}
+                path = RESULTS / f"overhead-{flavour}.json"
+                path.write_text(json.dumps(data, indent=1) + "\n")
+    write_results(RESULTS, FOLDER / "RESULTS.md")
+    say(f"written: {FOLDER / 'RESULTS.md'}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
