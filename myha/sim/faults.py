@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from myha.core.plans import Plan
 from myha.core.model import ThreadState
+from myha.core.plans import Plan
 from myha.sim.knobs import Fault
 from myha.sim.supervisor import HANG_UP_SECONDS
 
@@ -104,7 +104,7 @@ class Faults:
             server.applier_errno = 0
             server.touched()
 
-    # -- strangers -----------------------------------------------------------------------------------
+    # -- strangers ---------------------------------------------------------------------------------
 
     def stranger_opens(self, fault: Fault) -> None:
         server = self.node(fault)
@@ -139,7 +139,7 @@ class Faults:
                 server.channel.start()
             server.touched()
 
-    # -- links ---------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
 
     def cut_pair(self, fault: Fault) -> None:
         first, second = self.history.servers
@@ -176,7 +176,7 @@ class Faults:
     def _fast(self) -> None:
         self.world.latency_seconds = self.history.knobs.latency_seconds
 
-    # -- supervisors and balancers ---------------------------------------------------------------------
+    # -- supervisors and balancers -----------------------------------------------------------------
 
     def supervisor_dies(self, fault: Fault) -> None:
         one = self.history.supervisor
@@ -208,7 +208,7 @@ class Faults:
         if not balancer.up:
             balancer.restart()
 
-    # -- operators -------------------------------------------------------------------------------------
+    # -- operators ---------------------------------------------------------------------------------
 
     def request(self, fault: Fault) -> None:
         one = self.history.supervisor
@@ -224,7 +224,7 @@ class Faults:
         if done and fault.argument == "failover":
             self.history.judge.loss_accepted = True
 
-    # -- the end -----------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def repair(self) -> None:
         """Everything works again, and one supervisor is at work."""

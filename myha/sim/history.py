@@ -79,8 +79,7 @@ class History:
         self.policy = _policy(knobs)
         self.servers = self._servers()
         self.balancers = {
-            name: SimBalancer(self.world, name, self.servers)
-            for name in self.policy.balancers
+            name: SimBalancer(self.world, name, self.servers) for name in self.policy.balancers
         }
         self.store = SimStore(_first_record(knobs))
         self.ledger = Ledger()
@@ -130,7 +129,7 @@ class History:
     # -- supervisors -----------------------------------------------------------------------------
 
     def new_supervisor(self) -> SimSupervisor:
-        """A supervisor that begins takes the record over: plans of any other are void from then on."""
+        """One that begins takes the record over: plans of any other are void from then on."""
         record = self.store.record
         if self.supervisors:
             change = RecordChange("another supervisor takes over")
@@ -139,10 +138,10 @@ class History:
             self.world,
             f"supervisor-{len(self.supervisors) + 1}",
             self.policy,
-            self.servers,
-            self.balancers,
-            self.store,
-            INTERVAL_SECONDS,
+            servers=self.servers,
+            balancers=self.balancers,
+            store=self.store,
+            interval_seconds=INTERVAL_SECONDS,
             executor=self.mutation.executor,
             mutate_plan=self.mutation.mutate_plan,
         )
@@ -217,29 +216,39 @@ class History:
         """What keeps the pair from being whole; "busy" when only clients do."""
         record, policy = self.store.record, self.policy
         writer, standby = self.servers[record.writer], self.servers[policy.peer(record.writer)]
-        dual = policy.mode is Mode.DUAL_WRITER
-        for server in (writer, standby):
-            entry = record.node(server.name)
-            if entry.membership is not Membership.MEMBER or entry.boot_id != server.boot_id:
-                return f"{server.name} is {entry.membership} on record ({entry.reason})"
-            if not server.channel.flows or not server.applier_running:
-                return f"{server.name} does not replicate"
-            if server.open is not (dual or server is writer):
-                return f"{server.name} is {'open' if server.open else 'closed'}"
+        missing = self._node_not_whole(writer, writer) or self._node_not_whole(standby, writer)
+        if missing:
+            return missing
         if policy.durability is Durability.LOSSLESS and record.sync is not Sync.ARMED:
             return "not armed"
         if writer.waits is (policy.durability is Durability.ASYNC):
             return f"{writer.name} waits: {writer.waits}"
-        for balancer in self.balancers.values():
-            for (pool, node), on in balancer.routes.items():
-                if on is not (pool == "reader" or self.servers[node].open):
-                    return f"{balancer.name} routes {pool} to {node}: {on}"
+        missing = self._routes_not_whole()
+        if missing:
+            return missing
         if any(client.running for client in self.clients):
             return "busy"
         if writer.waiting or standby.waiting or writer.relay or standby.relay:
             return "transactions under way"
         if writer.executed_now() != standby.executed_now() or writer.has != standby.has:
             return "the nodes differ"
+        return ""
+
+    def _node_not_whole(self, server: SimServer, writer: SimServer) -> str:
+        entry = self.store.record.node(server.name)
+        if entry.membership is not Membership.MEMBER or entry.boot_id != server.boot_id:
+            return f"{server.name} is {entry.membership} on record ({entry.reason})"
+        if not server.channel.flows or not server.applier_running:
+            return f"{server.name} does not replicate"
+        if server.open is not (server is writer or self.policy.mode is Mode.DUAL_WRITER):
+            return f"{server.name} is {'open' if server.open else 'closed'}"
+        return ""
+
+    def _routes_not_whole(self) -> str:
+        for balancer in self.balancers.values():
+            for (pool, node), on in balancer.routes.items():
+                if on is not (pool == "reader" or self.servers[node].open):
+                    return f"{balancer.name} routes {pool} to {node}: {on}"
         return ""
 
 
@@ -268,9 +277,7 @@ def _first_record(knobs: Knobs) -> Record:
     )
 
 
-def run_history(
-    knobs: Knobs, mutation: Mutation | None = None, *, trace: bool = False
-) -> Outcome:
+def run_history(knobs: Knobs, mutation: Mutation | None = None, *, trace: bool = False) -> Outcome:
     """Run one history to its end, or to the first broken invariant."""
     history = History(knobs, mutation or Mutation(), trace=trace)
     try:
@@ -287,5 +294,3 @@ def run_history(
         events=history.world.events,
         trace=history.world.trace or [],
     )
-
-

@@ -99,7 +99,9 @@ class Judge:
         )
         if old.writer != new.writer or old.sync is not new.sync:
             if new.sync is Sync.ARMED:
-                self._failed_since_armed = {one.name for one in self.servers.values() if not one.alive}
+                self._failed_since_armed = {
+                    one.name for one in self.servers.values() if not one.alive
+                }
             self._recount(new)
         self.world.dirty = True
 

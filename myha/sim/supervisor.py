@@ -7,6 +7,7 @@ already at work is what the record's version is there to stop.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
@@ -61,11 +62,11 @@ class SimSupervisor:
         world: World,
         name: str,
         policy: Policy,
+        *,
         servers: dict[str, SimServer],
         balancers: dict[str, SimBalancer],
         store: SimStore,
         interval_seconds: float,
-        *,
         executor: type[Executor] = Executor,
         mutate_plan: MutatePlan | None = None,
     ) -> None:
@@ -102,13 +103,13 @@ class SimSupervisor:
         self._turn = False
         self._wake()
 
-    # -- ports that need no file of their own -------------------------------------------------------
+    # -- ports that need no file of their own ------------------------------------------------------
 
-    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:  # noqa: ARG002  # a port
         if self.world.trace is not None:
             self.world.say(f"{self.name}: {kind}: {text}")
 
-    def fence(self, node: str, deadline_seconds: float) -> None:
+    def fence(self, node: str, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
         """The fence command: pulls the plug."""
 
         def doing() -> Doing[None]:
@@ -142,7 +143,7 @@ class SimSupervisor:
     def _lives(self) -> bool:
         return self.alive
 
-    # -- the process -----------------------------------------------------------------------------
+    # -- the process -------------------------------------------------------------------------------
 
     def kill(self) -> None:
         if self.alive:
@@ -165,7 +166,7 @@ class SimSupervisor:
             else:
                 self._wake()
 
-    # -- watchers --------------------------------------------------------------------------------
+    # -- watchers ----------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         """Everybody looks at once."""
@@ -187,9 +188,9 @@ class SimSupervisor:
         self._turn = not self._turn
         first, second = self.servers if self._turn else reversed(self.servers)
         changed = self._look(first, self.servers[first])
-        self.world.after(BETWEEN_LOOKS_SECONDS, self._tick_on, number, second, changed)
+        self.world.after(BETWEEN_LOOKS_SECONDS, self._tick_on, second, changed)
 
-    def _tick_on(self, number: int, node: str, changed: bool) -> None:  # noqa: FBT001
+    def _tick_on(self, node: str, changed: bool) -> None:
         if not self.alive or self.paused:
             return
         changed |= self._look(node, self.servers[node])
@@ -247,7 +248,7 @@ class SimSupervisor:
         else:
             self.brain.observe(BalancerMissed(balancer.name, self.world.now))
 
-    # -- decisions and plans ---------------------------------------------------------------------
+    # -- decisions and plans -----------------------------------------------------------------------
 
     def _decide(self) -> None:
         if self.brain.running is not None or self.deposed:
@@ -361,7 +362,7 @@ class SimBesides:
             names.append(name)
             doing = self._capture(call)
             if doing is not None:
-                supervisor.world.spawn(doing, lambda error, name=name: outcome.update({name: error}))
+                supervisor.world.spawn(doing, partial(outcome.__setitem__, name))
 
         supervisor.wait_until(deadline_seconds, lambda: len(outcome) == len(names))
         late = BalancerError("no answer in time")
@@ -430,11 +431,16 @@ class ServerPort:
     def kill_clients(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.cut_sessions)
 
-    def prove_write(self, epoch: int, deadline_seconds: float) -> None:
+    def prove_write(self, epoch: int, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
         caller = self._supervisor
         caller.wait_for(self._server.prove_write(caller.name, deadline_seconds))
 
-    def rewind(self, keep: GtidSet, incident: dict[str, str], deadline_seconds: float) -> str:
+    def rewind(
+        self,
+        keep: GtidSet,
+        incident: dict[str, str],  # noqa: ARG002  # a port
+        deadline_seconds: float,
+    ) -> str:
         return self._do(deadline_seconds, lambda: self._server.rewind(keep))
 
     def disconnect(self) -> None:

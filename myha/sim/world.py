@@ -56,8 +56,7 @@ class World:
         heap = self._heap
         while heap and heap[0][0] <= end:
             at, _, act, arguments = heapq.heappop(heap)
-            if at > self.now:
-                self.now = at
+            self.now = max(self.now, at)
             self.events += 1
             if self.events > MAX_EVENTS:
                 raise RunawayError(f"{MAX_EVENTS} events by {self.now:.3f} s")
@@ -67,8 +66,7 @@ class World:
                 self.check()
             if done is not None and done():
                 return
-        if end > self.now:
-            self.now = end
+        self.now = max(self.now, end)
 
     def block(self, doing: Doing[T], alive: Callable[[], bool], killed: type[Exception]) -> T:
         """Wait for a call to end while the world goes on; raises `killed` if the caller dies."""

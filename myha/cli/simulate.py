@@ -1,0 +1,143 @@
+"""`myha simulate`: the real brain and executor against a simulated pair, with every kind of fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from myha.core.model import Durability, Mode
+from myha.errors import ConfigError, MyhaError
+from myha.sim.flavours import FLAVOURS
+from myha.sim.history import Outcome, run_history
+from myha.sim.knobs import Knobs, draw
+from myha.sim.runner import Batch, Summary, run_batch, run_many, trace_lines
+
+CHUNK = 500
+SHOWN_FAILURES = 5
+
+
+@click.command()
+@click.option("--runs", type=click.IntRange(1), default=1000, show_default=True, help="Histories.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first one.")
+@click.option("--flavour", type=click.Choice(sorted(FLAVOURS)), help="Default: the seed decides.")
+@click.option("--mode", type=click.Choice([one.value for one in Mode]))
+@click.option("--durability", type=click.Choice([one.value for one in Durability]))
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--trace", is_flag=True, help="Tell every history step by step (few runs only).")
+@click.option(
+    "--save",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write each failing history into this directory as a scenario file.",
+)
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Replay one scenario file instead.",
+)
+def simulate(
+    runs: int,
+    seed: int,
+    flavour: str | None,
+    mode: str | None,
+    durability: str | None,
+    processes: int,
+    trace: bool,  # click passes flags by name
+    save: Path | None,
+    scenario: Path | None,
+) -> None:
+    """Run histories of a simulated pair under faults, and judge each by the invariants.
+
+    The same seed gives the same history. Ends with exit status 1 when an invariant was broken.
+    """
+    if mode == Mode.DUAL_WRITER.value and durability == Durability.LOSSLESS.value:
+        raise ConfigError(
+            '--durability lossless cannot be had with --mode dual-writer; take "bounded" or "async"'
+        )
+    if scenario is not None:
+        _replay(scenario, trace=trace)
+        return
+    batch = Batch(
+        seed,
+        runs,
+        flavour,
+        Mode(mode) if mode else None,
+        Durability(durability) if durability else None,
+    )
+    summary = _run(batch, processes)
+    if trace:
+        _tell(batch)
+    _report(summary)
+    if save is not None:
+        for outcome in summary.failures:
+            click.echo(f"saved {save_scenario(outcome, save)}")
+    if summary.failed:
+        raise MyhaError(f"{summary.failed} of {summary.runs} histories broke an invariant")
+
+
+def _run(batch: Batch, processes: int) -> Summary:
+    """In chunks, so that there is progress to show."""
+    total = Summary()
+    chunk = CHUNK * processes
+    with click.progressbar(length=batch.runs, label="histories", width=30) as bar:
+        for first in range(batch.first, batch.first + batch.runs, chunk):
+            runs = min(chunk, batch.first + batch.runs - first)
+            part = Batch(first, runs, batch.flavour, batch.mode, batch.durability)
+            total.add(run_many(part, processes) if processes > 1 else run_batch(part))
+            bar.update(runs)
+    return total
+
+
+def _tell(batch: Batch) -> None:
+    for seed in range(batch.first, batch.first + min(batch.runs, SHOWN_FAILURES)):
+        click.echo(f"seed {seed}")
+        for line in trace_lines(draw(seed, batch.flavour, batch.mode, batch.durability), 10_000):
+            click.echo(line)
+
+
+def _report(summary: Summary) -> None:
+    click.echo(
+        f"{summary.runs} histories, {summary.virtual_seconds:.0f} virtual seconds, "
+        f"{summary.runs_per_cpu_second:.0f} histories per second of CPU"
+    )
+    click.echo(
+        f"{summary.acknowledged} acknowledged writes; {summary.lost} not on the writer at the end, "
+        "where the durability or an operator allowed it"
+    )
+    plans = ", ".join(f"{kind} {count}" for kind, count in summary.plans.most_common())
+    click.echo(f"plans: {plans}")
+    for outcome in summary.failures[:SHOWN_FAILURES]:
+        _show_failure(outcome)
+
+
+def _show_failure(outcome: Outcome) -> None:
+    knobs = outcome.knobs
+    click.echo("")
+    click.echo(
+        f"seed {knobs.seed} ({knobs.flavour}, {knobs.mode.value}, {knobs.durability.value}):"
+    )
+    for line in trace_lines(knobs):
+        click.echo(line)
+
+
+def save_scenario(outcome: Outcome, directory: Path) -> Path:
+    """Write the history's knobs where a test replays them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{outcome.violations[0].name}-{outcome.knobs.seed}.json"
+    path.write_text(outcome.knobs.to_json())
+    return path
+
+
+def _replay(path: Path, *, trace: bool) -> None:
+    try:
+        knobs = Knobs.from_json(path.read_text())
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: is no scenario file: {error}") from error
+    outcome = run_history(knobs)
+    if trace or not outcome.good:
+        for line in trace_lines(knobs, 10_000 if trace else 60):
+            click.echo(line)
+    if not outcome.good:
+        raise MyhaError(f"{path}: {outcome.violations[0].sentence}")
+    click.echo(f"{path}: no invariant was broken in {outcome.seconds:.1f} virtual seconds")

@@ -1,0 +1,98 @@
+"""Many histories in one go, on one process or several, and what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from myha.core.model import Durability, Mode
+from myha.sim.history import Outcome, run_history
+from myha.sim.knobs import Knobs, draw
+
+KEPT_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Which histories: seeds from `first`, and what is not left to the seed."""
+
+    first: int
+    runs: int
+    flavour: str | None = None
+    mode: Mode | None = None
+    durability: Durability | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of a batch. `cpu_seconds` is the processes' own time, all added up."""
+
+    runs: int = 0
+    cpu_seconds: float = 0.0
+    virtual_seconds: float = 0.0
+    acknowledged: int = 0
+    lost: int = 0
+    plans: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+
+    @property
+    def runs_per_cpu_second(self) -> float:
+        return self.runs / self.cpu_seconds if self.cpu_seconds else 0.0
+
+    def add(self, other: Summary) -> None:
+        self.runs += other.runs
+        self.cpu_seconds += other.cpu_seconds
+        self.virtual_seconds += other.virtual_seconds
+        self.acknowledged += other.acknowledged
+        self.lost += other.lost
+        self.plans += other.plans
+        self.failed += other.failed
+        self.failures = (self.failures + other.failures)[:KEPT_FAILURES]
+
+
+def run_batch(batch: Batch) -> Summary:
+    """All histories of a batch in this process."""
+    summary = Summary()
+    began = time.process_time()
+    for seed in range(batch.first, batch.first + batch.runs):
+        outcome = run_history(draw(seed, batch.flavour, batch.mode, batch.durability))
+        summary.runs += 1
+        summary.virtual_seconds += outcome.seconds
+        summary.acknowledged += outcome.acknowledged
+        summary.lost += outcome.lost
+        summary.plans.update(outcome.plans)
+        if not outcome.good:
+            summary.failed += 1
+            if len(summary.failures) < KEPT_FAILURES:
+                summary.failures.append(outcome)
+    summary.cpu_seconds = time.process_time() - began
+    return summary
+
+
+def run_many(batch: Batch, processes: int = 1) -> Summary:
+    """A batch, split over processes of about the same share each."""
+    if processes <= 1 or batch.runs < processes:
+        return run_batch(batch)
+    shares = []
+    first, left = batch.first, batch.runs
+    for i in range(processes, 0, -1):
+        runs = left // i
+        shares.append(Batch(first, runs, batch.flavour, batch.mode, batch.durability))
+        first, left = first + runs, left - runs
+    total = Summary()
+    with ProcessPoolExecutor(processes) as pool:
+        for summary in pool.map(run_batch, shares):
+            total.add(summary)
+    return total
+
+
+def trace_lines(knobs: Knobs, limit: int = 60) -> list[str]:
+    """The history once more, told: virtual seconds and what happened, the last `limit` lines."""
+    outcome = run_history(knobs, trace=True)
+    lines = [f"{at:9.4f}  {text}" for at, text in outcome.trace]
+    if len(lines) > limit:
+        lines = [f"  ...  ({len(lines) - limit} lines before)", *lines[-limit:]]
+    return lines

@@ -1,0 +1,128 @@
+"""Deliberate mistakes: the real plans, executor and server with one thing done wrong each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from myha.core.model import Sync
+from myha.core.plans import (
+    AwaitApplied,
+    ChangeRecord,
+    DisableWaiting,
+    EnableWaiting,
+    Plan,
+    ProveWrite,
+    RecordChange,
+    RequireNoErrant,
+    StartReplication,
+    Step,
+    StopReceiver,
+    member,
+)
+from myha.sim.history import Mutation
+from myha.sim.server import SimServer
+from myha.supervisor.executor import Executor, Run
+
+
+def without(kinds: tuple[str, ...], step: type[Step]) -> Callable[[Plan], Plan]:
+    def mutate(plan: Plan) -> Plan:
+        if plan.kind not in kinds:
+            return plan
+        return replace(plan, steps=tuple(one for one in plan.steps if not isinstance(one, step)))
+
+    return mutate
+
+
+def first(kind: str, early: type[Step]) -> Callable[[Plan], Plan]:
+    """The steps of type `early` are done before all others."""
+
+    def mutate(plan: Plan) -> Plan:
+        if plan.kind != kind:
+            return plan
+        moved = [one for one in plan.steps if isinstance(one, early)]
+        rest = [one for one in plan.steps if not isinstance(one, early)]
+        return replace(plan, steps=(*moved, *rest))
+
+    return mutate
+
+
+def rejoin_unlooked(plan: Plan) -> Plan:
+    """Whatever comes back is started at once, as if it had been found clean."""
+    if plan.kind == "isolate":
+        return replace(plan, steps=tuple(s for s in plan.steps if not isinstance(s, StopReceiver)))
+    if plan.kind == "rejoin":
+        steps = tuple(s for s in plan.steps if not isinstance(s, RequireNoErrant))
+        return replace(plan, steps=steps)
+    if plan.kind != "fence-errant":
+        return plan
+    node = plan.node
+    peer = "db1" if node == "db2" else "db2"
+    back = RecordChange("back", nodes=((node, member(f"{node}-1")),))
+    steps = (StartReplication(node=node), StartReplication(node=peer), ChangeRecord(change=back))
+    return replace(plan, steps=steps)
+
+
+def armed_before_it_waits(plan: Plan) -> Plan:
+    if plan.kind != "arm" or not any(isinstance(one, ChangeRecord) for one in plan.steps):
+        return plan
+    record = [one for one in plan.steps if isinstance(one, ChangeRecord)]
+    rest = [one for one in plan.steps if not isinstance(one, ChangeRecord)]
+    return replace(plan, steps=(*record, *rest))
+
+
+def armed_at_failover(plan: Plan) -> Plan:
+    """Says armed at once, as if the new writer waited already."""
+    if plan.kind != "failover":
+        return plan
+    steps = tuple(
+        replace(one, change=replace(one.change, sync=Sync.ARMED))
+        if isinstance(one, ChangeRecord)
+        else one
+        for one in plan.steps
+    )
+    return replace(plan, steps=steps)
+
+
+class Careless(Executor):
+    """Does not ask whether somebody else has decided since."""
+
+    def _check_epoch(self, run: Run, step: Step) -> None:
+        """Nothing is checked."""
+
+    def _change_record(self, run: Run, step: ChangeRecord) -> None:
+        record = self.tools.store.read()
+        assert record is not None
+        run.epoch, run.version = record.epoch, record.version
+        super()._change_record(run, step)
+
+
+class ReleasesFirst(SimServer):
+    """Fences in the wrong order: the waiting commits are released, then the clients are cut off."""
+
+    def do_fence(self) -> None:
+        self.do_disable_waiting()
+        super().do_fence()
+
+
+MISTAKES: dict[str, Mutation] = {
+    "open before all is applied": Mutation(
+        mutate_plan=without(("failover", "install", "reinstate"), AwaitApplied)
+    ),
+    "solo recorded after the release": Mutation(mutate_plan=first("release", DisableWaiting)),
+    "receiver not stopped at a failover": Mutation(
+        mutate_plan=without(("failover",), StopReceiver)
+    ),
+    "rejoin without a look": Mutation(mutate_plan=rejoin_unlooked),
+    "a step carried out for an old epoch": Mutation(executor=Careless),
+    "armed recorded before it waits": Mutation(mutate_plan=armed_before_it_waits),
+    "armed recorded without waiting at all": Mutation(mutate_plan=without(("arm",), EnableWaiting)),
+    "armed without proof that all was received": Mutation(
+        mutate_plan=without(("arm",), ProveWrite)
+    ),
+    "armed recorded at a failover": Mutation(mutate_plan=armed_at_failover),
+    "waiting commits released before the clients are cut": Mutation(server=ReleasesFirst),
+    "the writer listens to a lost standby": Mutation(
+        mutate_plan=without(("release", "isolate", "stop-listening"), StopReceiver)
+    ),
+}
