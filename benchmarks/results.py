@@ -31,8 +31,8 @@ Each series runs in a sandbox of its own: two servers, HAProxy and the superviso
 all at their defaults (`lossless`, deadtime 1.5 s), except that the guard against flapping is raised
 so that many rounds fit in a row. Clients are threads of one separate process. Each has one
 connection to the writer port of HAProxy and writes small transactions as fast as they go (two
-INSERTs, COMMIT), keeps every OK with its time in a ledger on disk, and after an error connects again
-after 5 ms. Clients, servers, HAProxy and the supervisor share the machine's cores, so they are
+INSERTs, COMMIT), keeps every OK with its time in a ledger on disk, and after an error connects
+again after 5 ms. Clients, servers, HAProxy and the supervisor share the machine's cores, so they are
 saturated.
 
 `outage` is the longest time without any acknowledgement, over all clients together, from the fault
@@ -40,8 +40,8 @@ until the pair is whole again: a stall while the lost node returns counts too. `
 longest time that any one of them had to wait. Phases count from the fault (the moment before the
 signal is sent) and are read from the supervisor's journal, on the same monotonic clock; `gone` is
 when an idle connection to the killed server hung up, before which nobody can know of its death;
-`written` is the first acknowledgement after the longest gap. After every round each acknowledged row
-must be on both nodes exactly once.
+`written` is the first acknowledgement after the longest gap. After every round each acknowledged
+row must be on both nodes exactly once.
 
 In every other round of `supervisor-crash` the writer is killed too while there is no supervisor,
 which is started again a second later: that outage is the time without one. It has rows of its own.
