@@ -131,6 +131,7 @@ class Round:
     writer: str = ""
     standby: str = ""
     after_event: int = 0
+    slow_down: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
         self.seed = self.options.seed
@@ -143,6 +144,7 @@ class Round:
         self.target.make_tables()
         whole_at: float | None = None
         with Workload(self._order()) as workload:
+            self.slow_down = workload.slow_down
             clients = self.options.clients
             self.tell(f"round {self.number}: {clients} clients write, {self.writer} is the writer")
             workload.await_acknowledged(

@@ -31,6 +31,8 @@ class Stage(Protocol):
     seed: int
     random: random.Random
 
+    def slow_down(self) -> None: ...
+
     def await_plan(self, plans: Sequence[str]) -> None:
         """Wait until one of the plans has ended; notes a problem when none does in time."""
 
@@ -125,6 +127,7 @@ def _supervisor(stage: Stage) -> LocalHost:
 def _start_again(stage: Stage, fault: Fault) -> None:
     stage.await_plan(fault.plans)
     time.sleep(REST_SECONDS)
+    stage.slow_down()
     stage.tell(f"starting {fault.node} again")
     host = stage.target.hosts[fault.node]
     if not host.await_gone(STOP_DEADLINE_SECONDS):
@@ -135,6 +138,7 @@ def _start_again(stage: Stage, fault: Fault) -> None:
 def _thaw(stage: Stage, fault: Fault) -> None:
     stage.await_plan(fault.plans)
     time.sleep(HANG_REST_SECONDS)
+    stage.slow_down()
     stage.tell(f"letting {fault.node} go on (SIGCONT)")
     stage.target.hosts[fault.node].thaw()
 

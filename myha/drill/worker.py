@@ -34,6 +34,8 @@ PAUSE_AFTER_ERROR_SECONDS = 0.005
 CONNECT_TIMEOUT_SECONDS = 1.0
 STOP_DEADLINE_SECONDS = 15.0
 SAMPLES_LIMIT = 200_000
+SLOW_DOWN = b"slow down"
+SLOW_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Client(threading.Thread):
         super().__init__(name=f"client-{number}", daemon=True)
         self._order = order
         self._client = number
+        self._pause_seconds = order.pause_ms / 1000
         # Not named _stop: a thread has that already.
         self._ending = stop
         self._ledger = LedgerWriter(Path(order.directory), number)
@@ -83,6 +86,9 @@ class Client(threading.Thread):
         self._insert = statements.one("drill_insert")
         self._insert_id = statements.one("drill_insert_id")
         self.seen = Seen()
+
+    def slow_down(self) -> None:
+        self._pause_seconds = max(self._pause_seconds, SLOW_PAUSE_SECONDS)
 
     def run(self) -> None:
         number = 0
@@ -93,8 +99,8 @@ class Client(threading.Thread):
             number += 1
             if not self._transaction(number):
                 self._drop()
-            elif self._order.pause_ms:
-                self._ending.wait(self._order.pause_ms / 1000)
+            elif self._pause_seconds:
+                self._ending.wait(self._pause_seconds)
         self._drop()
         self._ledger.close()
 
@@ -202,7 +208,10 @@ def main() -> None:
     clients = [Client(order, number, stop) for number in range(1, order.clients + 1)]
     for client in clients:
         client.start()
-    sys.stdin.read()  # until our parent closes it, or is no more
+    for line in sys.stdin:  # until our parent closes it, or is no more
+        if line.strip().encode() == SLOW_DOWN:
+            for client in clients:
+                client.slow_down()
     stop.set()
     ends = time.monotonic() + STOP_DEADLINE_SECONDS
     for client in clients:

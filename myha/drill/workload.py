@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from myha.drill.ledger import LedgerReader
-from myha.drill.worker import STOP_DEADLINE_SECONDS, Order, order_line
+from myha.drill.worker import SLOW_DOWN, STOP_DEADLINE_SECONDS, Order, order_line
 from myha.errors import MyhaError
 
 POLL_SECONDS = 0.02
@@ -84,6 +85,17 @@ class Workload:
                 )
             time.sleep(POLL_SECONDS)
             self.ledger.advance()
+
+    def slow_down(self) -> None:
+        """From now on each client rests between two transactions.
+
+        At full speed on one machine the writer would outrun the applier of the node that has just
+        come back, for as long as they write.
+        """
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):  # clients that ended are noticed by whoever waits for them
+                self._process.stdin.write(SLOW_DOWN + b"\n")
+                self._process.stdin.flush()
 
     def stop(self) -> dict[str, Any]:
         """Let every client finish its transaction; what they saw."""
