@@ -1,4 +1,4 @@
-"""`myha simulate`: the real brain and executor against a simulated pair, with every kind of fault."""
+"""`myha simulate`: the real brain and executor against a simulated pair, under faults."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ SHOWN_FAILURES = 5
     help="Replay one scenario file instead.",
 )
 def simulate(
+    *,
     runs: int,
     seed: int,
     flavour: str | None,

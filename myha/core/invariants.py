@@ -1,9 +1,9 @@
 """What must never be so, as one list for the simulator and the real drill. Pure.
 
-`State` is what can be said of the pair at one instant; `Opened`, `Routed`, `Received` and `Undone` are
-what somebody did to it. Each invariant is a row: a name, the sentence that says what was broken, and
-a predicate that is true when all is well. A judge that cannot see a field (a drill does not see what a
-node would do to a write) leaves it at its default, which breaks nothing.
+`State` is what can be said of the pair at one instant; `Opened`, `Routed`, `Received` and `Undone`
+are what somebody did to it. Each invariant is a row: a name, the sentence that says what was
+broken, and a predicate that is true when all is well. A judge that cannot see a field (a drill does
+not see what a node would do to a write) leaves it at its default, which breaks nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from myha.core.model import Durability, Membership, Mode, Sync
 class NodeState:
     """One node at one instant.
 
-    `acknowledges`: a client that writes to it now would hear OK. `by_stranger`: somebody else opened
-    it, and the supervisor has not closed it since. `waits`: its commits wait for an acknowledgement
-    without giving up. `lacks`: acknowledged writes that it has not even received.
+    `acknowledges`: a client that writes to it now would hear OK. `by_stranger`: somebody else
+    opened it, and the supervisor has not closed it since. `waits`: its commits wait for an
+    acknowledgement without giving up. `lacks`: acknowledged writes that it has not even received.
     """
 
     acknowledges: bool = False

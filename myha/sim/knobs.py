@@ -1,4 +1,4 @@
-"""All that a history is made from: a seed, a handful of knobs and the faults. Can be saved as JSON."""
+"""All that a history is made from: a seed, some knobs and the faults. Can be saved as JSON."""
 
 from __future__ import annotations
 

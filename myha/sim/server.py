@@ -1,10 +1,10 @@
 """A simulated database server: binlog, relay log, semi-sync, read-only, boot-fenced restarts.
 
 It keeps what real servers were seen to do and what the protocols rest on: a commit is in the binlog
-(and on its way to the replica) before it waits for the acknowledgement; a restart commits what is in
-the binlog, drops the relay log, and leaves the server closed with replication stopped; a frozen server
-carries out later what had reached its socket; whoever stops waiting tells the waiting clients OK,
-unless they have been cut off before.
+(and on its way to the replica) before it waits for the acknowledgement; a restart commits what is
+in the binlog, drops the relay log, and leaves the server closed with replication stopped; a frozen
+server carries out later what had reached its socket; whoever stops waiting tells the waiting
+clients OK, unless they have been cut off before.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class SimServer:
                 self.finish((one.serial,))
 
     def finish(self, serials: tuple[int, ...]) -> None:
-        """Commits wait no more: they are committed, and the clients that are still there hear OK."""
+        """Commits wait no more: they are done, and the clients that are still there hear OK."""
         for serial in serials:
             found = self.waiting.pop(serial, None)
             if found is not None:

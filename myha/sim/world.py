@@ -1,9 +1,9 @@
 """The world that servers, balancers, clients and supervisors are simulated in: time, links, luck.
 
 Virtual time in seconds. Everything that happens is an event on one heap; what happens at the same
-time happens in the order in which it was planned, so that a seed says all. A call that takes time (a
-supervisor waits for a server) is a generator that yields the seconds it waits; `block` lets the rest
-of the world go on meanwhile.
+time happens in the order in which it was planned, so that a seed says all. A call that takes time
+(a supervisor waits for a server) is a generator that yields the seconds it waits; `block` lets the
+rest of the world go on meanwhile.
 """
 
 from __future__ import annotations

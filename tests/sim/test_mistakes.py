@@ -1,0 +1,44 @@
+"""Each deliberate mistake in a protocol is caught, and by an invariant that speaks of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from myha.sim.history import run_history
+from myha.sim.knobs import draw
+from tests.sim.mistakes import MISTAKES
+
+# The mistake: (where to begin, within how many histories it must be caught, by which invariants).
+CAUGHT = {
+    "open before all is applied": (0, 200, {"applied-before-open"}),
+    "solo recorded after the release": (0, 200, {"armed-waits", "armed-standby-has-all"}),
+    "receiver not stopped at a failover": (0, 800, {"single-writer", "received-from-a-member"}),
+    "rejoin without a look": (0, 400, {"received-from-a-member", "whole-again"}),
+    "armed recorded before it waits": (0, 100, {"armed-waits", "armed-standby-has-all"}),
+    "armed recorded without waiting at all": (
+        0,
+        100,
+        {"armed-waits", "armed-standby-has-all", "whole-again"},
+    ),
+    "armed without proof that all was received": (0, 400, {"armed-standby-has-all"}),
+    "armed recorded at a failover": (0, 200, {"armed-waits"}),
+    "the writer listens to a lost standby": (
+        0,
+        400,
+        {"received-from-a-member", "whole-again"},
+    ),
+    "a step carried out for an old epoch": (0, 3000, {"standby-closed", "single-writer"}),
+    "waiting commits released before the clients are cut": (0, 3000, {"writer-has-all"}),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_caught(name: str) -> None:
+    begin, within, invariants = CAUGHT[name]
+    for seed in range(begin, begin + within):
+        outcome = run_history(draw(seed), MISTAKES[name])
+        if not outcome.good:
+            assert outcome.violations[0].name in invariants
+            assert run_history(draw(seed)).good, "the history must be good without the mistake"
+            return
+    pytest.fail(f"not caught in {within} histories")
