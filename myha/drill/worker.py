@@ -83,6 +83,7 @@ class Client(threading.Thread):
         self._ledger = LedgerWriter(Path(order.directory), number)
         self._connection: pymysql.Connection[Any] | None = None
         statements = load(order.flavour, "drill")
+        self._origin = statements.one("drill_origin")
         self._insert = statements.one("drill_insert")
         self._insert_id = statements.one("drill_insert_id")
         self.seen = Seen()
@@ -118,6 +119,7 @@ class Client(threading.Thread):
                 read_timeout=order.answer_timeout_seconds,
                 write_timeout=order.answer_timeout_seconds,
                 autocommit=False,
+                init_command=self._origin,
                 program_name="myha-drill",
                 **options,
             )

@@ -9,7 +9,6 @@ from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError
 from myha.servers.base import (
-    POLL_FIRST_SECONDS,
     BaseServer,
     Client,
     heartbeats_of,
@@ -19,7 +18,6 @@ from myha.servers.base import (
 )
 from myha.servers.connection import Deadline, Row, Session
 
-RELEASE_SECONDS = 0.03  # for the server to notice that its standby is gone
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
 
 # A client's threads, by name: one for each connection, or the thread pool's.
@@ -260,10 +258,10 @@ class MySQLServer(BaseServer):
     def disable_waiting(self, deadline_seconds: float) -> None:
         """Let commits go on, those that wait included.
 
-        Switching the source side off takes the server up to a second, in which it holds the lock of
-        its global variables: every new login stands still. When the standby is gone, it is enough
-        not to wait for standbys that are not there, and that costs nothing. Only when one is still
-        connected, as one that hangs is, the switch is needed.
+        Switching the source side off releases them at once, but takes the server up to a second
+        more, in which it holds the lock of its global variables: new logins stand still, and so
+        does whoever reads one. So where the server knows already that no standby is connected, it
+        is only told not to wait for absent ones, which costs nothing.
         """
         with self._step(deadline_seconds) as (session, deadline):
             facts = self._known(session, deadline)
@@ -271,14 +269,9 @@ class MySQLServer(BaseServer):
                 self._disable_waiting(session, deadline)
 
     def _released(self, session: Session, deadline: Deadline) -> bool:
-        """Whether waiting ended since no standby is connected; its end may just be under way."""
+        """Whether waiting has ended since no standby is connected."""
         self._run_in_time(session, deadline, "wait_for_present_only")
-        soon = Deadline(min(RELEASE_SECONDS, deadline.left_seconds))
-        while self._semisync_now(session, deadline).source_enabled:
-            if soon.passed:
-                return False
-            time.sleep(POLL_FIRST_SECONDS)
-        return True
+        return not self._semisync_now(session, deadline).source_enabled
 
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
         """Switch the source side off."""

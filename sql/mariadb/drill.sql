@@ -1,6 +1,6 @@
 -- What a drill writes: its two tables, and the statements of its clients' small transactions.
--- `origin` is filled in by the server that takes the write, and replicated as a value: it tells
--- afterwards on which node every row was written.
+-- `origin` is the server that took the write, asked once for each session and replicated as a value:
+-- it tells afterwards on which node every row was written.
 
 -- name: drill_tables
 DROP TABLE IF EXISTS myha_drill;
@@ -27,12 +27,15 @@ DROP TABLE IF EXISTS myha_drill_ids;
 -- name: drill_database
 CREATE DATABASE IF NOT EXISTS {database};
 
+-- name: drill_origin
+SET @origin = @@server_id;
+
 -- name: drill_insert
 INSERT INTO myha_drill (client, number, payload, origin)
-VALUES (%(client)s, %(number)s, '%(payload)s', @@server_id);
+VALUES (%(client)s, %(number)s, '%(payload)s', @origin);
 
 -- name: drill_insert_id
-INSERT INTO myha_drill_ids (client, number, origin) VALUES (%(client)s, %(number)s, @@server_id);
+INSERT INTO myha_drill_ids (client, number, origin) VALUES (%(client)s, %(number)s, @origin);
 
 -- name: drill_rows
 SELECT client, number, payload, origin FROM myha_drill ORDER BY client, number;
