@@ -56,7 +56,12 @@ class SimBalancer:
         loads = [(sum(one.node == node for one in self.sessions), node) for node in nodes]
         for _, node in sorted(loads):
             server = self.servers[node]
-            if not server.alive or server.offline or not self.world.linked(self.name, node):
+            if (
+                not server.alive
+                or server.leaving
+                or server.offline
+                or not self.world.linked(self.name, node)
+            ):
                 continue
             session = Session(node, self.name, broke)
             self.sessions[session] = None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DURING_SECONDS = 0.0008
 RETURNS_SECONDS = 0.1  # a supervisor that died or stands still is replaced after so long
 SLOW_FACTOR = 40.0
+SHUTDOWN_SECONDS = 0.25
 ELSEWHERE = "elsewhere:3306"
 STRANGER_WRITES_SECONDS = 0.03
 
@@ -71,6 +72,13 @@ class Faults:
 
     def crash(self, fault: Fault) -> None:
         self._crash(self.node(fault), fault)
+
+    def shut_down(self, fault: Fault) -> None:
+        server = self.node(fault)
+        server.shut_down()
+        for supervisor in self.history.supervisors:
+            self.world.after(HANG_UP_SECONDS, supervisor.hung_up, server.name)
+        self.world.after(SHUTDOWN_SECONDS, self._crash, server, fault)
 
     def crash_both(self, fault: Fault) -> None:
         for i, server in enumerate(self.history.servers.values()):
@@ -258,6 +266,7 @@ class Faults:
 
 DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "crash": Faults.crash,
+    "shut-down": Faults.shut_down,
     "crash-both": Faults.crash_both,
     "hang": Faults.hang,
     "cut-pair": Faults.cut_pair,

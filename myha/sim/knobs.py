@@ -72,6 +72,7 @@ class Knobs:
 # What, how often, and the roles that it can strike.
 KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("crash", 24, ("writer", "writer", "standby")),
+    ("shut-down", 6, ("writer", "writer", "standby")),
     ("crash-both", 3, ("",)),
     ("hang", 14, ("writer", "writer", "standby")),
     ("cut-pair", 8, ("",)),

@@ -58,6 +58,7 @@ class SimServer:
         self.name = name
         self.flavour = flavour
         self.up, self.frozen, self.full, self.life = True, False, False, 1
+        self.leaving = False  # shutting down: refuses connections, its replica is still fed
         self.open = self.offline = self.waits = self.closing = self.by_stranger = False
         self.wait_limit_seconds: float | None = None  # bounded: how long a commit waits
         self.sessions: dict[Session, None] = {}
@@ -100,6 +101,8 @@ class SimServer:
         """A client's write would get an OK now."""
         if not self.up or self.frozen or not self.open or self.offline or self.closing:
             return False
+        if self.leaving:
+            return False
         if not self.waits or self.wait_limit_seconds is not None:
             return True
         return self.peer.channel.acknowledges
@@ -133,7 +136,7 @@ class SimServer:
 
     def begin(self, session: Session | None, heard: Heard | None) -> Transaction | None:
         """A client's commit arrives: None when it is refused, else it waits or is done."""
-        if not self.open or self.closing or (self.offline and session is not None):
+        if not self.open or self.closing or self.leaving:
             return None
         self.number += 1
         one = Transaction(self.make_serial(), self.index, self.number)
@@ -230,13 +233,22 @@ class SimServer:
         if not self.up:
             return
         self.world.say(f"{self.name} crashes")
-        self.up = self.frozen = False
+        self.up = self.frozen = self.leaving = False
         self.on_failed(self)
         self.inbox.clear()
         self.cut_sessions()
         self.channel.owner_lost()
         self.peer.channel.source_lost()
         self.touched()
+
+    def shut_down(self) -> None:
+        """A clean shutdown begins: no more clients, and commits that wait go on waiting."""
+        if self.alive and not self.leaving:
+            self.world.say(f"{self.name} is shutting down")
+            self.leaving = True
+            self.on_failed(self)
+            self.cut_sessions()
+            self.touched()
 
     def restart(self) -> None:
         """Boots closed, with replication stopped; what is in the binlog is committed."""
@@ -337,7 +349,7 @@ class SimServer:
         """Reach the server, act there, and come back; a frozen one may act when it thaws."""
         world, life = self.world, self.life
         yield from self._reach(caller, deadline_seconds, act)
-        if not self.up or self.life != life:
+        if not self.up or self.leaving or self.life != life:
             raise ServerGoneError(f"{self.name}: connection lost")
         result = act()
         self.touched()

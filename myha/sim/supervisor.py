@@ -224,10 +224,12 @@ class SimSupervisor:
         self._decide()
 
     def _take(self, node: str, server: SimServer, began: float) -> bool:
-        if not server.up:
+        if not server.up or server.leaving:
             hung_up = self._seen_life.get(node) == server.life
             self._seen_life.pop(node, None)
-            return self._miss(node, NodeMissed(node, began, Contact.REFUSING, hung_up))
+            return self._miss(
+                node, NodeMissed(node, began, Contact.REFUSING, hung_up, "", server.leaving)
+            )
         if server.full:
             return self._miss(node, NodeMissed(node, began, Contact.FULL))
         self._seen_life[node] = server.life
