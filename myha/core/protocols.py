@@ -294,14 +294,17 @@ def fence(it: Situation, cause: Cause, reason: str) -> Plan:
         ChangeRecord(change=change),
         DisableWaiting(node=it.writer),
         StopReceiver(node=it.writer, best_effort=True),
-        TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
-        *(_quiet_steps(it) if it.s.answering else ()),
+        *(_quiet_steps(it) if it.s.answering else _out_steps(it)),
     )
+
+
+def _out_steps(it: Situation) -> tuple[Step, ...]:
+    return (TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),)
 
 
 def _quiet_steps(it: Situation) -> tuple[Step, ...]:
     return (
-        TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
+        *_out_steps(it),
         Fence(node=it.standby, deadline_seconds=5.0),
         StopReplication(node=it.standby, deadline_seconds=5.0),
     )

@@ -1,0 +1,99 @@
+"""What is decided in each situation, and the plan with its steps in order, as recorded text.
+
+A change of a protocol shows as a diff of `recorded/`. To write the files anew: MYHA_RECORD=1.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from myha.core.model import View
+from myha.core.planning import decide
+from myha.core.plans import ChangeRecord, Plan, Refusal
+from myha.core.protocols import Answer, switchover
+from myha.core.requests import fence_node, forced_failover, maintenance, unfence_node
+from myha.core.situation import Situation
+from tests.core.situations import SITUATIONS, VARIANTS
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+def check(name: str, text: str) -> None:
+    path = RECORDED / f"{name}.txt"
+    if os.environ.get("MYHA_RECORD"):
+        path.write_text(text)
+    assert path.read_text() == text, f"{path} differs; if that is meant: MYHA_RECORD=1"
+
+
+def told(answer: Answer) -> str:
+    if answer is None:
+        return "  nothing to do\n"
+    if isinstance(answer, Refusal):
+        return f"  refused: {answer}\n"
+    lines = [f"  plan {answer.kind} {answer.node}: {answer.sentence}"]
+    for step in answer.steps:
+        marks = [mark for mark in ("beside", "best_effort") if getattr(step, mark)]
+        lines.append(f"    {step}" + (f"  ({', '.join(marks)})" if marks else ""))
+    return "\n".join(lines) + "\n"
+
+
+def decided(name: str, view: View) -> str:
+    decision = decide(view)
+    text = f"{name}\n  verdicts: {', '.join(row.name for row in decision.verdicts)}\n"
+    for verdict, refusal in decision.refusals:
+        text += f"  {verdict} refused: {refusal}\n"
+    return text + told(decision.plan)
+
+
+def test_decisions() -> None:
+    situations = {**SITUATIONS, **VARIANTS}
+    check("decisions", "\n".join(decided(name, view) for name, view in situations.items()))
+
+
+def test_requests() -> None:
+    parts = []
+    for name in ("healthy", "writer-dead", "standby-away", "standby-fenced", "second-closed"):
+        view = SITUATIONS[name]
+        assert view.record is not None
+        it = Situation(view, view.record)
+        parts += [
+            f"{name}: switchover\n{told(switchover(it, it.standby))}",
+            f"{name}: switchover to the writer\n{told(switchover(it, it.writer))}",
+            f"{name}: failover\n{told(forced_failover(it, '', accept_loss=False))}",
+            f"{name}: failover --accept-loss\n{told(forced_failover(it, '', accept_loss=True))}",
+            f"{name}: fence db2\n{told(fence_node(it, 'db2', 'by hand'))}",
+            f"{name}: fence db1\n{told(fence_node(it, 'db1', 'by hand'))}",
+            f"{name}: unfence db2\n{told(unfence_node(it, 'db2'))}",
+            f"{name}: maintenance on\n{told(maintenance(it, on=True))}",
+        ]
+    check("requests", "\n".join(parts))
+
+
+@pytest.mark.parametrize("name", [*SITUATIONS, *VARIANTS])
+def test_plan_is_made_for_the_record_that_it_saw(name: str) -> None:
+    view = {**SITUATIONS, **VARIANTS}[name]
+    plan = decide(view).plan
+    if plan is not None:
+        assert view.record is not None
+        assert (plan.epoch, plan.version) == (view.record.epoch, view.record.version)
+        assert all(step.deadline_seconds > 0 for step in plan.steps)
+
+
+def _index(plan: Plan, name: str) -> int:
+    return [step.name for step in plan.steps].index(name)
+
+
+def test_a_failover_records_before_it_acts_and_opens_last() -> None:
+    plan = decide(SITUATIONS["writer-dead"]).plan
+    assert plan is not None
+    assert isinstance(plan.steps[0], ChangeRecord)
+    assert _index(plan, "stop-receiver") < _index(plan, "await-applied") < _index(plan, "open")
+
+
+def test_nothing_is_decided_on_looks_from_before_the_last_plan() -> None:
+    decision = decide(replace(SITUATIONS["writer-dead"], settled_at=1000.0))
+    assert decision.plan is None

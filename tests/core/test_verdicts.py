@@ -1,0 +1,46 @@
+"""The table of verdicts: each row has a situation that makes it the one in force."""
+
+from __future__ import annotations
+
+import pytest
+
+from myha.core.planning import PLANNERS
+from myha.core.verdicts import TABLE, assess, by_name, situation_of
+from tests.core.situations import SITUATIONS
+
+
+def test_every_verdict_has_a_situation() -> None:
+    assert sorted(SITUATIONS) == sorted(row.name for row in TABLE)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_verdict_is_the_one_in_force(name: str) -> None:
+    it = situation_of(SITUATIONS[name])
+    assert it is not None
+    assert assess(it)[0].name == name
+
+
+def test_names_are_unique() -> None:
+    names = [row.name for row in TABLE]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_sentence_is_one_line_that_names_nodes(row: object) -> None:
+    it = situation_of(SITUATIONS["healthy"])
+    assert it is not None
+    said = by_name(getattr(row, "name")).say(it)  # noqa: B009  # the parameter is a row
+    assert said.endswith(".")
+    assert "{" not in said
+    assert "\n" not in said
+
+
+def test_every_planner_belongs_to_a_verdict() -> None:
+    assert set(PLANNERS) <= {row.name for row in TABLE}
+
+
+def test_something_always_holds() -> None:
+    for view in SITUATIONS.values():
+        it = situation_of(view)
+        assert it is not None
+        assert assess(it)[-1].name == "healthy"
