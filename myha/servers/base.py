@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from myha.binlog.rewind import rewind_node
+from myha.binlog.rewind import rewind_node, unfinished_rewind
 from myha.core.gtid import GtidSet
 from myha.core.model import NodeLook, SemiSync
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
@@ -278,6 +278,19 @@ class BaseServer(ABC):
         if self._quarantine_root is None:
             raise ServerError(f"{self.name}: no folder for the quarantine is configured")
         deadline = Deadline(deadline_seconds)
+        report = rewind_node(
+            self._connector(deadline),
+            self.flavour,
+            self.executed(),
+            keep,
+            quarantine_dir=self._quarantine_root,
+            incident=incident,
+            deadline_seconds=deadline.left_seconds,
+        )
+        return f"{self.name}: {report}"
+
+    def _connector(self, deadline: Deadline) -> Callable[[], Connection]:
+        """Makes connections of their own, each of whose calls may take what is left."""
 
         def connect_anew() -> Connection:
             return connect(
@@ -288,16 +301,12 @@ class BaseServer(ABC):
                 tls=self._tls,
             )
 
-        report = rewind_node(
-            connect_anew,
-            self.flavour,
-            self.executed(),
-            keep,
-            quarantine_dir=self._quarantine_root,
-            incident=incident,
-            deadline_seconds=deadline.left_seconds,
-        )
-        return f"{self.name}: {report}"
+        return connect_anew
+
+    def _finish_rewind(self, deadline: Deadline) -> None:
+        """End a rewind that died half way: until then the executed set belies the data."""
+        if unfinished_rewind(self._connector(deadline), self.flavour):
+            self.rewind(self.executed(), {"node": self.name}, deadline.left_seconds)
 
     # For the flavours
 

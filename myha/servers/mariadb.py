@@ -227,6 +227,7 @@ class MariaDBServer(BaseServer):
         A receiver that sits out its retry pause is started anew.
         """
         with self._step(deadline_seconds) as (session, deadline):
+            self._finish_rewind(deadline)
             asked = int(value(session, "SELECT @@GLOBAL.rpl_semi_sync_slave_enabled", deadline))
             if not asked:
                 self._run(session, deadline, "ask_for_semisync")

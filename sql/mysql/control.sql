@@ -7,7 +7,7 @@
 --   REPLICATION_SLAVE_ADMIN              start and stop replication
 --   SYSTEM_VARIABLES_ADMIN               read-only, semi-sync, offline mode
 --   CONNECTION_ADMIN                     KILL, offline mode, login when the server is full or offline
---   SYSTEM_USER (optional)               KILL sessions of accounts that have SYSTEM_USER themselves
+--   SYSTEM_USER                          KILL sessions of accounts that have SYSTEM_USER themselves
 --   SELECT on performance_schema.*       all looks
 --   SELECT, INSERT, UPDATE, DELETE on myha.*   heartbeat and proof
 

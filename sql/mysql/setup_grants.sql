@@ -14,7 +14,8 @@ GRANT PROCESS, REPLICATION CLIENT, REPLICATION SLAVE, RELOAD ON *.* TO %(user)s@
 -- heal: see tables and columns, not rows (REFERENCES alone gives no way to use them)
 GRANT REFERENCES ON *.* TO %(user)s@'%%';
 -- act: open and fence, cut sessions, replicate, rewind
-GRANT SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN ON *.* TO %(user)s@'%%';
+-- (SYSTEM_USER, to cut off sessions of administrators too: a fence that cannot is none)
+GRANT SYSTEM_USER, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN ON *.* TO %(user)s@'%%';
 GRANT SELECT ON performance_schema.* TO %(user)s@'%%';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `myha`.* TO %(user)s@'%%';
 
