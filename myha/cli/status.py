@@ -48,14 +48,24 @@ def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
 
 
 def _watch(ctx: click.Context, data: Data) -> None:
-    with Live(picture(data), console=Console(), auto_refresh=False) as live:
+    console = Console()
+    if not console.is_terminal:  # a pipe gets one picture after the other
+        console.print(picture(data))
         while True:
             time.sleep(WATCH_SECONDS)
-            try:
-                shown: RenderableType = picture(_ask(ctx, do="status"))
-            except MyhaError as error:
-                shown = Text(str(error), style="bold red")
-            live.update(shown, refresh=True)
+            console.print(_picture_now(ctx))
+    with Live(picture(data), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            live.update(_picture_now(ctx), refresh=True)
+
+
+def _picture_now(ctx: click.Context) -> RenderableType:
+    """The status, or why there is none: a supervisor that restarts does not end a watch."""
+    try:
+        return picture(_ask(ctx, do="status"))
+    except MyhaError as error:
+        return Text(str(error), style="bold red")
 
 
 def picture(data: Data) -> RenderableType:

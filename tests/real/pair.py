@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -77,13 +78,14 @@ class Pair:
             assert status["writer"] == writer
         return status
 
-    def myha(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def myha(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a user would."""
         return subprocess.run(
             [sys.executable, "-m", "myha", "--config", str(self.cluster.config_path), *words],
             capture_output=True,
             text=True,
             timeout=90,
+            env={**os.environ, **environment},
             check=False,
         )
 

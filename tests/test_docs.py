@@ -1,0 +1,92 @@
+"""The docs say what the code does: commands, verdicts, and the README's own blocks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from myha.cli.main import COMMANDS, cli
+from myha.core.verdicts import TABLE
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+OPERATING = (ROOT / "docs" / "operating.md").read_text()
+
+
+@pytest.mark.parametrize("verdict", TABLE, ids=lambda verdict: verdict.name)
+def test_each_verdict_has_its_place_in_the_runbook(verdict) -> None:  # type: ignore[no-untyped-def]
+    sentence = verdict.sentence.format(writer="WRITER", standby="STANDBY")
+    assert f"### {verdict.name}\n\n> {sentence}\n" in OPERATING
+
+
+def test_the_runbook_has_no_verdict_that_is_gone() -> None:
+    runbook = OPERATING.split("## Runbook")[1]
+    names = re.findall(r"^### (\S+)$", runbook, re.MULTILINE)
+    assert names == [verdict.name for verdict in TABLE]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_and_is_in_the_readme(name: str) -> None:
+    done = CliRunner().invoke(cli, [name, "--help"])
+    assert done.exit_code == 0, done.output
+    assert done.output.strip()
+    assert f"myha {name}" in README or f"myha.toml {name}" in README
+
+
+def _command(words: list[str]) -> tuple[click.Command, list[str]]:
+    context = click.Context(cli)
+    found: click.Command = cli
+    while words and isinstance(found, click.Group) and not words[0].startswith("-"):
+        inner = found.get_command(context, words[0])
+        if inner is None:
+            break
+        found, words = inner, words[1:]
+    return found, words
+
+
+def _calls() -> list[str]:
+    texts = [README, OPERATING, (ROOT / "docs" / "guarantees.md").read_text()]
+    found = [call for text in texts for call in re.findall(r"`(myha [a-z][^`]*)`", text)]
+    block = re.findall(
+        r"^myha (?:--config myha.toml )?([a-z].*?)(?:\s+#.*)?$", README, re.MULTILINE
+    )
+    return sorted({*found, *(f"myha {call}" for call in block)})
+
+
+@pytest.mark.parametrize("call", _calls())
+def test_each_call_in_the_docs_is_one_that_the_program_knows(call: str) -> None:
+    command, words = _command(call.split()[1:])
+    assert command is not cli, call
+    known = {option for param in command.params for option in param.opts}
+    for word in words:
+        option = word.strip("[]").split("=")[0].split("|")[0]
+        if option.startswith("-"):
+            assert option in known, f"{call}: {option}"
+
+
+def test_the_readmes_two_commands_are_make_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    block = README.split("```console\n")[1].split("```")[0]
+    for line in block.split("\n"):
+        if line:
+            assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_nothing_names_the_place_it_was_made_at() -> None:
+    files = [p for p in ROOT.rglob("*") if p.suffix in {".py", ".md", ".toml", ".sql", ".yaml"}]
+    ours = [p for p in files if ".venv" not in p.parts and p.name != Path(__file__).name]
+    for path in ours:
+        text = path.read_text(errors="replace")
+        assert "/work/main" not in text, path
+        assert "../shared" not in text, path
