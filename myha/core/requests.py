@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from myha.core.model import Cause
-from myha.core.plans import ChangeRecord, RecordChange, Refusal, away
-from myha.core.protocols import Answer, failover, fence, make, promotable
+from myha.core.model import Cause, Contact
+from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, away
+from myha.core.protocols import APPLIED_DEADLINE_SECONDS, Answer, failover, fence, make, promotable
 from myha.core.situation import Situation
 
 
@@ -17,7 +17,12 @@ def forced_failover(it: Situation, to: str, *, accept_loss: bool) -> Answer:
     refusal = promotable(it)
     if refusal is not None and not (accept_loss and it.s.answering and not it.fenced):
         return refusal
-    return failover(it, unattended=False)
+    outside = None
+    if it.w.contact is Contact.SILENT and it.writer in it.policy.fence_commands:
+        # It may live and go on; the person takes over even if it cannot be fenced.
+        deadline = APPLIED_DEADLINE_SECONDS
+        outside = FenceOutside(node=it.writer, best_effort=True, deadline_seconds=deadline)
+    return failover(it, outside, unattended=False)
 
 
 def fence_node(it: Situation, node: str, reason: str) -> Answer:

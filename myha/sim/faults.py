@@ -202,6 +202,13 @@ class Faults:
         """Another takes over meanwhile; the old one goes on with its plan when it wakes."""
         one = self.history.supervisor
         if one is not None:
+            self._pause(one, fault)
+
+    def _pause(self, one: SimSupervisor, fault: Fault) -> None:
+        """Between two steps: a call that is under way is not stopped by it."""
+        if one.in_call:
+            self.world.after(0.001, self._pause, one, fault)
+        elif not self.over:
             one.pause()
             self.world.after(RETURNS_SECONDS, self._replace)
             self.later(fault, one.resume)

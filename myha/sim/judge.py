@@ -97,6 +97,8 @@ class Judge:
             f"on record: epoch {new.epoch}, writer {new.writer}, {new.sync}, "
             + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
         )
+        if old.writer != new.writer and new.node(old.writer).membership is not Membership.MEMBER:
+            self._failed_since_armed.add(old.writer)  # it was lost, dead or not
         if old.writer != new.writer or old.sync is not new.sync:
             if new.sync is Sync.ARMED:
                 self._failed_since_armed = {
@@ -118,8 +120,8 @@ class Judge:
         writer, standby = self._pair(record)
         standby_entry = record.node(standby.name)
         key = (
-            writer.acknowledges,
-            standby.acknowledges,
+            self._says_ok(writer),
+            self._says_ok(standby),
             writer.by_stranger,
             standby.by_stranger,
             writer.waits and writer.wait_limit_seconds is None,
@@ -140,10 +142,14 @@ class Judge:
         if fine:
             self._good.add(key)
 
+    def _says_ok(self, server: SimServer) -> bool:
+        """After a forced failover a writer that may live counts only while clients are on it."""
+        return server.acknowledges and (not self.loss_accepted or bool(server.sessions))
+
     def _state(self, record: Record, writer: SimServer, standby: SimServer) -> State:
         def node(server: SimServer, lacks: int) -> NodeState:
             return NodeState(
-                acknowledges=server.acknowledges,
+                acknowledges=self._says_ok(server),
                 by_stranger=server.by_stranger,
                 waits=server.waits and server.wait_limit_seconds is None,
                 in_recorded_life=record.node(server.name).boot_id == server.boot_id,
