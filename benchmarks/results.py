@@ -40,8 +40,8 @@ until the pair is whole again: a stall while the lost node returns counts too. `
 longest time that any one of them had to wait. Phases count from the fault (the moment before the
 signal is sent) and are read from the supervisor's journal, on the same monotonic clock; `gone` is
 when an idle connection to the killed server hung up, before which nobody can know of its death;
-`written` is the first acknowledgement after the longest gap. After every round each acknowledged
-row must be on both nodes exactly once.
+`written` is the first acknowledgement after `routed`. After every round each acknowledged row must
+be on both nodes exactly once.
 
 In every other round of `supervisor-crash` the writer is killed too while there is no supervisor,
 which is started again a second later: that outage is the time without one. It has rows of its own.

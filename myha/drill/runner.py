@@ -290,8 +290,8 @@ class Round:
         phases = timeline.phases_ms(events, fault.plans, fault.at)
         if gone_at is not None and self.scenario.name in WITH_HANG_UP:
             phases["gone"] = round((gone_at - fault.at) * 1000, 1)
-        if fault.plans:
-            written = timeline.first_after(attempts, gap, fault.at)
+        if "routed" in phases:
+            written = timeline.first_after(attempts, fault.at, phases["routed"])
             if written is not None:
                 phases["written"] = round(written, 1)
         if seen.get("stuck"):

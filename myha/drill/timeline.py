@@ -79,11 +79,10 @@ def outage(attempts: Iterable[Attempt], fault_at: float, until: float) -> tuple[
     return together, max(each, default=together.length_ms)
 
 
-def first_after(attempts: Iterable[Attempt], gap: Gap, fault_at: float) -> float | None:
-    """When the gap's end was acknowledged, in ms from the fault; None when it never ended."""
-    end = gap.began_ms + gap.length_ms
+def first_after(attempts: Iterable[Attempt], fault_at: float, after_ms: float) -> float | None:
+    """The first acknowledgement after a moment, in ms from the fault; None when there is none."""
     times = ((a.ended_at - fault_at) * 1000 for a in attempts if a.acknowledged and a.ended_at)
-    return min((at for at in times if at >= end - 0.0005), default=None)
+    return min((at for at in times if at >= after_ms), default=None)
 
 
 def phases_ms(events: Sequence[Event], plans: Sequence[str], fault_at: float) -> dict[str, float]:
