@@ -44,7 +44,9 @@ from myha.core.situation import Situation
 APPLIED_DEADLINE_SECONDS = 30.0
 BESIDE_DEADLINE_SECONDS = 1.0
 CATCH_UP_DEADLINE_SECONDS = 3.0
-HEAL_DEADLINE_SECONDS = 3600.0
+# Nothing else is begun meanwhile. There is no other node to fail over to either, but the writer
+# could restart: what takes longer than this is for another kind of heal.
+HEAL_DEADLINE_SECONDS = 120.0
 MAX_LAG_SECONDS_FOR_SWITCHOVER = 5.0
 
 Answer: TypeAlias = Plan | Refusal | None

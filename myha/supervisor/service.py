@@ -18,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fix
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Config
 from myha.core.model import Mode, Record
+from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
@@ -86,7 +87,7 @@ class Service:
         self.lock = SupervisorLock(config.cluster.state_dir)
         self.lock.acquire()
         self.store = LocalStore(config.cluster.state_dir)
-        record = self._record()
+        record = self._take_over(self._record())
         self.journal = StoreJournal(self.store, self.clock)
         self.servers: dict[str, WatchedServer] = make_servers(config, self._flavour())
         balancers: dict[str, Balancer] = {
@@ -139,6 +140,13 @@ class Service:
                 "the pair was set up with"
             )
         return record
+
+    def _take_over(self, record: Record) -> Record:
+        """Move the record on, so that no step of a predecessor that only slept still fits."""
+        change = RecordChange("another supervisor takes over")
+        taken = change.apply(record, self.clock.wall())
+        self.store.compare_and_set(record.version, taken)
+        return taken
 
     def _watchers(self, emit: Any) -> list[Watcher]:
         interval = self.config.timing.look_interval_seconds
