@@ -482,6 +482,8 @@ def _switchover(it: Situation) -> Plan:
         "switchover",
         new,
         f"switch over from {old} to {new}",
+        # A backlog on the new writer is waited for while the old one still takes writes.
+        AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),
         Drain(node=old, pool="writer", balancers=names, best_effort=True),
         CloseGently(node=old, deadline_seconds=3.0),
         AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),

@@ -26,7 +26,7 @@ from myha.core.plans import Step
 from myha.core.routing import differences
 
 # A standby may be this far behind and still be waited for without a stall that clients notice.
-MAX_TRANSACTIONS_BEHIND_TO_ARM = 200
+MAX_TRANSACTIONS_BEHIND_TO_ARM = 20
 HEARTBEATS_MISSED = 2
 
 

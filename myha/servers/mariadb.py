@@ -21,6 +21,8 @@ from myha.servers.base import (
 from myha.servers.connection import Deadline, Session
 
 STOPPING_SECONDS = 0.05
+POSITION_IS_OLD = 1947
+OVERTAKEN = "writes overtake every attempt to set the position that replication starts from"
 HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
 
 _WAITS_FOR_ACK = "p.STATE LIKE 'Waiting for semi-sync ACK%%'"
@@ -254,7 +256,17 @@ class MariaDBServer(BaseServer):
         if not self._wait_applied(session, 0.001):
             return  # received and not applied: a full stop would throw it away
         self._run(session, deadline, "stop_replication")
-        self._run(session, deadline, "set_position", {"position": str(executed)})
+        self._until(lambda: self._own_writes_counted(session, deadline), deadline, OVERTAKEN)
+
+    def _own_writes_counted(self, session: Session, deadline: Deadline) -> bool:
+        """False when a write came in between, which strict mode refuses to go behind of."""
+        try:
+            self._run(session, deadline, "count_own_writes")
+        except ServerError as error:
+            if error.code != POSITION_IS_OLD:
+                raise
+            return False
+        return True
 
     def _replicates(self, session: Session, deadline: Deadline) -> bool:
         channel = self._channel(session, deadline)

@@ -31,6 +31,7 @@ from myha.supervisor.watchers import NodeWatcher, Watcher
 
 QUEUE_LIMIT = 10_000
 TICK_SECONDS = 0.1
+PRESS_SECONDS = 0.01
 STOP_DEADLINE_SECONDS = 40.0
 # A daemon that is told to stop first ends what must not be left half done.
 UNFINISHED = frozenset({"writer-closed", "stalled-solo"})
@@ -118,7 +119,7 @@ class Daemon:
     def _turn(self) -> None:
         """Take in everything that waits on the queue, then decide once."""
         try:
-            item: object | None = self.queue.get(timeout=TICK_SECONDS)
+            item: object | None = self.queue.get(timeout=self._press_for_proof())
         except queue.Empty:
             item = None
         now = Tick(self.clock.monotonic(), self.clock.wall())
@@ -133,6 +134,21 @@ class Daemon:
         self._say_verdict()
         if plan is not None and self._may_begin():
             self._begin(plan)
+
+    def _press_for_proof(self) -> float:
+        """How long to wait for news. While the writer refuses, its peer is asked again and again.
+
+        The peer notices the loss of its source some time after or before us, and a failover waits
+        for its word; the pressing ends with the dead time.
+        """
+        it = situation_of(self.brain.view)
+        if it is None or self.brain.running is not None or it.w.contact is not Contact.REFUSING:
+            return TICK_SECONDS
+        refused_for = self.clock.monotonic() - it.w.contact_since
+        if it.writer_dead or refused_for > it.policy.deadtime_seconds:
+            return TICK_SECONDS
+        self._poke([w for w in self.watchers if w.name == f"watch-{it.standby}"])
+        return PRESS_SECONDS
 
     def _take(self, item: object) -> None:
         if isinstance(item, PlanResult):

@@ -15,8 +15,10 @@ STOP SLAVE IO_THREAD;
 -- name: stop_replication
 STOP SLAVE;
 
--- name: set_position
-SET GLOBAL gtid_slave_pos = %(position)s;
+-- name: count_own_writes
+-- What this node wrote itself is in gtid_current_pos and not in gtid_slave_pos. In one statement, for
+-- a writer goes on writing.
+SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos;
 
 -- name: start_replication
 START SLAVE;

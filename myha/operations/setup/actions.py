@@ -66,6 +66,11 @@ class Stage(IntEnum):
     JOIN = 10
 
 
+NEEDS_STOPPED_REPLICATION = frozenset(
+    {"binlog_format", "gtid_strict_mode", "slave_parallel_threads"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One change on one node. `block` names its statements in sql/, `text` is a file's content."""
@@ -128,7 +133,7 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
             f"set {setting.variable} = {setting.value} {when} ({setting.why})",
             block,
             words={"variable": setting.variable, "value": setting.value},
-            needs_stopped=setting.variable in {"binlog_format", "gtid_strict_mode"},
+            needs_stopped=setting.variable in NEEDS_STOPPED_REPLICATION,
         )
     if facts.flavour is not Flavour.MARIADB:
         return

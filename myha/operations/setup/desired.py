@@ -81,6 +81,7 @@ def _mariadb(config: Config, facts: Facts, peer: Facts) -> tuple[Setting, ...]:
         Setting("gtid_strict_mode", "ON", why="histories must not fork silently"),
         Setting("slave_net_timeout", str(net_timeout_seconds(config)), why="notice a dead link"),
         Setting("rpl_semi_sync_slave_kill_conn_timeout", "1", why="a hung source holds up no stop"),
+        Setting("slave_parallel_threads", "8", why="one applier thread falls behind, and delays"),
         Setting("rpl_semi_sync_slave_enabled", "ON", why="acknowledge what is received"),
         Setting("rpl_semi_sync_master_wait_point", "AFTER_SYNC", why="nobody reads what may go"),
         Setting("rpl_semi_sync_master_wait_no_slave", "ON", why="waiting is not given up"),
