@@ -139,8 +139,13 @@ def _thaw(stage: Stage, fault: Fault) -> None:
     stage.await_plan(fault.plans)
     time.sleep(HANG_REST_SECONDS)
     stage.slow_down()
+    host = stage.target.hosts[fault.node]
+    if not host.frozen():  # the supervisor had it fenced from outside meanwhile
+        stage.tell(f"starting {fault.node}, which was fenced from outside, again")
+        host.start(START_DEADLINE_SECONDS)
+        return
     stage.tell(f"letting {fault.node} go on (SIGCONT)")
-    stage.target.hosts[fault.node].thaw()
+    host.thaw()
 
 
 def _nothing(_stage: Stage, _fault: Fault) -> None:

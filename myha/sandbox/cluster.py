@@ -397,6 +397,7 @@ class Cluster:
             "",
         ]
         for name, node in self.nodes.items():
+            fence = [sys.executable, "-m", "myha.sandbox.fence", str(self.directory), name]
             lines += [
                 f"[nodes.{name}]",
                 f"host = {quoted(node.host)}",
@@ -404,6 +405,7 @@ class Cluster:
                 f"option_file = {quoted(str(node.fragment))}",
                 f"pid_file = {quoted(str(node.pid_file))}",
                 f"start_command = {quoted(list(node.argv))}",
+                f"fence_command = {quoted(fence)}",
                 "",
             ]
         lines += [
