@@ -83,9 +83,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     [
         ({}, (debian.FALLBACK_MIRROR, debian.FALLBACK_SECURITY_MIRROR)),
         (
-            {
-                "sources.list": "# deb http://o/debian x\ndeb https://m.example/debian x main\n"
-            },
+            {"sources.list": "# deb http://o/debian x\ndeb https://m.example/debian x main\n"},
             ("https://m.example/debian", debian.FALLBACK_SECURITY_MIRROR),
         ),
         (

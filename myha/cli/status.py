@@ -98,8 +98,10 @@ def _nodes(data: Data) -> Table:
     table = Table(*columns, box=SIMPLE)
     for name, node in data["nodes"].items():
         role = "writer" if name == data["writer"] else node["membership"] or "?"
-        if "open" not in node:
+        if "open" not in node or node["contact"] != "answering":
             table.add_row(name, role, node["contact"], "", "", "", "", "")
+            if node["reason"]:
+                table.add_row("", Text(node["reason"], style="red"))
             continue
         semisync = node["semisync"]
         table.add_row(

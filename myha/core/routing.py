@@ -12,6 +12,9 @@ from myha.core.model import (
 )
 from myha.core.plans import POOLS, PutIn, Step, TakeOut
 
+# So long the loss of a writer is left to the failover, which routes too: a plan of its own for the
+# routes would only be in the way. No server restarts in less.
+FRESH_LOSS_SECONDS = 0.3
 KEEP = None  # nothing that we know says in or out: leave it as it is
 
 
@@ -25,7 +28,8 @@ def wanted(view: View, pool: str, node: NodeName) -> bool | None:
         return False
     seen = view.node(node)
     if seen.contact is Contact.REFUSING:
-        return False
+        fresh = view.at - seen.contact_since < FRESH_LOSS_SECONDS
+        return KEEP if fresh and node == record.writer else False
     if not seen.answering:
         silent_for = view.at - max(seen.answered_at, seen.contact_since)
         brief = silent_for < view.policy.deadtime_seconds

@@ -127,7 +127,9 @@ class Situation:
     def cut_off(self) -> bool:
         """We do not reach the writer, and the standby does."""
         lost = self.silent_for_deadtime(self.w) or self.gone(self.w)
-        return lost and self.standby_heard_from_writer and not self.writer_closing
+        heard_since = self.s.heard_source_at > self.w.contact_since
+        heard = heard_since and self.standby_heard_from_writer
+        return lost and heard and not self.writer_closing
 
     @once
     def writer_closing(self) -> bool:
