@@ -325,4 +325,8 @@ def test_a_process_is_known_by_its_command_line(tmp_path: Path) -> None:
     host.kill()
     assert host.await_gone(DEADLINE_SECONDS)
     pid = int(host.pid_file.read_text())
-    assert process_state(pid) is None  # reaped: no zombie is left either
+    ends = time.monotonic() + DEADLINE_SECONDS
+    while process_state(pid) is not None:  # reaped: no zombie is left either
+        assert not host.running()
+        assert time.monotonic() < ends
+        time.sleep(0.01)
