@@ -92,6 +92,7 @@ class BaseServer(ABC):
         self.waiting_timeout_ms = waiting_timeout_ms
         self.call_deadline_seconds = call_deadline_seconds
         self.pulses = LagMeter()  # of the pulses written here
+        self.peer: BaseServer | None = None
         self.source_pulses: LagMeter | None = None  # of the server that this one replicates from
         self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
         self._quarantine_root = quarantine_root
@@ -516,8 +517,9 @@ class BaseServer(ABC):
             yield session, deadline
 
 
-def link_lag(first: BaseServer, second: BaseServer) -> None:
-    """Each of a pair measures its lag by the other's pulses."""
+def link(first: BaseServer, second: BaseServer) -> None:
+    """Make two servers a pair: each may ask its peer, and measures its lag by the peer's pulses."""
+    first.peer, second.peer = second, first
     first.source_pulses, second.source_pulses = second.pulses, first.pulses
 
 

@@ -6,7 +6,7 @@ from myha.config import Config
 from myha.core.model import Durability
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import WatchedServer
-from myha.servers.base import WAIT_FOREVER_MS, BaseServer, is_mariadb, link_lag
+from myha.servers.base import WAIT_FOREVER_MS, BaseServer, is_mariadb, link
 from myha.servers.connection import Endpoint, connect
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
@@ -64,5 +64,5 @@ def make_servers(config: Config, kind: type[BaseServer] | None = None) -> dict[s
         )
         for name, node in config.nodes.items()
     }
-    link_lag(*servers.values())
+    link(*servers.values())
     return dict(servers)

@@ -21,8 +21,6 @@ from myha.servers.base import (
 from myha.servers.connection import Deadline, Session
 
 STOPPING_SECONDS = 0.05
-POSITION_IS_OLD = 1947
-OVERTAKEN = "writes overtake every attempt to set the position that replication starts from"
 HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
 
 _WAITS_FOR_ACK = "p.STATE LIKE 'Waiting for semi-sync ACK%%'"
@@ -174,13 +172,7 @@ class MariaDBServer(BaseServer):
 
     def executed(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as (session, deadline):
-            return self._executed(session, deadline)
-
-    def _executed(self, session: Session, deadline: Deadline) -> MariadbGtidSet:
-        sql = "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos"
-        rows = session.query(sql, deadline_seconds=deadline.left_seconds)
-        binlog_pos, slave_pos = one_row(rows, self.name)
-        return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
+            return _executed(session, deadline)
 
     def stop_receiver(self, deadline_seconds: float) -> None:
         """The receiver takes in nothing more; its thread may end a moment later.
@@ -244,29 +236,24 @@ class MariaDBServer(BaseServer):
             )
 
     def _align_position(self, session: Session, deadline: Deadline) -> None:
-        """Let the position count what this node itself wrote and already has in its binlog.
+        """Let the position count what this node itself wrote and its peer has.
 
-        `gtid_slave_pos` knows of replicated transactions only. A node that was the writer would ask
-        for its own old ones again, which its peer may have purged, or reset in a rewind.
+        `gtid_slave_pos` knows of replicated transactions only. A former writer would ask its peer
+        for its own old ones, which that one may have purged, or reset in a rewind; and the present
+        writer must not ask for what its peer does not have yet.
         """
-        executed = self._executed(session, deadline)
+        if self.peer is None:
+            return
+        with self.peer._step(deadline.left_seconds) as (peers, _):
+            theirs = _executed(peers, deadline)
+        wanted = _executed(session, deadline).intersection(theirs)
         applied = str(value(session, "SELECT @@GLOBAL.gtid_slave_pos", deadline))
-        if MariadbGtidSet.parse(applied).contains(executed):
+        if MariadbGtidSet.parse(applied).contains(wanted):
             return
         if not self._wait_applied(session, 0.001):
             return  # received and not applied: a full stop would throw it away
         self._run(session, deadline, "stop_replication")
-        self._until(lambda: self._own_writes_counted(session, deadline), deadline, OVERTAKEN)
-
-    def _own_writes_counted(self, session: Session, deadline: Deadline) -> bool:
-        """False when a write came in between, which strict mode refuses to go behind of."""
-        try:
-            self._run(session, deadline, "count_own_writes")
-        except ServerError as error:
-            if error.code != POSITION_IS_OLD:
-                raise
-            return False
-        return True
+        self._run(session, deadline, "set_position", {"position": str(wanted)})
 
     def _replicates(self, session: Session, deadline: Deadline) -> bool:
         channel = self._channel(session, deadline)
@@ -356,7 +343,7 @@ class MariaDBServer(BaseServer):
         """The server waits for replicated transactions only, so the rest is looked at here."""
         deadline = Deadline(seconds + self.call_deadline_seconds)
         wanted = MariadbGtidSet.parse(text)
-        missing = wanted.minus(self._executed(session, deadline))
+        missing = wanted.minus(_executed(session, deadline))
         if missing.is_empty():
             return True
         last = [
@@ -368,7 +355,7 @@ class MariaDBServer(BaseServer):
             {"position": ",".join(last), "seconds": seconds},
             deadline_seconds=deadline.left_seconds,
         )
-        return self._executed(session, deadline).contains(wanted)
+        return _executed(session, deadline).contains(wanted)
 
     def _wait_applied(self, session: Session, seconds: float) -> bool:
         deadline = Deadline(self.call_deadline_seconds)
@@ -386,6 +373,14 @@ class MariaDBServer(BaseServer):
                 f"{self.name}: the applier has failed: {applier.error}", applier.errno
             )
         self._run(session, deadline, "start_applier")
+
+
+def _executed(session: Session, deadline: Deadline) -> MariadbGtidSet:
+    """What is committed, whether written here or replicated."""
+    sql = "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos"
+    rows = session.query(sql, deadline_seconds=deadline.left_seconds)
+    binlog_pos, slave_pos = one_row(rows, "executed")
+    return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
 
 
 def _receiver(channel: Status | None) -> ReplicationThread:

@@ -15,10 +15,12 @@ STOP SLAVE IO_THREAD;
 -- name: stop_replication
 STOP SLAVE;
 
--- name: count_own_writes
--- What this node wrote itself is in gtid_current_pos and not in gtid_slave_pos. In one statement, for
--- a writer goes on writing.
-SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos;
+-- name: set_position
+-- Strict mode refuses a position behind the node's own binlog; that of a peer which has not yet got
+-- all of a writer's transactions is behind it, and right.
+SET GLOBAL gtid_strict_mode = OFF;
+SET GLOBAL gtid_slave_pos = %(position)s;
+SET GLOBAL gtid_strict_mode = ON;
 
 -- name: start_replication
 START SLAVE;
