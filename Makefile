@@ -15,8 +15,7 @@ $(STAMP): pyproject.toml
 	@echo "Making $(VENV) and installing myha into it (about 30 s the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "myha needs Python 3.11 or newer; $(PYTHON) is older" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
-		|| { echo "python3 -m venv failed: apt-get install python3-venv" >&2; exit 2; }
+	@test -x $(BIN)/pip || .ci/make-venv $(PYTHON) $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)
 
