@@ -40,11 +40,11 @@ class Series:
 SERIES = (
     Series("crash", 20),
     Series("switchover", 20),
-    Series("hang", 6),
-    Series("stop", 4),
-    Series("standby-crash", 6),
-    Series("standby-hang", 4),
-    Series("supervisor-crash", 6),
+    Series("hang", 5),
+    Series("stop", 3),
+    Series("standby-crash", 5),
+    Series("standby-hang", 3),
+    Series("supervisor-crash", 4),
 )
 
 
