@@ -18,9 +18,9 @@ from myha.drill.workload import Workload
 from myha.errors import MyhaError
 from myha.sandbox.servers import Flavour
 
-WATCH_SECONDS = 60.0
+WATCH_SECONDS = 30.0
 SLICE_SECONDS = 10.0
-SLICES = 8  # each way
+SLICES = 5  # each way
 SETTLE_SECONDS = 2.0
 READY_DEADLINE_SECONDS = 60.0
 

@@ -120,7 +120,7 @@ def main() -> int:
                     failed.append(name)
         if not chosen.only or "overhead" in chosen.only:
             with series_failures(failed, f"overhead {flavour}"):
-                say(f"overhead {flavour}: about five minutes")
+                say(f"overhead {flavour}: about three minutes")
                 data = {**measure_overhead(flavour, chosen.clients, say), "machine": machine()}
                 path = RESULTS / f"overhead-{flavour}.json"
                 path.write_text(json.dumps(data, indent=1) + "\n")

@@ -1,0 +1,90 @@
+"""Parts of the supervisor that need no server: calls beside the plan, contacts, the control socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from myha.core.model import Contact
+from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+from myha.supervisor.besides import MAX_THREADS, ThreadBesides
+from myha.supervisor.control import ControlServer, ask
+from myha.supervisor.watchers import contact_of
+
+
+@pytest.mark.parametrize(
+    ("error", "contact"),
+    [
+        (ServerGoneError("refused"), Contact.REFUSING),
+        (ServerSilentError("late"), Contact.SILENT),
+        (ServerError("too many connections", 1040), Contact.FULL),
+        (ServerError("access denied", 1045), Contact.DENIED),
+        (ServerError("not a database server", -1), Contact.FOREIGN),
+        (ServerError("something else", 1064), Contact.SILENT),
+    ],
+)
+def test_a_failed_look_says_what_kind_of_contact_there_is(
+    error: ServerError, contact: Contact
+) -> None:
+    assert contact_of(error) is contact
+
+
+def test_calls_beside_each_other_do_not_wait_for_the_slow_one() -> None:
+    go_on = threading.Event()
+
+    def fails() -> None:
+        raise MyhaError("no")
+
+    try:
+        outcome = ThreadBesides().all(
+            [("slow", lambda: None if go_on.wait(30) else None), ("fails", fails), ("ok", int)],
+            0.2,
+        )
+    finally:
+        go_on.set()
+    assert outcome["ok"] is None
+    assert str(outcome["fails"]) == "no"
+    assert "no answer in 0.2 s" in str(outcome["slow"])
+
+
+def test_too_many_calls_beside_are_refused_rather_than_queued() -> None:
+    besides, go_on = ThreadBesides(), threading.Event()
+    outcomes: list[Exception | None] = []
+    try:
+        for _ in range(MAX_THREADS):
+            besides.start(lambda: None if go_on.wait(30) else None, outcomes.append)
+        besides.start(int, outcomes.append)
+        assert [str(one) for one in outcomes] == ["too much is under way beside the plan already"]
+    finally:
+        go_on.set()
+    ends = time.monotonic() + 10
+    while len(outcomes) < MAX_THREADS + 1:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_the_control_socket_answers_errors_in_one_line(tmp_path: Path) -> None:
+    def handle(request: dict[str, object]) -> dict[str, object]:
+        if request.get("do") == "fail":
+            raise MyhaError("that failed")
+        return {"ok": True}
+
+    path = tmp_path / "s"
+    server = ControlServer(path, handle)
+    server.start()
+    try:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert ask(path, {"do": "anything"}) == {"ok": True}
+        assert ask(path, {"do": "fail"}) == {"ok": False, "text": "that failed"}
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"[1]\n")
+            assert b"not a JSON object" in client.recv(4096)
+    finally:
+        server.stop()
+    with pytest.raises(MyhaError, match="no supervisor is running here"):
+        ask(path, {"do": "anything"})
