@@ -1,4 +1,4 @@
-"""Parts of the supervisor that need no server: calls beside the plan, contacts, the control socket."""
+"""Parts of the supervisor that need no server: calls beside, contacts, the control socket."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ def test_a_failed_look_says_what_kind_of_contact_there_is(
 def test_calls_beside_each_other_do_not_wait_for_the_slow_one() -> None:
     go_on = threading.Event()
 
+    def slow() -> None:
+        go_on.wait(30)
+
     def fails() -> None:
         raise MyhaError("no")
 
     try:
         outcome = ThreadBesides().all(
-            [("slow", lambda: None if go_on.wait(30) else None), ("fails", fails), ("ok", int)],
+            [("slow", slow), ("fails", fails), ("ok", list)],
             0.2,
         )
     finally:
@@ -54,10 +57,14 @@ def test_calls_beside_each_other_do_not_wait_for_the_slow_one() -> None:
 def test_too_many_calls_beside_are_refused_rather_than_queued() -> None:
     besides, go_on = ThreadBesides(), threading.Event()
     outcomes: list[Exception | None] = []
+
+    def slow() -> None:
+        go_on.wait(30)
+
     try:
         for _ in range(MAX_THREADS):
-            besides.start(lambda: None if go_on.wait(30) else None, outcomes.append)
-        besides.start(int, outcomes.append)
+            besides.start(slow, outcomes.append)
+        besides.start(slow, outcomes.append)
         assert [str(one) for one in outcomes] == ["too much is under way beside the plan already"]
     finally:
         go_on.set()
