@@ -442,7 +442,6 @@ TABLE: tuple[Verdict, ...] = (
 )
 
 NOT_SET_UP = "There is no record of a pair yet: run `myha setup`."
-NOT_SEEN = "A node has not been looked at yet."
 
 
 def assess(situation: Situation) -> tuple[Verdict, ...]:
