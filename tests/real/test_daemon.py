@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -261,6 +262,73 @@ def test_errant_transactions_of_a_returned_node_go_to_quarantine(pair: Pair) -> 
     assert "app" in kept
     checksums = [pair.admin(name, "CHECKSUM TABLE app.t") for name in pair.cluster.nodes]
     assert checksums[0] == checksums[1]
+
+
+def test_writes_that_do_not_finish_are_noticed(pair: Pair) -> None:
+    """A lock on the whole server: it answers, and no write ends."""
+    writer = pair.status()["writer"]
+    epoch = pair.status()["epoch"]
+    holder = pair.connect(pair.cluster.nodes[writer].port, "admin")
+    waiter = pair.connect(pair.cluster.writer_address[1], read_timeout=60)
+    with contextlib.closing(holder), contextlib.closing(waiter):
+        holder.cursor().execute("FLUSH TABLES WITH READ LOCK")
+        thread = threading.Thread(
+            target=waiter.cursor().execute, args=("REPLACE INTO app.t VALUES (11, 'late')",)
+        )
+        thread.start()
+        pair.await_verdict("writes-stalled")
+        assert "Writes on" in pair.myha("explain").stdout
+        holder.cursor().execute("UNLOCK TABLES")
+        thread.join(30)
+        assert not thread.is_alive()
+    assert pair.await_healthy(writer=writer)["epoch"] == epoch
+
+
+def test_a_broken_applier_takes_no_reads_and_comes_back_when_it_is_mended(pair: Pair) -> None:
+    writer, standby = pair.status()["writer"], standby_of(pair)
+    pair.write("REPLACE INTO app.t VALUES (12, 'to go')")
+    until(
+        lambda: pair.admin(standby, "SELECT COUNT(*) FROM app.t WHERE id = 12")[0][0] == 1,
+        "the row has arrived",
+    )
+    behind_its_back = ["SET SESSION sql_log_bin = 0", "DELETE FROM app.t WHERE id = 12"]
+    if is_mysql(pair):
+        behind_its_back.insert(0, "SET GLOBAL super_read_only = OFF")
+    pair.admin(standby, *behind_its_back)
+    pair.write("UPDATE app.t SET v = 'gone' WHERE id = 12")
+    status = pair.await_verdict("replication-broken")
+    assert status["nodes"][standby]["applier"]["errno"] == 1032
+    until(lambda: pair.routes("reader") == {writer}, "no reads on it")
+    refused = pair.myha("switchover")
+    assert refused.returncode == 1
+    assert "does not replicate" in refused.stderr
+    start = "START REPLICA SQL_THREAD" if is_mysql(pair) else "START SLAVE SQL_THREAD"
+    mend = ["SET SESSION sql_log_bin = 0", "INSERT INTO app.t VALUES (12, 'to go')", start]
+    if is_mysql(pair):
+        mend.append("SET GLOBAL super_read_only = ON")
+    pair.admin(standby, *mend)
+    pair.await_healthy(writer=writer)
+    until(lambda: pair.routes("reader") == set(pair.cluster.nodes), "both read again")
+
+
+def test_a_standby_that_follows_a_stranger_is_fenced(pair: Pair) -> None:
+    writer, standby = pair.status()["writer"], standby_of(pair)
+    port = pair.cluster.nodes[writer].port
+    if is_mysql(pair):
+        stop, start = "STOP REPLICA", "START REPLICA"
+        change = "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {}"
+    else:
+        stop, start = "STOP SLAVE", "START SLAVE"
+        change = "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}"
+    pair.myha("maintenance", "on")
+    pair.admin(standby, stop, change.format(1), start)
+    pair.myha("maintenance", "off")
+    status = pair.await_verdict("standby-fenced")
+    assert "127.0.0.1:1, which is not its peer" in status["nodes"][standby]["reason"]
+    assert standby not in pair.routes("reader")
+    pair.admin(standby, stop, change.format(port))
+    assert pair.myha("unfence", standby).returncode == 0
+    pair.await_healthy(writer=writer)
 
 
 def test_too_many_connections_is_not_death(pair: Pair) -> None:
