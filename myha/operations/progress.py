@@ -1,0 +1,258 @@
+"""How long work says how far it is: one protocol, and who listens on the other side.
+
+A heal, a verify or a reader of conflicts gets a `Reporter` and knows nothing of who reads it: the
+daemon that started it as a process of its own (`JsonReporter`), a terminal (`myha.operations.terminal`), or
+a test (`ListReporter`).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TextIO
+
+from myha.errors import MyhaError
+
+# Progress of one phase is told this often at most; a new phase and its end are told at once.
+SAY_EVERY_SECONDS = 0.2
+# A rate is of the last so many seconds, so that it follows what happens now.
+RATE_WINDOW_SECONDS = 5.0
+UNITS = {1 << 30: "GiB", 1 << 20: "MiB", 1 << 10: "KiB"}
+
+
+class Reporter(Protocol):
+    """What an operation tells while it runs, and whether it should go on. Never raises."""
+
+    def progress(
+        self,
+        phase: str,
+        *,
+        done: float,
+        total: float | None = None,
+        unit: str = "",
+        rate: float | None = None,
+        left_seconds: float | None = None,
+        text: str = "",
+    ) -> None:
+        """`done` of `total` units in this phase (None: not known); `rate` is units a second."""
+
+    def event(self, kind: str, text: str, **fields: str) -> None:
+        """A line for the journal: what was done, in one sentence, without a password."""
+
+    def cancelled(self) -> bool:
+        """True when whoever asked has gone or wants it to stop; asked in every loop."""
+
+
+class CancelledError(MyhaError):
+    """The operation was told to stop; what it had begun is safe to begin again."""
+
+
+def go_on(reporter: Reporter) -> None:
+    """Raises `CancelledError` when the operation should stop."""
+    if reporter.cancelled():
+        raise CancelledError("stopped on request; it can be begun again")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One line of progress. `done`, `total`, and `rate` (a second) are in `unit`."""
+
+    phase: str
+    done: float = 0.0
+    total: float | None = None
+    unit: str = ""
+    rate: float | None = None
+    left_seconds: float | None = None
+    text: str = ""
+
+    @property
+    def percent(self) -> float | None:
+        """From 0 to 100; None while the total is not known."""
+        if not self.total:
+            return None
+        return max(0.0, min(100.0, 100.0 * self.done / self.total))
+
+    def say(self) -> str:
+        """All of it in one line: `copy 42% (1.3 of 3.1 GiB), 210.4 MiB/s, 9 s left`."""
+        words = [self.phase]
+        if self.percent is not None:
+            words.append(f"{self.percent:.0f}%")
+        if self.unit and self.total:
+            words.append(f"({amount(self.done, self.unit)} of {amount(self.total, self.unit)})")
+        elif self.unit and self.done:
+            words.append(f"({amount(self.done, self.unit)})")
+        parts = [" ".join(words)]
+        if self.rate and self.unit:
+            parts.append(f"{amount(self.rate, self.unit)}/s")
+        if self.left_seconds is not None:
+            parts.append(f"{duration(self.left_seconds)} left")
+        if self.text:
+            parts.append(self.text)
+        return ", ".join(parts)
+
+    @staticmethod
+    def of(raw: dict[str, Any]) -> Progress:
+        """From the fields of a `progress` line; what is missing keeps its default."""
+        known = {name: raw[name] for name in Progress.__slots__ if name in raw}
+        return Progress(**{"phase": "", **known})
+
+
+def amount(number: float, unit: str) -> str:
+    """`1.3 GiB`, `12,345 rows`."""
+    if unit != "bytes":
+        return f"{number:,.0f} {unit}"
+    for size, name in UNITS.items():
+        if number >= size:
+            return f"{number / size:.1f} {name}"
+    return f"{number:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """`9 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Meter:
+    """Turns a count into progress with rate and time left, told at a bearable pace."""
+
+    def __init__(
+        self, reporter: Reporter, phase: str, *, total: float | None = None, unit: str = ""
+    ) -> None:
+        self.phase, self.total, self.unit = phase, total, unit
+        self.done = 0.0
+        self._reporter = reporter
+        now = time.monotonic()
+        self._marks = [(now, 0.0)]
+        self._said_at = 0.0
+        self.say()
+
+    def advance(self, count: float = 1.0, text: str = "") -> None:
+        self.to(self.done + count, text)
+
+    def to(self, done: float, text: str = "") -> None:
+        """`done` units in all are done; told when the last time is long enough ago."""
+        self.done = done
+        if time.monotonic() - self._said_at >= SAY_EVERY_SECONDS:
+            self.say(text)
+
+    def say(self, text: str = "") -> None:
+        """Tell it now, whatever was told last."""
+        now = self._said_at = time.monotonic()
+        while len(self._marks) > 1 and now - self._marks[1][0] > RATE_WINDOW_SECONDS:
+            self._marks.pop(0)
+        since, before = self._marks[0]
+        self._marks.append((now, self.done))
+        rate = (self.done - before) / (now - since) if now - since > 0.05 else None
+        left = None
+        if self.total is not None and rate:
+            left = max(0.0, self.total - self.done) / rate
+        self._reporter.progress(
+            self.phase,
+            done=self.done,
+            total=self.total,
+            unit=self.unit,
+            rate=rate,
+            left_seconds=left,
+            text=text,
+        )
+
+
+class ListReporter:
+    """Keeps everything, for tests. `cancel_when` is asked with each progress."""
+
+    def __init__(self, cancel_when: Callable[[Progress], bool] | None = None) -> None:
+        self.seen: list[Progress] = []
+        self.events: list[tuple[str, str, dict[str, str]]] = []
+        self._cancel_when = cancel_when
+        self._cancelled = False
+
+    def progress(self, phase: str, *, done: float, **more: Any) -> None:
+        one = Progress(phase, done, **more)
+        self.seen.append(one)
+        if self._cancel_when is not None and self._cancel_when(one):
+            self._cancelled = True
+
+    def event(self, kind: str, text: str, **fields: str) -> None:
+        self.events.append((kind, text, fields))
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    @property
+    def phases(self) -> list[str]:
+        """The phases met, in order, each once."""
+        return list(dict.fromkeys(one.phase for one in self.seen))
+
+
+class JsonReporter:
+    """One JSON object a line to whoever started this process; a reader that has gone cancels.
+
+    Safe for several threads. Exactly one of `done`, `refused` and `failed` ends the work.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+        self._phase = ""
+        self._said_at = 0.0
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def progress(
+        self,
+        phase: str,
+        *,
+        done: float,
+        total: float | None = None,
+        unit: str = "",
+        rate: float | None = None,
+        left_seconds: float | None = None,
+        text: str = "",
+    ) -> None:
+        now = time.monotonic()
+        ended = total is not None and done >= total
+        if phase == self._phase and not ended and now - self._said_at < SAY_EVERY_SECONDS:
+            return
+        self._phase, self._said_at = phase, now
+        one = Progress(phase, done, total, unit, rate, left_seconds, text)
+        self._say({"progress": asdict(one)})
+
+    def event(self, kind: str, text: str, **fields: str) -> None:
+        self._say({"event": {"kind": kind, "text": text, "fields": fields}})
+
+    def done(self, text: str, **more: Any) -> None:
+        """It is as it should be. `more` is kept with the outcome."""
+        self._say({"done": {"text": text, **more}})
+
+    def refused(self, reason: str) -> None:
+        """Nothing was changed, and trying again would not help; another method may."""
+        self._say({"refused": {"reason": reason}})
+
+    def failed(self, reason: str) -> None:
+        """It did not reach its end, and may be run again."""
+        self._say({"failed": {"reason": reason}})
+
+    def _say(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line, default=str) + "\n"
+        with self._lock:
+            try:
+                self._out.write(text)
+                self._out.flush()
+            except (OSError, ValueError):
+                self._cancelled.set()  # nobody reads any more

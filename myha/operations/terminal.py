@@ -1,0 +1,68 @@
+"""Progress on a terminal: a bar with rate and time left, or plain lines where there is none."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from myha.operations.progress import Progress
+
+
+class TerminalReporter:
+    """A bar on a terminal, one line at each change of phase elsewhere. Use as a context."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = Console(stderr=True) if console is None else console
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._phase = ""
+        self._cancelled = False
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def progress(self, phase: str, *, done: float, **more: Any) -> None:
+        self.show(Progress(phase, done, **more))
+
+    def show(self, one: Progress) -> None:
+        """The same from a line that somebody else wrote."""
+        if one.phase != self._phase and not self.console.is_terminal:
+            self.console.print(one.say(), markup=False, highlight=False)
+        said = one.say().removeprefix(one.phase).lstrip(" ,")
+        if self._task is None or one.phase != self._phase:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(escape(one.phase), total=one.total, said=escape(said))
+        self._bar.update(self._task, completed=one.done, total=one.total, said=escape(said))
+        self._phase = one.phase
+
+    def event(self, kind: str, text: str, **fields: str) -> None:  # noqa: ARG002  # for programs
+        self.console.print(f"{kind}: {text}", markup=False, highlight=False)
