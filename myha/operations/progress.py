@@ -1,8 +1,8 @@
 """How long work says how far it is: one protocol, and who listens on the other side.
 
 A heal, a verify or a reader of conflicts gets a `Reporter` and knows nothing of who reads it: the
-daemon that started it as a process of its own (`JsonReporter`), a terminal (`myha.operations.terminal`), or
-a test (`ListReporter`).
+daemon that started it as a process of its own (`JsonReporter`), a test (`ListReporter`), or an
+operator (`myha.operations.terminal.TerminalReporter`).
 """
 
 from __future__ import annotations
