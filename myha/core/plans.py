@@ -156,6 +156,19 @@ class AwaitCaughtUp(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitNear(NodeStep):
+    """A moment in which `source` goes on writing and the node is less than `within_seconds` behind.
+
+    How far an applier is behind goes up and down under load. A moment that does not come before
+    the deadline is no failure, as long as the node did catch up with some earlier one.
+    """
+
+    name: ClassVar[str] = "await-near"
+    source: NodeName = ""
+    within_seconds: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
 class RequireNoErrant(NodeStep):
     """The node has nothing that `reference` lacks; read in that order, never falsely so."""
 

@@ -14,6 +14,7 @@ from myha.core.model import Cause, Contact, Durability, NodeRecord, Sync
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
+    AwaitNear,
     ChangeRecord,
     CloseGently,
     DisableWaiting,
@@ -482,8 +483,9 @@ def _switchover(it: Situation) -> Plan:
         "switchover",
         new,
         f"switch over from {old} to {new}",
-        # A backlog on the new writer is waited for while the old one still takes writes.
-        AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),
+        # A backlog on the new writer is waited for while the old one still takes writes: what is
+        # left of it when the old one closes is time that clients wait.
+        AwaitNear(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),
         Drain(node=old, pool="writer", balancers=names, best_effort=True),
         CloseGently(node=old, deadline_seconds=3.0),
         AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),

@@ -22,6 +22,7 @@ _TAKING_OVER = {
     "stop-receiver": "cut",
     "take-out": "fenced",
     "close": "closed",
+    "await-near": "near",
     "await-applied": "applied",
     "await-caught-up": "applied",
     "disable-waiting": "released",

@@ -8,7 +8,7 @@ or anything that a simulated world can do to it).
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from myha.core.gtid import GtidSet
@@ -16,6 +16,7 @@ from myha.core.model import Record
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
+    AwaitNear,
     ChangeRecord,
     CloseGently,
     DisableWaiting,
@@ -166,6 +167,8 @@ class Executor:
             yield from self._await(step, server.await_applied)
         elif isinstance(step, AwaitCaughtUp):
             yield from self._await_caught_up(step)
+        elif isinstance(step, AwaitNear):
+            yield from self._await_near(step)
         elif isinstance(step, RequireNoErrant):
             self._require_no_errant(step)
         elif isinstance(step, Rewind):
@@ -233,10 +236,29 @@ class Executor:
                 raise StepFailedError(f"not so after {step.deadline_seconds:.1f} s")
             yield Pause(POLL_SECONDS)
 
-    def _await_caught_up(self, step: AwaitCaughtUp) -> Performing:
+    def _await_caught_up(self, step: AwaitCaughtUp | AwaitNear) -> Performing:
         wanted: GtidSet = self.tools.servers[step.source].executed()
         server = self.tools.servers[step.node]
         yield from self._await(step, lambda slice_: server.await_executed(wanted, slice_))
+
+    def _await_near(self, step: AwaitNear) -> Performing:
+        """Catch up again and again; how long that took is how far the node was behind."""
+        clock = self.tools.clock
+        end = clock.monotonic() + step.deadline_seconds
+        caught_up = False
+        while True:
+            began = clock.monotonic()
+            left = replace(step, deadline_seconds=max(0.001, end - began))
+            try:
+                yield from self._await_caught_up(left)
+            except StepFailedError:
+                if caught_up:
+                    return
+                raise
+            caught_up = True
+            if clock.monotonic() - began <= step.within_seconds:
+                return
+            yield Pause(POLL_SECONDS)
 
     def _require_no_errant(self, step: RequireNoErrant) -> None:
         """The node first, the reference second: what that one gets meanwhile is no error."""
