@@ -1,7 +1,11 @@
-"""Why transactions cannot be undone exactly."""
+"""Why a heal, or one way of it, is not possible: nothing was changed, the next way may be tried."""
 
 from myha.errors import RefusedError
 
 
-class RewindRefusedError(RefusedError):
+class HealRefusedError(RefusedError):
+    """This way of healing a node is out of reach; what it says it changed is in the reason."""
+
+
+class RewindRefusedError(HealRefusedError):
     """These transactions cannot be undone exactly; nothing on the server was changed."""
