@@ -45,6 +45,7 @@ from myha.core.situation import Situation
 APPLIED_DEADLINE_SECONDS = 30.0
 BESIDE_DEADLINE_SECONDS = 1.0
 CATCH_UP_DEADLINE_SECONDS = 3.0
+NEAR_DEADLINE_SECONDS = 10.0
 # Nothing else is begun meanwhile. There is no other node to fail over to either, but the writer
 # could restart: what takes longer than this is for another kind of heal.
 HEAL_DEADLINE_SECONDS = 120.0
@@ -485,7 +486,7 @@ def _switchover(it: Situation) -> Plan:
         f"switch over from {old} to {new}",
         # A backlog on the new writer is waited for while the old one still takes writes: what is
         # left of it when the old one closes is time that clients wait.
-        AwaitNear(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),
+        AwaitNear(node=new, source=old, deadline_seconds=NEAR_DEADLINE_SECONDS),
         Drain(node=old, pool="writer", balancers=names, best_effort=True),
         CloseGently(node=old, deadline_seconds=3.0),
         AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_DEADLINE_SECONDS),
