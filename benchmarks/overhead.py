@@ -5,19 +5,20 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.load import order, server
+from benchmarks.parts import Say
 from myha.drill import target
 from myha.drill.target import Target
-from myha.drill.worker import Order
 from myha.drill.workload import Workload
 from myha.errors import MyhaError
 from myha.sandbox.servers import Flavour
 
+CLIENTS = 8
 WATCH_SECONDS = 30.0
 SLICE_SECONDS = 10.0
 SLICES = 5  # each way
@@ -25,7 +26,7 @@ SETTLE_SECONDS = 2.0
 READY_DEADLINE_SECONDS = 60.0
 
 
-def measure(flavour: Flavour, clients: int, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
     """Idle, under load, and the load with and without the daemon in turns."""
     with target.sandbox(flavour, "single-writer", None, lambda _text: None) as pair:
         pair.learn()
@@ -35,18 +36,17 @@ def measure(flavour: Flavour, clients: int, say: Callable[[str], None]) -> dict[
         pair.make_tables()
         with (
             tempfile.TemporaryDirectory() as folder,
-            Workload(_order(pair, clients, folder)) as load,
+            Workload(order(pair, Path(folder), CLIENTS)) as load,
         ):
-            load.await_acknowledged(clients * 10, READY_DEADLINE_SECONDS)
+            load.await_acknowledged(CLIENTS * 10, READY_DEADLINE_SECONDS)
             loaded = _watch(pair)
             say(f"overhead {flavour}, under load: {loaded}")
             throughput = _alternate(pair, load)
             say(f"overhead {flavour}, throughput: ratio {throughput['ratio_median']}")
             load.stop()
     return {
-        "flavour": flavour,
         "server_version": pair.server_version,
-        "clients": clients,
+        "clients": CLIENTS,
         "idle": idle,
         "under_load": loaded,
         "throughput": throughput,
@@ -59,21 +59,6 @@ def _await_healthy(pair: Target) -> None:
         if time.monotonic() > ends:
             raise MyhaError("the sandbox is not healthy")
         time.sleep(0.1)
-
-
-def _order(pair: Target, clients: int, folder: str) -> Order:
-    host, port = pair.writer_address
-    return Order(
-        host=host,
-        port=port,
-        user=pair.account.user,
-        password=pair.account.password.get_secret_value(),
-        database=pair.database,
-        flavour=pair.flavour,
-        directory=str(Path(folder)),
-        clients=clients,
-        seed=1,
-    )
 
 
 def _watch(pair: Target) -> dict[str, float]:
@@ -136,3 +121,27 @@ def _rate(load: Workload) -> float:
     time.sleep(SLICE_SECONDS)
     load.ledger.advance()
     return (load.ledger.acknowledged - before) / (time.monotonic() - began)
+
+
+def section(reports: list[dict[str, Any]]) -> str:
+    lines = [
+        "## The daemon's cost",
+        "",
+        f"Its CPU time and resident memory over {WATCH_SECONDS:.0f} s, idle and under the load of"
+        f" {CLIENTS} clients. What the server's throughput loses to it is measured in turns of"
+        f" {SLICE_SECONDS:.0f} s with the daemon running and frozen (SIGSTOP), in the order ABBA,"
+        " as the median of the ratios of neighbours.",
+        "",
+        "| server | CPU idle, % of a core | CPU under load | resident, MB"
+        " | throughput with : without |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for one in reports:
+        resident = max(one["idle"]["rss_mb_max"], one["under_load"]["rss_mb_max"])
+        lines.append(
+            f"| {server(one)} | {one['idle']['cpu_percent']:.1f}"
+            f" | {one['under_load']['cpu_percent']:.1f} | {resident:.0f}"
+            f" | {one['throughput']['ratio_median']:.3f} |"
+        )
+    lines += ["", "To be reached: at most 3 % of a core, 100 MB, and a ratio of 0.98 or more.", ""]
+    return "\n".join(lines)

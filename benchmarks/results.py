@@ -7,6 +7,9 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.load import server
+from benchmarks.parts import PARTS, REPORTED_ONLY, part
+
 Report = dict[str, Any]
 
 # What is to be reached, in ms: (median, maximum); None: no limit was set.
@@ -45,10 +48,6 @@ be on both nodes exactly once.
 
 In every other round of `supervisor-crash` the writer is killed too while there is no supervisor,
 which is started again a second later: that outage is the time without one. It has rows of its own.
-
-The daemon's cost is its CPU time and resident memory over 60 s, idle and under this load. What the
-server's throughput loses to it is measured in turns of 10 s with the daemon running and frozen
-(SIGSTOP), in the order ABBA, as the median of the ratios of neighbours.
 """
 
 
@@ -56,10 +55,12 @@ def write_results(folder: Path, path: Path) -> None:
     """Write the page anew from all reports that are there."""
     reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     drills = [one for report in reports if "rounds" in report for one in _split(report)]
-    costs = [report for report in reports if "throughput" in report]
-    parts = [HEAD, _machines(reports), _outages(drills)]
-    parts += [_phases(drills), _costs(costs)]
-    path.write_text("\n".join(part for part in parts if part))
+    sections = [HEAD, _machines(reports), _outages(drills)]
+    for name in (*PARTS, *REPORTED_ONLY):
+        if found := [report for report in reports if report.get("part") == name]:
+            sections.append(part(name).section(found))
+    sections.append(_phases(drills))
+    path.write_text("\n".join(one for one in sections if one))
 
 
 def _split(report: Report) -> list[Report]:
@@ -98,7 +99,7 @@ def _outages(drills: list[Report]) -> str:
         whole = [r["whole_ms"] for r in rounds if r["whole_ms"] is not None]
         returned = ", ".join(sorted({r["returned"] for r in rounds if r["returned"]})) or "-"
         lines.append(
-            f"| {one['scenario']} | {_server(one)} | {len(rounds)} | {min(outages):.0f}"
+            f"| {one['scenario']} | {server(one)} | {len(rounds)} | {min(outages):.0f}"
             f" | {statistics.median(outages):.0f} | {max(outages):.0f}"
             f" | {max(r['client_outage_ms_max'] for r in rounds):.0f} | {_target(one, outages)}"
             f" | {sum(r['acknowledged'] for r in rounds)}"
@@ -108,11 +109,6 @@ def _outages(drills: list[Report]) -> str:
             f" | {_equal(rounds)} |"
         )
     return "\n".join([*lines, ""]) if drills else ""
-
-
-def _server(one: Report) -> str:
-    version = str(one["server_version"]).partition("-")[0]
-    return f"{'MySQL' if one['flavour'] == 'mysql' else 'MariaDB'} {version}"
 
 
 def _equal(rounds: list[Report]) -> str:
@@ -140,7 +136,7 @@ def _phases(drills: list[Report]) -> str:
         if not names:
             continue
         times = {n: [r["phases_ms"][n] for r in rounds if n in r["phases_ms"]] for n in names}
-        lines += [f"{one['scenario']}, {_server(one)}", "", "| phase | min | median | max |"]
+        lines += [f"{one['scenario']}, {server(one)}", "", "| phase | min | median | max |"]
         lines += ["|---|--:|--:|--:|"]
         for name, at in sorted(times.items(), key=lambda item: statistics.median(item[1])):
             lines.append(
@@ -148,22 +144,3 @@ def _phases(drills: list[Report]) -> str:
             )
         lines.append("")
     return "\n".join(lines) if drills else ""
-
-
-def _costs(costs: list[Report]) -> str:
-    lines = [
-        "## The daemon's cost",
-        "",
-        "| server | CPU idle, % of a core | CPU under load | resident, MB"
-        " | throughput with : without |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    for one in costs:
-        resident = max(one["idle"]["rss_mb_max"], one["under_load"]["rss_mb_max"])
-        lines.append(
-            f"| {_server(one)} | {one['idle']['cpu_percent']:.1f}"
-            f" | {one['under_load']['cpu_percent']:.1f} | {resident:.0f}"
-            f" | {one['throughput']['ratio_median']:.3f} |"
-        )
-    lines += ["", "To be reached: at most 3 % of a core, 100 MB, and a ratio of 0.98 or more.", ""]
-    return "\n".join(lines) if costs else ""

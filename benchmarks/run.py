@@ -1,7 +1,9 @@
-"""`python -m benchmarks.run`: the drills many times over, the daemon's own cost, and RESULTS.md.
+"""`python -m benchmarks.run`: the drills many times over, the other parts, and RESULTS.md.
 
 Each series has a sandbox of its own and its numbers in results/*.json; RESULTS.md is written from
-all of those files, also from ones of an earlier run (`--report` does nothing else).
+all of those files, also from ones of an earlier run (`--report` does nothing else). A part is a
+module with `measure(flavour, say)`, which returns plain data, and `section(reports)`, which makes
+the part's text of them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overhead import measure as measure_overhead
+from benchmarks.parts import PARTS, part
 from benchmarks.results import write_results
 from myha.drill import runner, target
 from myha.drill.scenarios import SCENARIOS
@@ -97,10 +100,23 @@ def play(flavour: Flavour, one: Series, clients: int) -> bool:
     return report.good
 
 
+def keep_part(name: str, flavour: Flavour, data: dict[str, Any]) -> None:
+    """One part's numbers for one flavour, where the report finds them."""
+    RESULTS.mkdir(exist_ok=True)
+    kept = {"part": name, "flavour": flavour, **data, "machine": machine()}
+    (RESULTS / f"{name}-{flavour}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def end_by_signal(number: int, _frame: object) -> None:
+    """As Ctrl-C does: whoever has servers running ends them on the way out."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 def main() -> int:
+    signal.signal(signal.SIGTERM, end_by_signal)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", action="store_true", help="only write RESULTS.md anew")
-    parser.add_argument("--only", action="append", default=[], metavar="SCENARIO|overhead")
+    parser.add_argument("--only", action="append", default=[], metavar="SCENARIO|PART")
     parser.add_argument("--flavour", action="append", default=[], choices=FLAVOURS)
     parser.add_argument("--rounds", type=int, help="instead of each series' own number")
     parser.add_argument("--clients", type=int, default=8)
@@ -118,12 +134,11 @@ def main() -> int:
                     flavour, Series(one.scenario, chosen.rounds or one.rounds), chosen.clients
                 ):
                     failed.append(name)
-        if not chosen.only or "overhead" in chosen.only:
-            with series_failures(failed, f"overhead {flavour}"):
-                say(f"overhead {flavour}: about three minutes")
-                data = {**measure_overhead(flavour, chosen.clients, say), "machine": machine()}
-                path = RESULTS / f"overhead-{flavour}.json"
-                path.write_text(json.dumps(data, indent=1) + "\n")
+        for name in PARTS:
+            if not chosen.only or name in chosen.only:
+                with series_failures(failed, f"{name} {flavour}"):
+                    say(f"{name} {flavour}")
+                    keep_part(name, flavour, part(name).measure(flavour, say))
     write_results(RESULTS, FOLDER / "RESULTS.md")
     say(f"written: {FOLDER / 'RESULTS.md'}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0

@@ -2,7 +2,8 @@
 
     python -m benchmarks.soak [--minutes 30] [--flavour mysql]
 
-Prints what the supervisor decided meanwhile; exit status 1 if the writer changed or was released.
+Prints what the supervisor decided meanwhile, and keeps it in results/soak-FLAVOUR.json; exit
+status 1 if the writer changed or was released. Too long to be part of `make bench`.
 """
 
 from __future__ import annotations
@@ -14,36 +15,23 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from benchmarks.load import order, server
+from benchmarks.run import keep_part
 from myha.drill.target import Target, sandbox
-from myha.drill.worker import Order
 from myha.drill.workload import Workload
 
 REPORT_SECONDS = 60.0
 FALSE_PLANS = frozenset({"failover", "release", "install", "reinstate", "fence"})
 
 
-def order(target: Target, directory: Path, clients: int) -> Order:
-    host, port = target.writer_address
-    return Order(
-        host=host,
-        port=port,
-        user=target.account.user,
-        password=target.account.password.get_secret_value(),
-        database=target.database,
-        flavour=target.flavour,
-        directory=str(directory),
-        clients=clients,
-        seed=1,
-    )
-
-
-def soak(target: Target, minutes: float, clients: int) -> int:
+def soak(target: Target, minutes: float, clients: int) -> dict[str, Any]:
     target.learn()
     target.make_tables()
     plans: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
-    after = 0
+    loads: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         Workload(order(target, Path(folder), clients)) as workload,
@@ -59,16 +47,45 @@ def soak(target: Target, minutes: float, clients: int) -> int:
             verdicts.update(one["verdict"] for one in events if one["kind"] == "verdict")
             after = max((one["id"] for one in events), default=after)
             workload.ledger.advance()
+            loads.append(round(os.getloadavg()[0], 1))
             print(  # noqa: T201  # a report for a terminal
                 f"{(minutes * 60 - left) / 60:5.1f} min  {workload.ledger.acknowledged} OKs  load "
-                f"{os.getloadavg()[0]:.1f}  plans {dict(plans)}  verdicts {dict(verdicts)}",
+                f"{loads[-1]:.1f}  plans {dict(plans)}  verdicts {dict(verdicts)}",
                 flush=True,
             )
         changed = target.status()["epoch"] - epoch
         workload.stop()
-    false = sum(plans[kind] for kind in FALSE_PLANS)
-    print(f"changes of writer: {changed}; false plans: {false}")  # noqa: T201
-    return 1 if changed or false else 0
+    return {
+        "server_version": target.server_version,
+        "clients": clients,
+        "minutes": minutes,
+        "acknowledged": workload.ledger.acknowledged,
+        "load": loads,
+        "plans": dict(plans),
+        "verdicts": dict(verdicts),
+        "changes_of_writer": changed,
+        "false_plans": sum(plans[kind] for kind in FALSE_PLANS),
+    }
+
+
+def section(reports: list[dict[str, Any]]) -> str:
+    lines = [
+        "## No false failover",
+        "",
+        "The drill's clients at full speed on a machine whose cores they saturate, and what the"
+        " supervisor decided meanwhile (`python -m benchmarks.soak`).",
+        "",
+        "| server | minutes | clients | load, min to max | OKs | plans | changes of writer |",
+        "|---|--:|--:|---|--:|---|--:|",
+    ]
+    for one in reports:
+        plans = ", ".join(f"{kind} {n}" for kind, n in sorted(one["plans"].items())) or "none"
+        lines.append(
+            f"| {server(one)} | {one['minutes']:.0f} | {one['clients']}"
+            f" | {min(one['load']):.1f} to {max(one['load']):.1f} | {one['acknowledged']}"
+            f" | {plans} | {one['changes_of_writer']} |"
+        )
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
@@ -78,8 +95,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     options = parser.parse_args()
     with sandbox(options.flavour, "single-writer", None, print) as target:
-        status = soak(target, options.minutes, options.clients)
-    sys.exit(status)
+        data = soak(target, options.minutes, options.clients)
+    keep_part("soak", options.flavour, data)
+    changed, false = data["changes_of_writer"], data["false_plans"]
+    print(f"changes of writer: {changed}; false plans: {false}")  # noqa: T201
+    sys.exit(1 if changed or false else 0)
 
 
 if __name__ == "__main__":
