@@ -188,13 +188,28 @@ class NodeConfig(_Table):
     )
     pid_file: OptionalPath = Field(
         None,
-        description="The server's pid file, if it runs on this machine: lets the drill act on the "
-        "process. Goes with start_command.",
+        description="The server's pid file, if it runs on this machine: lets the drill and a reseed "
+        "act on the process. Goes with start_command.",
     )
     start_command: Words = Field(
         (),
-        description="Command with arguments that starts the server again after a drill. "
-        "Goes with pid_file.",
+        description="Command with arguments that starts the server again after a drill or a "
+        "reseed. Goes with pid_file.",
+    )
+    data_dir: OptionalPath = Field(
+        None,
+        description="The server's data directory, if it is on this machine: lets a reseed replace "
+        "it. Needs pid_file and start_command.",
+    )
+    init_command: Words = Field(
+        (),
+        description="Command with arguments that makes an empty data_dir with the administrator's "
+        "account in it, for a reseed of a node whose data directory is lost. Needs data_dir.",
+    )
+    backup_command: Words = Field(
+        (),
+        description="Command that starts mariabackup on this machine (mbstream beside it), for a "
+        "reseed of this node on MariaDB; empty: the one on PATH.",
     )
 
     @model_validator(mode="before")
@@ -692,7 +707,11 @@ def _node_problems(config: Config) -> Iterator[Problem]:
     for name, node in config.nodes.items():
         if bool(node.pid_file) != bool(node.start_command):
             yield f"nodes.{name}.pid_file", "goes with start_command; set both, or neither"
-        for key in ("fence_command", "start_command"):
+        if node.data_dir and not node.start_command:
+            yield f"nodes.{name}.data_dir", "needs pid_file and start_command; set them, or not it"
+        if node.init_command and not node.data_dir:
+            yield f"nodes.{name}.init_command", "needs data_dir; name the directory that it makes"
+        for key in ("fence_command", "start_command", "init_command", "backup_command"):
             if "" in getattr(node, key)[:1]:
                 yield f"nodes.{name}.{key}", "begins with an empty word; name the program first"
     if len(config.nodes) != 2:
