@@ -9,3 +9,7 @@ class HealRefusedError(RefusedError):
 
 class RewindRefusedError(HealRefusedError):
     """These transactions cannot be undone exactly; nothing on the server was changed."""
+
+
+class DecodeError(HealRefusedError):
+    """What the binary log or a table holds cannot be turned into values without a guess."""

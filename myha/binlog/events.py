@@ -215,6 +215,8 @@ class TableMap:
     sizes: tuple[int, ...]
     columns: tuple[str, ...]
     event: RawEvent
+    types: bytes = b""  # the type of each column, and what it says about it, as they were logged
+    metadata: bytes = b""
 
     @property
     def name(self) -> str:
@@ -245,9 +247,10 @@ def table_map(event: RawEvent) -> TableMap:
     types = body[at : at + columns]
     length, at = packed_integer(body, at + columns)
     name = f"{schema.decode()}.{table.decode()}"
-    sizes = _sizes(name, types, body[at : at + length])
+    metadata = body[at : at + length]
+    sizes = _sizes(name, types, metadata)
     names = _column_names(body, at + length + (columns + 7) // 8)
-    return TableMap(table_id, schema.decode(), table.decode(), sizes, names, event)
+    return TableMap(table_id, schema.decode(), table.decode(), sizes, names, event, types, metadata)
 
 
 def _column_names(body: bytes, at: int) -> tuple[str, ...]:
