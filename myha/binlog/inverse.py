@@ -1,16 +1,16 @@
-"""The exact inverse of row-logged transactions: pure, from events to events.
+"""Row changes of transactions, done again or undone exactly: pure, from events to events.
 
-A write becomes a delete and a delete a write by the type byte, an update swaps its images, and all
-comes in reverse order: the transactions, their events, and the rows of an event. Values are not
-decoded, so nothing can be lost between decoding and encoding.
+To undo, a write becomes a delete and a delete a write by the type byte, an update swaps its images,
+and all comes in reverse order: the transactions and their events (which the caller sees to), and
+the rows of an event. Values are not decoded, so nothing can be lost between decoding and encoding.
 
 Refused, with the reason: everything that is not a plain row change (DDL, statement format, XA,
 compressed payloads, partial JSON updates, partial row images). What a binary log does not tell (an
 engine without transactions, cascades that the engine does by itself) is for the caller to check.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from myha.binlog import events
 from myha.binlog.errors import RewindRefusedError
@@ -25,7 +25,7 @@ from myha.binlog.events import (
     RowChanges,
     TableMap,
 )
-from myha.binlog.transactions import Transaction
+from myha.binlog.transactions import Logged
 
 _INVERSE_TYPE = {
     EventType.WRITE_ROWS: EventType.DELETE_ROWS,
@@ -63,29 +63,19 @@ class TableCounts:
 class Change:
     """One row event of one transaction, split into rows."""
 
-    transaction: Transaction
+    transaction: Logged
     rows: RowChanges
 
 
-@dataclass(frozen=True, slots=True)
-class Inverse:
-    """What undoes the transactions: each step is a table map with one row event, in this order."""
-
-    steps: tuple[bytes, ...]
-    tables: dict[str, TableCounts] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        return sum(counts.rows for counts in self.tables.values())
-
-
-def changes(transaction: Transaction) -> Iterator[Change]:
+def changes(transaction: Logged) -> Iterator[Change]:
     """Its row events, oldest first; raises RewindRefusedError for anything else that it holds."""
     if transaction.gtid.is_ddl:
         raise _refusal(transaction, "it is DDL or another statement that cannot be rolled back")
     maps: dict[int, TableMap] = {}
     ended = False
-    for event in transaction.events[1:]:
+    following = iter(transaction.events)
+    next(following, None)  # its GTID
+    for event in following:
         if event.type == EventType.TABLE_MAP:
             table = events.table_map(event)
             maps[table.table_id] = table
@@ -101,7 +91,7 @@ def changes(transaction: Transaction) -> Iterator[Change]:
         raise _refusal(transaction, "its end is not in the binary log")
 
 
-def _check_other(transaction: Transaction, event: RawEvent) -> None:
+def _check_other(transaction: Logged, event: RawEvent) -> None:
     if event.type in _IGNORED:
         return
     if event.type == EventType.QUERY:
@@ -118,19 +108,8 @@ def _is_commit(event: RawEvent) -> bool:
     return event.type == EventType.QUERY and events.query_text(event).strip().upper() == b"COMMIT"
 
 
-def _refusal(transaction: Transaction, why: str) -> RewindRefusedError:
+def _refusal(transaction: Logged, why: str) -> RewindRefusedError:
     return RewindRefusedError(f"transaction {transaction.gtid} cannot be undone: {why}")
-
-
-def inverse(errant: Sequence[Transaction], *, checksum: bool) -> Inverse:
-    """What undoes all of them, last one first. `checksum`: as the format description says."""
-    steps: list[bytes] = []
-    tables: dict[str, TableCounts] = {}
-    for transaction in reversed(errant):
-        for change in reversed(list(changes(transaction))):
-            count(tables, change.rows)
-            steps.append(_step(change.rows, checksum))
-    return Inverse(tuple(steps), tables)
 
 
 def count(tables: dict[str, TableCounts], rows: RowChanges) -> None:
@@ -146,32 +125,43 @@ def count(tables: dict[str, TableCounts], rows: RowChanges) -> None:
         counts.deleted += number
 
 
-def forward(transaction: Transaction, *, checksum: bool) -> Iterator[bytes]:
-    """The transaction's own changes as such steps, to do it again."""
-    for change in changes(transaction):
-        event, table = change.rows.event, change.rows.table
-        yield _with_map(table, event, event.type, change.rows.images, checksum)
+def undo_step(rows: RowChanges, *, checksum: bool) -> bytes:
+    """What undoes one row event, when all that came after it is undone.
 
-
-def _step(rows: RowChanges, checksum: bool) -> bytes:
+    Foreign keys are not checked: the rows were consistent before, and a check would also cascade.
+    `checksum`: as the format description says that events have one.
+    """
     swapped = [(after, before) for before, after in reversed(rows.images)]
     kind = _INVERSE_TYPE[EventType(rows.event.type)]
-    return _with_map(rows.table, rows.event, kind, swapped, checksum)
+    flags = STATEMENT_END | NO_FOREIGN_KEY_CHECKS
+    return _with_map(rows, kind, swapped, flags, checksum)
+
+
+def redo_step(
+    rows: RowChanges,
+    *,
+    checksum: bool,
+    images: Iterable[tuple[bytes | None, bytes | None]] | None = None,
+    check_foreign_keys: bool = False,
+) -> bytes:
+    """What does one row event again, or only some of its rows (`images`)."""
+    flags = STATEMENT_END if check_foreign_keys else STATEMENT_END | NO_FOREIGN_KEY_CHECKS
+    some = rows.images if images is None else images
+    return _with_map(rows, rows.event.type, some, flags, checksum)
 
 
 def _with_map(
-    table: TableMap,
-    event: RawEvent,
+    rows: RowChanges,
     kind: int,
     images: Iterable[tuple[bytes | None, bytes | None]],
+    flags: int,
     checksum: bool,
 ) -> bytes:
     """A table map and one row event, complete as a statement of its own.
 
-    Foreign keys are not checked: the rows were consistent before, and a check would also cascade.
     Extra data (partition numbers) is left out: the server finds the partition from the row.
     """
-    flags = STATEMENT_END | NO_FOREIGN_KEY_CHECKS
+    event, table = rows.event, rows.table
     head = event.body[:6] + flags.to_bytes(2, "little")
     if kind in (EventType.WRITE_ROWS, EventType.UPDATE_ROWS, EventType.DELETE_ROWS):
         head += (2).to_bytes(2, "little")
@@ -187,56 +177,3 @@ def _with_map(
 
 def _packed(number: int) -> bytes:
     return bytes([number]) if number < 251 else b"\xfc" + number.to_bytes(2, "little")
-
-
-class LaterTouches:
-    """Finds a kept transaction that built on a row which an errant one had written.
-
-    The first later change of such a row has, byte for byte, the errant row as its before image.
-    Undoing the errant change under it would silently destroy the later one, since a server looks a
-    row up by its key alone.
-    """
-
-    def __init__(self) -> None:
-        self._written: set[tuple[str, bytes]] = set()
-        self.any_errant = False
-
-    def errant(self, transaction: Transaction) -> None:
-        """Remember what an errant transaction wrote."""
-        self.any_errant = True
-        for change in changes(transaction):
-            name = change.rows.table.name
-            self._written.update((name, after) for _, after in change.rows.images if after)
-
-    def kept(self, transaction: Transaction) -> None:
-        """Raises RewindRefusedError when this kept transaction built on an errant row."""
-        if not self.any_errant:
-            return
-        try:
-            touched = self._touched_table(transaction)
-        except RewindRefusedError as error:
-            raise RewindRefusedError(f"after the transactions to undo: {error.reason}") from error
-        if touched is not None:
-            raise RewindRefusedError(
-                f"transaction {transaction.gtid}, which stays, changed a row of {touched} that a"
-                " transaction to be undone had written before"
-            )
-
-    def _touched_table(self, transaction: Transaction) -> str | None:
-        for change in changes(transaction):
-            name = change.rows.table.name
-            if any(before and (name, before) in self._written for before, _ in change.rows.images):
-                return name
-        return None
-
-
-__all__ = [
-    "Change",
-    "Inverse",
-    "LaterTouches",
-    "TableCounts",
-    "changes",
-    "count",
-    "forward",
-    "inverse",
-]

@@ -1,38 +1,25 @@
 """What a rewind asks of a server and does to it, in the two flavours' own words.
 
-One session with a deadline on every call. Errors are those of `myha.errors`; `ServerError.code` is
-the server's number.
+Errors are those of `myha.errors`; `ServerError.code` is the server's number.
 """
 
-import base64
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import pymysql
 
 from myha.binlog import stream
 from myha.binlog.errors import RewindRefusedError
 from myha.binlog.events import Gtid, RawEvent
+from myha.binlog.session import Session
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers import statements
 
-Connect = Callable[[], "pymysql.Connection[Any]"]
 S = TypeVar("S", MysqlGtidSet, MariadbGtidSet)
 
 _NO_SUCH_TABLE = frozenset({1049, 1146})
-_GONE = frozenset({2006, 2013, 2014, 1053, 1927, 4031})
-_LEAST_WAIT_SECONDS = 0.05
 _READER_SERVER_ID = 4_100_000_000  # as a replica, far from the ids that people choose
-
-
-class TableFacts(NamedTuple):
-    """What a binary log does not tell about a table."""
-
-    engine: str
-    kind: str
 
 
 class Marker(NamedTuple):
@@ -47,83 +34,10 @@ class Marker(NamedTuple):
     quarantine: str
 
 
-class Node(Generic[S]):
-    """A session on the node that is rewound. `S` is its kind of GTID set."""
+class Node(Session, Generic[S]):
+    """A session on the node whose errant transactions are read. `S` is its kind of GTID set."""
 
-    flavour: Literal["mysql", "mariadb"]
-
-    def __init__(self, connect: Connect, deadline_seconds: float) -> None:
-        self._connect = connect
-        self._ends = time.monotonic() + deadline_seconds
-        self._deadline_seconds = deadline_seconds
-        self._connection = connect()
-        self._statements = statements.load(self.flavour, "rewind")
-
-    def close(self) -> None:
-        with suppress(Exception):
-            self._connection.close()
-
-    @property
-    def left_seconds(self) -> float:
-        return max(_LEAST_WAIT_SECONDS, self._ends - time.monotonic())
-
-    # ---- asking
-
-    def rows(self, sql: str, values: object = None) -> tuple[tuple[Any, ...], ...]:
-        wire: Any = self._connection
-        wire._read_timeout = self.left_seconds  # PyMySQL reads it anew at each packet
-        try:
-            with self._connection.cursor(pymysql.cursors.Cursor) as cursor:
-                cursor.execute(sql, values)
-                return tuple(cursor.fetchall())
-        except pymysql.err.Error as error:
-            raise self._error(error) from error
-
-    def value(self, sql: str) -> Any:
-        rows = self.rows(sql)
-        return rows[0][0] if rows else None
-
-    def variable(self, name: str) -> str | None:
-        """A global variable as text, None where the server has none of that name."""
-        rows = self.rows("SHOW GLOBAL VARIABLES WHERE Variable_name = %s", (name,))
-        return str(rows[0][1]) if rows else None
-
-    def _error(self, error: pymysql.err.Error) -> ServerError:
-        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        text = " ".join(str(error.args[-1] if error.args else error).split())
-        if time.monotonic() >= self._ends:
-            return ServerSilentError(
-                f"the rewind was not finished within {self._deadline_seconds:g} s: run it again",
-                code,
-            )
-        if code in _GONE or isinstance(error, pymysql.err.InterfaceError):
-            return ServerGoneError(
-                f"the connection broke in the rewind ({text}): run it again", code
-            )
-        return ServerError(f"{text} (error {code})", code)
-
-    def table_facts(self, name: str) -> TableFacts | None:
-        """Engine and kind of a `schema.table`, None when this account cannot see it."""
-        schema, _, table = name.partition(".")
-        rows = self.rows(
-            "SELECT engine, table_type FROM information_schema.tables"
-            " WHERE table_schema = %s AND table_name = %s",
-            (schema, table),
-        )
-        return TableFacts(str(rows[0][0]), str(rows[0][1])) if rows else None
-
-    def cascades_from(self, name: str) -> tuple[str, ...]:
-        """The foreign keys by which a change of this table changes another one."""
-        schema, _, table = name.partition(".")
-        rows = self.rows(
-            "SELECT constraint_schema, table_name, constraint_name"
-            " FROM information_schema.referential_constraints"
-            " WHERE unique_constraint_schema = %s AND referenced_table_name = %s"
-            " AND NOT (delete_rule IN ('NO ACTION', 'RESTRICT')"
-            " AND update_rule IN ('NO ACTION', 'RESTRICT'))",
-            (schema, table),
-        )
-        return tuple(".".join(map(str, row)) for row in rows)
+    subject: ClassVar[str] = "rewind"
 
     def unfinished(self) -> Marker | None:
         """The undo of this server that is committed and not known to be complete."""
@@ -141,11 +55,6 @@ class Node(Generic[S]):
 
     # ---- acting
 
-    def do(self, name: str, values: Mapping[str, object] | None = None) -> None:
-        """A named block of sql/<flavour>/rewind.sql."""
-        for sql in self._statements.all(name):
-            self.rows(sql, values)
-
     def prepare(self) -> None:
         """Take the lock that keeps rewinds apart, and keep this session out of the binary log."""
         if self.value("SELECT GET_LOCK('myha.rewind', 0)") != 1:
@@ -153,10 +62,6 @@ class Node(Generic[S]):
         self.do("session")
         if self.value("SELECT @@SESSION.sql_log_bin") != 0:
             raise RewindRefusedError("sql_log_bin could not be turned off for this session")
-
-    def apply(self, steps: Iterable[bytes], name: str = "apply") -> None:
-        for step in steps:
-            self.do(name, {"events": base64.b64encode(step).decode("ascii")})
 
     def close_for_writes(self) -> None:
         """Close the node again, on a new connection if this one broke; silent if it is gone."""

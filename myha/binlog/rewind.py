@@ -15,19 +15,18 @@ from typing import Any, TypeVar
 
 import pymysql
 
-from myha.binlog import events, quarantine
-from myha.binlog.errors import RewindRefusedError
-from myha.binlog.inverse import Inverse, LaterTouches, changes, inverse
+from myha.binlog.errant import read_errant, refusal_of
+from myha.binlog.errors import HealRefusedError, RewindRefusedError
+from myha.binlog.inverse import TableCounts
 from myha.binlog.node import MariadbNode, Marker, MysqlNode, Node
-from myha.binlog.transactions import Transaction, transactions
+from myha.binlog.quarantine import Draft
+from myha.binlog.touches import LaterTouches
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 
 __all__ = ["RewindRefusedError", "RewindReport", "rewind_node", "unfinished_rewind"]
 
 DEADLINE_SECONDS = 120.0
-MAX_BYTES = 256 * 1024 * 1024
-_POSITION_PURGED = 1236
 _BASE64_GROWTH = 4 / 3
 
 S = TypeVar("S", MysqlGtidSet, MariadbGtidSet)
@@ -59,7 +58,6 @@ def rewind_node(
     quarantine_dir: Path,
     incident: Mapping[str, object],
     deadline_seconds: float = DEADLINE_SECONDS,
-    max_bytes: int = MAX_BYTES,
 ) -> RewindReport:
     """Undo every transaction outside `keep` (the writer's executed set) on a fenced node.
 
@@ -73,7 +71,7 @@ def rewind_node(
     MyhaError when the quarantine cannot be written (nothing undone), or when an earlier rewind
     cannot be finished.
     """
-    files = _Files(quarantine_dir, incident, max_bytes)
+    files = _Files(quarantine_dir, incident)
     if flavour == "mysql" and isinstance(executed, MysqlGtidSet) and isinstance(keep, MysqlGtidSet):
         mysql = MysqlNode(connect, deadline_seconds)
         return _Rewind(mysql, executed, keep, files).run()
@@ -99,11 +97,10 @@ def unfinished_rewind(connect: Connect, flavour: str, *, deadline_seconds: float
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Where the quarantine goes, what is known of the incident, and how much may be held."""
+    """Where the quarantine goes, and what is known of the incident."""
 
     quarantine_dir: Path
     incident: Mapping[str, object]
-    max_bytes: int
 
 
 class _Rewind:
@@ -126,7 +123,7 @@ class _Rewind:
                 return self._finish(marker, resumed=True)
             return self._undo()
         except ServerError as error:
-            raise _refusal_of(error) from error
+            raise refusal_of(error) from error
         finally:
             self._node.close()
 
@@ -142,33 +139,31 @@ class _Rewind:
             return RewindReport()
         kept = executed.intersection(self._keep)
         history = self._history(kept)
-        found = self._read(errant, kept)
-        undo = inverse(found, checksum=events.format_has_checksum(found[-1].format_event.raw))
-        self._check_tables(undo)
-        self._check_sizes(found, undo)
-        path = quarantine.write(
-            self._files.quarantine_dir,
-            flavour=node.flavour,
-            errant=found,
-            undo=undo,
-            incident={**self._files.incident, "executed": str(executed), "kept": str(kept)},
-        )
-        with self._writable():
+        with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
+            later = LaterTouches()
+            draft.take_changes(read_errant(node, errant, kept, for_kept=later.kept), later)
+            check_tables(node, draft.tables)
+            self._check_sizes(draft)
+            path = draft.finish(
+                "rewind",
+                {**self._files.incident, "executed": str(executed), "kept": str(kept)},
+            )
             values = {
                 "executed": str(executed),
                 "kept": str(kept),
                 "history": history,
-                "transactions": len(found),
-                "rows": undo.rows,
+                "transactions": len(draft.spool.transactions),
+                "rows": draft.rows,
                 "quarantine": str(path),
             }
-            self._apply(executed, found[-1].format_event.raw, undo, values)
-            marker = node.unfinished()
-            if marker is None:
-                raise MyhaError(
-                    "the undo is committed and its marker row is gone: reseed this node"
-                )
-            return self._set_history(marker, resumed=False)
+            with self._writable():
+                self._apply(executed, draft, values)
+                marker = node.unfinished()
+                if marker is None:
+                    raise MyhaError(
+                        "the undo is committed and its marker row is gone: reseed this node"
+                    )
+                return self._set_history(marker, resumed=False)
 
     def _history(self, kept: Any) -> str:
         try:
@@ -179,79 +174,16 @@ class _Rewind:
             raise RewindRefusedError(f"what would be kept cannot be named: {error}") from error
         return history
 
-    # ---- reading
-
-    def _read(self, errant: Any, kept: Any) -> list[Transaction]:
-        """The errant transactions, oldest first, none of them built upon by one that stays."""
-        node = self._node
-        first = next(
-            (
-                transaction
-                for transaction in transactions(
-                    node.events_after(kept), max_bytes=self._files.max_bytes
-                )
-                if node.holds(errant, transaction.gtid)
-            ),
-            None,
-        )
-        if first is None:
-            raise RewindRefusedError(f"the binary log does not hold {errant}")
-        stream = node.events_from(first.file, first.offset)
-        found: list[Transaction] = []
-        held_bytes = 0
-        later = LaterTouches()
-        for transaction in transactions(stream, max_bytes=self._files.max_bytes):
-            if not node.holds(errant, transaction.gtid):
-                later.kept(transaction)
-                continue
-            held_bytes += transaction.size_bytes
-            if held_bytes > self._files.max_bytes:
-                raise RewindRefusedError(
-                    f"the transactions to undo exceed {self._files.max_bytes} bytes: reseed"
-                )
-            later.errant(transaction)
-            found.append(transaction)
-        names = [(transaction.gtid.origin, transaction.gtid.number) for transaction in found]
-        missing = node.missing(errant, (transaction.gtid for transaction in found))
-        if not missing.is_empty() or len(set(names)) != len(names):
-            raise RewindRefusedError(f"the binary log does not hold {missing or errant} once")
-        return found
-
     # ---- checking
 
-    def _check_tables(self, undo: Inverse) -> None:
-        node = self._node
-        logs_cascades = node.logs_cascades()
-        for name, counts in undo.tables.items():
-            fact = node.table_facts(name)
-            if fact is None:
-                raise RewindRefusedError(
-                    f"{name} is not there, or not to be seen by this account (GRANT REFERENCES ON"
-                    " *.* lets it)"
-                )
-            if fact.engine != "InnoDB" or fact.kind != "BASE TABLE":
-                raise RewindRefusedError(
-                    f"{name} is a {fact.kind} of engine {fact.engine}, and only plain InnoDB tables"
-                    " can be undone exactly"
-                )
-            if logs_cascades or counts.deleted + counts.updated == 0:
-                continue
-            if cascades := node.cascades_from(name):
-                raise RewindRefusedError(
-                    f"{name} had rows deleted or updated, and the cascades of {cascades[0]} are not"
-                    " in the binary log"
-                )
-
-    def _check_sizes(self, found: list[Transaction], undo: Inverse) -> None:
+    def _check_sizes(self, draft: Draft) -> None:
         """The server must take every statement of the undo and of the redo."""
         limit = int(self._node.value("SELECT @@GLOBAL.max_allowed_packet"))
-        largest = max((len(step) for step in undo.steps), default=0)
+        largest = draft.largest_step_bytes
         if largest * _BASE64_GROWTH + 1024 > limit:
             raise RewindRefusedError(
                 f"a row change of {largest} bytes does not fit into max_allowed_packet ({limit})"
             )
-        if not undo.steps and any(True for one in found for _ in changes(one)):
-            raise RewindRefusedError("the inverse is empty though rows were changed")
 
     # ---- changing
 
@@ -264,9 +196,7 @@ class _Rewind:
         finally:
             self._node.close_for_writes()
 
-    def _apply(
-        self, executed: Any, format_event: bytes, undo: Inverse, values: Mapping[str, object]
-    ) -> None:
+    def _apply(self, executed: Any, draft: Draft, values: Mapping[str, object]) -> None:
         node = self._node
         try:
             node.make_marker_table()
@@ -274,16 +204,16 @@ class _Rewind:
             raise
         except ServerError as error:
             raise RewindRefusedError(f"the table myha.rewind cannot be made: {error}") from error
-        node.apply([format_event])
+        node.apply([draft.format_event])
         node.do("after_format")
         node.do("begin")
         try:
-            node.apply(undo.steps)
+            node.apply(draft.undo_steps())
             node.do("mark", values)
             self._check_alone(executed)
         except (ServerGoneError, ServerSilentError):
             raise
-        except (ServerError, RewindRefusedError) as error:
+        except (ServerError, HealRefusedError) as error:
             node.do("roll_back")
             raise RewindRefusedError(
                 f"the server does not take the undo, and nothing of it is left: {error}"
@@ -318,7 +248,28 @@ class _Rewind:
         return RewindReport(marker.transactions, marker.rows, Path(marker.quarantine), resumed)
 
 
-def _refusal_of(error: ServerError) -> MyhaError:
-    if error.code == _POSITION_PURGED:
-        return RewindRefusedError(f"its binary logs no longer hold what is to be undone: {error}")
-    return error
+def check_tables(node: Node[Any], tables: Mapping[str, TableCounts]) -> None:
+    """Raises RewindRefusedError unless all that was changed in these tables is in the binary log.
+
+    Out of reach are other engines than InnoDB, and cascades that the engine does by itself.
+    """
+    logs_cascades = node.logs_cascades()
+    for name, counts in tables.items():
+        fact = node.table_facts(name)
+        if fact is None:
+            raise RewindRefusedError(
+                f"{name} is not there, or not to be seen by this account (GRANT REFERENCES ON"
+                " *.* lets it)"
+            )
+        if fact.engine != "InnoDB" or fact.kind != "BASE TABLE":
+            raise RewindRefusedError(
+                f"{name} is a {fact.kind} of engine {fact.engine}, and only plain InnoDB tables"
+                " can be undone exactly"
+            )
+        if logs_cascades or counts.deleted + counts.updated == 0:
+            continue
+        if cascades := node.cascades_from(name):
+            raise RewindRefusedError(
+                f"{name} had rows deleted or updated, and the cascades of {cascades[0]} are not"
+                " in the binary log"
+            )

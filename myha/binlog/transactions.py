@@ -1,7 +1,11 @@
-"""Putting a stream of events together into transactions, with the place where each one begins."""
+"""Putting a stream of events together into transactions, with the place where each one begins.
+
+`streamed` gives each one while it is being read, whatever its size; `transactions` holds it whole.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from myha.binlog import events
 from myha.binlog.errors import RewindRefusedError
@@ -22,9 +26,19 @@ _BETWEEN = frozenset(
 )
 
 
+class Logged(Protocol):
+    """One transaction of a binary log, its GTID event first among `events`."""
+
+    @property
+    def gtid(self) -> Gtid: ...
+
+    @property
+    def events(self) -> Iterable[RawEvent]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction as it stands in the binary log, its GTID event first."""
+    """One transaction as it stands in the binary log, held in memory."""
 
     gtid: Gtid
     file: str
@@ -41,43 +55,91 @@ class Transaction:
         return sum(len(event.raw) for event in self.events)
 
 
+@dataclass(frozen=True, slots=True)
+class StreamedTransaction:
+    """One transaction while it is being read: `events` can be taken once, one after the other."""
+
+    gtid: Gtid
+    file: str
+    offset: int  # bytes from the start of `file` to the GTID event
+    format_event: RawEvent
+    timestamp: int  # seconds since the epoch
+    events: Iterator[RawEvent]
+
+
+def streamed(stream: Iterable[RawEvent]) -> Iterator[StreamedTransaction]:
+    """Each transaction of a dump; what of one is not taken is passed over when the next is asked.
+
+    Raises RewindRefusedError for events that belong to no transaction with a GTID.
+    """
+    return _Grouping(stream).transactions()
+
+
 def transactions(stream: Iterable[RawEvent], *, max_bytes: int) -> Iterator[Transaction]:
-    """Group a dump's events; raises RewindRefusedError for one larger than `max_bytes`."""
-    file = ""
-    format_event: RawEvent | None = None
-    begun: list[RawEvent] = []
-    held_bytes = 0
-    for event in stream:
-        if event.type in _BETWEEN or event.type in GTIDS:
-            if begun and format_event is not None:
-                yield _transaction(begun, file, format_event)
-            begun, held_bytes = [event] if event.type in GTIDS else [], 0
-            if event.type == EventType.ROTATE:
-                file = events.rotate_target(event)[0]
-            elif event.type == EventType.FORMAT_DESCRIPTION:
-                format_event = event
-            continue
-        held_bytes += len(event.raw)
-        _check_held(event, begun, held_bytes, max_bytes, file)
-        begun.append(event)
-    if begun and format_event is not None:
-        yield _transaction(begun, file, format_event)
+    """Each transaction of a dump, whole; raises RewindRefusedError for one above `max_bytes`."""
+    for one in streamed(stream):
+        held: list[RawEvent] = []
+        held_bytes = 0
+        for event in one.events:
+            held_bytes += len(event.raw) if held else 0
+            if held_bytes > max_bytes:
+                raise RewindRefusedError(
+                    f"a transaction in {one.file} is larger than the {max_bytes} bytes that are"
+                    " held"
+                )
+            held.append(event)
+        yield Transaction(one.gtid, one.file, one.offset, one.format_event, tuple(held))
 
 
-def _check_held(
-    event: RawEvent, begun: list[RawEvent], held_bytes: int, max_bytes: int, file: str
-) -> None:
-    if held_bytes > max_bytes:
-        raise RewindRefusedError(
-            f"a transaction in {file} is larger than the {max_bytes} bytes that are held"
-        )
-    if not begun:
-        raise RewindRefusedError(
-            f"{file} has an event of type {event.type} outside any transaction with a GTID"
-        )
+class _Grouping:
+    """Cuts a stream of events at the GTID events and at what stands between transactions."""
 
+    def __init__(self, stream: Iterable[RawEvent]) -> None:
+        self._stream = iter(stream)
+        self._file = ""
+        self._format: RawEvent | None = None
+        self._following: RawEvent | None = None  # the GTID event that ended the one before
 
-def _transaction(begun: list[RawEvent], file: str, format_event: RawEvent) -> Transaction:
-    first = begun[0]
-    offset = first.log_pos - len(first.raw)
-    return Transaction(events.gtid(first), file, offset, format_event, tuple(begun))
+    def transactions(self) -> Iterator[StreamedTransaction]:
+        while (first := self._next_gtid()) is not None:
+            if self._format is None:
+                raise RewindRefusedError(f"{self._file} has no format description")
+            rest = self._events(first)
+            offset = first.log_pos - len(first.raw)
+            yield StreamedTransaction(
+                events.gtid(first), self._file, offset, self._format, first.timestamp, rest
+            )
+            for _ in rest:
+                pass
+
+    def _events(self, first: RawEvent) -> Iterator[RawEvent]:
+        yield first
+        for event in self._stream:
+            if event.type in GTIDS:
+                self._following = event
+                return
+            if event.type in _BETWEEN:
+                self._between(event)
+                return
+            yield event
+
+    def _next_gtid(self) -> RawEvent | None:
+        if self._following is not None:
+            first, self._following = self._following, None
+            return first
+        for event in self._stream:
+            if event.type in GTIDS:
+                return event
+            if event.type not in _BETWEEN:
+                raise RewindRefusedError(
+                    f"{self._file} has an event of type {event.type} outside any transaction with"
+                    " a GTID"
+                )
+            self._between(event)
+        return None
+
+    def _between(self, event: RawEvent) -> None:
+        if event.type == EventType.ROTATE:
+            self._file = events.rotate_target(event)[0]
+        elif event.type == EventType.FORMAT_DESCRIPTION:
+            self._format = event

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from myha.binlog import events, stream
 from myha.binlog.errors import RewindRefusedError
 from myha.binlog.events import EventType, RawEvent
-from myha.binlog.inverse import LaterTouches, TableCounts, changes, forward, inverse
-from myha.binlog.transactions import Transaction, transactions
+from myha.binlog.inverse import TableCounts, changes, count, redo_step, undo_step
+from myha.binlog.touches import LaterTouches
+from myha.binlog.transactions import Transaction, streamed, transactions
 from myha.core.gtid import MysqlGtidSet
 
 UUID = bytes(range(16))
@@ -76,6 +77,12 @@ def transaction(*body: RawEvent, number: int = 1) -> Transaction:
     return Transaction(events.gtid(first), "binlog.1", 4, FORMAT, parts)
 
 
+def undo(*errant: Transaction) -> list[bytes]:
+    """What undoes them, the last change first."""
+    found = [change.rows for one in errant for change in changes(one)]
+    return [undo_step(rows, checksum=True) for rows in reversed(found)]
+
+
 def parsed(step: bytes) -> tuple[RawEvent, RawEvent]:
     length = int.from_bytes(step[9:13], "little")
     first = events.parse(step[:length], checksum=True)
@@ -108,9 +115,8 @@ def test_inverse_has_every_image_swapped_in_reverse_order(
         for change in reversed(list(changes(one)))
         for before, after in reversed(change.rows.images)
     ]
-    undo = inverse([one], checksum=True)
     got: list[tuple[bytes | None, bytes | None]] = []
-    for step in undo.steps:
+    for step in undo(one):
         mapped, event = parsed(step)
         table = events.table_map(mapped)
         assert (table.name, table.columns) == ("t.x", ("a", "b"))
@@ -118,24 +124,26 @@ def test_inverse_has_every_image_swapped_in_reverse_order(
         assert found.flags == events.STATEMENT_END | events.NO_FOREIGN_KEY_CHECKS
         got += found.images
     assert got == wanted
-    assert undo.rows == len(wanted)
 
 
 @given(st.lists(rows, min_size=1, max_size=5))
 def test_inverse_of_the_inverse_does_the_same_again(some: list[Row]) -> None:
     one = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image(r) for r in some]))
-    (step,) = inverse([one], checksum=True).steps
-    (again,) = inverse([transaction(*parsed(step))], checksum=True).steps
-    assert [again] == list(forward(one, checksum=True))
+    (step,) = undo(one)
+    (again,) = undo(transaction(*parsed(step)))
+    assert [again] == [redo_step(change.rows, checksum=True) for change in changes(one)]
 
 
 def test_transactions_are_undone_last_one_first() -> None:
     first = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((1, b""))]))
     second = transaction(table_event(), rows_event(EventType.DELETE_ROWS, [image((2, b""))]))
-    undo = inverse([first, second], checksum=True)
-    kinds = [parsed(step)[1].type for step in undo.steps]
+    kinds = [parsed(step)[1].type for step in undo(first, second)]
     assert kinds == [EventType.WRITE_ROWS, EventType.DELETE_ROWS]
-    assert undo.tables == {"t.x": TableCounts(inserted=1, deleted=1, columns=("a", "b"))}
+    tables: dict[str, TableCounts] = {}
+    for one in (first, second):
+        for change in changes(one):
+            count(tables, change.rows)
+    assert tables == {"t.x": TableCounts(inserted=1, deleted=1, columns=("a", "b"))}
 
 
 @pytest.mark.parametrize(
@@ -153,28 +161,28 @@ def test_transactions_are_undone_last_one_first() -> None:
 )
 def test_whatever_is_no_plain_row_change_is_refused(event: RawEvent, why: str) -> None:
     with pytest.raises(RewindRefusedError, match=why):
-        inverse([transaction(event)], checksum=True)
+        undo(transaction(event))
 
 
 def test_ignorable_events_and_savepoints_are_passed_over() -> None:
     one = transaction(query(b"SAVEPOINT `a`"), make(200, b"x", flags=events.IGNORABLE_FLAG))
-    assert inverse([one], checksum=True).steps == ()
+    assert undo(one) == []
 
 
 def test_partial_or_torn_images_are_refused() -> None:
     partial = rows_event(EventType.WRITE_ROWS, [image((1, b""))], bitmap=b"\x01")
     with pytest.raises(RewindRefusedError, match="partial row images"):
-        inverse([transaction(table_event(), partial)], checksum=True)
+        undo(transaction(table_event(), partial))
     torn = rows_event(EventType.WRITE_ROWS, [image((1, b"long"))[:-2]])
     with pytest.raises(RewindRefusedError, match="could not be split"):
-        inverse([transaction(table_event(), torn)], checksum=True)
+        undo(transaction(table_event(), torn))
 
 
 def test_a_transaction_without_its_end_is_refused() -> None:
     whole = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((1, b""))]))
     cut = Transaction(whole.gtid, "f", 4, FORMAT, whole.events[:-1])
     with pytest.raises(RewindRefusedError, match="its end is not in the binary log"):
-        inverse([cut], checksum=True)
+        undo(cut)
 
 
 @pytest.mark.parametrize("kind", [7, 11, 12, 20, 99])
@@ -191,12 +199,21 @@ def test_a_later_change_of_an_errant_row_is_found_and_others_are_not() -> None:
 
     later = LaterTouches()
     later.kept(update((1, b"new"), (1, b"newer")))  # before any errant one: no matter
-    later.errant(update((1, b"old"), (1, b"new")))
+    later.errant("t.x", image((1, b"new")))
     later.kept(update((2, b"new"), (2, b"x")))
     with pytest.raises(RewindRefusedError, match="which stays, changed a row of t.x"):
         later.kept(update((1, b"new"), (1, b"newer")))
-    with pytest.raises(RewindRefusedError, match="after the transactions to undo"):
+    with pytest.raises(RewindRefusedError, match="after the errant transactions"):
         later.kept(transaction(query(b"ALTER TABLE x ADD y INT")))
+
+
+def test_more_errant_rows_than_can_be_compared_are_refused_only_if_a_change_came_later() -> None:
+    later = LaterTouches(max_rows=1)
+    later.errant("t.x", image((1, b"a")))
+    later.errant("t.x", image((2, b"b")))
+    later.kept(transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((3, b""))])))
+    with pytest.raises(RewindRefusedError, match="too many to compare"):
+        later.kept(transaction(table_event(), rows_event(EventType.DELETE_ROWS, [image((3, b""))])))
 
 
 def test_a_wrong_checksum_or_length_is_refused() -> None:
@@ -231,6 +248,17 @@ def test_a_stream_becomes_transactions_with_their_places() -> None:
         list(transactions([rotate, FORMAT, gtid_event(1), *body], max_bytes=30))
     with pytest.raises(RewindRefusedError, match="outside any transaction"):
         list(transactions([rotate, FORMAT, *body], max_bytes=10_000))
+
+
+def test_a_streamed_transaction_is_passed_over_where_it_is_not_taken() -> None:
+    body = (query(b"BEGIN"), make(EventType.XID, bytes(8)))
+    stream_of_two = [FORMAT, gtid_event(1), *body, FORMAT, gtid_event(2), *body]
+    taken = []
+    for one in streamed(iter(stream_of_two)):
+        first = next(one.events)
+        assert events.gtid(first) == one.gtid
+        taken.append(len(list(one.events)) if one.gtid.number == 2 else 0)
+    assert taken == [0, 2]
 
 
 def test_gtid_sets_are_encoded_as_the_dump_command_takes_them() -> None:

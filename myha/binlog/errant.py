@@ -1,0 +1,54 @@
+"""Reading the errant transactions of a node out of its binary log, one event at a time."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from myha.binlog.errors import RewindRefusedError
+from myha.binlog.events import Gtid
+from myha.binlog.node import Node
+from myha.binlog.transactions import StreamedTransaction, streamed
+from myha.errors import MyhaError, ServerError
+
+_POSITION_PURGED = 1236
+
+
+def read_errant(
+    node: Node[Any],
+    errant: Any,
+    kept: Any,
+    *,
+    for_kept: Callable[[StreamedTransaction], None] | None = None,
+) -> Iterator[StreamedTransaction]:
+    """The transactions of `errant`, oldest first; take what you need of each before the next.
+
+    `kept` is what the node has besides. `for_kept` gets each of those that comes after the first
+    errant one. Raises RewindRefusedError, at the end at the latest, when the binary log does not
+    hold each of them once; ServerError when it cannot be read.
+    """
+    file, offset = _beginning(node, errant, kept)
+    found: list[Gtid] = []
+    for transaction in streamed(node.events_from(file, offset)):
+        if node.holds(errant, transaction.gtid):
+            found.append(transaction.gtid)
+            yield transaction
+        elif for_kept is not None:
+            for_kept(transaction)
+    missing = node.missing(errant, found)
+    names = {(gtid.origin, gtid.number) for gtid in found}
+    if not missing.is_empty() or len(names) != len(found):
+        raise RewindRefusedError(f"the binary log does not hold {missing or errant} once")
+
+
+def _beginning(node: Node[Any], errant: Any, kept: Any) -> tuple[str, int]:
+    """File and byte where the first errant one stands."""
+    for transaction in streamed(node.events_after(kept)):
+        if node.holds(errant, transaction.gtid):
+            return transaction.file, transaction.offset
+    raise RewindRefusedError(f"the binary log does not hold {errant}")
+
+
+def refusal_of(error: ServerError) -> MyhaError:
+    """A refusal where the server says that it no longer has what was asked for."""
+    if error.code == _POSITION_PURGED:
+        return RewindRefusedError(f"its binary logs no longer hold what is errant: {error}")
+    return error
