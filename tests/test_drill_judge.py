@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from myha.drill.judge import Evidence, IdRow, Judgement, Row, Tables, Takeover, judge
+from myha.drill.errant import (
+    ERRANT_CLIENT,
+    Errant,
+    ErrantLedger,
+    ErrantRow,
+    ErrantTable,
+    Kept,
+    KeptRow,
+    in_flight,
+)
+from myha.drill.judge import Evidence, Judgement, Takeover, judge
+from myha.drill.kept import incidents, read_kept
 from myha.drill.ledger import Attempt, Kind, LedgerReader, LedgerWriter, read_attempts
+from myha.drill.rows import IdRow, Row, Tables
 from myha.drill.timeline import Gap, longest_gap, outage, phases_ms, returned, takeovers
 from myha.drill.worker import payload
 
@@ -205,6 +219,191 @@ def test_an_attempt_in_flight_during_the_takeover_may_be_on_either_node() -> Non
     assert judge(moved(replace(good, attempts=attempts), (1, 4), A)).good
 
 
+# --- errant rows: each is in quarantine, or lives on, or was destroyed ------------------------
+
+
+INSERTED = Row(ERRANT_CLIENT, 1, "i" * 48, A)
+INSERTED_ID = IdRow(2_001, ERRANT_CLIENT, 1, A)
+OF_CLIENT_1 = ((1, 1), (1, 2))
+
+
+def errant_rows() -> tuple[ErrantRow, ...]:
+    """An insert, an update of client 1's first row, and a deletion of its second."""
+    changed, deleted = (row(*key) for key in OF_CLIENT_1)
+    return (
+        ErrantRow(None, INSERTED),
+        ErrantRow(None, INSERTED_ID),
+        ErrantRow(changed, changed.spoilt("u" * 48)),
+        ErrantRow(deleted, None),
+        ErrantRow(id_row(1, 2), None),
+    )
+
+
+def image(one: Row | IdRow | None) -> bytes:
+    """A row as a binary log has it, by the manual; the bits for NULL come first."""
+    if one is None:
+        return b""
+    if isinstance(one, IdRow):
+        numbers = ((one.id, 8), (one.client, 4), (one.number, 8), (one.origin, 8))
+        return b"\xf0" + b"".join(value.to_bytes(size, "little") for value, size in numbers)
+    text = one.payload.encode()
+    head = one.client.to_bytes(4, "little") + one.number.to_bytes(8, "little")
+    length = len(text).to_bytes(2, "little")
+    return b"\xf0" + head + length + text + one.origin.to_bytes(8, "little")
+
+
+def kept(*rows: ErrantRow) -> Kept:
+    """A quarantine that has them, between other events."""
+    events = [b"head" + image(one.before) + image(one.after) + b"checksum" for one in rows]
+    listed = {
+        KeptRow(
+            f"app.{one.table}",
+            image(one.before).hex() if one.before else None,
+            image(one.after).hex() if one.after else None,
+        )
+        for one in rows
+    }
+    return Kept(b"".join(events), frozenset(listed))
+
+
+def diverged(*in_quarantine: ErrantRow) -> Evidence:
+    return replace(evidence(), errant=Errant(errant_rows()), kept=kept(*in_quarantine))
+
+
+def merged(good: Evidence) -> Evidence:
+    """The same with every errant change on both nodes."""
+    whole = good.tables["a"]
+    changed, deleted = OF_CLIENT_1
+    rows = (r.spoilt("u" * 48) if r.key == changed else r for r in whole.rows if r.key != deleted)
+    ids = (r for r in whole.ids if r.key != deleted)
+    return on_both(good, Tables((*rows, INSERTED), (*ids, INSERTED_ID)))
+
+
+def counts(judgement: Judgement) -> tuple[int, int, int, int]:
+    return judgement.errant, judgement.quarantined, judgement.merged, judgement.destroyed
+
+
+def test_errant_rows_in_quarantine_are_counted() -> None:
+    judgement = judge(diverged(*errant_rows()))
+    assert judgement.problems == ()
+    assert counts(judgement) == (5, 5, 0, 0)
+
+
+def test_errant_rows_that_live_on_in_the_pair_are_counted() -> None:
+    judgement = judge(merged(diverged()))
+    assert judgement.problems == ()
+    assert counts(judgement) == (5, 0, 5, 0)
+    assert judgement.acknowledged_lost == 0
+
+
+def test_rows_that_were_merged_and_kept_as_well_are_merged() -> None:
+    assert counts(judge(merged(diverged(*errant_rows())))) == (5, 0, 5, 0)
+
+
+@pytest.mark.parametrize("gone", range(5))
+def test_an_errant_row_that_is_nowhere_is_destroyed(gone: int) -> None:
+    rows = errant_rows()
+    judgement = judge(diverged(*(one for number, one in enumerate(rows) if number != gone)))
+    assert counts(judgement) == (5, 4, 0, 1)
+    assert problem(judgement, "1 errant rows are neither in quarantine nor in the pair")
+
+
+def test_a_quarantine_with_another_image_does_not_count() -> None:
+    rows = errant_rows()
+    other = replace(rows[2], after=row(1, 1).spoilt("x" * 48))
+    judgement = judge(diverged(*rows[:2], other, *rows[3:]))
+    assert judgement.destroyed == 1
+    only_new = replace(rows[2], before=None)
+    assert judge(diverged(*rows[:2], only_new, *rows[3:])).destroyed == 1
+
+
+def test_a_heal_that_took_out_one_half_is_noticed() -> None:
+    rows = errant_rows()
+    good = diverged(*rows)
+    whole = good.tables["a"]
+    half = on_both(good, Tables((*whole.rows, INSERTED), (*whole.ids, INSERTED_ID)))
+    judgement = judge(half)
+    assert counts(judgement) == (5, 3, 2, 0)
+    assert problem(judgement, "no whole one")
+
+
+def test_an_errant_deletion_that_only_one_node_took_over_is_a_difference() -> None:
+    good = merged(diverged())
+    whole = evidence().tables["a"]
+    one_sided = replace(good, tables={**good.tables, "a": whole})
+    assert not judge(one_sided).converged
+
+
+def test_a_statement_must_be_kept_word_for_word() -> None:
+    table = ErrantTable("myha_drill_errant", "CREATE TABLE myha_drill_errant (id INT)")
+    good = replace(evidence(), errant=Errant(tables=(table,)))
+    assert judge(good).destroyed == 1
+    there = replace(good, kept=Kept(b"..." + table.statement.encode() + b"..."))
+    assert counts(judge(there)) == (1, 1, 0, 0)
+    assert judge(replace(good, writer_tables=frozenset({table.table}))).merged == 1
+
+
+def test_what_a_node_that_was_left_fenced_still_has_is_not_destroyed() -> None:
+    good = diverged()
+    fenced = replace(
+        good, tables={"a": merged(good).tables["a"], "b": good.tables["b"]}, fenced="a"
+    )
+    judgement = judge(fenced)
+    assert judgement.problems == ()
+    assert (judgement.left, judgement.destroyed) == (5, 0)
+
+
+def test_rows_of_commits_in_flight_are_errant_too() -> None:
+    rows = errant_rows()
+    node = evidence().tables["a"]
+    more = Row(1, 7, payload(SEED, 1, 7), A)
+    held = Tables((*node.rows, INSERTED, more), (*node.ids, INSERTED_ID))
+    assert in_flight(held, node, rows) == [ErrantRow(None, more)]
+    unseen = ErrantRow(None, more)
+    judgement = judge(diverged(*rows, unseen))
+    assert counts(judgement) == (6, 6, 0, 0)
+
+
+def test_the_ledger_of_errant_rows_is_on_disk_at_once(tmp_path: Path) -> None:
+    ledger = ErrantLedger(tmp_path / "errant.jsonl")
+    for one in errant_rows():
+        ledger.add(one)
+    ledger.add(ErrantTable("t", "CREATE TABLE t (id INT)"))
+    assert ledger.all().rows == errant_rows()
+    lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]
+    assert len(lines) == len(ledger.all()) == 6
+    assert lines[0]["after"]["payload"] == INSERTED.payload
+
+
+def test_a_quarantine_is_read_with_its_checksums(tmp_path: Path) -> None:
+    assert incidents(tmp_path / "none") == frozenset()
+    one = errant_rows()[2]
+    for name in ("before", "since", ".partial-x"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "events.binlog").write_bytes(image(one.before) + image(one.after))
+        line = {
+            "table": "app.myha_drill",
+            "before": image(one.before).hex(),
+            "after": image(one.after).hex(),
+        }
+        (folder / "rows.jsonl").write_text(json.dumps(line) + "\n")
+        sums = [
+            f"{hashlib.sha256((folder / file).read_bytes()).hexdigest()}  {file}\n"
+            for file in ("events.binlog", "rows.jsonl")
+        ]
+        (folder / "SHA256SUMS").write_text("".join(sums))
+    found = read_kept(tmp_path, frozenset({"before"}))
+    assert found.problems == ()
+    assert found.holds(one)
+    assert found.others([one]) == 0
+    assert found.others([]) == 1
+    (tmp_path / "since" / "rows.jsonl").write_text("")
+    assert any("checksum" in said for said in read_kept(tmp_path).problems)
+    (tmp_path / "since" / "events.binlog").unlink()
+    assert any("lacks its file" in said for said in read_kept(tmp_path).problems)
+
+
 # --- the ledger -------------------------------------------------------------------------------
 
 
@@ -305,9 +504,17 @@ def test_takeovers_are_read_from_the_journal() -> None:
     [
         (["failover"], ""),
         (["failover", "rejoin"], "resume"),
-        (["failover", "fence-errant", "rewind", "rejoin"], "rewind"),
+        (["failover", "fence-errant", "heal", "healed by merge: x", "rejoin"], "merge"),
+        (["failover", "fence-errant", "heal", "healed by rewind: 2 undone", "rejoin"], "rewind"),
+        (["fence", "healed by reseed: 1 GB", "rejoin", "failover", "rejoin"], "reseed"),
         (["failover", "fence-errant"], "fenced"),
+        (["failover", "fence-errant", "healed by rewind"], "fenced"),
     ],
 )
 def test_how_a_node_returned_is_read_from_the_journal(plans: list[str], how: str) -> None:
-    assert returned([{"kind": "plan-done", "plan": plan} for plan in plans]) == how
+    events = []
+    for words in plans:
+        plan = words.partition(" ")[0]
+        events.append({"kind": "plan", "plan": plan, "text": f"a is {words}"})
+        events.append({"kind": "plan-done", "plan": plan, "text": "done"})
+    assert returned(events) == how

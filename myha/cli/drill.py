@@ -16,8 +16,9 @@ from rich.console import Console
 
 from myha.drill import runner
 from myha.drill.report import Report, show
-from myha.drill.scenarios import SCENARIOS, Scenario
-from myha.drill.target import Target, of_config
+from myha.drill.scenarios import SCENARIOS
+from myha.drill.stage import Scenario
+from myha.drill.target import HEAL_POLICY, Target, of_config
 from myha.drill.target import sandbox as in_sandbox
 from myha.errors import ConfigError, MyhaError, RefusedError
 from myha.sandbox.cluster import Durability, Mode
@@ -49,6 +50,11 @@ ALL = "all"
     type=click.Choice(["lossless", "bounded", "async"]),
     help="Of the sandbox. Default: lossless, with two writers bounded.",
 )
+@click.option(
+    "--heal",
+    metavar="WAYS",
+    help=f"heal.policy of the sandbox, as resume,merge,manual. Default: {','.join(HEAL_POLICY)}.",
+)
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--clients", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of everything random.")
@@ -75,6 +81,7 @@ def drill(
     flavour: Flavour | None,
     mode: Mode | None,
     durability: Durability | None,
+    heal: str | None,
     rounds: int,
     clients: int,
     seed: int,
@@ -92,19 +99,22 @@ def drill(
     options = runner.Options(rounds, clients, seed, pause_ms, force)
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
     if config_path is not None:
-        if sandbox or flavour or mode or durability:
+        if sandbox or flavour or mode or durability or heal:
             raise ConfigError(
-                "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode and"
-                " --durability out"
+                "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
+                " --durability and --heal out"
             )
         target = of_config(config_path)
         _ask_first(target, chosen, rounds, yes=yes)
         with progress() as tell, _interruptible():
-            reports = [runner.run(target, one, options, tell) for one in chosen]
+            reports = _play(target, chosen, options, tell)
     else:
-        reports = _in_sandbox(
-            chosen, options, flavour or "mysql", mode or "single-writer", durability
-        )
+        ways = HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(","))
+        reports = []
+        with progress() as tell, _interruptible():
+            for needed, scenarios in _by_mode(chosen, mode).items():
+                with in_sandbox(flavour or "mysql", needed, durability, tell, ways) as made:
+                    reports += _play(made, scenarios, options, tell)
     _hand_out(scenario, reports, json_path)
     if not all(report.good for report in reports):
         raise click.exceptions.Exit(1)
@@ -120,24 +130,27 @@ def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool
     click.confirm(f"{text} Go on?", abort=True)
 
 
-def _in_sandbox(
-    chosen: list[Scenario],
-    options: runner.Options,
-    flavour: Flavour,
-    mode: Mode,
-    durability: Durability | None,
+def _by_mode(chosen: list[Scenario], mode: Mode | None) -> dict[Mode, list[Scenario]]:
+    """In which mode each is played: the one asked for, else single-writer wherever it fits."""
+    found: dict[Mode, list[Scenario]] = {}
+    for one in chosen:
+        fits: Mode = "dual-writer" if one.dual_writer_only else "single-writer"
+        found.setdefault(mode or fits, []).append(one)
+    return found
+
+
+def _play(
+    target: Target, chosen: list[Scenario], options: runner.Options, tell: runner.Tell
 ) -> list[Report]:
-    if mode == "dual-writer":
-        fitting = [one for one in chosen if not one.single_writer_only]
-        if not fitting:
-            raise RefusedError(f"{chosen[0].name} has no meaning with two writers")
-        chosen = fitting
-    with (
-        progress() as tell,
-        _interruptible(),
-        in_sandbox(flavour, mode, durability, tell) as target,
-    ):
-        return [runner.run(target, one, options, tell) for one in chosen]
+    """All of them; of several, those that do not fit this cluster are left out, with a word."""
+    reports = []
+    for one in chosen:
+        why_not = runner.misfit(target, one)
+        if why_not and len(chosen) > 1:
+            tell(f"left out: {why_not}")
+            continue
+        reports.append(runner.run(target, one, options, tell))
+    return reports
 
 
 def _hand_out(scenario: str, reports: list[Report], json_path: Path | None) -> None:

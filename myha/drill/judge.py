@@ -9,44 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
+from myha.drill.errant import Errant, Fate, Fates, Kept, fates
 from myha.drill.ledger import Attempt, Kind
+from myha.drill.rows import Key, Row, Tables
 
-Key: TypeAlias = tuple[int, int]  # client, number
 EXAMPLES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    client: int
-    number: int
-    payload: str
-    origin: int  # server id of the node that took the write
-
-    @property
-    def key(self) -> Key:
-        return self.client, self.number
-
-
-@dataclass(frozen=True, slots=True)
-class IdRow:
-    id: int
-    client: int
-    number: int
-    origin: int
-
-    @property
-    def key(self) -> Key:
-        return self.client, self.number
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What one node holds, in the order of its keys."""
-
-    rows: tuple[Row, ...]
-    ids: tuple[IdRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +31,9 @@ class Evidence:
     """All that a round left behind. `offsets`: the residue class of ids by server id.
 
     `writer` is the node that clients are served from now: what is missing there is lost to them,
-    what is missing on the other node alone is a difference.
+    what is missing on the other node alone is a difference. `errant` is what was written on a node
+    that had been replaced, `kept` what the quarantine holds of it. `fenced` is a node that was left
+    out on purpose and in the end: it is not compared, but what it still has is not destroyed.
     """
 
     attempts: tuple[Attempt, ...]
@@ -74,6 +44,14 @@ class Evidence:
     offsets: Mapping[int, int] = field(default_factory=dict)
     increment: int = 2
     single_writer: bool = True
+    errant: Errant = field(default_factory=Errant)
+    kept: Kept = field(default_factory=Kept)
+    writer_tables: frozenset[str] = frozenset()
+    fenced: str = ""
+
+    def compared(self) -> Mapping[str, Tables]:
+        """The nodes that must hold the same."""
+        return {name: tables for name, tables in self.tables.items() if name != self.fenced}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +64,11 @@ class Judgement:
     duplicated: int
     converged: bool
     problems: tuple[str, ...]
+    errant: int = 0
+    quarantined: int = 0
+    merged: int = 0
+    left: int = 0
+    destroyed: int = 0
 
     @property
     def good(self) -> bool:
@@ -93,37 +76,64 @@ class Judgement:
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Compare the ledger with both nodes."""
-    acknowledged = {(a.client, a.number): a for a in evidence.attempts if a.acknowledged}
+    """Compare the ledgers with both nodes and the quarantine."""
+    fate = fates(
+        evidence.errant,
+        evidence.tables[evidence.writer],
+        evidence.kept,
+        writer_tables=evidence.writer_tables,
+        fenced=evidence.tables.get(evidence.fenced),
+    )
+    compared = evidence.compared()
+    acknowledged = _expected(evidence, fate)
     lost = _missing(acknowledged, evidence.tables[evidence.writer])
     behind = [
         sentence
-        for name, tables in evidence.tables.items()
+        for name, tables in compared.items()
         if name != evidence.writer
         for sentence in _say(f"acknowledged, and not on {name}", _missing(acknowledged, tables))
     ]
-    present = {row.key for tables in evidence.tables.values() for row in tables.rows}
-    present |= {row.key for tables in evidence.tables.values() for row in tables.ids}
+    present = {row.key for tables in compared.values() for row in tables.rows}
+    present |= {row.key for tables in compared.values() for row in tables.ids}
     unanswered = {(a.client, a.number) for a in evidence.attempts if a.outcome is Kind.UNANSWERED}
-    duplicated = _duplicated(evidence.tables)
-    differing = list(_differences(evidence.tables))
+    duplicated = _duplicated(compared)
+    differing = list(_differences(compared))
     problems = [
         *_say(f"acknowledged, and not on the writer {evidence.writer}: lost", lost),
         *behind,
         *_say("present more than once", duplicated),
         *differing,
-        *_strangers(evidence, acknowledged, unanswered, present),
-        *_wrong_content(evidence),
+        *_strangers(compared, {*acknowledged, *unanswered, *_merged_keys(fate)}, present),
+        *_wrong_content(evidence, fate),
         *(_second_writers(evidence) if evidence.single_writer else ()),
+        *fate.problems(),
+        *evidence.kept.problems,
     ]
     return Judgement(
-        acknowledged=len(acknowledged),
+        acknowledged=sum(one.acknowledged for one in evidence.attempts),
         acknowledged_lost=len(lost),
         unacknowledged_present=len(present & unanswered),
         duplicated=len(duplicated),
         converged=not differing and not behind and not lost,
         problems=tuple(problems),
+        errant=len(evidence.errant) + fate.others,
+        quarantined=fate.count(Fate.QUARANTINED),
+        merged=fate.count(Fate.MERGED),
+        left=fate.count(Fate.LEFT),
+        destroyed=fate.count(Fate.DESTROYED),
     )
+
+
+def _expected(evidence: Evidence, fate: Fates) -> dict[Key, Attempt]:
+    """What was acknowledged, without the rows whose errant deletion the pair took over."""
+    deleted = {one.key for one in fate.merged_rows() if one.after is None}
+    told = {(a.client, a.number): a for a in evidence.attempts if a.acknowledged}
+    return {key: attempt for key, attempt in told.items() if key not in deleted}
+
+
+def _merged_keys(fate: Fates) -> set[Key]:
+    """Keys of errant rows that the pair took over: nobody among the clients wrote them."""
+    return {one.key for one in fate.merged_rows() if one.after is not None}
 
 
 def _missing(acknowledged: Mapping[Key, Attempt], tables: Tables) -> list[Key]:
@@ -157,25 +167,26 @@ def _differences(nodes: Mapping[str, Tables]) -> Iterator[str]:
                 )
 
 
-def _strangers(
-    evidence: Evidence,
-    acknowledged: Mapping[Key, Attempt],
-    unanswered: set[Key],
-    present: set[Key],
-) -> Iterator[str]:
+def _strangers(nodes: Mapping[str, Tables], known: set[Key], present: set[Key]) -> Iterator[str]:
     """Rows of transactions that were broken off before COMMIT, or that nobody began."""
-    yield from _say(
-        "there although it was never committed", present - unanswered - set(acknowledged)
-    )
-    for name, tables in evidence.tables.items():
+    yield from _say("there although it was never committed", present - known)
+    for name, tables in nodes.items():
         rows, ids = {row.key for row in tables.rows}, {row.key for row in tables.ids}
         yield from _say(f"only half there on {name}", rows ^ ids)
 
 
-def _wrong_content(evidence: Evidence) -> Iterator[str]:
+def _wrong_content(evidence: Evidence, fate: Fates) -> Iterator[str]:
     told = {(a.client, a.number): a.row_id for a in evidence.attempts if a.acknowledged}
-    for name, tables in evidence.tables.items():
-        wrong = [r.key for r in tables.rows if r.payload != evidence.payload(*r.key)]
+    merged = {one.key: one.after for one in fate.merged_rows() if isinstance(one.after, Row)}
+
+    def is_right(row: Row) -> bool:
+        expected = merged.get(row.key)
+        if expected is not None:
+            return row == expected
+        return row.payload == evidence.payload(*row.key)
+
+    for name, tables in evidence.compared().items():
+        wrong = [row.key for row in tables.rows if not is_right(row)]
         yield from _say(f"with a payload on {name} that was never written", wrong)
         moved = [r.key for r in tables.ids if told.get(r.key, r.id) != r.id]
         yield from _say(f"with an id on {name} that its client was not told", moved)
@@ -194,7 +205,9 @@ def _second_writers(evidence: Evidence) -> Iterator[str]:
     Both edges are given away: the old writer may go on until the new one is open, the new one may
     not be heard of before it is on record.
     """
-    origins = {row.key: row.origin for tables in evidence.tables.values() for row in tables.rows}
+    origins = {
+        row.key: row.origin for tables in evidence.compared().values() for row in tables.rows
+    }
     wrong: list[Key] = []
     for attempt in evidence.attempts:
         key = (attempt.client, attempt.number)

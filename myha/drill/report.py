@@ -14,6 +14,14 @@ BAR_WIDTH = 40
 TIMELINES_LIMIT = 3
 JOURNAL_LINES = 40
 
+# What became of errant rows: the key in the report, and the words for it.
+_FATES = {
+    "quarantined": "in quarantine",
+    "merged": "merged",
+    "left": "left on the fenced node",
+    "destroyed": "destroyed",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
@@ -35,6 +43,11 @@ class RoundResult:
     problems: tuple[str, ...]
     journal: tuple[str, ...] = ()  # of a round that went wrong
     clients: dict[str, Any] = field(default_factory=dict)
+    errant: int = 0
+    quarantined: int = 0
+    merged: int = 0
+    left: int = 0
+    destroyed: int = 0
 
     @property
     def good(self) -> bool:
@@ -49,6 +62,11 @@ class RoundResult:
             "acknowledged_lost": self.acknowledged_lost,
             "unacknowledged_present": self.unacknowledged_present,
             "duplicated": self.duplicated,
+            "errant": self.errant,
+            "quarantined": self.quarantined,
+            "merged": self.merged,
+            "left": self.left,
+            "destroyed": self.destroyed,
             "returned": self.returned,
             "whole_ms": self.whole_ms,
             "converged": self.converged,
@@ -99,6 +117,11 @@ class Report:
                 "acknowledged": sum(one.acknowledged for one in self.rounds),
                 "acknowledged_lost": sum(one.acknowledged_lost for one in self.rounds),
                 "duplicated": sum(one.duplicated for one in self.rounds),
+                "errant": sum(one.errant for one in self.rounds),
+                "quarantined": sum(one.quarantined for one in self.rounds),
+                "merged": sum(one.merged for one in self.rounds),
+                "left": sum(one.left for one in self.rounds),
+                "destroyed": sum(one.destroyed for one in self.rounds),
                 "converged": all(one.converged for one in self.rounds),
             },
         }
@@ -107,6 +130,8 @@ class Report:
 def show(report: Report, console: Console) -> None:
     """The rounds as a table, the phases as a timeline, and what it comes to in one sentence."""
     console.print(_rounds_table(report))
+    if any(one.errant for one in report.rounds):
+        console.print(_errant_table(report))
     for number, one in list(enumerate(report.rounds, 1))[:TIMELINES_LIMIT]:
         if one.phases_ms:
             console.print(_timeline(one, number))
@@ -147,6 +172,17 @@ def _rounds_table(report: Report) -> Table:
     return table
 
 
+def _errant_table(report: Report) -> Table:
+    table = Table(title="rows written where they should not", title_justify="left")
+    table.add_column("round", justify="right")
+    for name in ("errant", *_FATES.values()):
+        table.add_column(name, justify="right")
+    for number, one in enumerate(report.rounds, 1):
+        counts = (one.errant, *(one.data()[name] for name in _FATES))
+        table.add_row(str(number), *(str(count) for count in counts))
+    return table
+
+
 def _timeline(one: RoundResult, number: int) -> Table:
     table = Table(title=f"round {number}: from the fault", title_justify="left", box=None)
     table.add_column("phase")
@@ -182,6 +218,14 @@ def _phases_table(report: Report) -> Table:
     return table
 
 
+def _errant(data: dict[str, Any]) -> str:
+    """What became of what was written where it should not; nothing where there was none."""
+    if not data["errant"]:
+        return ""
+    said = [f"{data[n]} {words}" for n, words in _FATES.items() if data[n] or n == "destroyed"]
+    return f"; of {data['errant']} errant rows {', '.join(said)}"
+
+
 def verdict(report: Report) -> str:
     """The closing sentence."""
     data = report.data()["summary"]
@@ -197,7 +241,7 @@ def verdict(report: Report) -> str:
     )
     facts = (
         f"{data['acknowledged_lost']} of {data['acknowledged']} acknowledged transactions lost,"
-        f" {data['duplicated']} duplicated"
+        f" {data['duplicated']} duplicated{_errant(data)}"
     )
     if report.good:
         return f"{report.scenario}: passed. {stopped}; {facts}; both nodes equal and whole again."

@@ -13,11 +13,13 @@ from typing import Any
 
 from myha.core.model import Durability, Mode
 from myha.drill import timeline
+from myha.drill.errant import ErrantLedger
 from myha.drill.judge import Evidence, Judgement, judge
+from myha.drill.kept import incidents, read_kept
 from myha.drill.ledger import Attempt, read_attempts
 from myha.drill.observer import HangUp
 from myha.drill.report import Report, RoundResult
-from myha.drill.scenarios import START_DEADLINE_SECONDS, Fault, Scenario
+from myha.drill.stage import START_DEADLINE_SECONDS, Fault, Scenario
 from myha.drill.target import Status, Target
 from myha.drill.worker import Order, payload
 from myha.drill.workload import Workload
@@ -71,13 +73,10 @@ def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Rep
 
 def check(target: Target, scenario: Scenario, options: Options) -> None:
     """Refuse what would only do harm; each with its reason."""
-    dual = target.config.cluster.mode is Mode.DUAL_WRITER
-    if scenario.single_writer_only and dual:
-        raise RefusedError(f"{scenario.name} has no meaning with two writers")
-    if scenario.needs_supervisor_process and target.supervisor is None:
-        raise RefusedError(
-            f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
-        )
+    if why_not := misfit(target, scenario):
+        raise RefusedError(why_not)
+    if scenario.needs_administrator:
+        target.config.accounts.admin()  # raises with the file that is missing
     limit = target.config.failover.flap_limit
     if scenario.unattended_failover and options.rounds > limit and not options.force:
         raise RefusedError(
@@ -87,6 +86,22 @@ def check(target: Target, scenario: Scenario, options: Options) -> None:
         )
     if not options.force and not _becomes_whole(target):
         raise RefusedError(f"the cluster is not healthy: {why_not_whole(target)}", "--force")
+
+
+def misfit(target: Target, scenario: Scenario) -> str:
+    """Why a scenario cannot be played on this cluster at all; empty when it can."""
+    config = target.config
+    if why_not := scenario.other_mode(config.cluster.mode.value):
+        return why_not
+    if scenario.needs_supervisor_process and target.supervisor is None:
+        return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
+    if scenario.heals and not set(scenario.heals) & set(config.heal.policy):
+        return (
+            f"{scenario.name} leaves a node that only {' or '.join(scenario.heals)} can bring back,"
+            f" and heal.policy ({', '.join(config.heal.policy)}) allows none of it: the node would"
+            " stay fenced"
+        )
+    return ""
 
 
 def _becomes_whole(target: Target) -> bool:
@@ -136,6 +151,9 @@ class Round:
     def __post_init__(self) -> None:
         self.seed = self.options.seed
         self.random = random.Random(f"{self.seed}/{self.number}")
+        self.errant = ErrantLedger(self.directory / "errant.jsonl")
+        self.kept_before = incidents(self.target.quarantine)
+        self.held = False
 
     # -- the course of a round -------------------------------------------------------------------
 
@@ -261,6 +279,27 @@ class Round:
                 if said not in self.problems:
                     self.problems.append(said)
 
+    def hold_supervisor(self) -> None:
+        """Maintenance on: from here the supervisor only looks."""
+        self.held = True
+        self._maintain("on")
+
+    def release_supervisor(self) -> None:
+        """Maintenance off, if this round had put it on."""
+        if self.held:
+            self._maintain("off")
+            self.held = False
+
+    def _maintain(self, state: str) -> None:
+        ends = time.monotonic() + PLAN_DEADLINE_SECONDS
+        while True:
+            answer = self.target.ask({"do": "maintenance", "state": state})
+            if answer.get("ok") or "already" in str(answer.get("text")):
+                return
+            if time.monotonic() > ends:
+                raise MyhaError(f"maintenance {state} was refused: {answer.get('text')}")
+            time.sleep(POLL_SECONDS)
+
     def _put_right(self) -> None:
         """Whatever happened: no process stays frozen or dead because of a drill."""
         for host in self.target.hosts.values():
@@ -271,6 +310,7 @@ class Round:
         supervisor = self.target.supervisor
         if supervisor is not None and not supervisor.running():
             supervisor.start(START_DEADLINE_SECONDS)
+        self.release_supervisor()
 
     # -- the judgement ---------------------------------------------------------------------------
 
@@ -307,6 +347,11 @@ class Round:
             acknowledged_lost=judgement.acknowledged_lost,
             unacknowledged_present=judgement.unacknowledged_present,
             duplicated=judgement.duplicated,
+            errant=judgement.errant,
+            quarantined=judgement.quarantined,
+            merged=judgement.merged,
+            left=judgement.left,
+            destroyed=judgement.destroyed,
             returned=timeline.returned(events),
             whole_ms=None if whole_at is None else round((whole_at - fault.at) * 1000, 1),
             converged=judgement.converged,
@@ -336,6 +381,9 @@ class Round:
                     for name, node in config.nodes.items()
                 },
                 single_writer=config.cluster.mode is Mode.SINGLE_WRITER,
+                errant=self.errant.all(),
+                kept=read_kept(target.quarantine, self.kept_before),
+                writer_tables=target.table_names(self._writer_now()),
             )
         )
 

@@ -6,10 +6,11 @@ to a server it does to the server's process on this machine.
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,11 @@ from pymysql.err import MySQLError
 
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Account, Config, load, split_address
-from myha.drill.judge import IdRow, Row, Tables
-from myha.errors import ConfigError, MyhaError, ServerError
+from myha.drill.rows import IdRow, Row, Tables
+from myha.errors import ConfigError, ServerError
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.sandbox.cluster import Cluster, Durability, Mode
+from myha.servers.factory import QUARANTINE_FOLDER
 from myha.servers.statements import Flavour
 from myha.servers.statements import load as load_statements
 from myha.supervisor.control import ask, socket_path
@@ -33,6 +35,8 @@ CALL_SECONDS = 10.0
 EVENTS_PAGE = 1000
 CONVERGE_DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.05
+# What a sandbox's supervisor may do by itself: all that the scenarios show.
+HEAL_POLICY = ("resume", "rewind", "reseed", "manual")
 
 Status = dict[str, Any]
 
@@ -81,10 +85,15 @@ class Target:
         """Version, flavour and server ids, from the servers themselves."""
         for name, node in self.config.nodes.items():
             with self.session(node.host, node.port, database=None) as session:
-                version, server_id = _query(session, "SELECT VERSION(), @@server_id")[0]
+                version, server_id = query(session, "SELECT VERSION(), @@server_id")[0]
             self.server_ids[name] = int(server_id)
             self.server_version = str(version)
             self.flavour = "mariadb" if "mariadb" in str(version).lower() else "mysql"
+
+    @property
+    def quarantine(self) -> Path:
+        """Where the supervisor keeps what a heal took out of the live data."""
+        return self.config.cluster.state_dir / QUARANTINE_FOLDER
 
     # -- the data --------------------------------------------------------------------------------
 
@@ -97,16 +106,16 @@ class Target:
         statements = load_statements(self.flavour, "drill")
         with self.session(*self.writer_address, database=None) as session:
             for statement in statements.all("drill_database", database=f"`{self.database}`"):
-                _query(session, statement)
+                query(session, statement)
             session.select_db(self.database)
             for statement in statements.all("drill_tables"):
-                _query(session, statement)
+                query(session, statement)
         self.await_counts()
 
     def drop_tables(self) -> None:
         with self.session(*self.writer_address) as session:
             for statement in load_statements(self.flavour, "drill").all("drill_drop"):
-                _query(session, statement)
+                query(session, statement)
 
     def await_counts(self) -> None:
         """Wait until both nodes hold as many rows; gives up at the deadline without a word."""
@@ -121,25 +130,35 @@ class Target:
         node = self.config.nodes[name]
         try:
             with self.session(node.host, node.port) as session:
-                return _query(session, load_statements(self.flavour, "drill").one("drill_counts"))[
-                    0
-                ]
+                return query(session, load_statements(self.flavour, "drill").one("drill_counts"))[0]
         except ServerError:
             return None
 
     def tables(self, name: str) -> Tables:
         """What one node holds, read from it directly."""
-        node, statements = self.config.nodes[name], load_statements(self.flavour, "drill")
+        node = self.config.nodes[name]
         with self.session(node.host, node.port) as session:
-            rows = _query(session, statements.one("drill_rows"))
-            ids = _query(session, statements.one("drill_id_rows"))
+            return self.tables_in(session)
+
+    def table_names(self, name: str) -> frozenset[str]:
+        """The tables of the drill's database on one node."""
+        node = self.config.nodes[name]
+        with self.session(node.host, node.port) as session:
+            return frozenset(str(one) for (one,) in query(session, "SHOW TABLES"))
+
+    def tables_in(self, session: pymysql.Connection[Any]) -> Tables:
+        """The same of a session that is there already."""
+        statements = load_statements(self.flavour, "drill")
+        rows = query(session, statements.one("drill_rows"))
+        ids = query(session, statements.one("drill_id_rows"))
         return Tables(tuple(Row(*row) for row in rows), tuple(IdRow(*row) for row in ids))
 
     @contextmanager
     def session(
-        self, host: str, port: int, *, database: str | None = ""
+        self, host: str, port: int, *, database: str | None = "", account: Account | None = None
     ) -> Iterator[pymysql.Connection[Any]]:
-        """A session of the drill's account. Raises ServerError with one line."""
+        """A session of the drill's account, or another. Raises ServerError with one line."""
+        who = account or self.account
         options: dict[str, Any] = {"ssl_disabled": True}
         if self.config.accounts.tls != "off":
             options = {}
@@ -147,8 +166,8 @@ class Target:
             connection = pymysql.connect(
                 host=host,
                 port=port,
-                user=self.account.user,
-                password=self.account.password.get_secret_value(),
+                user=who.user,
+                password=who.password.get_secret_value(),
                 database=self.database if database == "" else database,
                 connect_timeout=CALL_SECONDS,
                 read_timeout=CALL_SECONDS * 3,
@@ -160,10 +179,20 @@ class Target:
                 yield connection
         except (MySQLError, OSError) as error:
             text = " ".join(str(error.args[-1] if error.args else error).split())
-            raise ServerError(f"{self.account.user!r} at {host}:{port}: {text}") from error
+            code = error.args[0] if len(error.args) > 1 and isinstance(error.args[0], int) else 0
+            raise ServerError(f"{who.user!r} at {host}:{port}: {text}", code) from error
+
+    @contextmanager
+    def administrator(self, name: str) -> Iterator[pymysql.Connection[Any]]:
+        """An administrator's session on one node itself. Raises ServerError, or ConfigError when
+        the configuration has no password for it."""
+        node = self.config.nodes[name]
+        admin = self.config.accounts.admin()
+        with self.session(node.host, node.port, account=admin) as session:
+            yield session
 
 
-def _query(session: pymysql.Connection[Any], sql: str) -> list[tuple[Any, ...]]:
+def query(session: pymysql.Connection[Any], sql: str) -> list[tuple[Any, ...]]:
     with session.cursor() as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall())
@@ -198,12 +227,19 @@ def _serves(host: str, port: int) -> Callable[[], bool]:
 
 @contextmanager
 def sandbox(
-    flavour: Flavour, mode: Mode, durability: Durability | None, tell: Callable[[str], None]
+    flavour: Flavour,
+    mode: Mode,
+    durability: Durability | None,
+    tell: Callable[[str], None],
+    heal: Sequence[str] = HEAL_POLICY,
 ) -> Iterator[Target]:
-    """A sandbox of the drill's own: up at the start of the block, gone at its end."""
+    """A sandbox of the drill's own: up at the start of the block, gone at its end.
+
+    `heal` becomes its heal.policy; ConfigError when that is none.
+    """
     cluster = Cluster.create(None, flavour, mode, durability, tell)
     try:
-        _let_drills_repeat(cluster)
+        _configure(cluster, heal)
         cluster.up(output=lambda _line: None)
         yield Target(load(cluster.config_path), dict(cluster.servers), cluster.supervisor)
     finally:
@@ -228,14 +264,12 @@ def _deaf_to_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _let_drills_repeat(cluster: Cluster) -> None:
+def _configure(cluster: Cluster, heal: Sequence[str]) -> None:
     """A sandbox made for drills: its writer is killed more often than a sane cluster's.
 
     The guard against flapping would, rightly, end the drill after three rounds.
     """
     with cluster.config_path.open("a") as file:
         file.write("\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n")
-    try:
-        load(cluster.config_path)
-    except ConfigError as error:
-        raise MyhaError(f"the sandbox's configuration cannot be extended: {error}") from error
+        file.write(f"\n[heal]\npolicy = {json.dumps(list(heal))}\n")
+    load(cluster.config_path)

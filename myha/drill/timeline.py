@@ -5,6 +5,7 @@ Acknowledgements and journal lines carry the same clock, the system's monotonic 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,11 +113,25 @@ def plan_ended(events: Iterable[Event], plans: Sequence[str]) -> bool:
 
 
 def returned(events: Iterable[Event]) -> str:
-    """How the lost node came back: resume, rewind, fenced; empty when none had to."""
-    done = {str(event.get("plan")) for event in events if event["kind"] == "plan-done"}
+    """How the lost node came back: resume, merge, rewind, reseed; empty when none had to.
+
+    `fenced` when it did not come back.
+    """
+    listed = list(events)
+    done = {str(event.get("plan")) for event in listed if event["kind"] == "plan-done"}
     if "rejoin" in done:
-        return "rewind" if "rewind" in done else "resume"
+        healed = [_HEALED.search(str(event.get("text"))) for event in listed if _is_heal(event)]
+        otherwise = "rewind" if "rewind" in done else "resume"
+        return next((found[1] for found in reversed(healed) if found), otherwise)
     return "fenced" if done & {"fence", "fence-errant"} else ""
+
+
+_HEALED = re.compile(r"healed by ([a-z]+)")
+
+
+def _is_heal(event: Event) -> bool:
+    """The plan that ends a heal names its method."""
+    return event["kind"] == "plan" and event.get("plan") == "healed"
 
 
 def takeovers(events: Iterable[Event], server_ids: Mapping[str, int]) -> tuple[Takeover, ...]:

@@ -5,6 +5,7 @@
 -- name: drill_tables
 DROP TABLE IF EXISTS myha_drill;
 DROP TABLE IF EXISTS myha_drill_ids;
+DROP TABLE IF EXISTS myha_drill_errant;
 CREATE TABLE myha_drill (
   client INT NOT NULL,
   number BIGINT NOT NULL,
@@ -23,6 +24,7 @@ CREATE TABLE myha_drill_ids (
 -- name: drill_drop
 DROP TABLE IF EXISTS myha_drill;
 DROP TABLE IF EXISTS myha_drill_ids;
+DROP TABLE IF EXISTS myha_drill_errant;
 
 -- name: drill_database
 CREATE DATABASE IF NOT EXISTS {database};
@@ -45,3 +47,42 @@ SELECT id, client, number, origin FROM myha_drill_ids ORDER BY id;
 
 -- name: drill_counts
 SELECT (SELECT COUNT(*) FROM myha_drill), (SELECT COUNT(*) FROM myha_drill_ids);
+
+-- An administrator writes on a node that has been replaced, as people do who do not know that. It is
+-- cut off from its peer first, and waits for nobody.
+
+-- name: drill_cut_off
+STOP REPLICA;
+
+-- name: drill_wait_for_nobody
+SET GLOBAL rpl_semi_sync_source_enabled = OFF;
+
+-- name: drill_let_administrators_write
+-- read_only stays as it is: it keeps clients out, and not administrators.
+SET GLOBAL super_read_only = OFF;
+
+-- name: drill_update
+UPDATE myha_drill SET payload = '%(payload)s' WHERE client = %(client)s AND number = %(number)s;
+
+-- name: drill_delete
+DELETE FROM myha_drill WHERE client = %(client)s AND number = %(number)s;
+DELETE FROM myha_drill_ids WHERE client = %(client)s AND number = %(number)s;
+
+-- name: drill_oldest
+SELECT client, number, payload, origin FROM myha_drill
+WHERE client < %(below)s ORDER BY number, client LIMIT %(limit)s;
+
+-- name: drill_ids_of
+SELECT id, client, number, origin FROM myha_drill_ids
+WHERE client = %(client)s AND number = %(number)s;
+
+-- name: drill_row_of
+SELECT client, number, payload, origin FROM myha_drill
+WHERE client = %(client)s AND number = %(number)s;
+
+-- name: drill_touch
+-- Changes nothing, and is refused where writes are.
+DELETE FROM myha_drill WHERE client = -1;
+
+-- name: drill_errant_table
+CREATE TABLE myha_drill_errant (id INT NOT NULL PRIMARY KEY, note VARCHAR(32)) ENGINE = InnoDB;

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from myha.drill import runner, target
+from myha.drill.administrator import CHANGES
 from myha.drill.report import Report
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
@@ -47,7 +48,17 @@ def play(pair: Target, scenario: str, **options: int) -> Report:
     return runner.run(pair, SCENARIOS[scenario], chosen, print)
 
 
-@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "supervisor-crash"])
+LOSING_A_NODE = [
+    "crash",
+    "hang",
+    "stop",
+    "standby-crash",
+    "standby-hang",
+    "switchover",
+]
+
+
+@pytest.mark.parametrize("scenario", LOSING_A_NODE)
 def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str) -> None:
     report = play(pair, scenario)
     (one,) = report.rounds
@@ -55,12 +66,27 @@ def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str
     assert report.good
     assert one.acknowledged > 0
     summary = report.data()["summary"]
-    assert summary["acknowledged_lost"] == summary["duplicated"] == 0
+    assert summary["acknowledged_lost"] == summary["duplicated"] == summary["destroyed"] == 0
+    assert one.quarantined == one.errant  # commits in flight at most
     if scenario == "switchover":
         assert one.returned == ""
     else:
         assert one.returned in {"resume", "rewind"}
     assert one.phases_ms["detected"] <= one.phases_ms["recorded"]
+
+
+def test_errant_rows_of_every_kind_are_taken_out_and_kept(pair: Target) -> None:
+    report = play(pair, "diverge")
+    (one,) = report.rounds
+    assert one.problems == (), "\n".join(one.journal)
+    assert report.good
+    assert one.returned == "rewind"
+    # Inserts and deletions of a row in each of two tables, updates of one.
+    assert one.errant >= 5 * CHANGES
+    assert (one.quarantined, one.merged, one.left, one.destroyed) == (one.errant, 0, 0, 0)
+    summary = report.data()["summary"]
+    assert (summary["quarantined"], summary["merged"]) == (one.errant, 0)
+    assert summary["destroyed"] == summary["acknowledged_lost"] == 0
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -1,0 +1,53 @@
+"""What is in quarantine, as the judge reads it: the files themselves, and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from myha.drill.errant import Kept, KeptRow
+
+SUMS = "SHA256SUMS"
+
+
+def incidents(root: Path) -> frozenset[str]:
+    """The names of the complete directories below a quarantine's root."""
+    if not root.is_dir():
+        return frozenset()
+    complete = (one for one in root.iterdir() if (one / SUMS).is_file())
+    return frozenset(one.name for one in complete if not one.name.startswith("."))
+
+
+def read_kept(root: Path, before: frozenset[str] = frozenset()) -> Kept:
+    """Everything that came into quarantine since; `before`: the directories of earlier rounds."""
+    binlogs: list[bytes] = []
+    rows: set[KeptRow] = set()
+    problems: list[str] = []
+    for name in sorted(incidents(root) - before):
+        folder = root / name
+        problems += list(_spoilt(folder))
+        binlog, listed = folder / "events.binlog", folder / "rows.jsonl"
+        if binlog.is_file():
+            binlogs.append(binlog.read_bytes())
+        if listed.is_file():
+            rows.update(_listed(listed))
+    return Kept(b"\n".join(binlogs), frozenset(rows), tuple(problems))
+
+
+def _spoilt(folder: Path) -> Iterator[str]:
+    """Files that are not there, or not what was written."""
+    for line in (folder / SUMS).read_text().splitlines():
+        expected, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file():
+            yield f"the quarantine {folder.name} lacks its file {name}"
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            yield f"the quarantine's file {folder.name}/{name} is not what its checksum says"
+
+
+def _listed(path: Path) -> Iterator[KeptRow]:
+    for line in path.read_text().splitlines():
+        one = json.loads(line)
+        yield KeptRow(str(one["table"]), one["before"], one["after"])

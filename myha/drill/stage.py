@@ -1,0 +1,110 @@
+"""What a scenario is, and what it may use of the round that it is played in."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from myha.drill.errant import ErrantLedger
+from myha.drill.target import Target
+from myha.errors import MyhaError
+
+START_DEADLINE_SECONDS = 90.0
+STOP_DEADLINE_SECONDS = 60.0
+REST_SECONDS = 1.0  # from the takeover to the lost node's return
+HANG_REST_SECONDS = 2.0
+TAKEOVER_PLANS = ("failover", "install", "reinstate")
+
+
+class Stage(Protocol):
+    """What a scenario may use of the round it is played in."""
+
+    target: Target
+    writer: str
+    standby: str
+    number: int
+    seed: int
+    random: random.Random
+    errant: ErrantLedger
+
+    def slow_down(self) -> None: ...
+
+    def await_plan(self, plans: Sequence[str]) -> None:
+        """Wait until one of the plans has ended; notes a problem when none does in time."""
+
+    def hold_supervisor(self) -> None:
+        """Maintenance on: from here it only looks."""
+
+    def release_supervisor(self) -> None:
+        """Maintenance off, if it was put on by this round."""
+
+    def tell(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What was done, to whom and when (monotonic)."""
+
+    at: float
+    node: str
+    plans: tuple[str, ...] = ()  # whose phases count
+    writer_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`strike` does the harm, `mend` waits for the supervisor's answer and undoes the harm."""
+
+    name: str
+    sentence: str
+    hurts: str
+    strike: Callable[[Stage], Fault]
+    mend: Callable[[Stage, Fault], None]
+    unattended_failover: bool = False
+    needs_supervisor_process: bool = False
+    single_writer_only: bool = False
+    hits_standby: bool = False
+    needs_administrator: bool = False
+    dual_writer_only: bool = False
+    heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
+
+    def other_mode(self, mode: str) -> str:
+        """What keeps it from being played in this mode; empty when nothing does."""
+        if self.single_writer_only and mode == "dual-writer":
+            return f"{self.name} has no meaning with two writers"
+        if self.dual_writer_only and mode == "single-writer":
+            return f"{self.name} needs two writers: --mode dual-writer"
+        return ""
+
+
+def freeze_writer(stage: Stage) -> Fault:
+    at = time.monotonic()
+    stage.target.hosts[stage.writer].freeze()
+    return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+
+
+def start_again(stage: Stage, fault: Fault) -> None:
+    stage.await_plan(fault.plans)
+    time.sleep(REST_SECONDS)
+    stage.slow_down()
+    stage.tell(f"starting {fault.node} again")
+    host = stage.target.hosts[fault.node]
+    if not host.await_gone(STOP_DEADLINE_SECONDS):
+        raise MyhaError(f"{host.name} (pid {host.pid()}) is still there after it was killed")
+    host.start(START_DEADLINE_SECONDS)
+
+
+def thaw(stage: Stage, fault: Fault) -> None:
+    stage.await_plan(fault.plans)
+    time.sleep(HANG_REST_SECONDS)
+    stage.slow_down()
+    host = stage.target.hosts[fault.node]
+    if not host.frozen():  # the supervisor had it fenced from outside meanwhile
+        stage.tell(f"starting {fault.node}, which was fenced from outside, again")
+        host.start(START_DEADLINE_SECONDS)
+        return
+    stage.tell(f"letting {fault.node} go on (SIGCONT)")
+    host.thaw()
