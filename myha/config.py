@@ -474,6 +474,67 @@ class HealConfig(_Table):
         return policy
 
 
+class VerifyConfig(_Table):
+    """How the rows of the two nodes are compared, and how often by the daemon."""
+
+    every_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=31_536_000,
+        description="Time between the daemon's own comparisons; 0: it makes none, `myha verify` "
+        "does.",
+    )
+    tables: Words = Field(
+        (), description='Tables that the daemon compares, as "schema.table"; empty: all.'
+    )
+    busy_percent: float = Field(
+        100.0,
+        ge=1,
+        le=100,
+        description="The share of its time that a comparison keeps its one session on each node "
+        "busy.",
+    )
+    chunk_seconds: float = Field(
+        0.5, ge=0.01, le=60, description="How long one chunk's query should take."
+    )
+    lag_limit_seconds: float = Field(
+        1.0,
+        ge=0.05,
+        le=3600,
+        description="Above this lag of the standby a comparison pauses; below it slows down "
+        "while the lag grows.",
+    )
+
+    @field_validator("tables")
+    @classmethod
+    def _qualified(cls, tables: tuple[str, ...]) -> tuple[str, ...]:
+        for name in tables:
+            schema, _, table = name.partition(".")
+            if not schema or not table:
+                raise ValueError(f'{name!r} must be "schema.table"')
+        return tables
+
+
+class ConflictsConfig(_Table):
+    """The live reader of write conflicts, a process beside the daemon."""
+
+    enabled: bool = Field(
+        default=True,
+        description='Read both binary logs: always with mode = "dual-writer", around a failover '
+        'with "single-writer".',
+    )
+    after_failover_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=86400,
+        description='So long it reads after a failover with mode = "single-writer".',
+    )
+    audit: bool = Field(
+        default=True,
+        description="Report ids that a node generated outside its residue class, in the same pass.",
+    )
+
+
 class Config(_Table):
     """A whole myha.toml, checked; `path` is the file that it came from."""
 
@@ -485,6 +546,8 @@ class Config(_Table):
     lag: LagConfig = Field(description="When a reader lags too much.")
     failover: FailoverConfig = Field(description="How much is decided unattended.")
     heal: HealConfig = Field(description="How a node that returns is brought back.")
+    conflicts: ConflictsConfig = Field(description="The live reader of write conflicts.")
+    verify: VerifyConfig = Field(description="How the rows of the nodes are compared.")
 
     _path: Path = PrivateAttr(default=Path("myha.toml"))
     _content_hash: str = PrivateAttr(default="")
@@ -828,6 +891,8 @@ TABLES: dict[str, type[_Table]] = {
     "lag": LagConfig,
     "failover": FailoverConfig,
     "heal": HealConfig,
+    "conflicts": ConflictsConfig,
+    "verify": VerifyConfig,
 }
 
 

@@ -16,7 +16,7 @@ ROOT = Path(myha.__file__).parent
 LEVELS = (
     {"cli"},
     {"drill", "sim", "sandbox", "web"},
-    {"supervisor", "operations"},
+    {"supervisor", "operations", "conflicts"},
     {"servers", "balancers", "stores", "hosts", "binlog"},
     {"ports"},
     {"core"},

@@ -26,6 +26,7 @@ COMMANDS = {
     "fence": ("myha.cli.requests", "fence"),
     "unfence": ("myha.cli.requests", "unfence"),
     "maintenance": ("myha.cli.requests", "maintenance"),
+    "conflicts": ("myha.cli.conflicts", "conflicts"),
     "balancer": ("myha.cli.balancer", "balancer"),
     "drill": ("myha.cli.drill", "drill"),
     "sandbox": ("myha.cli.sandbox", "sandbox"),

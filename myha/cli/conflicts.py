@@ -1,0 +1,128 @@
+"""`myha conflicts`: the live reader of write conflicts in the foreground."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+import click
+
+from myha.config import load
+from myha.conflicts.watch import Watch
+
+STATUS_EVERY_SECONDS = 1.0
+
+
+class _Printer:
+    """Events as lines on standard output, the state as one line on a terminal's standard error."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._ended = False
+        self._said_at = 0.0
+        self._status_shown = False
+        self._terminal = sys.stderr.isatty()
+
+    def end(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        self._ended = True
+
+    def cancelled(self) -> bool:
+        return self._ended
+
+    def event(self, kind: str, text: str, **fields: str) -> None:
+        self._clear()
+        if self._as_json:
+            click.echo(json.dumps({"event": kind, "text": text, "at": time.time(), **fields}))
+            return
+        click.echo(f"{time.strftime('%H:%M:%S')}  {kind}: {text}")
+        if "first_before" in fields:
+            for side in ("first", "second"):
+                click.echo(f"          {_images(side, fields)}")
+
+    def progress(self, phase: str, *, done: float, **more: Any) -> None:  # noqa: ARG002
+        now = time.monotonic()
+        if self._as_json or not self._terminal or now - self._said_at < STATUS_EVERY_SECONDS:
+            return
+        self._said_at = now
+        self._clear()
+        rate = more.get("rate") or 0.0
+        click.echo(
+            f"{rate:,.0f} rows/s, {done:,.0f} rows, {more.get('text', '')}", err=True, nl=False
+        )
+        self._status_shown = True
+
+    def _clear(self) -> None:
+        if self._status_shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._status_shown = False
+
+    def close(self) -> None:
+        self._clear()
+
+
+def _images(side: str, fields: dict[str, str]) -> str:
+    before = json.loads(fields[f"{side}_before"])
+    after = json.loads(fields[f"{side}_after"])
+    node = fields[f"{side}_node"]
+    if not before or not after:
+        what = "inserted" if after else "deleted"
+        return f"{node} {what} {_row(after or before)}"
+    changed = {name for name in after if after[name] != before.get(name)}
+    was = ", ".join(f"{name}={before[name]}" for name in before if name in changed)
+    now = ", ".join(f"{name}={after[name]}" for name in after if name in changed)
+    return f"{node} changed {was or _row(before)} to {now or 'the same'}"
+
+
+def _row(values: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+@click.group()
+def conflicts() -> None:
+    """Writes of the two nodes that crossed."""
+
+
+@conflicts.command()
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line; the summary last.")
+@click.pass_context
+def watch(ctx: click.Context, seconds: float | None, as_json: bool) -> None:
+    """Read both binary logs and print conflicts as they happen, until Ctrl-C.
+
+    A conflict is a pair of changes of one row or unique key on the two nodes, neither of which had
+    seen the other. Exit status 1 when there was one.
+    """
+    printer = _Printer(as_json=as_json)
+    watcher = Watch(load(ctx.obj["config_path"]), printer)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, printer.end)
+    begun = time.monotonic()
+    watcher.run(seconds)
+    printer.close()
+    if as_json:
+        click.echo(json.dumps({"summary": watcher.metrics()}))
+    else:
+        for line in _summary(watcher, time.monotonic() - begun):
+            click.echo(line)
+    ctx.exit(1 if watcher.findings.conflicts else 0)
+
+
+def _summary(watcher: Watch, seconds: float) -> list[str]:
+    metrics = watcher.metrics()
+    lines = [f"{metrics['rows']:,} row changes in {seconds:.1f} s: {watcher.summary()}"]
+    lines += [f"  {count} on {table}" for table, count in metrics["conflicts_by_table"].items()]
+    lines += [
+        f"  out of reach ({reason}): {count} changes of {table or 'unnamed tables'}"
+        for reason, tables in metrics["out_of_reach"].items()
+        for table, count in tables.items()
+    ]
+    if metrics["given_up"]:
+        lines.append(f"  {metrics['given_up']} transactions were forgotten: memory's limit")
+    for name, node in metrics["nodes"].items():
+        if node["unseen"]:
+            lines.append(f"  {node['unseen']} transactions of {name} were purged unread")
+    return lines

@@ -1,0 +1,23 @@
+"""The reader of conflicts as a job of the daemon: one order in, progress and events out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from myha.config import load
+from myha.conflicts.watch import Watch
+from myha.operations.progress import Reporter
+
+
+def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """Watch until cancelled, or for `order["seconds"]`; returns every count, and a `text`.
+
+    `order["config"]` names the configuration file. Raises ConfigError for a wrong one, MyhaError
+    for servers that are no pair; a server that is away is waited for.
+    """
+    watch = Watch(load(Path(str(order["config"]))), reporter)
+    seconds = order.get("seconds")
+    watch.run(None if seconds is None else float(seconds))
+    return {"text": watch.summary(), **watch.metrics()}

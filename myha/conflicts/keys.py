@@ -1,0 +1,114 @@
+"""What a server says of a table, as the reader of conflicts needs it: its keys by column number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from myha.binlog.columns import ColumnFact, KeyFact, KeyPart, Query, column_facts, key_facts
+from myha.conflicts.folding import Fold, codec_of, cut, fold_zero, text_fold
+
+INTERNAL_SCHEMA = "myha"  # our own tables: both nodes write there by design
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a key: column number from 0, and what its bytes become before they are compared.
+
+    `collated`: values of different bytes can be equal, by `fact`'s collation.
+    """
+
+    column: int
+    fold: Fold | None
+    collated: bool
+    fact: ColumnFact
+    prefix_length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableKey:
+    """A unique key. The row key is the one that names the row: touched by every change of it."""
+
+    name: str
+    parts: tuple[Part, ...]
+    is_row_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A table as the server has it now. `out_of_reach`: keys that no row image tells."""
+
+    columns: tuple[ColumnFact, ...]
+    keys: tuple[TableKey, ...]
+    out_of_reach: tuple[str, ...]
+    auto_increment: int | None  # column number
+    cascades: bool  # a change of its rows may change rows of other tables, which is not logged
+
+    @property
+    def has_row_key(self) -> bool:
+        return any(key.is_row_key for key in self.keys)
+
+
+def read_facts(query: Query, schema: str, table: str, *, cascades_logged: bool) -> Facts | None:
+    """Ask a server. None when the table is not there, or not to be seen by this account."""
+    columns = column_facts(query, schema, table)
+    if not columns:
+        return None
+    numbers = {column.name: number for number, column in enumerate(columns)}
+    keys: list[TableKey] = []
+    beyond: list[str] = []
+    for fact in key_facts(query, schema, table):
+        parts = tuple(_part(part, columns, numbers) for part in fact.parts)
+        known = tuple(part for part in parts if part is not None)
+        if len(known) != len(parts):
+            beyond.append(fact.name)
+            continue
+        names_row = not any(key.is_row_key for key in keys) and _names_row(fact, known)
+        keys.append(TableKey(fact.name, known, names_row))
+    return Facts(
+        columns=columns,
+        keys=tuple(keys),
+        out_of_reach=tuple(beyond),
+        auto_increment=_auto_increment(query, schema, table, numbers),
+        cascades=not cascades_logged and _cascades(query, schema, table),
+    )
+
+
+def _names_row(fact: KeyFact, parts: tuple[Part, ...]) -> bool:
+    return fact.primary or not any(part.fact.nullable for part in parts)
+
+
+def _part(part: KeyPart, columns: tuple[ColumnFact, ...], numbers: dict[str, int]) -> Part | None:
+    """None for an expression, and for a text in a character set that is not known here."""
+    if part.column is None:
+        return None
+    fact = columns[numbers[part.column]]
+    prefix = part.prefix_length
+    if fact.charset is None or fact.data_type in {"enum", "set", "json"}:
+        fold = cut(prefix) if prefix is not None else None
+        if fact.data_type in {"float", "double"}:
+            fold = fold_zero
+        return Part(numbers[part.column], fold, False, fact, prefix)
+    codec = codec_of(fact.charset)
+    if codec is None:
+        return None
+    return Part(numbers[part.column], text_fold(codec, prefix), True, fact, prefix)
+
+
+def _auto_increment(query: Query, schema: str, table: str, numbers: dict[str, int]) -> int | None:
+    rows = query(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s"
+        " AND table_name = %s AND extra LIKE %s AND data_type LIKE %s",
+        (schema, table, "%auto_increment%", "%int"),
+    )
+    return numbers.get(str(rows[0][0])) if rows else None
+
+
+def _cascades(query: Query, schema: str, table: str) -> bool:
+    rows = query(
+        "SELECT 1 FROM information_schema.referential_constraints"
+        " WHERE unique_constraint_schema = %s AND referenced_table_name = %s"
+        " AND NOT (delete_rule IN ('NO ACTION', 'RESTRICT')"
+        " AND update_rule IN ('NO ACTION', 'RESTRICT')) LIMIT 1",
+        (schema, table),
+    )
+    return bool(rows)

@@ -1,0 +1,471 @@
+"""Both binary logs side by side until told to stop: connections, gaps, lag, and what is found.
+
+One thread reads both streams in turns, so that the detector needs no lock and the two stay close.
+"""
+
+from __future__ import annotations
+
+import gc
+import select
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from myha.binlog.events import TableMap
+from myha.config import Config
+from myha.conflicts.companion import Companion, bytes_behind
+from myha.conflicts.extract import AuditRule, Table, fits
+from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
+from myha.conflicts.positions import Identity, position_after, ranges_of
+from myha.conflicts.reader import Reader
+from myha.conflicts.report import Findings
+from myha.conflicts.wire import Link
+from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
+from myha.core.gtid import MysqlGtidSet
+from myha.errors import MyhaError, ServerError, ServerGoneError
+from myha.operations.progress import Reporter
+from myha.servers.connection import Endpoint, Session
+
+POSITION_LOST = 1236
+HEARTBEAT_SECONDS = 1.0
+SILENT_LIMIT_SECONDS = 5.0
+START_TOGETHER_SECONDS = 3.0  # so long one node waits for the other, so that both begin alike
+POLL_SECONDS = 0.1
+TELL_EVERY_SECONDS = 0.5
+BEHIND_TOLD_SECONDS = 5.0
+_CALL_SECONDS = 2.0
+_BACKOFF_FIRST_SECONDS, _BACKOFF_LAST_SECONDS = 0.1, 5.0
+_STEADY_SECONDS = 5.0
+
+Gtids = Any  # a MysqlGtidSet or a MariadbGtidSet; both nodes are of one flavour
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One of the two streams."""
+
+    name: str
+    side: int
+    companion: Companion
+    session: Session  # for the main thread's questions
+    link: Link | None = None
+    reader: Reader | None = None
+    identity: Identity | None = None
+    logs_cascades: bool = True
+    lost: bool = False  # the server no longer has what comes next
+    begun_at: float = 0.0
+    try_at: float = 0.0
+    failures: int = 0
+    told_error: str = ""
+    told_behind_seconds: float = 0.0
+    unseen: int = 0  # transactions that were never read
+    facts: dict[str, Facts | None] = field(default_factory=dict)
+
+
+class Watch:
+    """The reader of conflicts of a pair. `run` returns when the reporter is cancelled."""
+
+    def __init__(
+        self, config: Config, reporter: Reporter, *, limit_bytes: int = HELD_LIMIT_BYTES
+    ) -> None:
+        self._reporter = reporter
+        self._limit_bytes = limit_bytes
+        self._audit = config.conflicts.audit
+        self._remainders = [node.auto_increment_offset % 2 for node in config.nodes.values()]
+        account, tls = config.accounts.supervisor(), config.accounts.tls
+        names = config.names
+        self.findings = Findings(reporter, names, self._confirm)
+        self.detector: Detector | None = None
+        self.flavour = ""
+        self._nodes: list[NodeState] = []
+        for side, (name, node) in enumerate(config.nodes.items()):
+            endpoint = Endpoint(node.host, node.port)
+
+            def session(endpoint: Endpoint = endpoint) -> Session:
+                return Session(endpoint, account, connect_timeout_seconds=_CALL_SECONDS, tls=tls)
+
+            def link(endpoint: Endpoint = endpoint) -> Link:
+                return Link(endpoint, account, tls, HEARTBEAT_SECONDS)
+
+            self._nodes.append(NodeState(name, side, Companion(name, link, session()), session()))
+        self._started_at = time.monotonic()
+        self._told_at = 0.0
+        self._told_rows = 0
+
+    # ---- the loop
+
+    def run(self, seconds: float | None = None) -> None:
+        """Watch until cancelled, or for so many seconds. Raises MyhaError for a wrong pair."""
+        self._started_at = self._told_at = time.monotonic()
+        thresholds = gc.get_threshold()
+        gc.set_threshold(100_000, 50, 100)  # little is made here that only a collection can free
+        try:
+            for node in self._nodes:
+                node.companion.start()
+            while not self._reporter.cancelled():
+                if seconds is not None and time.monotonic() - self._started_at >= seconds:
+                    break
+                self._turn()
+            self.findings.tell_rest(now=True)
+        finally:
+            gc.set_threshold(*thresholds)
+            for node in self._nodes:
+                node.companion.stop()
+                node.session.close()
+                if node.link is not None:
+                    node.link.close()
+
+    def _turn(self) -> None:
+        for node in self._nodes:
+            if node.link is None:
+                self._adopt(node)
+        for node in self._ready():
+            self._read(node)
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY_SECONDS:
+            self._tell(now)
+
+    def _ready(self) -> list[NodeState]:
+        open_nodes = [one for one in self._nodes if one.link is not None and not self._waits(one)]
+        if not open_nodes:
+            time.sleep(POLL_SECONDS / 10)
+            return []
+        if pending := [one for one in open_nodes if one.link is not None and one.link.pending()]:
+            return pending
+        poll = select.poll()
+        numbers = {}
+        for one in open_nodes:
+            if one.link is not None:
+                numbers[one.link.fileno()] = one
+                poll.register(one.link.fileno(), select.POLLIN | select.POLLHUP)
+        return [numbers[number] for number, _ in poll.poll(POLL_SECONDS * 1000)]
+
+    def _waits(self, node: NodeState) -> bool:
+        """Whether this reader has run so far ahead of the other that it should pause."""
+        peer = self._nodes[1 - node.side]
+        return (
+            peer.link is not None and self.detector is not None and self.detector.ahead(node.side)
+        )
+
+    def _read(self, node: NodeState) -> None:
+        if node.link is None or node.reader is None or self.detector is None:
+            return
+        try:
+            piece = node.link.read()
+            if piece:
+                node.reader.feed(piece)
+        except ServerGoneError as error:
+            self._lose(node, str(error))
+        except ServerError as error:
+            node.lost = node.lost or error.code == POSITION_LOST
+            self._lose(node, f"{node.link.endpoint}: {error} (error {error.code})")
+        if self.detector.clashes:
+            self.findings.clashes(self.detector.take_clashes())
+
+    # ---- connections
+
+    def _lose(self, node: NodeState, why: str) -> None:
+        if node.link is not None:
+            node.link.close()
+        node.link = None
+        now = time.monotonic()
+        node.failures = 0 if now - node.begun_at > _STEADY_SECONDS else node.failures + 1
+        wait = min(_BACKOFF_LAST_SECONDS, _BACKOFF_FIRST_SECONDS * 2**node.failures)
+        node.try_at = now + wait if node.failures else now
+        self._told(node, why)
+        node.companion.need_link()
+
+    def _told(self, node: NodeState, why: str) -> None:
+        if why and why != node.told_error:
+            self._reporter.event(
+                "conflicts-reader", f"{node.name} is not read: {why}", node=node.name
+            )
+        node.told_error = why
+
+    def _adopt(self, node: NodeState) -> None:
+        """Take the companion's new connection and let it stream, when the time is right."""
+        now = time.monotonic()
+        if not node.companion.ready:
+            if node.companion.error:
+                self._told(node, node.companion.error)
+            return
+        peer = self._nodes[1 - node.side]
+        first = node.reader is None and peer.reader is None
+        if first and not peer.companion.ready and now - self._started_at < START_TOGETHER_SECONDS:
+            return
+        if now < node.try_at:
+            return
+        if first and peer.companion.ready:
+            links = {node.side: node.companion.take_link(), peer.side: peer.companion.take_link()}
+            common = links[0].executed.intersection(links[1].executed)  # type: ignore[arg-type]
+            for one in self._nodes:
+                self._begin(one, links[one.side], common)
+            return
+        link = node.companion.take_link()
+        common = peer.reader.position.begun() if peer.reader is not None else link.executed
+        self._begin(node, link, common)
+
+    def _begin(self, node: NodeState, link: Link, common: Gtids) -> None:
+        self._check_flavour(link)
+        if self.detector is None:
+            self.detector = Detector(
+                in_order=self.flavour == "mariadb", limit_bytes=self._limit_bytes
+            )
+        node.identity, node.logs_cascades = link.identity, link.logs_cascades
+        peer = self._nodes[1 - node.side]
+        self._identify(node)
+        try:
+            if node.reader is None:
+                start = self._first_start(node, link, common)
+            else:
+                start = self._resume(node, link)
+            link.start(start)
+        except (ServerError, ValueError) as error:
+            node.lost = node.lost or isinstance(error, ValueError)
+            link.close()
+            self._lose(node, str(error))
+            return
+        node.link, node.begun_at, node.lost = link, time.monotonic(), False
+        self._told(node, "")
+        if peer.identity is not None:
+            self._identify(peer)
+
+    def _check_flavour(self, link: Link) -> None:
+        if self.flavour and link.flavour != self.flavour:
+            raise MyhaError(f"{link.endpoint} is {link.flavour}, and its peer is {self.flavour}")
+        self.flavour = link.flavour
+
+    def _identify(self, node: NodeState) -> None:
+        peer = self._nodes[1 - node.side].identity
+        if node.reader is not None and node.identity is not None:
+            node.reader.identify(node.identity, peer)
+
+    def _first_start(self, node: NodeState, link: Link, common: Gtids) -> Gtids:
+        """Behind what both nodes have: what is under way between them is still to be compared."""
+        executed: Gtids = link.executed
+        start = executed if node.lost else executed.intersection(common)
+        if self.flavour == "mysql":
+            start = start.union(link.purged)
+        else:
+            start.position()  # ValueError when it is none; the next try begins with the present
+        if self.detector is None:
+            raise RuntimeError("a reader begins without a detector")
+        node.reader = Reader(node.side, self.detector, self, position_after(start))
+        self._identify(node)
+        self._jump(node, start)
+        return start
+
+    def _resume(self, node: NodeState, link: Link) -> Gtids:
+        """Behind what was read; what the server has no more, or has lost, is told and left out."""
+        reader, detector = node.reader, self.detector
+        if reader is None or detector is None:
+            raise RuntimeError("a reader that never began cannot resume")
+        read: Gtids = reader.position.gtids()
+        executed: Gtids = link.executed
+        start = read
+        undone = read.minus(executed)
+        if not undone.is_empty():
+            self._reporter.event(
+                "conflicts-gap",
+                f"{node.name} no longer has {undone.count()} transactions that were read",
+                node=node.name,
+            )
+            detector.drop(node.side, ranges_of(undone, link.identity))
+            start = read.intersection(executed)
+        unseen: Gtids = MysqlGtidSet()
+        if self.flavour == "mysql":
+            unseen, start = link.purged.minus(start), start.union(link.purged)
+        if node.lost and unseen.is_empty():
+            unseen, start = executed.minus(start), executed
+        if not unseen.is_empty():
+            node.unseen += unseen.count()
+            self._reporter.event(
+                "conflicts-gap",
+                f"{node.name}'s binary log no longer has what comes next:"
+                f" {unseen.count()} transactions were not compared",
+                node=node.name,
+                unseen=str(unseen.count()),
+            )
+        if start != read:
+            self._jump(node, start)
+            reader.restart(position_after(start))
+        else:
+            reader.restart()
+        return start
+
+    def _jump(self, node: NodeState, start: Gtids) -> None:
+        peer = self._nodes[1 - node.side].identity
+        if self.detector is not None and node.identity is not None:
+            copies = ranges_of(start, peer) if peer is not None else []
+            self.detector.jump(node.side, ranges_of(start, node.identity), copies)
+
+    # ---- for the readers (Surroundings)
+
+    def table(self, side: int, table_map: TableMap) -> Table | None:
+        if table_map.schema == INTERNAL_SCHEMA or self.detector is None:
+            return None
+        node = self._nodes[side]
+        name = table_map.name
+        if name not in node.facts:
+            node.facts[name] = self._ask_facts(node, table_map.schema, table_map.table)
+        facts = node.facts[name]
+        missing = "table_not_found"
+        if facts is not None and not fits(table_map, facts):
+            facts, missing = None, "table_changed"
+            del node.facts[name]  # as it is now is not as it will be when the reader has caught up
+        audit = None
+        if self._audit:
+            audit = AuditRule(self._remainders[side], self.findings.wrong_id)
+        return Table(
+            table_map, facts, detector=self.detector, side=side, audit=audit, missing=missing
+        )
+
+    def out_of_reach(self, reason: str, table: str, changes: int) -> None:
+        self.findings.beyond(reason, table, changes)
+
+    def schema_changed(self) -> None:
+        for node in self._nodes:
+            node.facts.clear()
+            if node.reader is not None:
+                node.reader.forget_tables()
+
+    def _ask_facts(self, node: NodeState, schema: str, table: str) -> Facts | None:
+        """From the node itself, else from its peer, which has the same tables soon enough."""
+        for one in (node, self._nodes[1 - node.side]):
+            try:
+                return read_facts(
+                    _query(one.session), schema, table, cascades_logged=node.logs_cascades
+                )
+            except ServerError:
+                continue
+        return None
+
+    def _confirm(
+        self, key: TableKey, first: tuple[bytes, ...], second: tuple[bytes, ...]
+    ) -> bool | None:
+        """Whether a server takes two keys for equal."""
+        conditions = []
+        for part, one, other in zip(key.parts, first, second, strict=True):
+            if one == other:
+                continue
+            if not part.collated:
+                if part.fold is None or part.fold(one) != part.fold(other):
+                    return False
+                continue
+            texts = (f"_{part.fact.charset} X'{text.hex()}'" for text in (one, other))
+            if part.prefix_length is not None:
+                texts = (f"LEFT({text}, {part.prefix_length})" for text in texts)
+            left, right = texts
+            conditions.append(f"{left} COLLATE {part.fact.collation} = {right}")
+        sql = f"SELECT {' AND '.join(conditions) or '1'}"
+        for node in self._nodes:
+            try:
+                return bool(node.session.query(sql, deadline_seconds=_CALL_SECONDS)[0][0])
+            except ServerError:
+                continue
+        return None
+
+    # ---- telling
+
+    def _tell(self, now: float) -> None:
+        for node in self._nodes:
+            if node.link is not None and node.link.silent_seconds > SILENT_LIMIT_SECONDS:
+                self._lose(
+                    node, f"{node.link.endpoint}: no heartbeat for {SILENT_LIMIT_SECONDS:g} s"
+                )
+            if node.reader is not None:
+                node.companion.wanted_file = node.reader.file
+            self._tell_behind(node)
+        self.findings.tell_rest()
+        rows = self.rows
+        rate = (rows - self._told_rows) / max(1e-6, now - self._told_at)
+        self._told_at, self._told_rows = now, rows
+        self._reporter.progress("watch", done=rows, unit="rows", rate=rate, text=self.summary())
+
+    def _tell_behind(self, node: NodeState) -> None:
+        seconds, count = self.behind(node.side)
+        if seconds < BEHIND_TOLD_SECONDS:
+            node.told_behind_seconds = 0.0
+        elif seconds > 2 * node.told_behind_seconds:
+            node.told_behind_seconds = seconds
+            self._reporter.event(
+                "conflicts-behind",
+                f"the reader of {node.name} is {seconds:.0f} s and {count or 0:,} bytes behind",
+                node=node.name,
+                seconds=f"{seconds:.0f}",
+                bytes=str(count or 0),
+            )
+
+    @property
+    def rows(self) -> int:
+        return sum(node.reader.rows for node in self._nodes if node.reader is not None)
+
+    def behind(self, side: int) -> tuple[float, int | None]:
+        """(seconds, bytes) that this node's reader has before it; bytes None when not known."""
+        node = self._nodes[side]
+        if node.reader is None:
+            return 0.0, None
+        count = bytes_behind(node.companion.end, node.reader.file, node.reader.log_pos)
+        if not count or not node.reader.timestamp:
+            return 0.0, count
+        return max(0.0, time.time() - node.reader.timestamp), count
+
+    def summary(self) -> str:
+        """The state in one line."""
+        found = self.findings
+        parts = [f"{found.conflicts} conflicts"]
+        if self._audit:
+            parts.append(f"{found.wrong_ids} ids of the wrong class")
+        for node in self._nodes:
+            seconds, count = self.behind(node.side)
+            if node.link is None:
+                parts.append(f"{node.name} is not read")
+            elif count:
+                parts.append(f"{node.name} {seconds:.0f} s and {count:,} bytes behind")
+        if beyond := sum(found.out_of_reach.values()):
+            parts.append(f"{beyond} changes out of reach")
+        return ", ".join(parts)
+
+    def metrics(self) -> dict[str, Any]:
+        """Every count, for programs."""
+        found, detector = self.findings, self.detector
+        beyond: dict[str, dict[str, int]] = {}
+        for (reason, table), count in found.out_of_reach.items():
+            beyond.setdefault(reason, {})[table] = count
+        return {
+            "rows": self.rows,
+            "conflicts": found.conflicts,
+            "conflicts_by_table": dict(found.by_table),
+            "equal_only_when_folded": found.false_matches,
+            "wrong_ids": found.wrong_ids,
+            "out_of_reach": beyond,
+            "given_up": detector.given_up if detector is not None else 0,
+            "held_bytes": detector.held_bytes if detector is not None else 0,
+            "nodes": {node.name: self._node_metrics(node) for node in self._nodes},
+        }
+
+    def _node_metrics(self, node: NodeState) -> dict[str, Any]:
+        seconds, count = self.behind(node.side)
+        reader = node.reader
+        return {
+            "reading": node.link is not None,
+            "error": node.told_error,
+            "rows": reader.rows if reader else 0,
+            "transactions": reader.transactions if reader else 0,
+            "copies": reader.copies if reader else 0,
+            "foreign": reader.foreign if reader else 0,
+            "bytes": reader.bytes if reader else 0,
+            "behind_seconds": round(seconds, 1),
+            "behind_bytes": count,
+            "unseen": node.unseen,
+            "held": self.detector.live(node.side) if self.detector is not None else 0,
+        }
+
+
+def _query(session: Session) -> Callable[[str, Sequence[object]], Sequence[Sequence[Any]]]:
+    def query(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+        arguments: Any = tuple(values) or None
+        return session.query(sql, arguments, deadline_seconds=_CALL_SECONDS)
+
+    return query
