@@ -8,10 +8,23 @@ the errors of `myha.errors`, with a message of one line and without a password.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from myha.core.gtid import GtidSet
 from myha.core.model import BalancerLook, NodeLook, Record
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """What a job is to do. `node`, `writer`, `method`, `id` and `epoch` are those of a heal."""
+
+    kind: str
+    node: str = ""
+    method: str = ""
+    id: int = 0
+    writer: str = ""
+    epoch: int = 0
 
 
 class Server(Protocol):
@@ -59,9 +72,6 @@ class Server(Protocol):
     def kill_clients(self, deadline_seconds: float) -> None: ...
 
     def prove_write(self, epoch: int, deadline_seconds: float) -> None: ...
-
-    def rewind(self, keep: GtidSet, incident: dict[str, str], deadline_seconds: float) -> str:
-        """Quarantine and undo all transactions outside `keep`; says in a sentence what was done."""
 
     def disconnect(self) -> None: ...
 
@@ -124,6 +134,19 @@ class Host(Protocol):
     def thaw(self) -> None: ...
 
     def running(self) -> bool: ...
+
+
+class Jobs(Protocol):
+    """Long work in processes of its own. How one ends is told as an observation, never here."""
+
+    def start(self, order: JobOrder, deadline_seconds: float) -> None:
+        """Begin it, unless one of its kind runs on that node already; raises `MyhaError`.
+
+        The view knows of it before this returns.
+        """
+
+    def stop(self, kind: str, node: str, deadline_seconds: float) -> None:
+        """Its process is gone when this returns; raises `MyhaError` when it is not in time."""
 
 
 class OutsideFence(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from myha.core.model import Cause, Membership, NodeRecord, Record, Sync
+from myha.core.model import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError, StoreConflictError
 from myha.stores.local import LocalStore, SupervisorLock, record_from_json, record_to_json
 
@@ -22,7 +22,15 @@ RECORD = Record(
     sync=Sync.ARMED,
     nodes=(
         ("a", NodeRecord(Membership.MEMBER, Cause.NONE, "", "boot-1")),
-        ("b", NodeRecord(Membership.FENCED, Cause.ERRANT, "it has 3 errant transactions", "")),
+        (
+            "b",
+            NodeRecord(
+                Membership.FENCED,
+                Cause.HEALING,
+                "it has 3 errant transactions",
+                heal=Heal(7, ("rewind", "reseed"), Cause.ERRANT, "errant", ("merge refused",)),
+            ),
+        ),
     ),
     maintenance=True,
     failover_walls=(12.5, 13.0),

@@ -82,6 +82,8 @@ def picture(data: Data) -> RenderableType:
     )
     if data["running"]:
         head.append(f"\nunder way: {data['running']}", style="cyan")
+    for job in data["jobs"]:
+        head.append(f"\n{job_line(job)}", style="cyan")
     for refusal in data["refusals"]:
         head.append(f"\nrefused: {refusal['reason']}", style="red")
         if refusal["override"]:
@@ -91,6 +93,16 @@ def picture(data: Data) -> RenderableType:
             note = {"config_changed": "the configuration file was changed since the start"}
             head.append(f"\n{note.get(name, data[name])}", style="yellow")
     return Group(head, _nodes(data), _balancers(data))
+
+
+def job_line(job: Data) -> str:
+    """What a job does and how far it is: `heal of db2 by rewind, for 3 s: read 40%, 5 s left`."""
+    words = [job["kind"]]
+    if job["node"]:
+        words.append(f"of {job['node']}")
+    if job["method"]:
+        words.append(f"by {job['method']}")
+    return f"{' '.join(words)}, for {job['seconds']:.0f} s: {job['text']}"
 
 
 def _nodes(data: Data) -> Table:
@@ -173,6 +185,7 @@ def explanation(data: Data) -> list[str]:
     lines.append("What follows:")
     if data["running"]:
         lines.append(f"  under way: {data['running']}")
+    lines += [f"  {job_line(job)}" for job in data["jobs"]]
     for refusal in data["refusals"]:
         lines.append(f"  refused: {refusal['reason']}")
         if refusal["override"]:

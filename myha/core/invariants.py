@@ -78,10 +78,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """Transactions were taken out of a node's live data."""
+    """Transactions were taken out of a node's live data, or into the writer's from there.
+
+    `healing`: the record says of the node that it is being healed.
+    """
 
     transactions: int
     quarantined: int
+    healing: bool = True
 
 
 Fact = TypeVar("Fact")
@@ -190,6 +194,11 @@ UNDONE: tuple[Invariant[Undone], ...] = (
         "quarantined",
         "transactions were undone that are not in quarantine",
         lambda did: did.quarantined >= did.transactions,
+    ),
+    Invariant(
+        "healed-on-record",
+        "a heal changed data although the record does not say that the node is being healed",
+        lambda did: did.healing,
     ),
 )
 

@@ -66,8 +66,19 @@ class Cause(StrEnum):
     RESTARTED = "restarted"
     HEALED = "healed"
     ERRANT = "errant"  # has transactions that the writer lacks
+    BROKEN = "broken"  # its applier failed on its data
+    HEALING = "healing"  # a heal is under way: nothing else touches it
     BY_HAND = "by-hand"
     STRANGER = "stranger"  # replicated from a server outside the pair
+
+
+class JobResult(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    REFUSED = "refused"  # nothing was changed, and trying again would not help
+    FAILED = "failed"  # may be begun again
+    STOPPED = "stopped"  # the supervisor stopped it: that says nothing of it
 
 
 class ThreadState(StrEnum):
@@ -194,13 +205,38 @@ class BalancerView:
 
 
 @dataclass(frozen=True, slots=True)
+class Heal:
+    """A heal on record. Its `id` keeps the outcome of an older one from being taken for its own.
+
+    `methods` are those still to be tried, the first is under way; with none left a person has to
+    decide. `cause` and `reason` say why the node had been fenced, `refused` of each method that was
+    tried why it did not do.
+    """
+
+    id: int
+    methods: tuple[str, ...]
+    cause: Cause
+    reason: str
+    refused: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The one under way, empty when none is left."""
+        return self.methods[0] if self.methods else ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """A node's standing, why, and the life of the server process that it holds for."""
+    """A node's standing, why, and the life of the server process that it holds for.
+
+    `heal` is under way while the cause is HEALING; else it is what became of the last one.
+    """
 
     membership: Membership = Membership.AWAY
     cause: Cause = Cause.NONE
     reason: str = ""
     boot_id: str = ""
+    heal: Heal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +310,37 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """Long work that runs beside: a heal has a node, a method and the id of the heal on record.
+
+    `text` is how far it is, in one line; `percent` and `left_seconds` are None when not known.
+    """
+
+    kind: str
+    node: NodeName = ""
+    method: str = ""
+    id: int = 0
+    since: float = 0.0
+    phase: str = ""
+    percent: float | None = None
+    left_seconds: float | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealOutcome:
+    """How the last job of a heal's method ended; `attempts` counts those that failed."""
+
+    node: NodeName
+    id: int
+    method: str
+    result: JobResult
+    reason: str
+    at: float
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything known at one moment: the input of every decision."""
 
@@ -285,6 +352,8 @@ class View:
     balancers: tuple[tuple[str, BalancerView], ...]
     settled_at: float = -1.0  # when the last plan ended: looks from before it prove nothing now
     incidents: tuple[Incident, ...] = field(default=())
+    jobs: tuple[Job, ...] = ()
+    heals: tuple[HealOutcome, ...] = ()
 
     def node(self, name: NodeName) -> NodeView:
         for known, view in self.nodes:

@@ -9,7 +9,10 @@ from myha.core.model import (
     BalancerLook,
     BalancerView,
     Contact,
+    HealOutcome,
     Incident,
+    Job,
+    JobResult,
     NodeLook,
     NodeName,
     NodeView,
@@ -20,6 +23,7 @@ from myha.core.model import (
 )
 
 MAX_INCIDENTS = 32
+HEAL = "heal"  # the kind of job whose outcome decisions depend on
 
 T = TypeVar("T")
 
@@ -94,8 +98,34 @@ class PlanEnded:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class JobProgressed:
+    """A job has begun, or tells how far it is."""
+
+    at: float
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """A job is over; `job` as it last was."""
+
+    at: float
+    job: Job
+    result: JobResult
+    reason: str = ""
+
+
 Observation: TypeAlias = (
-    Tick | NodeLooked | NodeMissed | BalancerLooked | BalancerMissed | RecordRead | PlanEnded
+    Tick
+    | NodeLooked
+    | NodeMissed
+    | BalancerLooked
+    | BalancerMissed
+    | RecordRead
+    | PlanEnded
+    | JobProgressed
+    | JobEnded
 )
 
 
@@ -131,6 +161,10 @@ def fold(view: View, seen: Observation) -> View:
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
     if isinstance(seen, RecordRead):
         return replace(view, at=at, record=seen.record)
+    if isinstance(seen, JobProgressed):
+        return replace(view, at=at, jobs=(*_other_jobs(view, seen.job), seen.job))
+    if isinstance(seen, JobEnded):
+        return replace(view, at=at, jobs=_other_jobs(view, seen.job), heals=_heals(view, seen))
     return replace(view, at=at, settled_at=at, incidents=_incidents(view, seen))
 
 
@@ -205,3 +239,19 @@ def _incidents(view: View, ended: PlanEnded) -> tuple[Incident, ...]:
     )
     new = Incident(ended.kind, ended.node, ended.at, ended.reason, attempts)
     return (*others, new)[-MAX_INCIDENTS:]
+
+
+def _other_jobs(view: View, job: Job) -> tuple[Job, ...]:
+    return tuple(one for one in view.jobs if (one.kind, one.node) != (job.kind, job.node))
+
+
+def _heals(view: View, ended: JobEnded) -> tuple[HealOutcome, ...]:
+    """One outcome for each node. One that was stopped is no outcome, and keeps the count."""
+    job = ended.job
+    if job.kind != HEAL or ended.result is JobResult.STOPPED:
+        return view.heals
+    same = (job.node, job.id, job.method)
+    before = sum(one.attempts for one in view.heals if (one.node, one.id, one.method) == same)
+    attempts = before + 1 if ended.result is JobResult.FAILED else before
+    outcome = HealOutcome(*same, ended.result, ended.reason, ended.at, attempts)
+    return (*(one for one in view.heals if one.node != job.node), outcome)

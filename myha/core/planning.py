@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from myha.core import protocols
+from myha.core import healing, protocols
 from myha.core.model import Cause, View
 from myha.core.plans import Plan, Refusal
 from myha.core.protocols import Answer
@@ -96,10 +96,16 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "standby-open": protocols.close_standby,
     "replication-changed": protocols.fence_changed,
     "writer-listens": protocols.stop_listening,
+    "heal-unwanted": healing.stop_unwanted,
     "returned-unquiet": protocols.isolate,
     "returned-errant": protocols.fence_errant,
     "returned-clean": protocols.rejoin,
-    "errant-fenced": protocols.heal,
+    "heal-done": healing.finish,
+    "heal-refused": healing.next_method,
+    "heal-due": healing.start,
+    "errant-fenced": healing.begin_for_errant,
+    "broken-fenced": healing.begin_for_broken,
+    "replication-broken": healing.fence_broken,
     "replication-stopped": protocols.restart_standby_replication,
     "reverse-stopped": protocols.restart_writer_replication,
     "second-closed": protocols.open_second,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
-from myha.core.model import Cause, Membership, NodeName, NodeRecord, Record, Sync
+from myha.core.model import Cause, Heal, Membership, NodeName, NodeRecord, Record, Sync
 
 POOLS = ("writer", "reader")
 
@@ -230,11 +230,32 @@ class KillClients(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
-class Rewind(NodeStep):
-    """The node's errant transactions are in quarantine and undone; `reference` is the history."""
+class StartJob(NodeStep):
+    """Work on the node is begun in a process of its own; how it ends is another observation.
 
-    name: ClassVar[str] = "rewind"
-    reference: NodeName = ""
+    `id` is the heal's on record. Done when it has begun; one that runs already is left to run.
+    """
+
+    name: ClassVar[str] = "start-job"
+    kind: str = "heal"
+    method: str = ""
+    id: int = 0
+    writer: NodeName = ""
+    epoch: int = 0
+
+    def __str__(self) -> str:
+        return f"start the {self.kind} of {self.node} by {self.method}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob(NodeStep):
+    """No such work is done on the node any more: its process is gone."""
+
+    name: ClassVar[str] = "stop-job"
+    kind: str = "heal"
+
+    def __str__(self) -> str:
+        return f"stop the {self.kind} of {self.node}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,5 +301,5 @@ def away(cause: Cause, reason: str) -> NodeRecord:
     return NodeRecord(Membership.AWAY, cause, reason)
 
 
-def fenced(cause: Cause, reason: str) -> NodeRecord:
-    return NodeRecord(Membership.FENCED, cause, reason)
+def fenced(cause: Cause, reason: str, heal: Heal | None = None) -> NodeRecord:
+    return NodeRecord(Membership.FENCED, cause, reason, heal=heal)

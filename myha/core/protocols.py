@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from myha.core.model import Cause, Contact, Durability, NodeRecord, Sync
+from myha.core.model import Cause, Contact, Durability, Heal, NodeRecord, Sync
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
@@ -30,7 +30,6 @@ from myha.core.plans import (
     RecordChange,
     Refusal,
     RequireNoErrant,
-    Rewind,
     StartReplication,
     Step,
     StopReceiver,
@@ -46,9 +45,6 @@ APPLIED_DEADLINE_SECONDS = 30.0
 BESIDE_DEADLINE_SECONDS = 1.0
 CATCH_UP_DEADLINE_SECONDS = 3.0
 NEAR_DEADLINE_SECONDS = 10.0
-# Nothing else is begun meanwhile. There is no other node to fail over to either, but the writer
-# could restart: what takes longer than this is for another kind of heal.
-HEAL_DEADLINE_SECONDS = 120.0
 MAX_LAG_SECONDS_FOR_SWITCHOVER = 5.0
 
 Answer: TypeAlias = Plan | Refusal | None
@@ -66,6 +62,9 @@ def promotable(it: Situation) -> Refusal | None:
     """Whether the standby may become the writer; the reason if not."""
     override = f"myha failover --to {it.standby} --accept-loss"
     look = it.s.look
+    if it.heal is not None:
+        reason = f"{it.standby} is being healed by {it.heal.method}: {it.heal.reason}"
+        return Refusal(reason, f"myha fence {it.standby}")
     if it.fenced:
         return Refusal(f"{it.standby} is fenced: {it.s_entry.reason}", f"myha unfence {it.standby}")
     if not it.member_present or look is None:
@@ -283,12 +282,12 @@ def fence_changed(it: Situation) -> Answer:
     return fence(it, Cause.STRANGER, f"it replicates from {source}, which is not its peer")
 
 
-def fence(it: Situation, cause: Cause, reason: str) -> Plan:
+def fence(it: Situation, cause: Cause, reason: str, heal: Heal | None = None) -> Plan:
     """Take the standby out for good: on record, out of traffic, read-only, not replicating."""
     change = RecordChange(
         f"{it.standby} is fenced: {reason}",
         sync=Sync.SOLO,
-        nodes=((it.standby, fenced(cause, reason)),),
+        nodes=((it.standby, fenced(cause, reason, heal)),),
     )
     return make(
         it,
@@ -298,7 +297,7 @@ def fence(it: Situation, cause: Cause, reason: str) -> Plan:
         ChangeRecord(change=change),
         DisableWaiting(node=it.writer),
         StopReceiver(node=it.writer, best_effort=True),
-        *(_quiet_steps(it) if it.s.answering else _out_steps(it)),
+        *(quiet_steps(it) if it.s.answering else _out_steps(it)),
     )
 
 
@@ -306,7 +305,7 @@ def _out_steps(it: Situation) -> tuple[Step, ...]:
     return (TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),)
 
 
-def _quiet_steps(it: Situation) -> tuple[Step, ...]:
+def quiet_steps(it: Situation) -> tuple[Step, ...]:
     return (
         *_out_steps(it),
         Fence(node=it.standby, deadline_seconds=5.0),
@@ -321,7 +320,7 @@ def isolate(it: Situation) -> Answer:
         "isolate",
         it.standby,
         sentence,
-        *_quiet_steps(it),
+        *quiet_steps(it),
         # Whatever it holds must not flow to the writer before it has been looked at.
         StopReceiver(node=it.writer),
     )
@@ -344,26 +343,9 @@ def fence_errant(it: Situation) -> Answer:
     return make(it, "fence-errant", it.standby, sentence, ChangeRecord(change=change))
 
 
-def heal(it: Situation) -> Answer:
-    change = RecordChange(
-        f"{it.standby} is rewound and away",
-        nodes=((it.standby, away(Cause.HEALED, "its errant transactions were undone")),),
-    )
-    return make(
-        it,
-        "rewind",
-        it.standby,
-        f"undo the errant transactions of {it.standby}; they are in quarantine first",
-        *_quiet_steps(it),
-        StopReceiver(node=it.writer),
-        Rewind(node=it.standby, reference=it.writer, deadline_seconds=HEAL_DEADLINE_SECONDS),
-        ChangeRecord(change=change),
-    )
-
-
 def rejoin(it: Situation) -> Answer:
     look = it.s.look
-    if look is None or it.standby in _rejoin_blocked(it):
+    if look is None or it.standby in _rejoin_blocked(it) or it.heal_job is not None:
         return None
     change = RecordChange(
         f"{it.standby} is a member again", nodes=((it.standby, member(look.boot_id)),)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from myha.core.healing import STOP_DEADLINE_SECONDS, stop_heal
 from myha.core.model import Cause, Contact
-from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, away
+from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, StopJob, away
 from myha.core.protocols import APPLIED_DEADLINE_SECONDS, Answer, failover, fence, make, promotable
 from myha.core.situation import Situation
 
@@ -33,6 +34,8 @@ def fence_node(it: Situation, node: str, reason: str) -> Answer:
             f"{node} is the writer: fencing it would stop all writes",
             f"myha switchover --to {it.standby}",
         )
+    if it.heal is not None:
+        return stop_heal(it, reason)
     if it.fenced:
         return Refusal(f"{node} is fenced already: {it.s_entry.reason}")
     return fence(it, Cause.BY_HAND, reason)
@@ -42,6 +45,10 @@ def unfence_node(it: Situation, node: str) -> Answer:
     """Back to `away`: looked at like any node that returns, and fenced again if it diverged."""
     if node != it.standby or not it.fenced:
         return Refusal(f"{node} is not fenced")
+    if it.heal is not None or it.heal_job is not None:
+        return Refusal(
+            f"{node} is being healed: its data is not known to be whole", f"myha fence {node}"
+        )
     entry = away(Cause.BY_HAND, "unfenced by hand; to be looked at")
     change = RecordChange(f"{node} is unfenced and away", nodes=((node, entry),))
     return make(it, "unfence", node, f"unfence {node}", ChangeRecord(change=change))
@@ -52,4 +59,7 @@ def maintenance(it: Situation, *, on: bool) -> Answer:
         return Refusal(f"maintenance is {'on' if on else 'off'} already")
     sentence = f"maintenance {'on' if on else 'off'}"
     change = ChangeRecord(change=RecordChange(sentence, maintenance=on))
-    return make(it, "maintenance", it.writer, sentence, change)
+    stop = None
+    if on and it.heal_job is not None:  # it stays on record, and goes on afterwards
+        stop = StopJob(node=it.standby, deadline_seconds=STOP_DEADLINE_SECONDS)
+    return make(it, "maintenance", it.writer, sentence, change, stop)

@@ -13,6 +13,10 @@ from myha.core.model import (
     Cause,
     Contact,
     Durability,
+    Heal,
+    HealOutcome,
+    Job,
+    JobResult,
     Membership,
     Mode,
     NodeRecord,
@@ -22,12 +26,18 @@ from myha.core.model import (
     ThreadState,
     View,
 )
+from myha.core.observations import HEAL
 from myha.core.plans import Step
 from myha.core.routing import differences
 
 # A standby may be this far behind and still be waited for without a stall that clients notice.
 MAX_TRANSACTIONS_BEHIND_TO_ARM = 20
 HEARTBEATS_MISSED = 2
+HEAL_ATTEMPTS = 5  # a method that failed so often is given up
+HEAL_BACKOFF_FIRST_SECONDS = 1.0
+# Errors of an applier that say that its data are not the writer's: a row that is there already, or
+# is missing, a parent row, a table, a column. The rest (a full disk, a lock) may pass by itself.
+DATA_ERRORS = frozenset({1032, 1050, 1054, 1060, 1061, 1062, 1091, 1146, 1216, 1217, 1451, 1452})
 
 
 T = TypeVar("T")
@@ -298,7 +308,55 @@ class Situation:
         return differences(self.view)
 
     @once
-    def heal_by_rewind(self) -> bool:
-        """The policy's first answer to errant transactions is to undo them."""
-        allowed = [one for one in self.policy.heal if one != "resume"]
-        return self.s_entry.cause is Cause.ERRANT and bool(allowed) and allowed[0] == "rewind"
+    def heal_methods(self) -> tuple[str, ...]:
+        """What the policy lets myha do about a diverged node by itself, in order."""
+        methods = []
+        for one in self.policy.heal:
+            if one == "manual":
+                break
+            if one != "resume":
+                methods.append(one)
+        return tuple(methods)
+
+    # -- heals -----------------------------------------------------------------------------------
+
+    @once
+    def heal(self) -> Heal | None:
+        """The heal of the standby that is under way on record."""
+        return self.s_entry.heal if self.s_entry.cause is Cause.HEALING else None
+
+    @once
+    def heal_job(self) -> Job | None:
+        """The process that heals the standby now."""
+        for job in self.view.jobs:
+            if job.kind == HEAL and job.node == self.standby:
+                return job
+        return None
+
+    @once
+    def heal_outcome(self) -> HealOutcome | None:
+        """How the present method of the present heal ended, when its job is over."""
+        heal = self.heal
+        if heal is None or self.heal_job is not None:
+            return None
+        for one in self.view.heals:
+            if (one.node, one.id, one.method) == (self.standby, heal.id, heal.method):
+                return one
+        return None
+
+    @once
+    def heal_gives_up(self) -> bool:
+        """The present method was refused, or has failed too often."""
+        one = self.heal_outcome
+        if one is None:
+            return False
+        failed = one.result is JobResult.FAILED and one.attempts >= HEAL_ATTEMPTS
+        return failed or one.result is JobResult.REFUSED
+
+    @once
+    def heal_pauses(self) -> bool:
+        """The last attempt failed a moment ago."""
+        one = self.heal_outcome
+        if one is None:
+            return False
+        return self.at < one.at + HEAL_BACKOFF_FIRST_SECONDS * 2.0 ** max(0, one.attempts - 1)

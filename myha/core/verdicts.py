@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from myha.core.model import Contact, Durability, ThreadState, View
+from myha.core.model import Cause, Contact, Durability, JobResult, ThreadState, View
 from myha.core.situation import Situation
 
 
@@ -146,7 +146,14 @@ def _writer_listens(it: Situation) -> bool:
     return here and look is not None and look.receiver.state is not ThreadState.STOPPED
 
 
+def _heal_unwanted(it: Situation) -> bool:
+    job = it.heal_job
+    return job is not None and (it.heal is None or it.heal.id != job.id)
+
+
 def _returned_unquiet(it: Situation) -> bool:
+    if it.heal is not None and not (it.s.look is not None and it.s.look.open):
+        return False  # what replicates there is the heal's affair; whoever opened it is not
     return it.apart and it.s.answering and it.writer_installed and not it.standby_quiet
 
 
@@ -158,8 +165,31 @@ def _returned_clean(it: Situation) -> bool:
     return it.errant is not None and it.errant.is_empty()
 
 
+def _heal_done(it: Situation) -> bool:
+    return it.heal_outcome is not None and it.heal_outcome.result is JobResult.DONE
+
+
+def _heal_due(it: Situation) -> bool:
+    if it.heal is None or it.heal_job is not None or not it.writer_installed:
+        return False
+    if it.heal_gives_up or _heal_done(it):
+        return False
+    # Only a reseed can do something about a server that does not even start.
+    return it.s.answering or it.heal.method == "reseed"
+
+
+def _fenced_for(it: Situation, cause: Cause) -> bool:
+    """Fenced for this cause and no heal tried yet, with both nodes there for one."""
+    fresh = it.fenced and it.s_entry.cause is cause and it.s_entry.heal is None
+    return fresh and it.s.answering and it.writer_installed
+
+
 def _errant_fenced(it: Situation) -> bool:
-    return it.fenced and it.heal_by_rewind and it.s.answering and it.writer_installed
+    return _fenced_for(it, Cause.ERRANT) and bool(it.heal_methods)
+
+
+def _broken_fenced(it: Situation) -> bool:
+    return _fenced_for(it, Cause.BROKEN) and "reseed" in it.heal_methods
 
 
 def _unprotected(it: Situation) -> bool:
@@ -335,6 +365,11 @@ TABLE: tuple[Verdict, ...] = (
         _writer_listens,
     ),
     Verdict(
+        "heal-unwanted",
+        "A heal of {standby} runs that is not on record: it is stopped.",
+        _heal_unwanted,
+    ),
+    Verdict(
         "returned-unquiet",
         "{standby} is back from before and not yet quiet: it is fenced and its replication "
         "stopped, so that its history stands still for the look at it.",
@@ -351,10 +386,39 @@ TABLE: tuple[Verdict, ...] = (
         _returned_clean,
     ),
     Verdict(
+        "healing",
+        "{standby} is being healed; until that has ended and its data is verified it gets no "
+        "traffic, and nothing else is done to it.",
+        lambda it: it.heal is not None and it.heal_job is not None,
+    ),
+    Verdict(
+        "heal-done",
+        "{standby} is healed and its data verified: it is looked at like any node that returns.",
+        _heal_done,
+    ),
+    Verdict(
+        "heal-refused",
+        "A way to heal {standby} was refused or has failed too often: the next one is tried, or "
+        "it stays fenced with the reasons.",
+        lambda it: it.heal_gives_up,
+    ),
+    Verdict(
+        "heal-due",
+        "{standby} is on record as being healed and nothing works on it: that is begun, or begun "
+        "again.",
+        _heal_due,
+    ),
+    Verdict(
         "errant-fenced",
-        "{standby} is fenced with errant transactions, which the policy lets myha undo: they go "
+        "{standby} is fenced with errant transactions, and the policy lets myha heal it: they go "
         "to quarantine first.",
         _errant_fenced,
+    ),
+    Verdict(
+        "broken-fenced",
+        "{standby} is fenced because its applier failed on its data, and the policy lets myha "
+        "replace them.",
+        _broken_fenced,
     ),
     Verdict(
         "replication-broken",

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from myha.core.model import ThreadState
-from myha.core.plans import Plan
 from myha.sim.knobs import Fault
 from myha.sim.supervisor import HANG_UP_SECONDS
 
@@ -40,10 +39,10 @@ class Faults:
             else:
                 self.world.after(fault.at_seconds, self.strike, fault)
 
-    def on_step(self, _supervisor: SimSupervisor, plan: Plan, index: int) -> None:
-        """A plan stands before a step: is that what a fault has waited for?"""
+    def on_step(self, _supervisor: SimSupervisor, kind: str, index: int) -> None:
+        """A plan or a job stands before a step: is that what a fault has waited for?"""
         for fault in self.waiting:
-            if fault.plan in ("any", plan.kind) and fault.step == index:
+            if fault.plan in ("any", kind) and fault.step == index:
                 self.waiting.remove(fault)
                 if fault.during:
                     self.world.after(0.0005 + DURING_SECONDS, self.strike, fault)
@@ -232,6 +231,7 @@ class Faults:
         record = self.history.store.record
         arguments = {
             "fence": {"node": self.history.policy.peer(record.writer)},
+            "heal": {"node": self.history.policy.peer(record.writer), "method": "reseed"},
             "failover": {"accept_loss": "yes"},
             "maintenance": {"state": "on"},
         }.get(fault.argument, {})

@@ -21,6 +21,7 @@ from myha.sim.channel import Channel
 from myha.sim.clients import Ledger, SimClient
 from myha.sim.faults import Faults
 from myha.sim.flavours import FLAVOURS
+from myha.sim.heal import SimHeal
 from myha.sim.judge import Judge, Violation
 from myha.sim.knobs import BALANCERS, NODES, Knobs
 from myha.sim.server import SimServer
@@ -36,7 +37,7 @@ BOUNDED_WAIT_SECONDS = 0.3
 THINK_SECONDS = 0.15
 CLIENTS = 2
 REPAIRED_SECONDS = 1.7
-WHOLE_WITHIN_SECONDS = 15.0
+WHOLE_WITHIN_SECONDS = 30.0  # a heal may fail a few times before it succeeds
 OPERATOR_SECONDS = 0.3
 CHECK_SECONDS = 0.1
 
@@ -48,6 +49,7 @@ class Mutation:
     executor: type[Executor] = Executor
     server: type[SimServer] = SimServer
     mutate_plan: MutatePlan | None = None
+    heal: type[SimHeal] = SimHeal
 
 
 @dataclass(slots=True)
@@ -144,6 +146,7 @@ class History:
             interval_seconds=INTERVAL_SECONDS,
             executor=self.mutation.executor,
             mutate_plan=self.mutation.mutate_plan,
+            heal=self.mutation.heal,
         )
         one.plans = self.plans
         one.on_step = self.faults.on_step
@@ -203,12 +206,14 @@ class History:
                 self._unfence(supervisor, name, entry)
 
     def _unfence(self, supervisor: SimSupervisor, name: str, entry: NodeRecord) -> None:
-        server = self.servers[name]
-        if entry.cause is Cause.ERRANT:
-            if "rewind" in self.knobs.heal or server.open or not server.alive:
-                return
-            server.rewind(server.peer.executed_now())
-        supervisor.request("unfence", {"node": name})
+        if entry.cause is Cause.HEALING:
+            return
+        if entry.cause not in (Cause.ERRANT, Cause.BROKEN):
+            supervisor.request("unfence", {"node": name})
+        elif entry.heal is not None:  # what the policy allows was tried
+            supervisor.request("heal", {"node": name, "method": "reseed"})
+        elif self.knobs.heal == ("resume", "manual"):
+            supervisor.request("heal", {"node": name, "method": "rewind"})
 
     # -- whole -----------------------------------------------------------------------------------
 

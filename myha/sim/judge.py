@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from myha.core import invariants
 from myha.core.invariants import NodeState, Opened, Received, Routed, State, Undone
-from myha.core.model import Membership, Mode, Policy, Record, Sync, ThreadState
+from myha.core.model import Cause, Membership, Mode, Policy, Record, Sync, ThreadState
 from myha.sim.clients import Ledger
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
@@ -54,6 +54,7 @@ class Judge:
             server.on_opened = self._opened
             server.on_received = self._received
             server.on_undone = self._undone
+            server.on_merged = self._merged
             server.on_dropped = self.recount
             server.on_failed = self._failed
             server.channel.on_connected = self._connected
@@ -197,10 +198,15 @@ class Judge:
         for one in invariants.broken(invariants.RECEIVED, did):
             self.broken(one.name, f"{server.name}: {one.sentence}")
 
-    def _undone(self, transactions: int, quarantined: int) -> None:
-        for one in invariants.broken(invariants.UNDONE, Undone(transactions, quarantined)):
-            self.broken(one.name, one.sentence)
+    def _undone(self, server: SimServer, transactions: int, quarantined: int) -> None:
+        healing = self.store.record.node(server.name).cause is Cause.HEALING
+        did = Undone(transactions, quarantined, healing)
+        for one in invariants.broken(invariants.UNDONE, did):
+            self.broken(one.name, f"{server.name}: {one.sentence}")
         self.recount()
+
+    def _merged(self, server: SimServer) -> None:
+        self._undone(server, 0, 0)
 
     # -- at the end ------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ BALANCERS = ("lb1", "lb2")
 SUPERVISOR = "supervisor"
 PLANS = (
     "failover", "switchover", "release", "rejoin", "install", "reinstate", "arm", "isolate",
-    "rewind", "fence", "route", "restart-replication", "open-second", "unstall",
+    "heal", "start-heal", "job", "job", "healed", "next-heal", "fence", "route",
+    "restart-replication", "open-second", "unstall",
 )  # fmt: skip
-MAX_STEP = 9
+MAX_STEP = 9  # of a plan, and of a job
 FAULTS_END_SECONDS = 1.3
 
 
@@ -26,8 +27,9 @@ class Fault:
     """One fault: what, to whom, for how long, and when.
 
     `at_seconds` is the virtual time, or, when `plan` is set, the earliest time; it then waits for
-    step `step` of a plan of that kind ("any": whichever comes). `during`: while the step is under
-    way rather than before it. `role` addresses "writer" or "standby" as they are then.
+    step `step` of a plan of that kind ("job": of a heal's job, "any": whichever comes). `during`:
+    while the step is under way rather than before it. `role` addresses "writer" or "standby" as
+    they are then.
     """
 
     what: str
@@ -69,6 +71,9 @@ class Knobs:
         return cls(**raw)
 
 
+HEALS = (("rewind",), (), ("rewind", "reseed"), ("merge", "rewind"), ("merge", "rewind", "reseed"))
+HEAL_WEIGHTS = (3, 3, 2, 1, 1)
+
 # What, how often, and the roles that it can strike.
 KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("crash", 24, ("writer", "writer", "standby")),
@@ -91,7 +96,7 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("applier-fails", 2, ("standby",)),
     ("request", 12, ("",)),
 )
-REQUESTS = ("switchover", "switchover", "switchover", "fence", "failover", "maintenance")
+REQUESTS = ("switchover", "switchover", "switchover", "fence", "heal", "failover", "maintenance")
 _WHATS = [kind for kind, _, _ in KINDS]
 _WEIGHTS = [weight for _, weight, _ in KINDS]
 _ROLES = {kind: roles for kind, _, roles in KINDS}
@@ -121,7 +126,7 @@ def draw(
         transfer_seconds=rng.choice((0.0, 0.0, 0.002, 0.03)),
         batch=rng.choice((1000, 1000, 3, 1)),
         apply_seconds=rng.choice((0.001, 0.002, 0.02, 0.2, 0.5)),
-        heal=("resume", "rewind", "manual") if rng.random() < 0.7 else ("resume", "manual"),
+        heal=("resume", *rng.choices(HEALS, HEAL_WEIGHTS)[0], "manual"),
         fence_command=rng.random() < 0.3,
         faults=tuple(_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))),
     )

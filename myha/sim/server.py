@@ -79,7 +79,8 @@ class SimServer:
         self._look: tuple[int, str, NodeLook] | None = None
         self.on_opened: Callable[[SimServer], None] = lambda _: None
         self.on_received: Callable[[SimServer], None] = lambda _: None
-        self.on_undone: Callable[[int, int], None] = lambda _a, _b: None
+        self.on_undone: Callable[[SimServer, int, int], None] = lambda _s, _a, _b: None
+        self.on_merged: Callable[[SimServer], None] = lambda _: None
         self.on_failed: Callable[[SimServer], None] = lambda _: None
         self.on_dropped: Callable[[], None] = lambda: None
         self.make_serial: Callable[[], int] = lambda: 0
@@ -474,20 +475,47 @@ class SimServer:
             if not self.up or self.life != life:
                 raise ServerGoneError(f"{self.name}: connection lost")
 
-    def rewind(self, keep: GtidSet) -> str:
-        """Take out everything outside `keep`; it is in quarantine first."""
-        if self.open:
-            raise ServerError(f"{self.name}: is open, not rewound")
+    # -- what heals do -----------------------------------------------------------------------------
+
+    def rewind(self, keep: GtidSet, besides: set[int] | None = None) -> None:
+        """Take out everything outside `keep`. What is in `besides` is elsewhere: no loss."""
         self.drop_relay()
         has = self.flavour.has
         gone = [one for one in self.binlog if not has(keep, one)]
-        self.quarantine.extend(gone)
-        self.binlog = [one for one in self.binlog if has(keep, one)]
-        self.has = {one.serial for one in self.binlog}
-        self._unfolded = []
-        self._executed = self.executed_now().intersection(keep)
-        self.number = max((o.number for o in self.binlog if o.origin == self.index), default=0)
+        self._set_binlog([one for one in self.binlog if has(keep, one)])
+        only_here = {one.serial for one in gone} - (besides or set())
+        kept = {one.serial for one in self.quarantine}
+        self.on_undone(self, len(only_here), len(only_here & kept))
+
+    def replace_data(self, donor: SimServer) -> None:
+        """Everything that the donor has committed, and nothing else."""
+        self.drop_relay()
+        executed, has = donor.executed_now(), self.flavour.has
+        self._set_binlog([one for one in donor.binlog if has(executed, one)])
+        self.applier_errno = 0
+        self.on_undone(self, 0, 0)
+
+    def _set_binlog(self, ones: list[Transaction]) -> None:
+        self.binlog = ones
+        self.has = {one.serial for one in ones}
+        gtids = self.flavour.empty
+        for one in ones:
+            gtids = self.flavour.add(gtids, one)
+        self._executed, self._unfolded = gtids, []
+        self.number = max((o.number for o in ones if o.origin == self.index), default=0)
+        self.channel.position = 0
         self.peer.channel.reset()
         self.touched()
-        self.on_undone(len(gone), len(gone))
-        return f"{len(gone)} transactions undone"
+
+    def take_in(self, one: Transaction) -> None:
+        """A transaction of the peer's, under its own name."""
+        if not self.open:
+            raise ServerError(f"{self.name}: is read-only")
+        if one.serial in self.has:
+            return
+        if one.origin == self.index and one.number > self.number:
+            self.number = one.number
+        self._write(one)
+        self._unfolded.append(one)
+        self.touched()
+        self.on_merged(self.peer)

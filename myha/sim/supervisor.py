@@ -22,6 +22,7 @@ from myha.core.observations import (
 from myha.core.plans import Plan, Refusal
 from myha.errors import BalancerError, MyhaError, ServerError
 from myha.sim.balancer import SimBalancer
+from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import Doing, World
@@ -39,7 +40,7 @@ HANG_UP_SECONDS = 0.02
 OUTSIDE_SECONDS = 0.05
 
 MutatePlan = Callable[[Plan], Plan]
-StepHook = Callable[["SimSupervisor", Plan, int], None]
+StepHook = Callable[["SimSupervisor", str, int], None]  # a plan's kind, or "job"
 
 
 class KilledError(Exception):
@@ -69,6 +70,7 @@ class SimSupervisor:
         interval_seconds: float,
         executor: type[Executor] = Executor,
         mutate_plan: MutatePlan | None = None,
+        heal: type[SimHeal] = SimHeal,
     ) -> None:
         self.world = world
         self.name = name
@@ -80,7 +82,8 @@ class SimSupervisor:
         self.mutate_plan = mutate_plan
         self.alive, self.paused, self.in_call = True, False, False
         self.capturing = self.deposed = False
-        self.on_step: StepHook = lambda _sup, _plan, _index: None
+        self.on_step: StepHook = lambda _sup, _kind, _index: None
+        self.jobs = SimJobs(self, heal)
         self.plans: list[str] = []
         self.brain = Brain(policy, world.now, WALL_START + world.now, store.read())
         ports = {name: ServerPort(self, server) for name, server in servers.items()}
@@ -92,6 +95,7 @@ class SimSupervisor:
                 clock=SimClock(world),
                 besides=SimBesides(self),
                 journal=self,
+                jobs=self.jobs,
                 outside=self,
             )
         )
@@ -301,7 +305,7 @@ class SimSupervisor:
         else:
             if pause.seconds == 0.0:
                 self._step += 1
-                self.on_step(self, plan, self._step)
+                self.on_step(self, plan.kind, self._step)
             self._later(pause.seconds or STEP_SECONDS)
             return
         self._run = None
@@ -436,14 +440,6 @@ class ServerPort:
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
         caller = self._supervisor
         caller.wait_for(self._server.prove_write(caller.name, deadline_seconds))
-
-    def rewind(
-        self,
-        keep: GtidSet,
-        incident: dict[str, str],  # noqa: ARG002  # a port
-        deadline_seconds: float,
-    ) -> str:
-        return self._do(deadline_seconds, lambda: self._server.rewind(keep))
 
     def disconnect(self) -> None:
         """Nothing is kept open."""

@@ -17,10 +17,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from myha.core.model import Cause, Membership, NodeRecord, Record, Sync
+from myha.core.model import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError, StoreConflictError
 
+RECORD_FILE = "record.sqlite"
 BUSY_SECONDS = 2.0
 CHECKPOINT_PAGES = 16
 RESERVED_PAGES = 64
@@ -41,6 +43,7 @@ def record_from_json(text: str) -> Record:
                 Cause(entry["cause"]),
                 entry["reason"],
                 entry["boot_id"],
+                _heal_from(entry.get("heal")),  # records from before there were heals have none
             ),
         )
         for name, entry in raw["nodes"]
@@ -55,6 +58,36 @@ def record_from_json(text: str) -> Record:
         failover_walls=tuple(raw["failover_walls"]),
         writer_since_wall=raw["writer_since_wall"],
     )
+
+
+def _heal_from(raw: dict[str, Any] | None) -> Heal | None:
+    if raw is None:
+        return None
+    return Heal(
+        id=raw["id"],
+        methods=tuple(raw["methods"]),
+        cause=Cause(raw["cause"]),
+        reason=raw["reason"],
+        refused=tuple(raw["refused"]),
+    )
+
+
+def read_record(directory: Path) -> Record | None:
+    """The record as it is now, for another process than the supervisor; changes nothing.
+
+    None when there is none. Raises `MyhaError` when it cannot be read.
+    """
+    path = directory / RECORD_FILE
+    if not path.exists():
+        return None
+    with (
+        said(directory),
+        contextlib.closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        ) as connection,
+    ):
+        row = connection.execute("SELECT body FROM record").fetchone()
+    return None if row is None else record_from_json(row[0])
 
 
 @contextmanager
@@ -80,7 +113,7 @@ class LocalStore:
         self._cached: Record | None = None
         with said(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._records = self._connect("record.sqlite", durable=True)
+            self._records = self._connect(RECORD_FILE, durable=True)
             self._records.execute(
                 "CREATE TABLE IF NOT EXISTS record (one INTEGER PRIMARY KEY CHECK (one = 1), "
                 "version INTEGER NOT NULL, body TEXT NOT NULL)"

@@ -6,6 +6,7 @@ new is decided, and after it every node is looked at afresh before anything is.
 
 from __future__ import annotations
 
+from myha.core.healing import heal_node
 from myha.core.model import Policy, Record, View
 from myha.core.observations import Observation, PlanEnded, RecordRead, first_view, fold
 from myha.core.planning import Decision, decide
@@ -59,7 +60,7 @@ class Brain:
         if self.running is not None:
             return Refusal(f"busy: {self.running.sentence}; try again when that is done")
         it = Situation(self.view, record)
-        if record.maintenance and name in ("switchover", "failover"):
+        if record.maintenance and name in ("switchover", "failover", "heal"):
             return Refusal("maintenance is on", "myha maintenance off")
         return _request(it, name, arguments)
 
@@ -74,6 +75,8 @@ def _request(it: Situation, name: str, arguments: dict[str, str]) -> Answer:
         return fence_node(it, arguments["node"], arguments.get("reason") or "by hand")
     if name == "unfence":
         return unfence_node(it, arguments["node"])
+    if name == "heal":
+        return heal_node(it, arguments["node"], arguments.get("method") or "auto")
     if name == "maintenance":
         return maintenance(it, on=arguments.get("state") == "on")
     return Refusal(f"there is no request {name}")

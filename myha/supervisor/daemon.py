@@ -16,6 +16,8 @@ from myha.core.model import Contact, Record
 from myha.core.observations import (
     BalancerLooked,
     BalancerMissed,
+    JobEnded,
+    JobProgressed,
     NodeLooked,
     NodeMissed,
     Observation,
@@ -161,6 +163,8 @@ class Daemon:
             self.defect = item
         elif isinstance(item, NodeLooked | NodeMissed | BalancerLooked | BalancerMissed | Tick):
             self._observe(item)
+        elif isinstance(item, JobProgressed | JobEnded):
+            self.brain.observe(item)
 
     def _observe(self, seen: Observation) -> None:
         """A contact that changes makes everybody look at once: proofs need both sides."""

@@ -29,12 +29,13 @@ from myha.supervisor.brain import Brain
 from myha.supervisor.control import ControlServer, Data, socket_path
 from myha.supervisor.daemon import Daemon, Request
 from myha.supervisor.executor import Tools
+from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import StoreJournal
 from myha.supervisor.pulse import Pulse
 from myha.supervisor.status import status
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 
-REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "maintenance"})
+REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
 REQUEST_DEADLINE_SECONDS = 55.0
 EVENTS_LIMIT = 1000
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
@@ -96,6 +97,7 @@ class Service:
         }
         servers: dict[str, Server] = dict(self.servers)
         commands = {name: node.fence_command for name, node in config.nodes.items()}
+        self.jobs = ProcessJobs(config.path, self.clock, self.journal)
         self.tools = Tools(
             servers,
             balancers,
@@ -103,11 +105,13 @@ class Service:
             self.clock,
             ThreadBesides(),
             self.journal,
+            self.jobs,
             CommandFence(commands),
         )
         now, wall = self.clock.monotonic(), self.clock.wall()
         brain = Brain(config.policy(), now, wall, record)
         self.daemon = Daemon(brain, self.tools, self._watchers)
+        self.jobs.emit = self.daemon.queue.put
         self.control = ControlServer(socket_path(config.cluster.state_dir), self.handle)
         self.pulses = {name: self._pulse(name) for name in self.servers}
         self._ending = threading.Event()
@@ -189,6 +193,7 @@ class Service:
                 self.daemon.run()
         finally:
             self._ending.set()
+            self.jobs.close()
             for pulse in self.pulses.values():
                 pulse.stop()
             self.control.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from myha.core.model import BalancerView, NodeLook, NodeView, Record, View
+from myha.core.model import BalancerView, Heal, Job, NodeLook, NodeView, Record, View
 from myha.core.planning import Decision
 from myha.core.plans import Plan
 from myha.core.routing import wanted
@@ -48,6 +48,7 @@ def status(view: View, decision: Decision, running: Plan | None) -> Data:
             }
             for one in view.incidents
         ],
+        "jobs": [_job(view, one) for one in view.jobs],
         "nodes": {name: _node(view, name, node, record) for name, node in view.nodes},
         "balancers": {name: _balancer(one) for name, one in view.balancers},
     }
@@ -63,10 +64,46 @@ def _node(view: View, name: str, node: NodeView, record: Record | None) -> Data:
         "cause": entry.cause.value if entry else "",
         "reason": entry.reason if entry else "",
         "fenced": bool(entry and entry.membership.value == "fenced"),
+        "heal": _heal(view, name, entry.heal) if entry and entry.heal else None,
         "wanted": {pool: wanted(view, pool, name) for pool in ("writer", "reader")},
         "reader_ok": node.reader_ok,
     }
     return data if node.look is None else {**data, **_look(node.look)}
+
+
+def _job(view: View, job: Job) -> Data:
+    return {
+        "kind": job.kind,
+        "node": job.node,
+        "method": job.method,
+        "heal": job.id,
+        "seconds": round(view.at - job.since, 1),
+        "phase": job.phase,
+        "percent": None if job.percent is None else round(job.percent, 1),
+        "left_seconds": job.left_seconds,
+        "text": job.text,
+    }
+
+
+def _heal(view: View, node: str, heal: Heal) -> Data:
+    """The heal on record, under way or the last one, and how its last job ended."""
+    last = [one for one in view.heals if one.node == node and one.id == heal.id]
+    return {
+        "id": heal.id,
+        "method": heal.method,
+        "methods": list(heal.methods),
+        "cause": heal.cause.value,
+        "refused": list(heal.refused),
+        "last": [
+            {
+                "method": one.method,
+                "result": one.result.value,
+                "reason": one.reason,
+                "attempts": one.attempts,
+            }
+            for one in last
+        ],
+    }
 
 
 def _look(look: NodeLook) -> Data:

@@ -8,7 +8,12 @@ from myha.core.model import (
     Cause,
     Contact,
     Durability,
+    Heal,
+    HealOutcome,
+    Job,
+    JobResult,
     Mode,
+    NodeRecord,
     NodeView,
     ReplicationThread,
     SemiSync,
@@ -52,6 +57,33 @@ def solo_view(db2: NodeView, entry: object = None, **policy: object) -> View:
 
 
 BROKEN = ReplicationThread(ThreadState.STOPPED, 1062, "duplicate key")
+HEAL = Heal(5, ("rewind", "reseed"), Cause.ERRANT, "it has 2 errant transactions")
+JOB = Job("heal", "db2", "rewind", 5, NOW - 3.0, "read", 40.0, 5.0, "read 40%, 5 s left")
+
+
+def healing(heal: Heal = HEAL) -> NodeRecord:
+    return replace(fenced(Cause.HEALING), reason=heal.reason, heal=heal)
+
+
+def heal_view(
+    result: JobResult | None = None,
+    *,
+    reason: str = "",
+    attempts: int = 0,
+    at: float = NOW - 1.0,
+    job: Job | None = None,
+    entry: NodeRecord | None = None,
+    db2: NodeView | None = None,
+    **policy: object,
+) -> View:
+    """db2 on record as being healed; the last job of the heal ended as said."""
+    errant = seen("db2", executed=ERRANT, received=ERRANT, **CLEAN)  # type: ignore[arg-type]
+    base = solo_view(db2 or errant, entry or healing(), **policy)
+    outcome = ()
+    if result is not None:
+        outcome = (HealOutcome("db2", 5, HEAL.method, result, reason, at, attempts),)
+    return replace(base, jobs=() if job is None else (job,), heals=outcome)
+
 
 SITUATIONS: dict[str, View] = {
     "isolated": view(lost("db1", SILENT), lost("db2", SILENT)),
@@ -81,13 +113,23 @@ SITUATIONS: dict[str, View] = {
     "writer-listens": view(
         seen("db1", semisync=IDLE), seen("db2", **CLEAN), record(away(), Sync.SOLO), OUT
     ),
+    "heal-unwanted": heal_view(job=JOB, entry=fenced(), db2=seen("db2", **CLEAN)),
     "returned-unquiet": solo_view(seen("db2", open=True)),
     "returned-errant": solo_view(seen("db2", executed=ERRANT, received=ERRANT, **CLEAN)),
     "returned-clean": solo_view(seen("db2", **CLEAN)),
+    "healing": heal_view(job=JOB, db2=seen("db2")),
+    "heal-done": heal_view(JobResult.DONE, reason="2 transactions undone"),
+    "heal-refused": heal_view(JobResult.REFUSED, reason="it has DDL"),
+    "heal-due": heal_view(),
     "errant-fenced": solo_view(
         seen("db2", executed=ERRANT, received=ERRANT, **CLEAN),
         fenced(Cause.ERRANT),
         heal=("resume", "rewind"),
+    ),
+    "broken-fenced": solo_view(
+        seen("db2", applier=BROKEN, receiver=STOPPED),
+        fenced(Cause.BROKEN),
+        heal=("resume", "rewind", "reseed"),
     ),
     "replication-broken": view(db2=seen("db2", applier=BROKEN)),
     "replication-stopped": view(db2=seen("db2", **CLEAN)),
@@ -150,5 +192,45 @@ VARIANTS: dict[str, View] = {
         record(away(Cause.REPLACED), Sync.SOLO),
     ),
     "standby-dead, dual-writer": view(db2=lost("db2", REFUSING), **DUAL),  # type: ignore[arg-type]
+    "writer-dead, standby being healed": view(
+        lost("db1", REFUSING), unsourced(), record(healing(), Sync.SOLO)
+    ),
+    "returned-unquiet, opened in a heal": heal_view(job=JOB, db2=seen("db2", open=True)),
+    "heal-unwanted, an older heal's": heal_view(job=replace(JOB, id=4)),
+    "heal-refused, the last method": heal_view(
+        JobResult.FAILED,
+        reason="a connection broke",
+        attempts=5,
+        entry=healing(replace(HEAL, methods=("rewind",), refused=("merge refused: gone",))),
+    ),
+    "heal-due, it failed a moment ago": heal_view(JobResult.FAILED, attempts=2),
+    "heal-due, it failed a while ago": heal_view(JobResult.FAILED, attempts=2, at=NOW - 9.0),
+    "heal-due, the outcome is an older heal's": replace(
+        heal_view(), heals=(HealOutcome("db2", 4, "rewind", JobResult.DONE, "", NOW - 1.0),)
+    ),
+    "heal-due by reseed, no answer": heal_view(
+        entry=healing(replace(HEAL, methods=("reseed",))), db2=lost("db2", REFUSING)
+    ),
+    "heal-due by rewind, no answer": heal_view(db2=lost("db2", REFUSING)),
+    "standby-fenced, healed in vain": heal_view(
+        entry=replace(fenced(Cause.ERRANT), heal=replace(HEAL, methods=()))
+    ),
+    "errant-fenced, all ways": solo_view(
+        seen("db2", executed=ERRANT, received=ERRANT, **CLEAN),
+        fenced(Cause.ERRANT),
+        heal=("resume", "merge", "rewind", "reseed", "manual"),
+    ),
+    "errant-fenced, none allowed": solo_view(
+        seen("db2", executed=ERRANT, received=ERRANT, **CLEAN),
+        fenced(Cause.ERRANT),
+        heal=("resume", "manual"),
+    ),
+    "replication-broken, reseed allowed": view(
+        db2=seen("db2", applier=BROKEN), heal=("resume", "rewind", "reseed", "manual")
+    ),
+    "replication-broken, by what may pass": view(
+        db2=seen("db2", applier=ReplicationThread(ThreadState.STOPPED, 1205, "lock wait timeout")),
+        heal=("resume", "rewind", "reseed", "manual"),
+    ),
     "replication-stopped, receiver only": view(db2=seen("db2", receiver=STOPPED)),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from myha.core.healing import heal_node
 from myha.core.model import View
 from myha.core.planning import decide
 from myha.core.plans import ChangeRecord, Plan, Refusal
@@ -56,7 +57,8 @@ def test_decisions() -> None:
 
 def test_requests() -> None:
     parts = []
-    for name in ("healthy", "writer-dead", "standby-away", "standby-fenced", "second-closed"):
+    names = ("healthy", "writer-dead", "standby-away", "standby-fenced", "second-closed")
+    for name in (*names, "healing", "replication-broken"):
         view = SITUATIONS[name]
         assert view.record is not None
         it = Situation(view, view.record)
@@ -69,6 +71,10 @@ def test_requests() -> None:
             f"{name}: fence db1\n{told(fence_node(it, 'db1', 'by hand'))}",
             f"{name}: unfence db2\n{told(unfence_node(it, 'db2'))}",
             f"{name}: maintenance on\n{told(maintenance(it, on=True))}",
+            f"{name}: heal db2\n{told(heal_node(it, 'db2', 'auto'))}",
+            f"{name}: heal db2 --method rewind\n{told(heal_node(it, 'db2', 'rewind'))}",
+            f"{name}: heal db2 --method reseed\n{told(heal_node(it, 'db2', 'reseed'))}",
+            f"{name}: heal db1\n{told(heal_node(it, 'db1', 'auto'))}",
         ]
     check("requests", "\n".join(parts))
 

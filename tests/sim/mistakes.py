@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from myha.core.model import Sync
+from myha.core.model import Cause, Sync
 from myha.core.plans import (
     AwaitApplied,
     ChangeRecord,
@@ -13,15 +13,20 @@ from myha.core.plans import (
     EnableWaiting,
     Plan,
     ProveWrite,
+    PutIn,
     RecordChange,
     RequireNoErrant,
     StartReplication,
     Step,
     StopReceiver,
+    away,
     member,
 )
+from myha.sim.flavours import Transaction
+from myha.sim.heal import SimHeal
 from myha.sim.history import Mutation
 from myha.sim.server import SimServer
+from myha.sim.world import Doing
 from myha.supervisor.executor import Executor, Run
 
 
@@ -105,6 +110,45 @@ class ReleasesFirst(SimServer):
         super().do_fence()
 
 
+def healed_before_the_job_ended(plan: Plan) -> Plan:
+    """The record says that the node is healed as soon as the job runs."""
+    if plan.kind != "start-heal":
+        return plan
+    entry = away(Cause.HEALED, "healed")
+    record = ChangeRecord(change=RecordChange("healed", nodes=((plan.node, entry),)))
+    return replace(plan, steps=(*plan.steps, record))
+
+
+def routed_while_it_is_healed(plan: Plan) -> Plan:
+    if plan.kind != "start-heal":
+        return plan
+    return replace(plan, steps=(*plan.steps, PutIn(node=plan.node, pool="reader", balancers=LB)))
+
+
+LB = ("lb1",)
+
+
+class KeepsNothing(SimHeal):
+    """Undoes before anything is in quarantine."""
+
+    def quarantine(self, errant: list[Transaction]) -> None:
+        """Nothing is kept."""
+
+
+class SaysDoneTooEarly(SimHeal):
+    """Says that it is done when it has written the quarantine."""
+
+    def change(self, errant: list[Transaction]) -> Doing[None]:
+        yield 0.0
+
+
+class AsksNoRecord(SimHeal):
+    """Goes on although somebody else has decided since."""
+
+    def require_record(self) -> None:
+        """Nothing is asked."""
+
+
 MISTAKES: dict[str, Mutation] = {
     "open before all is applied": Mutation(
         mutate_plan=without(("failover", "install", "reinstate"), AwaitApplied)
@@ -125,4 +169,9 @@ MISTAKES: dict[str, Mutation] = {
     "the writer listens to a lost standby": Mutation(
         mutate_plan=without(("release", "isolate", "stop-listening"), StopReceiver)
     ),
+    "healed on record before the job ended": Mutation(mutate_plan=healed_before_the_job_ended),
+    "traffic for a node that is being healed": Mutation(mutate_plan=routed_while_it_is_healed),
+    "undone before it is in quarantine": Mutation(heal=KeepsNothing),
+    "a heal that says done before it has changed anything": Mutation(heal=SaysDoneTooEarly),
+    "a heal that does not ask the record": Mutation(heal=AsksNoRecord),
 }

@@ -1,0 +1,232 @@
+"""Heals: when one begins, with which methods, and what follows from how its job ended. Pure.
+
+The work is a job beside the loop; the record says what it is for. A node that is being healed is
+fenced with the cause HEALING, so that nothing else brings it back: no failover, no route, no
+restart of its own or of the supervisor. When the supervisor dies, so does the job; the next one
+finds the heal on record and begins the method again, which every method allows at any point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myha.core.model import Cause, Heal, JobResult
+from myha.core.plans import (
+    ChangeRecord,
+    Plan,
+    RecordChange,
+    Refusal,
+    StartJob,
+    StopJob,
+    StopReceiver,
+    away,
+    fenced,
+)
+from myha.core.protocols import Answer, fence, make, quiet_steps
+from myha.core.situation import DATA_ERRORS, Situation
+
+METHODS = ("merge", "rewind", "reseed")
+STOP_DEADLINE_SECONDS = 20.0
+START_DEADLINE_SECONDS = 10.0
+
+
+def _new(it: Situation, methods: tuple[str, ...], cause: Cause, reason: str) -> Heal:
+    """Its id is the version that the record gets by it: no two heals have the same."""
+    return Heal(it.record.version + 1, methods, cause, reason)
+
+
+def _begin(it: Situation, methods: tuple[str, ...], cause: Cause, reason: str) -> Plan:
+    heal = _new(it, methods, cause, reason)
+    sentence = f"heal {it.standby} by {' or '.join(methods)}"
+    if it.member:
+        return replace(fence(it, Cause.HEALING, reason, heal), kind="heal", sentence=sentence)
+    change = RecordChange(
+        f"{it.standby} is being healed by {heal.method}",
+        nodes=((it.standby, fenced(Cause.HEALING, reason, heal)),),
+    )
+    return make(it, "heal", it.standby, sentence, ChangeRecord(change=change))
+
+
+def begin_for_errant(it: Situation) -> Answer:
+    return _begin(it, it.heal_methods, Cause.ERRANT, it.s_entry.reason)
+
+
+def begin_for_broken(it: Situation) -> Answer:
+    """Nothing is errant there, so that only other data help."""
+    return _begin(it, ("reseed",), Cause.BROKEN, it.s_entry.reason)
+
+
+def fence_broken(it: Situation) -> Answer:
+    """An applier that has met data that are not the writer's goes on nowhere by itself."""
+    look = it.s.look
+    if look is None:
+        return None
+    reason = f"its applier failed: {look.applier.error} (error {look.applier.errno})"
+    override = f"myha heal {it.standby} --method reseed"
+    if look.applier.errno not in DATA_ERRORS:
+        return Refusal(f"{it.standby}: {reason}; that is not for myha to mend", override)
+    if "reseed" not in it.heal_methods:
+        return Refusal(
+            f"{it.standby}: {reason}; nothing is errant there to merge or rewind, and heal.policy "
+            "does not let myha replace its data",
+            override,
+        )
+    return fence(it, Cause.BROKEN, reason)
+
+
+def start(it: Situation) -> Answer:
+    """Begin the present method, or begin it again. The node is quiet for it, as far as it is there.
+
+    The writer must not listen: what the heal takes away must not have got there meanwhile.
+    """
+    heal = it.heal
+    if heal is None or it.heal_pauses:
+        return None
+    steps = quiet_steps(it) if it.s.answering else ()
+    if heal.method == "reseed":  # whose node may be half replaced already
+        steps = tuple(replace(step, best_effort=True) for step in steps)
+    return make(
+        it,
+        "start-heal",
+        it.standby,
+        f"begin to heal {it.standby} by {heal.method}",
+        *steps,
+        StopReceiver(node=it.writer),
+        StartJob(
+            node=it.standby,
+            method=heal.method,
+            id=heal.id,
+            writer=it.writer,
+            epoch=it.record.epoch,
+            deadline_seconds=START_DEADLINE_SECONDS,
+        ),
+    )
+
+
+def finish(it: Situation) -> Answer:
+    """From here it is a node that returns: quiet, compared once more, and resumed when clean."""
+    outcome = it.heal_outcome
+    if outcome is None:
+        return None
+    reason = f"healed by {outcome.method}: {outcome.reason}"
+    change = RecordChange(
+        f"{it.standby} is {reason}", nodes=((it.standby, away(Cause.HEALED, reason)),)
+    )
+    sentence = f"{it.standby} is healed by {outcome.method}"
+    return make(it, "healed", it.standby, sentence, ChangeRecord(change=change))
+
+
+def next_method(it: Situation) -> Answer:
+    heal, outcome = it.heal, it.heal_outcome
+    if heal is None or outcome is None:
+        return None
+    how = "refused" if outcome.result is JobResult.REFUSED else f"failed {outcome.attempts} times"
+    refused = (*heal.refused, f"{heal.method} {how}: {outcome.reason}")
+    rest = replace(heal, methods=heal.methods[1:], refused=refused)
+    if rest.methods:
+        sentence = f"heal {it.standby} by {rest.method}, since {refused[-1]}"
+        entry = fenced(Cause.HEALING, heal.reason, rest)
+    else:
+        sentence = f"leave {it.standby} fenced: {refused[-1]}"
+        entry = fenced(heal.cause, f"{heal.reason}; not healed: {'; '.join(refused)}", rest)
+    change = RecordChange(sentence, nodes=((it.standby, entry),))
+    return make(it, "next-heal", it.standby, sentence, ChangeRecord(change=change))
+
+
+def stop_unwanted(it: Situation) -> Answer:
+    sentence = f"stop a heal of {it.standby} that is not on record"
+    step = StopJob(node=it.standby, deadline_seconds=STOP_DEADLINE_SECONDS)
+    return make(it, "stop-heal", it.standby, sentence, step)
+
+
+# -- by hand ---------------------------------------------------------------------------------------
+
+
+def heal_node(it: Situation, node: str, method: str) -> Answer:
+    """An operator's heal: by one method, or by those that the policy names (`auto`)."""
+    refusal = _not_to_be_healed(it, node)
+    if refusal is not None:
+        return refusal
+    methods = _methods(it, method)
+    if isinstance(methods, Refusal):
+        return methods
+    if not it.s.answering and "reseed" not in methods:
+        return Refusal(
+            f"{node} does not answer ({it.s.contact}), and only a reseed can do without it",
+            f"myha heal {node} --method reseed",
+        )
+    entry = it.s_entry
+    if entry.heal is not None and not entry.heal.methods:
+        cause, reason = entry.heal.cause, entry.heal.reason
+    elif it.fenced:
+        cause, reason = entry.cause, entry.reason
+    else:
+        cause, reason = Cause.BY_HAND, entry.reason or "healed by hand"
+    if not it.s.answering:
+        methods = ("reseed",)
+    return _begin(it, methods, cause, reason)
+
+
+def _not_to_be_healed(it: Situation, node: str) -> Refusal | None:
+    if node not in it.policy.nodes:
+        return Refusal(f"there is no node {node}; the nodes are {' and '.join(it.policy.nodes)}")
+    if node == it.writer:
+        return Refusal(
+            f"{node} is the writer: what it holds is the pair's history",
+            f"myha switchover --to {it.standby}",
+        )
+    if it.heal is not None:
+        return Refusal(
+            f"{node} is being healed by {it.heal.method} already; see `myha status`",
+            f"myha fence {node}",
+        )
+    if it.heal_job is not None:
+        return Refusal(f"a heal of {node} has not ended yet; try again in a moment")
+    if not it.writer_installed:
+        return Refusal(
+            f"the writer {it.writer} is not in place: there is nothing to heal {node} to"
+        )
+    return None
+
+
+def _methods(it: Situation, method: str) -> tuple[str, ...] | Refusal:
+    """Errant transactions are what merge and rewind deal with; anything else needs other data."""
+    look = it.s.look
+    broken = look is not None and look.applier.errno != 0
+    other_data = it.member or it.s_entry.cause is Cause.BROKEN
+    if method != "auto":
+        if method not in METHODS:
+            return Refusal(f"there is no method {method}; there are {', '.join(METHODS)}, auto")
+        if it.member and method != "reseed":
+            return Refusal(
+                f"{it.standby} is a member: it has nothing errant to {method}",
+                f"myha heal {it.standby} --method reseed",
+            )
+        return (method,)
+    if it.member and not broken:
+        return Refusal(
+            f"{it.standby} is a member in good standing: there is nothing to heal",
+            f"myha heal {it.standby} --method reseed",
+        )
+    methods = tuple(one for one in it.heal_methods if one == "reseed" or not other_data)
+    if not methods:
+        ways = ", ".join(it.policy.heal)
+        return Refusal(
+            f"heal.policy ({ways}) names no method that would do for {it.standby}",
+            f"myha heal {it.standby} --method {'reseed' if other_data else 'rewind'}",
+        )
+    return methods
+
+
+def stop_heal(it: Situation, reason: str) -> Plan:
+    """Fenced by hand instead. The record first: a job asks it before it changes the writer."""
+    entry = fenced(Cause.BY_HAND, reason)
+    change = RecordChange(f"{it.standby} is fenced by hand", nodes=((it.standby, entry),))
+    return make(
+        it,
+        "fence",
+        it.standby,
+        f"stop the heal of {it.standby} and leave it fenced: {reason}",
+        ChangeRecord(change=change),
+        StopJob(node=it.standby, deadline_seconds=STOP_DEADLINE_SECONDS),
+    )

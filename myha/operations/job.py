@@ -1,0 +1,159 @@
+"""A job: the process in which the supervisor has long work done.
+
+One JSON order on standard input, which then stays open: its end says that the supervisor has gone.
+JSON lines on standard output, see `myha.operations.progress.JsonReporter`. Nothing here decides
+what is done; the order's kind names the module that does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from myha.binlog.errors import HealRefusedError
+from myha.config import load
+from myha.errors import MyhaError
+from myha.operations.progress import JsonReporter, Reporter
+
+# Kind: the module whose `run(order, reporter)` does it, saying at the end what was done.
+KINDS = {
+    "heal": "myha.operations.heal.run",
+    "verify": "myha.operations.verify.job",
+    "conflicts": "myha.conflicts.job",
+}
+PR_SET_PDEATHSIG = 1
+# A job that is to end and hangs in a call ends by force after so long.
+END_GRACE_SECONDS = 10.0
+LOCK_SECONDS = 15.0
+LOCK_POLL_SECONDS = 0.05
+NICENESS = 5  # a failover's processes come first
+ORDER_LIMIT_BYTES = 1_000_000
+
+Order = dict[str, Any]
+
+
+class Work(Protocol):
+    """What a module of `KINDS` has."""
+
+    def run(self, order: Order, reporter: Reporter) -> str | dict[str, Any]:
+        """Do it; returns what was done, in one line, or with more fields beside `text`.
+
+        Raises HealRefusedError (nothing was changed, and trying again would not help) or another
+        MyhaError (it may be run again).
+        """
+
+
+def main() -> int:
+    """Exit status 0 when an outcome was told, whatever it is."""
+    tell_when_parent_dies()
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever prints goes to the error output, not between the lines
+    reporter = JsonReporter(out)
+    line = sys.stdin.readline(ORDER_LIMIT_BYTES)
+    try:
+        order: Order = json.loads(line)
+    except ValueError:
+        reporter.failed("the order is not a line of JSON")
+        return 1
+    signal.signal(signal.SIGTERM, lambda _number, _frame: _ending(reporter))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it is the supervisor's affair
+    threading.Thread(target=_watch_parent, args=(reporter,), daemon=True).start()
+    if order.get("parent") not in (None, os.getppid()):
+        return 1  # it died before we could ask to be told
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    perform(order, reporter)
+    return 0
+
+
+def perform(order: Order, reporter: JsonReporter) -> None:
+    """Do what is ordered and tell exactly one outcome; a defect is one too, with its place."""
+    kind = str(order.get("kind"))
+    if kind not in KINDS:
+        reporter.refused(f"there is no job of kind {kind!r}")
+        return
+    try:
+        work: Work = importlib.import_module(KINDS[kind])
+        with only_one(Path(str(order["config"])), kind, str(order.get("node", "")), reporter):
+            said = work.run(order, reporter)
+    except HealRefusedError as error:
+        reporter.refused(one_line(error))
+    except MyhaError as error:
+        reporter.failed(one_line(error))
+    except Exception as defect:  # noqa: BLE001  # told as the outcome, and in full on stderr
+        traceback.print_exc()
+        reporter.failed(f"{type(defect).__name__}: {one_line(defect)}")
+    else:
+        more = {"text": said} if isinstance(said, str) else said
+        reporter.done(**more)
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def only_one(config_path: Path, kind: str, node: str, reporter: Reporter) -> Iterator[None]:
+    """No two jobs of a kind work on one node, though a killed supervisor's may still be ending."""
+    name = f"job-{kind}-{node}.lock" if node else f"job-{kind}.lock"
+    path = load(config_path).cluster.state_dir / name
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MyhaError(f"{path}: {error.strerror}") from None
+    end = time.monotonic() + LOCK_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end or reporter.cancelled():
+                    raise MyhaError(f"another {kind} of {node or 'the pair'} runs") from None
+                time.sleep(LOCK_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def tell_when_parent_dies() -> None:
+    """Have the kernel send SIGTERM when the thread that started this process ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _watch_parent(reporter: JsonReporter) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        while sys.stdin.read(4096):
+            pass
+    _ending(reporter)
+
+
+def _ending(reporter: JsonReporter) -> None:
+    """End at the next boundary, or by force when a call hangs; children go the same way."""
+    if reporter.cancelled():
+        return
+    reporter.cancel()
+    threading.Thread(target=_force, daemon=True).start()
+
+
+def _force() -> None:
+    time.sleep(END_GRACE_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
