@@ -11,8 +11,10 @@ ALTER USER %(user)s@'%%' REQUIRE {tls};
 -- name: grant_supervisor
 -- look: replication, sessions, semi-sync
 GRANT PROCESS, BINLOG MONITOR, SLAVE MONITOR, REPLICATION SLAVE, RELOAD ON *.* TO %(user)s@'%%';
--- heal: see tables and columns, not rows (REFERENCES alone gives no way to use them)
+-- heal: see all tables and columns
 GRANT REFERENCES ON *.* TO %(user)s@'%%';
+-- verify, unattended: read all rows. The binary log (REPLICATION SLAVE) shows every change already.
+GRANT SELECT ON *.* TO %(user)s@'%%';
 -- act: open and fence, cut sessions, replicate, rewind
 GRANT READ_ONLY ADMIN, CONNECTION ADMIN, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, BINLOG ADMIN, BINLOG REPLAY ON *.* TO %(user)s@'%%';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `myha`.* TO %(user)s@'%%';

@@ -1,0 +1,298 @@
+"""One table on both nodes: chunk by chunk along a key, down to the rows where a chunk differs.
+
+A difference is never taken from two looks at different moments: see `settled`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from myha.operations.progress import Reporter, go_on
+from myha.operations.verify.columns import Bound, readable
+from myha.operations.verify.hashing import Looks
+from myha.operations.verify.pace import Pace
+from myha.operations.verify.report import RowDifference
+from myha.operations.verify.settled import Look, Settled
+from myha.operations.verify.side import Both, Side
+from myha.operations.verify.state import RunState, TableState
+from myha.operations.verify.walk import Walk, counted_off
+
+LEAF_ROWS = 128
+LEAF_LIMIT = 20_000  # rows that share the walked part of their key, and so cannot be told apart
+FAN_OUT = 16
+BATCH_ROWS = 50
+LOOSE_ROUNDS = 3
+PROOFS = 2
+PROOF_TRIES = 6
+TRY_AGAIN_SECONDS = 0.1
+KEYLESS_ROWS = 20_000
+
+Values = tuple[str | None, ...]
+Tell = Callable[[int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as the server gives it; equal when all columns are."""
+
+    key: Bound
+    digest: str
+    values: Values
+
+
+class TableComparison:
+    """Compares one table. What it finds and how far it is goes into `state`."""
+
+    def __init__(
+        self,
+        both: Both,
+        looks: Looks,
+        *,
+        settled: Settled,
+        pace: Pace,
+        run: RunState,
+        state: TableState,
+        reporter: Reporter,
+        row_limit: int,
+        tell: Tell,
+    ) -> None:
+        self._both = both
+        self._looks = looks
+        self._settled = settled
+        self._pace = pace
+        self._run = run
+        self._state = state
+        self._reporter = reporter
+        self._row_limit = row_limit
+        self._tell = tell
+
+    def compare(self) -> None:
+        """From where `state` says to the end. Raises CancelledError and the servers' errors."""
+        if self._looks.table.walk is None:
+            self._compare_whole()
+        else:
+            self._walk()
+        self._state.done = True
+
+    # ---- chunks
+
+    def _walk(self) -> None:
+        state = self._state
+        low: Bound | None = tuple(state.after) if state.after is not None else None
+        walk = Walk(self._looks, self._both.writer)
+        self._pace.fresh_table()
+        while True:
+            go_on(self._reporter)
+            began = time.monotonic()
+            high = walk.end(low, self._pace.rows)
+            ours, theirs = self._both.query(self._looks.sum(low, high))
+            seconds = time.monotonic() - began
+            rows = int(ours[0][0])
+            walk.saw(low, high, rows)
+            if ours != theirs:
+                self._descend(low, high)
+            state.rows += rows
+            state.chunks += 1
+            state.after = list(high) if high is not None else state.after
+            self._run.save()
+            self._pace.took(rows, seconds)
+            self._tell(rows, self._pace.rest(seconds))
+            if high is None:
+                return
+            low = high
+
+    def _descend(self, low: Bound | None, high: Bound | None) -> None:
+        """A range whose sums differed: to its rows, unless it was but that moment."""
+        go_on(self._reporter)
+        before, theirs, after = self._settled.loose(
+            lambda side, _: side.query(self._looks.sum(low, high))
+        )
+        if theirs in (before, after):
+            return
+        if self._enough():
+            self._state.uncounted_chunks += 1
+            return
+        counts = int(before[0][0]), int(theirs[0][0])
+        if max(counts) <= LEAF_ROWS:
+            self._leaf(low, high)
+            return
+        # Cut where there are more rows: a part of which one node has none may be any size there.
+        side = self._both.writer if counts[0] >= counts[1] else self._both.standby
+        size = max(LEAF_ROWS, max(counts) // FAN_OUT)
+        for part_low, part_high in self._parts(side, low, high, size):
+            ours, others = self._both.query(self._looks.sum(part_low, part_high))
+            if ours == others:
+                continue
+            if (part_low, part_high) == (low, high):
+                self._leaf(low, high)
+            else:
+                self._descend(part_low, part_high)
+
+    def _parts(
+        self, side: Side, low: Bound | None, high: Bound | None, size: int
+    ) -> Iterator[tuple[Bound | None, Bound | None]]:
+        while True:
+            cut = counted_off(side, self._looks, low, high, size)
+            if cut is None or cut == high:
+                yield low, high
+                return
+            yield low, cut
+            low = cut
+
+    def _leaf(self, low: Bound | None, high: Bound | None) -> None:
+        ours, theirs = self._both.query(self._looks.digests(low, high, LEAF_LIMIT + 1))
+        if max(len(ours), len(theirs)) > LEAF_LIMIT:
+            self._state.uncounted_chunks += 1
+            return
+        mine = {tuple(map(str, row[:-1])): row[-1] for row in ours}
+        others = {tuple(map(str, row[:-1])): row[-1] for row in theirs}
+        suspects = [k for k in {**mine, **others} if mine.get(k) != others.get(k)]
+        for start in range(0, len(suspects), BATCH_ROWS):
+            if self._enough():
+                self._state.uncounted_chunks += 1
+                return
+            self._confirm(suspects[start : start + BATCH_ROWS])
+
+    def _enough(self) -> bool:
+        return len(self._state.differences) >= self._row_limit
+
+    # ---- rows
+
+    def _rows(self, keys: Sequence[Bound]) -> Look[dict[Bound, Row]]:
+        return lambda side, lock: read_rows(side, self._looks, keys, lock)
+
+    def _confirm(self, keys: list[Bound]) -> None:
+        """Report those of the rows that differ for certain."""
+        for _ in range(LOOSE_ROUNDS):
+            ours, theirs, again = self._settled.loose(self._rows(keys))
+            keys = [k for k in keys if theirs.get(k) not in (ours.get(k), again.get(k))]
+            if not keys:
+                return
+        left = self._prove(keys)
+        if len(left) > 1:
+            # One row that somebody holds must not stand in the way of the others' proof.
+            left = [key for one in left for key in self._prove([one])]
+        self._state.unsettled += len(left)
+
+    def _prove(self, keys: list[Bound]) -> list[Bound]:
+        """Look under locks until each row is equal once or differs twice; those left undecided."""
+        differed: Counter[Bound] = Counter()
+        for attempt in range(PROOFS + PROOF_TRIES):
+            look = self._settled.locked(self._rows(keys))
+            if look is None:
+                time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
+                continue
+            ours, theirs = look
+            keys = [key for key in keys if ours.get(key) != theirs.get(key)]
+            differed.update(keys)
+            for key in [key for key in keys if differed[key] >= PROOFS]:
+                self._report(key, ours.get(key), theirs.get(key))
+                keys.remove(key)
+            if not keys:
+                return []
+        return keys
+
+    def _report(self, key: Bound, ours: Row | None, theirs: Row | None) -> None:
+        one = difference(self._looks, key, ours, theirs)
+        self._state.differences.append(asdict(one))
+        self._reporter.event(
+            "difference",
+            f"{one.table}: {', '.join(f'{n} = {v}' for n, v in one.shown_key.items())}: {one.kind}",
+            table=one.table,
+            difference=one.kind,
+        )
+
+    # ---- tables without a key that serves
+
+    def _compare_whole(self) -> None:
+        if self._looks.table.rows > KEYLESS_ROWS:
+            self._state.note = self._too_large()
+            return
+        for _ in range(LOOSE_ROUNDS):
+            ours, theirs, again = self._settled.loose(self._multiset)
+            if ours is None or theirs is None:
+                self._state.note = self._too_large()
+                return
+            self._state.rows, self._state.chunks = ours.total(), 1
+            if theirs in (ours, again):
+                self._tell(ours.total(), "")
+                return
+        proofs = 0
+        for attempt in range(PROOFS + PROOF_TRIES):
+            look = self._settled.locked(self._multiset)
+            if look is None:
+                time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
+                continue
+            ours, theirs = look
+            if ours is None or theirs is None or ours == theirs:
+                return
+            proofs += 1
+            if proofs == PROOFS:
+                self._report_multisets(ours, theirs)
+                return
+        self._state.note = "has no usable key and changed too fast to be compared"
+
+    def _too_large(self) -> str:
+        return (
+            f"has no key to walk along and more than {KEYLESS_ROWS:,} rows: not compared;"
+            " give it a primary key"
+        )
+
+    def _multiset(self, side: Side, lock: str) -> Counter[Values] | None:
+        found = side.query(self._looks.everything(KEYLESS_ROWS + 1) + lock)
+        if len(found) > KEYLESS_ROWS:
+            return None
+        return Counter(_values(row) for row in found)
+
+    def _report_multisets(self, ours: Counter[Values], theirs: Counter[Values]) -> None:
+        for values, count in (ours - theirs).items():
+            for _ in range(count):
+                self._report((), Row((), "", values), None)
+        for values, count in (theirs - ours).items():
+            for _ in range(count):
+                self._report((), None, Row((), "", values))
+
+
+def read_rows(side: Side, looks: Looks, keys: Sequence[Bound], lock: str) -> dict[Bound, Row]:
+    """The rows with these keys, by key; `lock` is added to the SELECT."""
+    width = len(looks.table.identity)
+    found = {}
+    for row in side.query(looks.rows(keys) + lock):
+        key = tuple(str(value) for value in row[:width])
+        found[key] = Row(key, str(row[width]), _values(row[width + 1 :]))
+    return found
+
+
+def _values(row: Sequence[Any]) -> Values:
+    return tuple(None if value is None else str(value) for value in row)
+
+
+def difference(looks: Looks, key: Bound, ours: Row | None, theirs: Row | None) -> RowDifference:
+    """Two rows with one key as they are shown: only what differs when both are there."""
+    table = looks.table
+    shown_key = {
+        column.name: readable(column, value)
+        for column, value in zip(table.identity, key, strict=True)
+    }
+
+    def shown(row: Row | None, other: Row | None) -> dict[str, str] | None:
+        if row is None:
+            return None
+        return {
+            column.name: readable(column, value)
+            for number, (column, value) in enumerate(zip(table.compared, row.values, strict=True))
+            if other is None or other.values[number] != value
+        }
+
+    return RowDifference(
+        table=table.full_name,
+        kind="different" if ours and theirs else "missing" if ours else "extra",
+        key=key,
+        shown_key=shown_key,
+        writer=shown(ours, theirs),
+        standby=shown(theirs, ours),
+    )

@@ -1,0 +1,89 @@
+"""Which of the configured nodes is the writer, and how a comparison logs in to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from myha.config import Account, Config
+from myha.core.model import Mode
+from myha.errors import ConfigError, MyhaError
+from myha.operations.verify.side import Connect
+from myha.servers.base import is_mariadb
+from myha.servers.connection import Connection, Endpoint, connect
+from myha.servers.statements import Flavour
+from myha.stores.local import LocalStore
+
+CONNECT_DEADLINE_SECONDS = 5.0
+READ_DEADLINE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two nodes by role, as the record has them now."""
+
+    flavour: Flavour
+    writer: str
+    standby: str
+    both_ways: bool
+    account: Account
+    config: Config
+
+    def connect(self, node: str) -> Connect:
+        return lambda: log_in(self.config, node, self.account)
+
+    def peer(self, node: str) -> str:
+        return self.standby if node == self.writer else self.writer
+
+
+def log_in(config: Config, node: str, account: Account) -> Connection:
+    """A connection to a node. The error names it."""
+    try:
+        return connect(
+            Endpoint(config.nodes[node].host, config.nodes[node].port),
+            account,
+            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
+            read_timeout_seconds=READ_DEADLINE_SECONDS,
+            tls=config.accounts.tls,
+        )
+    except MyhaError as error:
+        raise MyhaError(f"{node}: {error}") from None
+
+
+def supervised(config: Config) -> Pair:
+    """The pair with the supervisor's account. Raises MyhaError when there is no record yet."""
+    return _pair(config, config.accounts.supervisor())
+
+
+def administered(config: Config) -> Pair:
+    """The pair with the administrator's account. ConfigError when its password is not there."""
+    return _pair(config, config.accounts.admin())
+
+
+def _pair(config: Config, account: Account) -> Pair:
+    store = LocalStore(config.cluster.state_dir)
+    try:
+        record = store.read()
+    finally:
+        store.close()
+    if record is None:
+        raise MyhaError(
+            f"{config.cluster.state_dir} holds no record of this pair: run `myha setup` first"
+        )
+    if record.writer not in config.nodes:
+        raise ConfigError(
+            f"the writer on record, {record.writer!r}, is not a node of this configuration"
+        )
+    standby = next(name for name in config.nodes if name != record.writer)
+    connection = log_in(config, record.writer, account)
+    try:
+        flavour: Flavour = "mariadb" if is_mariadb(connection) else "mysql"
+    finally:
+        connection.close()
+    return Pair(
+        flavour=flavour,
+        writer=record.writer,
+        standby=standby,
+        both_ways=config.cluster.mode is Mode.DUAL_WRITER,
+        account=account,
+        config=config,
+    )

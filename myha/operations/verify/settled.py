@@ -1,0 +1,92 @@
+"""Two nodes' answers that belong to one moment of their common history, though both are in use.
+
+`loose` looks without any lock: the writer, then the standby once it has all that the writer had,
+then the writer again. Where the standby's answer is one of the writer's two, nothing differs.
+`locked` proves it the other way: the rows are share-locked on the writer, so that no change of
+them can be on its way once the standby has reached the writer's history as of then. With two
+writers, the writer must then also reach what the standby had when it was asked: the standby's own
+changes of these rows would have to wait for the lock, and the look is given up. So an answer of
+`locked` is exact, and clients wait for at most `HOLD_SECONDS`, on these rows only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from myha.errors import MyhaError, ServerError
+from myha.operations.progress import Reporter
+from myha.operations.verify.side import BUSY, Both, Side
+
+T = TypeVar("T")
+Look = Callable[[Side, str], T]  # the side, and what to add to the SELECT
+
+STUCK_SECONDS = 60.0  # a standby that applies nothing for so long does not replicate
+CATCH_UP_SECONDS = 3600.0
+CATCH_UP_SLICE_SECONDS = 2.0
+HOLD_SECONDS = 1.0
+LOCK = " LOCK IN SHARE MODE"
+
+
+class Settled:
+    """Looks at both nodes at one moment. Raises CancelledError, and ServerError of the servers."""
+
+    def __init__(self, both: Both, reporter: Reporter, *, both_ways: bool) -> None:
+        self._both = both
+        self._reporter = reporter
+        self._both_ways = both_ways
+
+    def catch_up(self) -> None:
+        """Wait until the standby has all that the writer has now. MyhaError when it does not."""
+        writer, standby = self._both.writer, self._both.standby
+        self._catch_up(writer, standby)
+        if self._both_ways:
+            self._catch_up(standby, writer)
+
+    def _catch_up(self, source: Side, replica: Side) -> None:
+        wanted = source.history()
+        began = moved = time.monotonic()
+        before = None
+        while not replica.await_history(wanted, CATCH_UP_SLICE_SECONDS, self._reporter):
+            now, history = time.monotonic(), replica.history()
+            if history != before:
+                before, moved = history, now
+            if now - moved > STUCK_SECONDS or now - began > CATCH_UP_SECONDS:
+                raise MyhaError(
+                    f"{replica.name} has not applied within {now - began:.0f} s what {source.name} "
+                    "had: nothing can be compared while it does not replicate; see `myha explain`"
+                )
+            self._reporter.progress(
+                "waiting",
+                done=now - began,
+                text=f"{replica.name} has not applied yet what {source.name} had",
+            )
+
+    def loose(self, look: Look[T]) -> tuple[T, T, T]:
+        """The writer's answer, the standby's, the writer's again. No locks."""
+        before = look(self._both.writer, "")
+        self.catch_up()
+        theirs = look(self._both.standby, "")
+        return before, theirs, look(self._both.writer, "")
+
+    def locked(self, look: Look[T]) -> tuple[T, T] | None:
+        """Both answers of one moment; None when it could not be had, try again."""
+        self.catch_up()
+        writer, standby = self._both.writer, self._both.standby
+        try:
+            with writer.transaction():
+                ours = look(writer, LOCK)
+                if not standby.await_history(writer.history(), HOLD_SECONDS, self._reporter):
+                    return None
+                theirs = look(standby, LOCK)  # waits for a commit that is on its way
+                if self._both_ways and not writer.await_history(
+                    standby.history(), HOLD_SECONDS, self._reporter
+                ):
+                    return None
+                # Tables without transactions take no locks: there this look alone must show it.
+                return (ours, theirs) if look(writer, LOCK) == ours else None
+        except ServerError as error:
+            if error.code in BUSY:
+                return None
+            raise

@@ -1,0 +1,131 @@
+"""What a comparison that was stopped has done: a file in the state directory, for the next run.
+
+A table counts only if its definition is still what it was. The file goes when a run is finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from myha.errors import MyhaError
+
+FILE = "verify.json"
+LOCK = "verify.lock"
+FORMAT = 1
+SAVE_EVERY_SECONDS = 1.0
+
+
+@dataclass
+class TableState:
+    """How far one table is. `after`: the key up to which it was compared."""
+
+    definition: str
+    after: list[str] | None = None
+    done: bool = False
+    rows: int = 0
+    chunks: int = 0
+    unsettled: int = 0
+    uncounted_chunks: int = 0
+    note: str = ""
+    differences: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class RunState:
+    """A run that is not finished; `path` None keeps nothing on disk."""
+
+    writer: str
+    standby: str
+    path: Path | None = None
+    began: str = ""
+    tables: dict[str, TableState] = field(default_factory=dict)
+    resumed: bool = False
+    _saved_at: float = 0.0
+
+    def table(self, name: str, definition: str) -> TableState:
+        """The table's state; a new one when its definition has changed since."""
+        found = self.tables.get(name)
+        if found is None or found.definition != definition:
+            found = self.tables[name] = TableState(definition)
+        return found
+
+    def save(self, *, now: bool = False) -> None:
+        """Write it, at most once a second unless `now`. Raises MyhaError."""
+        if self.path is None or (
+            not now and time.monotonic() - self._saved_at < SAVE_EVERY_SECONDS
+        ):
+            return
+        self._saved_at = time.monotonic()
+        body = {
+            "format": FORMAT,
+            "writer": self.writer,
+            "standby": self.standby,
+            "began": self.began,
+            "tables": {name: asdict(state) for name, state in self.tables.items()},
+        }
+        partial = self.path.with_suffix(".partial")
+        try:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(body, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.path)
+        except OSError as error:
+            raise MyhaError(
+                f"cannot keep the state of the comparison in {self.path}: {error.strerror or error}"
+            ) from error
+
+    def remove(self) -> None:
+        """The run is finished: forget it."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def load(folder: Path, writer: str, standby: str, *, restart: bool) -> RunState:
+    """The run that was stopped, if it compared the same two nodes in the same roles; else a new."""
+    path = folder / FILE
+    fresh = RunState(writer, standby, path, datetime.now(UTC).isoformat(timespec="seconds"))
+    if restart:
+        return fresh
+    try:
+        body = json.loads(path.read_text())
+        if (body["format"], body["writer"], body["standby"]) != (FORMAT, writer, standby):
+            return fresh
+        tables = {name: TableState(**one) for name, one in body["tables"].items()}
+        return RunState(writer, standby, path, str(body["began"]), tables, resumed=True)
+    except FileNotFoundError:
+        return fresh
+    except (OSError, ValueError, KeyError, TypeError):
+        return fresh  # a file that cannot be read is no reason not to compare anew
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Keep a second comparison of this cluster away. Raises MyhaError when one is running."""
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MyhaError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MyhaError(
+                f"another verify or repair of this cluster is running ({path} is locked):"
+                " wait for it, or stop it"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

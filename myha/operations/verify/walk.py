@@ -1,0 +1,69 @@
+"""Where the next chunk of a table ends.
+
+To count rows off along a key costs the server nearly as much as to sum them up. Where the key is
+one integer, the end is therefore reckoned from how dense the keys were so far, and the server's own
+estimate is asked whether that holds; only where it does not are the rows counted off.
+"""
+
+from __future__ import annotations
+
+from myha.operations.verify.columns import Bound
+from myha.operations.verify.hashing import Looks
+from myha.operations.verify.side import Side
+
+_INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+TOO_MANY = 2.0  # times the rows wanted: the server estimates a range to about this
+SOME_ROWS = 500
+THINNER = 8.0  # after a chunk without rows the keys are taken to be so much sparser
+
+
+class Walk:
+    """The chunks of one table, by the keys that `side` has."""
+
+    def __init__(self, looks: Looks, side: Side) -> None:
+        self._looks = looks
+        self._side = side
+        walked = looks.walked
+        self._integer = len(walked) == 1 and walked[0].data_type.lower() in _INTEGERS
+        self._bottom = self._top = 0
+        self._density = 0.0  # rows for each number of the key; 0: not known yet
+
+    def end(self, low: Bound | None, rows: int) -> Bound | None:
+        """The key that ends a chunk of about so many rows beyond `low`; None: all that is left."""
+        if self._integer and (self._density or self._learn()):
+            start = int(low[0]) if low is not None else self._bottom - 1
+            reached = start + max(1, round(rows / self._density))
+            high = (str(reached),) if reached < self._top else None
+            if self._estimate(low, high) <= max(SOME_ROWS, TOO_MANY * rows):
+                return high
+        return counted_off(self._side, self._looks, low, None, rows)
+
+    def saw(self, low: Bound | None, high: Bound | None, rows: int) -> None:
+        """So many rows were in this chunk."""
+        if not self._integer or high is None:
+            return
+        numbers = int(high[0]) - (int(low[0]) if low is not None else self._bottom - 1)
+        self._density = rows / max(1, numbers) if rows else self._density / THINNER
+
+    def _learn(self) -> bool:
+        low, high = self._side.query(self._looks.extent())[0]
+        if low is None:
+            self._integer = False  # without rows there is nothing to reckon with
+            return False
+        self._bottom, self._top = int(low), int(high)
+        self._density = max(1, self._looks.table.rows) / (self._top - self._bottom + 1)
+        return True
+
+    def _estimate(self, low: Bound | None, high: Bound | None) -> float:
+        rows = self._side.query(self._looks.estimate(low, high))
+        numbers = [value for value in rows[0] if isinstance(value, int)]
+        # `id` first, then `rows`; a range that is known to be empty has no rows at all.
+        return float(numbers[1]) if len(numbers) > 1 else 0.0
+
+
+def counted_off(
+    side: Side, looks: Looks, low: Bound | None, high: Bound | None, rows: int
+) -> Bound | None:
+    """The key of the row that is `rows` rows beyond `low`; None when there are fewer."""
+    found = side.query(looks.boundary(low, high, rows))
+    return tuple(str(value) for value in found[0]) if found else None
