@@ -222,6 +222,10 @@ class Cluster:
     def _myha(self) -> tuple[str, ...]:
         return (sys.executable, "-m", "myha", "--config", str(self.config_path))
 
+    def _module(self, name: str, node: str) -> list[str]:
+        """The command line of a program of the sandbox package that acts on one node."""
+        return [sys.executable, "-m", f"myha.sandbox.{name}", str(self.directory), node]
+
     def secret(self, name: str) -> str:
         """A password of this sandbox: admin, app, supervisor or replication."""
         return (self.directory / "secrets" / name).read_text().strip()
@@ -397,7 +401,7 @@ class Cluster:
             "",
         ]
         for name, node in self.nodes.items():
-            fence = [sys.executable, "-m", "myha.sandbox.fence", str(self.directory), name]
+            fence = self._module("fence", name)
             lines += [
                 f"[nodes.{name}]",
                 f"host = {quoted(node.host)}",
@@ -406,8 +410,12 @@ class Cluster:
                 f"pid_file = {quoted(str(node.pid_file))}",
                 f"start_command = {quoted(list(node.argv))}",
                 f"fence_command = {quoted(fence)}",
-                "",
+                f"data_dir = {quoted(str(node.data_dir))}",
+                f"init_command = {quoted(self._module('initdata', name))}",
             ]
+            if backup := node.program.companion("mariabackup"):
+                lines.append(f"backup_command = {quoted(list(backup))}")
+            lines.append("")
         lines += [
             "[accounts]",
             f"admin_user = {quoted(ADMIN_USER)}",

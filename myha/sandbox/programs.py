@@ -140,6 +140,22 @@ class Program:
         found = _on_path(name)
         return (str(found),) if found else None
 
+    def environment(self) -> dict[str, str]:
+        """What a program needs in its environment that was built for another place; add it to yours.
+
+        Where a client's login plugins and sysbench's own scripts lie.
+        """
+        if self.prefix is None:
+            return {}
+        found: dict[str, str] = {}
+        plugins = sorted(self.prefix.glob("usr/lib/*/libmariadb3/plugin"))
+        if plugins:
+            found["MARIADB_PLUGIN_DIR"] = str(plugins[0])
+        scripts = self.prefix / "usr" / "share" / "sysbench"
+        if scripts.is_dir():
+            found["LUA_PATH"] = f"{scripts}/?.lua;;"
+        return found
+
 
 def cache_dir() -> Path:
     """MYHA_CACHE_DIR, or the user's cache directory."""
