@@ -48,6 +48,7 @@ def _spoilt(folder: Path) -> Iterator[str]:
 
 
 def _listed(path: Path) -> Iterator[KeptRow]:
-    for line in path.read_text().splitlines():
-        one = json.loads(line)
-        yield KeptRow(str(one["table"]), one["before"], one["after"])
+    with path.open("rb") as lines:  # not as text, which has more kinds of line ends
+        for line in lines:
+            one = json.loads(line)
+            yield KeptRow(str(one["table"]), one["before"], one["after"])
