@@ -1,4 +1,4 @@
-"""`python -m myha.sandbox.initdata DIR NODE`: an empty data directory for a node that has lost its own.
+"""`python -m myha.sandbox.initdata DIR NODE`: an empty data directory for a node that lost its own.
 
 The `init_command` of a sandbox's nodes. Exit status 0 means that it is there, with its accounts.
 """

@@ -141,7 +141,7 @@ class Program:
         return (str(found),) if found else None
 
     def environment(self) -> dict[str, str]:
-        """What a program needs in its environment that was built for another place; add it to yours.
+        """What a program that was built for another place needs in its environment; add to yours.
 
         Where a client's login plugins and sysbench's own scripts lie.
         """
