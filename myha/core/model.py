@@ -165,6 +165,8 @@ class NodeView:
     hung_up_at: float = -1.0  # when an established connection last broke
     closing_at: float = -1.0  # when it said that it is shutting down; -1 once it answers again
     heard_source_at: float = -1.0  # when its receiver was last seen to make progress
+    # When a look began that found executed as the look before it had; -1: it has just changed.
+    executed_known_at: float = -1.0
     unsourced_since: float | None = None  # since when its receiver is not running
     lag_bad_since: float | None = None
     lag_good_since: float | None = None

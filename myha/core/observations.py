@@ -181,6 +181,9 @@ def _looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
     unsourced = None
     if not running:
         unsourced = look.at if old.unsourced_since is None else old.unsourced_since
+    known_at = -1.0
+    if before is not None and _same_history(before, look):
+        known_at = look.at if old.executed_known_at < 0 else old.executed_known_at
     answered_before = old.contact is Contact.ANSWERING
     bad, good, reader_ok = _lag(policy, old, look)
     return NodeView(
@@ -190,12 +193,17 @@ def _looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
         answered_at=look.at,
         hung_up_at=old.hung_up_at,
         heard_source_at=heard,
+        executed_known_at=known_at,
         unsourced_since=unsourced,
         lag_bad_since=bad,
         lag_good_since=good,
         reader_ok=reader_ok,
         look=look,
     )
+
+
+def _same_history(before: NodeLook, look: NodeLook) -> bool:
+    return before.boot_id == look.boot_id and before.executed == look.executed
 
 
 def _lag(policy: Policy, old: NodeView, look: NodeLook) -> tuple[float | None, float | None, bool]:

@@ -292,8 +292,13 @@ class Situation:
         s_look, w_look = self.s.look, self.w.look
         if not self.returned or not self.standby_quiet or s_look is None or w_look is None:
             return None
-        if w_look.at <= s_look.at and not w_look.executed.contains(s_look.executed):
-            return None  # look again: the writer may have got it meanwhile
+        if w_look.executed.contains(s_look.executed):
+            return s_look.executed.minus(w_look.executed)
+        # What the node has was there before `executed_known_at`; a look at the writer that began
+        # later can tell. (Looks of the same round cannot: which of the two was first may be the
+        # same in every round, and there would never be an answer.)
+        if not 0.0 <= self.s.executed_known_at < w_look.at:
+            return None
         return s_look.executed.minus(w_look.executed)
 
     # -- decisions about rules -------------------------------------------------------------------

@@ -69,6 +69,7 @@ def seen(name: str, **changes: Any) -> NodeView:
         contact_since=10.0,
         answered_at=NOW,
         heard_source_at=NOW,
+        executed_known_at=NOW - 1.0,
         look=look(name, **changes),
     )
 
