@@ -27,6 +27,8 @@ COMMANDS = {
     "unfence": ("myha.cli.requests", "unfence"),
     "maintenance": ("myha.cli.requests", "maintenance"),
     "conflicts": ("myha.cli.conflicts", "conflicts"),
+    "verify": ("myha.cli.verify", "verify"),
+    "repair": ("myha.cli.verify", "repair"),
     "balancer": ("myha.cli.balancer", "balancer"),
     "drill": ("myha.cli.drill", "drill"),
     "sandbox": ("myha.cli.sandbox", "sandbox"),
