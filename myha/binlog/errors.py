@@ -11,5 +11,9 @@ class RewindRefusedError(HealRefusedError):
     """These transactions cannot be undone exactly; nothing on the server was changed."""
 
 
+class LookAgainError(RewindRefusedError):
+    """Somebody else is at work on the server: nothing was changed, and it may be tried again."""
+
+
 class DecodeError(HealRefusedError):
     """What the binary log or a table holds cannot be turned into values without a guess."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 import pymysql
 
 from myha.binlog import stream
-from myha.binlog.errors import RewindRefusedError
+from myha.binlog.errors import LookAgainError, RewindRefusedError
 from myha.binlog.events import Gtid, RawEvent
 from myha.binlog.session import Session
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
@@ -19,6 +19,7 @@ from myha.errors import ServerError, ServerGoneError, ServerSilentError
 S = TypeVar("S", MysqlGtidSet, MariadbGtidSet)
 
 _NO_SUCH_TABLE = frozenset({1049, 1146})
+_LOCK_SECONDS = 10
 _READER_SERVER_ID = 4_100_000_000  # as a replica, far from the ids that people choose
 
 
@@ -57,8 +58,9 @@ class Node(Session, Generic[S]):
 
     def prepare(self) -> None:
         """Take the lock that keeps rewinds apart, and keep this session out of the binary log."""
-        if self.value("SELECT GET_LOCK('myha.rewind', 0)") != 1:
-            raise RewindRefusedError("another rewind is running on this server")
+        # One that was killed may have a statement in the server still.
+        if self.value(f"SELECT GET_LOCK('myha.rewind', {_LOCK_SECONDS})") != 1:
+            raise LookAgainError("another rewind is running on this server")
         self.do("session")
         if self.value("SELECT @@SESSION.sql_log_bin") != 0:
             raise RewindRefusedError("sql_log_bin could not be turned off for this session")

@@ -7,7 +7,7 @@ to what was kept, and the marker is closed. A rewind that died may be run again 
 the commit nothing has happened; after it the marker says that only the GTID state is left to set.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pymysql
 
 from myha.binlog.errant import read_errant, refusal_of
-from myha.binlog.errors import HealRefusedError, RewindRefusedError
+from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
 from myha.binlog.inverse import TableCounts
 from myha.binlog.node import MariadbNode, Marker, MysqlNode, Node
 from myha.binlog.quarantine import Draft
@@ -30,7 +30,13 @@ DEADLINE_SECONDS = 120.0
 _BASE64_GROWTH = 4 / 3
 
 S = TypeVar("S", MysqlGtidSet, MariadbGtidSet)
+T = TypeVar("T")
 Connect = Callable[[], "pymysql.Connection[Any]"]
+Tell = Callable[[str, float, float | None, str], None]  # phase, done, total, unit
+
+
+def _tell_nobody(phase: str, done: float, total: float | None, unit: str) -> None:
+    """Nobody wants to know how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ def rewind_node(
     quarantine_dir: Path,
     incident: Mapping[str, object],
     deadline_seconds: float = DEADLINE_SECONDS,
+    tell: Tell = _tell_nobody,
 ) -> RewindReport:
     """Undo every transaction outside `keep` (the writer's executed set) on a fenced node.
 
@@ -65,13 +72,14 @@ def rewind_node(
     changed the node meanwhile. The node must be read-only with replication stopped; it is left so.
     `connect` gives new connections of an account that may write under read_only, turn off
     sql_log_bin, run BINLOG, read the binary log and see (not read) every table (REFERENCES does).
+    `tell` is called with each step of progress; what it raises ends it, with nothing undone.
 
     Raises RewindRefusedError with the reason, and then the node's data is as it was. Raises
     ServerGoneError or ServerSilentError when the outcome is not known: run it again. Raises
     MyhaError when the quarantine cannot be written (nothing undone), or when an earlier rewind
     cannot be finished.
     """
-    files = _Files(quarantine_dir, incident)
+    files = _Files(quarantine_dir, incident, tell)
     if flavour == "mysql" and isinstance(executed, MysqlGtidSet) and isinstance(keep, MysqlGtidSet):
         mysql = MysqlNode(connect, deadline_seconds)
         return _Rewind(mysql, executed, keep, files).run()
@@ -97,10 +105,11 @@ def unfinished_rewind(connect: Connect, flavour: str, *, deadline_seconds: float
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Where the quarantine goes, and what is known of the incident."""
+    """Where the quarantine goes, what is known of the incident, and who hears of progress."""
 
     quarantine_dir: Path
     incident: Mapping[str, object]
+    tell: Tell
 
 
 class _Rewind:
@@ -132,7 +141,7 @@ class _Rewind:
         executed = node.executed()
         errant = executed.minus(self._keep)
         if errant != self._seen.minus(self._keep):
-            raise RewindRefusedError(
+            raise LookAgainError(
                 f"its executed set is {executed} now and was {self._seen}: look at it again"
             )
         if errant.is_empty():
@@ -141,7 +150,9 @@ class _Rewind:
         history = self._history(kept)
         with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
             later = LaterTouches()
-            draft.take_changes(read_errant(node, errant, kept, for_kept=later.kept), later)
+            errant_ones = read_errant(node, errant, kept, for_kept=later.kept)
+            total = float(errant.count())
+            draft.take_changes(self._counted("read", errant_ones, total, "transactions"), later)
             check_tables(node, draft.tables)
             self._check_sizes(draft)
             path = draft.finish(
@@ -164,6 +175,14 @@ class _Rewind:
                         "the undo is committed and its marker row is gone: reseed this node"
                     )
                 return self._set_history(marker, resumed=False)
+
+    def _counted(
+        self, phase: str, items: Iterable[T], total: float | None, unit: str
+    ) -> Iterator[T]:
+        self._files.tell(phase, 0.0, total, unit)
+        for number, item in enumerate(items, 1):
+            yield item
+            self._files.tell(phase, float(number), total, unit)
 
     def _history(self, kept: Any) -> str:
         try:
@@ -208,13 +227,17 @@ class _Rewind:
         node.do("after_format")
         node.do("begin")
         try:
-            node.apply(draft.undo_steps())
+            node.apply(self._counted("undo", draft.undo_steps(), None, "row events"))
             node.do("mark", values)
             self._check_alone(executed)
         except (ServerGoneError, ServerSilentError):
             raise
-        except (ServerError, HealRefusedError) as error:
+        except MyhaError as error:
             node.do("roll_back")
+            if isinstance(error, LookAgainError) or not isinstance(
+                error, ServerError | HealRefusedError
+            ):
+                raise
             raise RewindRefusedError(
                 f"the server does not take the undo, and nothing of it is left: {error}"
             ) from error
@@ -224,7 +247,7 @@ class _Rewind:
     def _check_alone(self, executed: Any) -> None:
         now = self._node.executed()
         if now != executed:
-            raise RewindRefusedError(f"somebody wrote to it meanwhile: {now.minus(executed)}")
+            raise LookAgainError(f"somebody wrote to it meanwhile: {now.minus(executed)}")
 
     def _finish(self, marker: Marker, *, resumed: bool) -> RewindReport:
         with self._writable():

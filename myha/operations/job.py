@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from myha.binlog.errors import HealRefusedError
+from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.config import load
 from myha.errors import MyhaError
 from myha.operations.progress import JsonReporter, Reporter
@@ -89,6 +89,8 @@ def perform(order: Order, reporter: JsonReporter) -> None:
         work: Work = importlib.import_module(KINDS[kind])
         with only_one(Path(str(order["config"])), kind, str(order.get("node", "")), reporter):
             said = work.run(order, reporter)
+    except LookAgainError as error:
+        reporter.failed(one_line(error))
     except HealRefusedError as error:
         reporter.refused(one_line(error))
     except MyhaError as error:

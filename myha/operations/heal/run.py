@@ -1,0 +1,193 @@
+"""A heal of one node by one method, from the look at it to the proof that its data is right.
+
+The node stays fenced throughout: whoever started this lets it return when this says that it is
+done. Every phase may die at any point and be done again: what is undone or merged is no longer
+errant, what is in quarantine is found there, and the rest reads its facts from the servers anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from myha.binlog.errors import HealRefusedError
+from myha.core.gtid import GtidSet
+from myha.core.model import ThreadState
+from myha.errors import MyhaError, ServerError
+from myha.operations.heal.work import HealOrder, HealWork
+from myha.operations.progress import Meter, Reporter, go_on
+
+START_DEADLINE_SECONDS = 30.0
+STOP_DEADLINE_SECONDS = 30.0
+CATCH_UP_SLICE_SECONDS = 0.5
+# A node that gets no further for so long has a reason that waiting does not remove.
+CATCH_UP_STALL_SECONDS = 120.0
+DIFFERENCES_TOLD = 3
+
+
+def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """Carry the order out; what was done, for the outcome.
+
+    Raises HealRefusedError when this method does not do and nothing was changed, MyhaError when it
+    did not reach its end and may be begun again.
+    """
+    work = HealWork(Path(str(order["config"])), HealOrder.of(order), reporter)
+    try:
+        if work.order.method not in METHODS:
+            raise HealRefusedError(f"there is no method {work.order.method}")
+        work.reporter.require_record()
+        said = METHODS[work.order.method](work)
+        work.reporter.event("heal", said)
+        tables = None if work.order.method == "reseed" else work.quarantined_tables() or None
+        replicate(work)
+        verified = verify_data(work, tables)
+        work.node.stop_replication(STOP_DEADLINE_SECONDS)
+        work.reporter.require_record()
+    finally:
+        work.close()
+    return {"text": f"{said}; {verified}", "method": work.order.method}
+
+
+# -- the methods -----------------------------------------------------------------------------------
+
+
+def _rewind(work: HealWork) -> str:
+    from myha.operations.heal.rewind import rewind  # noqa: PLC0415  # as all methods: when needed
+
+    require_quiet(work)
+    return rewind(work)
+
+
+def _merge(work: HealWork) -> str:
+    from myha.operations.heal.merge import merge_node  # noqa: PLC0415
+
+    require_quiet(work)
+    executed, keep = histories(work)
+    work.reporter.require_record()
+    report = merge_node(
+        work.connector(work.order.node),
+        work.connector(work.order.writer, admin=True),
+        work.flavour,
+        executed,
+        keep,
+        work.quarantine_dir,
+        work.incident,
+        work.reporter,
+    )
+    return str(report)
+
+
+def _reseed(work: HealWork) -> str:
+    from myha.operations.heal.reseed import ReseedOrder, reseed_node  # noqa: PLC0415
+
+    order = ReseedOrder(work.config, work.order.node, work.order.writer, work.incident)
+    return str(reseed_node(order, work.reporter))
+
+
+METHODS: dict[str, Callable[[HealWork], str]] = {
+    "rewind": _rewind,
+    "merge": _merge,
+    "reseed": _reseed,
+}
+
+
+def require_quiet(work: HealWork) -> None:
+    """Fenced as it must be: read-only, with both threads stopped. Raises `MyhaError` if not."""
+    look = work.node.look()
+    name = work.order.node
+    if look.open:
+        raise MyhaError(f"{name} takes writes: it is not fenced")
+    if {look.receiver.state, look.applier.state} != {ThreadState.STOPPED}:
+        raise MyhaError(f"{name} replicates: it is not fenced")
+
+
+def histories(work: HealWork) -> tuple[GtidSet, GtidSet]:
+    """What the node has committed, then the writer: what that one gets meanwhile is no error."""
+    executed = work.node.executed()
+    return executed, work.writer.executed()
+
+
+# -- afterwards ------------------------------------------------------------------------------------
+
+
+def replicate(work: HealWork) -> None:
+    """One way, from the writer to the node, until it has all that the writer has now."""
+    go_on(work.reporter)
+    node = work.node
+    executed, wanted = histories(work)
+    errant = executed.minus(wanted)
+    if not errant.is_empty():
+        raise MyhaError(f"{work.order.node} still has what {work.order.writer} lacks: {errant}")
+    node.start_replication(START_DEADLINE_SECONDS)
+    missing = wanted.minus(executed)
+    meter = Meter(work.reporter, "catch up", total=float(missing.count()), unit="transactions")
+    progress_at, left = time.monotonic(), missing.count()
+    while not node.await_executed(wanted, CATCH_UP_SLICE_SECONDS):
+        go_on(work.reporter)
+        _require_applying(work)
+        now_left = wanted.minus(node.executed()).count()
+        if now_left < left:
+            progress_at, left = time.monotonic(), now_left
+        elif time.monotonic() - progress_at > CATCH_UP_STALL_SECONDS:
+            raise MyhaError(
+                f"{work.order.node} has applied nothing for {CATCH_UP_STALL_SECONDS:.0f} s and "
+                f"lacks {left} transactions"
+            )
+        meter.to(missing.count() - left)
+    meter.to(missing.count())
+    meter.say()
+
+
+def _require_applying(work: HealWork) -> None:
+    look = work.node.look()
+    for thread in (look.applier, look.receiver):
+        if thread.errno and thread.state is ThreadState.STOPPED:
+            raise MyhaError(f"replication of {work.order.node} failed: {thread.error}")
+
+
+def verify_data(work: HealWork, tables: frozenset[str] | None) -> str:
+    """The rows of `tables` (None: of all) by checksum. Raises `MyhaError` when they differ."""
+    from myha.operations.verify import verify  # noqa: PLC0415
+    from myha.operations.verify.job import throttle_of  # noqa: PLC0415
+
+    order = work.order
+    only = None if tables is None else _still_there(work, tables)
+    if only is not None and not only:
+        return "none of its tables is left to verify"
+    report = verify(
+        work.connector(order.writer),
+        work.connector(order.node),
+        work.flavour,
+        reporter=work.reporter,
+        tables=only,
+        throttle=throttle_of(work.config),
+        names=(order.writer, order.node),
+    )
+    if not report.equal:
+        for line in report.lines():
+            work.reporter.event("differs", line)
+        first = "; ".join(report.lines()[:DIFFERENCES_TOLD])
+        raise MyhaError(f"differs after the heal: {report.text()}: {first}")
+    return report.text()
+
+
+def _still_there(work: HealWork, tables: frozenset[str]) -> frozenset[str]:
+    """Without tables that neither node has any more, and those that are nobody's data."""
+    found: set[str] = set()
+    for name in (work.order.writer, work.order.node):
+        connection = work.connector(name)()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT table_schema, table_name FROM information_schema.tables"
+                    " WHERE table_type = 'BASE TABLE' AND table_schema NOT IN"
+                    " ('mysql', 'information_schema', 'performance_schema', 'sys', 'myha')"
+                )
+                found |= {f"{schema}.{table}" for schema, table in cursor.fetchall()}
+        except OSError as error:
+            raise ServerError(f"{name}: {error}") from None
+        finally:
+            connection.close()
+    return tables & found
