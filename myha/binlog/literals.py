@@ -97,7 +97,8 @@ def matches(column: ColumnFact, value: Value) -> str:
     """A predicate that is true exactly where the live column holds this value, NULL included.
 
     Text is compared by its bytes, whatever the collation, and by the collation as well, so that an
-    index can be used. JSON is equal when the documents are, types of numbers and dates included.
+    index can be used. JSON is equal when the documents are and print alike: a 1.0 that is a DOUBLE
+    is the same as one that is a DECIMAL.
     """
     name = quoted(column.name)
     if value is None:
@@ -109,10 +110,13 @@ def matches(column: ColumnFact, value: Value) -> str:
     if isinstance(value, bytes):
         return _matches_bytes(column, name, value)
     if isinstance(value, float) and value == 0:
+        # Not `= 0`, which lets the server put 0 in place of the column on the right.
         sign = "LIKE" if str(value).startswith("-") else "NOT LIKE"
-        return f"({name} = 0 AND CAST({name} AS CHAR) {sign} '-%')"
+        return f"({name} BETWEEN 0 AND 0 AND CAST({name} AS CHAR) {sign} '-%')"
+    if column.data_type == "set" or (column.data_type == "year" and not value):
+        return f"CAST({name} AS UNSIGNED) = {value}"  # a SET is else compared as a DOUBLE
     if column.data_type == "year":
-        return f"{name} = {value}" if value else f"CAST({name} AS UNSIGNED) = 0"
+        return f"{name} = {value}"
     return f"{name} = {literal(value, column)}"
 
 

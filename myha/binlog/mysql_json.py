@@ -104,7 +104,7 @@ def _value(kind: int, data: bytes, depth: int) -> Tree:
         return _CONSTANTS[data[0]]
     if kind in _NUMBERS:
         (number,) = struct.unpack_from(_NUMBERS[kind], data)
-        return Unsigned(number) if kind in _UNSIGNED else number  # type: ignore[no-any-return]
+        return Unsigned(number) if kind in _UNSIGNED else number
     if kind == _STRING:
         return _sized(data, 0).decode("utf-8")
     if kind == _OPAQUE:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal
 
 _DIGITS_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
+_HUNDREDS = (1, 100, 10_000, 1_000_000)
 _EXACT = Context(prec=80)  # a DECIMAL has at most 65 digits
 
 
@@ -44,7 +45,7 @@ def date(data: bytes) -> str:
 def _fraction(data: bytes, digits: int) -> int:
     """Microseconds of a fraction with so many digits."""
     size = (digits + 1) // 2
-    return int.from_bytes(data[:size], "big") * 100 ** (3 - size)
+    return int.from_bytes(data[:size], "big") * _HUNDREDS[3 - size]
 
 
 def _with_fraction(whole: str, microseconds: int, digits: int) -> str:
@@ -58,7 +59,7 @@ def time2(data: bytes, digits: int) -> str:
     sign = "-" if number < 0 else ""
     number = abs(number)
     whole = number >> 8 * size
-    fraction = (number & ((1 << 8 * size) - 1)) * 100 ** (3 - size)
+    fraction = (number & ((1 << 8 * size) - 1)) * _HUNDREDS[3 - size]
     clock = f"{sign}{whole >> 12 & 1023:02d}:{whole >> 6 & 63:02d}:{whole & 63:02d}"
     return _with_fraction(clock, fraction, digits)
 

@@ -222,7 +222,7 @@ def _uuid(data: bytes) -> Value:
 
 
 def _uncompressed(data: bytes) -> Value:
-    """MariaDB's COMPRESSED: a byte of method and length's length, the length, a deflate stream."""
+    """MariaDB's COMPRESSED: method, whether bare, and length's length; the length; the deflate."""
     if not data:
         return b""
     method = data[0]
@@ -232,7 +232,7 @@ def _uncompressed(data: bytes) -> Value:
         raise DecodeError(f"a compressed column has the unknown method {method >> 4}")
     start = 1 + (method & 7)
     wanted = int.from_bytes(data[1:start], "big")
-    plain = zlib.decompressobj(15 if method & 8 else -15).decompress(data[start:], wanted + 1)
+    plain = zlib.decompressobj(-15 if method & 8 else 15).decompress(data[start:], wanted + 1)
     if len(plain) != wanted:
         raise DecodeError(f"a compressed column holds {len(plain)} bytes and not {wanted}")
     return plain
