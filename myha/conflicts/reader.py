@@ -100,8 +100,8 @@ class Reader:
         self._tables.clear()
 
     def forget_tables(self) -> None:
+        """Ask anew at the next table map; rows whose map went by already are as it says."""
         self._maps.clear()
-        self._tables.clear()
 
     def feed(self, chunk: bytes) -> None:
         """Take in bytes of the stream. Raises ServerError when the server ended it."""
@@ -250,8 +250,14 @@ class Reader:
 
     def _row_event(self, kind: int, body: bytes) -> None:
         transaction = self._transaction
-        table = self._tables.get(body[:6])
-        if transaction is None or table is None:
+        if transaction is None:
+            return
+        try:
+            table = self._tables[body[:6]]
+        except KeyError:
+            self._surroundings.out_of_reach("unreadable", "", 1)
+            return
+        if table is None:
             return
         at = table.first_row(kind, body)
         if not at:

@@ -67,8 +67,15 @@ class Watch:
     """The reader of conflicts of a pair. `run` returns when the reporter is cancelled."""
 
     def __init__(
-        self, config: Config, reporter: Reporter, *, limit_bytes: int = HELD_LIMIT_BYTES
+        self,
+        config: Config,
+        reporter: Reporter,
+        *,
+        since: str = "",
+        limit_bytes: int = HELD_LIMIT_BYTES,
     ) -> None:
+        """`since`: a GTID set or position to begin behind; else behind what both nodes have."""
+        self._since = since
         self._reporter = reporter
         self._limit_bytes = limit_bytes
         self._audit = config.conflicts.audit
@@ -244,6 +251,8 @@ class Watch:
     def _first_start(self, node: NodeState, link: Link, common: Gtids) -> Gtids:
         """Behind what both nodes have: what is under way between them is still to be compared."""
         executed: Gtids = link.executed
+        if self._since:
+            common = type(executed).parse(self._since)
         start = executed if node.lost else executed.intersection(common)
         if self.flavour == "mysql":
             start = start.union(link.purged)
