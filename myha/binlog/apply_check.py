@@ -68,7 +68,7 @@ class Writer(Session):
             self.rows(sql)
         self.do("session")
         self.packet_bytes = int(self.value("SELECT @@GLOBAL.max_allowed_packet"))
-        if int(self.value("SELECT @@GLOBAL.read_only = 'ON' OR @@GLOBAL.read_only = 1")):
+        if self.variable("read_only") != "OFF":
             raise HealRefusedError("the writer is read-only: nothing can be applied there")
         if self.flavour == "mariadb":
             if self.variable("slave_exec_mode") != "STRICT":

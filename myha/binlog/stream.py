@@ -77,6 +77,9 @@ _MARIADB_SETUP = (
 )
 
 
+_PATIENCE = "SET SESSION net_write_timeout = 3600"  # we write to disk between two reads
+
+
 def encode_gtid_set(gtids: MysqlGtidSet) -> bytes:
     """The set as the dump command takes it; with tags in the format of 8.3 and newer."""
     origins = list(gtids.origins())
@@ -105,7 +108,7 @@ def _dump(
     ends = time.monotonic() + deadline_seconds
     try:
         with connection.cursor() as cursor:
-            for statement in setup:
+            for statement in (_PATIENCE, *setup):
                 wire._read_timeout = _left(ends)
                 cursor.execute(statement)
         wire._execute_command(command, request)

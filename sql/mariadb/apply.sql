@@ -4,7 +4,7 @@
 -- name: session
 -- Nobody waits for us, nor we for them, for long.
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
-SET SESSION foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = 5, lock_wait_timeout = 5;
+SET SESSION foreign_key_checks = 1, unique_checks = 1, innodb_lock_wait_timeout = 5, lock_wait_timeout = 5, wait_timeout = 3600;
 
 -- name: unlogged
 SET SESSION sql_log_bin = 0;

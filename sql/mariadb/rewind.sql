@@ -3,6 +3,8 @@
 -- name: session
 -- Nothing of an undo may be replicated.
 SET SESSION sql_log_bin = 0;
+-- Much may have to be read between two statements.
+SET SESSION wait_timeout = 3600;
 
 -- name: make_marker_table
 -- Local to each node, never replicated: an undo and the reset of the GTID state that must follow it.

@@ -3,6 +3,8 @@
 -- name: session
 -- Nothing of an undo may be replicated, and a row that is not there must be an error.
 SET SESSION sql_log_bin = 0;
+-- Much may have to be read between two statements.
+SET SESSION wait_timeout = 3600;
 SET SESSION rbr_exec_mode = 'STRICT';
 
 -- name: make_marker_table

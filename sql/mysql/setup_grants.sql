@@ -15,6 +15,8 @@ GRANT PROCESS, REPLICATION CLIENT, REPLICATION SLAVE, RELOAD ON *.* TO %(user)s@
 GRANT REFERENCES ON *.* TO %(user)s@'%%';
 -- verify, unattended: read all rows. The binary log (REPLICATION SLAVE) shows every change already.
 GRANT SELECT ON *.* TO %(user)s@'%%';
+-- merge, replay: lock the rows that are compared (SELECT ... FOR UPDATE asks for it)
+GRANT LOCK TABLES ON *.* TO %(user)s@'%%';
 -- act: open and fence, cut sessions, replicate, rewind
 -- (SYSTEM_USER, to cut off sessions of administrators too: a fence that cannot is none)
 GRANT SYSTEM_USER, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN ON *.* TO %(user)s@'%%';
