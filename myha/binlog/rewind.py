@@ -55,6 +55,42 @@ class RewindReport:
         return f"{what}, kept in {self.quarantine_path}"
 
 
+@dataclass(frozen=True, slots=True)
+class RewindPlan:
+    """What a rewind would undo; `size_bytes` of binary log. Changes nothing."""
+
+    transactions: int
+    rows: int
+    size_bytes: int
+    tables: Mapping[str, TableCounts]
+
+
+def plan_rewind(
+    connect: Connect,
+    flavour: str,
+    executed: GtidSet,
+    keep: GtidSet,
+    *,
+    scratch: Path,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    tell: Tell = _tell_nobody,
+) -> RewindPlan:
+    """Read what a rewind would undo, and check all of it; the node need not be fenced for that.
+
+    `scratch` is a directory for what is read meanwhile. Raises RewindRefusedError with the reason
+    when it could not be undone exactly, ServerError when it cannot be read.
+    """
+    make: type[MysqlNode] | type[MariadbNode] = MysqlNode if flavour == "mysql" else MariadbNode
+    node: Node[Any] = make(connect, deadline_seconds)
+    try:
+        rewind = _Rewind(node, executed, keep, _Files(scratch, {}, tell))
+        return rewind.plan()
+    except ServerError as error:
+        raise refusal_of(error) from error
+    finally:
+        node.close()
+
+
 def rewind_node(
     connect: Connect,
     flavour: str,
@@ -136,6 +172,28 @@ class _Rewind:
         finally:
             self._node.close()
 
+    def plan(self) -> RewindPlan:
+        node = self._node
+        if why := node.not_exact():
+            raise RewindRefusedError(why)
+        kept = self._seen.intersection(self._keep)
+        self._history(kept)
+        with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
+            self._take(draft, self._seen.minus(self._keep), kept)
+            ones = draft.spool.transactions
+            return RewindPlan(
+                len(ones), draft.rows, sum(one.size_bytes for one in ones), dict(draft.tables)
+            )
+
+    def _take(self, draft: Draft, errant: Any, kept: Any) -> None:
+        """Read the errant transactions; raises RewindRefusedError when they cannot be undone."""
+        later = LaterTouches()
+        found = read_errant(self._node, errant, kept, for_kept=later.kept)
+        total = float(errant.count())
+        draft.take_changes(self._counted("read", found, total, "transactions"), later)
+        check_tables(self._node, draft.tables)
+        self._check_sizes(draft)
+
     def _undo(self) -> RewindReport:
         node = self._node
         executed = node.executed()
@@ -149,12 +207,7 @@ class _Rewind:
         kept = executed.intersection(self._keep)
         history = self._history(kept)
         with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
-            later = LaterTouches()
-            errant_ones = read_errant(node, errant, kept, for_kept=later.kept)
-            total = float(errant.count())
-            draft.take_changes(self._counted("read", errant_ones, total, "transactions"), later)
-            check_tables(node, draft.tables)
-            self._check_sizes(draft)
+            self._take(draft, errant, kept)
             path = draft.finish(
                 "rewind",
                 {**self._files.incident, "executed": str(executed), "kept": str(kept)},

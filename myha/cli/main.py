@@ -25,6 +25,7 @@ COMMANDS = {
     "failover": ("myha.cli.requests", "failover"),
     "fence": ("myha.cli.requests", "fence"),
     "unfence": ("myha.cli.requests", "unfence"),
+    "heal": ("myha.cli.heal", "heal"),
     "maintenance": ("myha.cli.requests", "maintenance"),
     "conflicts": ("myha.cli.conflicts", "conflicts"),
     "verify": ("myha.cli.verify", "verify"),

@@ -251,7 +251,7 @@ def test_errant_transactions_of_a_returned_node_go_to_quarantine(pair: Pair) -> 
     pair.cluster.start_supervisor()
     until(lambda: not pair.status()["nodes"][standby].get("open", True), "it is closed again")
     assert pair.myha("unfence", standby).returncode == 0
-    pair.await_event("rewound", "")
+    pair.await_event("job-done", "by rewind")
     pair.await_healthy(writer=writer)
     assert pair.admin(standby, "SELECT COUNT(*) FROM app.t WHERE id = 100")[0][0] == 0
     kept = "".join(

@@ -1,0 +1,110 @@
+"""`myha heal`: ask the daemon to heal a node and follow it, or show what that would do."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from myha.cli.requests import request
+from myha.config import Config, load
+from myha.errors import MyhaError
+from myha.operations.progress import Progress
+from myha.operations.terminal import TerminalReporter
+from myha.supervisor.control import ask, socket_path
+
+POLL_SECONDS = 0.3
+# A supervisor that is being restarted goes on with the heal that it finds on record.
+GONE_SECONDS = 60.0
+# From the end of the heal to a member: a look, a comparison, and replication both ways.
+RETURN_SECONDS = 120.0
+METHODS = ("auto", "merge", "rewind", "reseed")
+
+Data = dict[str, Any]
+
+
+@click.command()
+@click.argument("node")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="auto",
+    show_default=True,
+    help="How: `merge` its errant transactions into the writer, `rewind` them on the node, "
+    "`reseed` it from the writer, or `auto`: what heal.policy names, in that order.",
+)
+@click.option(
+    "--plan",
+    "plan_only",
+    is_flag=True,
+    help="Show what would be undone, kept and copied, and how long it may take. Changes nothing.",
+)
+@click.option("--wait/--no-wait", default=True, help="Follow it to its end. Default: --wait.")
+@click.pass_context
+def heal(ctx: click.Context, node: str, method: str, plan_only: bool, wait: bool) -> None:
+    """Bring NODE back whose data has diverged. It gets no traffic until it is verified."""
+    config = load(ctx.obj["config_path"])
+    if plan_only:
+        ctx.exit(0 if _show_plan(config, node, method) else 1)
+    request(ctx, do="heal", node=node, method=method)
+    if not wait:
+        return
+    try:
+        _follow(socket_path(config.cluster.state_dir), node)
+    except KeyboardInterrupt:
+        click.echo(
+            f"detached: the heal of {node} goes on; `myha status` shows how far it is, "
+            f"`myha fence {node}` stops it"
+        )
+
+
+def _show_plan(config: Config, node: str, method: str) -> bool:
+    from myha.operations.heal.plan import plan_heal  # noqa: PLC0415  # only this needs it
+
+    with TerminalReporter() as reporter:
+        plan = plan_heal(config, node, method, reporter)
+    for line in plan.lines():
+        click.echo(line)
+    return plan.possible
+
+
+def _follow(control: Path, node: str) -> None:
+    """Until it is a member again. Raises `MyhaError` when it ends otherwise."""
+    heard_at, ended_at, said = time.monotonic(), None, ""
+    console = Console(stderr=True)
+    with TerminalReporter(console) as reporter:
+        while True:
+            time.sleep(POLL_SECONDS)
+            try:
+                status = ask(control, {"do": "status"})
+            except MyhaError:
+                if time.monotonic() - heard_at > GONE_SECONDS:
+                    raise
+                continue
+            heard_at = time.monotonic()
+            entry: Data = status["nodes"][node]
+            if entry["membership"] == "member":
+                break
+            if entry["cause"] == "healing":
+                ended_at = None
+                _show(reporter, status, node)
+            elif entry["membership"] == "fenced":
+                raise MyhaError(f"{node} is not healed, and stays fenced: {entry['reason']}")
+            else:
+                said = entry["reason"] or said
+                ended_at = heard_at if ended_at is None else ended_at
+                if heard_at - ended_at > RETURN_SECONDS:
+                    raise MyhaError(f"{node} is healed and has not returned; see `myha explain`")
+    click.echo(f"{node} is a member again" + (f", {said}" if said else ""))
+
+
+def _show(reporter: TerminalReporter, status: Data, node: str) -> None:
+    for job in status["jobs"]:
+        if job["kind"] == "heal" and job["node"] == node:
+            done, total = (job["percent"], 100.0) if job["percent"] is not None else (0.0, None)
+            text = str(job["text"]).removeprefix(str(job["phase"])).strip(" ,")
+            phase = f"{job['method']}: {job['phase']}"
+            reporter.show(Progress(phase, done, total, text=text, left_seconds=None))
