@@ -109,10 +109,12 @@ def connect(
     connect_timeout_seconds: float,
     read_timeout_seconds: float,
     tls: Tls = "auto",
+    local_files: bool = False,
 ) -> Connection:
     """Log in. Raises ServerGoneError, ServerSilentError, or ServerError with the server's code.
 
     TLS encrypts and does not verify: the servers' certificates are their own by default.
+    `local_files`: this connection may send what LOAD DATA LOCAL asks for.
     """
     options: dict[str, Any] = {"ssl": _unverified()} if tls == "require" else {"ssl_disabled": True}
     connection: Connection = pymysql.Connection(
@@ -127,6 +129,7 @@ def connect(
         write_timeout=read_timeout_seconds,
         init_command=_SESSION_START,
         program_name="myha",
+        local_infile=local_files,
         defer_connect=True,
         **options,
     )

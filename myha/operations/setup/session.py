@@ -38,7 +38,9 @@ def named(flavour: Flavour, block: str, **words: str) -> tuple[str, ...]:
     raise KeyError(block)
 
 
-def log_in(config: Config, name: str, account: Account) -> Connection:
+def log_in(
+    config: Config, name: str, account: Account, *, local_files: bool = False
+) -> Connection:
     """A connection to one node; the error names the node and tells what to correct."""
     node = config.nodes[name]
     try:
@@ -48,6 +50,7 @@ def log_in(config: Config, name: str, account: Account) -> Connection:
             connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
             read_timeout_seconds=CONNECT_DEADLINE_SECONDS,
             tls=config.accounts.tls,
+            local_files=local_files,
         )
     except ServerError as error:
         raise _explained(name, account.user, error) from None
@@ -65,10 +68,12 @@ def _explained(name: str, user: str, error: ServerError) -> ServerError:
 class AdminSession:
     """One connection. Raises ServerGoneError, ServerSilentError or ServerError, each one line."""
 
-    def __init__(self, config: Config, name: str, account: Account) -> None:
+    def __init__(
+        self, config: Config, name: str, account: Account, *, local_files: bool = False
+    ) -> None:
         self.name = name
         self._endpoint = Endpoint(config.nodes[name].host, config.nodes[name].port)
-        self._connection = log_in(config, name, account)
+        self._connection = log_in(config, name, account, local_files=local_files)
         limits: Any = self._connection  # its stubs hide the attribute
         limits._read_timeout = STATEMENT_DEADLINE_SECONDS
         self.version = str(self.value("SELECT VERSION()"))

@@ -1,0 +1,224 @@
+"""MySQL's CLONE: the node fetches the donor's data files itself, and starts anew with them.
+
+The server ends itself when it has everything (error 3707 where nothing restarts it); until its
+process is gone nothing may be started in its place. What a clone does not bring, the node's own
+persisted settings and its UUID, stays as it was; what it brings too much, the donor's replication
+and the account made for it, is removed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import suppress
+
+from myha.config import Config
+from myha.core.gtid import GtidSet, MysqlGtidSet
+from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+from myha.operations.heal.reseed.process import NodeProcess
+from myha.operations.heal.reseed.session import ReseedSession
+from myha.operations.progress import CancelledError, Meter, Reporter
+from myha.servers.connection import Endpoint, connect
+
+ACCOUNT = "myha_clone"
+CLONE_DEADLINE_SECONDS = 86400.0
+LOOK_SECONDS = 0.25
+_NOT_RESTARTED = 3707  # the clone is whole, and the server has to be started by somebody
+_COPY_STAGES = "'FILE COPY', 'PAGE COPY', 'REDO COPY'"
+_END_DEADLINE_SECONDS = 30.0
+
+
+def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
+    """Why the donor cannot be cloned, None when it can. Installs nothing."""
+    if node_version is not None and _series(donor.version) != _series(node_version):
+        return f"the versions are {donor.version} and {node_version}"
+    engines = donor.rows(
+        "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS t, ENGINE AS e "
+        "FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB' "
+        "AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') "
+        "LIMIT 1"
+    )
+    if engines:
+        return f"it would leave {engines[0]['t']} ({engines[0]['e']}) empty: only InnoDB is cloned"
+    return None
+
+
+def _series(version: str) -> tuple[str, ...]:
+    """What has to be equal: from 8.0.37 on the series, before that the whole version."""
+    parts = tuple(version.split("-", maxsplit=1)[0].split("."))
+    old = parts[:2] == ("8", "0") and int(parts[2]) < 37
+    return parts if old else parts[:2]
+
+
+class Clone:
+    """One clone. `run` leaves the node up with the donor's data; its settings are not seen to."""
+
+    def __init__(
+        self,
+        config: Config,
+        donor: ReseedSession,
+        node: ReseedSession,
+        process: NodeProcess,
+        reporter: Reporter,
+    ) -> None:
+        self._config = config
+        self._donor = donor
+        self._node = node
+        self._process = process
+        self._reporter = reporter
+        self._outcome: ServerError | None = None
+
+    def prepare(self) -> None:
+        """Everything that may be refused before the node's data is touched."""
+        for session in (self._donor, self._node):
+            _install(session)
+        self._password = secrets.token_urlsafe(24)
+        tls = {"require": "SSL"}.get(self._config.accounts.tls, "NONE")
+        with self._donor.writable():
+            self._donor.do(
+                "make_clone_account", {"user": ACCOUNT, "password": self._password}, tls=tls
+            )
+        self._log_in_once()
+
+    def _log_in_once(self) -> None:
+        """Without TLS the donor knows a new password only after a login that can show it to it."""
+        node = self._config.nodes[self._donor.name]
+        account = _Login(ACCOUNT, self._password)
+        connect(
+            Endpoint(node.host, node.port),
+            account,
+            connect_timeout_seconds=5,
+            read_timeout_seconds=5,
+            tls=self._config.accounts.tls,
+        ).close()
+
+    def run(self, total_bytes: int) -> tuple[int, GtidSet]:
+        """Clone, and bring the node up again. What was copied in bytes, and the donor's history."""
+        source = self._config.nodes[self._donor.name]
+        host, port = source.replication_host, source.replication_port
+        self._node.do("allow_donor", {"donor": f"{host}:{port}"})
+        self._node.limit(CLONE_DEADLINE_SECONDS)
+        work = threading.Thread(target=self._clone, args=(host, port), daemon=True)
+        work.start()
+        copied = self._watch(work, total_bytes)
+        self._check_outcome()
+        self._process.await_gone()
+        Meter(self._reporter, "start")
+        self._process.start()
+        return copied, self._received()
+
+    def _clone(self, host: str, port: int) -> None:
+        words = {"require": "REQUIRE SSL", "off": "REQUIRE NO SSL"}
+        try:
+            self._node.do(
+                "clone",
+                {"user": ACCOUNT, "host": host, "password": self._password},
+                port=str(port),
+                tls=words.get(self._config.accounts.tls, ""),
+            )
+        except ServerError as error:
+            self._outcome = error
+
+    def _watch(self, work: threading.Thread, total_bytes: int) -> int:
+        """Report what the recipient says until the clone ends; stop it when we are to stop."""
+        meter = Meter(self._reporter, "copy", total=total_bytes, unit="bytes")
+        looker: ReseedSession | None = None
+        copied = 0
+        try:
+            while work.is_alive():
+                work.join(LOOK_SECONDS)
+                with suppress(ServerGoneError, ServerSilentError):
+                    looker = looker or ReseedSession(self._config, self._node.name)
+                    copied = max(copied, self._progress(looker, meter))
+                if self._reporter.cancelled():
+                    self._cancel(work, looker)
+        finally:
+            if looker is not None:
+                looker.close()
+        meter.total = meter.done = max(copied, 1)
+        meter.say()
+        return copied
+
+    def _cancel(self, work: threading.Thread, looker: ReseedSession | None) -> None:
+        if looker is not None:
+            with suppress(ServerError):
+                looker.perform(f"KILL QUERY {self._node.wire.thread_id()}")
+        work.join(_END_DEADLINE_SECONDS)
+        raise CancelledError("stopped on request; the clone begins anew when it is run again")
+
+    def _progress(self, looker: ReseedSession, meter: Meter) -> int:
+        row = looker.rows(
+            "SELECT CAST(SUM(IF(STATE = 'Not Started', 0, ESTIMATE)) AS SIGNED) AS total, "
+            "CAST(SUM(DATA) AS SIGNED) AS done FROM performance_schema.clone_progress "
+            f"WHERE STAGE IN ({_COPY_STAGES}) AND BEGIN_TIME IS NOT NULL"
+        )[0]
+        done = int(row["done"] or 0)
+        meter.total = max(int(row["total"] or 0), done) or meter.total
+        meter.to(done)
+        return done
+
+    def _check_outcome(self) -> None:
+        """The session ends with 3707, or with its server; else the server says what is wrong."""
+        error = self._outcome
+        if error is None or error.code == _NOT_RESTARTED:
+            return
+        if isinstance(error, ServerGoneError):
+            return  # restarted by its manager, or dead: `_received` tells which
+        raise MyhaError(f"the clone failed: {error}") from error
+
+    def _received(self) -> GtidSet:
+        """The donor's history as of the clone; MyhaError when this is not its data."""
+        session = self._process.session()
+        try:
+            rows = session.rows(
+                "SELECT STATE AS s, ERROR_MESSAGE AS e, GTID_EXECUTED AS g "
+                "FROM performance_schema.clone_status"
+            )
+            state = str(rows[0]["s"]) if rows else "not begun"
+            if state != "Completed":
+                said = " ".join(str(rows[0]["e"]).split()) if rows else ""
+                raise MyhaError(
+                    f"{session.name}: the clone is {state.lower()}: {said or 'no reason'}"
+                )
+            return MysqlGtidSet.parse(str(rows[0]["g"]))
+        finally:
+            session.close()
+
+    def clean_up(self) -> None:
+        """Take the account away again, as far as the donor can be reached."""
+        with suppress(ServerError), self._donor.writable():
+            self._donor.do("drop_clone_account", {"user": ACCOUNT})
+
+
+def clean_up_copy(session: ReseedSession) -> None:
+    """Remove from the node what the clone brought too much."""
+    session.forget_replication()
+    session.do("drop_clone_account", {"user": ACCOUNT})
+
+
+def _install(session: ReseedSession) -> None:
+    state = session.value(
+        "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone'"
+    )
+    if state == "ACTIVE":
+        return
+    if state is not None:
+        raise ServerError(f"{session.name}: the plugin clone is {state}; enable it, or restart")
+    with session.writable():
+        session.do("install_clone")
+
+
+class _Password:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        return self._text
+
+
+class _Login:
+    """An account that lives for one clone."""
+
+    def __init__(self, user: str, password: str) -> None:
+        self.user = user
+        self.password = _Password(password)

@@ -1,0 +1,67 @@
+"""After the copy: the node is itself again, closed, with its own settings and replication."""
+
+from __future__ import annotations
+
+from myha.config import Config
+from myha.core.gtid import GtidSet
+from myha.errors import MyhaError
+from myha.operations.heal.reseed.clone import clean_up_copy
+from myha.operations.heal.reseed.dump.objects import disable_events
+from myha.operations.heal.reseed.session import ReseedSession
+from myha.operations.setup.actions import Stage, plan
+from myha.operations.setup.apply import carry_out
+from myha.operations.setup.checks import History
+from myha.operations.setup.facts import Flavour
+from myha.operations.setup.gather import gather
+from myha.operations.setup.session import AdminSession
+
+_OWN = frozenset(
+    {Stage.PLUGIN, Stage.SETTING, Stage.FILE, Stage.ACCOUNT, Stage.SCHEMA, Stage.CHANNEL}
+)
+_BEFORE = frozenset({Stage.PLUGIN, Stage.SETTING, Stage.FILE})
+
+
+def close(node: ReseedSession) -> None:
+    """Read-only for everybody that it can be for, replication stopped."""
+    node.do("let_us_write")  # read_only first: nothing lets a client in on the way
+    node.do("close")
+    node.stop_replication()
+
+
+def fix_settings(config: Config, name: str, *, only_before: bool = False) -> None:
+    """What setup wants of this node and does not find: settings, plugins, accounts, its channel.
+
+    `only_before`: what has to be there before a copy makes the server start anew, so that it starts
+    fenced. Raises MyhaError.
+    """
+    admin = config.accounts.admin()
+    stages = _BEFORE if only_before else _OWN
+    sessions = {one: AdminSession(config, one, admin) for one in config.names}
+    try:
+        facts = gather(config, sessions)
+        first, second = (facts[one] for one in config.names)
+        actions = plan(config, (first, second), History.ON_RECORD, None, kick=False)
+        own = [action for action in actions if action.node == name and action.stage in stages]
+        carry_out(config, sessions, own, lambda _text: None)
+    finally:
+        for session in sessions.values():
+            session.close()
+
+
+def clean(node: ReseedSession) -> None:
+    """Remove what a copy of the donor's files brought that is the donor's own."""
+    with node.writable():
+        if node.flavour is Flavour.MYSQL:
+            clean_up_copy(node)
+        else:
+            node.forget_replication()
+        disable_events(node)
+
+
+def check(node: ReseedSession, history: GtidSet) -> None:
+    """Raises MyhaError unless the node has exactly this history, closed and not replicating."""
+    now = node.executed()
+    if now != history:
+        raise MyhaError(f"{node.name}: after the reseed its history is {now}, not {history}")
+    if int(node.value("SELECT @@GLOBAL.read_only")) != 1:
+        raise MyhaError(f"{node.name}: is open for writes after the reseed; fence it")

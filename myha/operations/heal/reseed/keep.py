@@ -1,0 +1,64 @@
+"""Before a node's data goes: the transactions that only it has are in quarantine, as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from myha.binlog import quarantine
+from myha.binlog.errant import read_errant
+from myha.binlog.errors import HealRefusedError
+from myha.binlog.node import MariadbNode, MysqlNode
+from myha.config import Config
+from myha.core.gtid import GtidSet
+from myha.errors import ServerError
+from myha.operations.heal.reseed.session import ReseedSession, without_mark
+from myha.operations.setup.facts import Flavour
+from myha.operations.setup.session import log_in
+from myha.servers.factory import QUARANTINE_FOLDER
+
+DEADLINE_SECONDS = 3600.0
+_NODES: dict[Flavour, type[MysqlNode] | type[MariadbNode]] = {
+    Flavour.MYSQL: MysqlNode,
+    Flavour.MARIADB: MariadbNode,
+}
+
+
+def errant_of(node: ReseedSession, donor: ReseedSession) -> GtidSet:
+    """What only the node has; it is asked first: what the donor gets meanwhile is no error."""
+    executed = without_mark(node.flavour, node.executed())
+    return executed.minus(donor.executed())
+
+
+def keep_errant(
+    config: Config,
+    session: ReseedSession,
+    errant: GtidSet,
+    incident: Mapping[str, object],
+) -> Path:
+    """Write the transactions into the quarantine. HealRefusedError when not all can be kept."""
+    connect = partial(log_in, config, session.name, config.accounts.admin())
+    node: Any = _NODES[session.flavour](connect, DEADLINE_SECONDS)
+    try:
+        kept = without_mark(session.flavour, session.executed()).minus(errant)
+        return quarantine.write_raw(
+            config.cluster.state_dir / QUARANTINE_FOLDER,
+            flavour=session.flavour.value,
+            transactions=read_errant(node, errant, kept),
+            incident={**incident, "node": session.name, "errant": str(errant)},
+            query=node.rows,
+        )
+    except (HealRefusedError, ServerError) as error:
+        raise HealRefusedError(
+            f"{session.name}: its {errant.count()} transactions of its own ({_short(errant)}) "
+            f"cannot be put into quarantine, and would be lost: {error}"
+        ) from error
+    finally:
+        node.close()
+
+
+def _short(gtids: GtidSet) -> str:
+    text = str(gtids)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,0 +1,305 @@
+"""A reseed from the look at both servers to a node that has the donor's data and history.
+
+Order, and why: everything that can be refused is checked while the node is as it was. Then what
+only the node has is on disk in the quarantine. Then, for a method that works inside the node's
+server, its history becomes a mark that no server shares: data that is half made is nobody's, and
+whoever looks at the node sees a transaction that nobody has, until the reseed has been run again
+and ended. The donor's history is set last. At every point the whole may be begun again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from myha.binlog.errors import HealRefusedError
+from myha.core.gtid import GtidSet, MariadbGtidSet
+from myha.errors import ConfigError, MyhaError
+from myha.operations.heal.reseed import finish
+from myha.operations.heal.reseed.backup import Backup
+from myha.operations.heal.reseed.choose import choose
+from myha.operations.heal.reseed.clone import Clone
+from myha.operations.heal.reseed.dump.copy import Dump
+from myha.operations.heal.reseed.keep import errant_of, keep_errant
+from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan, ReseedReport
+from myha.operations.heal.reseed.process import NodeProcess, session_or_none
+from myha.operations.heal.reseed.session import ReseedSession
+from myha.operations.progress import Meter, Reporter, go_on
+from myha.operations.setup.facts import Flavour, is_on
+
+
+def plan_reseed(order: ReseedOrder) -> ReseedPlan:
+    """Which method would be used and what it would copy; changes nothing.
+
+    Raises HealRefusedError when no method fits, MyhaError when a server cannot be asked.
+    """
+    with _donor(order) as donor:
+        node = session_or_none(order.config, order.node)
+        try:
+            return choose(order, donor, node)
+        finally:
+            if node is not None:
+                node.close()
+
+
+def reseed_node(order: ReseedOrder, reporter: Reporter) -> ReseedReport:
+    """Replace the node's data; it is left closed, not replicating, with the donor's history.
+
+    Raises HealRefusedError when that is not possible, with the node's data as it was; MyhaError
+    when it did not reach its end: the node is closed, and the reseed may be run again.
+    """
+    return _Reseed(order, reporter).run()
+
+
+@contextmanager
+def _donor(order: ReseedOrder) -> Iterator[ReseedSession]:
+    try:
+        donor = ReseedSession(order.config, order.donor)
+    except ConfigError as error:
+        raise HealRefusedError(f"a reseed needs the administrator's account: {error}") from error
+    with donor:
+        yield donor
+
+
+class _Reseed:
+    """One run; the methods are its steps, in order."""
+
+    def __init__(self, order: ReseedOrder, reporter: Reporter) -> None:
+        self._order = order
+        self._config = order.config
+        self._reporter = reporter
+        self._process = NodeProcess(order.config, order.node, reporter)
+        self._quarantine: Path | None = None
+        self._fresh = False  # the node's data directory was made by this run
+        self._earlier = ""  # MariaDB: the binary log's state of other server ids
+
+    def run(self) -> ReseedReport:
+        began = time.monotonic()
+        with _donor(self._order) as donor, ExitStack() as stack:
+            self._clear_up(donor)
+            node = self._ready_node(donor)
+            stack.callback(lambda: node.close() if node is not None else None)
+            plan = choose(self._order, donor, node)
+            self._reporter.event("reseed", f"{self._order.node} gets {plan}, from {donor.name}")
+            if node is not None:
+                finish.close(node)
+                self._keep(donor, node)
+            go_on(self._reporter)
+            copied, history = self._copy(plan, donor, node)
+            Meter(self._reporter, "finish")
+            self._finish(plan, history)
+            self._process.forget_aside()
+        return ReseedReport(
+            plan.method, copied, time.monotonic() - began, str(history), self._quarantine
+        )
+
+    # --- before
+
+    def _clear_up(self, donor: ReseedSession) -> None:
+        """What an earlier run left on disk that this one can see, before anything is looked at."""
+        if donor.flavour is Flavour.MARIADB and self._process.data_dir is not None:
+            host = self._process.host
+            if host is not None and not host.running():
+                Backup.leftovers(self._process.data_dir)
+
+    def _ready_node(self, donor: ReseedSession) -> ReseedSession | None:
+        """A session on the node's server; None where none is needed: its files will be replaced."""
+        order = self._order
+        node = session_or_none(self._config, order.node)
+        if node is None:
+            node = self._bring_up(donor)
+        if node is None:
+            return None
+        try:
+            self._check(donor, node)
+        except BaseException:
+            node.close()
+            raise
+        return node
+
+    def _bring_up(self, donor: ReseedSession) -> ReseedSession | None:
+        name = self._order.node
+        process = self._process
+        if process.host is None:
+            raise HealRefusedError(
+                f"{name}: its server does not run, and nothing here can start it; start it on its "
+                f"host, or set nodes.{name}.pid_file and start_command"
+            )
+        if process.data_is_lost:
+            text = f"{name}: the data directory {process.data_dir} is lost"
+            self._reporter.event("reseed", f"{text}; nothing of it can be kept")
+            try:
+                plan = choose(self._order, donor, None)
+            except HealRefusedError as error:
+                raise HealRefusedError(f"{text}; {error.reason}") from error
+            if plan.method is Method.BACKUP:
+                return None
+            process.initialise()
+            self._fresh = True
+        Meter(self._reporter, "start the server")
+        try:
+            process.start()
+            return process.session()
+        except MyhaError as error:
+            if self._fresh or not self._order.accept_loss:
+                raise HealRefusedError(
+                    f"{name}: its server does not start, so that its own transactions cannot be "
+                    f"put into quarantine: {error}"
+                ) from error
+            self._reporter.event("loss", f"accepted: {name} does not start: {error}")
+            return self._begin_anew(donor)
+
+    def _begin_anew(self, donor: ReseedSession) -> ReseedSession | None:
+        """A server that does not start, and whose data may be lost: with an empty directory."""
+        if choose(self._order, donor, None).method is Method.BACKUP:
+            return None
+        self._process.move_data_aside()
+        self._process.initialise()
+        self._fresh = True
+        self._process.start()
+        return self._process.session()
+
+    def _check(self, donor: ReseedSession, node: ReseedSession) -> None:
+        identity = "SELECT @@GLOBAL.server_id AS i, @@GLOBAL.port AS p, @@GLOBAL.hostname AS h"
+        if node.flavour is not donor.flavour:
+            raise HealRefusedError(f"{node.name} and {donor.name} are not of one kind")
+        if node.rows(identity) == donor.rows(identity):
+            raise HealRefusedError(f"{node.name} and {donor.name} are one server")
+        configured, own = self._process.data_dir, str(node.value("SELECT @@GLOBAL.datadir"))
+        if configured is not None and not _same_place(configured, own):
+            raise HealRefusedError(
+                f"{node.name}: nodes.{node.name}.data_dir is {configured}, and the server works in "
+                f"{own}; correct it"
+            )
+        if self._order.seed or self._fresh:
+            return
+        if not is_on(str(node.value("SELECT @@GLOBAL.read_only"))):
+            raise HealRefusedError(
+                f"{node.name} takes writes; fence it first: myha fence {node.name}"
+            )
+
+    def _keep(self, donor: ReseedSession, node: ReseedSession) -> None:
+        if self._order.seed or self._fresh:
+            return
+        errant = errant_of(node, donor)
+        if errant.is_empty():
+            return
+        Meter(self._reporter, "quarantine", total=float(errant.count()), unit="transactions")
+        try:
+            self._quarantine = keep_errant(self._config, node, errant, self._order.incident)
+        except HealRefusedError as error:
+            if not self._order.accept_loss:
+                raise
+            self._reporter.event("loss", f"accepted: {error.reason}")
+            return
+        self._reporter.event(
+            "quarantine",
+            f"{errant.count()} transactions of {node.name} are in {self._quarantine}",
+            path=str(self._quarantine),
+        )
+        if errant_of(node, donor) != errant:
+            raise MyhaError(
+                f"{node.name}: somebody writes to it; nothing was replaced, run it again"
+            )
+
+    # --- the copy
+
+    def _copy(
+        self, plan: ReseedPlan, donor: ReseedSession, node: ReseedSession | None
+    ) -> tuple[int, GtidSet]:
+        if plan.method is Method.BACKUP:
+            return self._back_up(plan, donor)
+        if node is None:
+            raise HealRefusedError(f"{self._order.node}: its server does not run")
+        if plan.method is Method.CLONE:
+            return self._clone(plan, donor, node)
+        return self._dump(donor, node)
+
+    def _clone(
+        self, plan: ReseedPlan, donor: ReseedSession, node: ReseedSession
+    ) -> tuple[int, GtidSet]:
+        finish.fix_settings(self._config, node.name, only_before=True)
+        work = Clone(self._config, donor, node, self._process, self._reporter)
+        try:
+            work.prepare()
+            with node.writable():
+                node.mark()
+            return work.run(plan.size_bytes)
+        finally:
+            work.clean_up()
+
+    def _dump(self, donor: ReseedSession, node: ReseedSession) -> tuple[int, GtidSet]:
+        if not self._order.seed:
+            finish.fix_settings(self._config, node.name, only_before=True)
+        work = Dump(self._config, donor.name, node.name, self._reporter)
+        try:
+            history = work.prepare()
+            self._earlier = _earlier(donor, history)
+            with node.writable():
+                node.forget_replication()
+                node.mark()
+                work.run()
+            return work.copied_bytes, history
+        finally:
+            work.close()
+
+    def _back_up(self, plan: ReseedPlan, donor: ReseedSession) -> tuple[int, GtidSet]:
+        work = Backup(self._config, donor, self._process, self._reporter)
+        work.clear_up()
+        try:
+            copied, written = work.make(plan.size_bytes)
+            go_on(self._reporter)
+            Meter(self._reporter, "exchange")
+            self._process.stop()
+            work.exchange()
+            self._process.start()
+        except BaseException:
+            work.undo()
+            raise
+        with self._process.session() as node:
+            finish.close(node)
+            applied = MariadbGtidSet.parse(str(node.value("SELECT @@GLOBAL.gtid_slave_pos")))
+            history = written.union(applied)
+        self._earlier = _earlier(donor, history)
+        work.forget_old()
+        return copied, history
+
+    # --- afterwards
+
+    def _finish(self, plan: ReseedPlan, history: GtidSet) -> None:
+        with self._process.session() as node:
+            finish.close(node)
+            finish.clean(node)
+        if not self._order.seed:
+            finish.fix_settings(self._config, self._order.node)
+        with self._process.session() as node:
+            if plan.method is not Method.CLONE:
+                with node.writable():
+                    node.set_history(history, earlier=self._earlier)
+            finish.close(node)
+            finish.check(node, history)
+
+
+def _earlier(donor: ReseedSession, history: GtidSet) -> str:
+    """MariaDB: what other server ids wrote into the donor's domains, before the last of each."""
+    if not isinstance(history, MariadbGtidSet):
+        return ""
+    tops = {domain: (parts[-1][1], server) for domain, parts, server in history.domains()}
+    found = []
+    for item in str(donor.value("SELECT @@GLOBAL.gtid_binlog_state") or "").split(","):
+        if not item.strip():
+            continue
+        domain, server, number = map(int, item.split("-"))
+        top = tops.get(domain)
+        if top is not None and server != top[1] and number < top[0]:
+            found.append(item.strip())
+    return ",".join(found)
+
+
+def _same_place(left: Path, right: str) -> bool:
+    try:
+        return left.samefile(right)
+    except OSError:
+        return False
