@@ -32,6 +32,7 @@ class Session:
 
     flavour: Literal["mysql", "mariadb"]
     subject: ClassVar[str]
+    errand: ClassVar[str] = ""  # what its errors say was under way; by default the subject
 
     def __init__(self, connect: Connect, deadline_seconds: float) -> None:
         self._connect = connect
@@ -72,15 +73,15 @@ class Session:
     def _error(self, error: pymysql.err.Error) -> ServerError:
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         text = " ".join(str(error.args[-1] if error.args else error).split())
+        errand = self.errand or self.subject
         if time.monotonic() >= self._ends:
             return ServerSilentError(
-                f"the {self.subject} was not finished within {self._deadline_seconds:g} s:"
-                " run it again",
+                f"the {errand} was not finished within {self._deadline_seconds:g} s: run it again",
                 code,
             )
         if code in _GONE or isinstance(error, pymysql.err.InterfaceError):
             return ServerGoneError(
-                f"the connection broke in the {self.subject} ({text}): run it again", code
+                f"the connection broke in the {errand} ({text}): run it again", code
             )
         return ServerError(f"{text} (error {code})", code)
 

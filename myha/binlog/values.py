@@ -17,6 +17,7 @@ where the two do not fit, DecodeError says that the table was altered since.
 """
 
 import ipaddress
+import re
 import struct
 import uuid
 import zlib
@@ -74,6 +75,7 @@ _TYPES: dict[int, set[str]] = {
 }
 """A type in a table map, and what information_schema calls a column of it."""
 
+_HIDDEN = re.compile(r"DB_ROW_HASH_\d+|row_start|row_end")
 _NO_METADATA = frozenset({1, 2, 3, 6, 8, 9, 10, 13, 14})
 _TWO_BYTES = frozenset({15, 16, 141, 246, 247, 248, 253, 254})
 _INTEGERS = frozenset({1, 2, 3, 8, 9})
@@ -83,24 +85,31 @@ class RowDecoder:
     """Decodes row images of one table: made once, called for every image."""
 
     def __init__(self, table: TableMap, columns: Sequence[ColumnFact]) -> None:
-        """Raises DecodeError when the columns are not those that the table map was written for."""
-        if len(columns) != len(table.types):
-            raise DecodeError(
-                f"{table.name} has {len(columns)} columns now and had {len(table.types)} when the"
-                " binary log was written: it was altered since, or has hidden columns"
-            )
+        """Raises DecodeError when the columns are not those that the table map was written for.
+
+        What MariaDB hides behind the last column (the hash of a long unique key, the period of a
+        versioned table) is passed over.
+        """
+        logged = len(table.types)
         self.table = table
         self.columns = tuple(columns)
         names = tuple(column.name for column in columns)
-        if table.columns and table.columns != names:
+        hidden = table.columns[len(columns) :]
+        if len(columns) > logged or (
+            len(columns) < logged and not (hidden and all(map(_HIDDEN.fullmatch, hidden)))
+        ):
+            raise DecodeError(
+                f"{table.name} has {len(columns)} columns now and had {logged} when the binary log"
+                " was written: it was altered since, or has hidden columns"
+            )
+        if table.columns and table.columns[: len(columns)] != names:
             raise DecodeError(
                 f"the columns of {table.name} had other names when the binary log was written:"
                 " it was altered since"
             )
-        self._null_bytes = (len(columns) + 7) // 8
-        self._readers = tuple(
-            zip(table.sizes, map(_converter, _types(table), columns), strict=True)
-        )
+        self._null_bytes = (logged + 7) // 8
+        shown = map(_converter, _types(table), columns)
+        self._readers = tuple(zip(table.sizes, (*shown, *[_same] * len(hidden)), strict=True))
 
     def __call__(self, image: bytes) -> Row:
         """The values in the order of the columns; raises DecodeError for an image that is cut."""
@@ -120,11 +129,11 @@ class RowDecoder:
                     at = end
                 nulls >>= 1
         except (IndexError, ValueError, struct.error, zlib.error, ArithmeticError) as error:
-            column = self.columns[len(values)].name
+            column = [*(one.name for one in self.columns), *self.table.columns][len(values)]
             raise DecodeError(f"{self.table.name}.{column}: {error}") from error
         if at != len(image):
             raise DecodeError(f"a row image of {self.table.name} is not as long as its values")
-        return tuple(values)
+        return tuple(values[: len(self.columns)])
 
 
 def decode_row(table: TableMap, image: bytes, columns: Sequence[ColumnFact]) -> Row:

@@ -616,6 +616,28 @@ def test_generated_columns_and_keys_are_told_from_others(subject: Subject) -> No
         assert key_predicate(by_name["fk"], facts, other) is None
 
 
+def test_what_a_server_adds_to_a_table_by_itself(subject: Subject) -> None:
+    """Hidden columns are passed over, and an invisible primary key is a column like any other."""
+    if subject.flavour == "mysql":
+        subject.run("SET sql_generate_invisible_primary_key = 1", "CREATE TABLE v.own (t TEXT)")
+        subject.run("ALTER TABLE v.own ADD UNIQUE ((LEFT(t, 3)))")
+        subject.run("SET sql_generate_invisible_primary_key = 0")
+        tables = {"own": (1, b"abc")}
+    else:
+        subject.run(
+            "CREATE TABLE v.own (t TEXT, UNIQUE (t))",
+            "CREATE TABLE v.versions (t TEXT) WITH SYSTEM VERSIONING",
+        )
+        tables = {"own": (b"abc",), "versions": (b"abc",)}
+    place = subject.place()
+    for name, row in tables.items():
+        subject.run(f"INSERT INTO v.{name} (t) VALUES ('abc')", f"INSERT INTO v.{name} VALUES ()")
+        logged = subject.logged_since(place, name)
+        assert logged.after[0] == row
+        predicate = row_predicate(subject.facts(name), row)
+        assert subject.run(f"SELECT t FROM v.{name} WHERE {predicate}") == (("abc",),)
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
