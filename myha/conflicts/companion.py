@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential
 
 from myha.conflicts.wire import Link
 from myha.errors import ServerError
@@ -90,7 +90,7 @@ class Companion:
     def _connect(self) -> None:
         retrying = Retrying(
             retry=retry_if_exception_type(ServerError),
-            wait=wait_exponential_jitter(initial=0.05, max=2.0, jitter=0.05),
+            wait=wait_exponential(multiplier=0.05, max=2.0),
             stop=lambda _state: self._ended.is_set(),
             sleep=lambda seconds: bool(self._ended.wait(seconds)),  # type: ignore[arg-type]
             after=self._note,

@@ -14,9 +14,9 @@ from myha.operations.progress import Reporter
 def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Watch until cancelled, or for `order["seconds"]`; returns every count, and a `text`.
 
-    `order["config"]` names the configuration file; `order["since"]` a GTID set or position to begin
-    behind, else it begins behind what both nodes have. Raises ConfigError for a wrong one, MyhaError
-    for servers that are no pair; a server that is away is waited for.
+    `order["config"]` names the configuration file; `order["since"]` a GTID set or position to
+    begin behind, else it begins behind what both nodes have. Raises ConfigError for a wrong file,
+    MyhaError for servers that are no pair; a server that is away is waited for.
     """
     since = str(order.get("since") or "")
     watch = Watch(load(Path(str(order["config"]))), reporter, since=since)

@@ -255,6 +255,7 @@ class Watch:
             common = type(executed).parse(self._since)
         start = executed if node.lost else executed.intersection(common)
         if self.flavour == "mysql":
+            self._tell_unseen(node, link.purged.minus(start))
             start = start.union(link.purged)
         else:
             start.position()  # ValueError when it is none; the next try begins with the present
@@ -287,21 +288,25 @@ class Watch:
             unseen, start = link.purged.minus(start), start.union(link.purged)
         if node.lost and unseen.is_empty():
             unseen, start = executed.minus(start), executed
-        if not unseen.is_empty():
-            node.unseen += unseen.count()
-            self._reporter.event(
-                "conflicts-gap",
-                f"{node.name}'s binary log no longer has what comes next:"
-                f" {unseen.count()} transactions were not compared",
-                node=node.name,
-                unseen=str(unseen.count()),
-            )
+        self._tell_unseen(node, unseen)
         if start != read:
             self._jump(node, start)
             reader.restart(position_after(start))
         else:
             reader.restart()
         return start
+
+    def _tell_unseen(self, node: NodeState, unseen: Gtids) -> None:
+        if unseen.is_empty():
+            return
+        node.unseen += unseen.count()
+        self._reporter.event(
+            "conflicts-gap",
+            f"{node.name}'s binary log no longer has what comes next:"
+            f" {unseen.count()} transactions were not compared",
+            node=node.name,
+            unseen=str(unseen.count()),
+        )
 
     def _jump(self, node: NodeState, start: Gtids) -> None:
         peer = self._nodes[1 - node.side].identity
