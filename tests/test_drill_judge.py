@@ -351,6 +351,29 @@ def test_what_a_node_that_was_left_fenced_still_has_is_not_destroyed() -> None:
     judgement = judge(fenced)
     assert judgement.problems == ()
     assert (judgement.left, judgement.destroyed) == (5, 0)
+    assert not judgement.converged
+
+
+def test_a_row_that_a_repair_has_overwritten_is_in_quarantine(tmp_path: Path) -> None:
+    changed = row(1, 1)
+    lost = changed.spoilt("1" * 48)
+    folder = tmp_path / "repair-1"
+    folder.mkdir()
+    values = {"client": 1, "number": 1, "payload": lost.payload.encode().hex(), "origin": A}
+    line = {
+        "table": "app.myha_drill",
+        "key": ["1", "1"],
+        "before": {name: {"value": str(value), "text": "..."} for name, value in values.items()},
+        "after": None,
+    }
+    (folder / "rows.jsonl").write_text(json.dumps(line) + "\n")
+    digest = hashlib.sha256((folder / "rows.jsonl").read_bytes()).hexdigest()
+    (folder / "SHA256SUMS").write_text(f"{digest}  rows.jsonl\n")
+    found = read_kept(tmp_path)
+    assert found.holds(ErrantRow(changed, lost))
+    assert not found.holds(ErrantRow(changed, changed.spoilt("2" * 48)))
+    good = replace(evidence(), errant=Errant((ErrantRow(changed, lost),)), kept=found)
+    assert counts(judge(good)) == (1, 1, 0, 0)
 
 
 def test_rows_of_commits_in_flight_are_errant_too() -> None:

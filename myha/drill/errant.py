@@ -99,12 +99,15 @@ class Kept:
 
     binlog: bytes = b""
     rows: frozenset[KeptRow] = frozenset()
+    overwritten: frozenset[DrillRow] = frozenset()  # what repairs put other rows in the place of
     problems: tuple[str, ...] = ()  # files that are not what their checksums say
 
     def holds(self, errant: ErrantRow | ErrantTable) -> bool:
         """Whether it is there byte for byte: what it was, and what it became."""
         if isinstance(errant, ErrantTable):
             return errant.statement.encode() in self.binlog
+        if errant.after is not None and errant.after in self.overwritten:
+            return True
         return any(pattern.search(self.binlog) for pattern in _patterns(errant))
 
     def others(self, known: Iterable[ErrantRow]) -> int:

@@ -114,7 +114,7 @@ def judge(evidence: Evidence) -> Judgement:
         acknowledged_lost=len(lost),
         unacknowledged_present=len(present & unanswered),
         duplicated=len(duplicated),
-        converged=not differing and not behind and not lost,
+        converged=not (differing or behind or lost or evidence.fenced),
         problems=tuple(problems),
         errant=len(evidence.errant) + fate.others,
         quarantined=fate.count(Fate.QUARANTINED),

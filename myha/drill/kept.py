@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from myha.drill.errant import Kept, KeptRow
+from myha.drill.errant import IDS_TABLE, ROWS_TABLE, DrillRow, Kept, KeptRow
+from myha.drill.rows import IdRow, Row
 
 SUMS = "SHA256SUMS"
 
@@ -24,6 +26,7 @@ def read_kept(root: Path, before: frozenset[str] = frozenset()) -> Kept:
     """Everything that came into quarantine since; `before`: the directories of earlier rounds."""
     binlogs: list[bytes] = []
     rows: set[KeptRow] = set()
+    overwritten: set[DrillRow] = set()
     problems: list[str] = []
     for name in sorted(incidents(root) - before):
         folder = root / name
@@ -31,9 +34,10 @@ def read_kept(root: Path, before: frozenset[str] = frozenset()) -> Kept:
         binlog, listed = folder / "events.binlog", folder / "rows.jsonl"
         if binlog.is_file():
             binlogs.append(binlog.read_bytes())
-        if listed.is_file():
-            rows.update(_listed(listed))
-    return Kept(b"\n".join(binlogs), frozenset(rows), tuple(problems))
+            rows.update(_logged(listed))
+        else:  # of a repair, which has no events
+            overwritten.update(_overwritten(listed))
+    return Kept(b"\n".join(binlogs), frozenset(rows), frozenset(overwritten), tuple(problems))
 
 
 def _spoilt(folder: Path) -> Iterator[str]:
@@ -47,8 +51,26 @@ def _spoilt(folder: Path) -> Iterator[str]:
             yield f"the quarantine's file {folder.name}/{name} is not what its checksum says"
 
 
-def _listed(path: Path) -> Iterator[KeptRow]:
-    with path.open("rb") as lines:  # not as text, which has more kinds of line ends
-        for line in lines:
-            one = json.loads(line)
-            yield KeptRow(str(one["table"]), one["before"], one["after"])
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if path.is_file():
+        with path.open("rb") as lines:  # not as text, which has more kinds of line ends
+            yield from map(json.loads, lines)
+
+
+def _logged(path: Path) -> Iterator[KeptRow]:
+    for one in _lines(path):
+        yield KeptRow(str(one["table"]), one["before"], one["after"])
+
+
+def _overwritten(path: Path) -> Iterator[DrillRow]:
+    """Rows of the drill's own; a repair gives numbers as text and text in hexadecimal."""
+    for one in _lines(path):
+        if one["before"] is None:
+            continue
+        values = {name: value["value"] for name, value in one["before"].items()}
+        table = str(one["table"]).rpartition(".")[2]
+        if table == ROWS_TABLE:
+            text = bytes.fromhex(values.pop("payload")).decode()
+            yield Row(payload=text, **{name: int(value) for name, value in values.items()})
+        elif table == IDS_TABLE:
+            yield IdRow(**{name: int(value) for name, value in values.items()})

@@ -48,6 +48,7 @@ class RoundResult:
     merged: int = 0
     left: int = 0
     destroyed: int = 0
+    conflicts: int = 0
 
     @property
     def good(self) -> bool:
@@ -67,6 +68,7 @@ class RoundResult:
             "merged": self.merged,
             "left": self.left,
             "destroyed": self.destroyed,
+            "conflicts": self.conflicts,
             "returned": self.returned,
             "whole_ms": self.whole_ms,
             "converged": self.converged,
@@ -122,6 +124,7 @@ class Report:
                 "merged": sum(one.merged for one in self.rounds),
                 "left": sum(one.left for one in self.rounds),
                 "destroyed": sum(one.destroyed for one in self.rounds),
+                "conflicts": sum(one.conflicts for one in self.rounds),
                 "converged": all(one.converged for one in self.rounds),
             },
         }
@@ -226,6 +229,10 @@ def _errant(data: dict[str, Any]) -> str:
     return f"; of {data['errant']} errant rows {', '.join(said)}"
 
 
+def _conflicts(data: dict[str, Any]) -> str:
+    return f"; {data['conflicts']} conflicts reported" if data["conflicts"] else ""
+
+
 def verdict(report: Report) -> str:
     """The closing sentence."""
     data = report.data()["summary"]
@@ -241,7 +248,7 @@ def verdict(report: Report) -> str:
     )
     facts = (
         f"{data['acknowledged_lost']} of {data['acknowledged']} acknowledged transactions lost,"
-        f" {data['duplicated']} duplicated{_errant(data)}"
+        f" {data['duplicated']} duplicated{_errant(data)}{_conflicts(data)}"
     )
     if report.good:
         return f"{report.scenario}: passed. {stopped}; {facts}; both nodes equal and whole again."

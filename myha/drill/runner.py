@@ -93,6 +93,8 @@ def misfit(target: Target, scenario: Scenario) -> str:
     config = target.config
     if why_not := scenario.other_mode(config.cluster.mode.value):
         return why_not
+    if scenario.sandbox_only and target.supervisor is None:
+        return f"{scenario.name} would {scenario.hurts}: that is for sandboxes only, use --sandbox"
     if scenario.needs_supervisor_process and target.supervisor is None:
         return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
     if scenario.heals and not set(scenario.heals) & set(config.heal.policy):
@@ -153,6 +155,8 @@ class Round:
         self.random = random.Random(f"{self.seed}/{self.number}")
         self.errant = ErrantLedger(self.directory / "errant.jsonl")
         self.kept_before = incidents(self.target.quarantine)
+        self.crossings: list[Any] = []
+        self.conflicts = 0
         self.held = False
 
     # -- the course of a round -------------------------------------------------------------------
@@ -291,14 +295,35 @@ class Round:
             self.held = False
 
     def _maintain(self, state: str) -> None:
+        self.request({"do": "maintenance", "state": state})
+
+    def request(self, request: dict[str, Any]) -> None:
+        """Ask the supervisor, again while it is busy; MyhaError when it goes on refusing."""
         ends = time.monotonic() + PLAN_DEADLINE_SECONDS
         while True:
-            answer = self.target.ask({"do": "maintenance", "state": state})
+            answer = self.target.ask(request)
             if answer.get("ok") or "already" in str(answer.get("text")):
                 return
             if time.monotonic() > ends:
-                raise MyhaError(f"maintenance {state} was refused: {answer.get('text')}")
+                words = " ".join(str(word) for word in request.values())
+                raise MyhaError(f"the supervisor refused `{words}`: {answer.get('text')}")
             time.sleep(POLL_SECONDS)
+
+    def await_conflicts(self, count: int, deadline_seconds: float) -> None:
+        """Wait until so many conflicts in the drill's tables stand in the journal."""
+        ends = time.monotonic() + deadline_seconds
+        while True:
+            found = timeline.conflicts(self.target.events(self.after_event))
+            if len(found) >= count or time.monotonic() > ends:
+                break
+            time.sleep(POLL_SECONDS)
+        self.conflicts = len(found)
+        if self.conflicts != count:
+            self.problem(f"{count} rows were in conflict, and {self.conflicts} were reported")
+
+    def problem(self, text: str) -> None:
+        """Note what is not as it should be; the round goes on and has failed."""
+        self.problems.append(text)
 
     def _put_right(self) -> None:
         """Whatever happened: no process stays frozen or dead because of a drill."""
@@ -306,7 +331,10 @@ class Round:
             if host.frozen():
                 host.thaw()
             elif not host.running():
-                host.start(START_DEADLINE_SECONDS)
+                try:
+                    host.start(START_DEADLINE_SECONDS)
+                except MyhaError as error:  # it may have no data to start with any more
+                    self.problem(f"not put right: {error}")
         supervisor = self.target.supervisor
         if supervisor is not None and not supervisor.running():
             supervisor.start(START_DEADLINE_SECONDS)
@@ -352,6 +380,7 @@ class Round:
             merged=judgement.merged,
             left=judgement.left,
             destroyed=judgement.destroyed,
+            conflicts=self.conflicts,
             returned=timeline.returned(events),
             whole_ms=None if whole_at is None else round((whole_at - fault.at) * 1000, 1),
             converged=judgement.converged,
@@ -361,18 +390,24 @@ class Round:
             clients=seen,
         )
 
-    def _writer_now(self) -> str:
+    def _roles_now(self) -> tuple[str, str]:
+        """The writer, and the node that is left fenced, if one is."""
         with suppress(MyhaError):
-            return str(self.target.status()["writer"])
-        return self.writer
+            status = self.target.status()
+            nodes = status.get("nodes", {}).items()
+            fenced = (name for name, node in nodes if node.get("membership") == "fenced")
+            return str(status["writer"]), next(fenced, "")
+        return self.writer, ""
 
     def _judgement(self, attempts: tuple[Attempt, ...], events: list[dict[str, Any]]) -> Judgement:
         target, config = self.target, self.target.config
         target.await_counts()
+        writer, fenced = self._roles_now()
         return judge(
             Evidence(
                 attempts=attempts,
-                writer=self._writer_now(),
+                writer=writer,
+                fenced=fenced,
                 tables={name: target.tables(name) for name in config.nodes},
                 payload=lambda client, number: payload(self.seed, client, number),
                 takeovers=timeline.takeovers(events, target.server_ids),
@@ -383,7 +418,7 @@ class Round:
                 single_writer=config.cluster.mode is Mode.SINGLE_WRITER,
                 errant=self.errant.all(),
                 kept=read_kept(target.quarantine, self.kept_before),
-                writer_tables=target.table_names(self._writer_now()),
+                writer_tables=target.table_names(writer),
             )
         )
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from myha.drill.errant import ErrantLedger
 from myha.drill.target import Target
@@ -29,6 +29,7 @@ class Stage(Protocol):
     seed: int
     random: random.Random
     errant: ErrantLedger
+    crossings: list[Any]  # what scenarios of conflicts keep between `strike` and `mend`
 
     def slow_down(self) -> None: ...
 
@@ -40,6 +41,15 @@ class Stage(Protocol):
 
     def release_supervisor(self) -> None:
         """Maintenance off, if it was put on by this round."""
+
+    def request(self, request: dict[str, Any]) -> None:
+        """Ask the supervisor for something, again while it is busy; MyhaError when it refuses."""
+
+    def await_conflicts(self, count: int, deadline_seconds: float) -> None:
+        """Wait until so many conflicts are reported; notes a problem when they are not in time."""
+
+    def problem(self, text: str) -> None:
+        """Note what is not as it should be; the round goes on and has failed."""
 
     def tell(self, text: str) -> None: ...
 
@@ -68,6 +78,7 @@ class Scenario:
     single_writer_only: bool = False
     hits_standby: bool = False
     needs_administrator: bool = False
+    sandbox_only: bool = False  # it does what nobody wants done to a cluster that is in use
     dual_writer_only: bool = False
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
 

@@ -95,7 +95,7 @@ def phases_ms(events: Sequence[Event], plans: Sequence[str], fault_at: float) ->
     found: dict[str, float] = {}
     for event in events:
         plan = str(event.get("plan", ""))
-        if plan not in plans or event["at"] < fault_at:
+        if plan not in plans or plan not in PHASES or event["at"] < fault_at:
             continue
         at_ms = round((event["at"] - fault_at) * 1000, 1)
         if event["kind"] == "plan":
@@ -132,6 +132,11 @@ _HEALED = re.compile(r"healed by ([a-z]+)")
 def _is_heal(event: Event) -> bool:
     """The plan that ends a heal names its method."""
     return event["kind"] == "plan" and event.get("plan") == "healed"
+
+
+def conflicts(events: Iterable[Event]) -> list[Event]:
+    """The conflicts in the drill's tables that were reported."""
+    return [one for one in events if one["kind"] == "conflict" and "myha_drill" in str(one["text"])]
 
 
 def takeovers(events: Iterable[Event], server_ids: Mapping[str, int]) -> tuple[Takeover, ...]:

@@ -60,6 +60,13 @@ SET GLOBAL rpl_semi_sync_master_enabled = OFF;
 -- name: drill_let_administrators_write
 -- Nothing to open: read_only lets administrators through.
 
+-- name: drill_let_nobody_write
+-- It was never let go.
+
+-- name: drill_unlogged
+-- Behind replication's back.
+SET SESSION sql_log_bin = 0;
+
 -- name: drill_update
 UPDATE myha_drill SET payload = '%(payload)s' WHERE client = %(client)s AND number = %(number)s;
 

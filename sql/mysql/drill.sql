@@ -61,6 +61,13 @@ SET GLOBAL rpl_semi_sync_source_enabled = OFF;
 -- read_only stays as it is: it keeps clients out, and not administrators.
 SET GLOBAL super_read_only = OFF;
 
+-- name: drill_let_nobody_write
+SET GLOBAL super_read_only = ON;
+
+-- name: drill_unlogged
+-- Behind replication's back.
+SET SESSION sql_log_bin = 0;
+
 -- name: drill_update
 UPDATE myha_drill SET payload = '%(payload)s' WHERE client = %(client)s AND number = %(number)s;
 

@@ -1,0 +1,137 @@
+"""Two writers change the same rows at the same time, and neither sees the other's change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from myha.drill.errant import ERRANT_CLIENT, ErrantRow
+from myha.drill.rows import Row
+from myha.drill.stage import Fault, Scenario, Stage
+from myha.drill.target import query
+from myha.drill.worker import payload
+from myha.servers.statements import load as load_statements
+
+ROWS = 10
+REPORT_DEADLINE_SECONDS = 15.0
+SETTLE_DEADLINE_SECONDS = 15.0
+REPAIR_DEADLINE_SECONDS = 120.0
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A row, and what each of the two nodes made of it."""
+
+    before: Row
+    on_writer: Row
+    on_standby: Row
+
+
+def _cross(stage: Stage) -> Fault:
+    """Each row is held on both nodes before either commits, so that neither can see the other's.
+
+    The event of the one that commits first waits on the other node for the row, which the second
+    one still holds.
+    """
+    target = stage.target
+    statements = load_statements(target.flavour, "drill")
+    update = statements.one("drill_update")
+    with target.node_session(stage.writer) as first, target.node_session(stage.standby) as second:
+        values = {"below": ERRANT_CLIENT, "limit": ROWS}
+        rows = [Row(*one) for one in query(first, statements.one("drill_oldest") % values)]
+        at = time.monotonic()
+        for row in rows:
+            crossing = Crossing(row, _changed(stage, row, 1), _changed(stage, row, 2))
+            for session, after in ((first, crossing.on_writer), (second, crossing.on_standby)):
+                session.begin()
+                key = {"client": row.client, "number": row.number}
+                query(session, update % {**key, "payload": after.payload})
+            first.commit()
+            second.commit()
+            # What was written on the writer ends up on the standby, where the repair finds it.
+            stage.errant.add(ErrantRow(row, crossing.on_writer))
+            stage.crossings.append(crossing)
+    return Fault(at, stage.writer)
+
+
+def _changed(stage: Stage, row: Row, side: int) -> Row:
+    return row.spoilt(payload(stage.seed, side * ERRANT_CLIENT + row.client, row.number))
+
+
+def _repair(stage: Stage, _fault: Fault) -> None:
+    """Wait for the reports, then make the standby's rows the writer's, as an operator does."""
+    stage.await_conflicts(len(stage.crossings), REPORT_DEADLINE_SECONDS)
+    stage.slow_down()
+    if not _await_crossed(stage):
+        stage.problem("the crossing updates did not leave the nodes different")
+    stage.tell(
+        f"the nodes differ in {len(stage.crossings)} rows: myha repair --from {stage.writer}"
+    )
+    _run_repair(stage)
+    for name in (stage.writer, stage.standby):
+        held = set(stage.target.tables(name).rows)
+        wrong = [one for one in stage.crossings if one.on_standby not in held]
+        if wrong:
+            stage.problem(f"{len(wrong)} rows of {name} are not what the repair was to make them")
+    _restore(stage)
+
+
+def _await_crossed(stage: Stage) -> bool:
+    """Whether each node has the other one's change, which it must have as soon as it applied it."""
+    ends = time.monotonic() + SETTLE_DEADLINE_SECONDS
+    while time.monotonic() < ends:
+        writer = set(stage.target.tables(stage.writer).rows)
+        standby = set(stage.target.tables(stage.standby).rows)
+        if all(one.on_standby in writer and one.on_writer in standby for one in stage.crossings):
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _run_repair(stage: Stage) -> None:
+    config = stage.target.config
+    command = (sys.executable, "-m", "myha", "--config", str(config.path), "repair")
+    table = f"{stage.target.database}.myha_drill"
+    options = ("--from", stage.writer, "--tables", table, "--apply", "--yes")
+    try:
+        done = subprocess.run(
+            (*command, *options),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=REPAIR_DEADLINE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        stage.problem(f"the repair did not end in {REPAIR_DEADLINE_SECONDS:.0f} s")
+        return
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["without a word"]
+        stage.problem(f"the repair ended with status {done.returncode}: {lines[-1]}")
+
+
+def _restore(stage: Stage) -> None:
+    """What the clients wrote comes back by plain updates: the judge knows rows by their payload."""
+    target = stage.target
+    update = load_statements(target.flavour, "drill").one("drill_update")
+    with target.node_session(stage.writer) as session:
+        for one in stage.crossings:
+            row = one.before
+            values = {"client": row.client, "number": row.number, "payload": row.payload}
+            query(session, update % values)
+
+
+CROSSING = (
+    Scenario(
+        "conflict",
+        f"{ROWS} rows are updated on both writers at the same time",
+        f"update {ROWS} rows on both nodes at once, so that their data differ",
+        _cross,
+        _repair,
+        dual_writer_only=True,
+        needs_administrator=True,
+    ),
+)
