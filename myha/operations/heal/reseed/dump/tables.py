@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from myha.operations.heal.reseed.session import quoted
 from myha.operations.setup.facts import Flavour
 
-# Random, and none of them begins again within itself: only what we put there can match.
-START = bytes.fromhex("01 d7 4e 9a 60 b3 2f c8 55 e1 1c 86 fa 73 39 ad")
-SEPARATOR = bytes.fromhex("02 8b f4 36 c9 5d a7 10")
-END = bytes.fromhex("03 e8 6a bd 47 92 0f d1 7c 25 f8 9e")
+# Random, of seven bits as the server wants them; the first byte of each is not in it again, so that
+# no line or value can begin anywhere but where we say so.
+START = bytes.fromhex("01 57 4e 1a 60 33 2f 48 55 61 1c 06 7a 73 39 2d")
+SEPARATOR = bytes.fromhex("02 0b 74 36 49 5d 27 10")
+END = bytes.fromhex("03 68 6a 3d 47 12 0f 51 7c 25 78 1e")
 ESCAPE = b"\x1b"
 LEAST_ROW_BYTES = len(START) + len(END) + 1
 
