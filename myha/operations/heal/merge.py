@@ -184,7 +184,7 @@ class _Merge:
                 with _refusing(one):
                     self._name(one)
             finally:
-                self._put_back("name_new")
+                self._put_back("roll_back", "name_new")
 
     # ---- changing
 
