@@ -13,7 +13,7 @@ from myha.core.model import Contact
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.supervisor.besides import MAX_THREADS, ThreadBesides
 from myha.supervisor.control import ControlServer, ask
-from myha.supervisor.watchers import contact_of
+from myha.supervisor.watchers import Watcher, contact_of
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,29 @@ def test_the_control_socket_answers_errors_in_one_line(tmp_path: Path) -> None:
         server.stop()
     with pytest.raises(MyhaError, match="no supervisor is running here"):
         ask(path, {"do": "anything"})
+
+
+class CountingWatcher(Watcher):
+    """Looks at nothing, and says how often."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        super().__init__("nothing", interval_seconds, lambda _: None)
+        self.looked = threading.Semaphore(0)
+
+    def look(self) -> None:
+        self.looked.release()
+
+
+def test_a_watcher_that_was_poked_often_keeps_its_interval_afterwards() -> None:
+    """While a writer refuses, its peer is looked at every few milliseconds; then as before."""
+    watcher = CountingWatcher(interval_seconds=0.5)
+    watcher.start()
+    try:
+        for _ in range(100):
+            watcher.poke()
+            assert watcher.looked.acquire(timeout=5)
+        for _ in range(3):  # a schedule that counted the pokes would be 50 s ahead
+            assert watcher.looked.acquire(timeout=10)
+    finally:
+        watcher.stop()
+        watcher.join(5)

@@ -52,7 +52,11 @@ class Watcher(threading.Thread):
         next_at = time.monotonic()
         while not self._ending:
             self.look()
-            next_at = max(next_at + self._interval_seconds, time.monotonic() + MIN_PAUSE_SECONDS)
+            now = time.monotonic()
+            next_at = max(next_at + self._interval_seconds, now + MIN_PAUSE_SECONDS)
+            # Looks that were asked for in between do not count: many of them must not be followed
+            # by a long time without any.
+            next_at = min(next_at, now + self._interval_seconds)
             self._wait(next_at)
         self.leave()
 
