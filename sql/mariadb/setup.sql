@@ -25,6 +25,13 @@ SET GLOBAL gtid_slave_pos = '';
 -- name: take_history_as_replicated
 SET GLOBAL gtid_slave_pos = %(position)s;
 
+-- name: take_earlier_history_as_replicated
+-- Strict mode refuses a position behind the node's own binlog; that of a peer which has not yet got
+-- all of it is behind it, and right.
+SET GLOBAL gtid_strict_mode = OFF;
+SET GLOBAL gtid_slave_pos = %(position)s;
+SET GLOBAL gtid_strict_mode = ON;
+
 -- name: stop_replication
 STOP SLAVE;
 

@@ -90,7 +90,6 @@ REFUSED = [
     ({"plugins": frozenset({"rpl_semi_sync_master"})}, "old semi-sync plugins"),
     ({"channels": (from_peer("10.0.0.9"),)}, "b: replicates from a third server, 10.0.0.9:3306"),
     ({"channels": (from_peer(name="x"),)}, "over the named channel x"),
-    ({"tables": (TABLE,)}, "a: is empty while b holds 1 tables"),
     ({"schemas": frozenset({"shop"})}, "b: has the empty schema shop"),
 ]
 
@@ -124,6 +123,29 @@ def test_new_servers_begin_anew_only_without_data(config: Config) -> None:
     assert used.history is not History.FRESH
     assert any("a: holds 5 transactions that b lacks" in line for line in used.refusals)
     assert any("b: holds 3 transactions that a lacks" in line for line in used.refusals)
+
+
+def test_an_empty_server_is_seeded_from_the_one_with_data(config: Config) -> None:
+    for pair in (
+        (facts("a", A5), facts("b", B3, **DATA)),
+        (facts("a", A5, **DATA), facts("b", B3)),
+    ):
+        found = check(config, *pair, None)
+        assert (found.history, found.refusals) == (History.SEED, ())
+
+
+def test_one_that_was_made_from_the_other_may_be_behind_it(config: Config) -> None:
+    ahead = facts("a", f"{UUIDS['a']}:1-9", **DATA)
+    for behind, expected in (
+        (A5, History.BEHIND),
+        (f"{A5},{B3}", History.SAME),
+        ("", History.SAME),
+    ):
+        found = check(config, ahead, facts("b", behind, **DATA), None)
+        assert found.history is expected
+        assert bool(found.refusals) is (expected is History.SAME)
+    other = facts("b", A5, tables=(replace(TABLE, name="other"),))
+    assert check(config, ahead, other, None).refusals
 
 
 def test_what_replication_brings_is_not_errant(config: Config) -> None:

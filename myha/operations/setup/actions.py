@@ -54,6 +54,7 @@ SESSION_SETTINGS = frozenset(
 class Stage(IntEnum):
     """The order in which actions are carried out, on both nodes each."""
 
+    SEED = 0
     PLUGIN = 1
     SETTING = 2
     FILE = 3
@@ -104,7 +105,7 @@ def plan(
         actions += _settings(config, facts, peer)
         actions += _accounts(config, facts, peer)
         actions += _schema(facts)
-        actions += _history(facts, history)
+        actions += _history(facts, peer, history)
         actions += _channel(config, facts, peer)
         if kick:
             actions += _sessions(config, facts, peer)
@@ -236,7 +237,19 @@ def _schema(facts: Facts) -> Iterator[Action]:
         yield Action(Stage.SCHEMA, facts.node, sentence, f"make_{name}")
 
 
-def _history(facts: Facts, history: History) -> Iterator[Action]:
+def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
+    if history is History.BEHIND and facts.flavour is Flavour.MARIADB and not facts.channels:
+        # From where the one is that lacks something: the other has no more of it to ask for.
+        behind = facts if peer.executed.contains(facts.executed) else peer
+        if facts.variables.get("gtid_slave_pos", "") != str(behind.executed):
+            yield Action(
+                Stage.HISTORY,
+                facts.node,
+                f"replicate from the common position {behind.executed} on",
+                "take_earlier_history_as_replicated",
+                {"position": str(behind.executed)},
+            )
+        return
     if history is History.FRESH and not facts.executed.is_empty():
         yield Action(
             Stage.HISTORY,

@@ -19,7 +19,7 @@ OLDEST = {Flavour.MYSQL: (8, 0, 26), Flavour.MARIADB: (10, 11)}
 CLOCK_WARN_SECONDS = 1.0
 DISK_WARN_BYTES = 1 << 30
 NAMES_SHOWN = 10
-SEEDING = "copying one node's data to the other is not part of setup yet"
+SEEDING = "drop its schemas on the wrong one, and setup copies the data there"
 
 
 class History(Enum):
@@ -28,6 +28,8 @@ class History(Enum):
     SAME = "both have executed the same transactions"
     FRESH = "both are new: their histories differ, and neither holds data"
     IN_FLIGHT = "replication between them brings what one still lacks"
+    BEHIND = "one lacks only the latest of the other's transactions"
+    SEED = "one holds data and the other none"
     ON_RECORD = "the pair is on record"
 
 
@@ -55,7 +57,8 @@ def check(config: Config, first: Facts, second: Facts, record: Record | None) ->
     refusals += _record_refusals(config, record)
     history, past = judge_history(config, first, second, record)
     refusals += past
-    return Findings(tuple(dict.fromkeys(refusals)), tuple(_warnings(pair)), history)
+    warnings = [*_warnings(pair), *_behind_warnings(history, pair)]
+    return Findings(tuple(dict.fromkeys(refusals)), tuple(warnings), history)
 
 
 def _pair_refusals(first: Facts, second: Facts) -> Iterator[str]:
@@ -195,11 +198,24 @@ def judge_history(
         return _judge_fresh(first, second)
     for full, empty in ((first, second), (second, first)):
         if full.has_data and not empty.has_data:
-            return History.SAME, [
-                f"{empty.node}: is empty while {full.node} holds {_amount(full)}; {SEEDING}: "
-                f"restore a backup of {full.node} with its GTID position on {empty.node} first"
-            ]
-    return History.SAME, [*refusals, *_different_tables(first, second)]
+            return History.SEED, []
+    tables = list(_different_tables(first, second))
+    if not tables and any(
+        _is_behind(one, peer) for one, peer in ((first, second), (second, first))
+    ):
+        return History.BEHIND, []
+    return History.SAME, [*refusals, *tables]
+
+
+def _is_behind(facts: Facts, peer: Facts) -> bool:
+    """Made from a backup of its peer, with its position: replication brings what came since."""
+    lacking = facts.lacks(peer)
+    return (
+        not facts.executed.is_empty()
+        and peer.lacks(facts).is_empty()
+        and not lacking.is_empty()
+        and facts.executed.contains(peer.executed.minus(lacking))
+    )
 
 
 def _errant(facts: Facts, peer: Facts, linked: dict[str, bool]) -> Iterator[str]:
@@ -212,7 +228,7 @@ def _errant(facts: Facts, peer: Facts, linked: dict[str, bool]) -> Iterator[str]
     shown = str(extra) if len(str(extra)) <= 200 else f"{str(extra)[:200]}..."
     yield (
         f"{facts.node}: holds {extra.count()} transactions that {peer.node} lacks ({shown}): the "
-        f"histories differ; decide which node is right and make the other one from it ({SEEDING})"
+        f"histories differ; decide which node is right ({SEEDING})"
     )
 
 
@@ -239,7 +255,7 @@ def _different_tables(first: Facts, second: Facts) -> Iterator[str]:
         if only:
             yield (
                 f"{facts.node}: alone has the tables {_listed(only)}: the data differ; "
-                f"make both nodes from one backup ({SEEDING})"
+                f"decide which node is right ({SEEDING})"
             )
     shapes = [
         name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape
@@ -247,17 +263,13 @@ def _different_tables(first: Facts, second: Facts) -> Iterator[str]:
     if shapes:
         yield (
             f"{first.node} and {second.node}: the columns of {_listed(shapes)} differ; "
-            f"make both nodes from one backup ({SEEDING})"
+            f"decide which node is right ({SEEDING})"
         )
     if first.objects != second.objects:
         yield (
             f"{first.node} and {second.node}: have {first.objects} and {second.objects} views, "
-            f"routines, triggers and events; make both nodes from one backup ({SEEDING})"
+            f"routines, triggers and events; decide which node is right ({SEEDING})"
         )
-
-
-def _amount(facts: Facts) -> str:
-    return f"{len(facts.tables)} tables" if facts.tables else f"{facts.objects} views and routines"
 
 
 def _listed(names: object) -> str:
@@ -291,6 +303,16 @@ def _warnings(pair: tuple[Facts, Facts]) -> Iterator[str]:
                 f"{facts.node}: alone has the accounts {_listed(only)}; "
                 f"who uses them cannot log in at {peer.node}: create them there too"
             )
+
+
+def _behind_warnings(history: History, pair: tuple[Facts, Facts]) -> Iterator[str]:
+    if history is not History.BEHIND:
+        return
+    behind, ahead = pair if _is_behind(*pair) else pair[::-1]
+    yield (
+        f"{behind.node}: lacks {behind.lacks(ahead).count()} transactions of {ahead.node}, which "
+        "replication will bring; the rows are not compared now: `myha verify` does it afterwards"
+    )
 
 
 def _server_warnings(facts: Facts, peer: Facts) -> Iterator[str]:

@@ -11,6 +11,7 @@ from myha.config import Account, Config
 from myha.core.model import Mode, Record, Sync
 from myha.core.plans import member
 from myha.errors import MyhaError, ServerError
+from myha.operations.heal.reseed import ReseedOrder
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
 from myha.operations.setup.apply import Sessions, Tell, carry_out
 from myha.operations.setup.checks import Findings, History, check
@@ -19,6 +20,7 @@ from myha.operations.setup.desired import first_writer, fragment
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.proof import prove, set_roles, start_replication
+from myha.operations.setup.seed import action_of, order_of, planned, seed
 from myha.operations.setup.session import AdminSession
 from myha.stores.local import LocalStore, SupervisorLock
 
@@ -52,7 +54,10 @@ class Setup:
             self._tell(f"warning: {warning}")
         if findings.refusals:
             raise MyhaError("\n".join(findings.refusals))
+        seeding = order_of(self._config, pair) if findings.history is History.SEED else None
         actions = plan(self._config, pair, findings.history, record, kick=kick)
+        if seeding is not None:
+            actions.insert(0, action_of(seeding, planned(seeding)))
         self._show(pair, actions)
         if plan_only:
             return
@@ -64,7 +69,7 @@ class Setup:
         if not self._confirm():
             self._tell("nothing was changed")
             return
-        self._apply(actions, record)
+        self._apply(actions, record, seeding)
 
     # --- looking
 
@@ -154,7 +159,9 @@ class Setup:
 
     # --- doing
 
-    def _apply(self, actions: list[Action], record: Record | None) -> None:
+    def _apply(
+        self, actions: list[Action], record: Record | None, seeding: ReseedOrder | None
+    ) -> None:
         lock = SupervisorLock(self._config.cluster.state_dir)
         try:
             lock.acquire()
@@ -162,6 +169,9 @@ class Setup:
             raise MyhaError(f"{error}; setup changes nothing while a supervisor runs") from None
         store = LocalStore(self._config.cluster.state_dir)
         try:
+            if seeding is not None:
+                seed(seeding, self._tell)
+                actions = self._plan_seeded()
             with self._sessions() as sessions:
                 carry_out(self._config, sessions, actions, self._tell)
             joined = record if record is not None else self._join(store)
@@ -175,6 +185,14 @@ class Setup:
         finally:
             store.close()
             lock.release()
+
+    def _plan_seeded(self) -> list[Action]:
+        """What is left to do once both hold one history."""
+        with self._sessions() as sessions:
+            pair, findings = self._look(sessions, None)
+        if findings.refusals:
+            raise MyhaError("\n".join(findings.refusals))
+        return plan(self._config, pair, findings.history, None, kick=False)
 
     def _join(self, store: LocalStore) -> Record:
         try:

@@ -38,9 +38,7 @@ def named(flavour: Flavour, block: str, **words: str) -> tuple[str, ...]:
     raise KeyError(block)
 
 
-def log_in(
-    config: Config, name: str, account: Account, *, local_files: bool = False
-) -> Connection:
+def log_in(config: Config, name: str, account: Account, *, local_files: bool = False) -> Connection:
     """A connection to one node; the error names the node and tells what to correct."""
     node = config.nodes[name]
     try:

@@ -15,13 +15,13 @@ from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import amount
 from myha.operations.setup.facts import Flavour
 
-RESERVE_BYTES = 64 << 20  # logs, and what the server needs to start
+RESERVE_BYTES = 192 << 20  # logs, and what the server needs to start
 
 
 def choose(order: ReseedOrder, donor: ReseedSession, node: ReseedSession | None) -> ReseedPlan:
     """The first of the ordered methods that fits; HealRefusedError with all reasons if none."""
     unfit: dict[Method, str] = {}
-    for method in order.methods:
+    for method in _of_flavour(order.methods, donor.flavour):
         why = _unfit(method, order, donor, node)
         if why is None:
             size, room = _size(method, donor), _room(method, order, node)
@@ -33,6 +33,12 @@ def choose(order: ReseedOrder, donor: ReseedSession, node: ReseedSession | None)
             )
         unfit[method] = why
     raise HealRefusedError(f"{order.node} cannot be reseeded: {_listed(unfit)}")
+
+
+def _of_flavour(methods: tuple[Method, ...], flavour: Flavour) -> tuple[Method, ...]:
+    """Without what is the other flavour's own, unless nothing else was asked for."""
+    foreign = Method.BACKUP if flavour is Flavour.MYSQL else Method.CLONE
+    return tuple(method for method in methods if method is not foreign) or methods
 
 
 def _listed(unfit: Mapping[Method, str]) -> str:
@@ -67,13 +73,17 @@ def _size(method: Method, donor: ReseedSession) -> int:
 
 
 def _files_bytes(donor: ReseedSession) -> int:
-    """The donor's directory without what is not backed up: binary and relay logs."""
+    """The donor's directory without what is not copied: logs of any kind, temporary tables."""
     directory = Path(str(donor.value("SELECT @@GLOBAL.datadir")))
-    logs = 0
+    logs = sum(
+        one.stat().st_blocks * 512
+        for pattern in ("ib_logfile*", "ibtmp*")
+        for one in directory.glob(pattern)
+    )
     for base in ("log_bin_basename", "relay_log_basename"):
         stem = Path(str(donor.value(f"SELECT @@GLOBAL.{base}") or "/"))
         if stem.parent == directory or stem.parent == Path(os.path.realpath(directory)):
-            logs += sum(one.stat().st_size for one in directory.glob(f"{stem.name}.*"))
+            logs += sum(one.stat().st_blocks * 512 for one in directory.glob(f"{stem.name}.*"))
     return max(0, size_bytes(directory) - logs)
 
 
