@@ -129,8 +129,9 @@ class _Planner:
 
     def plan(self, methods: tuple[str, ...]) -> HealPlan:
         try:
-            errant, problems = self._errant()
-            contents, refused = self._contents(errant)
+            histories, problems = self._histories()
+            errant = None if histories is None else histories[0].minus(histories[1])
+            contents, refused = self._contents(histories)
             plans = tuple(self._method(one, errant, contents, refused) for one in methods)
         finally:
             for server in self.servers.values():
@@ -146,19 +147,20 @@ class _Planner:
             problems=problems,
         )
 
-    def _errant(self) -> tuple[GtidSet | None, tuple[str, ...]]:
-        """The node first, then the writer: what that one gets meanwhile is no error."""
+    def _histories(self) -> tuple[tuple[GtidSet, GtidSet] | None, tuple[str, ...]]:
+        """The node's first, then the writer's: what that one gets meanwhile is no error."""
         try:
             executed = self.servers[self.name].executed()
         except ServerError as error:
             return None, (f"{self.name} does not answer: {error}",)
-        return executed.minus(self.servers[self.writer].executed()), ()
+        return (executed, self.servers[self.writer].executed()), ()
 
-    def _contents(self, errant: GtidSet | None) -> tuple[RewindPlan | None, str]:
+    def _contents(self, histories: tuple[GtidSet, GtidSet] | None) -> tuple[RewindPlan | None, str]:
         """What the errant transactions hold, or why they cannot be undone or merged exactly."""
-        if errant is None:
+        if histories is None:
             return None, "the node does not answer"
-        if errant.is_empty():
+        executed, keep = histories
+        if executed.minus(keep).is_empty():
             return None, ""
         meters: dict[str, Meter] = {}
 
@@ -168,7 +170,6 @@ class _Planner:
                 meters[phase] = Meter(self.reporter, phase, total=total, unit=unit)
             meters[phase].to(done)
 
-        executed = self.servers[self.name].executed()
         connect: Callable[[], Any] = connector(
             self.config, self.name, self.config.accounts.supervisor()
         )
@@ -178,7 +179,7 @@ class _Planner:
                     connect,
                     self.kind.flavour,
                     executed,
-                    executed.minus(errant),
+                    keep,
                     scratch=Path(scratch),
                     tell=tell,
                 )
