@@ -20,6 +20,8 @@ from myha.errors import MyhaError
 
 POLL_SECONDS = 0.02
 FREEZE_DEADLINE_SECONDS = 2.0
+# An assertion's line says what failed; the error after it only that a signal came.
+_ERROR_MARKS = ("ERROR", "[ALERT]", "Assertion")
 _PID_FILE_SLACK_SECONDS = 2.0  # the kernel's boot time has whole seconds
 
 
@@ -195,7 +197,7 @@ class LocalHost:
         except OSError:
             return ""
         lines = [" ".join(line.split()) for line in lines if line.strip()]
-        errors = [line for line in lines if "ERROR" in line or "[ALERT]" in line]
+        errors = [line for line in lines if any(mark in line for mark in _ERROR_MARKS)]
         # A server's first error is the cause; "Aborting" at the end says nothing.
         telling = [line for line in errors if not line.endswith("Aborting")] or lines[-1:]
         return " / ".join(telling[:2])[:600]
