@@ -100,6 +100,7 @@ class CheckedRows:
         self._writer = writer
         self._decoders = Decoders(lambda name: TableFacts.ask(writer.rows, name))
         self._suitable: set[str] = set()
+        self._cascading: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def check_table(self, name: str) -> None:
         """Raises HealRefusedError unless changes of this table can be checked and rolled back."""
@@ -117,13 +118,19 @@ class CheckedRows:
             )
         self._suitable.add(name)
 
-    def check_cascades(self, name: str) -> None:
-        """Raises HealRefusedError where a change would reach rows that no event names."""
-        if cascades := self._writer.cascades_from(name):
-            raise HealRefusedError(
-                f"{name} has rows updated or deleted, and {cascades[0]} would carry that on to rows"
-                " that the node may never have seen"
-            )
+    def _check_cascade(self, name: str, facts: TableFacts, before: Row, after: Row | None) -> None:
+        """Raises ConflictError where a change would reach rows that no event names."""
+        if name not in self._cascading:
+            self._cascading[name] = self._writer.cascading_columns(name)
+        for column, constraint in self._cascading[name]:
+            at = next((i for i, fact in enumerate(facts.columns) if fact.name == column), None)
+            if at is None or after is None or before[at] != after[at]:
+                raise ConflictError(
+                    name,
+                    f"{constraint} would carry the change on to rows that the errant transaction"
+                    " may never have seen",
+                    wanted=shown(facts, before),
+                )
 
     def apply(self, transaction: SpooledTransaction, rows: RowChanges) -> None:
         """Check and apply one row event."""
@@ -140,6 +147,10 @@ class CheckedRows:
                 )
                 for before, after in some
             ]
+            for before, after in decoded:
+                if before is not None:
+                    facts = self._decoders.facts_of(rows.table.name)
+                    self._check_cascade(rows.table.name, facts, before, after)
             if len(some) > 1 and self._all_there(rows, decoded):
                 self._give(rows, some, decoded, checksum)
                 continue

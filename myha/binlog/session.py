@@ -61,6 +61,17 @@ class Session:
         except pymysql.err.Error as error:
             raise self._error(error) from error
 
+    def named_rows(self, sql: str) -> list[dict[str, Any]]:
+        """The same with the columns' names, for SHOW statements."""
+        wire: Any = self._connection
+        wire._read_timeout = self.left_seconds
+        try:
+            with self._connection.cursor(pymysql.cursors.DictCursor) as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall())
+        except pymysql.err.Error as error:
+            raise self._error(error) from error
+
     def value(self, sql: str) -> Any:
         rows = self.rows(sql)
         return rows[0][0] if rows else None
@@ -107,6 +118,22 @@ class Session:
             (schema, table),
         )
         return tuple(".".join(map(str, row)) for row in rows)
+
+    def cascading_columns(self, name: str) -> tuple[tuple[str, str], ...]:
+        """The columns whose change, or whose row's end, reaches other rows; each with the key."""
+        schema, _, table = name.partition(".")
+        rows = self.rows(
+            "SELECT k.referenced_column_name, c.constraint_schema, c.table_name, c.constraint_name"
+            " FROM information_schema.referential_constraints c"
+            " JOIN information_schema.key_column_usage k"
+            " ON k.constraint_schema = c.constraint_schema AND k.table_name = c.table_name"
+            " AND k.constraint_name = c.constraint_name"
+            " WHERE c.unique_constraint_schema = %s AND c.referenced_table_name = %s"
+            " AND NOT (c.delete_rule IN ('NO ACTION', 'RESTRICT')"
+            " AND c.update_rule IN ('NO ACTION', 'RESTRICT'))",
+            (schema, table),
+        )
+        return tuple((str(column), ".".join(map(str, key))) for column, *key in rows)
 
     # ---- acting
 

@@ -161,10 +161,8 @@ class _Merge:
         if writer.value("SELECT GET_LOCK('myha.apply', 0)") != 1:
             raise HealRefusedError("another merge or replay is running on the writer")
         checked = CheckedRows(writer)
-        for name, counts in draft.tables.items():
+        for name in draft.tables:
             checked.check_table(name)
-            if counts.updated or counts.deleted:
-                checked.check_cascades(name)
         self._try_names(draft.spool.transactions)
         meter = Meter(self._reporter, "check", total=float(draft.rows), unit="rows")
         writer.do("unlogged")

@@ -1,0 +1,277 @@
+"""Commands for what heals have taken out of the live data: list, show, export, replay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from myha.config import Config, load
+from myha.errors import MyhaError
+from myha.operations.heal.work import Connect, admin_account, connector
+from myha.operations.quarantine.incidents import Incident, export, find, incidents
+from myha.operations.quarantine.replay import ReplayReport, replay, replayed
+from myha.operations.terminal import TerminalReporter
+from myha.servers.factory import QUARANTINE_FOLDER, flavour_of
+from myha.servers.statements import Flavour
+from myha.stores.local import read_record
+
+ROWS_SHOWN = 200
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def quarantine() -> None:
+    """What heals have taken out of the live data, and how to bring it back."""
+
+
+def _root(config: Config) -> Path:
+    return config.cluster.state_dir / QUARANTINE_FOLDER
+
+
+# -- list ------------------------------------------------------------------------------------------
+
+
+@quarantine.command(name="list")
+@_json_option
+@click.pass_context
+def list_(ctx: click.Context, *, as_json: bool) -> None:
+    """Show all incidents. Exit status 1 when the files of one are not what was written."""
+    config = load(ctx.obj["config_path"])
+    found = incidents(_root(config))
+    on_writer, why_unknown = _applied(config) if found else ({}, "")
+    lines = [_line(one, on_writer) for one in found]
+    if as_json:
+        click.echo(json.dumps(lines, indent=2))
+    elif lines:
+        Console().print(_list_table(lines))
+        if why_unknown:
+            click.echo(f"what was applied so far is not known: {why_unknown}")
+    else:
+        click.echo(f"nothing is in quarantine in {_root(config)}")
+    ctx.exit(1 if any(one["problem"] for one in lines) else 0)
+
+
+def _applied(config: Config) -> tuple[dict[str, int] | None, str]:
+    """How many of each incident the writer has from replays, or why that is not known."""
+    try:
+        name = _writer_of(config)
+        account = config.accounts.supervisor()
+        return dict(replayed(connector(config, name, account), flavour_of(config).flavour)), ""
+    except MyhaError as error:
+        return None, str(error)
+
+
+def _line(one: Incident, on_writer: dict[str, int] | None) -> dict[str, Any]:
+    applied = None if on_writer is None else on_writer.get(one.id, 0) + len(one.merged)
+    return {
+        "id": one.id,
+        "at": one.at,
+        "kind": one.kind,
+        "node": str(one.about.get("node", "")),
+        "why": str(one.about.get("why", one.about.get("reason", ""))),
+        "transactions": len(one.transactions),
+        "rows": one.rows,
+        "applied": applied,
+        "problem": one.problem(),
+    }
+
+
+def _list_table(lines: Iterable[dict[str, Any]]) -> Table:
+    table = Table(box=SIMPLE, pad_edge=False)
+    for name in ("incident", "when (UTC)", "node", "why"):
+        table.add_column(name, overflow="fold")
+    for name in ("transactions", "rows", "applied"):
+        table.add_column(name, justify="right")
+    table.add_column("checksum")
+    for one in lines:
+        problem = Text("wrong", style="bold red") if one["problem"] else Text("ok")
+        table.add_row(
+            one["id"],
+            str(one["at"])[:19].replace("T", " "),
+            one["node"],
+            one["why"],
+            f"{one['transactions']:,}",
+            f"{one['rows']:,}",
+            "?" if one["applied"] is None else f"{one['applied']:,}",
+            problem,
+        )
+    return table
+
+
+# -- show, export ----------------------------------------------------------------------------------
+
+
+@quarantine.command()
+@click.argument("incident_id", metavar="ID")
+@click.option("--all", "every", is_flag=True, help=f"All rows, not only the first {ROWS_SHOWN}.")
+@_json_option
+@click.pass_context
+def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) -> None:
+    """Show the transactions of incident ID (or a part of it that only one has), and their rows."""
+    config = load(ctx.obj["config_path"])
+    one = find(_root(config), incident_id)
+    problem = one.problem()
+    limit = None if every else ROWS_SHOWN
+    rows = islice(one.row_lines(), limit)
+    if as_json:
+        click.echo(json.dumps({**one.summary, "problem": problem, "shown_rows": list(rows)}))
+    else:
+        for line in _shown(one, rows):
+            click.echo(line)
+        if limit is not None and one.rows > limit:
+            click.echo(f"... {one.rows - limit} rows more; --all shows them")
+        click.echo(f"files: {one.path}")
+        if problem:
+            raise MyhaError(problem)
+    ctx.exit(1 if problem else 0)
+
+
+def _shown(one: Incident, rows: Iterable[Any]) -> Iterable[str]:
+    about = ", ".join(f"{key} {value}" for key, value in one.about.items() if str(value))
+    yield f"{one.id}: {len(one.transactions)} transactions, {one.rows} rows, {one.at}"
+    yield about
+    lines = iter(rows)
+    row = next(lines, None)
+    for transaction in one.transactions:
+        gtid = str(transaction["gtid"])
+        counts = ", ".join(
+            f"{name}: " + ", ".join(f"{n} {what}" for what, n in _counts(changed))
+            for name, changed in transaction.get("tables", {}).items()
+        )
+        merged = " (merged)" if gtid in one.merged else ""
+        yield f"\n{gtid}{merged}  {transaction['at']}  {counts or 'no rows; see readable.sql'}"
+        while row is not None and row.get("gtid") == gtid:
+            yield f"  {_row_line(row)}"
+            row = next(lines, None)
+    while row is not None:  # of a repair: rows without transactions
+        yield f"  {_row_line(row)}"
+        row = next(lines, None)
+
+
+def _counts(changed: dict[str, Any]) -> Iterable[tuple[str, int]]:
+    return [(what, changed[what]) for what in ("inserted", "updated", "deleted") if changed[what]]
+
+
+def _row_line(row: dict[str, Any]) -> str:
+    table = row.get("table")
+    old, new = row.get("old", row.get("before")), row.get("new", row.get("after"))
+    if old is None:
+        return f"{table} insert {_values(new)}"
+    if new is None:
+        return f"{table} delete {_values(old)}"
+    if isinstance(old, dict) and isinstance(new, dict):
+        changed = {name: value for name, value in new.items() if old.get(name) != value}
+        return f"{table} update {_values(old)} to {_values(changed)}"
+    return f"{table} update {_values(old)} to {_values(new)}"
+
+
+def _values(values: Any) -> str:
+    if isinstance(values, dict):
+        return ", ".join(
+            f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in values.items()
+        )
+    return f"0x{values}" if isinstance(values, str) else str(values)
+
+
+@quarantine.command(name="export")
+@click.argument("incident_id", metavar="ID")
+@click.option(
+    "--to",
+    "target",
+    metavar="FILE",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The new .tar.gz.",
+)
+@click.pass_context
+def export_(ctx: click.Context, *, incident_id: str, target: Path) -> None:
+    """Pack incident ID with its checksums into one file. It holds your users' data."""
+    one = find(_root(load(ctx.obj["config_path"])), incident_id)
+    export(one, target)
+    click.echo(f"{one.id} is in {target}")
+
+
+# -- replay ----------------------------------------------------------------------------------------
+
+
+@quarantine.command(name="replay")
+@click.argument("incident_id", metavar="ID")
+@click.option(
+    "--apply", "really", is_flag=True, help="Do it. Without, it is tried and rolled back."
+)
+@click.option("--skip-conflicts", is_flag=True, help="Go on after a transaction that conflicts.")
+@click.option("--only", metavar="GTID", multiple=True, help="Only this transaction. Repeatable.")
+@click.pass_context
+def replay_(
+    ctx: click.Context,
+    *,
+    incident_id: str,
+    really: bool,
+    skip_conflicts: bool,
+    only: tuple[str, ...],
+) -> None:
+    """Do the transactions of incident ID again on the writer, each row checked first.
+
+    A dry run unless --apply. What was applied is on record on the server itself: no transaction is
+    applied twice. Exit status 1 when there are conflicts.
+    """
+    config = load(ctx.obj["config_path"])
+    one = find(_root(config), incident_id)
+    flavour: Flavour = flavour_of(config).flavour
+    name = _writer_of(config)
+    with TerminalReporter() as reporter:
+        report = replay(
+            _best_connector(config, name),
+            flavour,
+            one,
+            reporter,
+            apply=really,
+            skip_conflicts=skip_conflicts,
+            only=only,
+            before_each=_still(config, name),
+        )
+    _say(report, name)
+    ctx.exit(0 if report.complete else 1)
+
+
+def _say(report: ReplayReport, name: str) -> None:
+    for conflict in report.conflicts:
+        click.echo(f"conflict: {conflict.gtid}: {conflict.reason}")
+    click.echo(f"{report} on {name}")
+    if report.dry_run and report.applied:
+        click.echo("nothing was changed: this was a dry run; --apply does it")
+    if report.not_tried:
+        click.echo("--skip-conflicts goes on after a conflict, --only GTID picks one")
+
+
+def _writer_of(config: Config) -> str:
+    record = read_record(config.cluster.state_dir)
+    if record is None:
+        raise MyhaError(
+            f"there is no record in {config.cluster.state_dir}: who is the writer is not known"
+        )
+    return record.writer
+
+
+def _still(config: Config, name: str) -> Callable[[], None]:
+    def check() -> None:
+        now = _writer_of(config)
+        if now != name:
+            raise MyhaError(f"{now} is the writer now, not {name}: run it again")
+
+    return check
+
+
+def _best_connector(config: Config, name: str) -> Connect:
+    """The administrator's where its password is at hand, else the supervisor's."""
+    account = admin_account(config) or config.accounts.supervisor()
+    return connector(config, name, account)
