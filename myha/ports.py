@@ -25,6 +25,7 @@ class JobOrder:
     id: int = 0
     writer: str = ""
     epoch: int = 0
+    accept_loss: bool = False
 
 
 class Server(Protocol):

@@ -42,14 +42,23 @@ Data = dict[str, Any]
     is_flag=True,
     help="Show what would be undone, kept and copied, and how long it may take. Changes nothing.",
 )
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Reseed even if what only NODE has cannot be put into quarantine, since its server does "
+    "not start or its binary log is gone.",
+)
 @click.option("--wait/--no-wait", default=True, help="Follow it to its end. Default: --wait.")
 @click.pass_context
-def heal(ctx: click.Context, node: str, method: str, plan_only: bool, wait: bool) -> None:
+def heal(  # noqa: PLR0917  # the command's own options
+    ctx: click.Context, node: str, method: str, plan_only: bool, accept_loss: bool, wait: bool
+) -> None:
     """Bring NODE back whose data has diverged. It gets no traffic until it is verified."""
     config = load(ctx.obj["config_path"])
     if plan_only:
         ctx.exit(0 if _show_plan(config, node, method) else 1)
-    request(ctx, do="heal", node=node, method=method)
+    loss = "yes" if accept_loss else None
+    request(ctx, do="heal", node=node, method=method, accept_loss=loss)
     if not wait:
         return
     try:

@@ -35,8 +35,15 @@ def _new(it: Situation, methods: tuple[str, ...], cause: Cause, reason: str) -> 
     return Heal(it.record.version + 1, methods, cause, reason)
 
 
-def _begin(it: Situation, methods: tuple[str, ...], cause: Cause, reason: str) -> Plan:
-    heal = _new(it, methods, cause, reason)
+def _begin(
+    it: Situation,
+    methods: tuple[str, ...],
+    cause: Cause,
+    reason: str,
+    *,
+    accept_loss: bool = False,
+) -> Plan:
+    heal = replace(_new(it, methods, cause, reason), accept_loss=accept_loss)
     sentence = f"heal {it.standby} by {' or '.join(methods)}"
     if it.member:
         return replace(fence(it, Cause.HEALING, reason, heal), kind="heal", sentence=sentence)
@@ -98,6 +105,7 @@ def start(it: Situation) -> Answer:
             id=heal.id,
             writer=it.writer,
             epoch=it.record.epoch,
+            accept_loss=heal.accept_loss,
             deadline_seconds=START_DEADLINE_SECONDS,
         ),
     )
@@ -142,7 +150,7 @@ def stop_unwanted(it: Situation) -> Answer:
 # -- by hand ---------------------------------------------------------------------------------------
 
 
-def heal_node(it: Situation, node: str, method: str) -> Answer:
+def heal_node(it: Situation, node: str, method: str, *, accept_loss: bool = False) -> Answer:
     """An operator's heal: by one method, or by those that the policy names (`auto`)."""
     refusal = _not_to_be_healed(it, node)
     if refusal is not None:
@@ -164,7 +172,7 @@ def heal_node(it: Situation, node: str, method: str) -> Answer:
         cause, reason = Cause.BY_HAND, entry.reason or "healed by hand"
     if not it.s.answering:
         methods = ("reseed",)
-    return _begin(it, methods, cause, reason)
+    return _begin(it, methods, cause, reason, accept_loss=accept_loss)
 
 
 def _not_to_be_healed(it: Situation, node: str) -> Refusal | None:

@@ -212,7 +212,8 @@ class Heal:
 
     `methods` are those still to be tried, the first is under way; with none left a person has to
     decide. `cause` and `reason` say why the node had been fenced, `refused` of each method that was
-    tried why it did not do.
+    tried why it did not do. `accept_loss`: a person said that what only the node has may be lost
+    where it cannot be put into quarantine.
     """
 
     id: int
@@ -220,6 +221,7 @@ class Heal:
     cause: Cause
     reason: str
     refused: tuple[str, ...] = ()
+    accept_loss: bool = False
 
     @property
     def method(self) -> str:

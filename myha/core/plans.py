@@ -242,6 +242,7 @@ class StartJob(NodeStep):
     id: int = 0
     writer: NodeName = ""
     epoch: int = 0
+    accept_loss: bool = False
 
     def __str__(self) -> str:
         return f"start the {self.kind} of {self.node} by {self.method}"

@@ -39,7 +39,8 @@ PR_SET_PDEATHSIG = 1
 END_GRACE_SECONDS = 10.0
 LOCK_SECONDS = 15.0
 LOCK_POLL_SECONDS = 0.05
-NICENESS = 5  # a failover's processes come first
+NICENESS = 5  # what takes long anyway lets a failover's processes go first
+LONG = frozenset({"heal", "verify"})
 ORDER_LIMIT_BYTES = 1_000_000
 
 Order = dict[str, Any]
@@ -73,8 +74,9 @@ def main() -> int:
     threading.Thread(target=_watch_parent, args=(reporter,), daemon=True).start()
     if order.get("parent") not in (None, os.getppid()):
         return 1  # it died before we could ask to be told
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
+    if order.get("kind") in LONG:
+        with contextlib.suppress(OSError):
+            os.nice(NICENESS)
     perform(order, reporter)
     return 0
 

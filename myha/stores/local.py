@@ -69,6 +69,7 @@ def _heal_from(raw: dict[str, Any] | None) -> Heal | None:
         cause=Cause(raw["cause"]),
         reason=raw["reason"],
         refused=tuple(raw["refused"]),
+        accept_loss=raw["accept_loss"],
     )
 
 

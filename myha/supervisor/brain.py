@@ -76,7 +76,9 @@ def _request(it: Situation, name: str, arguments: dict[str, str]) -> Answer:
     if name == "unfence":
         return unfence_node(it, arguments["node"])
     if name == "heal":
-        return heal_node(it, arguments["node"], arguments.get("method") or "auto")
+        accept_loss = arguments.get("accept_loss") == "yes"
+        method = arguments.get("method") or "auto"
+        return heal_node(it, arguments["node"], method, accept_loss=accept_loss)
     if name == "maintenance":
         return maintenance(it, on=arguments.get("state") == "on")
     return Refusal(f"there is no request {name}")

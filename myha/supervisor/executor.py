@@ -276,7 +276,15 @@ class Executor:
         if isinstance(step, StopJob):
             jobs.stop(step.kind, step.node, deadline)
             return
-        order = JobOrder(step.kind, step.node, step.method, step.id, step.writer, step.epoch)
+        order = JobOrder(
+            kind=step.kind,
+            node=step.node,
+            method=step.method,
+            id=step.id,
+            writer=step.writer,
+            epoch=step.epoch,
+            accept_loss=step.accept_loss,
+        )
         jobs.start(order, deadline)
 
     def _fence_outside(self, step: FenceOutside) -> None:

@@ -59,7 +59,14 @@ class _Running:
 class ProcessJobs:
     """Implements `myha.ports.Jobs`; safe for several threads. One job of a kind for each node."""
 
-    def __init__(self, config_path: Path, clock: Clock, journal: Journal) -> None:
+    def __init__(
+        self,
+        config_path: Path,
+        clock: Clock,
+        journal: Journal,
+        command: tuple[str, ...] = (sys.executable, "-m", MODULE),
+    ) -> None:
+        self._command = command
         self._config_path = config_path
         self._clock = clock
         self._journal = journal
@@ -139,7 +146,7 @@ class ProcessJobs:
 
     def _spawn(self, order: JobOrder) -> _Running:
         process = subprocess.Popen(
-            [sys.executable, "-m", MODULE],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

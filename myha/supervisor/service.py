@@ -17,13 +17,15 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fix
 
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Config
-from myha.core.model import Mode, Record
+from myha.core.model import Mode, Record, View
+from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
 from myha.stores.local import LocalStore, SupervisorLock
+from myha.supervisor.background import Background
 from myha.supervisor.besides import ThreadBesides
 from myha.supervisor.brain import Brain
 from myha.supervisor.control import ControlServer, Data, socket_path
@@ -112,6 +114,8 @@ class Service:
         brain = Brain(config.policy(), now, wall, record)
         self.daemon = Daemon(brain, self.tools, self._watchers)
         self.jobs.emit = self.daemon.queue.put
+        self.background = Background(config, self.jobs, self.clock, self.journal, self._seen)
+        self.jobs.on_ended = self.background.ended
         self.control = ControlServer(socket_path(config.cluster.state_dir), self.handle)
         self.pulses = {name: self._pulse(name) for name in self.servers}
         self._ending = threading.Event()
@@ -158,6 +162,9 @@ class Service:
         balancers = [BalancerWatcher(one, interval, emit) for one in self.tools.balancers.values()]
         return [*nodes, *balancers]
 
+    def _seen(self) -> tuple[View, Decision]:
+        return self.daemon.brain.view, self.daemon.brain.decision
+
     def _pulse(self, name: str) -> Pulse:
         timing = self.config.timing
 
@@ -186,6 +193,7 @@ class Service:
         self.control.start()
         for pulse in self.pulses.values():
             pulse.start()
+        self.background.start()
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
         gc.freeze()
         try:
@@ -193,6 +201,7 @@ class Service:
                 self.daemon.run()
         finally:
             self._ending.set()
+            self.background.stop()
             self.jobs.close()
             for pulse in self.pulses.values():
                 pulse.stop()
@@ -256,6 +265,7 @@ class Service:
         data["pid"] = os.getpid()
         data["config_changed"] = self.config.changed_on_disk()
         data["journal_failure"] = self.journal.failure
+        data["last_jobs"] = self.background.last()
         data["pulse"] = {
             name: {"stalled_seconds": round(one.stalled_seconds(), 2), "error": one.error}
             for name, one in self.pulses.items()

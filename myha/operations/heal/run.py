@@ -82,7 +82,13 @@ def _merge(work: HealWork) -> str:
 def _reseed(work: HealWork) -> str:
     from myha.operations.heal.reseed import ReseedOrder, reseed_node  # noqa: PLC0415
 
-    order = ReseedOrder(work.config, work.order.node, work.order.writer, work.incident)
+    order = ReseedOrder(
+        work.config,
+        work.order.node,
+        work.order.writer,
+        work.incident,
+        accept_loss=work.order.accept_loss,
+    )
     return str(reseed_node(order, work.reporter))
 
 

@@ -35,6 +35,7 @@ class HealOrder:
     id: int
     writer: str
     epoch: int
+    accept_loss: bool = False
 
     @staticmethod
     def of(raw: Mapping[str, Any]) -> HealOrder:
@@ -44,6 +45,7 @@ class HealOrder:
             id=int(raw["id"]),
             writer=str(raw["writer"]),
             epoch=int(raw["epoch"]),
+            accept_loss=bool(raw.get("accept_loss", False)),
         )
 
 

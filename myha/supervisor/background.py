@@ -1,0 +1,157 @@
+"""Jobs that nobody asks for each time: the reader of conflicts, and comparisons by the clock.
+
+Neither decides anything; both only look. What they find is in the journal and in the status.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from myha.config import Config
+from myha.core.model import JobResult, Mode, View
+from myha.core.planning import Decision
+from myha.errors import MyhaError
+from myha.ports import Clock, JobOrder, Jobs
+from myha.supervisor.executor import Journal
+
+CHECK_SECONDS = 1.0
+START_DEADLINE_SECONDS = 10.0
+STOP_DEADLINE_SECONDS = 20.0
+PAUSE_FIRST_SECONDS, PAUSE_LIMIT_SECONDS = 5.0, 300.0
+# A pair that has only just become whole has better to do than to be compared.
+SETTLED_SECONDS = 5.0
+LAST_VERIFY = "verify.last"  # its time of change is when the last comparison ended
+
+CONFLICTS, VERIFY = "conflicts", "verify"
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What is known of the last job of a kind. Times are of the monotonic clock."""
+
+    running: bool = False
+    attempts: int = 0
+    not_before: float = 0.0
+    last: dict[str, Any] = field(default_factory=dict)
+
+
+class Background(threading.Thread):
+    """Starts and stops those jobs as the configuration and the state of the pair want it."""
+
+    def __init__(
+        self,
+        config: Config,
+        jobs: Jobs,
+        clock: Clock,
+        journal: Journal,
+        seen: Callable[[], tuple[View, Decision]],
+    ) -> None:
+        super().__init__(name="background", daemon=True)
+        self._config = config
+        self._jobs = jobs
+        self._clock = clock
+        self._journal = journal
+        self._seen = seen
+        self._ending = threading.Event()
+        self._kinds = {CONFLICTS: _Kind(), VERIFY: _Kind()}
+        self._healthy_since: float | None = None
+        self._marker: Path = config.cluster.state_dir / LAST_VERIFY
+
+    def stop(self) -> None:
+        self._ending.set()
+
+    def last(self) -> dict[str, dict[str, Any]]:
+        """How the last job of each kind ended, for the status; empty before the first."""
+        return {name: dict(kind.last) for name, kind in self._kinds.items() if kind.last}
+
+    def run(self) -> None:
+        while not self._ending.wait(CHECK_SECONDS):
+            view, decision = self._seen()
+            self._keep(CONFLICTS, conflicts_wanted(self._config, view))
+            if self._verify_due(view, decision):
+                self._start(VERIFY)
+
+    def ended(self, order: JobOrder, result: JobResult, more: dict[str, Any]) -> None:
+        """Called when any job is over."""
+        kind = self._kinds.get(order.kind)
+        if kind is None:
+            return
+        kind.running = False
+        if result is not JobResult.STOPPED:
+            kind.last = {"at": self._clock.wall(), "result": result.value, **more}
+        if result is JobResult.DONE:
+            kind.attempts = 0
+        else:
+            kind.attempts += 1
+        pause = min(PAUSE_LIMIT_SECONDS, PAUSE_FIRST_SECONDS * 2.0 ** min(kind.attempts, 10))
+        kind.not_before = self._clock.monotonic() + pause
+        if order.kind == VERIFY and result is JobResult.DONE:
+            self._verified(more)
+
+    # -- the reader of conflicts -----------------------------------------------------------------
+
+    def _keep(self, name: str, wanted: bool) -> None:
+        running = self._kinds[name].running
+        if wanted and not running:
+            self._start(name)
+        elif running and not wanted:
+            try:
+                self._jobs.stop(name, "", STOP_DEADLINE_SECONDS)
+            except MyhaError as error:
+                self._journal.note("job", f"{name} cannot be stopped: {error}", {})
+
+    def _start(self, name: str) -> None:
+        kind = self._kinds[name]
+        if kind.running or self._clock.monotonic() < kind.not_before:
+            return
+        kind.running = True
+        try:
+            self._jobs.start(JobOrder(name), START_DEADLINE_SECONDS)
+        except MyhaError as error:
+            self._journal.note("job", f"{name} cannot be started: {error}", {})
+            self.ended(JobOrder(name), JobResult.FAILED, {"reason": str(error)})
+
+    # -- comparisons -----------------------------------------------------------------------------
+
+    def _verify_due(self, view: View, decision: Decision) -> bool:
+        """By the clock, and only on a pair that has been whole for a while."""
+        every = self._config.verify.every_seconds
+        healthy = bool(decision.verdicts) and decision.verdicts[0].name == "healthy"
+        if not healthy or not decision.settled:
+            self._healthy_since = None
+            return False
+        if self._healthy_since is None:
+            self._healthy_since = view.at
+        if not every or view.at - self._healthy_since < SETTLED_SECONDS:
+            return False
+        try:
+            ended_wall = self._marker.stat().st_mtime
+        except OSError:
+            return True  # never, so far
+        return not 0 <= self._clock.wall() - ended_wall < every
+
+    def _verified(self, more: dict[str, Any]) -> None:
+        try:
+            self._marker.touch()
+        except OSError as error:
+            self._journal.note("verify", f"{self._marker}: {error.strerror}", {})
+        if more.get("equal") is False:
+            text = f"the nodes' data differ: {more.get('text')}; `myha verify` shows the rows"
+            self._journal.note("differs", text, {})
+
+
+def conflicts_wanted(config: Config, view: View) -> bool:
+    """Always where both nodes take writes; else for a while after the writer has changed."""
+    record = view.record
+    if not config.conflicts.enabled or record is None:
+        return False
+    if view.policy.mode is Mode.DUAL_WRITER:
+        return True
+    if record.epoch <= 1:
+        return False  # the first writer, as setup made it
+    since = view.wall - record.writer_since_wall
+    return 0 <= since < config.conflicts.after_failover_seconds
