@@ -495,7 +495,7 @@ class VerifyConfig(_Table):
         "busy.",
     )
     chunk_seconds: float = Field(
-        0.5, ge=0.01, le=60, description="How long one chunk's query should take."
+        0.2, ge=0.01, le=60, description="How long one chunk's query should take."
     )
     lag_limit_seconds: float = Field(
         1.0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,13 +19,13 @@ from myha.operations.verify.report import RowDifference
 from myha.operations.verify.settled import Look, Settled
 from myha.operations.verify.side import Both, Side
 from myha.operations.verify.state import RunState, TableState
-from myha.operations.verify.walk import Walk, counted_off
+from myha.operations.verify.walk import Walk, cut
 
-LEAF_ROWS = 128
+LEAF_ROWS = 4000
 LEAF_LIMIT = 20_000  # rows that share the walked part of their key, and so cannot be told apart
 FAN_OUT = 16
 BATCH_ROWS = 50
-LOOSE_ROUNDS = 3
+LOOSE_ROUNDS = 2
 PROOFS = 2
 PROOF_TRIES = 6
 TRY_AGAIN_SECONDS = 0.1
@@ -94,7 +94,7 @@ class TableComparison:
             rows = int(ours[0][0])
             walk.saw(low, high, rows)
             if ours != theirs:
-                self._descend(low, high)
+                self._descend(low, high, max(rows, int(theirs[0][0])))
             state.rows += rows
             state.chunks += 1
             state.after = list(high) if high is not None else state.after
@@ -105,46 +105,32 @@ class TableComparison:
                 return
             low = high
 
-    def _descend(self, low: Bound | None, high: Bound | None) -> None:
-        """A range whose sums differed: to its rows, unless it was but that moment."""
+    def _descend(self, low: Bound | None, high: Bound | None, rows: int) -> None:
+        """A range of so many rows whose sums differed at some moment: down to its rows."""
         go_on(self._reporter)
-        before, theirs, after = self._settled.loose(
-            lambda side, _: side.query(self._looks.sum(low, high))
-        )
-        if theirs in (before, after):
-            return
-        if self._enough():
-            self._state.uncounted_chunks += 1
-            return
-        counts = int(before[0][0]), int(theirs[0][0])
-        if max(counts) <= LEAF_ROWS:
+        if rows <= LEAF_ROWS:
             self._leaf(low, high)
             return
-        # Cut where there are more rows: a part of which one node has none may be any size there.
-        side = self._both.writer if counts[0] >= counts[1] else self._both.standby
-        size = max(LEAF_ROWS, max(counts) // FAN_OUT)
-        for part_low, part_high in self._parts(side, low, high, size):
-            ours, others = self._both.query(self._looks.sum(part_low, part_high))
-            if ours == others:
+        self._settled.catch_up()
+        for part_low, part_high in cut(
+            self._both, self._looks, low, high, rows=rows, parts=FAN_OUT
+        ):
+            if self._enough():
+                self._state.uncounted_chunks += 1
+                return
+            ours, theirs = self._both.query(self._looks.sum(part_low, part_high))
+            if ours == theirs:
                 continue
             if (part_low, part_high) == (low, high):
                 self._leaf(low, high)
             else:
-                self._descend(part_low, part_high)
-
-    def _parts(
-        self, side: Side, low: Bound | None, high: Bound | None, size: int
-    ) -> Iterator[tuple[Bound | None, Bound | None]]:
-        while True:
-            cut = counted_off(side, self._looks, low, high, size)
-            if cut is None or cut == high:
-                yield low, high
-                return
-            yield low, cut
-            low = cut
+                self._descend(part_low, part_high, max(int(ours[0][0]), int(theirs[0][0])))
 
     def _leaf(self, low: Bound | None, high: Bound | None) -> None:
-        ours, theirs = self._both.query(self._looks.digests(low, high, LEAF_LIMIT + 1))
+        sql = self._looks.digests(low, high, LEAF_LIMIT + 1)
+        ours = self._both.writer.query(sql)
+        self._settled.catch_up()
+        theirs = self._both.standby.query(sql)
         if max(len(ours), len(theirs)) > LEAF_LIMIT:
             self._state.uncounted_chunks += 1
             return

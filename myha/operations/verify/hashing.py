@@ -71,6 +71,10 @@ class Looks:
             total = f"BIT_XOR(CAST(CONV(LEFT({self.row_digest}, 16), 16, 10) AS UNSIGNED))"
         return f"SELECT COUNT(*), {total} FROM {self._from} WHERE {self.where(low, high)}"
 
+    def count(self, low: Bound | None, high: Bound | None) -> str:
+        """How many rows are in the range."""
+        return f"SELECT COUNT(*) FROM {self._from} WHERE {self.where(low, high)}"
+
     def boundary(self, low: Bound | None, high: Bound | None, rows: int) -> str:
         """The key of the row that is `rows` rows beyond `low`; no row when there are fewer."""
         keys = ", ".join(shown(column) for column in self.walked)

@@ -7,9 +7,11 @@ estimate is asked whether that holds; only where it does not are the rows counte
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from myha.operations.verify.columns import Bound
 from myha.operations.verify.hashing import Looks
-from myha.operations.verify.side import Side
+from myha.operations.verify.side import Both, Side
 
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 TOO_MANY = 2.0  # times the rows wanted: the server estimates a range to about this
@@ -23,8 +25,7 @@ class Walk:
     def __init__(self, looks: Looks, side: Side) -> None:
         self._looks = looks
         self._side = side
-        walked = looks.walked
-        self._integer = len(walked) == 1 and walked[0].data_type.lower() in _INTEGERS
+        self._integer = _one_integer(looks)
         self._bottom = self._top = 0
         self._density = 0.0  # rows for each number of the key; 0: not known yet
 
@@ -59,6 +60,34 @@ class Walk:
         numbers = [value for value in rows[0] if isinstance(value, int)]
         # `id` first, then `rows`; a range that is known to be empty has no rows at all.
         return float(numbers[1]) if len(numbers) > 1 else 0.0
+
+
+def _one_integer(looks: Looks) -> bool:
+    return len(looks.walked) == 1 and looks.walked[0].data_type.lower() in _INTEGERS
+
+
+def cut(
+    both: Both, looks: Looks, low: Bound | None, high: Bound | None, *, rows: int, parts: int
+) -> Iterator[tuple[Bound | None, Bound | None]]:
+    """A range of about so many rows in about so many parts; the range itself if it has but one."""
+    if _one_integer(looks) and low is not None and high is not None:
+        first, last = int(low[0]), int(high[0])
+        step = max(1, -(-(last - first) // parts))
+        ends = [*range(first + step, last, step), last]
+        for start, end in zip([first, *ends], ends, strict=False):
+            yield (str(start),), (str(end),)
+        return
+    size = max(1, rows // parts)
+    # By the keys of the node that has more rows there: of the other's any number may be missing.
+    counts = [int(one[0][0]) for one in both.query(looks.count(low, high))]
+    side = both.writer if counts[0] >= counts[1] else both.standby
+    while True:
+        end_of_part = counted_off(side, looks, low, high, size)
+        if end_of_part is None or end_of_part == high:
+            yield low, high
+            return
+        yield low, end_of_part
+        low = end_of_part
 
 
 def counted_off(
