@@ -1,0 +1,284 @@
+"""Jobs as processes: what they tell, how they end, and that none outlives its supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from myha.core.model import Durability, Job, JobResult, Mode
+from myha.core.observations import JobEnded, JobProgressed, first_view, fold
+from myha.errors import MyhaError
+from myha.operations.progress import JsonReporter, ListReporter, Meter, Progress
+from myha.ports import JobOrder
+from myha.supervisor.jobs import ProcessJobs
+from tests.core.views import record, view
+
+ORDER = JobOrder("heal", "b", "rewind", 7, "a", 3)
+ROOT = Path(__file__).parent.parent
+
+# A job as the supervisor sees it, in few lines: reads its order, and does what the test says.
+TELLS = """
+import json, sys, time
+order = json.loads(sys.stdin.readline())
+def say(**line):
+    print(json.dumps(line), flush=True)
+"""
+DONE = (
+    TELLS
+    + """
+say(progress={"phase": "undo", "done": 5, "total": 10, "unit": "rows", "left_seconds": 2})
+say(event={"kind": "quarantine", "text": "kept", "fields": {"path": "/q"}})
+print("not a line of JSON", flush=True)
+say(done={"text": "all is well with " + order["node"], "more": 1})
+"""
+)
+DIES = TELLS + "print('the disk is on fire', file=sys.stderr); sys.exit(3)"
+REFUSES = TELLS + "say(refused={'reason': 'there is DDL'})"
+WAITS = TELLS + "say(progress={'phase': 'wait', 'done': 0})\nsys.stdin.read()"
+STUBBORN = (
+    TELLS
+    + "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    + "say(progress={'phase': 'wait', 'done': 0})\ntime.sleep(600)"
+)
+
+
+class Clock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, str]]] = []
+
+    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+        self.lines.append((kind, text, fields))
+
+
+class Jobs:
+    """Jobs that run the given program, and all that is heard of them."""
+
+    def __init__(self, program: str) -> None:
+        self.notes = Notes()
+        self.seen: list[Any] = []
+        self.more: dict[str, Any] = {}
+        command = (sys.executable, "-c", program)
+        self.jobs = ProcessJobs(Path("myha.toml"), Clock(), self.notes, command)
+        self.jobs.emit = self.seen.append
+        self.jobs.on_ended = lambda _order, _result, more: self.more.update(more)
+
+    def ended(self) -> JobEnded:
+        until(lambda: [one for one in self.seen if isinstance(one, JobEnded)], "the job ends")
+        found = [one for one in self.seen if isinstance(one, JobEnded)]
+        assert len(found) == 1
+        return found[0]
+
+    def await_phase(self, phase: str) -> None:
+        until(
+            lambda: any(
+                isinstance(one, JobProgressed) and one.job.phase == phase for one in self.seen
+            ),
+            f"phase {phase}",
+        )
+
+
+def until(so: Callable[[], Any], what: str, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[str], Jobs]]:
+    made: list[Jobs] = []
+
+    def start(program: str) -> Jobs:
+        jobs = Jobs(program)
+        made.append(jobs)
+        jobs.jobs.start(ORDER, 10)
+        return jobs
+
+    yield start
+    for one in made:
+        one.jobs.close()
+
+
+def test_what_a_job_tells_becomes_observations_and_lines(started: Callable[[str], Jobs]) -> None:
+    jobs = started(DONE)
+    end = jobs.ended()
+    assert (end.result, end.reason) == (JobResult.DONE, "all is well with b")
+    first = jobs.seen[0]
+    assert isinstance(first, JobProgressed)
+    assert (first.job.kind, first.job.node, first.job.method, first.job.id) == (
+        "heal",
+        "b",
+        "rewind",
+        7,
+    )
+    half = jobs.seen[1].job
+    assert (half.phase, half.percent, half.left_seconds) == ("undo", 50.0, 2)
+    assert half.text == "undo 50% (5 rows of 10 rows), 2 s left"
+    assert jobs.more == {"text": "all is well with b", "more": 1}
+    kinds = {kind: (text, fields) for kind, text, fields in jobs.notes.lines}
+    assert kinds["quarantine"][1]["path"] == "/q"
+    assert kinds["job-done"][0] == "heal of b by rewind: done: all is well with b"
+    assert kinds["job-done"][1] == {"job": "heal", "node": "b", "method": "rewind"}
+
+
+def test_a_job_that_dies_has_failed_with_its_last_words(started: Callable[[str], Jobs]) -> None:
+    end = started(DIES).ended()
+    assert end.result is JobResult.FAILED
+    assert end.reason == "its process ended with 3: the disk is on fire"
+
+
+def test_a_refusal_is_told(started: Callable[[str], Jobs]) -> None:
+    end = started(REFUSES).ended()
+    assert (end.result, end.reason) == (JobResult.REFUSED, "there is DDL")
+
+
+def test_a_second_start_leaves_the_first_to_run(started: Callable[[str], Jobs]) -> None:
+    jobs = started(WAITS)
+    jobs.await_phase("wait")
+    jobs.jobs.start(ORDER, 10)
+    assert len(jobs.jobs.running()) == 1
+    assert sum(isinstance(one, JobProgressed) for one in jobs.seen) == 2
+
+
+def test_a_stopped_job_is_gone_and_has_no_outcome(started: Callable[[str], Jobs]) -> None:
+    jobs = started(WAITS)
+    jobs.await_phase("wait")
+    jobs.jobs.stop("heal", "b", 20)
+    assert jobs.ended().result is JobResult.STOPPED
+    assert jobs.jobs.running() == ()
+    jobs.jobs.stop("heal", "b", 20)
+
+
+def test_a_job_that_does_not_listen_is_killed(started: Callable[[str], Jobs]) -> None:
+    jobs = started(STUBBORN)
+    jobs.await_phase("wait")
+    jobs.jobs.stop("heal", "b", 2)
+    assert jobs.ended().result is JobResult.STOPPED
+
+
+def test_nothing_starts_after_the_end(started: Callable[[str], Jobs]) -> None:
+    jobs = started(WAITS)
+    jobs.jobs.close()
+    assert jobs.ended().result is JobResult.STOPPED
+    with pytest.raises(MyhaError, match="is stopping"):
+        jobs.jobs.start(ORDER, 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_job_outlives_its_supervisor(number: signal.Signals, tmp_path: Path) -> None:
+    """The real module, waiting for the lock that this test holds."""
+    config = tmp_path / "myha.toml"
+    config.write_text(CONFIG.format(state=tmp_path))
+    for name in ("admin", "supervisor", "replication"):
+        secret = tmp_path / "secrets" / name
+        secret.parent.mkdir(exist_ok=True)
+        secret.write_text("x")
+        secret.chmod(0o600)
+    with (tmp_path / "job-heal-b.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        parent = subprocess.Popen(
+            [sys.executable, "-c", PARENT, str(config)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        time.sleep(0.5)
+        os.kill(parent.pid, number)
+        parent.wait(20)
+        until(lambda: not child.is_running() or child.status() == "zombie", "the job has gone", 15)
+        parent.stdout.close()
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from myha.ports import JobOrder
+from myha.supervisor.jobs import ProcessJobs
+from tests.test_jobs import Clock, Notes
+jobs = ProcessJobs(Path(sys.argv[1]), Clock(), Notes())
+jobs.start(JobOrder("heal", "b", "rewind", 7, "a", 3), 10)
+print(next(iter(jobs._running.values())).process.pid, flush=True)
+time.sleep(600)
+"""
+CONFIG = """
+[cluster]
+state_dir = "{state}"
+[nodes.a]
+host = "127.0.0.1"
+port = 1
+[nodes.b]
+host = "127.0.0.1"
+port = 2
+[balancers.lb1]
+socket = "127.0.0.1:3"
+writer_listen = "127.0.0.1:4"
+reader_listen = "127.0.0.1:5"
+"""
+
+
+def test_outcomes_are_folded_by_heal_and_method() -> None:
+    policy = view().policy
+    seen = first_view(policy, 0.0, 0.0, record())
+    job = Job("heal", "db2", "rewind", 7)
+    seen = fold(seen, JobProgressed(1.0, job))
+    assert seen.jobs == (job,)
+    for attempt in (1, 2, 3):
+        seen = fold(fold(seen, JobProgressed(1.0, job)), JobEnded(2.0, job, JobResult.FAILED, "x"))
+        assert seen.jobs == ()
+        assert seen.heals[0].attempts == attempt
+    stopped = fold(seen, JobEnded(3.0, job, JobResult.STOPPED))
+    assert stopped.heals == seen.heals
+    other = Job("heal", "db2", "rewind", 8)
+    seen = fold(seen, JobEnded(4.0, other, JobResult.FAILED, "y"))
+    assert [(one.id, one.attempts) for one in seen.heals] == [(8, 1)]
+    assert fold(seen, JobEnded(5.0, Job("verify"), JobResult.DONE)).heals == seen.heals
+    assert policy.mode is Mode.SINGLE_WRITER
+    assert policy.durability is Durability.LOSSLESS
+
+
+def test_a_reporter_whose_reader_has_gone_cancels() -> None:
+    reading, writing = os.pipe()
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as out:
+        reporter = JsonReporter(out)
+        os.close(reading)
+        assert not reporter.cancelled()
+        reporter.event("heal", "nobody hears it")
+        assert reporter.cancelled()
+
+
+def test_progress_in_words() -> None:
+    one = Progress("copy", 1.5 * (1 << 30), 3.0 * (1 << 30), "bytes", 210.5 * (1 << 20), 200.0)
+    assert one.say() == "copy 50% (1.5 GiB of 3.0 GiB), 210.5 MiB/s, 3 min 20 s left"
+    assert Progress("read").say() == "read"
+    assert Progress.of({"phase": "x", "done": 3, "unknown": 1}).done == 3
+
+
+def test_a_meter_tells_rate_and_time_left() -> None:
+    reporter = ListReporter()
+    meter = Meter(reporter, "undo", total=100, unit="rows")
+    time.sleep(0.25)
+    meter.advance(50)
+    last = reporter.seen[-1]
+    assert (last.done, last.percent) == (50, 50.0)
+    assert last.rate is not None
+    assert 0 < last.rate <= 200
+    assert last.left_seconds is not None
+    assert last.left_seconds >= 0.2
