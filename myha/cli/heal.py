@@ -12,7 +12,6 @@ from rich.console import Console
 from myha.cli.requests import request
 from myha.config import Config, load
 from myha.errors import MyhaError
-from myha.operations.progress import Progress
 from myha.operations.terminal import TerminalReporter
 from myha.supervisor.control import ask, socket_path
 
@@ -113,7 +112,5 @@ def _follow(control: Path, node: str) -> None:
 def _show(reporter: TerminalReporter, status: Data, node: str) -> None:
     for job in status["jobs"]:
         if job["kind"] == "heal" and job["node"] == node:
-            done, total = (job["percent"], 100.0) if job["percent"] is not None else (0.0, None)
-            text = str(job["text"]).removeprefix(str(job["phase"])).strip(" ,")
-            phase = f"{job['method']}: {job['phase']}"
-            reporter.show(Progress(phase, done, total, text=text, left_seconds=None))
+            method = job["method"]
+            reporter.line(f"{method}: {job['phase']}", job["percent"], f"{method}: {job['text']}")

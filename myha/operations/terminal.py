@@ -54,15 +54,20 @@ class TerminalReporter:
 
     def show(self, one: Progress) -> None:
         """The same from a line that somebody else wrote."""
-        if one.phase != self._phase and not self.console.is_terminal:
-            self.console.print(one.say(), markup=False, highlight=False)
-        said = one.say().removeprefix(one.phase).lstrip(" ,")
-        if self._task is None or one.phase != self._phase:
+        self.line(one.phase, one.percent, one.say())
+
+    def line(self, phase: str, percent: float | None, text: str) -> None:
+        """`text` is all of it in words and begins with the phase."""
+        if phase != self._phase and not self.console.is_terminal:
+            self.console.print(text, markup=False, highlight=False)
+        said = escape(text.removeprefix(phase).lstrip(" ,"))
+        total = None if percent is None else 100.0
+        if self._task is None or phase != self._phase:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(escape(one.phase), total=one.total, said=escape(said))
-        self._bar.update(self._task, completed=one.done, total=one.total, said=escape(said))
-        self._phase = one.phase
+            self._task = self._bar.add_task(escape(phase), total=total, said=said)
+        self._bar.update(self._task, completed=percent or 0.0, total=total, said=said)
+        self._phase = phase
 
     def event(self, kind: str, text: str, **fields: str) -> None:  # noqa: ARG002  # for programs
         self.console.print(f"{kind}: {text}", markup=False, highlight=False)

@@ -156,7 +156,7 @@ class ProcessJobs:
         )
         assert process.stdin is not None
         since = self._clock.monotonic()
-        job = Job(order.kind, order.node, order.method, order.id, since, "begin", text="begins")
+        job = Job(order.kind, order.node, order.method, order.id, since, "begin", text="begin")
         running = _Running(order, process, job)
         line = {**asdict(order), "config": str(self._config_path), "parent": os.getpid()}
         with contextlib.suppress(BrokenPipeError):  # it died at once: its end is told as any other

@@ -35,6 +35,7 @@ def errant_of(node: ReseedSession, donor: ReseedSession) -> GtidSet:
 def keep_errant(
     config: Config,
     session: ReseedSession,
+    donor: ReseedSession,
     errant: GtidSet,
     incident: Mapping[str, object],
 ) -> Path:
@@ -42,7 +43,8 @@ def keep_errant(
     connect = partial(log_in, config, session.name, config.accounts.admin())
     node: Any = _NODES[session.flavour](connect, DEADLINE_SECONDS)
     try:
-        kept = without_mark(session.flavour, session.executed()).minus(errant)
+        # Both have these: a difference would not say which server wrote MariaDB's last one.
+        kept = without_mark(session.flavour, session.executed()).intersection(donor.executed())
         return quarantine.write_raw(
             config.cluster.state_dir / QUARANTINE_FOLDER,
             flavour=session.flavour.value,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
@@ -87,9 +87,13 @@ class _Reseed:
                 finish.close(node)
                 self._keep(donor, node)
             go_on(self._reporter)
-            copied, history = self._copy(plan, donor, node)
-            Meter(self._reporter, "finish")
-            self._finish(plan, history)
+            try:
+                copied, history = self._copy(plan, donor, node)
+                Meter(self._reporter, "finish")
+                self._finish(plan, history)
+            except BaseException:
+                self._close_again()
+                raise
             self._process.forget_aside()
         return ReseedReport(
             plan.method, copied, time.monotonic() - began, str(history), self._quarantine
@@ -188,7 +192,7 @@ class _Reseed:
             return
         Meter(self._reporter, "quarantine", total=float(errant.count()), unit="transactions")
         try:
-            self._quarantine = keep_errant(self._config, node, errant, self._order.incident)
+            self._quarantine = keep_errant(self._config, node, donor, errant, self._order.incident)
         except HealRefusedError as error:
             if not self._order.accept_loss:
                 raise
@@ -224,8 +228,9 @@ class _Reseed:
         work = Clone(self._config, donor, node, self._process, self._reporter)
         try:
             work.prepare()
-            with node.writable():
-                node.mark()
+            # Until its server ends: dropping the old data is a write like any other.
+            node.do("let_us_write")
+            node.mark()
             return work.run(plan.size_bytes)
         finally:
             work.clean_up()
@@ -267,6 +272,14 @@ class _Reseed:
         return copied, history
 
     # --- afterwards
+
+    def _close_again(self) -> None:
+        """After a failure; silent: a node that cannot be reached starts closed."""
+        with suppress(MyhaError):
+            node = session_or_none(self._config, self._order.node)
+            if node is not None:
+                with node:
+                    finish.close(node)
 
     def _finish(self, plan: ReseedPlan, history: GtidSet) -> None:
         with self._process.session() as node:
