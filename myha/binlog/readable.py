@@ -85,7 +85,10 @@ class Decoders:
 
 
 def named(columns: tuple[ColumnFact, ...], row: Row | None) -> dict[str, Any] | None:
-    """The row for JSON: numbers as they are, text as text, the rest as `show` has it, uncut."""
+    """The row for JSON: numbers as they are, text as text, the rest as `show` has it.
+
+    Only long binary values are cut.
+    """
     if row is None:
         return None
     return {column.name: _plain(column, value) for column, value in zip(columns, row, strict=True)}
@@ -96,19 +99,21 @@ def _plain(column: ColumnFact, value: Any) -> Any:
         return value
     if isinstance(value, float) and value - value == 0:
         return value
-    if isinstance(value, bytes) and column.charset in _UTF8:
+    if isinstance(value, bytes) and column.charset in _CODECS:
         try:
-            return value.decode("utf-8")
+            return value.decode(_CODECS[column.charset])
         except UnicodeDecodeError:
             pass
     if isinstance(value, bytes):
-        return f"0x{value.hex()}"
+        more = f"... ({len(value)} bytes)" if len(value) > _BINARY_BYTES else ""
+        return f"0x{value[:_BINARY_BYTES].hex()}{more}"
     if isinstance(value, str):
         return value
     return show(value, column, characters=1 << 30)
 
 
-_UTF8 = {"utf8mb4", "utf8mb3", "utf8", "ascii"}
+_CODECS = {**dict.fromkeys(("utf8mb4", "utf8mb3", "utf8", "ascii"), "utf-8"), "latin1": "cp1252"}
+_BINARY_BYTES = 1024  # the image beside has it whole
 _BY_NAME = {"enum", "set", "bit", "year"}
 
 

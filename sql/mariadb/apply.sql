@@ -14,10 +14,13 @@ SET SESSION sql_log_bin = 1;
 
 -- name: name_original
 -- The next transaction is the very one that the node has, so that neither sends it to the other.
-SET SESSION gtid_domain_id = %(domain)s, server_id = %(server_id)s, gtid_seq_no = %(number)s;
+-- (The number in a statement of its own: strict mode checks it against the domain of before.)
+SET SESSION gtid_domain_id = %(domain)s, server_id = %(server_id)s;
+SET SESSION gtid_seq_no = %(number)s;
 
 -- name: name_new
-SET SESSION gtid_domain_id = @@GLOBAL.gtid_domain_id, server_id = @@GLOBAL.server_id, gtid_seq_no = 0;
+SET SESSION gtid_seq_no = 0;
+SET SESSION gtid_domain_id = @@GLOBAL.gtid_domain_id, server_id = @@GLOBAL.server_id;
 
 -- name: begin
 START TRANSACTION;

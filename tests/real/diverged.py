@@ -123,7 +123,10 @@ class Pair:
         return lambda: kind(host="127.0.0.1", port=port, user="sup", password="pw", autocommit=True)
 
     def rewind(
-        self, directory: Path, connect: Callable[[], Connection] | None = None
+        self,
+        directory: Path,
+        connect: Callable[[], Connection] | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> RewindReport:
         return rewind_node(
             connect or self.sup(),
@@ -132,7 +135,7 @@ class Pair:
             self.executed(self.p),
             quarantine_dir=directory,
             incident={"node": "w", "why": "a test"},
-            deadline_seconds=DEADLINE_SECONDS,
+            deadline_seconds=deadline_seconds,
         )
 
     def snapshot(self, server: BareServer, database: str) -> dict[str, Any]:
