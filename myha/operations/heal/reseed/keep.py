@@ -52,7 +52,7 @@ def keep_errant(
             incident={**incident, "node": session.name, "errant": str(errant)},
             query=node.rows,
         )
-    except (HealRefusedError, ServerError) as error:
+    except (HealRefusedError, ServerError, ValueError) as error:
         raise HealRefusedError(
             f"{session.name}: its {errant.count()} transactions of its own ({_short(errant)}) "
             f"cannot be put into quarantine, and would be lost: {error}"

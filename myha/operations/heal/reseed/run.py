@@ -21,6 +21,7 @@ from myha.operations.heal.reseed import finish
 from myha.operations.heal.reseed.backup import Backup
 from myha.operations.heal.reseed.choose import choose
 from myha.operations.heal.reseed.clone import Clone
+from myha.operations.heal.reseed.dump import objects
 from myha.operations.heal.reseed.dump.copy import Dump
 from myha.operations.heal.reseed.keep import errant_of, keep_errant
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan, ReseedReport
@@ -231,6 +232,8 @@ class _Reseed:
             # Until its server ends: dropping the old data is a write like any other.
             node.do("let_us_write")
             node.mark()
+            # The clone would do so itself, but fails at names that it does not quote rightly.
+            objects.drop_all(node, self._reporter)
             return work.run(plan.size_bytes)
         finally:
             work.clean_up()

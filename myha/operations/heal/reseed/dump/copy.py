@@ -170,9 +170,13 @@ class _Work:
                     return
                 copy_table(source, target, table, self._advance)
                 source.do("let_go_of_table")
-        except MyhaError as error:
+        except Exception as error:  # noqa: BLE001 - a thread that just ended would pass for done
             with self._lock:
-                self._failure = self._failure or error
+                self._failure = self._failure or (
+                    error
+                    if isinstance(error, MyhaError)
+                    else MyhaError(f"the copy broke: {error!r}")
+                )
             source.close()
             target.close()
 

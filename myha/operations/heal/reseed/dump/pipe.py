@@ -88,41 +88,70 @@ class _Rows:
 
     def next_part(self) -> tuple[bytes, int]:
         """Whole rows as they came, and how many; `ended` is set with the last ones."""
+        data = self._rest + self._read()
+        part, count, self._rest = self._walk(data)
+        return part, count
+
+    def _read(self) -> bytes:
+        """What has arrived; all that is missing of a packet that is long."""
+        missing = 0
+        if len(self._rest) >= 4:
+            missing = 4 + _length(self._rest, 0) - len(self._rest)
         try:
-            more = self._file.read1(max(READ_BYTES, len(self._rest)))
+            more: bytes = (
+                self._file.read(missing) if missing > READ_BYTES else self._file.read1(READ_BYTES)
+            )
         except OSError as error:
             raise _told(self._name, error) from None
         if not more:
-            raise ServerGoneError(f"{self._name}: the connection broke while its rows were read")
-        data = self._rest + more if self._rest else more
-        part, count, end = self._walk(data)
-        self._rest = data[end:]
-        return part, count
+            raise self._broken()
+        return more
 
-    def _walk(self, data: bytes) -> tuple[bytes, int, int]:
-        """The whole rows in `data`, how many they are, and where they end."""
-        parts: list[bytes] = []
-        begin = at = count = 0
+    def _broken(self) -> ServerGoneError:
+        return ServerGoneError(f"{self._name}: the connection broke while its rows were read")
+
+    def _walk(self, data: bytes) -> tuple[bytes, int, bytes]:
+        """The whole rows in `data`, how many they are, and what is left over."""
+        at = count = 0
         size = len(data)
         unpack = _LENGTH.unpack_from
         while size - at >= 5:
             length = unpack(data, at)[0] & _FULL_PACKET
+            if length == _FULL_PACKET:
+                row, rest = self._large_row(data[at:])
+                return data[:at] + row, count + 1, rest
             following = at + 4 + length
             if following > size:
                 break
             if length < LEAST_ROW_BYTES or data[at + 4] == _ERROR:
                 self._end(data[at + 4 : following])
                 break
-            if length == _FULL_PACKET:
-                row = _large_row(data, at)
-                if row is None:
-                    break
-                parts += (data[begin:at], row[0])
-                begin = following = row[1]
             count += 1
             at = following
-        parts.append(data[begin:at])
-        return parts[0] if len(parts) == 1 else b"".join(parts), count, at
+        return data[:at], count, data[at:]
+
+    def _large_row(self, data: bytes) -> tuple[bytes, bytes]:
+        """A row of several packets, without the headers between, and what came after it."""
+        parts = []
+        while True:
+            data = self._at_least(data, 4)
+            length = _length(data, 0)
+            data = self._at_least(data, 4 + length)
+            parts.append(data[4 : 4 + length])
+            data = data[4 + length :]
+            if length < _FULL_PACKET:
+                return b"".join(parts), data
+
+    def _at_least(self, data: bytes, size: int) -> bytes:
+        if len(data) >= size:
+            return data
+        try:
+            more: bytes = self._file.read(size - len(data))
+        except OSError as error:
+            raise _told(self._name, error) from None
+        if len(more) < size - len(data):
+            raise self._broken()
+        return data + more
 
     def _end(self, packet: bytes) -> None:
         """What is no row: the result's end, an error, or a row that the server could not make."""
@@ -138,19 +167,8 @@ class _Rows:
         self.ended = True
 
 
-def _large_row(data: bytes, at: int) -> tuple[bytes, int] | None:
-    """A row of several packets without their headers, and where it ends; None: not all here yet."""
-    parts = []
-    while len(data) - at >= 4:
-        length = _LENGTH.unpack_from(data + b"\0", at)[0] & _FULL_PACKET
-        following = at + 4 + length
-        if following > len(data):
-            return None
-        parts.append(data[at + 4 : following])
-        at = following
-        if length < _FULL_PACKET:
-            return b"".join(parts), at
-    return None
+def _length(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 3], "little")
 
 
 class _Loader:
