@@ -1,19 +1,23 @@
 """How the bytes of a key's part become what is looked up: equal values must become equal.
 
-Two texts that a collation takes for equal may differ in their bytes. A fold is coarser than any
-collation: it brings together what may be equal, and a match of different bytes is then put to a
-server. What a fold cannot know is in `docs/conflicts.md`.
+Texts that a collation takes for equal may differ in their bytes. A server knows the weight of each
+character by that collation, and is asked for it once; a text becomes its characters' weights. That
+is as coarse as the collation or coarser: of several levels (accents, case) only the first counts,
+and trailing spaces do not. A match of different bytes is then put to a server as a whole.
+
+Not covered: letters that a language writes as two, where the collation takes `aa` for `å`.
 """
 
 from __future__ import annotations
 
 import codecs
-import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeAlias
 
 Fold: TypeAlias = Callable[[bytes], bytes]
+# (character set, collation, texts in that character set) -> their weights; None: nobody to ask
+Ask: TypeAlias = Callable[[str, str, Sequence[bytes]], Sequence[bytes] | None]
 
 _CODECS = {
     "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "latin1": "cp1252", "ascii": "ascii",
@@ -21,23 +25,9 @@ _CODECS = {
     "latin2": "iso8859-2", "latin5": "iso8859-9", "latin7": "iso8859-13", "greek": "iso8859-7",
     "hebrew": "iso8859-8", "koi8r": "koi8-r", "koi8u": "koi8-u", "ujis": "euc-jp",
     "eucjpms": "euc-jp", "sjis": "shift-jis", "tis620": "tis-620", "macroman": "mac-roman",
-    "cp932": "cp932", "gbk": "gbk", "gb2312": "gb2312", "gb18030": "gb18030", "big5": "big5",
-    "euckr": "euc-kr", "cp1250": "cp1250", "cp1251": "cp1251", "cp1256": "cp1256",
-    "cp1257": "cp1257", "cp850": "cp850", "cp852": "cp852", "cp866": "cp866",
+    "euckr": "euc-kr",
 }  # fmt: skip
-_WIDE = frozenset({"utf-16-be", "utf-16-le", "utf-32-be"})  # an ASCII character is no ASCII byte
-
-_CONTROLS = bytes([*range(0x20), 0x7F])
-_LOWER = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz")
-# Letters that collations write as others and that have no decomposition.
-_LETTERS = str.maketrans(
-    {
-        "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "þ": "th",
-        "ŧ": "t", "\u0131": "i", "ŋ": "n", "ĸ": "q", "ß": "ss", "\u017f": "s",
-        "ŀ": "l", "\u02bc": "'",
-        "ə": "e", "ƒ": "f", "ɓ": "b", "ɖ": "d", "ɗ": "d", "ɨ": "i", "ʉ": "u", "ƶ": "z",
-    }
-)  # fmt: skip
+_ASCII = "".join(map(chr, range(128)))
 
 
 def codec_of(charset: str) -> str | None:
@@ -61,33 +51,78 @@ def cut(length: int) -> Fold:
     return lambda raw: raw[:length]
 
 
-@cache
-def text_fold(codec: str, prefix_characters: int | None) -> Fold:
-    """For a text of any collation; what cannot be decoded stands for itself."""
-    narrow = codec not in _WIDE
+class Collation:
+    """The weights of one collation's characters, asked for as they come."""
 
-    def fold(raw: bytes) -> bytes:
-        if narrow and raw.isascii():
-            if prefix_characters is not None:
-                raw = raw[:prefix_characters]
-            return raw.translate(_LOWER, _CONTROLS).rstrip(b" ")
-        text = raw.decode(codec, "surrogateescape" if narrow else "replace")
-        if prefix_characters is not None:
-            text = text[:prefix_characters]
-        return _coarse(text)
+    def __init__(self, charset: str, name: str, codec: str, ask: Ask) -> None:
+        self._charset = charset
+        self._name = name
+        self._codec = codec
+        self._ask = ask
+        self._weights: dict[str, bytes] = {}
 
-    return fold
+    def fold(self, prefix_characters: int | None) -> Fold:
+        """For whole texts, or for the beginnings that a prefix key has."""
+        weights, codec = self._weights, self._codec
+
+        def fold(raw: bytes) -> bytes:
+            text = raw.decode(codec, "replace")[:prefix_characters]
+            try:
+                found = b"".join([weights[one] for one in text])
+            except KeyError:
+                found = self._learn(text)
+            space = weights.get(" ")
+            while space and found.endswith(space):
+                found = found[: -len(space)]
+            return found
+
+        return fold
+
+    def _learn(self, text: str) -> bytes:
+        missing = {*text} - self._weights.keys()
+        if not self._weights:
+            missing |= {*_ASCII}
+        characters = sorted(missing)
+        texts = [one.encode(self._codec, "replace") for one in characters]
+        answer = self._ask(self._charset, self._name, texts)
+        if answer is not None:
+            pairs = zip(characters, answer, strict=True)
+            self._weights |= {one: _first_level(weight) for one, weight in pairs}
+        return b"".join([self._weights.get(one, b"") for one in text])
 
 
-def _coarse(text: str) -> bytes:
-    folded = unicodedata.normalize("NFKD", text.casefold()).casefold().translate(_LETTERS)
-    kept = [_same_weight(one) for one in folded if unicodedata.category(one)[0] not in "MC"]
-    return "".join(kept).rstrip(" ").encode("utf-8", "surrogatepass")
+def weights_query(flavour: str, charset: str, collation: str, texts: Sequence[bytes]) -> str:
+    """A query of one row with the weight of each text in the character set."""
+    # MariaDB writes levels one behind the other without a mark, and tells the first one alone.
+    level = " LEVEL 1" if flavour == "mariadb" else ""
+    columns = (
+        f"WEIGHT_STRING(_{charset} X'{text.hex()}' COLLATE {collation}{level})" for text in texts
+    )
+    return f"SELECT {', '.join(columns)}"
 
 
-def _same_weight(character: str) -> str:
-    """Kana of both kinds are one; collations before Unicode 5 know nothing beyond the BMP."""
-    code = ord(character)
-    if code > 0xFFFF:
-        return "\ufffd"
-    return chr(code - 0x60) if 0x30A1 <= code <= 0x30F6 else character
+def _first_level(weight: bytes) -> bytes:
+    """Weights are of two bytes each and never zero; a zero ends a level."""
+    if len(weight) % 2:
+        return weight
+    for at in range(0, len(weight), 2):
+        if weight[at : at + 2] == b"\0\0":
+            return weight[:at]
+    return weight
+
+
+class Collations:
+    """All that were met, the same ones for both nodes."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._known: dict[str, Collation] = {}
+
+    def fold(self, charset: str, name: str, prefix_characters: int | None) -> Fold | None:
+        """None for a character set that is not known here."""
+        codec = codec_of(charset)
+        if codec is None:
+            return None
+        if name not in self._known:
+            self._known[name] = Collation(charset, name, codec, self._ask)
+        return self._known[name].fold(prefix_characters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from myha.binlog.columns import ColumnFact, KeyFact, KeyPart, Query, column_facts, key_facts
-from myha.conflicts.folding import Fold, codec_of, cut, fold_zero, text_fold
+from myha.conflicts.folding import Collations, Fold, cut, fold_zero
 
 INTERNAL_SCHEMA = "myha"  # our own tables: both nodes write there by design
 
@@ -48,7 +48,9 @@ class Facts:
         return any(key.is_row_key for key in self.keys)
 
 
-def read_facts(query: Query, schema: str, table: str, *, cascades_logged: bool) -> Facts | None:
+def read_facts(
+    query: Query, collations: Collations, schema: str, table: str, *, cascades_logged: bool
+) -> Facts | None:
     """Ask a server. None when the table is not there, or not to be seen by this account."""
     columns = column_facts(query, schema, table)
     if not columns:
@@ -57,7 +59,7 @@ def read_facts(query: Query, schema: str, table: str, *, cascades_logged: bool) 
     keys: list[TableKey] = []
     beyond: list[str] = []
     for fact in key_facts(query, schema, table):
-        parts = tuple(_part(part, columns, numbers) for part in fact.parts)
+        parts = tuple(_part(part, columns, numbers, collations) for part in fact.parts)
         known = tuple(part for part in parts if part is not None)
         if len(known) != len(parts):
             beyond.append(fact.name)
@@ -77,21 +79,26 @@ def _names_row(fact: KeyFact, parts: tuple[Part, ...]) -> bool:
     return fact.primary or not any(part.fact.nullable for part in parts)
 
 
-def _part(part: KeyPart, columns: tuple[ColumnFact, ...], numbers: dict[str, int]) -> Part | None:
+def _part(
+    part: KeyPart,
+    columns: tuple[ColumnFact, ...],
+    numbers: dict[str, int],
+    collations: Collations,
+) -> Part | None:
     """None for an expression, and for a text in a character set that is not known here."""
     if part.column is None:
         return None
-    fact = columns[numbers[part.column]]
+    number = numbers[part.column]
+    fact = columns[number]
     prefix = part.prefix_length
-    if fact.charset is None or fact.data_type in {"enum", "set", "json"}:
+    charset, collation = fact.charset, fact.collation
+    if charset is None or collation is None or fact.data_type in {"enum", "set", "json"}:
         fold = cut(prefix) if prefix is not None else None
         if fact.data_type in {"float", "double"}:
             fold = fold_zero
-        return Part(numbers[part.column], fold, False, fact, prefix)
-    codec = codec_of(fact.charset)
-    if codec is None:
-        return None
-    return Part(numbers[part.column], text_fold(codec, prefix), True, fact, prefix)
+        return Part(number, fold, False, fact, prefix)
+    text_fold = collations.fold(charset, collation, prefix)
+    return None if text_fold is None else Part(number, text_fold, True, fact, prefix)
 
 
 def _auto_increment(query: Query, schema: str, table: str, numbers: dict[str, int]) -> int | None:

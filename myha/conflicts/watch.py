@@ -16,6 +16,7 @@ from myha.binlog.events import TableMap
 from myha.config import Config
 from myha.conflicts.companion import Companion, bytes_behind
 from myha.conflicts.extract import AuditRule, Table, fits
+from myha.conflicts.folding import Collations, weights_query
 from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
 from myha.conflicts.positions import Identity, position_after, ranges_of
 from myha.conflicts.reader import Reader
@@ -86,6 +87,7 @@ class Watch:
         self.detector: Detector | None = None
         self.flavour = ""
         self._nodes: list[NodeState] = []
+        self._collations = Collations(self._weights)
         for side, (name, node) in enumerate(config.nodes.items()):
             endpoint = Endpoint(node.host, node.port)
 
@@ -349,8 +351,28 @@ class Watch:
         for one in (node, self._nodes[1 - node.side]):
             try:
                 return read_facts(
-                    _query(one.session), schema, table, cascades_logged=node.logs_cascades
+                    _query(one.session),
+                    self._collations,
+                    schema,
+                    table,
+                    cascades_logged=node.logs_cascades,
                 )
+            except ServerError:
+                continue
+        return None
+
+    def _weights(
+        self, charset: str, collation: str, texts: Sequence[bytes]
+    ) -> Sequence[bytes] | None:
+        """From a server: by what a collation compares these texts."""
+        found = self._ask_either(weights_query(self.flavour, charset, collation, texts))
+        return None if found is None else [one or b"" for one in found[0]]
+
+    def _ask_either(self, sql: str) -> list[tuple[Any, ...]] | None:
+        """One question to whichever node answers."""
+        for node in self._nodes:
+            try:
+                return node.session.query(sql, deadline_seconds=_CALL_SECONDS)
             except ServerError:
                 continue
         return None
@@ -373,12 +395,8 @@ class Watch:
             left, right = texts
             conditions.append(f"{left} COLLATE {part.fact.collation} = {right}")
         sql = f"SELECT {' AND '.join(conditions) or '1'}"
-        for node in self._nodes:
-            try:
-                return bool(node.session.query(sql, deadline_seconds=_CALL_SECONDS)[0][0])
-            except ServerError:
-                continue
-        return None
+        found = self._ask_either(sql)
+        return None if found is None else bool(found[0][0])
 
     # ---- telling
 
