@@ -52,7 +52,11 @@ class Pair:
             matching = [one for one in self.events(kind) if text in one["text"]]
             return matching[-1] if len(matching) >= count else None
 
-        found: Data = until(seen, f"an event {kind} with {text!r}")
+        try:
+            found: Data = until(seen, f"an event {kind} with {text!r}")
+        except AssertionError as error:
+            lines = "\n".join(f"{one['kind']}: {one['text']}" for one in self.events()[-25:])
+            raise AssertionError(f"{error}; the last events:\n{lines}") from None
         return found
 
     def await_verdict(self, name: str, seconds: float = DEADLINE_SECONDS) -> Data:

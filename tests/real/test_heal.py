@@ -264,3 +264,71 @@ def test_a_heal_is_stopped_by_a_fence_and_begun_anew(pair: Pair) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     pair.await_healthy()
     assert_same(pair)
+
+
+def reconfigure(pair: Pair, before: str, after: str) -> None:
+    """Another configuration, and a supervisor that has read it."""
+    path = pair.cluster.config_path
+    text = path.read_text()
+    assert before in text
+    pair.cluster.supervisor.stop(60)
+    path.write_text(text.replace(before, after))
+    pair.cluster.start_supervisor()
+    pair.await_healthy()
+
+
+POLICY = '[heal]\npolicy = ["resume", "merge", "rewind", "reseed", "manual"]\n'
+
+
+@pytest.fixture
+def all_ways(pair: Pair) -> Iterator[None]:
+    """The policy allows everything, and the data is compared every few seconds."""
+    pair.await_healthy()
+    more = POLICY + "\n[verify]\nevery_seconds = 3\n"
+    reconfigure(pair, "[cluster]\n", f"{more}\n[cluster]\n")
+    yield
+    reconfigure(pair, f"{more}\n", "")
+
+
+@pytest.mark.usefixtures("all_ways")
+def test_with_all_ways_allowed_the_cheapest_exact_one_is_taken(pair: Pair) -> None:
+    # Nothing is in the way on the writer: merged.
+    standby = diverge(pair, "INSERT INTO app.u (id, v) VALUES (10, 'to be merged')")
+    assert pair.myha("unfence", standby).returncode == 0
+    pair.await_event("job-done", f"heal of {standby} by merge")
+    pair.await_healthy()
+    assert_same(pair)
+    writer, _ = names(pair)
+    assert pair.admin(writer, "SELECT v FROM app.u WHERE id = 10")[0][0] == "to be merged"
+
+    # The writer has changed the row meanwhile: merge is refused, rewind does.
+    standby = diverge(pair, "UPDATE app.u SET v = 'theirs' WHERE id = 10")
+    pair.write("UPDATE app.u SET v = 'ours' WHERE id = 10")
+    assert pair.myha("unfence", standby).returncode == 0
+    pair.await_event("job-refused", f"heal of {standby} by merge")
+    pair.await_event("job-done", f"heal of {standby} by rewind")
+    pair.await_healthy()
+    assert_same(pair)
+    assert pair.admin(standby, "SELECT v FROM app.u WHERE id = 10")[0][0] == "ours"
+
+    # Nothing errant, and a row that is not there: other data.
+    behind = ["SET SESSION sql_log_bin = 0", "DELETE FROM app.u WHERE id = 10"]
+    if is_mysql(pair):
+        behind = ["SET GLOBAL super_read_only = OFF", *behind, "SET GLOBAL super_read_only = ON"]
+    pair.admin(standby, *behind)
+    pair.await_event("differs", "the nodes' data differ")
+    pair.write("UPDATE app.u SET v = 'ours again' WHERE id = 10")
+    pair.await_event("job-done", f"heal of {standby} by reseed")
+    pair.await_healthy()
+    assert_same(pair)
+    assert pair.admin(standby, "SELECT v FROM app.u WHERE id = 10")[0][0] == "ours again"
+
+
+def test_conflicts_are_looked_for_after_a_change_of_writer(pair: Pair) -> None:
+    pair.await_healthy()
+    assert pair.myha("switchover").returncode == 0
+    until(
+        lambda: any(one["kind"] == "conflicts" for one in pair.status()["jobs"]),
+        "the reader of conflicts runs",
+    )
+    pair.await_healthy()
