@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -23,8 +24,11 @@ from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError
 from myha.operations.progress import ListReporter, Progress
 from myha.operations.verify import Throttle, VerifyReport, verify
+from myha.operations.verify.hashing import Looks
 from myha.operations.verify.repair import Repair
+from myha.operations.verify.side import Side
 from myha.operations.verify.state import FILE
+from myha.operations.verify.tables import read_tables
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
 from tests.real.conftest import need
@@ -176,7 +180,13 @@ class Standing:
         self.level()
 
 
-@pytest.fixture(scope="module", params=get_args(Flavour))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(one, marks=pytest.mark.xdist_group(f"verify-{one}"))
+        for one in get_args(Flavour)
+    ],
+)
 def standing(request: pytest.FixtureRequest) -> Iterator[Standing]:
     for program in (request.param, "haproxy"):
         need(program)
@@ -247,6 +257,42 @@ def test_exactly_the_rows_changed_behind_replication_are_found(standing: Standin
     assert len(report.differences) == len(expected)
     row = next(one for one in report.differences if one.shown_key == {"id": "12"})
     assert (row.writer, row.standby) == ({"n": "11"}, {"n": "12"})
+
+
+def test_the_digest_of_a_row_is_of_the_stored_bytes(standing: Standing) -> None:
+    """Whatever character sets meet in a row: computed here again from what is stored."""
+    codecs = {"latin1": "cp1252", "utf16": "utf-16-be", "utf8mb4": "utf-8", "utf32": "utf-32-be"}
+    columns = [f"c_{name} VARCHAR(20) CHARACTER SET {name}" for name in codecs]
+    text = "äß, €"
+    standing.run(
+        "DROP DATABASE IF EXISTS d6",
+        "CREATE DATABASE d6",
+        f"CREATE TABLE d6.t (id INT PRIMARY KEY, n INT, {', '.join(columns)}, b BLOB, l LONGTEXT)"
+        " CHARACTER SET utf8mb4",
+        "INSERT INTO d6.t VALUES"
+        f" (7, NULL, '{text}', '{text}', '{text}', '{text}', x'ff002c', NULL),"
+        f" (8, -1, NULL, '', '{text}', '', NULL, '{text}')",
+    )
+
+    def parts(*values: bytes | None) -> Iterator[bytes]:
+        for value in values:
+            yield from [b"N"] if value is None else [str(len(value)).encode(), value]
+
+    encoded = [text.encode(codec) for codec in codecs.values()]
+    long = hashlib.sha256(text.encode()).hexdigest().encode()
+    rows = {
+        "7": [b"7", b"N", *parts(*encoded, b"\xff\x00,"), b"N"],
+        "8": [b"8", b"-1", *parts(None, b"", text.encode(), b"", None), long],
+    }
+    side = Side("a", standing.connect(standing.writer), standing.flavour)
+    try:
+        table = read_tables(side.query, ["d6.t"])["d6.t"]
+        found = side.query(Looks(table, standing.flavour, 1 << 20).digests(None, None, 10))
+    finally:
+        side.close()
+    assert dict(found) == {  # type: ignore[arg-type]
+        number: hashlib.sha256(b",".join(row)).hexdigest() for number, row in rows.items()
+    }
 
 
 def types_table(standing: Standing) -> list[str]:

@@ -19,11 +19,12 @@ from myha.operations.verify.report import RowDifference
 from myha.operations.verify.settled import Look, Settled
 from myha.operations.verify.side import Both, Side
 from myha.operations.verify.state import RunState, TableState
-from myha.operations.verify.walk import Walk, cut
+from myha.operations.verify.walk import Walk, cut, step_of
 
 LEAF_ROWS = 4000
 LEAF_LIMIT = 20_000  # rows that share the walked part of their key, and so cannot be told apart
 FAN_OUT = 16
+PARTS = 64  # that a chunk is summed up in, where that costs nothing
 BATCH_ROWS = 50
 LOOSE_ROUNDS = 2
 PROOFS = 2
@@ -33,6 +34,7 @@ KEYLESS_ROWS = 20_000
 
 Values = tuple[str | None, ...]
 Tell = Callable[[int, str], None]
+Part = tuple[Bound | None, Bound | None, int]  # beyond, up to, about so many rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,11 @@ class TableComparison:
             go_on(self._reporter)
             began = time.monotonic()
             high = walk.end(low, self._pace.rows)
-            ours, theirs = self._both.query(self._looks.sum(low, high))
+            rows, differing = self._look_at(low, high)
             seconds = time.monotonic() - began
-            rows = int(ours[0][0])
             walk.saw(low, high, rows)
-            if ours != theirs:
-                self._descend(low, high, max(rows, int(theirs[0][0])))
+            for part in differing:
+                self._descend(*part)
             state.rows += rows
             state.chunks += 1
             state.after = list(high) if high is not None else state.after
@@ -104,6 +105,28 @@ class TableComparison:
             if high is None:
                 return
             low = high
+
+    def _look_at(self, low: Bound | None, high: Bound | None) -> tuple[int, list[Part]]:
+        """How many rows a chunk has on the writer, and the parts of it that differ."""
+        looks = self._looks
+        step = step_of(looks, low, high, PARTS) if looks.flavour == "mariadb" else 0
+        if not step or low is None or high is None:
+            ours, theirs = self._both.query(looks.sum(low, high))
+            count = int(ours[0][0])
+            if ours == theirs:
+                return count, []
+            return count, [(low, high, max(count, int(theirs[0][0])))]
+        ours, theirs = self._both.query(looks.sums(low, high, step))
+        mine = {int(row[0]): row[1:] for row in ours}
+        others = {int(row[0]): row[1:] for row in theirs}
+        first, last = int(low[0]), int(high[0])
+        differing: list[Part] = []
+        for part in sorted({*mine, *others}):
+            if mine.get(part) != others.get(part):
+                start, end = first + part * step, min(last, first + (part + 1) * step)
+                rows = max(int(one.get(part, (0,))[0]) for one in (mine, others))
+                differing.append(((str(start),), (str(end),), rows))
+        return sum(int(row[0]) for row in mine.values()), differing
 
     def _descend(self, low: Bound | None, high: Bound | None, rows: int) -> None:
         """A range of so many rows whose sums differed at some moment: down to its rows."""

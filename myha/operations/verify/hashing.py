@@ -19,6 +19,7 @@ from myha.operations.verify.columns import (
     equals,
     key_range,
     quoted,
+    separator,
     shown,
     tokens,
 )
@@ -57,19 +58,33 @@ class Looks:
             for column in self.table.compared
             for token in tokens(column, self.flavour, digest=column.name in digested)
         ]
-        row = f"CONCAT_WS(',', {', '.join(parts)})"
+        row = f"CONCAT_WS({separator(self.flavour)}, {', '.join(parts)})"
         return f"SHA2({row}, 256)"
 
     def where(self, low: Bound | None, high: Bound | None) -> str:
         return key_range(self.walked, low, high) if self.walked else "TRUE"
 
+    @property
+    def _total(self) -> str:
+        """An aggregate: the sum of the rows' digests."""
+        if self.flavour == "mysql":
+            return f"HEX(BIT_XOR(UNHEX({self.row_digest})))"
+        return f"BIT_XOR(CAST(CONV(LEFT({self.row_digest}, 16), 16, 10) AS UNSIGNED))"
+
     def sum(self, low: Bound | None, high: Bound | None) -> str:
         """One row: how many rows are in the range, and their sum."""
-        if self.flavour == "mysql":
-            total = f"HEX(BIT_XOR(UNHEX({self.row_digest})))"
-        else:
-            total = f"BIT_XOR(CAST(CONV(LEFT({self.row_digest}, 16), 16, 10) AS UNSIGNED))"
-        return f"SELECT COUNT(*), {total} FROM {self._from} WHERE {self.where(low, high)}"
+        return f"SELECT COUNT(*), {self._total} FROM {self._from} WHERE {self.where(low, high)}"
+
+    def sums(self, low: Bound, high: Bound, step: int) -> str:
+        """The same for each `step` numbers of a key of one integer: part, count, sum.
+
+        On MariaDB this costs no more than one sum; on MySQL half as much again.
+        """
+        part = f"({quoted(self.walked[0].name)} - {int(low[0]) + 1}) DIV {step}"
+        return (
+            f"SELECT {part} AS part, COUNT(*), {self._total} FROM {self._from}"
+            f" WHERE {self.where(low, high)} GROUP BY part ORDER BY NULL"
+        )
 
     def count(self, low: Bound | None, high: Bound | None) -> str:
         """How many rows are in the range."""

@@ -122,8 +122,9 @@ class _Verify:
         except MyhaError:
             self._run.save(now=True)
             raise
-        self._run.remove()
-        return self._report(ours, schema, time.monotonic() - began)
+        report = self._report(ours, schema, time.monotonic() - began)
+        self._run.finish(only)
+        return report
 
     # ---- definitions
 

@@ -1,6 +1,7 @@
 """What a comparison that was stopped has done: a file in the state directory, for the next run.
 
-A table counts only if its definition is still what it was. The file goes when a run is finished.
+A table counts only if its definition is still what it was. The file goes with the last of
+them that is compared and told.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -85,9 +86,14 @@ class RunState:
                 f"cannot keep the state of the comparison in {self.path}: {error.strerror or error}"
             ) from error
 
-    def remove(self) -> None:
-        """The run is finished: forget it."""
-        if self.path is not None:
+    def finish(self, tables: Collection[str] | None) -> None:
+        """These tables (None: all) are done and told: forget them, keep what another run had."""
+        for name in list(self.tables):
+            if tables is None or name in tables:
+                del self.tables[name]
+        if self.tables:
+            self.save(now=True)
+        elif self.path is not None:
             self.path.unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from myha.operations.verify.hashing import Looks
 from myha.operations.verify.side import Both, Side
 
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+SAFE_NUMBER = 1 << 62  # the difference of two such does not overflow in the server
 TOO_MANY = 2.0  # times the rows wanted: the server estimates a range to about this
 SOME_ROWS = 500
 THINNER = 8.0  # after a chunk without rows the keys are taken to be so much sparser
@@ -62,6 +63,16 @@ class Walk:
         return float(numbers[1]) if len(numbers) > 1 else 0.0
 
 
+def step_of(looks: Looks, low: Bound | None, high: Bound | None, parts: int) -> int:
+    """How many numbers of the key make one of so many parts; 0 where it cannot be cut so."""
+    if low is None or high is None or not _one_integer(looks):
+        return 0
+    first, last = int(low[0]), int(high[0])
+    if max(abs(first), abs(last)) > SAFE_NUMBER:
+        return 0
+    return max(1, -(-(last - first) // parts))
+
+
 def _one_integer(looks: Looks) -> bool:
     return len(looks.walked) == 1 and looks.walked[0].data_type.lower() in _INTEGERS
 
@@ -70,9 +81,9 @@ def cut(
     both: Both, looks: Looks, low: Bound | None, high: Bound | None, *, rows: int, parts: int
 ) -> Iterator[tuple[Bound | None, Bound | None]]:
     """A range of about so many rows in about so many parts; the range itself if it has but one."""
-    if _one_integer(looks) and low is not None and high is not None:
+    step = step_of(looks, low, high, parts)
+    if step and low is not None and high is not None:
         first, last = int(low[0]), int(high[0])
-        step = max(1, -(-(last - first) // parts))
         ends = [*range(first + step, last, step), last]
         for start, end in zip([first, *ends], ends, strict=False):
             yield (str(start),), (str(end),)
