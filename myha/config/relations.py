@@ -1,0 +1,168 @@
+"""How keys of myha.toml relate: contradictions between values that are each allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, get_args
+
+from myha.config.accounts import Role
+from myha.config.values import NAME_PATTERN, Problem, split_address
+from myha.core.model import Durability, Mode
+
+if TYPE_CHECKING:
+    from myha.config.document import Config
+
+
+def relation_problems(config: Config) -> Iterator[Problem]:
+    """Contradictions between values that are each allowed by themselves."""
+    yield from _name_problems(config)
+    yield from _node_problems(config)
+    yield from _mode_problems(config)
+    yield from _account_problems(config)
+    yield from _balancer_problems(config)
+    yield from _timing_problems(config)
+
+
+def _name_problems(config: Config) -> Iterator[Problem]:
+    if len(config.nodes) != 2:
+        yield (
+            "nodes",
+            f"has {len(config.nodes)} nodes; a pair has exactly two, [nodes.a] and [nodes.b]",
+        )
+    if not config.balancers:
+        yield "balancers", "names no balancer; add a table [balancers.NAME]"
+    for table, names in (("nodes", config.nodes), ("balancers", config.balancers)):
+        for name in names:
+            if not NAME_PATTERN.fullmatch(name):
+                yield (
+                    f"{table}.{name}",
+                    "is no valid name; use a lower-case letter, then up to 31 of a-z, 0-9, _ and -",
+                )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", config.cluster.name):
+        yield "cluster.name", "must be 1 to 64 letters, digits, _, . and -; choose another name"
+
+
+def _same(host: str) -> str:
+    host = host.casefold()
+    return "127.0.0.1" if host in {"localhost", "::1"} else host
+
+
+def _node_problems(config: Config) -> Iterator[Problem]:
+    for name, node in config.nodes.items():
+        if bool(node.pid_file) != bool(node.start_command):
+            yield f"nodes.{name}.pid_file", "goes with start_command; set both, or neither"
+        if node.data_dir and not node.start_command:
+            yield f"nodes.{name}.data_dir", "needs pid_file and start_command; set them, or not it"
+        if node.init_command and not node.data_dir:
+            yield f"nodes.{name}.init_command", "needs data_dir; name the directory that it makes"
+        for key in ("fence_command", "start_command", "init_command", "backup_command"):
+            if "" in getattr(node, key)[:1]:
+                yield f"nodes.{name}.{key}", "begins with an empty word; name the program first"
+    if len(config.nodes) == 2:
+        yield from _pair_problems(config)
+
+
+def _pair_problems(config: Config) -> Iterator[Problem]:
+    """What two nodes must not have in common."""
+    (first, a), (second, b) = config.nodes.items()
+    if (_same(a.host), a.port) == (_same(b.host), b.port):
+        yield f"nodes.{second}.host", f"is the same server as nodes.{first}; give each node its own"
+    elif (_same(a.replication_host), a.replication_port) == (
+        _same(b.replication_host),
+        b.replication_port,
+    ):
+        yield (
+            f"nodes.{second}.replication_host",
+            f"is the same address as that of nodes.{first}; a node must not replicate from itself",
+        )
+    if a.auto_increment_offset == b.auto_increment_offset:
+        yield (
+            f"nodes.{second}.auto_increment_offset",
+            f"is the same as that of nodes.{first}; give one node 1 and the other 2",
+        )
+
+
+def _mode_problems(config: Config) -> Iterator[Problem]:
+    dual = config.cluster.mode is Mode.DUAL_WRITER
+    if dual and config.cluster.durability is Durability.LOSSLESS:
+        yield (
+            "cluster.durability",
+            '"lossless" cannot be had with mode = "dual-writer"; '
+            'set durability = "bounded" or "async"',
+        )
+    failover = config.failover
+    if failover.preferred and failover.preferred not in config.nodes:
+        names = ", ".join(config.nodes)
+        yield "failover.preferred", f"{failover.preferred!r} is not a node; choose from {names}"
+    if failover.auto_failback and not failover.preferred:
+        yield "failover.auto_failback", "needs failover.preferred; name the node there"
+    if failover.auto_failback and dual:
+        yield "failover.auto_failback", 'has no meaning with mode = "dual-writer"; set it to false'
+
+
+def _account_problems(config: Config) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for role in get_args(Role):
+        key = f"{role}_user"
+        user: str = getattr(config.accounts, key)
+        if user in seen:
+            yield f"accounts.{key}", f"is the same account as {seen[user]}; give each its own"
+        seen.setdefault(user, key)
+
+
+def _balancer_problems(config: Config) -> Iterator[Problem]:
+    sockets: dict[str, str] = {}
+    nodes = {(_same(node.host), node.port): name for name, node in config.nodes.items()}
+    for name, balancer in config.balancers.items():
+        if balancer.socket in sockets:
+            yield (
+                f"balancers.{name}.socket",
+                f"is the same as that of balancers.{sockets[balancer.socket]}; give each its own",
+            )
+        sockets.setdefault(balancer.socket, name)
+        if balancer.writer_listen == balancer.reader_listen:
+            yield (
+                f"balancers.{name}.reader_listen",
+                "is the same as writer_listen; use another port",
+            )
+        for key in ("writer_listen", "reader_listen"):
+            host, port = split_address(getattr(balancer, key))
+            if (_same(host), port) in nodes:
+                node = nodes[_same(host), port]
+                yield f"balancers.{name}.{key}", f"is the address of nodes.{node}; use another port"
+
+
+def _timing_problems(config: Config) -> Iterator[Problem]:
+    timing, lag = config.timing, config.lag
+    deadtime = timing.deadtime_seconds
+    if deadtime < 2 * timing.heartbeat_period_seconds:
+        yield (
+            "timing.deadtime_seconds",
+            "is less than twice heartbeat_period_seconds, so one late heartbeat looks like a loss; "
+            f"set it to {2 * timing.heartbeat_period_seconds:g} or more",
+        )
+    if deadtime < 2 * timing.look_interval_seconds:
+        yield (
+            "timing.deadtime_seconds",
+            "is less than twice look_interval_seconds, so one slow look would count as a loss; "
+            f"set it to {2 * timing.look_interval_seconds:g} or more",
+        )
+    if timing.call_deadline_seconds > deadtime:
+        yield (
+            "timing.call_deadline_seconds",
+            "is more than deadtime_seconds, so a hung server is noticed late; "
+            f"set it to {deadtime:g} or less",
+        )
+    if lag.in_seconds > lag.out_seconds:
+        yield (
+            "lag.in_seconds",
+            "is more than out_seconds, so a reader would go out and in at once; "
+            f"set it to {lag.out_seconds:g} or less",
+        )
+    if timing.pulse_interval_seconds > lag.in_seconds:
+        yield (
+            "timing.pulse_interval_seconds",
+            "is more than lag.in_seconds, so no reader would ever come back; "
+            f"set it to {lag.in_seconds:g} or less",
+        )

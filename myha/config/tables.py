@@ -1,0 +1,339 @@
+"""The tables of myha.toml: every key with its meaning, bounds and default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from myha.config.accounts import AccountsConfig
+from myha.config.values import (
+    Address,
+    FilePath,
+    Host,
+    OptionalPath,
+    Port,
+    SocketAddress,
+    Table,
+    Words,
+    join_address,
+)
+from myha.core.model import Durability, Mode
+
+HEAL_WAYS = ("resume", "merge", "rewind", "reseed", "manual")
+
+
+class ClusterConfig(Table):
+    """What the pair is, what a client's OK promises, and where the supervisor keeps its record."""
+
+    name: str = Field("main", description="Name of the pair in messages, metrics and the journal.")
+    mode: Mode = Field(
+        Mode.SINGLE_WRITER,
+        strict=False,
+        description='"single-writer": one writer, reads on both; "dual-writer": both take writes.',
+    )
+    durability: Durability = Field(
+        Durability.LOSSLESS,
+        strict=False,
+        description="What a client's OK promises: "
+        '"lossless" (the standby has the write), "bounded" (the same, but a commit waits for it '
+        'only bounded_timeout_seconds), "async" (the writer has it). '
+        '"dual-writer" takes "bounded" or "async".',
+    )
+    bounded_timeout_seconds: float = Field(
+        1.0,
+        ge=0.01,
+        le=60,
+        description='How long a commit waits for the standby with durability = "bounded".',
+    )
+    state_dir: FilePath = Field(
+        Path("/var/lib/myha"),
+        description="Folder of the record, the journal, the lock and the control socket.",
+    )
+
+
+class NodeConfig(Table):
+    """One database server: how it is reached, and what this machine can do to it."""
+
+    host: Host = Field(description="Where the supervisor and the balancers reach the node.")
+    port: Port = Field(3306, description="Its port for SQL.")
+    replication_host: Host = Field(
+        "",
+        validate_default=False,
+        description="Where the other node reaches it.",
+        json_schema_extra={"shown_default": "the same as host"},
+    )
+    replication_port: Port = Field(
+        0,
+        validate_default=False,
+        description="The port at which the other node reaches it.",
+        json_schema_extra={"shown_default": "the same as port"},
+    )
+    auto_increment_offset: int = Field(
+        0,
+        ge=1,
+        le=2,
+        validate_default=False,
+        description="Residue class of the ids that this node generates (the increment is 2).",
+        json_schema_extra={"shown_default": "1 for the first node, 2 for the second"},
+    )
+    option_file: OptionalPath = Field(
+        None,
+        description="Where setup installs the node's option file fragment, a path on this "
+        "machine; empty: setup shows the fragment instead.",
+    )
+    fence_command: Words = Field(
+        (),
+        description="Command with arguments that fences the node from outside (power, network); "
+        "exit status 0 must mean that it is certainly fenced. Empty: there is none.",
+    )
+    pid_file: OptionalPath = Field(
+        None,
+        description="The server's pid file, if it runs on this machine: lets the drill and a "
+        "reseed act on the process. Goes with start_command.",
+    )
+    start_command: Words = Field(
+        (),
+        description="Command with arguments that starts the server again after a drill or a "
+        "reseed. Goes with pid_file.",
+    )
+    data_dir: OptionalPath = Field(
+        None,
+        description="The server's data directory, if it is on this machine: lets a reseed replace "
+        "it. Needs pid_file and start_command.",
+    )
+    init_command: Words = Field(
+        (),
+        description="Command with arguments that makes an empty data_dir with the administrator's "
+        "account in it, for a reseed of a node whose data directory is lost. Needs data_dir.",
+    )
+    backup_command: Words = Field(
+        (),
+        description="Command that starts mariabackup on this machine (mbstream beside it), for a "
+        "reseed of this node on MariaDB; empty: the one on PATH.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replication_address(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        # A wrong host or port is complained of once, under the user's own key: it is not copied.
+        own: dict[str, object] = {}
+        host, port = data.get("host"), data.get("port", 3306)
+        if isinstance(host, str) and host:
+            own["replication_host"] = host
+        if isinstance(port, int) and 1 <= port <= 65535:
+            own["replication_port"] = port
+        return own | data
+
+    @property
+    def address(self) -> str:
+        """`host:port` for clients, the supervisor and the balancers."""
+        return join_address(self.host, self.port)
+
+    @property
+    def replication_address(self) -> str:
+        """`host:port` for the peer."""
+        return join_address(self.replication_host, self.replication_port)
+
+
+class BalancerConfig(Table):
+    """One balancer in front of the pair."""
+
+    kind: Literal["haproxy"] = Field("haproxy", description='What it is: "haproxy".')
+    socket: SocketAddress = Field(
+        description='Its runtime socket with level admin: an absolute path, or "host:port".'
+    )
+    writer_listen: Address = Field(description='Where clients that write connect: "host:port".')
+    reader_listen: Address = Field(description='Where clients that read connect: "host:port".')
+
+
+class TimingConfig(Table):
+    """How often to look, and how long to wait. All in seconds."""
+
+    deadtime_seconds: float = Field(
+        1.5, ge=0.2, le=300, description="A writer silent for so long is lost."
+    )
+    look_interval_seconds: float = Field(
+        0.25, ge=0.02, le=10, description="Time between two looks at a node or balancer."
+    )
+    pulse_interval_seconds: float = Field(
+        0.5, ge=0.05, le=10, description="Time between two writes of the heartbeat row."
+    )
+    call_deadline_seconds: float = Field(
+        1.0, ge=0.05, le=60, description="How long one call to a server or a balancer may take."
+    )
+    heartbeat_period_seconds: float = Field(
+        0.5,
+        ge=0.1,
+        le=60,
+        description="Heartbeat of an idle replication channel; a node heard through its peer "
+        "is alive.",
+    )
+    applied_deadline_seconds: float = Field(
+        30.0,
+        ge=0.1,
+        le=86400,
+        description="How long a change of writer waits until all that was received is applied.",
+    )
+
+
+class LagConfig(Table):
+    """When a reader lags too much to serve reads. All in seconds."""
+
+    out_seconds: float = Field(
+        10.0, ge=0.1, le=86400, description="A reader that lags more goes out of the reader pool."
+    )
+    in_seconds: float = Field(
+        2.0, ge=0.1, le=86400, description="It may come back when it lags less than this."
+    )
+    in_hold_seconds: float = Field(
+        5.0, ge=0, le=3600, description="So long it must have lagged less than in_seconds before."
+    )
+
+
+class FailoverConfig(Table):
+    """How much the supervisor may decide unattended."""
+
+    flap_limit: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="So many unattended failovers within flap_window_seconds; then only by hand.",
+    )
+    flap_window_seconds: float = Field(
+        600.0, ge=1, le=604800, description="The time over which failovers are counted, in seconds."
+    )
+    auto_failback: bool = Field(
+        default=False,
+        description="Give the writer role back to the preferred node by switchover.",
+    )
+    preferred: str = Field("", description="The node that should be the writer; empty: neither.")
+    failback_after_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=604800,
+        description="So long the preferred node must have been healthy before that.",
+    )
+
+
+class HealConfig(Table):
+    """How a node that returns is brought back."""
+
+    policy: Words = Field(
+        ("resume", "rewind", "manual"),
+        description='Ways to try, in order: "resume" (nothing to undo), "merge" (its errant '
+        'transactions flow to the writer), "rewind" (undo them on the node), "reseed" (replace its '
+        'data), "manual" (leave it fenced and say why; last).',
+    )
+
+    @field_validator("policy")
+    @classmethod
+    def _known(cls, policy: tuple[str, ...]) -> tuple[str, ...]:
+        for way in policy:
+            if way not in HEAL_WAYS:
+                raise ValueError(f"does not know {way!r}; choose from {', '.join(HEAL_WAYS)}")
+        if not policy or len(set(policy)) != len(policy):
+            raise ValueError('must name each way once, at least "manual"')
+        if "manual" in policy[:-1]:
+            raise ValueError('must have "manual" last: nothing after it would be tried')
+        return policy
+
+
+class VerifyConfig(Table):
+    """How the rows of the two nodes are compared, and how often by the daemon."""
+
+    every_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=31_536_000,
+        description="Time between the daemon's own comparisons; 0: it makes none, `myha verify` "
+        "does.",
+    )
+    tables: Words = Field(
+        (), description='Tables that the daemon compares, as "schema.table"; empty: all.'
+    )
+    busy_percent: float = Field(
+        100.0,
+        ge=1,
+        le=100,
+        description="The share of its time that a comparison keeps its one session on each node "
+        "busy.",
+    )
+    chunk_seconds: float = Field(
+        0.2, ge=0.01, le=60, description="How long one chunk's query should take."
+    )
+    lag_limit_seconds: float = Field(
+        1.0,
+        ge=0.05,
+        le=3600,
+        description="Above this lag of the standby a comparison pauses; below it slows down "
+        "while the lag grows.",
+    )
+
+    @field_validator("tables")
+    @classmethod
+    def _qualified(cls, tables: tuple[str, ...]) -> tuple[str, ...]:
+        for name in tables:
+            schema, _, table = name.partition(".")
+            if not schema or not table:
+                raise ValueError(f'{name!r} must be "schema.table"')
+        return tables
+
+
+class ConflictsConfig(Table):
+    """The live reader of write conflicts, a process beside the daemon."""
+
+    enabled: bool = Field(
+        default=True,
+        description='Read both binary logs: always with mode = "dual-writer", around a failover '
+        'with "single-writer".',
+    )
+    after_failover_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=86400,
+        description='So long it reads after a failover with mode = "single-writer".',
+    )
+    audit: bool = Field(
+        default=True,
+        description="Report ids that a node generated outside its residue class, in the same pass.",
+    )
+
+
+TABLES: dict[str, type[Table]] = {
+    "cluster": ClusterConfig,
+    "nodes": NodeConfig,
+    "accounts": AccountsConfig,
+    "balancers": BalancerConfig,
+    "timing": TimingConfig,
+    "lag": LagConfig,
+    "failover": FailoverConfig,
+    "heal": HealConfig,
+    "conflicts": ConflictsConfig,
+    "verify": VerifyConfig,
+}
+
+
+def shown_default(table: str, key: str) -> str:
+    """A key's default as the documentation and `myha init` show it; empty when it must be given."""
+    field = TABLES[table].model_fields[key]
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "shown_default" in extra:
+        return str(extra["shown_default"])
+    return "" if field.is_required() else toml_value(field.default)
+
+
+def toml_value(value: object) -> str:
+    """A default written as TOML."""
+    if value is None:
+        return '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, str | Path):
+        return f'"{value}"'
+    return str(value)
