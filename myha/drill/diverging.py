@@ -37,4 +37,14 @@ DIVERGING = (
         needs_administrator=True,
         heals=("merge", "rewind", "reseed"),
     ),
+    Scenario(
+        "diverge-ddl",
+        "the writer freezes, is replaced, and is then written to, with a CREATE TABLE among it",
+        "freeze the writer's process, and write on it and make a table there after it was replaced",
+        freeze_writer,
+        _diverge_ddl,
+        unattended_failover=True,
+        needs_administrator=True,
+        heals=("reseed",),
+    ),
 )
