@@ -263,7 +263,7 @@ class VerifyConfig(Table):
         "busy.",
     )
     chunk_seconds: float = Field(
-        0.2, ge=0.01, le=60, description="How long one chunk's query should take."
+        0.1, ge=0.01, le=60, description="How long one chunk's query should take."
     )
     lag_limit_seconds: float = Field(
         1.0,

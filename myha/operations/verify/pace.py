@@ -32,7 +32,7 @@ class Throttle:
     pause of more than `pause_limit_seconds` on end is an error."""
 
     busy_percent: float = 100.0
-    chunk_seconds: float = 0.2
+    chunk_seconds: float = 0.1
     lag_limit_seconds: float = 1.0
     pause_limit_seconds: float = 900.0
 
