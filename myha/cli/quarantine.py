@@ -77,12 +77,17 @@ def _line(one: Incident, on_writer: dict[str, int] | None) -> dict[str, Any]:
         "at": one.at,
         "kind": one.kind,
         "node": str(one.about.get("node", "")),
-        "why": str(one.about.get("why", one.about.get("reason", ""))),
+        "why": _why(one),
         "transactions": len(one.transactions),
         "rows": one.rows,
         "applied": applied,
         "problem": one.problem(),
     }
+
+
+def _why(one: Incident) -> str:
+    told = one.about.get("why") or one.about.get("reason")
+    return str(told) if told else f"{one.about.get('method', one.kind)} of {one.about.get('node')}"
 
 
 def _list_table(lines: Iterable[dict[str, Any]]) -> Table:

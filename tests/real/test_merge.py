@@ -232,7 +232,7 @@ def test_rows_that_are_not_as_they_were_are_refused_with_nothing_changed(
 @pytest.mark.parametrize(
     ("on_the_writer", "errant", "why"),
     [
-        ("INSERT INTO no.k VALUES (1)", "CREATE TABLE no.ddl (id INT)", "cannot be undone"),
+        ("INSERT INTO no.k VALUES (1)", "CREATE TABLE no.ddl (id INT)", "cannot be merged"),
         ("ALTER TABLE no.gone ADD COLUMN c INT", "INSERT INTO no.gone VALUES (1)", "altered"),
     ],
 )

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 from myha.binlog import quarantine
 from myha.binlog.errant import read_errant
 from myha.binlog.errors import HealRefusedError
 from myha.binlog.node import MariadbNode, MysqlNode, Node
+from myha.cli.main import cli
 from myha.core.model import Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError
 from myha.operations.heal.merge import merge_node
@@ -392,17 +394,16 @@ def test_the_commands_list_show_export_and_replay(pair: Pair, tmp_path: Path) ->
     )
 
     def myha(*words: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "myha", "--config", str(config), "quarantine", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "MYHA_SUPERVISOR_PASSWORD": "pw", "COLUMNS": "200"},
-            timeout=60,
+        done = CliRunner().invoke(
+            cli,
+            ["--config", str(config), "quarantine", *words],
+            env={"MYHA_SUPERVISOR_PASSWORD": "pw", "COLUMNS": "200"},
         )
-        assert done.returncode == status, done
-        assert "Traceback" not in done.stderr
-        return done.stdout if status != 2 else done.stderr
+        if isinstance(done.exception, MyhaError):
+            assert done.exception.exit_status == status
+            return str(done.exception)
+        assert done.exit_code == status, done.output
+        return done.output
 
     assert "nothing is in quarantine" in myha("list")
     incident = rewound(pair, state / "quarantine")

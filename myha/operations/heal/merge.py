@@ -18,7 +18,7 @@ from typing import Any, Literal
 from myha.binlog import outcome
 from myha.binlog.apply_check import CheckedRows, Writer
 from myha.binlog.errant import read_errant, refusal_of
-from myha.binlog.errors import HealRefusedError
+from myha.binlog.errors import HealRefusedError, RewindRefusedError
 from myha.binlog.inverse import changes
 from myha.binlog.node import MariadbNode, MysqlNode, Node
 from myha.binlog.quarantine import Draft
@@ -82,6 +82,9 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
             return merge.run(executed, keep, quarantine_dir, incident)
         finally:
             writer.close()
+    except RewindRefusedError as error:
+        reason = error.reason.replace("cannot be undone", "cannot be merged")
+        raise HealRefusedError(reason) from error
     except ServerError as error:
         raise refusal_of(error) from error
     finally:
