@@ -15,6 +15,7 @@ from myha.drill.worker import payload
 from myha.servers.statements import load as load_statements
 
 ROWS = 10
+READER_DEADLINE_SECONDS = 30.0
 REPORT_DEADLINE_SECONDS = 15.0
 SETTLE_DEADLINE_SECONDS = 15.0
 REPAIR_DEADLINE_SECONDS = 120.0
@@ -36,6 +37,7 @@ def _cross(stage: Stage) -> Fault:
     The event of the one that commits first waits on the other node for the row, which the second
     one still holds.
     """
+    _await_reader(stage)
     target = stage.target
     statements = load_statements(target.flavour, "drill")
     update = statements.one("drill_update")
@@ -55,6 +57,18 @@ def _cross(stage: Stage) -> Fault:
             stage.errant.add(ErrantRow(row, crossing.on_writer))
             stage.crossings.append(crossing)
     return Fault(at, stage.writer)
+
+
+def _await_reader(stage: Stage) -> None:
+    """Until the supervisor reads both binary logs for conflicts, from where they are now."""
+    ends = time.monotonic() + READER_DEADLINE_SECONDS
+    while time.monotonic() < ends:
+        jobs = stage.target.status().get("jobs", ())
+        reader = next((one for one in jobs if one["kind"] == "conflicts"), None)
+        if reader and reader["phase"] == "watch" and "not read" not in reader["text"]:
+            return
+        time.sleep(POLL_SECONDS)
+    stage.problem("the supervisor reads no conflicts: is conflicts.enabled set?")
 
 
 def _changed(stage: Stage, row: Row, side: int) -> Row:

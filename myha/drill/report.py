@@ -176,7 +176,7 @@ def _rounds_table(report: Report) -> Table:
 
 
 def _errant_table(report: Report) -> Table:
-    table = Table(title="rows written where they should not", title_justify="left")
+    table = Table(title="rows written where they should not have been", title_justify="left")
     table.add_column("round", justify="right")
     for name in ("errant", *_FATES.values()):
         table.add_column(name, justify="right")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
+from myha.drill.crossing import CROSSING
 from myha.drill.diverging import DIVERGING
+from myha.drill.spoiling import SPOILING
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
     STOP_DEADLINE_SECONDS,
@@ -150,5 +152,7 @@ SCENARIOS: dict[str, Scenario] = {
             needs_supervisor_process=True,
         ),
         *DIVERGING,
+        *CROSSING,
+        *SPOILING,
     )
 }
