@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from myha.binlog import events
 from myha.binlog.events import DELETES, UPDATES, WRITES, RawEvent, TableMap, packed_integer
 from myha.conflicts.keys import Facts, TableKey
-from myha.core.conflicts import Detector, Slot, Transaction, chain
+from myha.core.conflicts import Detector, Slot, Transaction
 
 # (a row event's body, where the first row begins, where the last one ends, its transaction) -> rows
 Rows: TypeAlias = Callable[[bytes, int, int, Transaction], int]
@@ -37,7 +37,7 @@ class AuditRule:
 
 
 class Table:
-    """A table map with the functions that read its rows; one for each side that reads it."""
+    """A table map with the functions that read its rows."""
 
     def __init__(
         self,
@@ -45,7 +45,6 @@ class Table:
         facts: Facts | None,
         *,
         detector: Detector,
-        side: int,
         audit: AuditRule | None = None,
         missing: str = "table_not_found",
     ) -> None:
@@ -57,18 +56,19 @@ class Table:
         self.slots: tuple[tuple[Slot, TableKey], ...] = tuple(
             (detector.slot(self.name, key.name), key) for key in keys
         )
-        self._reasons = (missing,) if facts is None else why_out_of_reach(facts)
-        cascades = facts is not None and facts.cascades
-        self._reasons_changed = (*self._reasons, "cascade") if cascades else self._reasons
         self._complete: set[bytes] = set()
         self._head_bytes: dict[int, int] = {}
-        writer = _Writer(self, detector, side, audit)
+        writer = _Writer(self, detector, audit)
         write, update, delete = writer.functions()
         self.rows: dict[int, Rows] = {
             **dict.fromkeys(map(int, WRITES), write),
             **dict.fromkeys(map(int, UPDATES), update),
             **dict.fromkeys(map(int, DELETES), delete),
         }
+        reasons = (missing,) if facts is None else why_out_of_reach(facts)
+        changed = (*reasons, "cascade") if facts is not None and facts.cascades else reasons
+        # Why rows are out of reach, in part or at all, by the kind of event that changes them.
+        self.reasons = {kind: changed if kind in _CHANGING else reasons for kind in self.rows}
         columns, width = len(table_map.sizes), (len(table_map.sizes) + 7) // 8
         packed = 1 if columns < 251 else 3
         for kind in self.rows:
@@ -97,10 +97,6 @@ class Table:
         if plain and len(self._complete) < _KEPT_HEADS:
             self._complete.add(head)
         return at
-
-    def reasons(self, kind: int) -> tuple[str, ...]:
-        """Why rows of this table are out of reach, in part or at all, when so changed."""
-        return self._reasons_changed if kind in _CHANGING else self._reasons
 
     # ---- the slow way, for reports and tests
 
@@ -180,9 +176,7 @@ def nullable_columns(event: RawEvent) -> list[bool]:
 class _Writer:
     """Writes the Python of one table's three functions and compiles it."""
 
-    def __init__(
-        self, table: Table, detector: Detector, side: int, audit: AuditRule | None
-    ) -> None:
+    def __init__(self, table: Table, detector: Detector, audit: AuditRule | None) -> None:
         self._table = table
         self._sizes = table.map.sizes
         self._nullable = nullable_columns(table.map.event)
@@ -191,13 +185,11 @@ class _Writer:
         self._audit = audit
         needed = {part.column for _, key in table.slots for part in key.parts}
         self._needed = needed | ({self._id_column} if self._id_column is not None else set())
-        self._names: dict[str, Any] = {"clash": detector.clash, "chain": chain, "table": table}
+        self._names: dict[str, Any] = {"touch": detector.touch, "table": table}
         if audit is not None:
             self._names["audit"] = audit.report
         for number, (slot, key) in enumerate(table.slots):
             self._names[f"slot{number}"] = slot
-            self._names[f"mine{number}"] = slot.by_side[side]
-            self._names[f"other{number}"] = slot.by_side[1 - side]
             for place, part in enumerate(key.parts):
                 self._names[f"fold{number}_{place}"] = part.fold
 
@@ -212,8 +204,8 @@ class _Writer:
     def _function(self, name: str, images: str) -> list[str]:
         slots = range(len(self._table.slots))
         lines = [f"def {name}(data, p, end, transaction):", " rows = 0"]
-        lines.append(" touched = transaction.touched")
-        lines += [f" keys{number} = []" for number in slots]
+        for number in slots:
+            lines += [f" keys{number} = []", f" add{number} = keys{number}.append"]
         lines.append(" while p < end:")
         lines.append("  rows += 1")
         for image in images:
@@ -225,10 +217,9 @@ class _Writer:
         for number in slots:
             lines += self._key(number, images)
         lines.append(" if p != end: raise IndexError")
-        lines.append(" if touched is not None:")
-        lines += [f"  if keys{one}: touched.append((mine{one}, keys{one}))" for one in slots]
-        lines += ["  pass", " return rows"]
-        return lines
+        for number in slots:
+            lines.append(f" if keys{number}: touch(transaction, slot{number}, keys{number})")
+        return [*lines, " return rows"]
 
     def _scan(self, image: str) -> list[str]:
         """Walk one image from `p` to its end; needed columns become `a3` (after) or `b3`."""
@@ -283,16 +274,18 @@ class _Writer:
     def _key(self, number: int, images: str) -> list[str]:
         key = self._table.slots[number][1]
         nullable = any(self._nullable[part.column] for part in key.parts)
+
+        def add(value: str, indent: str = "  ") -> list[str]:
+            if not nullable:
+                return [f"{indent}add{number}({value})"]
+            return [f"{indent}if {value} is not None: add{number}({value})"]
+
         if len(images) == 1:
-            value = self._value(number, images)
-            return [f"  key = {value}", *self._touch(number, nullable, "  ")]
+            return [f"  key = {self._value(number, images)}", *add("key")]
         lines = [f"  key = {self._value(number, 'b')}", f"  new = {self._value(number, 'a')}"]
         if key.is_row_key:
-            lines += self._touch(number, nullable, "  ")
-            lines += ["  if new != key:", "   key = new", *self._touch(number, nullable, "   ")]
-            return lines
-        lines += ["  if new != key:", *self._touch(number, nullable, "   "), "   key = new"]
-        return [*lines, *self._touch(number, nullable, "   ")]
+            return [*lines, *add("key"), "  if new != key:", *add("new", "   ")]
+        return [*lines, "  if new != key:", *add("key", "   "), *add("new", "   ")]
 
     def _value(self, number: int, image: str) -> str:
         key = self._table.slots[number][1]
@@ -307,16 +300,3 @@ class _Writer:
         if not missing or (len(values) == 1 and not key.parts[0].fold):
             return joined
         return f"None if {' or '.join(missing)} else {joined}"
-
-    @staticmethod
-    def _touch(number: int, nullable: bool, indent: str) -> list[str]:
-        lines = [f"{indent}if key is not None:"] if nullable else []
-        inner = indent + " " if nullable else indent
-        return [
-            *lines,
-            f"{inner}if key in other{number}: clash(transaction, slot{number}, key)",
-            f"{inner}if touched is not None:",
-            f"{inner} if key in mine{number}: chain(mine{number}, key, transaction)",
-            f"{inner} else: mine{number}[key] = transaction",
-            f"{inner} keys{number}.append(key)",
-        ]

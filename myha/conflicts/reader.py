@@ -20,12 +20,15 @@ from myha.conflicts.positions import Identity, Position
 from myha.core.conflicts import Detector, Id, Transaction
 from myha.errors import ServerError
 
-_PACKET = struct.Struct("<I")
+# Length of the packet (3 bytes) and its number, whether it is an event, and which kind.
+_PACKET = struct.Struct("<IB4xB")
+_LEAST_BYTES = _PACKET.size
 _WHOLE_PACKET = 0xFFFFFF
 _HEADER_BYTES = events.HEADER_BYTES
 _SKIPPED = frozenset(
     {16, 19, 23, 24, 25, 29, 30, 31, 32, 38, 39, 40, 160, *range(166, 172)}
 )  # what lies within a transaction, as numbers: looked at for every event
+_SKIPPED_IN_OWN = frozenset({16, 29, 160})
 _ROWS = frozenset(map(int, events.ROWS))
 _TABLE_MAP = int(EventType.TABLE_MAP)
 _GTIDS = frozenset(map(int, events.GTIDS))
@@ -35,6 +38,8 @@ _DATA_WORDS = frozenset(
     {b"INSERT", b"UPDATE", b"DELETE", b"REPLACE", b"LOAD", b"WITH", b"CALL", b"DO", b"SELECT"}
 )
 _FRAME_WORDS = frozenset({b"BEGIN", b"COMMIT", b"ROLLBACK", b"SAVEPOINT", b"RELEASE"})
+_BEGIN = b"\0BEGIN"  # as a whole statement: a zero ends the schema's name before it
+_BEGIN_BYTES = len(_BEGIN)
 _NAMED_BYTES = 200
 _MAPS_KEPT = 10_000
 
@@ -77,6 +82,7 @@ class Reader:
         self._large: list[bytes] = []
         self._checksum_bytes = 0
         self._transaction: Transaction | None = None
+        self._skipped = _SKIPPED
         self._maps: dict[bytes, Table | None] = {}
         self._tables: dict[bytes, Table | None] = {}
         self._gtid: dict[int, Callable[[bytes, int, int], None]] = {
@@ -97,6 +103,7 @@ class Reader:
         if position is not None:
             self.position = position
         self._rest, self._large, self._transaction = b"", [], None
+        self._skipped = _SKIPPED
         self._tables.clear()
 
     def forget_tables(self) -> None:
@@ -109,23 +116,27 @@ class Reader:
         data = self._rest + chunk if self._rest else chunk
         end = len(data)
         at = last = 0
-        header = _PACKET.unpack_from
-        skipped = _SKIPPED
-        while end - at > 4:
-            length = header(data, at)[0] & _WHOLE_PACKET
+        header, skipped = _PACKET.unpack_from, self._skipped
+        frame = _BEGIN_BYTES + self._checksum_bytes
+        while end - at >= _LEAST_BYTES:
+            length, status, kind = header(data, at)
+            length &= _WHOLE_PACKET
             stop = at + 4 + length
             if stop > end:
                 break
             if length == _WHOLE_PACKET or self._large:
                 self._assemble(data[at + 4 : stop], length)
-                at = stop
+                at, skipped = stop, self._skipped
                 continue
-            if data[at + 4]:
+            if status:
                 raise _ended(data[at + 4 : stop])
-            kind = data[at + 9]
-            if self._transaction is not None or kind not in skipped:
-                self._event(kind, data, at + 5, stop)
-            last, at = at + 5, stop
+            last = at + 5
+            if kind not in skipped and not (
+                kind == _QUERY and data.startswith(_BEGIN, stop - frame)
+            ):
+                self._event(kind, data, last, stop)
+                skipped, frame = self._skipped, _BEGIN_BYTES + self._checksum_bytes
+            at = stop
         self._rest = data[at:]
         if last:
             self._note_place(data, last)
@@ -146,7 +157,7 @@ class Reader:
         if data[0]:
             raise _ended(data)
         kind = data[5]
-        if self._transaction is not None or kind not in _SKIPPED:
+        if kind not in self._skipped:
             self._event(kind, data, 1, len(data))
         self._note_place(data, 1)
 
@@ -158,8 +169,7 @@ class Reader:
         elif kind in _GTIDS:
             self._gtid[kind](data, start, stop)
         elif kind == _QUERY:
-            if data[stop - self._checksum_bytes - 5 : stop - self._checksum_bytes] != b"BEGIN":
-                self._query(data, start, stop)
+            self._query(data, start, stop)
         else:
             self._rare_event(kind, data, start, stop)
 
@@ -221,9 +231,11 @@ class Reader:
         self.transactions += 1
         transaction = self._transaction = self._detector.own(self.side, number)
         transaction.head = head
+        self._skipped = _SKIPPED_IN_OWN
 
     def _other_begins(self, number: Id, is_copy: bool) -> None:
         self._transaction = None
+        self._skipped = _SKIPPED
         if is_copy:
             self.copies += 1
             self._detector.copied(self.side, number)
@@ -271,7 +283,7 @@ class Reader:
             return
         self.rows += rows
         self._detector.hold(transaction, len(body), rows * len(table.slots))
-        for reason in table.reasons(kind):
+        for reason in table.reasons[kind]:
             self._surroundings.out_of_reach(reason, table.name, rows)
 
     def _not_read(self, kind: int, body: bytes) -> None:

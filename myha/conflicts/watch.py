@@ -333,9 +333,7 @@ class Watch:
         audit = None
         if self._audit:
             audit = AuditRule(self._remainders[side], self.findings.wrong_id)
-        return Table(
-            table_map, facts, detector=self.detector, side=side, audit=audit, missing=missing
-        )
+        return Table(table_map, facts, detector=self.detector, audit=audit, missing=missing)
 
     def out_of_reach(self, reason: str, table: str, changes: int) -> None:
         self.findings.beyond(reason, table, changes)

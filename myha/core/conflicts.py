@@ -16,6 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, TypeAlias
 
 HELD_LIMIT_BYTES = 256 << 20
@@ -209,20 +210,30 @@ class Detector:
         elif number not in origin.before and not self._was_read(origin, number):
             here.early[number] = here.seq
 
-    def touch(self, transaction: Transaction, slot: Slot, key: Any) -> None:
-        """The transaction, the one begun last on its side, changes the row of this key.
+    def touch(self, transaction: Transaction, slot: Slot, keys: list[Any]) -> None:
+        """The transaction, the one begun last on its side, changes the rows of these keys.
 
-        The readers' generated code does the same in line.
+        The list is the detector's from now on. Whole lists are compared and taken in at once: this
+        is done for every row that is ever changed.
         """
-        if key in slot.by_side[1 - transaction.side]:
-            self.clash(transaction, slot, key)
-        if transaction.touched is not None:
-            mine = slot.by_side[transaction.side]
+        side = transaction.side
+        other = slot.by_side[1 - side]
+        if other and not other.keys().isdisjoint(keys):
+            for key in keys:
+                if key in other:
+                    self.clash(transaction, slot, key)
+        if transaction.touched is None:
+            return
+        mine = slot.by_side[side]
+        transaction.touched.append((mine, keys))
+        if mine.keys().isdisjoint(keys):
+            mine.update(dict.fromkeys(keys, transaction))
+            return
+        for key in keys:
             if key in mine:
-                chain(mine, key, transaction)
+                _chain(mine, key, transaction)
             else:
                 mine[key] = transaction
-            transaction.touched.append((mine, [key]))
 
     def clash(self, transaction: Transaction, slot: Slot, key: Any) -> None:
         """The other side holds this key: note those that are concurrent with the transaction.
@@ -297,14 +308,15 @@ class Detector:
         self.held_bytes -= transaction.held_bytes
         transaction.held_bytes = 0
         for mine, keys in touched or ():
-            for key in keys:
-                known = mine.get(key)
-                if known is transaction:
-                    del mine[key]
-                elif type(known) is list and transaction in known:
-                    known.remove(transaction)
-                    if len(known) == 1:
-                        mine[key] = known[0]
+            found = list(map(mine.pop, keys, repeat(None)))
+            if found.count(transaction) == len(keys):
+                continue
+            for key, known in zip(keys, found, strict=True):
+                if type(known) is list:  # others hold this key too
+                    left = [one for one in known if one is not transaction]
+                    mine[key] = left[0] if len(left) == 1 else left
+                elif known is not None and known is not transaction:
+                    mine[key] = known
 
     def _was_read(self, origin: _Side, number: Id) -> bool:
         return origin.current is not None and origin.current.id == number
@@ -335,7 +347,7 @@ def _before(live: dict[Id, Transaction], stream: Hashable, last: int) -> Iterabl
         yield number
 
 
-def chain(mine: dict[Any, Any], key: Any, transaction: Transaction) -> None:
+def _chain(mine: dict[Any, Any], key: Any, transaction: Transaction) -> None:
     """Put a further transaction behind those that hold the key already."""
     known = mine[key]
     if known is transaction:

@@ -80,8 +80,7 @@ class Readers:
             self.detector.copied(side, number)
             return
         transaction = self.detector.own(side, number)
-        for key in self.history.keys[side, number]:
-            self.detector.touch(transaction, self.slot, key)
+        self.detector.touch(transaction, self.slot, [*self.history.keys[side, number]])
         self.detector.hold(transaction, 100, len(self.history.keys[side, number]))
         self.collect()
 
@@ -187,9 +186,9 @@ def test_a_broken_connection_repeats_a_transaction_and_nothing_changes(data: st.
 def test_what_a_node_has_lost_clashes_with_nothing() -> None:
     detector = Detector(in_order=False)
     slot = detector.slot("shop.items", "PRIMARY")
-    detector.touch(detector.own(0, 7), slot, b"k")
+    detector.touch(detector.own(0, 7), slot, [b"k"])
     detector.drop(0, [(None, 7, 7)])
-    detector.touch(detector.own(1, 1), slot, b"k")
+    detector.touch(detector.own(1, 1), slot, [b"k"])
     assert not detector.take_clashes()
     assert detector.live(0) == 0
 
@@ -199,8 +198,8 @@ def test_transactions_that_were_never_read_are_not_waited_for() -> None:
     slot = detector.slot("shop.items", "PRIMARY")
     detector.copied(1, 5)  # its own log is behind
     detector.jump(0, [(None, 1, 5)], [])  # and now it says that it no longer has 1 to 5
-    detector.touch(detector.own(0, 6), slot, b"k")
-    detector.touch(detector.own(1, 1), slot, b"k")
+    detector.touch(detector.own(0, 6), slot, [b"k"])
+    detector.touch(detector.own(1, 1), slot, [b"k"])
     assert len(detector.take_clashes()) == 1
 
 
@@ -208,13 +207,13 @@ def test_a_mariadb_transaction_that_was_skipped_counts_as_seen_with_the_next_one
     detector = Detector(in_order=True)
     slot = detector.slot("shop.items", "PRIMARY")
     for number in (1, 2):
-        detector.touch(detector.own(0, number), slot, number)
+        detector.touch(detector.own(0, number), slot, [number])
     detector.copied(1, 2)  # 1 has no copy: the applier skipped it
-    detector.touch(detector.own(1, 1), slot, 1)
+    detector.touch(detector.own(1, 1), slot, [1])
     assert not detector.take_clashes()
     detector.copied(1, 4)
-    detector.touch(detector.own(0, 3), slot, 3)
-    detector.touch(detector.own(1, 2), slot, 3)
+    detector.touch(detector.own(0, 3), slot, [3])
+    detector.touch(detector.own(1, 2), slot, [3])
     assert not detector.take_clashes()
 
 

@@ -128,7 +128,7 @@ class Everything:
             self.server.rows, collations, table_map.schema, table_map.table, cascades_logged=True
         )
         audit = AuditRule(1, lambda _transaction, _table, raw: self.wrong_ids.append(raw))
-        return Table(table_map, facts, detector=self.detector, side=side, audit=audit)
+        return Table(table_map, facts, detector=self.detector, audit=audit)
 
     def out_of_reach(self, reason: str, table: str, changes: int) -> None:
         self.beyond.append((reason, table))
