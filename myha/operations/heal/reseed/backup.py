@@ -32,6 +32,8 @@ OLD_SUFFIX = ".reseed-old"
 INFO_FILES = ("mariadb_backup_binlog_info", "xtrabackup_binlog_info")
 PREPARE_MEMORY = "256M"
 PIPE_BYTES = 1 << 20
+# At the end the donor's commits wait until the log has been copied: by default up to a second.
+LOG_LOOK_MS = 20
 CHUNK_BYTES = 1 << 20
 LOOK_SECONDS = 0.05
 VERSION_DEADLINE_SECONDS = 30.0
@@ -178,6 +180,7 @@ class Backup:
             f"--defaults-file={login}",
             "--backup",
             "--stream=mbstream",
+            f"--log-copy-interval={LOG_LOOK_MS}",
             f"--datadir={data_dir}",
             f"--target-dir={self._new}",
         )
