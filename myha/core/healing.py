@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from myha.core.model import Cause, Heal, JobResult
 from myha.core.plans import (
+    AwaitApplied,
     ChangeRecord,
     Plan,
     RecordChange,
@@ -28,6 +29,8 @@ from myha.core.situation import DATA_ERRORS, Situation
 METHODS = ("merge", "rewind", "reseed")
 STOP_DEADLINE_SECONDS = 20.0
 START_DEADLINE_SECONDS = 10.0
+# Not for long: nothing else is decided meanwhile, and the plan is tried again.
+APPLIED_DEADLINE_SECONDS = 5.0
 
 
 def _new(it: Situation, methods: tuple[str, ...], cause: Cause, reason: str) -> Heal:
@@ -84,7 +87,9 @@ def fence_broken(it: Situation) -> Answer:
 def start(it: Situation) -> Answer:
     """Begin the present method, or begin it again. The node is quiet for it, as far as it is there.
 
-    The writer must not listen: what the heal takes away must not have got there meanwhile.
+    The writer must not listen: what the heal takes away must not get there meanwhile. What it has
+    received from the node it applies first: taken away there and applied here later, its names
+    would be given once more by the node, to other transactions.
     """
     heal = it.heal
     if heal is None or it.heal_pauses:
@@ -99,6 +104,7 @@ def start(it: Situation) -> Answer:
         f"begin to heal {it.standby} by {heal.method}",
         *steps,
         StopReceiver(node=it.writer),
+        AwaitApplied(node=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS),
         StartJob(
             node=it.standby,
             method=heal.method,

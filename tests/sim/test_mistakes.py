@@ -37,11 +37,15 @@ CAUGHT = {
     "undone before it is in quarantine": (0, 400, {"quarantined"}),
     "a heal that says done before it has changed anything": (0, 400, {"whole-again"}),
 }
-# Needs two supervisors and a person at the same time: no seed comes to that by itself.
+# These need more to come together than a few hundred seeds bring about.
 CAUGHT_IN_SCENARIO = {
     "a heal that does not ask the record": (
         "fenced-by-hand-while-a-job-goes-on",
         {"healed-on-record"},
+    ),
+    "healed to a writer that has not applied all": (
+        "healed-from-a-writer-that-had-not-applied-all",
+        {"quarantined"},
     ),
 }
 
