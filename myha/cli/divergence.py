@@ -1,0 +1,46 @@
+"""Commands that show how a node's data have left the writer's."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from myha.config import load
+
+LIMIT = 100
+
+
+@click.group()
+def divergence() -> None:
+    """See what a node has that the writer lacks, and why its replication has stopped."""
+
+
+@divergence.command()
+@click.argument("node")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=LIMIT,
+    show_default=True,
+    help="Show at most so many changes, oldest first; 0 for all of them.",
+)
+@click.option("--writer", metavar="NODE", help="Compare with this node. Default: the writer.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def show(ctx: click.Context, node: str, limit: int, writer: str | None, as_json: bool) -> None:
+    """Show the errant transactions of NODE, and the error of its applier.
+
+    Asks the servers themselves and changes nothing; no daemon is needed. Exit status 0 when nothing
+    has diverged, 1 when something has.
+    """
+    from myha.operations.divergence.look import Divergence, names_for  # noqa: PLC0415
+
+    config = load(ctx.obj["config_path"])
+    with Divergence(config, names_for(config, node, writer)) as found:
+        found.find()
+        if as_json:
+            click.echo(json.dumps(found.as_json(limit), indent=2))
+        else:
+            found.say(click.echo, limit)
+        ctx.exit(1 if found.diverged else 0)
