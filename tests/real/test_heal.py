@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import psutil
+import pymysql
 import pytest
 
 from myha.sandbox.cluster import Cluster
@@ -264,6 +265,43 @@ def test_a_heal_is_stopped_by_a_fence_and_begun_anew(pair: Pair) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     pair.await_healthy()
     assert_same(pair)
+
+
+def test_an_administrator_who_writes_in_a_heal_loses_nothing(pair: Pair) -> None:
+    """Each row is undone into quarantine, or the node stays fenced with the reason."""
+    pair.await_healthy()
+    standby = many_errant(pair)
+    pair.myha("heal", standby, "--no-wait")
+    until(lambda: heal_of(pair, standby), "the heal runs")
+    written = []
+    opened = ["SET GLOBAL super_read_only = OFF"] if is_mysql(pair) else []
+    for number in range(20):
+        try:
+            pair.admin(standby, *opened, f"INSERT INTO app.u (id, v) VALUES ({1000 + number}, 'x')")
+        except pymysql.err.MySQLError:
+            continue  # it was just being closed, or its connections cut
+        written.append(1000 + number)
+    until(
+        lambda: (
+            pair.status()["nodes"][standby]["cause"] != "healing" and not heal_of(pair, standby)
+        ),
+        "the heal ends",
+        120,
+    )
+    if pair.status()["nodes"][standby]["membership"] == "fenced":
+        assert pair.status()["nodes"][standby]["heal"]["refused"]
+        assert pair.myha("heal", standby, "--method", "reseed").returncode == 0
+    pair.await_healthy()
+    assert_same(pair)
+    rows = [json.loads(line) for line in kept(pair).splitlines()]
+    images = {one["after"] for one in rows if one["table"] == "app.u" and one["after"]}
+    lost = [one for one in written if not any(key_of(one) in image for image in images)]
+    assert lost == [], f"of {written}"
+
+
+def key_of(number: int) -> str:
+    """A BIGINT as it stands in a row image."""
+    return number.to_bytes(8, "little").hex()
 
 
 def reconfigure(pair: Pair, before: str, after: str) -> None:
