@@ -22,7 +22,7 @@ from myha.errors import MyhaError
 from myha.servers.statements import load as load_statements
 
 RELEASE_PLANS = ("release",)
-FENCE_PLANS = ("fence",)
+FENCE_PLANS = ("fence", "heal")
 
 
 def _remove_row(stage: Stage) -> Fault:

@@ -10,13 +10,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from myha.drill import runner, target
+from myha.config import load
+from myha.drill import crossing, runner, target
 from myha.drill.administrator import CHANGES
-from myha.drill.report import Report
+from myha.drill.report import Report, RoundResult
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
 from myha.errors import ConfigError, RefusedError
@@ -75,18 +77,93 @@ def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str
     assert one.phases_ms["detected"] <= one.phases_ms["recorded"]
 
 
-def test_errant_rows_of_every_kind_are_taken_out_and_kept(pair: Target) -> None:
-    report = play(pair, "diverge")
+def played_well(pair: Target, scenario: str, **options: int) -> RoundResult:
+    report = play(pair, scenario, **options)
     (one,) = report.rounds
     assert one.problems == (), "\n".join(one.journal)
     assert report.good
+    summary = report.data()["summary"]
+    assert summary["acknowledged_lost"] == summary["duplicated"] == summary["destroyed"] == 0
+    for name in ("errant", "quarantined", "merged", "conflicts"):
+        assert summary[name] == report.data()["rounds"][0][name]
+    return one
+
+
+def test_errant_rows_of_every_kind_are_taken_out_and_kept(pair: Target) -> None:
+    one = played_well(pair, "diverge")
     assert one.returned == "rewind"
     # Inserts and deletions of a row in each of two tables, updates of one.
     assert one.errant >= 5 * CHANGES
-    assert (one.quarantined, one.merged, one.left, one.destroyed) == (one.errant, 0, 0, 0)
-    summary = report.data()["summary"]
-    assert (summary["quarantined"], summary["merged"]) == (one.errant, 0)
-    assert summary["destroyed"] == summary["acknowledged_lost"] == 0
+    assert (one.quarantined, one.merged, one.left) == (one.errant, 0, 0)
+
+
+def test_ddl_among_the_errant_needs_a_reseed_and_is_kept_too(pair: Target) -> None:
+    one = played_well(pair, "diverge-ddl")
+    assert one.returned == "reseed"
+    assert one.errant >= 5 * CHANGES + 1
+    assert (one.quarantined, one.merged, one.left) == (one.errant, 0, 0)
+
+
+def test_a_lost_data_directory_comes_back_by_reseed(pair: Target) -> None:
+    one = played_well(pair, "reseed")
+    assert one.returned == "reseed"
+    assert one.writer_lost
+    assert one.errant == 0
+
+
+def test_an_applier_that_fails_on_its_data_is_healed_by_reseed(pair: Target) -> None:
+    one = played_well(pair, "bad-applier")
+    assert one.returned == "reseed"
+    assert not one.writer_lost
+
+
+def test_errant_rows_are_merged_where_the_policy_says_so(pair: Target) -> None:
+    policy = f"policy = {json.dumps(list(target.HEAL_POLICY))}"
+    text = pair.config.path.read_text()
+    assert policy in text
+    pair.config.path.write_text(
+        text.replace(policy, 'policy = ["resume", "merge", "rewind", "manual"]')
+    )
+    try:
+        restart_supervisor(pair)
+        one = played_well(replace(pair, config=load(pair.config.path)), "diverge")
+    finally:
+        pair.config.path.write_text(text)
+        restart_supervisor(pair)
+    assert one.returned == "merge"
+    assert one.errant >= 5 * CHANGES
+    assert (one.quarantined, one.merged, one.left) == (0, one.errant, 0)
+
+
+def restart_supervisor(pair: Target) -> None:
+    assert pair.supervisor is not None
+    pair.supervisor.stop(30.0)
+    pair.supervisor.start(60.0)
+
+
+def test_crossing_updates_of_two_writers_are_reported_and_repaired(flavour: Flavour) -> None:
+    for name in (flavour, "haproxy"):
+        need(name)
+    with target.sandbox(flavour, "dual-writer", None, print) as pair:
+        one = played_well(pair, "conflict")
+    assert one.conflicts == crossing.ROWS
+    assert (one.errant, one.quarantined) == (crossing.ROWS, crossing.ROWS)
+    assert one.returned == ""
+
+
+def test_what_a_cluster_is_not_made_for_is_refused(pair: Target) -> None:
+    pair.learn()
+    options = runner.Options()
+    with pytest.raises(RefusedError, match="needs two writers: --mode dual-writer"):
+        runner.check(pair, SCENARIOS["conflict"], options)
+    in_use = replace(pair, supervisor=None)
+    with pytest.raises(RefusedError, match="delete its data directory: that is for sandboxes"):
+        runner.check(in_use, SCENARIOS["reseed"], options)
+    heal = pair.config.heal.model_copy(update={"policy": ("resume", "rewind", "manual")})
+    narrow = replace(pair, config=pair.config.model_copy(update={"heal": heal}))
+    with pytest.raises(RefusedError, match=r"only reseed can bring back, and heal\.policy"):
+        runner.check(narrow, SCENARIOS["diverge-ddl"], options)
+    runner.check(narrow, SCENARIOS["diverge"], options)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
