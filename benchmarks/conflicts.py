@@ -358,10 +358,10 @@ def section(reports: list[dict[str, Any]]) -> str:
     lines = [
         "## Conflict reader",
         "",
-        f"Row changes a second of CPU, median of {SPEED_ROUNDS} runs. New: the whole reader, from both"
-        " nodes' logs to the comparison, with TLS where the server offers it. Each new change stands"
-        " in both logs, so twice as many are read. mysql-replication reads one of these logs, GTIDs"
-        " and rows, and compares nothing. The ratio is of changes read.",
+        f"Row changes a second of CPU, median of {SPEED_ROUNDS} runs. New: the whole reader, from"
+        " both nodes' logs to the comparison, with TLS where the server offers it. Each new change"
+        " stands in both logs, so twice as many are read. mysql-replication reads one of these"
+        " logs, GTIDs and rows, and compares nothing. The ratio is of changes read.",
         "",
         "| server | rows a transaction | new | read | mysql-replication | ratio | target |",
         "|---|--:|--:|--:|--:|--:|---|",
