@@ -305,11 +305,13 @@ def types_table(standing: Standing) -> list[str]:
         "DROP DATABASE IF EXISTS d2",
         "CREATE DATABASE d2",
         f"CREATE TABLE d2.kinds ({COLUMNS}, {OWN_COLUMNS[standing.flavour]})",
+        "BEGIN",
         *(
             f"INSERT INTO d2.kinds (id, {','.join(names)}) VALUES ({number}, {values})"
             for number in range(1, len(names) + 1)
         ),
         f"INSERT INTO d2.kinds (id) VALUES ({len(names) + 1})",
+        "COMMIT",
     )
     standing.level()
     return names
@@ -320,11 +322,13 @@ def test_every_type_is_compared_shown_repaired_and_put_back(standing: Standing) 
     assert standing.compare("d2.kinds").equal
     standing.behind(
         "SET sql_mode = ''",
+        "BEGIN",
         *(
             f"UPDATE d2.kinds SET {name} = NULL WHERE id = {number}"
             for number, name in enumerate(names, 1)
         ),
         f"UPDATE d2.kinds SET vc = '' WHERE id = {len(names) + 1}",
+        "COMMIT",
     )
     report = standing.compare("d2.kinds")
     shown = {one.shown_key["id"]: one for one in report.differences}
@@ -383,7 +387,7 @@ def test_a_busy_pair_gives_no_false_difference(standing: Standing) -> None:
     # An update of the row would bring the writer's whole row with it, and so mend it.
     standing.behind(f"UPDATE d3.hot SET w = 'y' WHERE id IN {UNTOUCHED}")
     with writers(standing, hot_writer, hot_writer, tail_writer) as written:
-        ends = time.monotonic() + 8
+        ends = time.monotonic() + 6
         rounds = 0
         while time.monotonic() < ends or rounds < 2:
             report = standing.compare(
@@ -532,7 +536,7 @@ def test_it_backs_off_while_the_standby_lags(standing: Standing) -> None:
     holding = threading.Event()
     throttle = Throttle(busy_percent=1, chunk_seconds=0.01, lag_limit_seconds=0.3)
     report = standing.compare(
-        "d1.bytes", "d1.pairs", "d1.plain", reporter=ListReporter(watch), throttle=throttle
+        "d1.bytes", "d1.plain", reporter=ListReporter(watch), throttle=throttle
     )
     held.close()
     assert released.is_set()

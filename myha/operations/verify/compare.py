@@ -96,6 +96,7 @@ class TableComparison:
             walk.saw(low, high, rows)
             for part in differing:
                 self._descend(*part)
+            self._confirm_suspects(at_least=BATCH_ROWS)
             state.rows += rows
             state.chunks += 1
             state.after = list(high) if high is not None else state.after
@@ -103,6 +104,7 @@ class TableComparison:
             self._pace.took(rows, seconds)
             self._tell(rows, self._pace.rest(seconds))
             if high is None:
+                self._confirm_suspects()
                 return
             low = high
 
@@ -134,7 +136,6 @@ class TableComparison:
         if rows <= LEAF_ROWS:
             self._leaf(low, high)
             return
-        self._settled.catch_up()
         for part_low, part_high in cut(
             self._both, self._looks, low, high, rows=rows, parts=FAN_OUT
         ):
@@ -155,24 +156,41 @@ class TableComparison:
         self._settled.catch_up()
         theirs = self._both.standby.query(sql)
         if max(len(ours), len(theirs)) > LEAF_LIMIT:
-            self._state.uncounted_chunks += 1
+            self._state.note = (
+                f"more than {LEAF_LIMIT:,} rows share the part of a key that can be walked along,"
+                " and their sums differed at some moment: they were not told apart"
+            )
             return
         mine = {tuple(map(str, row[:-1])): row[-1] for row in ours}
         others = {tuple(map(str, row[:-1])): row[-1] for row in theirs}
-        suspects = [k for k in {**mine, **others} if mine.get(k) != others.get(k)]
-        for start in range(0, len(suspects), BATCH_ROWS):
-            if self._enough():
-                self._state.uncounted_chunks += 1
-                return
-            self._confirm(suspects[start : start + BATCH_ROWS])
+        self._state.suspects += [
+            list(key) for key in {**mine, **others} if mine.get(key) != others.get(key)
+        ]
 
     def _enough(self) -> bool:
-        return len(self._state.differences) >= self._row_limit
+        """Whether so many rows differ, for certain, that no more are looked for."""
+        state = self._state
+        if len(state.differences) + len(state.suspects) >= self._row_limit:
+            self._confirm_suspects()
+        return len(state.differences) >= self._row_limit
 
     # ---- rows
 
     def _rows(self, keys: Sequence[Bound]) -> Look[dict[Bound, Row]]:
         return lambda side, lock: read_rows(side, self._looks, keys, lock)
+
+    def _confirm_suspects(self, *, at_least: int = 1) -> None:
+        """Look closely at the suspects, many at a time; they are few where nothing is wrong."""
+        suspects = self._state.suspects
+        if len(suspects) < at_least:
+            return
+        while suspects and len(self._state.differences) < self._row_limit:
+            go_on(self._reporter)
+            self._confirm([tuple(key) for key in suspects[:BATCH_ROWS]])
+            del suspects[:BATCH_ROWS]
+        if suspects:
+            self._state.uncounted_chunks += 1
+            suspects.clear()
 
     def _confirm(self, keys: list[Bound]) -> None:
         """Report those of the rows that differ for certain."""
@@ -206,6 +224,9 @@ class TableComparison:
         return keys
 
     def _report(self, key: Bound, ours: Row | None, theirs: Row | None) -> None:
+        known = self._state.differences
+        if key and any(tuple(one["key"]) == key for one in known):
+            return  # of a chunk that a stopped run had looked at already
         one = difference(self._looks, key, ours, theirs)
         self._state.differences.append(asdict(one))
         self._reporter.event(

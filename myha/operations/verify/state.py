@@ -27,7 +27,8 @@ SAVE_EVERY_SECONDS = 1.0
 
 @dataclass
 class TableState:
-    """How far one table is. `after`: the key up to which it was compared."""
+    """How far one table is. `after`: the key up to which it was compared; `suspects`: the keys of
+    rows before it that differed at two moments and are still to be looked at closely."""
 
     definition: str
     after: list[str] | None = None
@@ -37,6 +38,7 @@ class TableState:
     unsettled: int = 0
     uncounted_chunks: int = 0
     note: str = ""
+    suspects: list[list[str]] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
 
 
