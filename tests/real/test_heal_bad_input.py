@@ -1,0 +1,154 @@
+"""Heals by the running daemon of a node that does not make it easy: images, logs, a full disk."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from myha.sandbox.cluster import Cluster
+from tests.real.conftest import need
+from tests.real.pair import Pair, until
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+FLAVOURS = [
+    pytest.param(flavour, marks=pytest.mark.xdist_group(f"heal-bad-input-{flavour}"))
+    for flavour in ("mysql", "mariadb")
+]
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """One pair for the module, whole at the beginning of each test."""
+    for program in (request.param, "haproxy"):
+        need(program)
+    cluster = Cluster.create(flavour=request.param)
+    try:
+        cluster.up()
+        shared = Pair(cluster)
+        shared.await_healthy()
+        shared.write(
+            "CREATE DATABASE app",
+            "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v MEDIUMTEXT, w TEXT)",
+            "INSERT INTO app.t VALUES (1, 'one', 'eins'), (2, 'two', 'zwei'), (3, 'three', 'drei')",
+        )
+        yield shared
+    finally:
+        cluster.down()
+
+
+def is_mysql(pair: Pair) -> bool:
+    return pair.cluster.state.flavour == "mysql"
+
+
+def diverge(pair: Pair, *statements: str) -> str:
+    """Leave the standby fenced by hand, with what these statements write there; its name."""
+    status = pair.await_healthy()
+    standby = next(name for name in pair.cluster.nodes if name != status["writer"])
+    assert pair.myha("fence", standby, "--reason", "to diverge it").returncode == 0
+    pair.await_verdict("standby-fenced")
+    writable = "SET GLOBAL super_read_only = OFF" if is_mysql(pair) else "DO 0"
+    pair.admin(standby, writable, *statements)
+    return standby
+
+
+def state(pair: Pair, node: str) -> Any:
+    """What a heal that is refused must leave alone."""
+    gtid = "@@gtid_executed" if is_mysql(pair) else "@@gtid_binlog_pos, @@gtid_slave_pos"
+    return (
+        pair.admin(node, "SELECT * FROM app.t ORDER BY id"),
+        pair.admin(node, f"SELECT {gtid}"),
+        pair.admin(node, "SELECT @@read_only"),
+    )
+
+
+def incidents(pair: Pair) -> set[str]:
+    """The quarantine's directories, half written ones too."""
+    root = quarantine(pair)
+    return {path.name for path in root.iterdir()} if root.is_dir() else set()
+
+
+def quarantine(pair: Pair) -> Path:
+    return pair.cluster.state_dir / "quarantine"
+
+
+def assert_refused(pair: Pair, node: str, why: str, *options: str) -> None:
+    """The reason is told and on record, the node fenced, and nothing of it was touched."""
+    before, kept = state(pair, node), incidents(pair)
+    refused = pair.myha("heal", node, *options)
+    assert refused.returncode == 1, refused.stdout
+    assert "Traceback" not in refused.stderr
+    status = pair.await_verdict("standby-fenced")
+    entry = status["nodes"][node]
+    assert why in entry["reason"], entry["reason"]
+    assert why in refused.stderr, refused.stderr
+    assert node not in pair.routes("reader")
+    assert state(pair, node) == before
+    assert incidents(pair) == kept
+
+
+def assert_same(pair: Pair) -> None:
+    def same() -> bool:
+        one, other = (
+            pair.admin(name, "SELECT * FROM app.t ORDER BY id") for name in pair.cluster.nodes
+        )
+        return one == other
+
+    until(same, "both nodes hold the same")
+
+
+def test_partial_images_and_purged_logs_are_refused_with_nothing_touched(pair: Pair) -> None:
+    """What has no exact way back stays as it is, until somebody says that it may be lost."""
+    standby = diverge(
+        pair,
+        "SET SESSION binlog_row_image = 'MINIMAL'",
+        "UPDATE app.t SET v = 'errant' WHERE id = 2",
+    )
+    assert_refused(pair, standby, "partial row images", "--method", "rewind")
+    assert_refused(pair, standby, "partial row images", "--method", "merge")
+    pair.admin(standby, "FLUSH BINARY LOGS")
+    last = pair.admin(standby, "SHOW BINARY LOGS")[-1][0]
+    pair.admin(standby, f"PURGE BINARY LOGS TO '{last}'")
+    assert_refused(pair, standby, "binary log", "--method", "rewind")
+    assert_refused(pair, standby, "binary log", "--method", "reseed")
+    assert pair.admin(standby, "SELECT v FROM app.t WHERE id = 2") == [("errant",)]
+    done = pair.myha("heal", standby, "--method", "reseed", "--accept-loss")
+    assert done.returncode == 0, done.stdout + done.stderr
+    pair.await_healthy()
+    assert_same(pair)
+    assert pair.admin(standby, "SELECT v FROM app.t WHERE id = 2") == [("two",)]
+
+
+@contextmanager
+def full_disk(place: Path) -> Iterator[None]:
+    """A disk of its own, with next to no room."""
+    place.mkdir(mode=0o700, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "none", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_in_the_quarantine_undoes_nothing_and_is_tried_again(pair: Pair) -> None:
+    standby = diverge(pair, "UPDATE app.t SET v = REPEAT('errant', 20000) WHERE id = 3")
+    before = state(pair, standby)[:2]
+    with full_disk(quarantine(pair)):
+        assert pair.myha("heal", standby, "--method", "rewind", "--no-wait").returncode == 0
+        failed = pair.await_event("job-failed", f"heal of {standby} by rewind")
+        assert "cannot write the quarantine" in failed["text"]
+        assert "No space left" in failed["text"]
+        assert state(pair, standby)[:2] == before
+        assert standby not in pair.routes("reader")
+    # There is room again, and nobody has to say so.
+    pair.await_healthy()
+    assert_same(pair)
+    kept = [path.read_text() for path in quarantine(pair).glob("*/rows.jsonl")]
+    assert any((b"errant" * 20000).hex() in one for one in kept)
