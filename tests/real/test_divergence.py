@@ -20,6 +20,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from myha.cli.status import explanation
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
 from myha.operations.divergence.replication_error import (
     ReplicationErrorReport,
@@ -155,7 +156,12 @@ def test_errant_rows_and_statements_are_shown_exactly(pair: Pair, tmp_path: Path
     assert abs(stamp - came) < 30
     executed = pair.executed(pair.w).minus(pair.executed(pair.p))
     assert errant["set"] == str(executed)
-    assert all(one["gtid"].rpartition("-")[0] or one["gtid"] for one in transactions)
+    assert len({one["gtid"] for one in transactions}) == 4
+    _, limited = show_json(pair, tmp_path, "--limit", "1")
+    assert limited["errant"]["transactions"][0]["changes"] == transactions[0]["changes"][:1]
+    assert limited["errant"]["transactions"][0]["tables"] == transactions[0]["tables"]
+    assert limited["errant"]["more_changes"] == 4
+    assert limited["errant"]["more_transactions"] == 3
     text = show(pair, tmp_path)
     assert text.returncode == 1
     assert "    before: id=2, v='two', b=0x00ff, e='y'" in text.stdout
@@ -222,17 +228,16 @@ def test_a_history_larger_than_memory_is_streamed_limited_and_interrupted(
     # One transaction of 98 MB.
     doublings = [doubling] * (BIG_ROWS.bit_length() - 1)
     come_back_with(pair, "BEGIN", "INSERT INTO big.t (v) VALUES ('x')", *doublings, "COMMIT")
-    words = ("divergence", "show", "w", "--writer", "p", "--json", "--limit", "10")
+    words = ("divergence", "show", "w", "--writer", "p", "--limit", "10")
     with (tmp_path / "out").open("wb") as out:
         child = subprocess.Popen(myha(pair, tmp_path, *words), stdout=out, env=ENVIRONMENT)
         _, status, used = os.wait4(child.pid, 0)
     assert os.waitstatus_to_exitcode(status) == 1
     assert used.ru_maxrss * 1024 < RSS_LIMIT_BYTES
-    (one,) = json.loads((tmp_path / "out").read_text())["errant"]["transactions"]
-    assert len(one["changes"]) == 10
-    assert one["tables"]["big.t"]["inserted"] == BIG_ROWS
-    limited = show(pair, tmp_path, "--limit", "10").stdout
-    assert f"and {BIG_ROWS - 10} more changes, 0 more transactions" in limited
+    shown = (tmp_path / "out").read_text()
+    assert shown.count("  insert big.t: ") == 10
+    assert f"in all: big.t ({BIG_ROWS} inserted, 0 updated, 0 deleted)" in shown
+    assert f"and {BIG_ROWS - 10} more changes, 0 more transactions" in shown
     _assert_ctrl_c_is_clean(pair, tmp_path)
 
 
@@ -548,6 +553,23 @@ def test_the_writers_purged_binary_log_is_a_note_and_not_an_end(pair: Pair) -> N
     assert report.change is None
     assert any("purged" in note.lower() for note in report.notes), report.notes
     pair.w.run("INSERT INTO wp.t VALUES (2)")  # only W has it: the fixture begins both anew
+
+
+def test_explain_leads_to_it() -> None:
+    node = {
+        "contact": "gone",
+        "contact_seconds": 1,
+        "error": "",
+        "membership": "fenced",
+        "reason": "it has 2 errant transactions: x:1-2",
+    }
+    clean = {**node, "membership": "member", "reason": ""}
+    data = {
+        "verdict": "v", "sentence": "s", "verdicts": [{}], "nodes": {"a": node, "b": clean},
+        "balancers": {}, "running": "", "jobs": [], "refusals": [], "incidents": [],
+    }  # fmt: skip
+    told = [line for line in explanation(data) if "myha divergence show" in line]
+    assert told == ["  a: for the rows, run `myha divergence show a`"]
 
 
 def test_wrong_calls_are_one_line(pair: Pair, tmp_path: Path) -> None:
