@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pymysql
+import pytest
 
 from myha.binlog.rewind import RewindReport, rewind_node
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
@@ -165,6 +166,14 @@ class Pair:
         self._until("P has W's row", lambda: self.has_all(self.p, self.w))
         assert self.p.run(f"SELECT id FROM {database}.proof") == ((1,), (2,))
         assert self.snapshot(self.w, database) == self.snapshot(self.p, database)
+
+
+def flavours(group: str) -> list[Any]:
+    """Parameters for a fixture: all tests of one flavour on one worker, with one pair of servers."""
+    return [
+        pytest.param(flavour, marks=pytest.mark.xdist_group(f"{group}-{flavour}"))
+        for flavour in ("mysql", "mariadb")
+    ]
 
 
 @contextmanager

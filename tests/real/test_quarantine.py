@@ -34,6 +34,7 @@ from tests.real.diverged import (
     Pair,
     bare_pair,
     come_back_with,
+    flavours,
     make_database,
     replicating,
     until,
@@ -45,7 +46,7 @@ MEGABYTE = 1 << 20
 LARGE_ROWS = 32  # of a megabyte each, in one transaction
 
 
-@pytest.fixture(scope="module", params=["mysql", "mariadb"])
+@pytest.fixture(scope="module", params=flavours("quarantine"))
 def servers(request: pytest.FixtureRequest) -> Iterator[Pair]:
     with bare_pair(request.param) as pair:
         yield pair

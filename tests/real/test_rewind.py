@@ -28,6 +28,7 @@ from tests.real.diverged import (
     Pair,
     bare_pair,
     come_back_with,
+    flavours,
     make_database,
     replicating,
     until,
@@ -73,7 +74,7 @@ OWN_VALUES = {
 }
 
 
-@pytest.fixture(scope="module", params=["mysql", "mariadb"])
+@pytest.fixture(scope="module", params=flavours("rewind"))
 def servers(request: pytest.FixtureRequest) -> Iterator[Pair]:
     with bare_pair(request.param) as pair:
         yield pair
