@@ -169,7 +169,7 @@ class Pair:
 
 
 def flavours(group: str) -> list[Any]:
-    """Parameters for a fixture: all tests of one flavour on one worker, with one pair of servers."""
+    """Parameters of a fixture: all tests of a flavour on one worker, with one pair of servers."""
     return [
         pytest.param(flavour, marks=pytest.mark.xdist_group(f"{group}-{flavour}"))
         for flavour in ("mysql", "mariadb")
