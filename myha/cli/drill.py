@@ -105,7 +105,8 @@ def drill(
                 " --durability and --heal out"
             )
         target = of_config(config_path)
-        _ask_first(target, chosen, rounds, yes=yes)
+        fitting = [one for one in chosen if not runner.misfit(target, one)]
+        _ask_first(target, fitting or chosen, rounds, yes=yes)
         with progress() as tell, _interruptible():
             reports = _play(target, chosen, options, tell)
     else:

@@ -121,8 +121,7 @@ def returned(events: Iterable[Event]) -> str:
     done = {str(event.get("plan")) for event in listed if event["kind"] == "plan-done"}
     if "rejoin" in done:
         healed = [_HEALED.search(str(event.get("text"))) for event in listed if _is_heal(event)]
-        otherwise = "rewind" if "rewind" in done else "resume"
-        return next((found[1] for found in reversed(healed) if found), otherwise)
+        return next((found[1] for found in reversed(healed) if found), "resume")
     return "fenced" if done & {"fence", "fence-errant"} else ""
 
 
