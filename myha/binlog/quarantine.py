@@ -41,6 +41,7 @@ from myha.binlog.inverse import TableCounts, count, redo_step, undo_step
 from myha.binlog.readable import (
     Decoders,
     TableFacts,
+    decoding,
     described,
     named,
     one_line,
@@ -337,9 +338,10 @@ class Draft:
                 "after": None if after is None else after.hex(),
             }
             try:
-                columns = self._decoders.facts_of(name).columns
-                line["old"] = named(columns, self._decoders.row(changed.table, before))
-                line["new"] = named(columns, self._decoders.row(changed.table, after))
+                with decoding(name):
+                    columns = self._decoders.facts_of(name).columns
+                    line["old"] = named(columns, self._decoders.row(changed.table, before))
+                    line["new"] = named(columns, self._decoders.row(changed.table, after))
             except DecodeError as error:
                 line["not_decoded"] = one_line(error)
             file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")

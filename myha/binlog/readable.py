@@ -5,6 +5,7 @@ fit the row images (the table was altered since, or is gone), the text says so a
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from myha.binlog.errors import DecodeError
 from myha.binlog.events import EventType, RawEvent, RowChanges, TableMap
 from myha.binlog.literals import literal, matches, quoted, row_predicate, show
 from myha.binlog.values import Row, RowDecoder
+from myha.errors import MyhaError
 
 Images = tuple[bytes | None, bytes | None]
 MAX_TABLES = 10_000  # decoders that are held
@@ -151,13 +153,26 @@ def _where(facts: TableFacts, row: Row) -> str:
     return " AND ".join(matches(*by_name[name]) for name in primary.columns)
 
 
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """What goes wrong in making text of a row is a DecodeError: the exact row is kept anyway."""
+    try:
+        yield
+    except MyhaError:
+        raise
+    except Exception as error:
+        raise DecodeError(f"{name}: {one_line(error)}") from error
+
+
 def statements(decoders: Decoders, rows: RowChanges) -> Iterator[str]:
     """Each row of an event as a statement, or one comment that says why there is none."""
     name = rows.table.name
     for before, after in rows.images:
         try:
-            decoded = decoders.row(rows.table, before), decoders.row(rows.table, after)
-            yield statement(decoders.facts_of(name), name, *decoded)
+            with decoding(name):
+                decoded = decoders.row(rows.table, before), decoders.row(rows.table, after)
+                text = statement(decoders.facts_of(name), name, *decoded)
+            yield text
         except DecodeError as error:
             yield f"-- {len(rows.images)} rows of {name}: {one_line(error)}"
             return
