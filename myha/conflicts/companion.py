@@ -27,6 +27,15 @@ class End:
     file: str
     position: int  # bytes
     sizes: tuple[tuple[str, int], ...]  # of the files, oldest first; only asked for when needed
+    was_reset: bool  # what the reader had read by then is not there any more
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the reader was when it last said so."""
+
+    file: str
+    log_pos: int  # bytes
 
 
 class Companion:
@@ -38,7 +47,7 @@ class Companion:
         self.name = name
         self.end: End | None = None
         self.error = ""
-        self.wanted_file = ""  # the file that the reader is in
+        self.place: Place | None = None  # of the reader, which says so now and then
         self._make_link = make_link
         self._session = session
         self._old_words = mariadb
@@ -105,15 +114,17 @@ class Companion:
         self.error = str(failure or "")
 
     def _ask(self) -> End | None:
+        place = self.place  # before the server is asked: it has at least what was read by then
         rows = self._status()
         if not rows:
             return None
         file, position = str(rows[0]["File"]), int(rows[0]["Position"])
         sizes: tuple[tuple[str, int], ...] = ()
-        if self.wanted_file not in ("", file):
+        if place is not None and place.file != file:
             logs = self._session.query("SHOW BINARY LOGS", deadline_seconds=_ASK_DEADLINE_SECONDS)
             sizes = tuple((str(row[0]), int(row[1])) for row in logs)
-        return End(file, position, sizes)
+        was_reset = place is not None and _was_reset(place, file, position, sizes)
+        return End(file, position, sizes, was_reset)
 
     def _status(self) -> list[dict[str, Any]]:
         if not self._old_words:
@@ -128,6 +139,17 @@ class Companion:
         return self._session.query_named(
             "SHOW MASTER STATUS", deadline_seconds=_ASK_DEADLINE_SECONDS
         )
+
+
+def _was_reset(place: Place, file: str, position: int, sizes: tuple[tuple[str, int], ...]) -> bool:
+    """A server goes on sending heartbeats for a log that a reset has removed.
+
+    By places and not by GTIDs: a transaction that waits for an acknowledgement is in the log, and
+    sent, before it counts as executed.
+    """
+    if file == place.file:
+        return position < place.log_pos
+    return place.file not in {name for name, _ in sizes}
 
 
 def bytes_behind(end: End | None, file: str, position: int) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from myha.binlog.events import TableMap
 from myha.config import Config
-from myha.conflicts.companion import Companion, bytes_behind
+from myha.conflicts.companion import Companion, Place, bytes_behind
 from myha.conflicts.extract import AuditRule, Table, fits
 from myha.conflicts.folding import Collations, weights_query
 from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
@@ -55,6 +55,7 @@ class NodeState:
     identity: Identity | None = None
     logs_cascades: bool = True
     lost: bool = False  # the server no longer has what comes next
+    was_reset: bool = False  # its log was removed under the reader
     begun_at: float = 0.0
     try_at: float = 0.0
     failures: int = 0
@@ -235,7 +236,8 @@ class Watch:
             link.close()
             self._lose(node, str(error))
             return
-        node.link, node.begun_at, node.lost = link, time.monotonic(), False
+        node.link, node.begun_at = link, time.monotonic()
+        node.lost = node.was_reset = False
         self._told(node, "")
         if peer.identity is not None:
             self._identify(peer)
@@ -276,7 +278,9 @@ class Watch:
         read: Gtids = reader.position.gtids()
         executed: Gtids = link.executed
         start = read
-        undone = read.minus(executed)
+        undone = read.minus(read)
+        if node.lost or node.was_reset:
+            undone = reader.position.begun().minus(executed)
         if not undone.is_empty():
             self._reporter.event(
                 "conflicts-gap",
@@ -288,10 +292,10 @@ class Watch:
         unseen: Gtids = MysqlGtidSet()
         if self.flavour == "mysql":
             unseen, start = link.purged.minus(start), start.union(link.purged)
-        if node.lost and unseen.is_empty():
+        if node.lost and unseen.is_empty() and undone.is_empty():
             unseen, start = executed.minus(start), executed
         self._tell_unseen(node, unseen)
-        if start != read:
+        if start != read or not undone.is_empty():
             self._jump(node, start)
             reader.restart(position_after(start))
         else:
@@ -404,14 +408,27 @@ class Watch:
                 self._lose(
                     node, f"{node.link.endpoint}: no heartbeat for {SILENT_LIMIT_SECONDS:g} s"
                 )
-            if node.reader is not None:
-                node.companion.wanted_file = node.reader.file
+            self._check_place(node)
             self._tell_behind(node)
         self.findings.tell_rest()
         rows = self.rows
         rate = (rows - self._told_rows) / max(1e-6, now - self._told_at)
         self._told_at, self._told_rows = now, rows
         self._reporter.progress("watch", done=rows, unit="rows", rate=rate, text=self.summary())
+
+    def _check_place(self, node: NodeState) -> None:
+        """Whether the log that is read is still the server's; the companion compares."""
+        reader, end = node.reader, node.companion.end
+        if node.link is None or reader is None:
+            node.companion.place = None
+            return
+        if end is not None and end.was_reset and node.companion.place is not None:
+            node.companion.place, node.companion.end = None, None
+            node.was_reset = True
+            self._lose(node, f"{node.link.endpoint}: its binary log was reset")
+            return
+        if reader.file:
+            node.companion.place = Place(reader.file, reader.log_pos)
 
     def _tell_behind(self, node: NodeState) -> None:
         seconds, count = self.behind(node.side)

@@ -479,3 +479,34 @@ def test_a_reader_acknowledges_nothing(writers: Writers) -> None:
     before = clients()
     with Watching(writers):
         assert clients() == before
+
+
+def test_a_log_that_is_reset_under_the_reader(writers: Writers) -> None:
+    """As a rewind does it: the server goes on sending heartbeats from the log that is gone."""
+    table = writers.table("reset", "id INT PRIMARY KEY, n INT", "VALUES (1, 0)")
+    word = "REPLICA" if writers.flavour == "mysql" else "SLAVE"
+    with Watching(writers) as watching:
+        for node in "ab":
+            writers.run(node, f"STOP {word}")
+        writers.run("a", f"UPDATE {table} SET n = 5")  # errant, and undone right away
+        watching.caught_up()
+        time.sleep(1.5)  # the reader says where it is, and the server is asked, once a second
+        kept = writers.executed("b")
+        if writers.flavour == "mysql":
+            writers.run("a", "RESET BINARY LOGS AND GTIDS", f"SET GLOBAL gtid_purged = '{kept}'")
+        else:
+            state, position = (
+                f"SET GLOBAL gtid_{n} = '{kept}'" for n in ("binlog_state", "slave_pos")
+            )
+            writers.run("a", "RESET MASTER", state, position)
+        writers.forget("a", f"UPDATE {table} SET n = 0")
+        watching.await_told("conflicts-gap", "no longer has 1 transactions")
+        for node in "ab":
+            writers.run(node, f"START {word}")
+        writers.run("b", f"UPDATE {table} SET n = 7")
+        until(writers.same_history, "replication to go on")
+        with writers.held():
+            writers.run("a", f"UPDATE {table} SET n = 18")
+            writers.run("b", f"UPDATE {table} SET n = 19")
+            (event,) = watching.await_told("conflict", table)
+        assert {after["n"] for _, _, after in sides(event).values()} == {"18", "19"}
