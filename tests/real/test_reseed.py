@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -311,8 +311,20 @@ def test_an_errant_node_becomes_its_peer_again(
 ) -> None:
     pair = pairs(flavour)
     pair.diverge()
+    statements: list[str] = []
+
+    class Spy(ListReporter):
+        def progress(self, phase: str, **more: Any) -> None:
+            super().progress(phase, **more)
+            with suppress(pymysql.Error):
+                statements.extend(str(row[7]) for row in pair.ask("a", "SHOW FULL PROCESSLIST"))
+
     with Writer(pair) as writer:
-        report, reporter = pair.reseed(method)
+        report, reporter = pair.reseed(method, reporter=Spy())
+    if method is Method.CLONE:
+        told = [one for one in statements if "CLONE INSTANCE" in one]
+        assert told
+        assert all("IDENTIFIED BY <secret>" in one for one in told), "no password is to be seen"
     assert report.method is method
     assert len(writer.acknowledged) > 20
     assert writer.slowest_seconds < 2, "the writer goes on serving"
