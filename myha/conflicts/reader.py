@@ -8,7 +8,6 @@ Nothing here waits or asks; whoever has the connection feeds the bytes in.
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -73,7 +72,6 @@ class Reader:
         self.file = ""
         self.log_pos = 0
         self.timestamp = 0  # of the last event, seconds since the epoch by the server's clock
-        self.notes: Counter[str] = Counter()
         self._detector = detector
         self._surroundings = surroundings
         self._own = self._peer = Identity(0, "", 0)

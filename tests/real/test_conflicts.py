@@ -231,6 +231,24 @@ def test_unique_keys_that_cross(writers: Writers) -> None:
     until(writers.same_history, "replication to go on")
 
 
+def test_unique_keys_on_generated_columns_and_odd_types(writers: Writers) -> None:
+    table = writers.table(
+        "generated",
+        "id INT AUTO_INCREMENT PRIMARY KEY, n INT, v INT AS (n * 2) VIRTUAL, UNIQUE (v),"
+        " s INT AS (n + 7) STORED, UNIQUE (s), f DOUBLE, UNIQUE (f), t TIMESTAMP(3) NULL,"
+        " UNIQUE (t)",
+    )
+    names = f"INSERT INTO {table} (n, f, t) VALUES"
+    with Watching(writers) as watching, writers.held():
+        writers.run("a", f"{names} (5, 0.0, '2024-01-01 00:00:00.5')")
+        writers.run("b", f"{names} (5, -0.0e0, '2024-01-01 00:00:00.5')")
+        found = watching.await_told("conflict", count=4)
+        assert {event[2]["key"] for event in found} == {"v", "s", "f", "t"}
+        for node in "ab":
+            writers.forget(node, f"DELETE FROM {table}")
+    until(writers.same_history, "replication to go on")
+
+
 def test_delete_against_update(writers: Writers) -> None:
     table = writers.table("deletes", "a INT, b INT, n INT, PRIMARY KEY (a, b)", "VALUES (1, 2, 3)")
     with Watching(writers) as watching, writers.held():
