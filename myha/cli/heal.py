@@ -20,6 +20,7 @@ POLL_SECONDS = 0.3
 GONE_SECONDS = 60.0
 # From the end of the heal to a member: a look, a comparison, and replication both ways.
 RETURN_SECONDS = 120.0
+JOURNAL_LINES = 300
 METHODS = ("auto", "merge", "rewind", "reseed")
 
 Data = dict[str, Any]
@@ -81,7 +82,7 @@ def _show_plan(config: Config, node: str, method: str) -> bool:
 
 def _follow(control: Path, node: str) -> None:
     """Until it is a member again. Raises `MyhaError` when it ends otherwise."""
-    heard_at, ended_at, said = time.monotonic(), None, ""
+    heard_at, ended_at = time.monotonic(), None
     console = Console(stderr=True)
     with TerminalReporter(console) as reporter:
         while True:
@@ -102,11 +103,19 @@ def _follow(control: Path, node: str) -> None:
             elif entry["membership"] == "fenced":
                 raise MyhaError(f"{node} is not healed, and stays fenced: {entry['reason']}")
             else:
-                said = entry["reason"] or said
                 ended_at = heard_at if ended_at is None else ended_at
                 if heard_at - ended_at > RETURN_SECONDS:
                     raise MyhaError(f"{node} is healed and has not returned; see `myha explain`")
-    click.echo(f"{node} is a member again" + (f", {said}" if said else ""))
+    click.echo(f"{node} is a member again{_done(control, node)}")
+
+
+def _done(control: Path, node: str) -> str:
+    """What the heal that ended last did, from the journal."""
+    events = ask(control, {"do": "events", "limit": JOURNAL_LINES})["events"]
+    for event in reversed(events):
+        if (event["kind"], event.get("job"), event.get("node")) == ("job-done", "heal", node):
+            return f"; {event['text']}"
+    return ""
 
 
 def _show(reporter: TerminalReporter, status: Data, node: str) -> None:

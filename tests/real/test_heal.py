@@ -117,8 +117,9 @@ def test_errant_transactions_are_healed_by_the_policy(pair: Pair) -> None:
     assert "app.t: 1 inserted, 1 updated, 1 deleted" in plan.stdout
     assert "rewind: 3 rows undone" in plan.stdout
     assert pair.admin(standby, "SELECT COUNT(*) FROM app.t WHERE id = 900001")[0][0] == 1
+    rewinds = count_of(pair, "job-done", f"heal of {standby} by rewind")
     assert pair.myha("unfence", standby).returncode == 0
-    done = pair.await_event("job-done", f"heal of {standby} by rewind")
+    done = pair.await_event("job-done", f"heal of {standby} by rewind", rewinds + 1)
     assert "3 transactions with 3 rows undone" in done["text"]
     assert "are equal" in done["text"]
     pair.await_healthy()
@@ -235,12 +236,13 @@ def is_alive(pid: int) -> bool:
 def test_the_node_dies_in_a_heal_and_is_healed_when_it_is_back(pair: Pair) -> None:
     pair.await_healthy()
     standby = many_errant(pair)
+    failures = count_of(pair, "job-failed", f"heal of {standby}")
     pair.myha("heal", standby, "--no-wait")
     until(lambda: heal_of(pair, standby), "the heal runs")
     host = pair.cluster.servers[standby]
     host.kill()
     until(lambda: not host.running(), "the node is gone")
-    pair.await_event("job-failed", f"heal of {standby}")
+    pair.await_event("job-failed", f"heal of {standby}", failures + 1)
     assert pair.status()["nodes"][standby]["cause"] == "healing"
     host.start(90)
     pair.await_healthy()
@@ -315,6 +317,10 @@ def reconfigure(pair: Pair, before: str, after: str) -> None:
     pair.await_healthy()
 
 
+def count_of(pair: Pair, kind: str, text: str) -> int:
+    return sum(text in one["text"] for one in pair.events(kind))
+
+
 POLICY = '[heal]\npolicy = ["resume", "merge", "rewind", "reseed", "manual"]\n'
 
 
@@ -342,9 +348,10 @@ def test_with_all_ways_allowed_the_cheapest_exact_one_is_taken(pair: Pair) -> No
     # The writer has changed the row meanwhile: merge is refused, rewind does.
     standby = diverge(pair, "UPDATE app.u SET v = 'theirs' WHERE id = 10")
     pair.write("UPDATE app.u SET v = 'ours' WHERE id = 10")
+    rewinds = count_of(pair, "job-done", f"heal of {standby} by rewind")
     assert pair.myha("unfence", standby).returncode == 0
     pair.await_event("job-refused", f"heal of {standby} by merge")
-    pair.await_event("job-done", f"heal of {standby} by rewind")
+    pair.await_event("job-done", f"heal of {standby} by rewind", rewinds + 1)
     pair.await_healthy()
     assert_same(pair)
     assert pair.admin(standby, "SELECT v FROM app.u WHERE id = 10")[0][0] == "ours"
@@ -355,8 +362,9 @@ def test_with_all_ways_allowed_the_cheapest_exact_one_is_taken(pair: Pair) -> No
         behind = ["SET GLOBAL super_read_only = OFF", *behind, "SET GLOBAL super_read_only = ON"]
     pair.admin(standby, *behind)
     pair.await_event("differs", "the nodes' data differ")
+    reseeds = count_of(pair, "job-done", f"heal of {standby} by reseed")
     pair.write("UPDATE app.u SET v = 'ours again' WHERE id = 10")
-    pair.await_event("job-done", f"heal of {standby} by reseed")
+    pair.await_event("job-done", f"heal of {standby} by reseed", reseeds + 1)
     pair.await_healthy()
     assert_same(pair)
     assert pair.admin(standby, "SELECT v FROM app.u WHERE id = 10")[0][0] == "ours again"
