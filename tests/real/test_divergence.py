@@ -21,6 +21,7 @@ import pymysql
 import pytest
 
 from myha.cli.status import explanation
+from myha.core.model import Membership, NodeRecord, Record, Sync
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
 from myha.operations.divergence.replication_error import (
     ReplicationErrorReport,
@@ -28,6 +29,7 @@ from myha.operations.divergence.replication_error import (
 )
 from myha.operations.divergence.shown import Change, decoders_of, errant_items
 from myha.operations.divergence.sides import open_side
+from myha.stores.local import LocalStore
 from tests.real.bare import BareServer
 from tests.real.diverged import (
     Pair,
@@ -474,7 +476,7 @@ def test_an_errant_row_in_the_way_is_for_a_rewind(pair: Pair, tmp_path: Path) ->
     assert report.errno == 1062
     assert report.in_the_way[0].values == {"id": "1", "v": "10"}
     assert report.heal == "rewind"
-    assert "1 errant transactions" in report.sentence
+    assert "errant transactions (1)" in report.sentence
     done = show(pair, tmp_path)
     assert done.returncode == 1
     assert "insert err.t: id=1, v=10" in done.stdout
@@ -553,6 +555,32 @@ def test_the_writers_purged_binary_log_is_a_note_and_not_an_end(pair: Pair) -> N
     assert report.change is None
     assert any("purged" in note.lower() for note in report.notes), report.notes
     pair.w.run("INSERT INTO wp.t VALUES (2)")  # only W has it: the fixture begins both anew
+
+
+def test_the_writer_is_the_one_on_record(pair: Pair, tmp_path: Path) -> None:
+    make_database(pair, "rec", "t (id INT PRIMARY KEY)")
+    nodes = tuple((name, NodeRecord(Membership.MEMBER)) for name in ("w", "p"))
+    record = Record(version=1, epoch=1, writer="p", sync=Sync.SOLO, nodes=nodes)
+    store = LocalStore(tmp_path / "state")
+    store.compare_and_set(0, record)
+    store.close()
+    pair.stop()
+    pair.w.run("INSERT INTO rec.t VALUES (1)")
+    for node, status, text in (
+        ("w", 1, "w has 1 errant transaction, not on p"),
+        ("p", 0, "p is the writer: its history is the pair's"),
+    ):
+        done = subprocess.run(
+            myha(pair, tmp_path, "divergence", "show", node),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=ENVIRONMENT,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (status, "")
+        assert text in done.stdout
+        assert f"the applier of {node} has no error" in done.stdout
 
 
 def test_explain_leads_to_it() -> None:

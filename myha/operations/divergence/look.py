@@ -114,9 +114,11 @@ class Divergence:
         elif self.look.errant.is_empty():
             say(f"{node} has no transaction that {writer} lacks")
         else:
-            many = self.look.errant.count()
-            what = "on its way to" if self.look.on_its_way else "errant: not on"
-            say(f"{node} has {many} {_transactions(many)} {what} {writer}: {self.look.errant}")
+            many, them = self.look.errant.count(), self.look.errant
+            if self.look.on_its_way:
+                say(f"{node} has {many} {_transactions(many)} on the way to {writer}: {them}")
+            else:
+                say(f"{node} has {many} errant {_transactions(many)}, not on {writer}: {them}")
             self._say_transactions(say, limit)
         if self.error is None:
             say(f"the applier of {node} has no error")

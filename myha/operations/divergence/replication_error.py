@@ -331,7 +331,7 @@ def heal_for(failure: Failure, look: ErrantLook, node: str) -> tuple[str, str]:
     if kind in DATA:
         if look.diverged:
             return "rewind", (
-                f"{node} has {look.errant.count()} errant transactions, the likely cause:"
+                f"{node} has errant transactions ({look.errant.count()}), the likely cause:"
                 f" `myha fence {node}` and `myha heal {node}` take them out (rewind) or to the"
                 " writer (merge)"
             )
