@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +280,49 @@ def test_data_and_histories(cluster: MakeCluster, flavour: Flavour) -> None:
     assert status == 0, said
     ask(pair, "a", "UPDATE shop.t SET v = 2")
     until(lambda: ask(pair, "b", "SELECT v FROM shop.t")[0][0] == 2, "the update arrives")
+
+
+def test_an_empty_server_is_seeded(cluster: MakeCluster, flavour: Flavour) -> None:
+    """From the one with data, which is written to meanwhile; the accounts come along."""
+    pair = cluster(flavour=flavour)
+    pair.start_servers()
+    ask(
+        pair,
+        "b",
+        "CREATE DATABASE shop",
+        "CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100))",
+        "INSERT INTO shop.t (v) SELECT TABLE_NAME FROM information_schema.TABLES",
+        "CREATE USER 'x'@'%' IDENTIFIED BY 'Secret-1'",
+    )
+    ask(pair, "a", "CREATE USER 'y'@'%' IDENTIFIED BY 'Secret-1'")
+    ends = threading.Event()
+
+    def write() -> None:
+        with closing(connect(pair, "b")) as connection, connection.cursor() as cursor:
+            while not ends.is_set():
+                # Once a is the writer, b is closed even for administrators on MySQL.
+                with suppress(pymysql.MySQLError):
+                    cursor.execute("INSERT INTO shop.t (v) VALUES ('meanwhile')")
+                ends.wait(0.01)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        until(lambda: ask(pair, "b", "SELECT 1 FROM shop.t WHERE v = 'meanwhile'"), "it writes")
+        status, said = setup(pair, "--yes")
+    finally:
+        ends.set()
+        writer.join(20)
+    assert status == 0, said
+    assert "a: replace what it holds with the data of b" in said
+    assert re.search(r"a: .* copied by (clone|mariabackup) in", said)
+    until(lambda: executed(pair, "a") == executed(pair, "b"), "histories are equal")
+    sums = [ask(pair, name, "CHECKSUM TABLE shop.t") for name in pair.nodes]
+    assert sums[0] == sums[1]
+    assert ask(pair, "a", "SELECT 1 FROM mysql.user WHERE User = 'x'")
+    assert not ask(pair, "a", "SELECT 1 FROM mysql.user WHERE User = 'y'")
+    ask(pair, "a", "INSERT INTO shop.t (v) VALUES ('from a')")
+    until(lambda: ask(pair, "b", "SELECT 1 FROM shop.t WHERE v = 'from a'"), "it replicates")
 
 
 def test_new_servers_with_histories_of_their_own(cluster: MakeCluster, flavour: Flavour) -> None:
