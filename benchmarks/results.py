@@ -55,12 +55,35 @@ def write_results(folder: Path, path: Path) -> None:
     """Write the page anew from all reports that are there."""
     reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     drills = [one for report in reports if "rounds" in report for one in _split(report)]
-    sections = [HEAD, _machines(reports), _outages(drills)]
+    sections = [HEAD, _machines(reports), _outages(drills), _errant(drills)]
     for name in (*PARTS, *REPORTED_ONLY):
         if found := [report for report in reports if report.get("part") == name]:
             sections.append(part(name).section(found))
     sections.append(_phases(drills))
     path.write_text("\n".join(one for one in sections if one))
+
+
+def _errant(drills: list[Report]) -> str:
+    """What became of the rows that were written where they should not have been."""
+    found = [one for one in drills if any(r.get("errant") for r in one["rounds"])]
+    names = ("errant", "quarantined", "merged", "destroyed", "conflicts")
+    lines = [
+        "## Errant rows",
+        "",
+        "Rows that were written on a node that had been replaced, or overwritten by a repair, and what"
+        " became of them (`docs/drill.md`). None may be destroyed.",
+        "",
+        f"| scenario | server | rounds | {' | '.join(names)} | returned |",
+        f"|---|---|--:|{'--:|' * len(names)}---|",
+    ]
+    for one in found:
+        counts = [str(sum(r.get(name, 0) for r in one["rounds"])) for name in names]
+        returned = ", ".join(sorted({r["returned"] for r in one["rounds"] if r["returned"]})) or "-"
+        lines.append(
+            f"| {one['scenario']} | {server(one)} | {len(one['rounds'])} | {' | '.join(counts)}"
+            f" | {returned} |"
+        )
+    return "\n".join([*lines, ""]) if found else ""
 
 
 def _split(report: Report) -> list[Report]:

@@ -27,6 +27,7 @@ from benchmarks.results import write_results
 from myha.drill import runner, target
 from myha.drill.scenarios import SCENARIOS
 from myha.errors import MyhaError
+from myha.sandbox.cluster import Mode
 from myha.sandbox.servers import Flavour
 
 FOLDER = Path(__file__).parent
@@ -48,6 +49,11 @@ SERIES = (
     Series("standby-crash", 5),
     Series("standby-hang", 3),
     Series("supervisor-crash", 4),
+    Series("diverge", 3),
+    Series("diverge-ddl", 1),
+    Series("conflict", 2),
+    Series("reseed", 1),
+    Series("bad-applier", 1),
 )
 
 
@@ -90,9 +96,11 @@ def series_failures(failed: list[str], name: str) -> Iterator[None]:
 def play(flavour: Flavour, one: Series, clients: int) -> bool:
     """Play a series and keep its report. True when no round went wrong."""
     about = machine()
-    with target.sandbox(flavour, "single-writer", None, lambda _text: None) as pair:
+    scenario = SCENARIOS[one.scenario]
+    mode: Mode = "dual-writer" if scenario.dual_writer_only else "single-writer"
+    with target.sandbox(flavour, mode, None, lambda _text: None) as pair:
         options = runner.Options(rounds=one.rounds, clients=clients)
-        report = runner.run(pair, SCENARIOS[one.scenario], options, lambda _text: None)
+        report = runner.run(pair, scenario, options, lambda _text: None)
     data = {**report.data(), "clients": clients, "machine": about}
     (RESULTS / f"{one.scenario}-{flavour}.json").write_text(json.dumps(data, indent=1) + "\n")
     outage = data["summary"]["outage_ms"]
