@@ -19,6 +19,8 @@ MARK_EVERY_SECONDS = 0.2
 MARKS_KEPT = 600
 SLICE_SECONDS = 0.1
 FIRST_ROWS = 1000
+# Fewer would not make a chunk shorter where it is the way to the server that takes the time.
+LEAST_ROWS = 500
 MOST_ROWS = 2_000_000
 MOST_GROWTH = 4.0
 GROWING = 0.25  # of the limit: from here on a lag that grows slows us down
@@ -80,7 +82,7 @@ class Pace:
         if rows <= 0:
             return
         fitting = rows * target / max(seconds, 1e-4)
-        self.rows = int(max(1.0, min(MOST_ROWS, rows * MOST_GROWTH, max(fitting, rows / 8))))
+        self.rows = int(max(LEAST_ROWS, min(MOST_ROWS, rows * MOST_GROWTH, fitting)))
 
     def rest(self, busy_seconds: float) -> str:
         """Sleep as the throttle and the lag want it; what to tell about it.
