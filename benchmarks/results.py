@@ -70,8 +70,8 @@ def _errant(drills: list[Report]) -> str:
     lines = [
         "## Errant rows",
         "",
-        "Rows that were written on a node that had been replaced, or overwritten by a repair, and what"
-        " became of them (`docs/drill.md`). None may be destroyed.",
+        "Rows that were written on a node that had been replaced, or overwritten by a repair, and"
+        " what became of them (`docs/drill.md`). None may be destroyed.",
         "",
         f"| scenario | server | rounds | {' | '.join(names)} | returned |",
         f"|---|---|--:|{'--:|' * len(names)}---|",
