@@ -5,6 +5,7 @@ Neither decides anything; both only look. What they find is in the journal and i
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,10 +71,14 @@ class Background(threading.Thread):
 
     def run(self) -> None:
         while not self._ending.wait(CHECK_SECONDS):
-            view, decision = self._seen()
-            self._keep(CONFLICTS, conflicts_wanted(self._config, view))
-            if self._verify_due(view, decision):
-                self._start(VERIFY)
+            self.check()
+
+    def check(self) -> None:
+        """Start and stop what is due now."""
+        view, decision = self._seen()
+        self._keep(CONFLICTS, conflicts_wanted(self._config, view))
+        if self._verify_due(view, decision):
+            self._start(VERIFY)
 
     def ended(self, order: JobOrder, result: JobResult, more: dict[str, Any]) -> None:
         """Called when any job is over."""
@@ -136,7 +141,8 @@ class Background(threading.Thread):
 
     def _verified(self, more: dict[str, Any]) -> None:
         try:
-            self._marker.touch()
+            self._marker.touch(0o600)
+            os.utime(self._marker, (self._clock.wall(),) * 2)
         except OSError as error:
             self._journal.note("verify", f"{self._marker}: {error.strerror}", {})
         if more.get("equal") is False:
