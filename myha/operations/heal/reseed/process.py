@@ -16,7 +16,7 @@ from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
-from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+from myha.errors import MyhaError, ServerGoneError, ServerSilentError
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import Meter, Reporter, go_on
@@ -237,8 +237,3 @@ def _listens(host: str, port: int) -> bool:
         return False
     except OSError:
         return True  # not to be reached is not gone
-
-
-def explained(error: ServerError, what: str) -> MyhaError:
-    """A server's error with what was being done."""
-    return MyhaError(f"{what}: {error}")
