@@ -228,6 +228,14 @@ class HealConfig(Table):
         'transactions flow to the writer), "rewind" (undo them on the node), "reseed" (replace its '
         'data), "manual" (leave it fenced and say why; last).',
     )
+    verify_limit_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="After a merge or rewind, the tables that it touched are compared for at most "
+        "this long before the node returns; 0: until all of their rows are. Until it returns the "
+        "writer runs alone.",
+    )
 
     @field_validator("policy")
     @classmethod

@@ -16,6 +16,7 @@ from myha.binlog.errors import HealRefusedError
 from myha.core.gtid import GtidSet
 from myha.core.model import ThreadState
 from myha.errors import MyhaError, ServerError
+from myha.operations.heal.limit import Limit
 from myha.operations.heal.work import HealOrder, HealWork
 from myha.operations.progress import Meter, Reporter, go_on
 
@@ -162,15 +163,22 @@ def verify_data(work: HealWork, tables: frozenset[str] | None) -> str:
     only = None if tables is None else _still_there(work, tables)
     if only is not None and not only:
         return "none of its tables is left to verify"
-    report = verify(
-        work.connector(order.writer),
-        work.connector(order.node),
-        work.flavour,
-        reporter=work.reporter,
-        tables=only,
-        throttle=throttle_of(work.config),
-        names=(order.writer, order.node),
-    )
+    # A reseed replaces everything; the other methods check each row that they change anyway.
+    seconds = work.config.heal.verify_limit_seconds if tables is not None else 0.0
+    with Limit(work.reporter, seconds) as limit:
+        report = verify(
+            work.connector(order.writer),
+            work.connector(order.node),
+            work.flavour,
+            reporter=limit,
+            tables=only,
+            throttle=throttle_of(work.config),
+            names=(order.writer, order.node),
+        )
+    if limit.over:
+        if limit.differences:
+            raise MyhaError(f"differs after the heal: {limit.differences} rows or more")
+        return f"compared for {seconds:g} s and nothing differed; the rest is for `myha verify`"
     if not report.equal:
         for line in report.lines():
             work.reporter.event("differs", line)

@@ -1,0 +1,48 @@
+"""A comparison after a heal ends at its limit, and no other reason to stop is taken for that."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from myha.operations.heal.limit import Limit
+from myha.operations.progress import CancelledError, ListReporter, go_on
+
+
+def compare(limit: Limit, seconds: float) -> bool:
+    """As a comparison does: ask in every round; True when it came to its end."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        go_on(limit)
+        time.sleep(0.001)
+    return True
+
+
+def test_a_comparison_within_the_limit_comes_to_its_end() -> None:
+    with Limit(ListReporter(), 30.0) as limit:
+        assert compare(limit, 0.01)
+    assert not limit.over
+
+
+def test_at_the_limit_it_ends_and_what_differed_is_counted() -> None:
+    with Limit(ListReporter(), 0.05) as limit:
+        limit.event("difference", "app.t: id = 1: different")
+        limit.event("heal", "something else")
+        compare(limit, 30.0)
+    assert limit.over
+    assert limit.differences == 1
+
+
+def test_without_a_limit_it_goes_on() -> None:
+    with Limit(ListReporter(), 0.0) as limit:
+        assert compare(limit, 0.05)
+    assert not limit.over
+
+
+def test_stopped_on_request_is_not_the_limit() -> None:
+    reporter = ListReporter()
+    reporter.cancel()
+    with pytest.raises(CancelledError), Limit(reporter, 30.0) as limit:
+        compare(limit, 30.0)
+    assert not limit.over
