@@ -45,7 +45,8 @@ def _remove_row(stage: Stage) -> Fault:
                 query(session, statement)
     at = time.monotonic()
     spoilt = payload(stage.seed, ERRANT_CLIENT + row.client, row.number)
-    with target.session(*target.writer_address) as session:
+    # Not through the balancer, which may lead to the standby where that takes writes too.
+    with target.node_session(stage.writer) as session:
         session.begin()
         for one in (spoilt, row.payload):
             query(session, statements.one("drill_update") % {**key, "payload": one})
