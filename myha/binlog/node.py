@@ -20,6 +20,7 @@ S = TypeVar("S", MysqlGtidSet, MariadbGtidSet)
 
 _NO_SUCH_TABLE = frozenset({1049, 1146})
 _LOCK_SECONDS = 10
+_TAGS = "TRANSACTION_GTID_TAG"  # a privilege of MySQL 8.3 and newer
 _READER_SERVER_ID = 4_100_000_000  # as a replica, far from the ids that people choose
 
 
@@ -193,6 +194,10 @@ class MysqlNode(Node[MysqlGtidSet]):
         return errant.minus(seen)
 
     def history(self, kept: MysqlGtidSet) -> str:
+        tagged = any(":" in origin for origin, _ in kept.origins())
+        if tagged and not any(_TAGS in str(row[0]) for row in self.rows("SHOW GRANTS")):
+            # The server would say so too, but only when the undo is committed.
+            raise ValueError(f"it has GTIDs with tags, and this account lacks {_TAGS}: grant it")
         return str(kept)
 
 

@@ -217,9 +217,14 @@ class EnableWaiting(NodeStep):
 
 @dataclass(frozen=True, slots=True)
 class DisableWaiting(NodeStep):
-    """Commits on the node wait for nobody. Tells the clients of waiting commits OK."""
+    """Commits on the node wait for nobody. Tells the clients of waiting commits OK.
+
+    MySQL takes up to a second to return from it, and longer on a machine that is busy; whom it
+    releases it has released by then.
+    """
 
     name: ClassVar[str] = "disable-waiting"
+    deadline_seconds: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

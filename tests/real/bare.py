@@ -89,7 +89,10 @@ def bare_server(flavour: str, server_id: int = 1, *options: str) -> Iterator[Bar
 
 
 def _paths(program: Program, data: Path) -> list[str]:
-    paths = [f"--datadir={data}"]
+    # A server that starts removes what it takes for its own leavings in its folder for such.
+    temporary = data.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
+    paths = [f"--datadir={data}", f"--tmpdir={temporary}"]
     if program.share_dir is not None:
         paths.append(f"--lc-messages-dir={program.share_dir}")
     if program.plugin_dir is not None:
