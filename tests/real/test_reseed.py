@@ -305,24 +305,44 @@ class Writer:
         self._thread.join(30)
 
 
+class Statements:
+    """All that anybody who may see others' sessions on a sees of them meanwhile."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self._ends = threading.Event()
+        self.statements: set[str] = set()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._ends.is_set():
+            # It ends and starts in between; and a method may leave nothing to log in to.
+            with suppress(pymysql.Error), closing(self._pair.connect("a")) as connection:
+                while not self._ends.wait(0.005):
+                    with connection.cursor() as cursor:
+                        cursor.execute("SHOW FULL PROCESSLIST")
+                        self.statements.update(str(row[7]) for row in cursor.fetchall())
+            self._ends.wait(0.02)
+
+    def __enter__(self) -> Statements:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join(30)
+
+
 @pytest.mark.parametrize(("flavour", "method"), WAYS)
 def test_an_errant_node_becomes_its_peer_again(
     pairs: Callable[[Flavour], Pair], flavour: Flavour, method: Method
 ) -> None:
     pair = pairs(flavour)
     pair.diverge()
-    statements: list[str] = []
-
-    class Spy(ListReporter):
-        def progress(self, phase: str, **more: Any) -> None:
-            super().progress(phase, **more)
-            with suppress(pymysql.Error):
-                statements.extend(str(row[7]) for row in pair.ask("a", "SHOW FULL PROCESSLIST"))
-
-    with Writer(pair) as writer:
-        report, reporter = pair.reseed(method, reporter=Spy())
+    with Writer(pair) as writer, Statements(pair) as seen:
+        report, reporter = pair.reseed(method)
     if method is Method.CLONE:
-        told = [one for one in statements if "CLONE INSTANCE" in one]
+        told = [one for one in seen.statements if "CLONE INSTANCE" in one]
         assert told
         assert all("IDENTIFIED BY <secret>" in one for one in told), "no password is to be seen"
     assert report.method is method

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from contextlib import suppress
 
 from myha.config import Config
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.operations.heal.reseed.process import NodeProcess
+from myha.operations.heal.reseed.process import NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import CancelledError, Meter, Reporter
+from myha.operations.setup.facts import Flavour
 from myha.servers.connection import Endpoint, connect
 
 ACCOUNT = "myha_clone"
@@ -26,6 +28,10 @@ LOOK_SECONDS = 0.25
 _NOT_RESTARTED = 3707  # the clone is whole, and the server has to be started by somebody
 _COPY_STAGES = "'FILE COPY', 'PAGE COPY', 'REDO COPY'"
 _END_DEADLINE_SECONDS = 30.0
+_RUNNING = (
+    "SELECT PROCESSLIST_ID AS i FROM performance_schema.threads "
+    "WHERE PROCESSLIST_INFO LIKE 'CLONE INSTANCE%'"
+)
 
 
 def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
@@ -48,6 +54,31 @@ def _series(version: str) -> tuple[str, ...]:
     parts = tuple(version.split("-", maxsplit=1)[0].split("."))
     old = parts[:2] == ("8", "0") and int(parts[2]) < 37
     return parts if old else parts[:2]
+
+
+def end_earlier(config: Config, name: str, process: NodeProcess) -> None:
+    """End a clone into the node that outlived whoever began it.
+
+    It would go on to its end and then end the server, under whatever a new reseed has begun there.
+    A server that is ending already is waited for; the caller starts it anew. Raises MyhaError.
+    """
+    session = session_or_none(config, name)
+    if session is None:
+        return
+    try:
+        with session:
+            if session.flavour is not Flavour.MYSQL:
+                return
+            ends = time.monotonic() + _END_DEADLINE_SECONDS
+            while running := session.rows(_RUNNING):
+                for row in running:
+                    with suppress(ServerError):  # it has just ended by itself
+                        session.perform(f"KILL {row['i']}")
+                if time.monotonic() > ends:
+                    raise MyhaError(f"{name}: a clone runs in it and does not end; restart it")
+                time.sleep(LOOK_SECONDS)
+    except ServerGoneError:
+        process.await_gone()
 
 
 class Clone:

@@ -20,7 +20,7 @@ from myha.errors import ConfigError, MyhaError
 from myha.operations.heal.reseed import finish
 from myha.operations.heal.reseed.backup import Backup
 from myha.operations.heal.reseed.choose import choose
-from myha.operations.heal.reseed.clone import Clone
+from myha.operations.heal.reseed.clone import Clone, end_earlier
 from myha.operations.heal.reseed.dump import objects
 from myha.operations.heal.reseed.dump.copy import Dump
 from myha.operations.heal.reseed.keep import errant_of, keep_errant
@@ -112,6 +112,7 @@ class _Reseed:
     def _ready_node(self, donor: ReseedSession) -> ReseedSession | None:
         """A session on the node's server; None where none is needed: its files will be replaced."""
         order = self._order
+        end_earlier(self._config, order.node, self._process)
         node = session_or_none(self._config, order.node)
         if node is None:
             node = self._bring_up(donor)
