@@ -487,12 +487,12 @@ class BaseServer(ABC):
 
     def _kill_all(
         self, session: Session, deadline: Deadline, only: set[int] | None = None
-    ) -> set[str]:
-        """Kill every client once (or those of `only`); returns the users that may not be killed."""
+    ) -> set[int]:
+        """Kill every client (or those of `only`); returns the ids of those that it might kill."""
         return {
-            client.user
+            client.id
             for client in self._clients(session, deadline)
-            if (only is None or client.id in only) and not self._kill(session, deadline, client)
+            if (only is None or client.id in only) and self._kill(session, deadline, client)
         }
 
     def _kill(self, session: Session, deadline: Deadline, client: Client) -> bool:

@@ -278,12 +278,16 @@ class MariaDBServer(BaseServer):
         write all the same; what such an account begins later is beyond any fence on MariaDB.
         """
         with self._step(deadline_seconds) as (session, deadline):
-            self._kill_all(session, deadline)
+            killed = self._kill_all(session, deadline)
 
             def end_all(second: Session, _: float) -> None:
-                self._kill_all(second, deadline)
-                # The node's own applier may wait as a client does: for it there is nobody to tell.
-                if self._applier_waits(second, deadline) and not self._clients(second, deadline):
+                killed.update(self._kill_all(second, deadline))
+                # The node's own applier may wait as a client does, for whom there is nobody to
+                # tell; and behind it killed clients do, whose threads cannot end before it does.
+                # Their connections are shut. New commits stand behind read-only.
+                if self._applier_waits(second, deadline) and all(
+                    client.id in killed for client in self._clients(second, deadline)
+                ):
                     self._run_in_time(second, deadline, "disable_waiting")
 
             self._close(session, 0.0, deadline, end_all)

@@ -285,6 +285,24 @@ def test_a_fence_lets_no_client_hear_ok(two: Two) -> None:
     two.a.fence(STEP_SECONDS)
 
 
+def test_clients_behind_an_applier_that_waits_hear_nothing_either(two: Two) -> None:
+    """A writer that hung and was replaced goes on: its applier's commits wait like its clients'."""
+    two.a.enable_waiting(STEP_SECONDS)
+    two.b.stop_receiver(STEP_SECONDS)
+    two.run("b", "SET GLOBAL read_only = OFF", "INSERT INTO app.t VALUES (1001, 1)")
+    until(lambda: two.a.look().semisync.waiting_sessions == 1, "the applier's commit waits")
+    waiting = [background(two.insert) for _ in range(3)]
+    until(lambda: two.a.look().sessions == 3, "three clients")
+    states = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app' AND INFO"
+    until(lambda: two.run("a", f"{states} LIKE 'INSERT%'") == [(3,)], "three that commit")
+    two.a.fence(STEP_SECONDS)
+    for thread, _ in waiting:
+        thread.join(STEP_SECONDS)
+    assert [answer for _, answer in waiting] == [["error 2013"]] * 3
+    assert not two.a.look().open
+    assert two.a.await_applied(STEP_SECONDS)
+
+
 def test_administrators_hear_nothing_either(two: Two) -> None:
     if two.a.flavour == "mysql":
         two.run(
