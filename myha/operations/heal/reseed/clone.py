@@ -16,7 +16,7 @@ from contextlib import suppress
 from myha.config import Config
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.operations.heal.reseed.process import NodeProcess, session_or_none
+from myha.operations.heal.reseed.process import END_DEADLINE_SECONDS, NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import CancelledError, Meter, Reporter
 from myha.operations.setup.facts import Flavour
@@ -27,11 +27,9 @@ CLONE_DEADLINE_SECONDS = 86400.0
 LOOK_SECONDS = 0.25
 _NOT_RESTARTED = 3707  # the clone is whole, and the server has to be started by somebody
 _COPY_STAGES = "'FILE COPY', 'PAGE COPY', 'REDO COPY'"
-_END_DEADLINE_SECONDS = 30.0
-_RUNNING = (
-    "SELECT PROCESSLIST_ID AS i FROM performance_schema.threads "
-    "WHERE PROCESSLIST_INFO LIKE 'CLONE INSTANCE%'"
-)
+_CANCEL_DEADLINE_SECONDS = 30.0
+_NO_SUCH_TABLE = 1146
+_NO_SUCH_THREAD = 1094
 
 
 def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
@@ -67,18 +65,44 @@ def end_earlier(config: Config, name: str, process: NodeProcess) -> None:
         return
     try:
         with session:
-            if session.flavour is not Flavour.MYSQL:
-                return
-            ends = time.monotonic() + _END_DEADLINE_SECONDS
-            while running := session.rows(_RUNNING):
-                for row in running:
-                    with suppress(ServerError):  # it has just ended by itself
-                        session.perform(f"KILL {row['i']}")
-                if time.monotonic() > ends:
-                    raise MyhaError(f"{name}: a clone runs in it and does not end; restart it")
-                time.sleep(LOOK_SECONDS)
+            if session.flavour is Flavour.MYSQL:
+                _end_running(session)
     except ServerGoneError:
         process.await_gone()
+
+
+def _end_running(session: ReseedSession) -> None:
+    """Kill its session until the server says that the clone has failed, or ends."""
+    ends = time.monotonic() + END_DEADLINE_SECONDS
+    while (running := _running(session)) is not None:
+        _kill(session, running)
+        if time.monotonic() > ends:
+            raise MyhaError(
+                f"{session.name}: a clone into it does not end; restart the server, then run this"
+                " again"
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _running(session: ReseedSession) -> int | None:
+    """The id of the session that clones into this server; it may have ended just now."""
+    try:
+        rows = session.rows(
+            "SELECT PID AS i FROM performance_schema.clone_status WHERE STATE = 'In Progress'"
+        )
+    except ServerError as error:
+        if error.code == _NO_SUCH_TABLE:
+            return None  # the plugin has never been there
+        raise
+    return int(rows[0]["i"]) if rows else None
+
+
+def _kill(session: ReseedSession, number: int) -> None:
+    try:
+        session.perform(f"KILL {number}")
+    except ServerError as error:
+        if error.code != _NO_SUCH_THREAD:
+            raise
 
 
 class Clone:
@@ -174,7 +198,7 @@ class Clone:
         if looker is not None:
             with suppress(ServerError):
                 looker.perform(f"KILL QUERY {self._node.wire.thread_id()}")
-        work.join(_END_DEADLINE_SECONDS)
+        work.join(_CANCEL_DEADLINE_SECONDS)
         raise CancelledError("stopped on request; the clone begins anew when it is run again")
 
     def _progress(self, looker: ReseedSession, meter: Meter) -> int:
