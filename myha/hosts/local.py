@@ -88,6 +88,7 @@ class LocalHost:
 
     `argv` starts it, in the foreground or not. `ready` says when it serves; without it a start is
     over as soon as the process is there. `environment` is the whole one; None means our own.
+    `lock_file` is where the program writes its pid to keep others away (MySQL: the socket's).
     Every method raises MyhaError with one line.
     """
 
@@ -100,6 +101,7 @@ class LocalHost:
         log_file: Path,
         ready: Callable[[], bool] | None = None,
         environment: dict[str, str] | None = None,
+        lock_file: Path | None = None,
     ) -> None:
         self.name = name
         self.argv = argv
@@ -107,6 +109,7 @@ class LocalHost:
         self.log_file = log_file
         self._ready = ready
         self._environment = environment
+        self._lock_file = lock_file
         self._child: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -127,6 +130,7 @@ class LocalHost:
                     f" look into {self.log_file} or kill it"
                 )
             time.sleep(POLL_SECONDS)
+        self._remove_stale_lock()
         log_size = self._spawn()
         self._await_ready(ends, deadline_seconds, log_size)
 
@@ -241,6 +245,21 @@ class LocalHost:
     def _signal_or_raise(self, number: signal.Signals) -> None:
         if not self._signal(number):
             raise MyhaError(f"{self.name} does not run: there is nothing to send {number.name} to")
+
+    def _remove_stale_lock(self) -> None:
+        """Remove the lock of a process that is dead and that nobody has waited for.
+
+        In a container whose first process does not reap what it inherits, a killed server stays a
+        zombie for ever. `kill(pid, 0)`, by which the next one looks, finds it alive.
+        """
+        if self._lock_file is None:
+            return
+        try:
+            state = process_state(int(self._lock_file.read_text()))
+            if state is not None and not state.alive:
+                self._lock_file.unlink()
+        except (OSError, ValueError):
+            return  # no lock; or one whose owner the program has to judge for itself
 
     def _spawn(self) -> int:
         """Start the process in a session of its own; returns the log's size before."""

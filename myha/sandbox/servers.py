@@ -105,6 +105,7 @@ class NodeFiles:
             pid_file=self.pid_file,
             log_file=self.log_file,
             ready=lambda: accepts_tcp(self.host, self.port),
+            lock_file=self.socket.with_name(f"{self.socket.name}.lock"),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ from myha.core.conflicts import Detector, Transaction
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
 from myha.servers.connection import Endpoint
-from tests.real.conftest import BareServers
+from tests.real.conftest import need
 from tests.real.pair import until
 
 pytestmark = pytest.mark.real
@@ -108,9 +108,27 @@ class Server:
         return [one or b"" for one in found[0]]
 
 
+@pytest.fixture(scope="module")
+def own_servers() -> Iterator[Callable[[Flavour], Cluster]]:
+    """Servers of this module's own: what it writes stays in their histories."""
+    made: dict[Flavour, Cluster] = {}
+
+    def get(flavour: Flavour) -> Cluster:
+        if flavour not in made:
+            for name in (flavour, "haproxy"):
+                need(name)
+            made[flavour] = Cluster.create(flavour=flavour)
+            made[flavour].start_servers()
+        return made[flavour]
+
+    yield get
+    for cluster in made.values():
+        cluster.down()
+
+
 @pytest.fixture
-def server(flavour: Flavour, bare_servers: BareServers) -> Server:
-    return Server(bare_servers(flavour))
+def server(flavour: Flavour, own_servers: Callable[[Flavour], Cluster]) -> Server:
+    return Server(own_servers(flavour))
 
 
 class Everything:

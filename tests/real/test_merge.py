@@ -180,7 +180,7 @@ def test_gtids_with_tags_need_a_privilege_more(mysql_pair: Pair, tmp_path: Path)
     come_back_with(pair, "INSERT INTO tags.t VALUES (3)")
     with pytest.raises(HealRefusedError, match="TRANSACTION_GTID_TAG"):
         pair.rewind(tmp_path)
-    assert pair.w.run("SELECT COUNT(*) FROM tags.t") == [(3,)]
+    assert list(pair.w.run("SELECT COUNT(*) FROM tags.t")) == [(3,)]
 
 
 # What the writer does, what the node did, and why that does not merge. `{n}` is the case's own row.

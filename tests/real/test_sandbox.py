@@ -330,3 +330,29 @@ def test_a_process_is_known_by_its_command_line(tmp_path: Path) -> None:
         assert not host.running()
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def test_the_lock_of_a_zombie_is_removed_and_that_of_a_live_process_is_kept(tmp_path: Path) -> None:
+    lock = tmp_path / "server.sock.lock"
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            for killed in (False, True):
+                if killed:
+                    other.kill()  # and not waited for: a zombie until the end of this block
+                    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+                lock.write_text(f"{other.pid}\n")
+                host = LocalHost(
+                    "sleeper",
+                    ("sleep", "60"),
+                    pid_file=tmp_path / f"pid-{killed}",
+                    log_file=tmp_path / "log",
+                    lock_file=lock,
+                )
+                host.start(DEADLINE_SECONDS)
+                try:
+                    assert lock.exists() != killed
+                finally:
+                    host.kill()
+                    assert host.await_gone(DEADLINE_SECONDS)
+        finally:
+            other.kill()

@@ -752,9 +752,15 @@ def test_two_writers_are_compared_in_both_directions(dual: Flavour) -> None:
         with writers(both, flips(1), flips(2), nodes=(both.writer, both.standby)) as written:
             for _ in range(3):
                 report = both.compare("d5.t", both_ways=True, throttle=Throttle(chunk_seconds=0.05))
+                # On a busy machine a row that changes all the time may not settle; but what is
+                # called different is.
                 unsettled = sum(one.unsettled for one in report.tables)
                 assert {one.shown_key["id"] for one in report.differences} <= {"11"}, report.lines()
-                assert len(report.differences) + unsettled == 1, report.lines()
+                assert len(report.differences) + unsettled >= 1, report.lines()
         assert written() > 50
+        both.level()
+        report = both.compare("d5.t", both_ways=True)
+        assert [one.shown_key["id"] for one in report.differences] == ["11"], report.lines()
+        assert sum(one.unsettled for one in report.tables) == 0
     finally:
         cluster.down()
