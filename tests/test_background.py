@@ -21,7 +21,10 @@ from myha.supervisor.background import (
     Background,
     conflicts_wanted,
 )
-from tests.core.views import NOW, WALL, record, view
+from myha.supervisor.diagnoses import DIAGNOSIS, PAUSE_SECONDS
+from myha.supervisor.status import status
+from tests.core.situations import BROKEN
+from tests.core.views import NOW, WALL, record, seen, view
 from tests.test_jobs import CONFIG, Notes
 
 
@@ -141,3 +144,29 @@ def test_a_job_that_cannot_be_started_is_said_and_tried_again(config: Config) ->
     assert any("cannot be started: no" in text for _, text, _ in rig.notes.lines)
     rig.jobs.refuses = False
     assert "conflicts" in rig.pass_seconds(3 * PAUSE_FIRST_SECONDS)
+
+
+def test_a_failed_applier_is_diagnosed_once_for_each_failure(config: Config) -> None:
+    rig = Rig(config)
+    rig.view = view(db2=seen("db2", applier=BROKEN))
+    order = JobOrder(DIAGNOSIS, "db2")
+    assert rig.pass_seconds(0.0) == [DIAGNOSIS], "and one at a time"
+    rig.background.ended(order, JobResult.FAILED, {"reason": "the writer is gone"})
+    assert rig.pass_seconds(1.0) == []
+    assert rig.pass_seconds(PAUSE_SECONDS) == [DIAGNOSIS]
+    error = {"kind": "missing-row", "heal": "reseed", "sentence": "so", "lines": ["one", "  two"]}
+    rig.background.ended(order, JobResult.DONE, {"error": error})
+    assert rig.notes.lines[-1][:2] == ("replication-error", "db2: one; two")
+    assert rig.background.diagnoses.found() == {"db2": error}
+    now, decision = rig.seen()
+    told = status(now, decision, None, rig.background.diagnoses.found())
+    assert told["sentence"].endswith("cannot take over. missing-row: so.")
+    assert told["nodes"]["db2"]["failure"] == error
+    assert rig.pass_seconds(3 * PAUSE_SECONDS) == []
+    rig.view = view(db2=seen("db2", applier=replace(BROKEN, errno=1452)))
+    assert rig.pass_seconds(0.0) == [DIAGNOSIS], "another failure"
+    rig.view = view()
+    rig.pass_seconds(0.0)
+    assert rig.background.diagnoses.found() == {}
+    rig.background.ended(order, JobResult.DONE, {"error": error})
+    assert rig.background.diagnoses.found() == {}, "mended meanwhile"

@@ -180,7 +180,9 @@ def explanation(data: Data) -> list[str]:
     lines.append("Seen:")
     for name, node in data["nodes"].items():
         lines += [f"  {name}: {fact}" for fact in _facts(node)]
-        if "errant" in node.get("reason", "") or node.get("applier", {}).get("errno"):
+        if node.get("failure"):
+            lines += [f"    {line}" for line in node["failure"]["lines"]]
+        elif "errant" in node.get("reason", "") or node.get("applier", {}).get("errno"):
             lines.append(f"  {name}: for the rows, run `myha divergence show {name}`")
     for name, balancer in data["balancers"].items():
         lines.append(f"  {name}: {'answering' if balancer['answering'] else balancer['error']}")

@@ -33,6 +33,7 @@ KINDS = {
     "heal": "myha.operations.heal.run",
     "verify": "myha.operations.verify.job",
     "conflicts": "myha.conflicts.job",
+    "diagnosis": "myha.operations.divergence.job",
 }
 PR_SET_PDEATHSIG = 1
 # A job that is to end and hangs in a call ends by force after so long.

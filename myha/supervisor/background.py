@@ -1,6 +1,6 @@
-"""Jobs that nobody asks for each time: the reader of conflicts, and comparisons by the clock.
+"""Jobs that nobody asks for each time: the reader of conflicts, timed comparisons, diagnoses.
 
-Neither decides anything; both only look. What they find is in the journal and in the status.
+None decides anything; all only look. What they find is in the journal and in the status.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from myha.core.model import JobResult, Mode, View
 from myha.core.planning import Decision
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Jobs
+from myha.supervisor.diagnoses import DIAGNOSIS, Diagnoses
 from myha.supervisor.executor import Journal
 
 CHECK_SECONDS = 1.0
@@ -58,6 +59,7 @@ class Background(threading.Thread):
         self._journal = journal
         self._seen = seen
         self._ending = threading.Event()
+        self.diagnoses = Diagnoses(jobs, clock, journal)
         self._kinds = {CONFLICTS: _Kind(), VERIFY: _Kind()}
         self._healthy_since: float | None = None
         self._marker: Path = config.cluster.state_dir / LAST_VERIFY
@@ -79,9 +81,12 @@ class Background(threading.Thread):
         self._keep(CONFLICTS, conflicts_wanted(self._config, view))
         if self._verify_due(view, decision):
             self._start(VERIFY)
+        self.diagnoses.check(view)
 
     def ended(self, order: JobOrder, result: JobResult, more: dict[str, Any]) -> None:
         """Called when any job is over."""
+        if order.kind == DIAGNOSIS:
+            self.diagnoses.ended(order, result, more)
         kind = self._kinds.get(order.kind)
         if kind is None:
             return

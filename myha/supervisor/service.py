@@ -259,7 +259,7 @@ class Service:
     def _status(self) -> Data:
         brain = self.daemon.brain
         brain_view, decision, running = brain.view, brain.decision, brain.running
-        data = status(brain_view, decision, running)
+        data = status(brain_view, decision, running, self.background.diagnoses.found())
         data["ok"] = True
         data["name"] = self.config.cluster.name
         data["pid"] = os.getpid()

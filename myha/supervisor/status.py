@@ -8,13 +8,21 @@ from myha.core.model import BalancerView, Heal, Job, NodeLook, NodeView, Record,
 from myha.core.planning import Decision
 from myha.core.plans import Plan
 from myha.core.routing import wanted
-from myha.core.verdicts import NOT_SET_UP, situation_of
+from myha.core.verdicts import NOT_SET_UP, Verdict, situation_of
 
 Data = dict[str, Any]
 
+OF_FAILED_APPLIER = frozenset({"replication-broken", "broken-fenced"})
 
-def status(view: View, decision: Decision, running: Plan | None) -> Data:
-    """What `myha status` shows: the verdict, the record, the nodes, the balancers."""
+
+def status(
+    view: View, decision: Decision, running: Plan | None, failures: dict[str, Data] | None = None
+) -> Data:
+    """What `myha status` shows: the verdict, the record, the nodes, the balancers.
+
+    `failures`: by node, what is known of the error that its applier has stopped with.
+    """
+    failures = failures or {}
     it = situation_of(view)
     verdicts = decision.verdicts
     first = verdicts[0] if verdicts else None
@@ -24,7 +32,9 @@ def status(view: View, decision: Decision, running: Plan | None) -> Data:
     return {
         "settled": settled,
         "verdict": first.name if first else "not-set-up",
-        "sentence": first.say(it) if first and it else NOT_SET_UP,
+        "sentence": _sentence(first.say(it), first, it.standby, failures)
+        if first and it
+        else NOT_SET_UP,
         "verdicts": [{"name": v.name, "sentence": v.say(it)} for v in verdicts if it],
         "healthy": healthy,
         "mode": view.policy.mode.value,
@@ -49,9 +59,19 @@ def status(view: View, decision: Decision, running: Plan | None) -> Data:
             for one in view.incidents
         ],
         "jobs": [_job(view, one) for one in view.jobs],
-        "nodes": {name: _node(view, name, node, record) for name, node in view.nodes},
+        "nodes": {
+            name: {**_node(view, name, node, record), "failure": failures.get(name)}
+            for name, node in view.nodes
+        },
         "balancers": {name: _balancer(one) for name, one in view.balancers},
     }
+
+
+def _sentence(said: str, verdict: Verdict, standby: str, failures: dict[str, Data]) -> str:
+    """The verdict's, and of a failed applier which heal applies, once that is known."""
+    if verdict.name not in OF_FAILED_APPLIER or standby not in failures:
+        return said
+    return f"{said} {failures[standby]['kind']}: {failures[standby]['sentence']}."
 
 
 def _node(view: View, name: str, node: NodeView, record: Record | None) -> Data:

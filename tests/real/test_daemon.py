@@ -298,6 +298,12 @@ def test_a_broken_applier_takes_no_reads_and_comes_back_when_it_is_mended(pair: 
     pair.write("UPDATE app.t SET v = 'gone' WHERE id = 12")
     status = pair.await_verdict("replication-broken")
     assert status["nodes"][standby]["applier"]["errno"] == 1032
+    event = pair.await_event("replication-error", "'gone'")
+    assert "app.t" in event["text"]
+    status = pair.status()
+    assert "sql_log_bin=0" in status["sentence"], "the verdict says which heal applies"
+    assert f"`myha heal {standby} --method reseed`" in status["sentence"]
+    assert "after:  id=12, v='gone'" in pair.myha("explain").stdout
     until(lambda: pair.routes("reader") == {writer}, "no reads on it")
     refused = pair.myha("switchover")
     assert refused.returncode == 1
@@ -308,6 +314,7 @@ def test_a_broken_applier_takes_no_reads_and_comes_back_when_it_is_mended(pair: 
         mend.append("SET GLOBAL super_read_only = ON")
     pair.admin(standby, *mend)
     pair.await_healthy(writer=writer)
+    until(lambda: pair.status()["nodes"][standby]["failure"] is None, "the failure is forgotten")
     until(lambda: pair.routes("reader") == set(pair.cluster.nodes), "both read again")
 
 
