@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,29 @@ def test_partial_images_and_purged_logs_are_refused_with_nothing_touched(pair: P
     pair.await_healthy()
     assert_same(pair)
     assert pair.admin(standby, "SELECT v FROM app.t WHERE id = 2") == [("two",)]
+
+
+def test_a_truncated_log_is_refused_with_nothing_touched(pair: Pair) -> None:
+    """The end of a file is gone, as after a disk that lied about what it had written."""
+    standby = diverge(
+        pair,
+        "UPDATE app.t SET v = 'errant' WHERE id = 1",
+        "UPDATE app.t SET v = 'errant' WHERE id = 3",
+        "FLUSH BINARY LOGS",
+    )
+    names = [row[0] for row in pair.admin(standby, "SHOW BINARY LOGS")]
+    base = Path(pair.admin(standby, "SELECT @@log_bin_basename")[0][0])
+    torn = base.with_name(names[-2])
+    host = pair.cluster.servers[standby]
+    host.stop(60)
+    os.truncate(torn, torn.stat().st_size - 60)
+    host.start(90)
+    until(lambda: pair.status()["nodes"][standby]["contact"] == "answering", "it is back")
+    for method in ("rewind", "merge", "reseed"):
+        assert_refused(pair, standby, "binary log", "--method", method)
+    assert pair.myha("heal", standby, "--method", "reseed", "--accept-loss").returncode == 0
+    pair.await_healthy()
+    assert_same(pair)
 
 
 @contextmanager
