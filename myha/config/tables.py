@@ -157,7 +157,7 @@ class TimingConfig(Table):
         1.5, ge=0.2, le=300, description="A writer silent for so long is lost."
     )
     look_interval_seconds: float = Field(
-        0.25, ge=0.02, le=10, description="Time between two looks at a node or balancer."
+        0.5, ge=0.02, le=10, description="Time between two looks at a node or balancer."
     )
     pulse_interval_seconds: float = Field(
         0.5, ge=0.05, le=10, description="Time between two writes of the heartbeat row."
