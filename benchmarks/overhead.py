@@ -20,9 +20,11 @@ from myha.sandbox.servers import Flavour
 
 CLIENTS = 8
 WATCH_SECONDS = 30.0
-SLICE_SECONDS = 3.0
-SLICES = 32  # each way: many short ones, since the machine's own drift is larger than the effect
+SLICE_SECONDS = 1.5
+SLICES = 64  # each way: many short ones, since the machine's own drift is larger than the effect
 SETTLE_SECONDS = 0.3
+COST_SECONDS = 20.0
+COST_ROUNDS = 2
 RESAMPLES = 2000
 READY_DEADLINE_SECONDS = 60.0
 
@@ -34,6 +36,8 @@ def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
         _await_healthy(pair)
         idle = _watch(pair)
         say(f"overhead {flavour}, idle: {idle}")
+        servers = _servers_cost(pair)
+        say(f"overhead {flavour}, on the servers: {servers} % of a core")
         pair.make_tables()
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -49,6 +53,7 @@ def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
         "server_version": pair.server_version,
         "clients": CLIENTS,
         "idle": idle,
+        "servers_cpu_percent": servers,
         "under_load": loaded,
         "throughput": throughput,
     }
@@ -79,6 +84,36 @@ def _watch(pair: Target) -> dict[str, float]:
         "rss_mb_max": round(resident / 2**20, 1),
         "seconds": round(seconds, 1),
     }
+
+
+def _servers_cost(pair: Target) -> dict[str, float]:
+    """What the looks and heartbeats cost each idle server: its CPU with the daemon less without."""
+    supervisor = pair.supervisor
+    if supervisor is None:
+        raise MyhaError("the supervisor does not run")
+    used = {name: {"with": 0.0, "without": 0.0} for name in pair.hosts}
+    try:
+        for _ in range(COST_ROUNDS):
+            for kind in ("with", "without"):
+                if kind == "without":
+                    supervisor.freeze()
+                time.sleep(1.0)
+                before = {name: _cpu_seconds(pair, name) for name in used}
+                time.sleep(COST_SECONDS)
+                for name, one in used.items():
+                    one[kind] += _cpu_seconds(pair, name) - before[name]
+                if kind == "without":
+                    supervisor.thaw()
+    finally:
+        if supervisor.frozen():
+            supervisor.thaw()
+    share = 100 / (COST_SECONDS * COST_ROUNDS)
+    return {name: round(share * (one["with"] - one["without"]), 2) for name, one in used.items()}
+
+
+def _cpu_seconds(pair: Target, name: str) -> float:
+    times = psutil.Process(pair.hosts[name].pid()).cpu_times()
+    return float(times.user + times.system)
 
 
 def _alternate(pair: Target, load: Workload) -> dict[str, Any]:
@@ -139,19 +174,23 @@ def section(reports: list[dict[str, Any]]) -> str:
         "## The daemon's cost",
         "",
         f"Its CPU time and resident memory over {WATCH_SECONDS:.0f} s, idle and under the load of"
-        f" {CLIENTS} clients. What the server's throughput loses to it is measured in turns of"
-        f" {SLICE_SECONDS:.0f} s with the daemon running and frozen (SIGSTOP), in the order ABBA"
-        " (90 %: between which ratios the true one lies, by the bootstrap over neighbours).",
+        f" {CLIENTS} clients; and what its looks and heartbeats cost each server, idle: with the daemon"
+        " running, less with it frozen (SIGSTOP). All of that repeats well. What the server's"
+        " throughput loses to it is measured in turns of"
+        f" {SLICE_SECONDS:g} s with the daemon running and frozen, in the order ABBA (90 %: between"
+        " which ratios the true one lies, by the bootstrap over neighbours): on this machine, whose"
+        " own rate wanders by a tenth from slice to slice, it is a rough number.",
         "",
-        "| server | CPU idle, % of a core | CPU under load | resident, MB"
+        "| server | daemon idle, % of a core | under load | resident, MB | each server, % of a core"
         " | throughput with : without | 90 % |",
-        "|---|--:|--:|--:|--:|---|",
+        "|---|--:|--:|--:|--:|--:|---|",
     ]
     for one in reports:
         resident = max(one["idle"]["rss_mb_max"], one["under_load"]["rss_mb_max"])
         lines.append(
             f"| {server(one)} | {one['idle']['cpu_percent']:.1f}"
             f" | {one['under_load']['cpu_percent']:.1f} | {resident:.0f}"
+            f" | {max(one['servers_cpu_percent'].values()):.1f}"
             f" | {one['throughput']['ratio']:.3f}"
             f" | {' to '.join(f'{end:.3f}' for end in one['throughput']['ratio_90_percent'])} |"
         )
