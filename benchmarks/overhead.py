@@ -174,9 +174,9 @@ def section(reports: list[dict[str, Any]]) -> str:
         "## The daemon's cost",
         "",
         f"Its CPU time and resident memory over {WATCH_SECONDS:.0f} s, idle and under the load of"
-        f" {CLIENTS} clients; and what its looks and heartbeats cost each server, idle: with the daemon"
-        " running, less with it frozen (SIGSTOP). All of that repeats well. What the server's"
-        " throughput loses to it is measured in turns of"
+        f" {CLIENTS} clients; and what its looks and heartbeats cost each server, idle: with the"
+        " daemon running, less with it frozen (SIGSTOP). All of that repeats well. What the"
+        " server's throughput loses to it is measured in turns of"
         f" {SLICE_SECONDS:g} s with the daemon running and frozen, in the order ABBA (90 %: between"
         " which ratios the true one lies, by the bootstrap over neighbours): on this machine, whose"
         " own rate wanders by a tenth from slice to slice, it is a rough number.",
