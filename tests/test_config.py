@@ -136,6 +136,32 @@ def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> N
             "nodes.b.auto_increment_offset: is the same as that of nodes.a",
         ),
         ('"10.0.0.2"', '"10.0.0.2"\npid_file = "/x"', "nodes.b.pid_file: goes with start_command"),
+        (
+            '"10.0.0.2"',
+            '"10.0.0.2"\nstart_command = ["x"]',
+            "nodes.b.start_command: goes with pid_file (a server on this machine) or stop_command",
+        ),
+        (
+            '"10.0.0.2"',
+            '"10.0.0.2"\nstop_command = ["x"]',
+            "nodes.b.stop_command: goes with start_command; set both",
+        ),
+        (
+            '"10.0.0.2"',
+            '"10.0.0.2"\nstart_command = ["x"]\nstop_command = ["x"]\npid_file = "/x"',
+            "nodes.b.stop_command: does the work of pid_file; set one of the two",
+        ),
+        (
+            '"10.0.0.2"',
+            '"10.0.0.2"\nstart_command = ["x"]\npid_file = "/x"\nshell = ["ssh", "b"]',
+            "nodes.b.shell: is for a server on another machine, and pid_file for one on this",
+        ),
+        (
+            '"10.0.0.2"',
+            '"10.0.0.2"\nshell = ["ssh", "b"]\ndata_dir = "/x"',
+            "nodes.b.data_dir: needs start_command, with pid_file or stop_command",
+        ),
+        ('"10.0.0.2"', '"10.0.0.2"\nshell = [""]', "nodes.b.shell: begins with an empty word"),
         ("[nodes.a]", "[nodes.A]", "nodes.A: is no valid name"),
         ("127.0.0.1:3307", "10.0.0.1:3306", "balancers.lb1.writer_listen: is the address of nod"),
         ("127.0.0.1:3307", "127.0.0.1:3308", "balancers.lb1.reader_listen: is the same as writ"),

@@ -41,7 +41,7 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
 
     Programs on PATH are used if they serve; otherwise Debian packages go to a private folder in
     this user's cache directory, without root. NAME is one of: mysql, mariadb, mariadb-backup,
-    haproxy, sysbench, etcd, percona-toolkit.
+    haproxy, sysbench, etcd, percona-toolkit, sshd (for tests).
     """
     with _interruptible("interrupted; nothing half fetched is left"), _progress() as tell:
         for name in names or _DEFAULT_PROGRAMS:

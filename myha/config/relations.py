@@ -12,6 +12,16 @@ from myha.core.model import Durability, Mode
 
 if TYPE_CHECKING:
     from myha.config.document import Config
+    from myha.config.tables import NodeConfig
+
+_COMMANDS = (
+    "fence_command",
+    "start_command",
+    "stop_command",
+    "shell",
+    "init_command",
+    "backup_command",
+)
 
 
 def relation_problems(config: Config) -> Iterator[Problem]:
@@ -50,17 +60,40 @@ def _same(host: str) -> str:
 
 def _node_problems(config: Config) -> Iterator[Problem]:
     for name, node in config.nodes.items():
-        if bool(node.pid_file) != bool(node.start_command):
-            yield f"nodes.{name}.pid_file", "goes with start_command; set both, or neither"
-        if node.data_dir and not node.start_command:
-            yield f"nodes.{name}.data_dir", "needs pid_file and start_command; set them, or not it"
+        yield from _process_problems(name, node)
         if node.init_command and not node.data_dir:
             yield f"nodes.{name}.init_command", "needs data_dir; name the directory that it makes"
-        for key in ("fence_command", "start_command", "init_command", "backup_command"):
+        for key in _COMMANDS:
             if "" in getattr(node, key)[:1]:
                 yield f"nodes.{name}.{key}", "begins with an empty word; name the program first"
     if len(config.nodes) == 2:
         yield from _pair_problems(config)
+
+
+def _process_problems(name: str, node: NodeConfig) -> Iterator[Problem]:
+    """How the server is ended and started: by its process on this machine, or by two commands."""
+    if node.pid_file and not node.start_command:
+        yield f"nodes.{name}.pid_file", "goes with start_command; set both, or neither"
+    if node.start_command and not node.pid_file and not node.stop_command:
+        yield (
+            f"nodes.{name}.start_command",
+            "goes with pid_file (a server on this machine) or stop_command; set one of them",
+        )
+    if node.stop_command and not node.start_command:
+        yield f"nodes.{name}.stop_command", "goes with start_command; set both, or neither"
+    if node.pid_file and node.stop_command:
+        yield f"nodes.{name}.stop_command", "does the work of pid_file; set one of the two"
+    if node.pid_file and node.shell:
+        yield (
+            f"nodes.{name}.shell",
+            "is for a server on another machine, and pid_file for one on this; set stop_command "
+            "in place of pid_file, or not shell",
+        )
+    if node.data_dir and not node.start_command:
+        yield (
+            f"nodes.{name}.data_dir",
+            "needs start_command, with pid_file or stop_command; set them, or not it",
+        )
 
 
 def _pair_problems(config: Config) -> Iterator[Problem]:

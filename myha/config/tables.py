@@ -96,12 +96,23 @@ class NodeConfig(Table):
     start_command: Words = Field(
         (),
         description="Command with arguments that starts the server again after a drill or a "
-        "reseed. Goes with pid_file.",
+        "reseed. Goes with pid_file, or with stop_command.",
+    )
+    stop_command: Words = Field(
+        (),
+        description="Command with arguments that ends the server for a reseed, and returns when it "
+        "has ended. Goes with start_command, in place of pid_file.",
+    )
+    shell: Words = Field(
+        (),
+        description="Command after which a script as its one last word is run on the node's host, "
+        'for a reseed: ["ssh", "-o", "BatchMode=yes", "mysql@db1"], ["docker", "exec", "-i", '
+        '"db1", "sh", "-c"]. Empty: the node is on this machine.',
     )
     data_dir: OptionalPath = Field(
         None,
-        description="The server's data directory, if it is on this machine: lets a reseed replace "
-        "it. Needs pid_file and start_command.",
+        description="The server's data directory, on its host: lets a reseed replace it. Needs "
+        "start_command; on another machine also shell.",
     )
     init_command: Words = Field(
         (),
@@ -110,8 +121,8 @@ class NodeConfig(Table):
     )
     backup_command: Words = Field(
         (),
-        description="Command that starts mariabackup on this machine (mbstream beside it), for a "
-        "reseed of this node on MariaDB; empty: the one on PATH.",
+        description="Command that starts mariabackup on the node's host (mbstream beside it), for "
+        "a reseed on MariaDB, of this node or from it; empty: the one on PATH there.",
     )
 
     @model_validator(mode="before")

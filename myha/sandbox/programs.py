@@ -118,6 +118,14 @@ RECIPES: dict[str, Recipe] = {
             suites=_STABLE_FIRST,
             perl=True,
         ),
+        Recipe(
+            name="sshd",
+            executables=("sshd",),
+            minimum=(9, 2),  # the first that tells its version
+            packages=("openssh-server", "openssh-client"),
+            suites=("bookworm",),  # a later one starts a second program from a place of its own
+            version_option="-V",
+        ),
     )
 }
 

@@ -25,12 +25,11 @@ from myha.errors import MyhaError
 from myha.operations.heal.reseed import (
     Method,
     ReseedOrder,
-    backup,
-    choose,
     plan_reseed,
     reseed_node,
 )
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
+from myha.operations.heal.reseed.place import Place
 from myha.operations.heal.reseed.session import MARIADB_MARK, MYSQL_MARK
 from myha.operations.progress import CancelledError, ListReporter
 from myha.sandbox.cluster import Cluster
@@ -160,7 +159,7 @@ class Pair:
 
     def process(self, method: Method) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", RUN_IT, str(self.cluster.config_path), str(method)],
+            [sys.executable, "-c", RUN_IT, str(self.config.path), str(method)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -445,7 +444,7 @@ def test_refusals_change_nothing(
     before = pair.executed("a")
 
     with monkeypatch.context() as patch:
-        patch.setattr(choose, "free_bytes", lambda _path: 1 << 20)
+        patch.setattr(Place, "disk", lambda _place, _path: (1 << 20, "/"))
         with pytest.raises(HealRefusedError, match=r"of disk on a, and .* are free"):
             plan_reseed(ReseedOrder(pair.config, "a", "b", {}, (Method.BACKUP, Method.CLONE)))
 
@@ -514,15 +513,14 @@ def test_a_full_disk_on_the_node(
     try:
         before = pair.executed("a")
 
-        start = backup._child
+        make = Place.make
 
-        def diverted(*words: Any, **options: Any) -> Any:
-            """The new directory comes to lie on the small file system, as the backup begins."""
-            if not os.path.ismount(new):
-                subprocess.run(["mount", "--bind", str(small), str(new)], check=True)
-            return start(*words, **options)
+        def diverted(place: Place, path: Path) -> None:
+            """The new directory comes to lie on the small file system."""
+            make(place, path)
+            subprocess.run(["mount", "--bind", str(small), str(path)], check=True)
 
-        monkeypatch.setattr(backup, "_child", diverted)
+        monkeypatch.setattr(Place, "make", diverted)
         try:
             with pytest.raises(MyhaError, match=r"(?i)no space|mbstream failed"):
                 pair.reseed(Method.BACKUP)

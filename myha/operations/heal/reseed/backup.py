@@ -1,29 +1,26 @@
 """mariabackup: the donor's data files through a pipe into a new directory beside the node's own.
 
-The node's old directory is not touched until the new one is prepared; it is moved aside then, and
-removed once a server has answered from the new one. What a run that died has left lies in names of
-its own beside the data directory, and the next run removes it.
+It runs on the donor's host; what it writes passes through here, and is unpacked and prepared on the
+node's host. The node's old directory is not touched until the new one is prepared; it is moved
+aside then, and removed once a server has answered from the new one. What a run that died has left
+lies in names of its own beside the data directory, and the next run removes it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
-import re
-import shutil
-import signal
-import subprocess
-import tempfile
+import select
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from myha.config import Config
 from myha.core.gtid import MariadbGtidSet
 from myha.errors import MyhaError
-from myha.operations.heal.reseed.process import NodeProcess, is_local_server, remove
+from myha.operations.heal.reseed.backup_fit import backup_words
+from myha.operations.heal.reseed.place import Place
+from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import Meter, Reporter, go_on
 
@@ -36,21 +33,34 @@ PIPE_BYTES = 1 << 20
 LOG_LOOK_MS = 20
 CHUNK_BYTES = 1 << 20
 LOOK_SECONDS = 0.05
-VERSION_DEADLINE_SECONDS = 30.0
-END_DEADLINE_SECONDS = 60.0
-_NAMES = ("mariadb-backup", "mariabackup")
+# The donor's commits may be waiting for a stream that the node's host does not take any more.
+STALL_SECONDS = 60.0
 _STREAMER = "mbstream"
-_SAID_BYTES = 4096
-_PR_SET_PDEATHSIG = 1
 
-
-def backup_words(config: Config, node: str) -> tuple[str, ...] | None:
-    """How mariabackup is started: as configured, else from PATH; None when it is not there."""
-    words = config.nodes[node].backup_command
-    if words:
-        return words
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
-    return (found,) if found else None
+# The login is in a file of its owner's alone: no password stands on a command line. Its folder's
+# name says which process has to remove it, so that the next run finds what that one left.
+_BACK_UP = """umask 077
+for left in "${TMPDIR:-/tmp}"/myha-backup.*; do
+  owner=${left##*/myha-backup.}
+  [ -d "/proc/${owner%%.*}" ] || rm -rf "$left"
+done
+own=$(mktemp -d "${TMPDIR:-/tmp}/myha-backup.$$.XXXXXX") || exit
+trap 'rm -rf "$own"' EXIT
+trap 'exit 1' HUP INT TERM
+dd bs=1 count="$1" <&3 >"$own/login" 2>/dev/null || exit
+data=$2 interval=$3
+shift 3
+work() {
+  exec "$@" --defaults-file="$own/login" --backup --stream=mbstream --datadir="$data" \\
+    --log-copy-interval="$interval" --target-dir="$own"
+}"""
+_UNPACK = """into=$1
+shift
+exec "$@" -x -C "$into" >&2
+"""
+_PREPARE = """into=$1 memory=$2
+shift 2
+work() { exec "$@" --no-defaults --prepare --use-memory="$memory" --target-dir="$into"; }"""
 
 
 def streamer_words(backup: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,205 +70,141 @@ def streamer_words(backup: tuple[str, ...]) -> tuple[str, ...]:
     return (*backup[:-1], str(beside) if program.parent.parts else _STREAMER)
 
 
-def unfit(config: Config, node: str, donor: ReseedSession) -> str | None:
-    """Why mariabackup does not serve here, None when it does. Changes nothing."""
-    target = config.nodes[node]
-    if target.data_dir is None:
-        return f"nodes.{node}.data_dir is not set"
-    if os.path.ismount(os.path.realpath(target.data_dir)):
-        return f"{target.data_dir} is a mount point, so that it cannot be exchanged"
-    words = backup_words(config, node)
-    if words is None:
-        return "mariabackup is not on PATH"
-    version = _version(words)
-    if version is None:
-        return f"{words[-1]} does not start"
-    if version != ".".join(donor.version.split(".")[:2]):
-        return f"mariabackup is of {version} and the server of {donor.version}"
-    if not is_local_server(donor):
-        return f"{donor.name} does not run on this machine, or as another user"
-    return None
-
-
-def _version(words: tuple[str, ...]) -> str | None:
-    try:
-        done = subprocess.run(
-            (*words, "--version"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERSION_DEADLINE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"(\d+\.\d+)\.\d+-MariaDB", f"{done.stdout} {done.stderr}")
-    return found[1] if found and done.returncode == 0 else None
-
-
 class Backup:
     """One backup into `NEW`, prepared, and the exchange of the directories."""
 
     def __init__(
         self, config: Config, donor: ReseedSession, process: NodeProcess, reporter: Reporter
     ) -> None:
-        words = backup_words(config, process.name)
         data = process.data_dir
-        if words is None or data is None:
-            raise MyhaError(f"{process.name}: mariabackup or nodes.{process.name}.data_dir is gone")
-        self._words = words
+        if data is None:
+            raise MyhaError(f"{process.name}: nodes.{process.name}.data_dir is gone")
         self._config = config
         self._donor = donor
+        self._source = Place(config, donor.name)
         self._process = process
+        self._place = process.place
         self._reporter = reporter
         self._data = data
         self._new, self._old = _beside(data)
 
     @staticmethod
-    def leftovers(data: Path) -> None:
+    def leftovers(place: Place, data: Path) -> None:
         """Remove what a run that died has left, and put the old directory back if none is there."""
         new, old = _beside(data)
-        remove(new)
-        if not old.exists():
+        place.remove(new)
+        if not place.exists(old):
             return
-        if data.exists() and any(data.iterdir()):
-            remove(old)
+        if not place.is_empty(data):
+            place.remove(old)
             return
-        with _named(data, "put back"):
-            if data.exists():
-                data.rmdir()
-            old.rename(data)
+        place.remove(data)
+        place.move(old, data)
 
     def clear_up(self) -> None:
-        self.leftovers(self._data)
+        self.leftovers(self._place, self._data)
 
     def undo(self) -> None:
         """After a failure: the old directory in its place again, with its server. Silent."""
         with suppress(MyhaError, OSError):
-            if self._old.exists():
+            if self._place.exists(self._old):
                 self._process.stop()
-                remove(self._data)
-            self.leftovers(self._data)
+                self._place.remove(self._data)
+            self.clear_up()
             self._process.start()
 
     def make(self, total_bytes: int) -> tuple[int, MariadbGtidSet]:
         """Back the donor up and prepare it. Bytes streamed, and the binary log's position."""
-        with _named(self._new, "make"):
-            self._new.mkdir(mode=0o700)
-        with self._login() as login:
-            streamed = self._stream(login, total_bytes)
+        self._place.make(self._new)
+        streamed = self._stream(total_bytes)
         self._prepare()
         return streamed, self._position()
 
-    @contextmanager
-    def _login(self) -> Iterator[Path]:
-        """An option file that only we can read: no password stands on a command line."""
+    def _words(self, place: Place) -> tuple[str, ...]:
+        words = backup_words(self._config, place)
+        if words is None:
+            raise MyhaError(f"{place.name}: mariabackup is gone from {place.where}")
+        return words
+
+    def _login(self) -> bytes:
+        """The option file by which mariabackup, on the donor's host, reaches the donor."""
         node = self._config.nodes[self._donor.name]
         account = self._config.accounts.admin()
         tls = self._config.accounts.tls
+        # Seen from its own host: the address at which the other node reaches it holds there too.
+        host, port = node.host, node.port
+        if node.shell:
+            host, port = node.replication_host, node.replication_port
         lines = [
             "[mariadb-backup]",
             f"user={_option(account.user)}",
             f"password={_option(account.password.get_secret_value())}",
-            f"host={node.host}",
-            f"port={node.port}",
+            f"host={host}",
+            f"port={port}",
             "protocol=tcp",
             *(["ssl"] if tls == "require" else ["skip-ssl"] if tls == "off" else []),
         ]
-        descriptor, name = tempfile.mkstemp(prefix="myha-backup-", suffix=".cnf")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write("\n".join([*lines, ""]))
-            yield Path(name)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        return "\n".join([*lines, ""]).encode()
 
-    def _stream(self, login: Path, total_bytes: int) -> int:
+    def _stream(self, total_bytes: int) -> int:
+        login = self._login()
         data_dir = str(self._donor.value("SELECT @@GLOBAL.datadir"))
-        backup = (
-            *self._words,
-            f"--defaults-file={login}",
-            "--backup",
-            "--stream=mbstream",
-            f"--log-copy-interval={LOG_LOOK_MS}",
-            f"--datadir={data_dir}",
-            f"--target-dir={self._new}",
-        )
-        unpack = (*streamer_words(self._words), "-x", "-C", str(self._new))
+        settings = (str(len(login)), data_dir, str(LOG_LOOK_MS), *self._words(self._source))
+        unpack = (str(self._new), *streamer_words(self._words(self._place)))
         with (
-            _said() as backup_said,
-            _said() as unpack_said,
-            _child(backup, stdout=subprocess.PIPE, stderr=backup_said) as reader,
-            _child(unpack, stdin=subprocess.PIPE, stderr=unpack_said) as writer,
+            self._place.shell.fed(_UNPACK, *unpack) as writer,
+            self._source.shell.held(_BACK_UP, *settings, first=login, streams=True) as reader,
         ):
-            if reader.stdout is None or writer.stdin is None:
+            source, target = reader.process.stdout, writer.process.stdin
+            if source is None or target is None:
                 raise MyhaError("no pipe to mariabackup")
             meter = Meter(self._reporter, "back up", total=total_bytes, unit="bytes")
-            _pass_on(reader.stdout.fileno(), writer.stdin.fileno(), meter, self._reporter)
-            reader.stdout.close()  # so that it ends, if it was the other one that failed
-            writer.stdin.close()
-            for name, process, said in (
-                ("mbstream", writer, unpack_said),
-                ("mariabackup", reader, backup_said),
-            ):
-                if process.wait(END_DEADLINE_SECONDS) != 0:
-                    raise MyhaError(f"{self._process.name}: {name} failed: {_telling(said)}")
+            name = self._process.name
+            whole = _pass_on(source.fileno(), target.fileno(), meter, self._reporter, name)
+            source.close()  # so that it ends, if it was the other one that failed
+            target.close()
+            ends = [(reader, "mariabackup"), (writer, "mbstream")]
+            for running, what in ends if whole else reversed(ends):  # the first to fail tells why
+                running.check(what)
         meter.total = max(meter.done, 1)
         meter.say()
         return int(meter.done)
 
     def _prepare(self) -> None:
         """Roll the copy forward to the backup's end, so that a server can start from it."""
-        prepare = (
-            *self._words,
-            "--no-defaults",
-            "--prepare",
-            f"--use-memory={PREPARE_MEMORY}",
-            f"--target-dir={self._new}",
-        )
+        settings = (str(self._new), PREPARE_MEMORY, *self._words(self._place))
         meter = Meter(self._reporter, "prepare")
-        with _said() as said, _child(prepare, stdout=said, stderr=said) as process:
-            while process.poll() is None:
+        with self._place.shell.held(_PREPARE, *settings) as running:
+            while not running.ended():
                 go_on(self._reporter)
                 meter.to(0)
                 time.sleep(LOOK_SECONDS)
-            if process.returncode != 0:
-                raise MyhaError(
-                    f"{self._process.name}: mariabackup --prepare failed: {_telling(said)}"
-                )
+            running.check("mariabackup --prepare")
 
     def _position(self) -> MariadbGtidSet:
         """Where the donor's binary log was when the backup ended."""
-        for name in INFO_FILES:
-            with suppress(FileNotFoundError):
-                fields = (self._new / name).read_text().split("\t")
-                gtids = fields[2] if len(fields) > 2 else ""
-                return MariadbGtidSet.parse("".join(gtids.split()))
-        raise MyhaError(f"{self._process.name}: the backup does not say where the binary log was")
+        said = self._place.read(*(self._new / name for name in INFO_FILES))
+        if not said:
+            name = self._process.name
+            raise MyhaError(f"{name}: the backup does not say where the binary log was")
+        fields = said.split("\t")
+        gtids = fields[2] if len(fields) > 2 else ""
+        return MariadbGtidSet.parse("".join(gtids.split()))
 
     def exchange(self) -> None:
-        """The new directory takes the old one's place; the server must be ended by now."""
-        self._take_ownership()
-        with _named(self._data, "exchange"):
-            if self._data.exists():
-                self._data.rename(self._old)
-            self._new.rename(self._data)
+        """The new directory takes the old one's place; the server must be ended by now.
 
-    def _take_ownership(self) -> None:
-        """The server's user has to be able to work with what we, perhaps as root, have made."""
-        like = self._data if self._data.exists() else self._data.parent
-        with _named(self._new, "hand over"):
-            owner = like.stat()
-            if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                for folder, folders, names in os.walk(self._new):
-                    for name in (*folders, *names):
-                        os.chown(Path(folder) / name, owner.st_uid, owner.st_gid)
-                os.chown(self._new, owner.st_uid, owner.st_gid)
-            if like is self._data:
-                self._new.chmod(owner.st_mode & 0o7777)
+        Its user has to be able to work with what we, perhaps as another one, have made.
+        """
+        there = self._place.exists(self._data)
+        like = self._data if there else self._data.parent
+        self._place.hand_over(self._new, like, mode=there)
+        if there:
+            self._place.move(self._data, self._old)
+        self._place.move(self._new, self._data)
 
     def forget_old(self) -> None:
-        remove(self._old)
+        self._place.remove(self._old)
 
 
 def _beside(data: Path) -> tuple[Path, Path]:
@@ -270,73 +216,36 @@ def _option(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _pass_on(source: int, target: int, meter: Meter, reporter: Reporter) -> None:
-    """Move the stream from pipe to pipe inside the kernel, counted, until either side ends."""
+def _pass_on(source: int, target: int, meter: Meter, reporter: Reporter, name: str) -> bool:
+    """Move the stream from pipe to pipe inside the kernel, counted, until either side ends.
 
+    True when all of the source's was moved, False when the target takes no more.
+    """
     for descriptor in (source, target):
         with suppress(OSError):
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    incoming, outgoing = select.poll(), select.poll()
+    incoming.register(source, select.POLLIN)
+    outgoing.register(target, select.POLLOUT)
     while True:
         go_on(reporter)
+        if not incoming.poll(LOOK_SECONDS * 1000):
+            continue
+        _await_room(outgoing, reporter, name)
         try:
-            moved = os.splice(source, target, CHUNK_BYTES)
+            moved = os.splice(source, target, CHUNK_BYTES, flags=os.SPLICE_F_NONBLOCK)
         except BrokenPipeError:
-            return
+            return False
+        except BlockingIOError:
+            continue  # less room than a page
         if not moved:
-            return
+            return True
         meter.advance(moved)
 
 
-@contextmanager
-def _said() -> Iterator[int]:
-    """A nameless file for what a program says."""
-    with tempfile.TemporaryFile() as file:
-        yield file.fileno()
-
-
-def _telling(said: int) -> str:
-    """The line that names the error, of the last that a program has said."""
-    size = os.fstat(said).st_size
-    text = os.pread(said, _SAID_BYTES, max(0, size - _SAID_BYTES)).decode(errors="replace")
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"error|fail|no space|denied", line, re.I)]
-    return " / ".join((telling or lines)[:2])[:400] or "it gave no reason"
-
-
-@contextmanager
-def _child(words: tuple[str, ...], **options: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that does not outlive this block, nor this process even if that is killed."""
-    try:
-        process = subprocess.Popen(
-            words,
-            **{"stdin": subprocess.DEVNULL, **options},
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of the C library, no lock
-        )  # type: ignore[call-overload]
-    except OSError as error:
-        raise MyhaError(f"cannot start {words[-1]}: {error}") from error
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-def _prctl() -> Callable[..., int]:
-    library: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
-    return library
-
-
-_PRCTL = _prctl()  # looked up before any fork
-
-
-def _die_with_parent() -> None:
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-@contextmanager
-def _named(path: Path, doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MyhaError(f"cannot {doing} {path}: {error.strerror or error}") from error
+def _await_room(outgoing: select.poll, reporter: Reporter, name: str) -> None:
+    ends = time.monotonic() + STALL_SECONDS
+    while not outgoing.poll(LOOK_SECONDS * 1000):
+        go_on(reporter)
+        if time.monotonic() > ends:
+            raise MyhaError(f"{name}: its host has taken nothing for {STALL_SECONDS:.0f} s")

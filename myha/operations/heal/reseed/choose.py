@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
-from myha.operations.heal.reseed import backup, clone
+from myha.hosts.shell import ShellError
+from myha.operations.heal.reseed import backup_fit, clone
 from myha.operations.heal.reseed.dump import objects
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan
-from myha.operations.heal.reseed.process import free_bytes, is_local_server, size_bytes
+from myha.operations.heal.reseed.place import Place
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import amount
 from myha.operations.setup.facts import Flavour
@@ -24,7 +24,7 @@ def choose(order: ReseedOrder, donor: ReseedSession, node: ReseedSession | None)
     for method in _of_flavour(order.methods, donor.flavour):
         why = _unfit(method, order, donor, node)
         if why is None:
-            size, room = _size(method, donor), _room(method, order, node)
+            size, room = _size(method, order, donor), _room(method, order, node)
             if room is None or size + RESERVE_BYTES <= room:
                 return ReseedPlan(method, size, room, unfit)
             why = (
@@ -55,13 +55,13 @@ def _unfit(
     if method is Method.BACKUP:
         if donor.flavour is not Flavour.MARIADB:
             return "it is of MariaDB"
-        return backup.unfit(order.config, order.node, donor)
+        return backup_fit.unfit(order.config, order.node, donor, node)
     return objects.unfit(donor)
 
 
-def _size(method: Method, donor: ReseedSession) -> int:
+def _size(method: Method, order: ReseedOrder, session: ReseedSession) -> int:
     if method is Method.BACKUP:
-        return _files_bytes(donor)
+        return _files_bytes(Place(order.config, session.name), session)
     if method is Method.CLONE:
         sql = "SELECT SUM(FILE_SIZE) AS b FROM information_schema.INNODB_TABLESPACES"
     else:
@@ -69,31 +69,30 @@ def _size(method: Method, donor: ReseedSession) -> int:
             "SELECT SUM(DATA_LENGTH + INDEX_LENGTH) AS b FROM information_schema.TABLES "
             f"WHERE TABLE_SCHEMA NOT IN {objects.SYSTEM}"
         )
-    return int(donor.value(sql) or 0)
+    return int(session.value(sql) or 0)
 
 
-def _files_bytes(donor: ReseedSession) -> int:
-    """The donor's directory without what is not copied: logs of any kind, temporary tables."""
-    directory = Path(str(donor.value("SELECT @@GLOBAL.datadir")))
-    logs = sum(
-        one.stat().st_blocks * 512
-        for pattern in ("ib_logfile*", "ibtmp*")
-        for one in directory.glob(pattern)
-    )
+def _files_bytes(place: Place, session: ReseedSession) -> int:
+    """The server's directory without what is not copied: logs of any kind, temporary tables."""
+    directory = place.real(Path(str(session.value("SELECT @@GLOBAL.datadir"))))
+    stems = []
     for base in ("log_bin_basename", "relay_log_basename"):
-        stem = Path(str(donor.value(f"SELECT @@GLOBAL.{base}") or "/"))
-        if stem.parent == directory or stem.parent == Path(os.path.realpath(directory)):
-            logs += sum(one.stat().st_blocks * 512 for one in directory.glob(f"{stem.name}.*"))
-    return max(0, size_bytes(directory) - logs)
+        stem = Path(str(session.value(f"SELECT @@GLOBAL.{base}") or "/"))
+        if stem.name and place.real(stem.parent) == directory:
+            stems.append(stem.name)
+    return place.used_bytes(directory, tuple(stems))
 
 
 def _room(method: Method, order: ReseedOrder, node: ReseedSession | None) -> int | None:
     """Bytes that may be used on the node: free ones, and what its own data gives back."""
     configured = order.config.nodes[order.node].data_dir
-    if node is None:
-        return None if configured is None else free_bytes(configured)
-    if not is_local_server(node):
-        return None
-    directory = Path(str(node.value("SELECT @@GLOBAL.datadir")))
-    free = free_bytes(directory)
-    return free if method is Method.BACKUP else free + _size(method, node)
+    place = Place(order.config, order.node)
+    try:
+        if node is None:
+            return None if configured is None else place.disk(configured)[0]
+        if not place.is_home_of(node):
+            return None
+        free = place.disk(Path(str(node.value("SELECT @@GLOBAL.datadir"))))[0]
+    except ShellError:
+        return None  # not to be seen from here
+    return free if method is Method.BACKUP else free + _size(method, order, node)

@@ -1,23 +1,26 @@
 """The node's server process, as far as a reseed has to end and start it, and its data directory.
 
-A node whose `start_command` is configured is started from here. For any other one its own service
-manager has to do it, and this waits.
+A node whose `start_command` is configured is started from here, and ended by its process on this
+machine or by its `stop_command`. For any other one its own service manager has to do it, and this
+waits.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.errors import MyhaError, ServerGoneError, ServerSilentError
 from myha.hosts.local import LocalHost, accepts_tcp
+from myha.hosts.shell import ShellError, telling
+from myha.operations.heal.reseed.place import Place
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import Meter, Reporter, go_on
 
@@ -35,14 +38,15 @@ class NodeProcess:
 
     def __init__(self, config: Config, name: str, reporter: Reporter) -> None:
         self.name = name
+        self.place = Place(config, name)
         self._config = config
         self._node = config.nodes[name]
         self._reporter = reporter
-        self.host = self._host()
+        self._host = self._local_host()
 
-    def _host(self) -> LocalHost | None:
+    def _local_host(self) -> LocalHost | None:
         node = self._node
-        if node.pid_file is None or not node.start_command:
+        if node.pid_file is None:
             return None
         return LocalHost(
             self.name,
@@ -53,46 +57,63 @@ class NodeProcess:
         )
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it is ended and started from here."""
+        return bool(self._node.start_command)
+
+    def running(self) -> bool:
+        """Whether there is a server, as far as that can be told."""
+        if self._host is not None:
+            return self._host.running()
+        return _listens(self._node.host, self._node.port)
+
+    @cached_property
     def data_dir(self) -> Path | None:
         """The configured data directory, without symbolic links on the way; None: none is."""
         path = self._node.data_dir
-        return None if path is None else Path(os.path.realpath(path))
+        return None if path is None else self.place.real(path)
 
     @property
     def data_is_lost(self) -> bool:
         """Whether the configured data directory is not there or has nothing in it."""
-        path = self.data_dir
-        try:
-            return path is not None and (not path.exists() or not any(path.iterdir()))
-        except OSError as error:
-            raise MyhaError(f"{self.name}: cannot look into {path}: {error.strerror}") from error
+        return self.data_dir is not None and self.place.is_empty(self.data_dir)
 
     def initialise(self) -> None:
         """Make an empty data directory with the configured command."""
-        command = self._node.init_command
-        if not command:
+        if not self._node.init_command:
             raise HealRefusedError(
                 f"{self.name}: its data directory {self.data_dir} is lost; make an empty one there "
                 f"by hand and start the server, or set nodes.{self.name}.init_command"
             )
         self._reporter.event("reseed", f"{self.name}: makes an empty data directory")
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=INIT_DEADLINE_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise MyhaError(f"{self.name}: init_command does not work: {error}") from error
-        if done.returncode != 0:
-            said = " / ".join((done.stderr or done.stdout).strip().splitlines()[-2:])[:400]
-            raise MyhaError(
-                f"{self.name}: init_command ended with status {done.returncode}: {said}"
-            )
+        self._command("init_command", INIT_DEADLINE_SECONDS)
+
+    def _command(self, key: str, deadline_seconds: float) -> None:
+        """Run a configured command, which has done its work when it ends."""
+        words: tuple[str, ...] = getattr(self._node, key)
+        # A file, not a pipe: a server that it leaves behind would hold the pipe open.
+        with tempfile.TemporaryFile() as said:
+            try:
+                done = subprocess.run(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    timeout=deadline_seconds,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise MyhaError(
+                    f"{self.name}: {key} has not ended within {deadline_seconds:.0f} s"
+                ) from None
+            except OSError as error:
+                raise MyhaError(f"{self.name}: {key} does not work: {error}") from error
+            if done.returncode != 0:
+                said.seek(0)
+                raise MyhaError(
+                    f"{self.name}: {key} ended with status {done.returncode}: "
+                    f"{telling(said.read(), done.returncode)}"
+                )
 
     @property
     def _aside(self) -> Path:
@@ -104,37 +125,55 @@ class NodeProcess:
     def move_data_aside(self) -> None:
         """Keep what does not serve any more until something serves in its place."""
         data, aside = self.data_dir, self._aside
-        remove(aside)
-        try:
-            if data is not None and data.exists():
-                data.rename(aside)
-        except OSError as error:
-            raise MyhaError(f"cannot move {data} to {aside}: {error.strerror}") from error
+        self.place.remove(aside)
+        if data is not None and self.place.exists(data):
+            self.place.move(data, aside)
 
     def forget_aside(self) -> None:
-        if self.data_dir is not None:
-            remove(self._aside)
+        """Remove it, and what an earlier run has left of the kind."""
+        if self._node.data_dir is None:
+            return
+        try:
+            self.place.remove(self._aside)
+        except ShellError as error:
+            # The node has its data; what is left over here costs room, and no more.
+            self._reporter.event("reseed", f"what was moved aside could not be removed: {error}")
 
     def start(self) -> None:
         """Start it where that is configured, else wait until somebody has."""
-        if self.host is not None:
-            self.host.start(START_DEADLINE_SECONDS)
-            return
-        self._await(
-            lambda: accepts_tcp(self._node.host, self._node.port),
-            RETURN_DEADLINE_SECONDS,
-            f"{self.name}: its server has ended and nothing starts it again; start it on its host, "
-            "then run this again",
-            "waits for its service manager to start the server",
-        )
+        if self._host is not None:
+            self._host.start(START_DEADLINE_SECONDS)
+        elif self.is_ours:
+            self._command("start_command", START_DEADLINE_SECONDS)
+            self._await(
+                self._serves,
+                START_DEADLINE_SECONDS,
+                f"{self.name}: start_command has ended, and the server does not serve",
+                "waits for the server to serve",
+            )
+        else:
+            self._await(
+                self._serves,
+                RETURN_DEADLINE_SECONDS,
+                f"{self.name}: its server has ended and nothing starts it again; start it on its "
+                "host, then run this again",
+                "waits for its service manager to start the server",
+            )
+
+    def _serves(self) -> bool:
+        return accepts_tcp(self._node.host, self._node.port)
 
     def await_gone(self) -> None:
         """Wait until the process is gone: a second one on the same data would ruin it."""
-        if self.host is not None:
-            gone = self.host.await_gone(END_DEADLINE_SECONDS)
-            if not gone:
-                raise MyhaError(f"{self.name}: the server (pid {self.host.pid()}) does not end")
-            return
+        if self._host is not None:
+            if not self._host.await_gone(END_DEADLINE_SECONDS):
+                raise MyhaError(f"{self.name}: the server (pid {self._host.pid()}) does not end")
+        elif self.is_ours:
+            self.stop()  # a command that returns when it has ended
+        else:
+            self._await_deaf()
+
+    def _await_deaf(self) -> None:
         self._await(
             lambda: not _listens(self._node.host, self._node.port),
             END_DEADLINE_SECONDS,
@@ -143,9 +182,22 @@ class NodeProcess:
         )
 
     def stop(self) -> None:
-        if self.host is None:
+        """End it, and see that it has: two servers on one data directory ruin it."""
+        if self._host is not None:
+            self._host.stop(END_DEADLINE_SECONDS)
+            return
+        if not self.is_ours:
             raise MyhaError(f"{self.name}: has no start_command, so it is not stopped from here")
-        self.host.stop(END_DEADLINE_SECONDS)
+        self._command("stop_command", END_DEADLINE_SECONDS)
+        self._await_deaf()
+        data = self.data_dir
+        if data is not None:
+            self._await(
+                lambda: not self.place.works_in(data),
+                END_DEADLINE_SECONDS,
+                f"{self.name}: stop_command has ended, and a process still works in {data}",
+                "waits for the server to end",
+            )
 
     def session(self) -> ReseedSession:
         """A session on a server that has just started: it may still refuse for a moment."""
@@ -181,52 +233,6 @@ def session_or_none(config: Config, name: str) -> ReseedSession | None:
         raise HealRefusedError(
             f"{error}: it may hang, and cannot be told from one that works; end that process first"
         ) from error
-
-
-def is_local_server(session: ReseedSession, directory: Path | None = None) -> bool:
-    """Whether the server works on this machine, in `directory` or the one that it names itself.
-
-    A loopback address proves nothing: a container's port may be forwarded. The working directory of
-    the server's process is its data directory.
-    """
-    row = session.rows("SELECT @@GLOBAL.pid_file AS pid, @@GLOBAL.datadir AS data")[0]
-    data = Path(os.path.realpath(directory or str(row["data"])))
-    try:
-        pid_file = Path(str(row["data"])) / str(row["pid"])
-        pid = int(pid_file.read_text().split()[0])
-        return Path(f"/proc/{pid}/cwd").resolve().samefile(data)
-    except (OSError, ValueError, IndexError):
-        return False
-
-
-def free_bytes(path: Path) -> int:
-    """Free bytes for this user where `path` is, or where it would be made."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
-
-
-def size_bytes(path: Path) -> int:
-    """What the files below a directory take on disk; files that vanish meanwhile do not count."""
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            try:
-                total += os.lstat(Path(folder) / name).st_blocks * 512
-            except OSError:
-                continue
-    return total
-
-
-def remove(path: Path) -> None:
-    """Remove a directory with all that is in it; one that is not there is fine."""
-    if not path.exists():
-        return
-    try:
-        shutil.rmtree(path)
-    except OSError as error:
-        raise MyhaError(f"cannot remove {path}: {error.strerror}") from error
 
 
 def _listens(host: str, port: int) -> bool:

@@ -104,10 +104,11 @@ class _Reseed:
 
     def _clear_up(self, donor: ReseedSession) -> None:
         """What an earlier run left on disk that this one can see, before anything is looked at."""
-        if donor.flavour is Flavour.MARIADB and self._process.data_dir is not None:
-            host = self._process.host
-            if host is not None and not host.running():
-                Backup.leftovers(self._process.data_dir)
+        process = self._process
+        if donor.flavour is not Flavour.MARIADB or not process.is_ours or process.running():
+            return
+        if process.data_dir is not None:
+            Backup.leftovers(process.place, process.data_dir)
 
     def _ready_node(self, donor: ReseedSession) -> ReseedSession | None:
         """A session on the node's server; None where none is needed: its files will be replaced."""
@@ -128,10 +129,10 @@ class _Reseed:
     def _bring_up(self, donor: ReseedSession) -> ReseedSession | None:
         name = self._order.node
         process = self._process
-        if process.host is None:
+        if not process.is_ours:
             raise HealRefusedError(
                 f"{name}: its server does not run, and nothing here can start it; start it on its "
-                f"host, or set nodes.{name}.pid_file and start_command"
+                f"host, or set nodes.{name}.start_command with pid_file or stop_command"
             )
         if process.data_is_lost:
             text = f"{name}: the data directory {process.data_dir} is lost"
@@ -173,12 +174,6 @@ class _Reseed:
             raise HealRefusedError(f"{node.name} and {donor.name} are not of one kind")
         if node.rows(identity) == donor.rows(identity):
             raise HealRefusedError(f"{node.name} and {donor.name} are one server")
-        configured, own = self._process.data_dir, str(node.value("SELECT @@GLOBAL.datadir"))
-        if configured is not None and not _same_place(configured, own):
-            raise HealRefusedError(
-                f"{node.name}: nodes.{node.name}.data_dir is {configured}, and the server works in "
-                f"{own}; correct it"
-            )
         if self._order.seed or self._fresh:
             return
         if not is_on(str(node.value("SELECT @@GLOBAL.read_only"))):
@@ -313,10 +308,3 @@ def _earlier(donor: ReseedSession, history: GtidSet) -> str:
         if top is not None and server != top[1] and number < top[0]:
             found.append(item.strip())
     return ",".join(found)
-
-
-def _same_place(left: Path, right: str) -> bool:
-    try:
-        return left.samefile(right)
-    except OSError:
-        return False

@@ -1,0 +1,84 @@
+"""Whether mariabackup serves for two servers as they are, and how it is called on a node's host."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from myha.config import Config
+from myha.hosts.shell import ShellError
+from myha.operations.heal.reseed.place import Place
+from myha.operations.heal.reseed.session import ReseedSession
+
+_NAMES = ("mariadb-backup", "mariabackup")
+
+
+def backup_words(config: Config, place: Place) -> tuple[str, ...] | None:
+    """How mariabackup is called on a node's host: as configured, else from PATH; None: it is not.
+
+    What is configured for one node goes for both where they are on one host.
+    """
+    own = config.nodes[place.name]
+    words = [own.backup_command]
+    words += [node.backup_command for node in config.nodes.values() if node.shell == own.shell]
+    return next(filter(None, words), None) or place.find(_NAMES)
+
+
+def unfit(
+    config: Config, name: str, donor: ReseedSession, node: ReseedSession | None
+) -> str | None:
+    """Why mariabackup does not serve here, None when it does. Changes nothing."""
+    configured = config.nodes[name].data_dir
+    if configured is None:
+        return f"nodes.{name}.data_dir is not set"
+    here, there = Place(config, name), Place(config, donor.name)
+    one_host = config.nodes[name].shell == config.nodes[donor.name].shell
+    try:
+        return (
+            _directory_unfit(configured, here, donor, node)
+            or _program_unfit(config, here, donor.version)
+            or (None if one_host else _program_unfit(config, there, donor.version))
+            or _not_at_home(there, donor)
+        )
+    except ShellError as error:
+        return str(error)
+
+
+def _directory_unfit(
+    configured: Path, place: Place, donor: ReseedSession, node: ReseedSession | None
+) -> str | None:
+    data = place.real(configured)
+    if place.disk(data)[1] == str(data):
+        return f"{data} is a mount point, so that it cannot be exchanged"
+    owner = donor if node is None else node
+    works_in = place.real(Path(str(owner.value("SELECT @@GLOBAL.datadir"))))
+    if node is None:
+        # Nobody to compare with: but two hosts that were mixed up would be told by this.
+        if data == works_in and place.is_home_of(donor):
+            return f"{data} on {place.where} is the data directory of {donor.name}"
+        return None
+    if data != works_in:
+        return f"nodes.{node.name}.data_dir is {data}, and the server works in {works_in}"
+    return _not_at_home(place, node)
+
+
+def _program_unfit(config: Config, place: Place, server_version: str) -> str | None:
+    words = backup_words(config, place)
+    if words is None:
+        return f"mariabackup is not on PATH of {place.where}"
+    said = place.version(words)
+    found = re.search(r"(\d+\.\d+)\.\d+-MariaDB", said)
+    if found is None:
+        return f"{words[-1]} does not start on {place.where}"
+    if found[1] != ".".join(server_version.split(".")[:2]):
+        return f"mariabackup on {place.where} is of {found[1]} and the server of {server_version}"
+    return None
+
+
+def _not_at_home(place: Place, session: ReseedSession) -> str | None:
+    if place.is_home_of(session):
+        return None
+    key = f"nodes.{place.name}.shell"
+    if place.is_local:
+        return f"{session.name} does not run on this machine, or as another user; else set {key}"
+    return f"the binary logs of {session.name} are not seen (or may not be read) through {key}"

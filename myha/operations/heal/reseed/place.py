@@ -1,0 +1,146 @@
+"""A node's host as a reseed sees it: directories, room on the disk, and whose they are.
+
+All of it is asked and done by scripts, on this machine as on any other one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from myha.config import Config
+from myha.errors import ServerError
+from myha.hosts.shell import Shell, ShellError
+from myha.operations.heal.reseed.session import ReseedSession
+
+# Removing, handing over and measuring a large directory take their time.
+LONG_SECONDS = 900.0
+_NO_BINARY_LOG = 1381
+_BINARY_LOG_HEADER = "od -An -tx1 -j9 -N4"  # the server id in the first event, after four bytes
+
+_REAL = """readlink -f "$1" || printf '%s\\n' "$1" """
+# What may not be looked into is neither gone nor empty.
+_EMPTY = """said=$(LC_ALL=C ls -A "$1" 2>&1) || case $said in
+*"No such file"*) said= ;;
+*) echo "$said" >&2; exit 1 ;;
+esac
+[ -n "$said" ] || echo yes
+"""
+_EXISTS = '[ ! -e "$1" ] || echo yes'
+_DISK = """at=$1
+while [ ! -e "$at" ]; do at=$(dirname "$at"); done
+LC_ALL=C df -Pk "$at" | tail -n 1
+"""
+# Files vanish meanwhile: what `du` complains of does not count.
+_USED = """du -sk "$1" 2>/dev/null
+cd "$1" && shift || exit
+du -k ib_logfile* ibtmp* 2>/dev/null
+for stem; do du -k "$stem".* 2>/dev/null; done
+:
+"""
+# A program that has just lost whoever began it may still be writing there.
+_REMOVE = 'rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }'
+_MOVE = """[ ! -e "$2" ] || { echo "cannot move $1: $2 is there already" >&2; exit 1; }
+mv "$1" "$2"
+"""
+_HAND_OVER = """set -e
+owner=$(stat -c %u:%g "$2")
+[ "$owner" = "$(id -u):$(id -g)" ] || chown -hR "$owner" "$1"
+[ -z "$3" ] || chmod "$(stat -c %a "$2")" "$1"
+"""
+_WORKS_IN = (
+    """ls -l /proc/[0-9]*/cwd 2>/dev/null | sed 's/.* -> //' | grep -qxF "$1" && echo yes || :"""
+)
+_HEADER = f'[ ! -r "$1" ] || {{ {_BINARY_LOG_HEADER} "$1"; wc -c <"$1"; }}'
+_FIND = 'for one; do command -v "$one" && exit; done; :'
+_FIRST_OF = """for one; do [ -e "$one" ] && exec cat "$one"; done; :"""
+
+
+class Place:
+    """The host of one node. Every method raises ShellError, a MyhaError, with one line."""
+
+    def __init__(self, config: Config, name: str) -> None:
+        words = config.nodes[name].shell
+        self.name = name
+        self.is_local = not words
+        self.where = "this machine" if self.is_local else f"the host of {name}"
+        self.shell = Shell(name, words)
+
+    def real(self, path: Path) -> Path:
+        """The path without symbolic links on the way, whether it is there or not."""
+        return Path(self.shell.run(_REAL, str(path)).removesuffix("\n"))
+
+    def exists(self, path: Path) -> bool:
+        return bool(self.shell.run(_EXISTS, str(path)))
+
+    def is_empty(self, path: Path) -> bool:
+        """Whether nothing is there, or a directory with nothing in it."""
+        return bool(self.shell.run(_EMPTY, str(path)))
+
+    def disk(self, path: Path) -> tuple[int, str]:
+        """Free bytes for this user where `path` is or would be, and where that disk is mounted."""
+        said = self.shell.run(_DISK, str(path)).strip()
+        found = re.search(r"\s(-?\d+)\s+(?:\d+%|-)\s+(/.*)$", said)
+        if found is None:
+            raise ShellError(f"{self.name}: df does not tell the room at {path}: {said}")
+        return max(0, int(found[1])) * 1024, found[2]
+
+    def used_bytes(self, directory: Path, stems: tuple[str, ...]) -> int:
+        """What a data directory takes without its logs; `stems` are names of binary logs."""
+        said = self.shell.run(_USED, str(directory), *stems, deadline_seconds=LONG_SECONDS)
+        total, *logs = [int(line.split()[0]) for line in said.splitlines()] or [0]
+        return max(0, total - sum(logs)) * 1024
+
+    def read(self, *paths: Path) -> str:
+        """The first of these files that is there; empty when none is."""
+        return self.shell.run(_FIRST_OF, *map(str, paths))
+
+    def make(self, path: Path) -> None:
+        """A new directory for its owner alone."""
+        self.shell.run('mkdir -m 700 "$1"', str(path))
+
+    def move(self, path: Path, to: Path) -> None:
+        self.shell.run(_MOVE, str(path), str(to), deadline_seconds=LONG_SECONDS)
+
+    def remove(self, path: Path) -> None:
+        """Remove a directory with all that is in it; one that is not there is fine."""
+        self.shell.run(_REMOVE, str(path), deadline_seconds=LONG_SECONDS)
+
+    def hand_over(self, path: Path, like: Path, *, mode: bool) -> None:
+        """Give it all to the owner of `like`, and `mode`: with the same rights at the top."""
+        flag = "mode" if mode else ""
+        self.shell.run(_HAND_OVER, str(path), str(like), flag, deadline_seconds=LONG_SECONDS)
+
+    def works_in(self, path: Path) -> bool:
+        """Whether a process that can be seen has this working directory, as a server has."""
+        return bool(self.shell.run(_WORKS_IN, str(path)))
+
+    def is_home_of(self, session: ReseedSession) -> bool:
+        """Whether the files of this very server are seen here, and may be read.
+
+        An address proves nothing: a port may be forwarded, and two hosts look alike. The server's
+        last binary log must be here, begun by a server with this id and no shorter than it says.
+        """
+        try:
+            logs = session.rows("SHOW BINARY LOGS")
+        except ServerError as error:
+            if error.code != _NO_BINARY_LOG:
+                raise
+            return False
+        name = str(logs[-1]["Log_name"])
+        first = session.rows(f"SHOW BINLOG EVENTS IN '{name}' LIMIT 1")[0]
+        base = Path(str(session.value("SELECT @@GLOBAL.log_bin_basename")))
+        fields = self.shell.run(_HEADER, str(base.with_name(Path(name).name))).split()
+        if len(fields) != 5:
+            return False
+        number = int.from_bytes(bytes.fromhex("".join(fields[:4])), "little")
+        return number == int(first["Server_id"]) and int(fields[4]) >= int(logs[-1]["File_size"])
+
+    def find(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
+        """How to start the first of these programs that is on PATH here; None when none is."""
+        found = self.shell.run(_FIND, *names).strip()
+        return (found,) if found else None
+
+    def version(self, words: tuple[str, ...]) -> str:
+        """What a program says to `--version`, or why it does not start."""
+        return self.shell.run('"$@" --version 2>&1 || :', *words)

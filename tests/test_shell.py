@@ -1,0 +1,246 @@
+"""Scripts on a host: what they get and say, how they fail, and that nothing outlives its holder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from myha.hosts import shell
+from myha.hosts.shell import Shell, ShellError
+from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX, Backup
+from myha.operations.heal.reseed.place import Place
+
+# ssh hands its words, joined, to a shell with a home and an environment of its own.
+LIKE_SSH = ("env", "-i", "-C", "/", f"PATH={os.environ['PATH']}", "sh", "-c")
+HOLDS = """
+import sys
+from myha.hosts.shell import Shell
+script = 'trap "rm -f $1" EXIT; echo $$ >"$1"; work() { exec sleep 600; }'
+with Shell("a").held(script, sys.argv[1]):
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def until(holds: Callable[[], Any], what: str) -> None:
+    ends = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < ends, what
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("words", [(), LIKE_SSH])
+def test_values_arrive_as_they_are(words: tuple[str, ...]) -> None:
+    values = ("it's", "a  b", "$HOME", "", "*", 'say "x"', "-n", "two\nlines", "\\")
+    assert Shell("a", words).run('printf "%s|" "$@"', *values) == "|".join([*values, ""])
+
+
+@pytest.mark.parametrize(
+    ("words", "script", "line"),
+    [
+        ((), "echo 'rm: cannot remove x' >&2; exit 1", "a: rm: cannot remove x"),
+        ((), "exit 7", "a: exit status 7"),
+        (("nonesuch",), "true", "a: cannot start nonesuch: No such file or directory"),
+        (("false",), "true", "a: nodes.a.shell does not work: exit status 1"),
+        (
+            ("sh", "-c", "echo 'Host key verification failed.' >&2; exit 255"),
+            "true",
+            "a: nodes.a.shell does not work: Host key verification failed.",
+        ),
+        (
+            ("sh", "-c", 'echo welcome; eval "$0"'),
+            "true",
+            "a: nodes.a.shell says something before the script does: welcome; make its login "
+            "silent",
+        ),
+        (
+            ("sh", "-c", "exec sleep 60"),
+            "true",
+            "a: nodes.a.shell does not answer within 1 s",
+        ),
+    ],
+)
+def test_a_failure_is_one_clear_line(words: tuple[str, ...], script: str, line: str) -> None:
+    with pytest.raises(ShellError) as caught:
+        Shell("a", words).run(script, deadline_seconds=1)
+    assert str(caught.value) == line
+
+
+def test_what_is_held_reads_what_comes_first_and_says_how_it_ended(tmp_path: Path) -> None:
+    script = 'dd bs=1 count=6 <&3 >"$1" 2>/dev/null; work() { echo "Error: full" >&2; exit 3; }'
+    with (
+        pytest.raises(ShellError, match="^a: the work failed: Error: full$"),
+        Shell("a").held(script, str(tmp_path / "got"), first=b"secret") as running,
+    ):
+        running.check("the work")
+    assert (tmp_path / "got").read_bytes() == b"secret"
+
+
+def test_what_is_held_ends_with_its_block(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    script = 'trap "rm -f $1" EXIT; touch "$1"; work() { exec sleep 600; }'
+    began = time.monotonic()
+    with Shell("a").held(script, str(left)):
+        until(left.exists, "it has begun")
+    assert not left.exists(), "it has cleared up"
+    assert time.monotonic() - began < 5
+
+
+def test_what_is_held_ends_when_its_holder_is_killed(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    words = [sys.executable, "-c", HOLDS, str(left)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"begun\n"
+        until(lambda: left.exists() and left.read_text(), "it has begun")
+        number = left.read_text().strip()
+        holder.send_signal(signal.SIGKILL)
+    until(lambda: not left.exists(), "it has cleared up")
+    until(lambda: not _is_alive(number), "it has ended")
+
+
+def _is_alive(number: str) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_what_is_held_ends_when_nothing_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(shell, "PULSE_SECONDS", 60.0)
+    began = time.monotonic()
+    with Shell("a").held("work() { exec sleep 600; }") as running:
+        until(running.ended, "it was cut off")
+    assert 0.9 < time.monotonic() - began < 5
+
+
+def test_what_is_heard_of_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(shell, "PULSE_SECONDS", 0.2)
+    with Shell("a").held("work() { exec sleep 1.5; }") as running:
+        running.check("the work")
+
+
+# --- a node's directories -------------------------------------------------------------------
+
+
+@pytest.fixture(params=[(), LIKE_SSH], ids=["here", "elsewhere"])
+def place(request: pytest.FixtureRequest) -> Place:
+    config: Any = SimpleNamespace(nodes={"a": SimpleNamespace(shell=request.param)})
+    return Place(config, "a")
+
+
+def test_directories_are_what_they_are(place: Place, tmp_path: Path) -> None:
+    data, link = tmp_path / "it's data", tmp_path / "link"
+    link.symlink_to(data)
+    assert place.is_empty(data)
+    assert not place.exists(data)
+    place.make(data)
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert place.real(link) == place.real(data) == data
+    assert place.real(tmp_path / "no" / "such") == tmp_path / "no" / "such"
+    assert place.is_empty(data)
+    (data / ".hidden").touch()
+    assert not place.is_empty(data)
+    (data / "file").write_text("text\tmore\n")
+    assert place.read(data / "none", data / "file", data / ".hidden") == "text\tmore\n"
+    assert place.read(data / "none") == ""
+    with pytest.raises(ShellError, match="File exists"):
+        place.make(data)
+    place.remove(data)
+    place.remove(data)
+    assert not data.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_what_may_not_be_looked_into_is_not_empty(place: Place, tmp_path: Path) -> None:
+    data = tmp_path / "closed" / "data"
+    data.mkdir(parents=True)
+    for folder in (data, data.parent):
+        folder.chmod(0)
+        with pytest.raises(ShellError, match="Permission denied"):
+            place.is_empty(data)
+        folder.chmod(0o700)
+
+
+def test_room(place: Place, tmp_path: Path) -> None:
+    status = os.statvfs(tmp_path)
+    free, mounted = place.disk(tmp_path / "not" / "there")
+    assert abs(free - status.f_bavail * status.f_frsize) < 1 << 30
+    assert os.path.ismount(mounted)
+    assert place.disk(Path("/"))[1] == "/"
+    (tmp_path / "table").write_bytes(b"x" * 300_000)
+    (tmp_path / "ib_logfile0").write_bytes(b"x" * 500_000)
+    (tmp_path / "log bin.000001").write_bytes(b"x" * 700_000)
+    assert 300_000 <= place.used_bytes(tmp_path, ("log bin", "none")) < 400_000
+
+
+def test_moving_never_replaces(place: Place, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ShellError, match="two is there already"):
+        place.move(tmp_path / "one", tmp_path / "two")
+    place.move(tmp_path / "one", tmp_path / "three")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["three", "two"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
+def test_handing_over(place: Place, tmp_path: Path) -> None:
+    new, old, outside = (tmp_path / name for name in ("new", "old", "outside"))
+    for folder in (new / "deep", old, outside):
+        folder.mkdir(parents=True)
+    (new / "deep" / "file").touch()
+    (new / "link").symlink_to(outside)
+    os.chown(old, 12345, 23456)
+    old.chmod(0o750)
+    place.hand_over(new, old, mode=True)
+    for path in (new, new / "deep", new / "deep" / "file"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
+    assert new.stat().st_mode & 0o777 == 0o750
+    assert outside.stat().st_uid == 0
+
+
+def test_a_process_at_work_is_seen(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "da.ta"
+    folder.mkdir()
+    (tmp_path / "daxta").mkdir()
+    assert not place.works_in(folder)
+    with subprocess.Popen(["sleep", "600"], cwd=folder) as process:
+        until(lambda: place.works_in(folder), "it is seen")
+        assert not place.works_in(tmp_path / "daxta")
+        assert not place.works_in(tmp_path)
+        process.kill()
+    assert not place.works_in(folder)
+
+
+@pytest.mark.parametrize(
+    ("there", "left"),
+    [
+        ({}, {}),
+        ({"data": "data", NEW_SUFFIX: "half"}, {"data": "data"}),
+        ({"data": "new", OLD_SUFFIX: "old"}, {"data": "new"}),
+        ({OLD_SUFFIX: "old", NEW_SUFFIX: "new"}, {"data": "old"}),
+        ({"data": "", OLD_SUFFIX: "old"}, {"data": "old"}),
+    ],
+)
+def test_what_a_run_that_died_left(
+    place: Place, tmp_path: Path, there: dict[str, str], left: dict[str, str]
+) -> None:
+    for suffix, content in there.items():
+        folder = tmp_path / f"data{suffix.removeprefix('data')}"
+        folder.mkdir()
+        if content:
+            (folder / content).touch()
+    Backup.leftovers(place, tmp_path / "data")
+    found = {path.name: next(path.iterdir()).name for path in tmp_path.iterdir()}
+    assert found == left
