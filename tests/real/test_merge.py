@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from myha.binlog import outcome, quarantine
-from myha.binlog.errors import HealRefusedError
+from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.operations.heal.merge import MergeReport, merge_node
 from myha.operations.progress import CancelledError, ListReporter
 from tests.real.diverged import (
@@ -336,6 +336,11 @@ def test_only_a_fenced_node_is_merged_into_a_writer_that_takes_writes(
     pair.w.run("INSERT INTO fence.t VALUES (2)")
     pair.fence()
     assert_refused(pair, tmp_path, "look at it again", executed=seen)
+    # It may be tried again as soon as the other is done: no reason for a costlier way to heal.
+    with pair.p.connect() as other, other.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('myha.apply', 0)")
+        with pytest.raises(LookAgainError, match="another merge or replay"):
+            merge(pair, tmp_path)
     pair.p.run("SET GLOBAL read_only=ON")
     try:
         assert_refused(pair, tmp_path, "the writer is read-only")

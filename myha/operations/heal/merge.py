@@ -18,7 +18,7 @@ from typing import Any, Literal
 from myha.binlog import outcome
 from myha.binlog.apply_check import CheckedRows, Writer
 from myha.binlog.errant import read_errant, refusal_of
-from myha.binlog.errors import HealRefusedError, RewindRefusedError
+from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
 from myha.binlog.inverse import changes
 from myha.binlog.node import MariadbNode, MysqlNode, Node
 from myha.binlog.quarantine import Draft
@@ -70,8 +70,9 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
 
     Raises HealRefusedError with the reason: nothing was changed, or (the reason then says how many)
     the first transactions are merged and no longer errant, and the rest is untouched. Raises
-    ServerGoneError, ServerSilentError or CancelledError when it can be run again as it is, and
-    MyhaError when the quarantine cannot be written (nothing changed).
+    LookAgainError when somebody else was at work on one of the servers, with nothing changed.
+    Raises ServerGoneError, ServerSilentError or CancelledError when it can be run again as it is,
+    and MyhaError when the quarantine cannot be written (nothing changed).
     """
     make: type[MysqlNode] | type[MariadbNode] = MysqlNode if flavour == "mysql" else MariadbNode
     node: Node[Any] = make(node_connect, deadline_seconds)
@@ -82,6 +83,8 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
             return merge.run(executed, keep, quarantine_dir, incident)
         finally:
             writer.close()
+    except LookAgainError:
+        raise
     except RewindRefusedError as error:
         reason = error.reason.replace("cannot be undone", "cannot be merged")
         raise HealRefusedError(reason) from error
@@ -110,7 +113,7 @@ class _Merge:
         self._writer.prepare()
         executed, there = node.executed(), self._executed_there()
         if not there.contains(keep) or executed.minus(keep) != seen.minus(keep):
-            raise HealRefusedError(
+            raise LookAgainError(
                 f"the executed set of the node is {executed} now and was {seen}: look at it again"
             )
         errant = executed.minus(there)
@@ -162,7 +165,7 @@ class _Merge:
         """Everything, as it would be merged, and then rolled back."""
         writer = self._writer
         if writer.value("SELECT GET_LOCK('myha.apply', 0)") != 1:
-            raise HealRefusedError("another merge or replay is running on the writer")
+            raise LookAgainError("another merge or replay is running on the writer")
         checked = CheckedRows(writer)
         for name in draft.tables:
             checked.check_table(name)
