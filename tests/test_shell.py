@@ -182,7 +182,7 @@ def test_room(place: Place, tmp_path: Path) -> None:
     (tmp_path / "table").write_bytes(b"x" * 300_000)
     (tmp_path / "ib_logfile0").write_bytes(b"x" * 500_000)
     (tmp_path / "log bin.000001").write_bytes(b"x" * 700_000)
-    assert 300_000 <= place.used_bytes(tmp_path, ("log bin", "none")) < 400_000
+    assert 300_000 <= place.used_bytes(tmp_path, (f"{tmp_path}/log bin", "/none/x")) < 400_000
 
 
 def test_moving_never_replaces(place: Place, tmp_path: Path) -> None:
@@ -194,19 +194,35 @@ def test_moving_never_replaces(place: Place, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["three", "two"]
 
 
+def test_an_exchange(place: Place, tmp_path: Path) -> None:
+    data, new, old = (tmp_path / name for name in ("the data", "new", "old"))
+    (new / "deep").mkdir(parents=True)
+    place.exchange(data, new, old)
+    assert [path.name for path in tmp_path.iterdir()] == ["the data"], "nothing was there before"
+    data.chmod(0o750)
+    new.mkdir(mode=0o700)
+    (new / "fresh").touch()
+    place.exchange(data, new, old)
+    assert (data / "fresh").exists()
+    assert (old / "deep").exists()
+    assert data.stat().st_mode & 0o777 == 0o750
+    new.mkdir()
+    with pytest.raises(ShellError, match="old is there already"):
+        place.exchange(data, new, old)
+    assert (data / "fresh").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
-def test_handing_over(place: Place, tmp_path: Path) -> None:
-    new, old, outside = (tmp_path / name for name in ("new", "old", "outside"))
-    for folder in (new / "deep", old, outside):
+def test_what_is_exchanged_belongs_to_the_same_user(place: Place, tmp_path: Path) -> None:
+    data, new, old, outside = (tmp_path / name for name in ("data", "new", "old", "outside"))
+    for folder in (new / "deep", data, outside):
         folder.mkdir(parents=True)
     (new / "deep" / "file").touch()
     (new / "link").symlink_to(outside)
-    os.chown(old, 12345, 23456)
-    old.chmod(0o750)
-    place.hand_over(new, old, mode=True)
-    for path in (new, new / "deep", new / "deep" / "file"):
+    os.chown(data, 12345, 23456)
+    place.exchange(data, new, old)
+    for path in (data, data / "deep", data / "deep" / "file", old):
         assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
-    assert new.stat().st_mode & 0o777 == 0o750
     assert outside.stat().st_uid == 0
 
 

@@ -140,7 +140,7 @@ def test_a_node_gets_its_peers_data_over_ssh(pair: RemotePair) -> None:
 
 def test_killed_and_run_again_over_ssh(pair: RemotePair) -> None:
     before = pair.files()
-    for phase in ("back up", "prepare", "exchange"):
+    for phase in ("back up", "prepare"):
         with pair.process(Method.BACKUP) as process:
             for line in process.stdout or ():
                 if json.loads(line).get("progress", {}).get("phase") == phase:
@@ -171,11 +171,11 @@ def test_a_shell_that_does_not_work_changes_nothing(pair: RemotePair, sshd: Sshd
             "says something before": ["sh", "-c", 'echo welcome; eval "$0"'],
         }
         for number, (said, words) in enumerate(ways.items()):
-            for name, shells in (("a", {"a": words, "b": fine}), ("b", {"a": fine, "b": words})):
-                config = pair.configured(f"bad-{name}-{number}", shells)
-                with pytest.raises(HealRefusedError, match=f"mariabackup: {name}: .*{said}") as no:
-                    plan_reseed(ReseedOrder(config, "a", "b", {}, (Method.BACKUP,)))
-                assert "\n" not in str(no.value)
+            one, other = "ab" if number % 2 else "ba"  # as the node, or as the one it copies
+            config = pair.configured(f"bad-{number}", {one: words, other: fine})
+            with pytest.raises(HealRefusedError, match=f"mariabackup: {one}: .*{said}") as no:
+                plan_reseed(ReseedOrder(config, "a", "b", {}, (Method.BACKUP,)))
+            assert "\n" not in str(no.value)
     assert pair.executed("a") == before
     assert pair.files() == files
 

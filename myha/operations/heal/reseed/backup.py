@@ -91,15 +91,7 @@ class Backup:
     @staticmethod
     def leftovers(place: Place, data: Path) -> None:
         """Remove what a run that died has left, and put the old directory back if none is there."""
-        new, old = _beside(data)
-        place.remove(new)
-        if not place.exists(old):
-            return
-        if not place.is_empty(data):
-            place.remove(old)
-            return
-        place.remove(data)
-        place.move(old, data)
+        place.clear_up(data, *_beside(data))
 
     def clear_up(self) -> None:
         self.leftovers(self._place, self._data)
@@ -192,16 +184,8 @@ class Backup:
         return MariadbGtidSet.parse("".join(gtids.split()))
 
     def exchange(self) -> None:
-        """The new directory takes the old one's place; the server must be ended by now.
-
-        Its user has to be able to work with what we, perhaps as another one, have made.
-        """
-        there = self._place.exists(self._data)
-        like = self._data if there else self._data.parent
-        self._place.hand_over(self._new, like, mode=there)
-        if there:
-            self._place.move(self._data, self._old)
-        self._place.move(self._new, self._data)
+        """The new directory takes the old one's place; the server must be ended by now."""
+        self._place.exchange(self._data, self._new, self._old)
 
     def forget_old(self) -> None:
         self._place.remove(self._old)

@@ -50,16 +50,17 @@ def _directory_unfit(
     data = place.real(configured)
     if place.disk(data)[1] == str(data):
         return f"{data} is a mount point, so that it cannot be exchanged"
-    owner = donor if node is None else node
-    works_in = place.real(Path(str(owner.value("SELECT @@GLOBAL.datadir"))))
-    if node is None:
-        # Nobody to compare with: but two hosts that were mixed up would be told by this.
-        if data == works_in and place.is_home_of(donor):
-            return f"{data} on {place.where} is the data directory of {donor.name}"
-        return None
-    if data != works_in:
-        return f"nodes.{node.name}.data_dir is {data}, and the server works in {works_in}"
-    return _not_at_home(place, node)
+    server = donor if node is None else node
+    told = Path(str(server.value("SELECT @@GLOBAL.datadir")))
+    is_same = told in (configured, data) or place.real(told) == data
+    if node is not None:
+        if not is_same:
+            return f"nodes.{node.name}.data_dir is {data}, and the server works in {told}"
+        return _not_at_home(place, node)
+    # No server to compare with; but two hosts that were mixed up are told by the donor's.
+    if is_same and place.is_home_of(donor):
+        return f"{data} on {place.where} is the data directory of {donor.name}"
+    return None
 
 
 def _program_unfit(config: Config, place: Place, server_version: str) -> str | None:

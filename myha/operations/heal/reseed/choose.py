@@ -74,13 +74,12 @@ def _size(method: Method, order: ReseedOrder, session: ReseedSession) -> int:
 
 def _files_bytes(place: Place, session: ReseedSession) -> int:
     """The server's directory without what is not copied: logs of any kind, temporary tables."""
-    directory = place.real(Path(str(session.value("SELECT @@GLOBAL.datadir"))))
-    stems = []
-    for base in ("log_bin_basename", "relay_log_basename"):
-        stem = Path(str(session.value(f"SELECT @@GLOBAL.{base}") or "/"))
-        if stem.name and place.real(stem.parent) == directory:
-            stems.append(stem.name)
-    return place.used_bytes(directory, tuple(stems))
+    row = session.rows(
+        "SELECT @@GLOBAL.datadir AS d, @@GLOBAL.log_bin_basename AS b,"
+        " @@GLOBAL.relay_log_basename AS r"
+    )[0]
+    bases = tuple(str(row[name]) for name in "br" if row[name])
+    return place.used_bytes(Path(str(row["d"])), bases)
 
 
 def _room(method: Method, order: ReseedOrder, node: ReseedSession | None) -> int | None:
@@ -88,11 +87,11 @@ def _room(method: Method, order: ReseedOrder, node: ReseedSession | None) -> int
     configured = order.config.nodes[order.node].data_dir
     place = Place(order.config, order.node)
     try:
-        if node is None:
+        if node is None or method is Method.BACKUP:  # seen to be its host before this is asked
             return None if configured is None else place.disk(configured)[0]
         if not place.is_home_of(node):
             return None
         free = place.disk(Path(str(node.value("SELECT @@GLOBAL.datadir"))))[0]
     except ShellError:
         return None  # not to be seen from here
-    return free if method is Method.BACKUP else free + _size(method, order, node)
+    return free + _size(method, order, node)

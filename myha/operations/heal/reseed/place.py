@@ -32,21 +32,52 @@ while [ ! -e "$at" ]; do at=$(dirname "$at"); done
 LC_ALL=C df -Pk "$at" | tail -n 1
 """
 # Files vanish meanwhile: what `du` complains of does not count.
-_USED = """du -sk "$1" 2>/dev/null
-cd "$1" && shift || exit
+_USED = """cd "$1" || exit
+shift
+du -sk . 2>/dev/null
 du -k ib_logfile* ibtmp* 2>/dev/null
-for stem; do du -k "$stem".* 2>/dev/null; done
+for base; do
+  [ "$(readlink -f "$(dirname "$base")")" != "$(pwd -P)" ] || du -k "$base".* 2>/dev/null
+done
 :
 """
 # A program that has just lost whoever began it may still be writing there.
-_REMOVE = 'rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }'
-_MOVE = """[ ! -e "$2" ] || { echo "cannot move $1: $2 is there already" >&2; exit 1; }
-mv "$1" "$2"
+_REMOVE_ONE = """remove() {
+  rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }
+}
 """
-_HAND_OVER = """set -e
-owner=$(stat -c %u:%g "$2")
-[ "$owner" = "$(id -u):$(id -g)" ] || chown -hR "$owner" "$1"
-[ -z "$3" ] || chmod "$(stat -c %a "$2")" "$1"
+_REMOVE = f'{_REMOVE_ONE} remove "$1"'
+_MOVE_ONE = """move() {
+  [ ! -e "$2" ] || { echo "cannot move $1: $2 is there already" >&2; exit 1; }
+  mv "$1" "$2"
+}
+"""
+_MOVE = f'{_MOVE_ONE} move "$1" "$2"'
+# The new directory is made its user's, and like the old one in all else.
+_EXCHANGE = f"""{_MOVE_ONE}
+set -e
+data=$1 new=$2 old=$3
+like=$data
+[ -e "$data" ] || like=$(dirname "$data")
+owner=$(stat -c %u:%g "$like")
+[ "$owner" = "$(id -u):$(id -g)" ] || chown -hR "$owner" "$new"
+if [ -e "$data" ]; then
+  chmod "$(stat -c %a "$data")" "$new"
+  move "$data" "$old"
+fi
+move "$new" "$data"
+"""
+_CLEAR_UP = f"""{_REMOVE_ONE} {_MOVE_ONE}
+set -e
+data=$1 new=$2 old=$3
+remove "$new"
+[ -e "$old" ] || exit 0
+if [ -e "$data" ] && {{ [ ! -d "$data" ] || [ -n "$(ls -A "$data")" ]; }}; then
+  remove "$old"
+else
+  [ ! -e "$data" ] || rmdir "$data"
+  move "$old" "$data"
+fi
 """
 _WORKS_IN = (
     """ls -l /proc/[0-9]*/cwd 2>/dev/null | sed 's/.* -> //' | grep -qxF "$1" && echo yes || :"""
@@ -85,9 +116,9 @@ class Place:
             raise ShellError(f"{self.name}: df does not tell the room at {path}: {said}")
         return max(0, int(found[1])) * 1024, found[2]
 
-    def used_bytes(self, directory: Path, stems: tuple[str, ...]) -> int:
-        """What a data directory takes without its logs; `stems` are names of binary logs."""
-        said = self.shell.run(_USED, str(directory), *stems, deadline_seconds=LONG_SECONDS)
+    def used_bytes(self, directory: Path, bases: tuple[str, ...]) -> int:
+        """What a data directory takes without its logs; `bases` are those of binary logs."""
+        said = self.shell.run(_USED, str(directory), *bases, deadline_seconds=LONG_SECONDS)
         total, *logs = [int(line.split()[0]) for line in said.splitlines()] or [0]
         return max(0, total - sum(logs)) * 1024
 
@@ -106,10 +137,15 @@ class Place:
         """Remove a directory with all that is in it; one that is not there is fine."""
         self.shell.run(_REMOVE, str(path), deadline_seconds=LONG_SECONDS)
 
-    def hand_over(self, path: Path, like: Path, *, mode: bool) -> None:
-        """Give it all to the owner of `like`, and `mode`: with the same rights at the top."""
-        flag = "mode" if mode else ""
-        self.shell.run(_HAND_OVER, str(path), str(like), flag, deadline_seconds=LONG_SECONDS)
+    def exchange(self, data: Path, new: Path, old: Path) -> None:
+        """`new` takes the place of `data`, which becomes `old`; and belongs to the same user."""
+        paths = map(str, (data, new, old))
+        self.shell.run(_EXCHANGE, *paths, deadline_seconds=LONG_SECONDS)
+
+    def clear_up(self, data: Path, new: Path, old: Path) -> None:
+        """Remove what a run that died has left, and put `old` back if `data` is lost."""
+        paths = map(str, (data, new, old))
+        self.shell.run(_CLEAR_UP, *paths, deadline_seconds=LONG_SECONDS)
 
     def works_in(self, path: Path) -> bool:
         """Whether a process that can be seen has this working directory, as a server has."""
