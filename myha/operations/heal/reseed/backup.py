@@ -87,6 +87,7 @@ class Backup:
         self._reporter = reporter
         self._data = data
         self._new, self._old = _beside(data)
+        self._exchanging = False
 
     @staticmethod
     def leftovers(place: Place, data: Path) -> None:
@@ -98,11 +99,15 @@ class Backup:
 
     def undo(self) -> None:
         """After a failure: the old directory in its place again, with its server. Silent."""
-        with suppress(MyhaError, OSError):
-            if self._place.exists(self._old):
+        try:
+            if self._exchanging and self._place.exists(self._old):
                 self._process.stop()
                 self._place.remove(self._data)
             self.clear_up()
+        except MyhaError:
+            if self._exchanging:
+                return  # who knows what lies there now: nothing is started on it
+        with suppress(MyhaError, OSError):
             self._process.start()
 
     def make(self, total_bytes: int) -> tuple[int, MariadbGtidSet]:
@@ -185,6 +190,7 @@ class Backup:
 
     def exchange(self) -> None:
         """The new directory takes the old one's place; the server must be ended by now."""
+        self._exchanging = True
         self._place.exchange(self._data, self._new, self._old)
 
     def forget_old(self) -> None:
