@@ -110,10 +110,8 @@ class NodeProcess:
                 raise MyhaError(f"{self.name}: {key} does not work: {error}") from error
             if done.returncode != 0:
                 said.seek(0)
-                raise MyhaError(
-                    f"{self.name}: {key} ended with status {done.returncode}: "
-                    f"{telling(said.read(), done.returncode)}"
-                )
+                reason = telling(said.read(), done.returncode)
+                raise MyhaError(f"{self.name}: {key} failed: {reason}")
 
     @property
     def _aside(self) -> Path:
