@@ -178,7 +178,8 @@ class LocalHost:
             pid = int(self.pid_file.read_text().split()[0])
         except (OSError, ValueError, IndexError):
             pid = 0
-        found = pid if pid > 0 and self._is_ours(pid) else None
+        # A pid file from inside a container may say 1, which is another process out here.
+        found = pid if pid > 1 and self._is_ours(pid) else None
         if found is None and self._child is not None:
             self._child.poll()  # reaps our own child, so that no zombie is left
         return found

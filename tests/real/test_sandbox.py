@@ -306,6 +306,8 @@ def test_a_recycled_pid_is_never_signalled(tmp_path: Path) -> None:
             with pytest.raises(MyhaError, match="does not run"):
                 host.freeze()
             assert stranger.poll() is None
+            pid_file.write_text("1\n")  # as a server says in its container
+            assert not host.running()
         finally:
             stranger.kill()
     with pytest.raises(MyhaError, match="cannot start node x"):
