@@ -154,7 +154,13 @@ def test_a_failed_applier_is_diagnosed_once_for_each_failure(config: Config) -> 
     rig.background.ended(order, JobResult.FAILED, {"reason": "the writer is gone"})
     assert rig.pass_seconds(1.0) == []
     assert rig.pass_seconds(PAUSE_SECONDS) == [DIAGNOSIS]
-    error = {"kind": "missing-row", "heal": "reseed", "sentence": "so", "lines": ["one", "  two"]}
+    error = {
+        "errno": BROKEN.errno,
+        "kind": "missing-row",
+        "heal": "reseed",
+        "sentence": "so",
+        "lines": ["one", "  two"],
+    }
     rig.background.ended(order, JobResult.DONE, {"error": error})
     assert rig.notes.lines[-1][:2] == ("replication-error", "db2: one; two")
     assert rig.background.diagnoses.found() == {"db2": error}
@@ -165,6 +171,9 @@ def test_a_failed_applier_is_diagnosed_once_for_each_failure(config: Config) -> 
     assert rig.pass_seconds(3 * PAUSE_SECONDS) == []
     rig.view = view(db2=seen("db2", applier=replace(BROKEN, errno=1452)))
     assert rig.pass_seconds(0.0) == [DIAGNOSIS], "another failure"
+    rig.background.ended(order, JobResult.DONE, {"error": error})
+    assert rig.background.diagnoses.found() == {}, "that was the one before"
+    assert rig.pass_seconds(0.0) == [DIAGNOSIS]
     rig.view = view()
     rig.pass_seconds(0.0)
     assert rig.background.diagnoses.found() == {}

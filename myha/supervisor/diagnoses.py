@@ -57,7 +57,8 @@ class Diagnoses:
 
     def found(self) -> dict[str, dict[str, Any]]:
         """By node, what `myha divergence show` tells as `replication_error`, with its lines."""
-        return {name: dict(one.found) for name, one in self._nodes.items() if one.found}
+        # From another thread than `check`, which adds a node when it is first seen.
+        return {name: dict(one.found) for name, one in list(self._nodes.items()) if one.found}
 
     def ended(self, order: JobOrder, result: JobResult, more: dict[str, Any]) -> None:
         """Called when a diagnosis is over."""
@@ -67,6 +68,9 @@ class Diagnoses:
         known.not_before = self._clock.monotonic() + PAUSE_SECONDS
         error = more.get("error")
         if known.failure is None or result is not JobResult.DONE or not isinstance(error, dict):
+            return
+        if error["errno"] != known.failure[1]:  # it failed in another way since
+            known.told, known.not_before = False, 0.0
             return
         known.found = error
         text = f"{order.node}: {'; '.join(line.strip() for line in error.get('lines', []))}"
