@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from myha.binlog.errors import RewindRefusedError
+from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import Gtid
 from myha.binlog.node import Node
+from myha.binlog.stream import POSITION_LOST
 from myha.binlog.transactions import StreamedTransaction, streamed
 from myha.errors import MyhaError, ServerError
-
-_POSITION_PURGED = 1236
 
 
 def read_errant(
@@ -32,11 +31,24 @@ def read_errant(
             found.append(transaction.gtid)
             yield transaction
         elif for_kept is not None:
-            for_kept(transaction)
+            _tell(for_kept, transaction, committed=node.holds(kept, transaction.gtid))
     missing = node.missing(errant, found)
     names = {(gtid.origin, gtid.number) for gtid in found}
     if not missing.is_empty() or len(names) != len(found):
         raise RewindRefusedError(f"the binary log does not hold {missing or errant} once")
+
+
+def _tell(
+    for_kept: Callable[[StreamedTransaction], None],
+    transaction: StreamedTransaction,
+    *,
+    committed: bool,
+) -> None:
+    try:
+        for_kept(transaction)
+    except TornTransactionError:
+        if committed:
+            raise
 
 
 def _beginning(node: Node[Any], errant: Any, kept: Any) -> tuple[str, int]:
@@ -49,6 +61,6 @@ def _beginning(node: Node[Any], errant: Any, kept: Any) -> tuple[str, int]:
 
 def refusal_of(error: ServerError) -> MyhaError:
     """A refusal where the server says that it no longer has what was asked for."""
-    if error.code == _POSITION_PURGED:
+    if error.code == POSITION_LOST:
         return RewindRefusedError(f"its binary logs no longer hold what is errant: {error}")
     return error

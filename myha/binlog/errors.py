@@ -11,6 +11,10 @@ class RewindRefusedError(HealRefusedError):
     """These transactions cannot be undone exactly; nothing on the server was changed."""
 
 
+class TornTransactionError(RewindRefusedError):
+    """A transaction's end is not in the binary log: the file was cut off in its middle."""
+
+
 class LookAgainError(RewindRefusedError):
     """Somebody else is at work on the server: nothing was changed, and it may be tried again."""
 

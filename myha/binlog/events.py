@@ -54,6 +54,7 @@ class EventType(IntEnum):
     MARIADB_GTID = 162
     MARIADB_GTID_LIST = 163
     MARIADB_START_ENCRYPTION = 164
+    MARIADB_QUERY_COMPRESSED = 165
 
 
 WRITES = frozenset({EventType.WRITE_ROWS_V1, EventType.WRITE_ROWS})
@@ -156,6 +157,13 @@ def gtid(event: RawEvent) -> Gtid:
     if event.type == EventType.GTID_TAGGED:
         return _tagged_gtid(event)
     raise RewindRefusedError(f"event type {event.type} does not begin a transaction")
+
+
+def gtid_list(event: RawEvent) -> dict[tuple[int, int], int]:
+    """The last number of each domain and server id before a file of a MariaDB binary log."""
+    count = int.from_bytes(event.body[:4], "little") & 0x0FFFFFFF  # above it there are flags
+    entries = struct.iter_unpack("<IIQ", event.body[4 : 4 + 16 * count])
+    return {(domain, server): number for domain, server, number in entries}
 
 
 def _uuid(data: bytes) -> str:
@@ -401,3 +409,17 @@ _HARMLESS = re.compile(rb"\s*(BEGIN|COMMIT|SAVEPOINT\s.*)\s*", re.IGNORECASE | r
 def is_harmless_query(event: RawEvent) -> bool:
     """True for the queries that frame a transaction; every other one may change data."""
     return _HARMLESS.fullmatch(query_text(event)) is not None
+
+
+_OPENING = re.compile(rb"\s*(BEGIN\s*$|XA\s+(START|BEGIN)\b)", re.IGNORECASE)
+
+
+def opens_group(first: RawEvent, second: RawEvent) -> bool:
+    """Whether a transaction that begins with these two events goes on until an event that ends it.
+
+    Otherwise it is a single statement. MariaDB says so in its GTID event and leaves BEGIN out.
+    """
+    if first.type == EventType.MARIADB_GTID:
+        standalone = first.body[12] & 1
+        return not standalone
+    return second.type == EventType.QUERY and _OPENING.match(query_text(second)) is not None

@@ -5,14 +5,16 @@ Errors are those of `myha.errors`; `ServerError.code` is the server's number.
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 import pymysql
 
 from myha.binlog import stream
 from myha.binlog.errors import LookAgainError, RewindRefusedError
-from myha.binlog.events import Gtid, RawEvent
+from myha.binlog.events import MAGIC, Gtid, RawEvent
 from myha.binlog.session import Session
+from myha.binlog.tears import past_tears
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
@@ -207,11 +209,23 @@ class MariadbNode(Node[MariadbGtidSet]):
     def events_after(self, kept: MariadbGtidSet) -> Iterable[RawEvent]:
         server_id = self.reader_id()
         position = kept.position()
-        return self._read(
+        found = self._read(
             lambda connection: stream.dump_after_mariadb_position(
                 connection, position, server_id=server_id, deadline_seconds=self.left_seconds
             )
         )
+        return past_tears(found, self._file_after, self._from_its_first_byte)
+
+    def events_from(self, file: str, offset: int) -> Iterable[RawEvent]:
+        found = super().events_from(file, offset)
+        return past_tears(found, self._file_after, self._from_its_first_byte)
+
+    def _from_its_first_byte(self, file: str) -> Iterable[RawEvent]:
+        return super().events_from(file, len(MAGIC))
+
+    def _file_after(self, file: str) -> str | None:
+        files = [str(row[0]) for row in self.rows("SHOW BINARY LOGS")]
+        return next((two for one, two in pairwise(files) if one == file), None)
 
     def executed(self) -> MariadbGtidSet:
         written, applied = self.rows("SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos")[0]

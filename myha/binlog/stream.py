@@ -16,11 +16,24 @@ from myha.binlog.events import EventType, RawEvent
 from myha.core.gtid import MysqlGtidSet
 from myha.errors import ServerError, ServerSilentError
 
+POSITION_LOST = 1236  # what a server answers to a position that it cannot send from
+TORN_LOG = "truncated in the middle of event"  # the same, at half an event
+
 _COM_BINLOG_DUMP = 0x12
 _COM_BINLOG_DUMP_GTID = 0x1E
 _NON_BLOCK = 0x01
 _THROUGH_GTID = 0x04
 _LEAST_WAIT_SECONDS = 0.05
+
+
+class TornLogError(ServerError):
+    """A file of the binary log ends in the middle of an event."""
+
+
+def refused(message: str, code: int, text: str) -> ServerError:
+    """The error for a stream that the server ended; `text` is what it said."""
+    kind = TornLogError if code == POSITION_LOST and TORN_LOG in text else ServerError
+    return kind(message, code)
 
 
 def dump_after_mysql_gtids(
@@ -127,7 +140,7 @@ def _dump(
                 f"the binary log was not read to its end within {deadline_seconds:g} s", code
             ) from error
         text = " ".join(str(error.args[-1] if error.args else error).split())
-        raise ServerError(f"the binary log cannot be read: {text}", code) from error
+        raise refused(f"the binary log cannot be read: {text}", code, text) from error
 
 
 def _event(raw: bytes, checksum: bool) -> tuple[RawEvent, bool]:

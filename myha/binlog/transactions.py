@@ -3,12 +3,14 @@
 `streamed` gives each one while it is being read, whatever its size; `transactions` holds it whole.
 """
 
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from myha.binlog import events
-from myha.binlog.errors import RewindRefusedError
+from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import GTIDS, EventType, Gtid, RawEvent
 
 _BETWEEN = frozenset(
@@ -23,6 +25,12 @@ _BETWEEN = frozenset(
         EventType.MARIADB_GTID_LIST,
         EventType.MARIADB_START_ENCRYPTION,
     }
+)
+_ENDS = frozenset({EventType.XID, EventType.XA_PREPARE, EventType.TRANSACTION_PAYLOAD})
+_END = re.compile(rb"\s*(COMMIT|ROLLBACK(?!\s+(WORK\s+)?TO\b)|XA\s+(COMMIT|ROLLBACK))\b", re.I)
+_INTVAR, _RAND, _USER_VAR = 5, 13, 14
+_BEFORE_A_STATEMENT = frozenset(
+    {_INTVAR, _RAND, _USER_VAR, EventType.ROWS_QUERY, EventType.MARIADB_ANNOTATE_ROWS}
 )
 
 
@@ -70,7 +78,8 @@ class StreamedTransaction:
 def streamed(stream: Iterable[RawEvent]) -> Iterator[StreamedTransaction]:
     """Each transaction of a dump; what of one is not taken is passed over when the next is asked.
 
-    Raises RewindRefusedError for events that belong to no transaction with a GTID.
+    Raises RewindRefusedError for events that belong to no transaction with a GTID. Taking the
+    events of one that the file cuts off raises TornTransactionError at their end.
     """
     return _Grouping(stream).transactions()
 
@@ -109,19 +118,27 @@ class _Grouping:
             yield StreamedTransaction(
                 events.gtid(first), self._file, offset, self._format, first.timestamp, rest
             )
-            for _ in rest:
-                pass
+            with suppress(TornTransactionError):
+                for _ in rest:
+                    pass
 
     def _events(self, first: RawEvent) -> Iterator[RawEvent]:
+        second = last = None
+        file = self._file
         yield first
         for event in self._stream:
             if event.type in GTIDS:
                 self._following = event
-                return
+                break
             if event.type in _BETWEEN:
                 self._between(event)
-                return
+                break
             yield event
+            second, last = second or event, event
+        if not _is_whole(first, second, last):
+            raise TornTransactionError(
+                f"{events.gtid(first)} is torn: the binary log {file} ends in its middle"
+            )
 
     def _next_gtid(self) -> RawEvent | None:
         if self._following is not None:
@@ -143,3 +160,16 @@ class _Grouping:
             self._file = events.rotate_target(event)[0]
         elif event.type == EventType.FORMAT_DESCRIPTION:
             self._format = event
+
+
+def _is_whole(first: RawEvent, second: RawEvent | None, last: RawEvent | None) -> bool:
+    """Whether a transaction that begins with these events is at its end with `last`."""
+    if second is None or last is None:
+        return False
+    if last.type in _ENDS:
+        return True
+    if events.opens_group(first, second):
+        if last.type == EventType.QUERY:
+            return _END.match(events.query_text(last)) is not None
+        return last.type == EventType.MARIADB_QUERY_COMPRESSED
+    return last.type not in _BEFORE_A_STATEMENT

@@ -14,6 +14,7 @@ from typing import Protocol
 from myha.binlog import events
 from myha.binlog.errors import DecodeError, RewindRefusedError
 from myha.binlog.events import EventType, RawEvent, TableMap
+from myha.binlog.stream import refused
 from myha.conflicts.extract import Table
 from myha.conflicts.positions import Identity, Position
 from myha.core.conflicts import Detector, Id, Transaction
@@ -326,5 +327,6 @@ def _ended(packet: bytes) -> ServerError:
         code = int.from_bytes(packet[1:3], "little")
         text = packet[3:].decode("utf-8", "replace")
         text = text[6:] if text.startswith("#") else text
-        return ServerError(" ".join(text.split()), code)
+        text = " ".join(text.split())
+        return refused(text, code, text)
     return ServerError("the server ended its binary log stream")

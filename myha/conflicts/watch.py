@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from myha.binlog.events import TableMap
+from myha.binlog.stream import POSITION_LOST, TornLogError
 from myha.config import Config
 from myha.conflicts.companion import Companion, Place, bytes_behind
 from myha.conflicts.extract import AuditRule, Table, fits
@@ -28,7 +29,7 @@ from myha.errors import MyhaError, ServerError, ServerGoneError
 from myha.operations.progress import Reporter
 from myha.servers.connection import Endpoint, Session
 
-POSITION_LOST = 1236
+TORN_ATTEMPTS = 2
 HEARTBEAT_SECONDS = 1.0
 SILENT_LIMIT_SECONDS = 5.0
 START_TOGETHER_SECONDS = 3.0  # so long one node waits for the other, so that both begin alike
@@ -168,7 +169,9 @@ class Watch:
         except ServerGoneError as error:
             self._lose(node, str(error))
         except ServerError as error:
-            node.lost = node.lost or error.code == POSITION_LOST
+            # Behind a torn end all is there, and the next connection begins with the next file.
+            torn = isinstance(error, TornLogError) and node.failures < TORN_ATTEMPTS
+            node.lost = node.lost or (error.code == POSITION_LOST and not torn)
             self._lose(node, f"{node.link.endpoint}: {error} (error {error.code})")
         if self.detector.clashes:
             self.findings.clashes(self.detector.take_clashes())

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError
@@ -218,7 +219,9 @@ class MariaDBServer(BaseServer):
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected.
 
-        A receiver that sits out its retry pause is started anew.
+        A receiver that sits out its retry pause is started anew, and so is one that came to where
+        a killed source left half an event: it has all that stands before, and the source sends
+        from its next file then.
         """
         with self._step(deadline_seconds) as (session, deadline):
             self._finish_rewind(deadline)
@@ -231,8 +234,11 @@ class MariaDBServer(BaseServer):
             if state is not ThreadState.RUNNING:
                 self._align_position(session, deadline)
             self._run(session, deadline, "start_replication")
+            tears: set[str] = set()
             self._until(
-                lambda: self._replicates(session, deadline), deadline, "no connection to the source"
+                lambda: self._replicates(session, deadline, tears),
+                deadline,
+                "no connection to the source",
             )
 
     def _align_position(self, session: Session, deadline: Deadline) -> None:
@@ -255,10 +261,16 @@ class MariaDBServer(BaseServer):
         self._run(session, deadline, "stop_replication")
         self._run(session, deadline, "set_position", {"position": str(wanted)})
 
-    def _replicates(self, session: Session, deadline: Deadline) -> bool:
+    def _replicates(self, session: Session, deadline: Deadline, tears: set[str]) -> bool:
+        """Whether it does. `tears`: the positions up to which it had received at torn files."""
         channel = self._channel(session, deadline)
         receiver = _receiver(channel)
         if receiver.state is ThreadState.STOPPED:
+            received = channel["Gtid_IO_Pos"] if channel is not None else ""
+            if TORN_LOG in receiver.error and received not in tears:
+                tears.add(received)
+                self._run(session, deadline, "start_replication")
+                return False
             reason = receiver.error or "no source is configured, or replication was stopped again"
             raise ServerError(f"{self.name}: the receiver does not run: {reason}", receiver.errno)
         self._ensure_applier(session, deadline)

@@ -2,15 +2,17 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from myha.binlog import events, stream
-from myha.binlog.errors import RewindRefusedError
+from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import EventType, RawEvent
 from myha.binlog.inverse import TableCounts, changes, count, redo_step, undo_step
+from myha.binlog.tears import past_tears
 from myha.binlog.touches import LaterTouches
 from myha.binlog.transactions import Transaction, streamed, transactions
 from myha.core.gtid import MysqlGtidSet
@@ -259,6 +261,86 @@ def test_a_streamed_transaction_is_passed_over_where_it_is_not_taken() -> None:
         assert events.gtid(first) == one.gtid
         taken.append(len(list(one.events)) if one.gtid.number == 2 else 0)
     assert taken == [0, 2]
+
+
+def test_a_torn_transaction_is_passed_over_and_cannot_be_taken_for_a_whole_one() -> None:
+    whole = (query(b"BEGIN"), make(EventType.XID, bytes(8)))
+    rolled_back = (query(b"BEGIN"), query(b"ROLLBACK TO `s`"))
+    for torn in ((), whole[:1], rolled_back, (query(b"XA START 'x'"), query(b"XA END 'x'"))):
+        events_of_two = [FORMAT, gtid_event(1), *torn, FORMAT, gtid_event(2), *whole]
+        assert [one.gtid.number for one in streamed(events_of_two)] == [1, 2]
+        with pytest.raises(TornTransactionError, match=":1 is torn"):
+            for one in streamed(events_of_two):
+                list(one.events)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        (query(b"CREATE TABLE x (i INT)"),),
+        (query(b"BEGIN"), query(b"COMMIT")),
+        (query(b"BEGIN"), query(b"ROLLBACK")),
+        (query(b"XA COMMIT 'x'"),),
+        (query(b"XA START 'x'"), query(b"XA END 'x'"), make(EventType.XA_PREPARE, b"")),
+        (make(EventType.TRANSACTION_PAYLOAD, b""),),
+    ],
+    ids=repr,
+)
+def test_a_whole_transaction_is_one_before_the_next_file(body: tuple[RawEvent, ...]) -> None:
+    taken = [len(list(one.events)) for one in streamed([FORMAT, gtid_event(), *body, FORMAT])]
+    assert taken == [1 + len(body)]
+
+
+def mariadb_gtid(number: int, *, standalone: bool = False) -> RawEvent:
+    return make(EventType.MARIADB_GTID, struct.pack("<QIB6x", number, 1, standalone))
+
+
+def test_mariadb_says_itself_whether_something_ends_the_transaction() -> None:
+    statement, torn = query(b"INSERT INTO t VALUES (1)"), "1-7-[12] is torn"
+    for one in streamed([FORMAT, mariadb_gtid(1, standalone=True), statement, FORMAT]):
+        assert len(list(one.events)) == 2
+    for one in streamed([FORMAT, mariadb_gtid(2), statement, FORMAT]):
+        with pytest.raises(TornTransactionError, match=torn):
+            list(one.events)
+
+
+def rotate_to(name: str) -> RawEvent:
+    return make(EventType.ROTATE, (4).to_bytes(8, "little") + name.encode())
+
+
+def log_of(*numbers: int, name: str, before: int, torn: bool = False) -> Iterator[RawEvent]:
+    """A file of a MariaDB binary log; `before` is the last number ahead of it."""
+    yield rotate_to(name)
+    yield FORMAT
+    yield make(EventType.MARIADB_GTID_LIST, struct.pack("<IIIQ", 1, 1, 7, before))
+    for number in numbers:
+        yield mariadb_gtid(number)
+        yield make(EventType.XID, bytes(8))
+    if torn:
+        raise stream.TornLogError("binlog truncated in the middle of event", 1236)
+
+
+def test_a_log_is_read_on_behind_what_a_crash_cut_off() -> None:
+    files = {
+        "b2": lambda: log_of(3, name="b2", before=2, torn=True),
+        "b3": lambda: log_of(4, 5, name="b3", before=3),
+    }
+    first = log_of(1, 2, name="b1", before=0, torn=True)
+    found = past_tears(first, {"b1": "b2", "b2": "b3"}.get, lambda file: files[file]())
+    assert [one.gtid.number for one in streamed(found)] == [1, 2, 3, 4, 5]
+
+
+def test_a_torn_log_that_misses_what_was_committed_is_refused() -> None:
+    files = {"b2": lambda: log_of(4, name="b2", before=3)}
+    for first, next_file in (((1, 2), "b2"), ((1, 2, 3), None)):
+        with pytest.raises(stream.TornLogError):
+            list(
+                past_tears(
+                    log_of(*first, name="b1", before=0, torn=True),
+                    lambda _, one=next_file: one,
+                    lambda file: files[file](),
+                )
+            )
 
 
 def test_gtid_sets_are_encoded_as_the_dump_command_takes_them() -> None:

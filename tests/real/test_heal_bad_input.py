@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from myha.binlog import events
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
 from tests.real.pair import Pair, until
@@ -146,6 +148,74 @@ def test_a_truncated_log_is_refused_with_nothing_touched(pair: Pair) -> None:
     assert pair.myha("heal", standby, "--method", "reseed", "--accept-loss").returncode == 0
     pair.await_healthy()
     assert_same(pair)
+
+
+def last_log(pair: Pair, node: str) -> Path:
+    """The binary log that the server writes to now."""
+    base = Path(pair.admin(node, "SELECT @@log_bin_basename")[0][0])
+    return base.with_name(pair.admin(node, "SHOW BINARY LOGS")[-1][0])
+
+
+def kill_while_it_writes(pair: Pair, node: str) -> None:
+    """SIGKILL, and at the end of the binary log the beginning of an event that got no further.
+
+    The kernel gives up a write at the end of a page when the process is killed under it, which on
+    a busy disk is not rare, and cannot be brought about at will.
+    """
+    log = last_log(pair, node)
+    server_id = pair.admin(node, "SELECT @@server_id")[0][0]
+    host = pair.cluster.servers[node]
+    host.kill()
+    assert host.await_gone(30)
+    gtid = 33 if is_mysql(pair) else 162
+    size, place = 44, log.stat().st_size
+    with log.open("ab") as file:
+        file.write(events.HEADER.pack(int(time.time()), gtid, server_id, size, place + size, 0))
+
+
+def test_a_log_torn_by_a_crash_is_read_to_its_whole_end(pair: Pair) -> None:
+    """What the crash cut off was never committed; what was stands before it, and behind it."""
+    standby = diverge(pair, "UPDATE app.t SET v = 'errant' WHERE id = 1")
+    kill_while_it_writes(pair, standby)
+    pair.cluster.servers[standby].start(90)
+    writable = "SET GLOBAL super_read_only = OFF" if is_mysql(pair) else "DO 0"
+    pair.admin(standby, writable, "UPDATE app.t SET v = 'errant too' WHERE id = 2")
+    until(lambda: pair.status()["nodes"][standby]["contact"] == "answering", "it is back")
+    shown = pair.myha("divergence", "show", standby)
+    assert "errant too" in shown.stdout, shown.stdout + shown.stderr
+    before = incidents(pair)
+    done = pair.myha("heal", standby, "--method", "rewind")
+    assert done.returncode == 0, done.stdout + done.stderr
+    pair.await_healthy()
+    assert_same(pair)
+    assert pair.admin(standby, "SELECT v FROM app.t WHERE id < 3") == [("one",), ("two",)]
+    (incident,) = incidents(pair) - before
+    listed = pair.myha("quarantine", "show", incident)
+    assert "2 transactions" in listed.stdout, listed.stdout
+
+
+def test_replication_goes_on_behind_a_log_torn_by_a_crash(pair: Pair) -> None:
+    """The writer dies alone and returns; the standby had still to get what it wrote before."""
+    writer = pair.await_healthy()["writer"]
+    standby = next(name for name in pair.cluster.nodes if name != writer)
+    assert pair.myha("maintenance", "on").returncode == 0
+    try:
+        if is_mysql(pair):
+            stop, alone = "STOP REPLICA IO_THREAD", "SET GLOBAL rpl_semi_sync_source_enabled = OFF"
+        else:
+            stop, alone = "STOP SLAVE IO_THREAD", "SET GLOBAL rpl_semi_sync_master_enabled = OFF"
+        pair.admin(standby, stop)
+        pair.admin(writer, alone, "UPDATE app.t SET w = 'before the crash' WHERE id = 3")
+        kill_while_it_writes(pair, writer)
+        pair.cluster.servers[writer].start(90)
+    finally:
+        assert pair.myha("maintenance", "off").returncode == 0
+    pair.await_healthy(writer)
+    pair.write("UPDATE app.t SET v = 'after it' WHERE id = 3")
+    assert_same(pair)
+    row = pair.admin(standby, "SELECT v, w FROM app.t WHERE id = 3")
+    assert row == [("after it", "before the crash")]
+    pair.write("UPDATE app.t SET v = 'three', w = 'drei' WHERE id = 3")
 
 
 @contextmanager
