@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -248,20 +249,19 @@ def _delay(pair: Pair) -> dict[str, Any]:
     values = ", ".join(f"({number}, 0)" for number in range(count))
     pair.run("a", f"INSERT INTO probe.t VALUES {values}")
     pair.await_same()
-    reporter = _Clocked()
-    watch = Watch(load(pair.cluster.config_path), reporter)
-    watcher = threading.Thread(target=watch.run, args=(LOAD_SECONDS + DEADLINE_SECONDS,))
-    watcher.start()
-    loads = [_sysbench(pair, node, base, "run") for node, base in zip("ab", names, strict=True)]
+    reader = _Reading(pair)
     try:
-        written = _probe(pair, count, loads)
+        reader.await_begun()
+        loads = [_sysbench(pair, node, base, "run") for node, base in zip("ab", names, strict=True)]
+        try:
+            written = _probe(pair, count, loads)
+        finally:
+            outputs = [one.communicate(timeout=DEADLINE_SECONDS)[0] for one in loads]
+        pair.await_same()
+        time.sleep(1.0)
     finally:
-        outputs = [one.communicate(timeout=DEADLINE_SECONDS)[0] for one in loads]
-    pair.await_same()
-    time.sleep(1.0)
-    reporter.cancel()
-    watcher.join(30)
-    crossed = {number: at for number, at in reporter.crossed.items() if number in written}
+        metrics = reader.end()
+    crossed = {number: at for number, at in reader.crossed.items() if number in written}
     delays = sorted((at - written[number]) * 1000 for number, at in crossed.items())
     if not delays:
         raise MyhaError("no probe crossed: the delay cannot be told")
@@ -270,23 +270,65 @@ def _delay(pair: Pair) -> dict[str, Any]:
         "median_ms": round(max(0.0, delays[len(delays) // 2]), 1),
         "p99_ms": round(delays[int(len(delays) * 0.99)], 1),
         "max_ms": round(delays[-1], 1),
-        "rows_per_second": round(watch.rows / LOAD_SECONDS),
+        "rows_per_second": round(metrics["rows"] / LOAD_SECONDS),
         "transactions_per_second": [_transactions(text) for text in outputs],
-        "foreign_conflicts": watch.findings.conflicts - len(reporter.crossed),
+        "foreign_conflicts": metrics["conflicts"] - len(reader.crossed),
     }
 
 
-class _Clocked(ListReporter):
-    """Notes when each probe's conflict is told."""
+class _Reading:
+    """The reader as the daemon runs it: a process in a session of its own.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.crossed: dict[int, float] = {}
+    The kernel shares the cores out among sessions first. As a thread of this process, beside the
+    load, the reader would get a share of the load's.
+    """
 
-    def event(self, kind: str, text: str, **fields: str) -> None:
-        if kind == "conflict" and fields.get("table") == "probe.t" and "id=" in text:
-            number = int(json.loads(fields["values"])["id"])
-            self.crossed.setdefault(number, time.monotonic())
+    def __init__(self, pair: Pair) -> None:
+        self.crossed: dict[int, float] = {}  # when each probe's conflict was told, monotonic
+        self._pair = pair
+        self._metrics: dict[str, Any] = {}
+        self._process = subprocess.Popen(
+            (
+                sys.executable,
+                *("-m", "myha", "--config", str(pair.cluster.config_path)),
+                *("conflicts", "watch", "--json"),
+            ),
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            now = time.monotonic()
+            said = json.loads(line)
+            self._metrics = said.get("summary", self._metrics)
+            if said.get("table") == "probe.t" and "values" in said:
+                self.crossed.setdefault(int(json.loads(said["values"])["id"]), now)
+
+    def await_begun(self) -> None:
+        """Until both nodes send their logs to two: the peer, and the reader."""
+        sql = (
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'"
+        )
+        ends = time.monotonic() + DEADLINE_SECONDS
+        while any(self._pair.run(node, sql)[0][0] < 2 for node in "ab"):
+            if time.monotonic() > ends or self._process.poll() is not None:
+                raise MyhaError("the reader of conflicts has not begun to read")
+            time.sleep(0.05)
+
+    def end(self) -> dict[str, Any]:
+        """Its counts; MyhaError when it gave none."""
+        self._process.terminate()
+        self._process.wait(30)
+        self._thread.join(30)
+        if not self._metrics:
+            raise MyhaError("the reader of conflicts ended without a summary")
+        return self._metrics
 
 
 def _probe(pair: Pair, count: int, loads: list[subprocess.Popen[str]]) -> dict[int, float]:
@@ -340,6 +382,7 @@ def _sysbench(pair: Pair, node: str, base: str, action: str) -> subprocess.Popen
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -533,6 +534,98 @@ def test_a_full_disk_on_the_node(
         subprocess.run(["umount", str(small)], check=False)
     pair.reseed(Method.BACKUP)
     assert not new.exists()
+    pair.catch_up()
+
+
+@pytest.mark.parametrize(
+    ("flavour", "method"), [way for way in WAYS if way != ("mysql", Method.DUMP)]
+)
+def test_a_server_that_does_not_start_any_more(
+    pairs: Callable[[Flavour], Pair], flavour: Flavour, method: Method
+) -> None:
+    """What it has of its own cannot be read: that has to be accepted, and then it is replaced."""
+    pair = pairs(flavour)
+    pair.diverge()
+    server, data = pair.cluster.servers["a"], pair.cluster.nodes["a"].data_dir
+    server.stop(60)
+    for path in (data / "ibdata1", data / "mysql.ibd"):
+        if path.exists():
+            path.write_bytes(b"ruined" * 1000)
+    with pytest.raises(HealRefusedError, match="does not start, so that its own transactions"):
+        pair.reseed(method)
+    assert (data / "ibdata1").read_bytes().startswith(b"ruined")
+    report, reporter = pair.reseed(method, accept_loss=True)
+    assert report.quarantine_path is None
+    assert [text for kind, text, _ in reporter.events if kind == "loss"]
+    pair.catch_up()
+    pair.check_itself()
+    pair.check_closed_at_boot()
+
+
+@contextmanager
+def on_a_small_disk(pair: Pair, left_bytes: int) -> Iterator[None]:
+    """The node's data directory is a file system of its own, with little room."""
+    server, data = pair.cluster.servers["a"], pair.cluster.nodes["a"].data_dir
+    aside = data.with_name("data-of-the-test")
+    server.stop(60)
+    used = sum(path.stat().st_blocks * 512 for path in data.rglob("*") if path.is_file())
+    data.rename(aside)
+    data.mkdir(mode=0o700)
+    size = f"size={used + left_bytes},mode=700"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", size, "none", str(data)], check=False
+    ).returncode
+    try:
+        if mounted == 0:
+            shutil.copytree(aside, data, dirs_exist_ok=True)
+            server.start(60)
+            yield
+            server.stop(60)
+        else:
+            pytest.skip("no file system can be mounted here")
+    finally:
+        server.kill()
+        server.await_gone(30)
+        subprocess.run(["umount", "--lazy", str(data)], check=False)
+        data.rmdir()
+        aside.rename(data)
+        server.start(60)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small file system")
+@pytest.mark.parametrize(
+    ("flavour", "method"), [way for way in WAYS if way[1] is not Method.BACKUP]
+)
+def test_a_disk_that_fills_up_during_the_copy(
+    pairs: Callable[[Flavour], Pair],
+    flavour: Flavour,
+    method: Method,
+) -> None:
+    """Somebody else takes the room that was there when it was looked at."""
+    pair = pairs(flavour)
+    data = pair.cluster.nodes["a"].data_dir
+    filler = data / "filler"
+
+    class Filler(ListReporter):
+        def progress(self, phase: str, **more: Any) -> None:
+            super().progress(phase, **more)
+            if phase == "copy" and not filler.exists():
+                room = shutil.disk_usage(data).free
+                with filler.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, room - (room >> 6))
+
+    with on_a_small_disk(pair, 400 << 20):
+        with pytest.raises(MyhaError) as caught:
+            pair.reseed(method, reporter=Filler())
+        assert "\n" not in str(caught.value)
+        assert re.search(r"(?i)space|full", str(caught.value)), caught.value
+        assert pair.ask("a", "SELECT @@global.read_only") == [(1,)]
+        assert pair.executed("a") != pair.executed("b")
+        filler.unlink()
+        pair.reseed(method)
+        pair.catch_up()
+        pair.check_itself()
+    pair.reseed(method)
     pair.catch_up()
 
 
