@@ -31,6 +31,7 @@ HEALTHY_DEADLINE_SECONDS = 90.0
 PLAN_DEADLINE_SECONDS = 40.0
 FIRST_OKS_DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.05
+TOLD_SECONDS, SAME_TOLD_SECONDS = 2.0, 15.0  # how often it says what it waits for
 OKS_PER_CLIENT_BEFORE_FAULT = 20
 OKS_PER_CLIENT_AFTERWARDS = 10
 WITH_HANG_UP = frozenset({"crash", "stop", "standby-crash", "supervisor-crash"})
@@ -242,7 +243,7 @@ class Round:
     def _await_status(self, deadline_seconds: float, *, watch_sessions: bool = False) -> Status:
         """The first status that is whole, or the last one at the deadline."""
         began = time.monotonic()
-        said = began
+        said, sentence = began, ""
         status: Status = {}
         while time.monotonic() < began + deadline_seconds:
             with suppress(MyhaError):
@@ -251,12 +252,12 @@ class Round:
                     return status
                 if watch_sessions:
                     self._watch_sessions(status)
-            if time.monotonic() - said > 2.0:
-                said = time.monotonic()
-                waited = said - began
+            now, why = time.monotonic(), status.get("sentence", "no supervisor")
+            if now - said > (SAME_TOLD_SECONDS if why == sentence else TOLD_SECONDS):
+                said, sentence = now, why
                 self.tell(
                     f"round {self.number}: waiting for the pair to be whole,"
-                    f" {waited:.0f} s: {status.get('sentence', 'no supervisor')}"
+                    f" {now - began:.0f} s: {why}"
                 )
             time.sleep(POLL_SECONDS)
         return status
