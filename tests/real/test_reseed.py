@@ -610,17 +610,18 @@ def test_a_disk_that_fills_up_during_the_copy(
         def progress(self, phase: str, **more: Any) -> None:
             super().progress(phase, **more)
             if phase == "copy" and not filler.exists():
-                room = shutil.disk_usage(data).free
-                with filler.open("wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, room - (room >> 6))
+                with filler.open("wb", buffering=0) as file, suppress(OSError):
+                    while file.write(bytes(1 << 20)):
+                        pass
 
     with on_a_small_disk(pair, 400 << 20):
         with pytest.raises(MyhaError) as caught:
             pair.reseed(method, reporter=Filler())
         assert "\n" not in str(caught.value)
         assert re.search(r"(?i)space|full", str(caught.value)), caught.value
-        assert pair.ask("a", "SELECT @@global.read_only") == [(1,)]
-        assert pair.executed("a") != pair.executed("b")
+        if pair.cluster.servers["a"].running():  # or InnoDB has given up: nothing is open then
+            assert pair.ask("a", "SELECT @@global.read_only") == [(1,)]
+            assert pair.executed("a") != pair.executed("b")
         filler.unlink()
         pair.reseed(method)
         pair.catch_up()

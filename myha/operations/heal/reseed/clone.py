@@ -4,6 +4,9 @@ The server ends itself when it has everything (error 3707 where nothing restarts
 process is gone nothing may be started in its place. What a clone does not bring, the node's own
 persisted settings and its UUID, stays as it was; what it brings too much, the donor's replication
 and the account made for it, is removed.
+
+A server that ends itself waits for two seconds when somebody is still connected. So nobody is: who
+asks how far it is goes when the last stage begins, and the session of the clone with its answer.
 """
 
 from __future__ import annotations
@@ -122,6 +125,7 @@ class Clone:
         self._process = process
         self._reporter = reporter
         self._outcome: ServerError | None = None
+        self._number = 0  # of the session that clones
 
     def prepare(self) -> None:
         """Everything that may be refused before the node's data is touched."""
@@ -153,6 +157,7 @@ class Clone:
         host, port = source.replication_host, source.replication_port
         self._node.do("allow_donor", {"donor": f"{host}:{port}"})
         self._node.limit(CLONE_DEADLINE_SECONDS)
+        self._number = self._node.wire.thread_id()
         work = threading.Thread(target=self._clone, args=(host, port), daemon=True)
         work.start()
         copied = self._watch(work, total_bytes)
@@ -173,20 +178,27 @@ class Clone:
             )
         except ServerError as error:
             self._outcome = error
+        finally:
+            self._node.close()
 
     def _watch(self, work: threading.Thread, total_bytes: int) -> int:
         """Report what the recipient says until the clone ends; stop it when we are to stop."""
         meter = Meter(self._reporter, "copy", total=total_bytes, unit="bytes")
         looker: ReseedSession | None = None
-        copied = 0
+        copied, at_end = 0, False
         try:
             while work.is_alive():
                 work.join(LOOK_SECONDS)
-                with suppress(ServerGoneError, ServerSilentError):
-                    looker = looker or ReseedSession(self._config, self._node.name)
-                    copied = max(copied, self._progress(looker, meter))
+                if not at_end:
+                    with suppress(ServerGoneError, ServerSilentError):
+                        looker = looker or ReseedSession(self._config, self._node.name)
+                        now, at_end = self._progress(looker, meter)
+                        copied = max(copied, now)
+                if at_end and looker is not None:
+                    looker.close()
+                    looker = None
                 if self._reporter.cancelled():
-                    self._cancel(work, looker)
+                    self._cancel(work)
         finally:
             if looker is not None:
                 looker.close()
@@ -194,23 +206,24 @@ class Clone:
         meter.say()
         return copied
 
-    def _cancel(self, work: threading.Thread, looker: ReseedSession | None) -> None:
-        if looker is not None:
-            with suppress(ServerError):
-                looker.perform(f"KILL QUERY {self._node.wire.thread_id()}")
+    def _cancel(self, work: threading.Thread) -> None:
+        with suppress(ServerError), ReseedSession(self._config, self._node.name) as session:
+            session.perform(f"KILL QUERY {self._number}")
         work.join(_CANCEL_DEADLINE_SECONDS)
         raise CancelledError("stopped on request; the clone begins anew when it is run again")
 
-    def _progress(self, looker: ReseedSession, meter: Meter) -> int:
+    def _progress(self, looker: ReseedSession, meter: Meter) -> tuple[int, bool]:
+        """What is copied in bytes, and whether all is, so that it is only written to disk yet."""
         row = looker.rows(
             "SELECT CAST(SUM(IF(STATE = 'Not Started', 0, ESTIMATE)) AS SIGNED) AS total, "
-            "CAST(SUM(DATA) AS SIGNED) AS done FROM performance_schema.clone_progress "
-            f"WHERE STAGE IN ({_COPY_STAGES}) AND BEGIN_TIME IS NOT NULL"
+            "CAST(SUM(DATA) AS SIGNED) AS done, SUM(STAGE = 'FILE SYNC') AS syncs "
+            "FROM performance_schema.clone_progress "
+            f"WHERE STAGE IN ({_COPY_STAGES}, 'FILE SYNC') AND BEGIN_TIME IS NOT NULL"
         )[0]
         done = int(row["done"] or 0)
         meter.total = max(int(row["total"] or 0), done) or meter.total
         meter.to(done)
-        return done
+        return done, bool(row["syncs"])
 
     def _check_outcome(self) -> None:
         """The session ends with 3707, or with its server; else the server says what is wrong."""
