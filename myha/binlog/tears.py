@@ -15,6 +15,10 @@ from myha.binlog.stream import TornLogError
 from myha.errors import ServerError
 
 
+class LostEndError(ServerError):
+    """A file of the binary log lacks, at its torn end, what was committed."""
+
+
 def past_tears(
     stream: Iterable[RawEvent],
     next_file: Callable[[str], str | None],
@@ -56,5 +60,5 @@ def _checked(
             first = False
             before = events.gtid_list(event)
             if any(before.get(origin, 0) > number for origin, number in lasts.items()):
-                raise torn
+                raise LostEndError(f"{torn}; what was committed there is missing", torn.code)
         yield event

@@ -12,7 +12,7 @@ from myha.binlog import events, stream
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import EventType, RawEvent
 from myha.binlog.inverse import TableCounts, changes, count, redo_step, undo_step
-from myha.binlog.tears import past_tears
+from myha.binlog.tears import LostEndError, past_tears
 from myha.binlog.touches import LaterTouches
 from myha.binlog.transactions import Transaction, streamed, transactions
 from myha.core.gtid import MysqlGtidSet
@@ -331,16 +331,18 @@ def test_a_log_is_read_on_behind_what_a_crash_cut_off() -> None:
 
 
 def test_a_torn_log_that_misses_what_was_committed_is_refused() -> None:
-    files = {"b2": lambda: log_of(4, name="b2", before=3)}
-    for first, next_file in (((1, 2), "b2"), ((1, 2, 3), None)):
-        with pytest.raises(stream.TornLogError):
-            list(
-                past_tears(
-                    log_of(*first, name="b1", before=0, torn=True),
-                    lambda _, one=next_file: one,
-                    lambda file: files[file](),
-                )
-            )
+    files = {
+        "b2": lambda: log_of(4, name="b2", before=3),
+        "b3": lambda: log_of(5, name="b3", before=4),
+    }
+    torn = log_of(1, 2, name="b1", before=0, torn=True)
+    with pytest.raises(LostEndError, match="what was committed there is missing"):
+        list(past_tears(torn, {"b1": "b2", "b2": "b3"}.get, lambda file: files[file]()))
+
+
+def test_a_log_whose_last_file_is_torn_has_no_end() -> None:
+    with pytest.raises(stream.TornLogError):
+        list(past_tears(log_of(1, name="b1", before=0, torn=True), {}.get, lambda _: iter(())))
 
 
 def test_gtid_sets_are_encoded_as_the_dump_command_takes_them() -> None:
