@@ -406,9 +406,8 @@ def test_a_busy_pair_gives_no_false_difference(standing: Standing) -> None:
     assert report.complete
 
 
-def hot_writer(cursor: Any, dice: random.Random, ended: threading.Event) -> int:
+def hot_writer(cursor: Any, dice: random.Random, ended: threading.Event) -> None:
     """Rows that go back and forth between two values, move, and come and go."""
-    count = 0
     while not ended.is_set():
         row = dice.choice((7, 8, 9, 3001, dice.randrange(1, ROWS)))
         if row in UNTOUCHED:
@@ -418,20 +417,27 @@ def hot_writer(cursor: Any, dice: random.Random, ended: threading.Event) -> int:
         cursor.execute("REPLACE INTO d3.hot VALUES (%s, 0, 'new')", (other,))
         cursor.execute("DELETE FROM d3.hot WHERE id = %s", (other,))
         cursor.execute("UPDATE d3.heap SET v = 1 - v WHERE v < 2")
-        count += 4
-    return count
 
 
-def tail_writer(cursor: Any, dice: random.Random, ended: threading.Event) -> int:
-    count = 0
+def tail_writer(cursor: Any, dice: random.Random, ended: threading.Event) -> None:
     while not ended.is_set():
         cursor.execute("INSERT INTO d3.log (v) VALUES (REPEAT('t', 100)), ('u'), ('w')")
         cursor.execute("DELETE FROM d3.log WHERE id < %s LIMIT 2", (dice.randrange(1, 10000),))
-        count += 2
-    return count
 
 
-Work = Callable[[Any, random.Random, threading.Event], int]
+class Counted:
+    """A cursor that counts the statements it had an OK for."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self.count = 0
+
+    def execute(self, *words: Any) -> None:
+        self._cursor.execute(*words)
+        self.count += 1
+
+
+Work = Callable[[Any, random.Random, threading.Event], None]
 
 
 @contextmanager
@@ -440,7 +446,7 @@ def writers(
 ) -> Iterator[Callable[[], int]]:
     """Clients that write until the block ends; gives how many statements they had an OK for."""
     ended = threading.Event()
-    counts: list[int] = []
+    cursors: list[Counted] = []
     errors: list[BaseException] = []
 
     def run(work: Work, node: str, seed: int) -> None:
@@ -448,9 +454,11 @@ def writers(
             connection = standing.connect(node)()
             with connection, connection.cursor() as cursor:
                 cursor.execute("SET SESSION innodb_lock_wait_timeout = 20")
+                counted = Counted(cursor)
+                cursors.append(counted)
                 while not ended.is_set():
                     try:
-                        counts.append(work(cursor, random.Random(seed), ended))
+                        work(counted, random.Random(seed), ended)
                     except pymysql.err.OperationalError as error:
                         if error.args[0] != 1213:  # a deadlock is an application's daily bread
                             raise
@@ -466,7 +474,7 @@ def writers(
     for thread in threads:
         thread.start()
     try:
-        yield lambda: sum(counts)
+        yield lambda: sum(one.count for one in cursors)
     finally:
         ended.set()
         for thread in threads:
@@ -689,14 +697,11 @@ def test_the_writer_is_repaired_from_the_standby_under_load(
     standing.behind("UPDATE d1.plain SET v = 'wrong' WHERE id <= 60", node=standing.writer)
     names = (standing.writer, standing.standby)
 
-    def touch(cursor: Any, dice: random.Random, ended: threading.Event) -> int:
-        count = 0
+    def touch(cursor: Any, dice: random.Random, ended: threading.Event) -> None:
         while not ended.is_set():
             cursor.execute(
                 "UPDATE d1.plain SET n = n + 1 WHERE id = %s", (dice.randrange(100, ROWS),)
             )
-            count += 1
-        return count
 
     with (
         writers(standing, touch, touch),
@@ -739,13 +744,10 @@ def test_two_writers_are_compared_in_both_directions(dual: Flavour) -> None:
         pair.admin(both.standby, "SET sql_log_bin = 0", "UPDATE d5.t SET v = 5 WHERE id = 11")
 
         def flips(first: int) -> Work:
-            def work(cursor: Any, dice: random.Random, ended: threading.Event) -> int:
-                count = 0
+            def work(cursor: Any, dice: random.Random, ended: threading.Event) -> None:
                 while not ended.is_set():
                     row = first + 2 * dice.choice((0, 1, 2, dice.randrange(6, ROWS // 2)))
                     cursor.execute("UPDATE d5.t SET v = 1 - v WHERE id = %s AND v <> 5", (row,))
-                    count += 1
-                return count
 
             return work
 
