@@ -42,6 +42,7 @@ SPEED_ROUNDS = 3
 LOAD_SECONDS = 30
 LOAD_THREADS = 4
 PROBE_EVERY_SECONDS = 0.1
+PROBES = int(LOAD_SECONDS / PROBE_EVERY_SECONDS)
 DEADLINE_SECONDS = 300.0
 RATE_TARGET, RATIO_TARGET, DELAY_TARGET_MS = 50_000, 20, 100
 
@@ -83,6 +84,15 @@ class Pair:
         what = "gtid_executed" if self.flavour == "mysql" else "gtid_binlog_pos"
         return str(self.run(node, f"SELECT @@GLOBAL.{what}")[0][0]).replace("\n", "")
 
+    def commit_durably(self, durable: bool) -> None:
+        """With the servers' defaults each commit is on disk; without, once a second."""
+        values = (1, 1) if durable else (0, 2)
+        for node in "ab":
+            self.run(
+                node,
+                "SET GLOBAL sync_binlog = {}, innodb_flush_log_at_trx_commit = {}".format(*values),
+            )
+
     def await_same(self) -> None:
         ends = time.monotonic() + DEADLINE_SECONDS
         while self.executed("a") != self.executed("b"):
@@ -111,8 +121,7 @@ def _pair(flavour: Flavour) -> Iterator[Pair]:
 def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
     """Single rows, many rows, and the delay under sysbench."""
     with _pair(flavour) as pair:
-        for node in "ab":
-            pair.run(node, "SET GLOBAL sync_binlog = 0, innodb_flush_log_at_trx_commit = 2")
+        pair.commit_durably(False)
         for node in "ab":
             base = f"bench_{node}"
             pair.run("a", f"CREATE DATABASE {base}", f"CREATE TABLE {base}.t ({TABLE})")
@@ -124,8 +133,12 @@ def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
         for kind in ("one row", "1,000 rows"):
             speed[kind] = _speed(pair, kind)
             say(f"conflicts {flavour}, {kind} a transaction: {speed[kind]}")
-        delay = _delay(pair)
-        say(f"conflicts {flavour}, delay: {delay}")
+        _prepare_delay(pair)
+        delay = {}
+        for number, (name, durable) in enumerate((("default", True), ("relaxed", False))):
+            pair.commit_durably(durable)
+            delay[name] = _delay(pair, number * PROBES)
+            say(f"conflicts {flavour}, delay, {name} durability: {delay[name]}")
         return {
             "server_version": str(pair.run("a", "SELECT VERSION()")[0][0]),
             "speed": speed,
@@ -232,29 +245,31 @@ def _their_rate(pair: Pair, place: tuple[str, int], wanted: int) -> float:
 # ---- delay
 
 
-def _delay(pair: Pair) -> dict[str, Any]:
+def _prepare_delay(pair: Pair) -> None:
+    """The load's tables, and a row for each conflict."""
+    pair.run("a", "CREATE USER bench IDENTIFIED BY ''", "GRANT ALL ON `bench%`.* TO bench")
+    pair.await_same()
+    for node in "ab":
+        _sysbench(pair, node, "prepare").communicate(timeout=DEADLINE_SECONDS)
+    pair.run("a", "CREATE DATABASE probe", "CREATE TABLE probe.t (id INT PRIMARY KEY, n INT)")
+    values = ", ".join(f"({number}, 0)" for number in range(2 * PROBES))
+    pair.run("a", f"INSERT INTO probe.t VALUES {values}")
+    pair.await_same()
+
+
+def _delay(pair: Pair, first: int) -> dict[str, Any]:
     """Conflicts made one after the other while sysbench writes on both nodes as fast as it can.
 
     Between the OK of the second of two writes and the event; both clocks are this machine's
     monotonic one. The two writes are made at once on both nodes, each in a row that no other
-    conflict uses.
+    conflict uses, from `first` on.
     """
-    names = [f"bench_{node}" for node in "ab"]
-    pair.run("a", "CREATE USER bench IDENTIFIED BY ''", "GRANT ALL ON `bench%`.* TO bench")
-    pair.await_same()
-    for node, base in zip("ab", names, strict=True):
-        _sysbench(pair, node, base, "prepare").communicate(timeout=DEADLINE_SECONDS)
-    pair.run("a", "CREATE DATABASE probe", "CREATE TABLE probe.t (id INT PRIMARY KEY, n INT)")
-    count = int(LOAD_SECONDS / PROBE_EVERY_SECONDS)
-    values = ", ".join(f"({number}, 0)" for number in range(count))
-    pair.run("a", f"INSERT INTO probe.t VALUES {values}")
-    pair.await_same()
     reader = _Reading(pair)
     try:
         reader.await_begun()
-        loads = [_sysbench(pair, node, base, "run") for node, base in zip("ab", names, strict=True)]
+        loads = [_sysbench(pair, node, "run") for node in "ab"]
         try:
-            written = _probe(pair, count, loads)
+            written = _probe(pair, first, loads)
         finally:
             outputs = [one.communicate(timeout=DEADLINE_SECONDS)[0] for one in loads]
         pair.await_same()
@@ -277,27 +292,28 @@ def _delay(pair: Pair) -> dict[str, Any]:
 
 
 class _Reading:
-    """The reader as the daemon runs it: a process in a session of its own.
+    """The reader as the daemon runs it: a job in a session of its own, at the daemon's niceness.
 
-    The kernel shares the cores out among sessions first. As a thread of this process, beside the
-    load, the reader would get a share of the load's.
+    Where that is not permitted (only root may), it runs like all else.
     """
 
     def __init__(self, pair: Pair) -> None:
         self.crossed: dict[int, float] = {}  # when each probe's conflict was told, monotonic
         self._pair = pair
         self._metrics: dict[str, Any] = {}
+        path = pair.cluster.config_path
+        niceness = str(load(path).timing.niceness)
         self._process = subprocess.Popen(
-            (
-                sys.executable,
-                *("-m", "myha", "--config", str(pair.cluster.config_path)),
-                *("conflicts", "watch", "--json"),
-            ),
+            ("nice", "-n", niceness, sys.executable, "-m", "myha.operations.job"),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
             start_new_session=True,
         )
+        assert self._process.stdin is not None
+        order = {"kind": "conflicts", "node": "", "config": str(path), "parent": os.getpid()}
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
@@ -306,9 +322,10 @@ class _Reading:
         for line in self._process.stdout:
             now = time.monotonic()
             said = json.loads(line)
-            self._metrics = said.get("summary", self._metrics)
-            if said.get("table") == "probe.t" and "values" in said:
-                self.crossed.setdefault(int(json.loads(said["values"])["id"]), now)
+            self._metrics = said.get("done", self._metrics)
+            told = said.get("event", {}).get("fields", {})
+            if told.get("table") == "probe.t" and "values" in told:
+                self.crossed.setdefault(int(json.loads(told["values"])["id"]), now)
 
     def await_begun(self) -> None:
         """Until both nodes send their logs to two: the peer, and the reader."""
@@ -331,14 +348,15 @@ class _Reading:
         return self._metrics
 
 
-def _probe(pair: Pair, count: int, loads: list[subprocess.Popen[str]]) -> dict[int, float]:
+def _probe(pair: Pair, first: int, loads: list[subprocess.Popen[str]]) -> dict[int, float]:
     """Cross one row after the other; when the later of the two writes was acknowledged."""
-    written: dict[int, dict[str, float]] = {number: {} for number in range(count)}
+    numbers = range(first, first + PROBES)
+    written: dict[int, dict[str, float]] = {number: {} for number in numbers}
     barrier = threading.Barrier(2)
 
     def write(node: str) -> None:
         with pair.connect(node) as connection, connection.cursor() as cursor:
-            for number in range(count):
+            for number in numbers:
                 if any(one.poll() is not None for one in loads):
                     barrier.abort()
                 try:
@@ -357,7 +375,7 @@ def _probe(pair: Pair, count: int, loads: list[subprocess.Popen[str]]) -> dict[i
     return {number: max(times.values()) for number, times in written.items() if len(times) == 2}
 
 
-def _sysbench(pair: Pair, node: str, base: str, action: str) -> subprocess.Popen[str]:
+def _sysbench(pair: Pair, node: str, action: str) -> subprocess.Popen[str]:
     program = programs.fetch("sysbench")
     script = "oltp_write_only"
     if program.prefix is not None:
@@ -369,7 +387,7 @@ def _sysbench(pair: Pair, node: str, base: str, action: str) -> subprocess.Popen
         f"--mysql-host={pair.cluster.nodes[node].host}",
         f"--mysql-port={pair.cluster.nodes[node].port}",
         "--mysql-user=bench",
-        f"--mysql-db={base}",
+        f"--mysql-db=bench_{node}",
         "--tables=2",
         "--table-size=20000",
         f"--threads={LOAD_THREADS if action == 'run' else 1}",
@@ -421,20 +439,25 @@ def section(reports: list[dict[str, Any]]) -> str:
     lines += [
         "",
         "From the OK of the later of two crossing writes to the report, while sysbench"
-        f" (oltp_write_only, {LOAD_THREADS} threads a node) writes on both as fast as it can:",
+        f" (oltp_write_only, {LOAD_THREADS} threads a node) writes on both as fast as it can. The"
+        " reader runs as the daemon's job does, at its niceness. With the servers' default"
+        " durability each commit is on disk; relaxed (sync_binlog = 0,"
+        " innodb_flush_log_at_trx_commit = 2) they use up the cores, and the server's own thread"
+        " that sends the binary log has to wait for its turn too.",
         "",
-        "| server | transactions/s | row changes/s | conflicts | median, ms | 99 %, ms | max, ms"
-        " | target |",
-        "|---|--:|--:|--:|--:|--:|--:|---|",
+        "| server | durability | transactions/s | row changes/s | conflicts | median, ms | 99 %, ms"
+        " | max, ms | target |",
+        "|---|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     for one in reports:
-        found = one["delay"]
-        lines.append(
-            f"| {server(one)} | {sum(found['transactions_per_second']):,.0f}"
-            f" | {found['rows_per_second']:,} | {found['conflicts']} | {found['median_ms']:.1f}"
-            f" | {found['p99_ms']:.1f} | {found['max_ms']:.1f}"
-            f" | max {DELAY_TARGET_MS}: {_met(found['max_ms'] <= DELAY_TARGET_MS)} |"
-        )
+        for durability, found in one["delay"].items():
+            lines.append(
+                f"| {server(one)} | {durability}"
+                f" | {sum(found['transactions_per_second']):,.0f}"
+                f" | {found['rows_per_second']:,} | {found['conflicts']}"
+                f" | {found['median_ms']:.1f} | {found['p99_ms']:.1f} | {found['max_ms']:.1f}"
+                f" | max {DELAY_TARGET_MS}: {_met(found['max_ms'] <= DELAY_TARGET_MS)} |"
+            )
     return "\n".join([*lines, ""])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from myha.config import load
+from myha.hosts.priority import go_first
 
 
 @click.command()
@@ -20,4 +21,6 @@ def run(ctx: click.Context) -> None:
     from myha.supervisor.service import Service  # noqa: PLC0415  # `--help` need not wait for it
 
     path: Path = ctx.obj["config_path"]
-    Service(load(path)).run()
+    config = load(path)
+    go_first(config.timing.niceness)
+    Service(config).run()

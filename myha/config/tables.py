@@ -162,7 +162,7 @@ class BalancerConfig(Table):
 
 
 class TimingConfig(Table):
-    """How often to look, and how long to wait. All in seconds."""
+    """How often to look, and how long to wait, in seconds; and who goes first."""
 
     deadtime_seconds: float = Field(
         1.5, ge=0.2, le=300, description="A writer silent for so long is lost."
@@ -188,6 +188,14 @@ class TimingConfig(Table):
         ge=0.1,
         le=86400,
         description="How long a change of writer waits until all that was received is applied.",
+    )
+    niceness: int = Field(
+        -10,
+        ge=-20,
+        le=0,
+        description="At which the supervisor and the reader of conflicts run, ahead of all else on "
+        "a busy machine, where the kernel permits it (root, or LimitNICE= in its unit); 0: like "
+        "all else.",
     )
 
 

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.config import load
 from myha.errors import MyhaError
+from myha.hosts.priority import own_niceness, set_niceness
 from myha.operations.progress import JsonReporter, Reporter
 
 # Kind: the module whose `run(order, reporter)` does it, saying at the end what was done.
@@ -40,8 +41,9 @@ PR_SET_PDEATHSIG = 1
 END_GRACE_SECONDS = 10.0
 LOCK_SECONDS = 15.0
 LOCK_POLL_SECONDS = 0.05
-NICENESS = 5  # what takes long anyway lets a failover's processes go first
+LONG_NICENESS = 5  # what takes long anyway lets a failover's processes go first
 LONG = frozenset({"heal", "verify"})
+EAGER = "conflicts"  # reads what is written, as it is written
 ORDER_LIMIT_BYTES = 1_000_000
 
 Order = dict[str, Any]
@@ -75,9 +77,11 @@ def main() -> int:
     threading.Thread(target=_watch_parent, args=(reporter,), daemon=True).start()
     if order.get("parent") not in (None, os.getppid()):
         return 1  # it died before we could ask to be told
-    if order.get("kind") in LONG:
-        with contextlib.suppress(OSError):
-            os.nice(NICENESS)
+    kind = order.get("kind")
+    if kind == EAGER:
+        set_niceness(own_niceness())  # the supervisor's, for the session of this process too
+    else:
+        set_niceness(LONG_NICENESS if kind in LONG else 0)
     perform(order, reporter)
     return 0
 

@@ -67,6 +67,16 @@ def test_routing_is_one_writer_and_two_readers(pair: Pair) -> None:
     assert until(lambda: pair.routes("reader") == set(pair.cluster.nodes), "both nodes read")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may let a process go first")
+def test_the_supervisor_runs_ahead_of_all_else(pair: Pair) -> None:
+    supervisor = pair.cluster.supervisor.pid()
+    assert supervisor is not None
+    assert os.getpriority(os.PRIO_PROCESS, supervisor) == -10
+    server = pair.cluster.servers["a"].pid()
+    assert server is not None
+    assert os.getpriority(os.PRIO_PROCESS, server) == 0
+
+
 def test_a_switchover_moves_the_writer_and_both_stay_whole(pair: Pair) -> None:
     writer, standby = pair.status()["writer"], standby_of(pair)
     pair.write("REPLACE INTO app.t VALUES (1, 'before')")
