@@ -5,8 +5,8 @@ process is gone nothing may be started in its place. What a clone does not bring
 persisted settings and its UUID, stays as it was; what it brings too much, the donor's replication
 and the account made for it, is removed.
 
-A server that ends itself waits for two seconds when somebody is still connected. So nobody is: who
-asks how far it is goes when the last stage begins, and the session of the clone with its answer.
+A server that ends itself waits for two seconds when somebody is still connected. So nobody stays:
+who asks how far it is comes anew each time, and the session of the clone goes with its answer.
 """
 
 from __future__ import annotations
@@ -184,24 +184,18 @@ class Clone:
     def _watch(self, work: threading.Thread, total_bytes: int) -> int:
         """Report what the recipient says until the clone ends; stop it when we are to stop."""
         meter = Meter(self._reporter, "copy", total=total_bytes, unit="bytes")
-        looker: ReseedSession | None = None
-        copied, at_end = 0, False
-        try:
-            while work.is_alive():
-                work.join(LOOK_SECONDS)
-                if not at_end:
-                    with suppress(ServerGoneError, ServerSilentError):
-                        looker = looker or ReseedSession(self._config, self._node.name)
-                        now, at_end = self._progress(looker, meter)
-                        copied = max(copied, now)
-                if at_end and looker is not None:
-                    looker.close()
-                    looker = None
-                if self._reporter.cancelled():
-                    self._cancel(work)
-        finally:
-            if looker is not None:
-                looker.close()
+        copied = 0
+        while True:
+            work.join(LOOK_SECONDS)
+            if not work.is_alive():
+                break
+            with (
+                suppress(ServerGoneError, ServerSilentError),
+                ReseedSession(self._config, self._node.name) as looker,
+            ):
+                copied = max(copied, self._progress(looker, meter))
+            if self._reporter.cancelled():
+                self._cancel(work)
         meter.total = meter.done = max(copied, 1)
         meter.say()
         return copied
@@ -212,18 +206,16 @@ class Clone:
         work.join(_CANCEL_DEADLINE_SECONDS)
         raise CancelledError("stopped on request; the clone begins anew when it is run again")
 
-    def _progress(self, looker: ReseedSession, meter: Meter) -> tuple[int, bool]:
-        """What is copied in bytes, and whether all is, so that it is only written to disk yet."""
+    def _progress(self, looker: ReseedSession, meter: Meter) -> int:
         row = looker.rows(
             "SELECT CAST(SUM(IF(STATE = 'Not Started', 0, ESTIMATE)) AS SIGNED) AS total, "
-            "CAST(SUM(DATA) AS SIGNED) AS done, SUM(STAGE = 'FILE SYNC') AS syncs "
-            "FROM performance_schema.clone_progress "
-            f"WHERE STAGE IN ({_COPY_STAGES}, 'FILE SYNC') AND BEGIN_TIME IS NOT NULL"
+            "CAST(SUM(DATA) AS SIGNED) AS done FROM performance_schema.clone_progress "
+            f"WHERE STAGE IN ({_COPY_STAGES}) AND BEGIN_TIME IS NOT NULL"
         )[0]
         done = int(row["done"] or 0)
         meter.total = max(int(row["total"] or 0), done) or meter.total
         meter.to(done)
-        return done, bool(row["syncs"])
+        return done
 
     def _check_outcome(self) -> None:
         """The session ends with 3707, or with its server; else the server says what is wrong."""
