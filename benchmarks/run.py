@@ -102,7 +102,8 @@ def play(flavour: Flavour, one: Series, clients: int) -> bool:
         options = runner.Options(rounds=one.rounds, clients=clients)
         report = runner.run(pair, scenario, options, lambda _text: None)
     data = {**report.data(), "clients": clients, "machine": about}
-    (RESULTS / f"{one.scenario}-{flavour}.json").write_text(json.dumps(data, indent=1) + "\n")
+    name = f"{one.scenario}-drill" if one.scenario in PARTS else one.scenario
+    (RESULTS / f"{name}-{flavour}.json").write_text(json.dumps(data, indent=1) + "\n")
     outage = data["summary"]["outage_ms"]
     say(f"{one.scenario} {flavour}: {outage}, {'passed' if report.good else 'FAILED'}")
     return report.good
