@@ -27,8 +27,8 @@ def past_tears(
     """The events of `stream`, and behind a torn end those of the files that follow.
 
     `next_file` names the file after another one, None when there is none; `dump_file` reads from
-    the first byte of one. Raises TornLogError when the next file's list of GTIDs says that
-    committed transactions are missing, or there is no next file.
+    the first byte of one. Raises TornLogError when there is no next file, and LostEndError when the
+    next file's list of GTIDs says that committed transactions are missing.
     """
     lasts: dict[tuple[int, int], int] = {}
     while True:
