@@ -7,6 +7,7 @@ and the account made for it, is removed.
 
 A server that ends itself waits for two seconds when somebody is still connected. So nobody stays:
 who asks how far it is comes anew each time, and the session of the clone goes with its answer.
+Whether the server sees that in time is luck; with a session that stays it never does.
 """
 
 from __future__ import annotations
