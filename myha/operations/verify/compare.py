@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from myha.operations.progress import Reporter, go_on
 from myha.operations.verify.columns import Bound, readable
@@ -32,6 +32,7 @@ PROOF_TRIES = 6
 TRY_AGAIN_SECONDS = 0.1
 KEYLESS_ROWS = 20_000
 
+T = TypeVar("T")
 Values = tuple[str | None, ...]
 Tell = Callable[[int, str], None]
 Part = tuple[Bound | None, Bound | None, int]  # beyond, up to, about so many rows
@@ -209,7 +210,7 @@ class TableComparison:
         """Look under locks until each row is equal once or differs twice; those left undecided."""
         differed: Counter[Bound] = Counter()
         for attempt in range(PROOFS + PROOF_TRIES):
-            look = self._settled.locked(self._rows(keys))
+            look = self._locked(self._rows(keys), attempt)
             if look is None:
                 time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
                 continue
@@ -222,6 +223,11 @@ class TableComparison:
             if not keys:
                 return []
         return keys
+
+    def _locked(self, look: Look[T], attempt: int) -> tuple[T, T] | None:
+        """One moment's answers of both; not while the lag is such that locks would be in vain."""
+        self._pace.before_locks(self._settled.catch_up)
+        return self._settled.locked(look, turn=attempt)
 
     def _report(self, key: Bound, ours: Row | None, theirs: Row | None) -> None:
         known = self._state.differences
@@ -253,7 +259,7 @@ class TableComparison:
                 return
         proofs = 0
         for attempt in range(PROOFS + PROOF_TRIES):
-            look = self._settled.locked(self._multiset)
+            look = self._locked(self._multiset, attempt)
             if look is None:
                 time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
                 continue

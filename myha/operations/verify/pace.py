@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from myha.core.gtid import GtidSet
@@ -106,6 +107,23 @@ class Pace:
         self._sleep(busy_seconds * share)
         return f"slowed down: lag grows ({lag:.1f} s)" if growing else ""
 
+    def before_locks(self, catch_up: Callable[[], float]) -> None:
+        """Catch up with `catch_up`, which gives the seconds that took, until the lag is small.
+
+        Rows that are locked while an applier is far behind make it later still, and the other
+        node's answer cannot come within the hold. Raises what `rest` raises.
+        """
+        limit = self._throttle.lag_limit_seconds
+        began = time.monotonic()
+        took = catch_up()
+        if took <= limit:
+            return
+        self.backed_off += 1
+        while took > limit / 2:
+            self._not_too_long(began, took)
+            took = catch_up()
+        self.paused_seconds += time.monotonic() - began
+
     def _lag(self) -> float:
         return max(lag.seconds() for lag in self._lags)
 
@@ -115,18 +133,24 @@ class Pace:
         began = time.monotonic()
         limit = self._throttle.lag_limit_seconds
         while (lag := self._lag()) > limit / 2:
-            waited = time.monotonic() - began
-            if waited > self._throttle.pause_limit_seconds:
-                raise MyhaError(
-                    f"the lag has stayed above {limit:g} s for {waited:.0f} s (now {lag:.0f} s): "
-                    "see why with `myha explain`, then go on with `myha verify`"
-                )
+            waited = self._not_too_long(began, lag)
             self._reporter.progress(
                 "waiting", done=waited, text=f"lag {lag:.1f} s is above the limit of {limit:g} s"
             )
             self._sleep(SLICE_SECONDS)
         self.paused_seconds += time.monotonic() - began
         self._lag_before = 0.0
+
+    def _not_too_long(self, began: float, lag: float) -> float:
+        """How long a pause has lasted; MyhaError when that is beyond the limit."""
+        waited = time.monotonic() - began
+        if waited > self._throttle.pause_limit_seconds:
+            raise MyhaError(
+                f"the lag has stayed above {self._throttle.lag_limit_seconds:g} s for "
+                f"{waited:.0f} s (now {lag:.0f} s): "
+                "see why with `myha explain`, then go on with `myha verify`"
+            )
+        return waited
 
     def _sleep(self, seconds: float) -> None:
         ends = time.monotonic() + seconds

@@ -2,11 +2,13 @@
 
 `loose` looks without any lock: the writer, then the standby once it has all that the writer had,
 then the writer again. Where the standby's answer is one of the writer's two, nothing differs.
-`locked` proves it the other way: the rows are share-locked on the writer, so that no change of
-them can be on its way once the standby has reached the writer's history as of then. With two
-writers, the writer must then also reach what the standby had when it was asked: the standby's own
-changes of these rows would have to wait for the lock, and the look is given up. So an answer of
-`locked` is exact, and clients wait for at most `HOLD_SECONDS`, on these rows only.
+`locked` proves it the other way: the rows are share-locked on one node, so that no change made
+there can be on its way once the other has reached that node's history as of then. With one writer
+that node is the writer. With two, the first must then also reach what the other had when it was
+asked: the other's own changes of these rows would have to wait for the lock, and the look is given
+up. Rows that are written all the time on one node can so be proven from that node only; which one
+begins is for the caller to say. An answer of `locked` is exact, and clients wait for at most
+`HOLD_SECONDS` for either step, on these rows only.
 """
 
 from __future__ import annotations
@@ -37,12 +39,17 @@ class Settled:
         self._reporter = reporter
         self._both_ways = both_ways
 
-    def catch_up(self) -> None:
-        """Wait until the standby has all that the writer has now. MyhaError when it does not."""
+    def catch_up(self) -> float:
+        """Wait until the standby has all that the writer has now; how many seconds that took.
+
+        With two writers the same the other way round. MyhaError when it does not come to that.
+        """
+        began = time.monotonic()
         writer, standby = self._both.writer, self._both.standby
         self._catch_up(writer, standby)
         if self._both_ways:
             self._catch_up(standby, writer)
+        return time.monotonic() - began
 
     def _catch_up(self, source: Side, replica: Side) -> None:
         wanted = source.history()
@@ -70,22 +77,30 @@ class Settled:
         theirs = look(self._both.standby, "")
         return before, theirs, look(self._both.writer, "")
 
-    def locked(self, look: Look[T]) -> tuple[T, T] | None:
-        """Both answers of one moment; None when it could not be had, try again."""
-        self.catch_up()
-        writer, standby = self._both.writer, self._both.standby
+    def locked(self, look: Look[T], *, turn: int = 0) -> tuple[T, T] | None:
+        """The writer's and the standby's answer of one moment; None when it could not be had.
+
+        Where both take writes the two begin in turns. Call it when both have caught up.
+        """
+        both = self._both
+        sides = [both.writer, both.standby]
+        if self._both_ways and turn % 2:
+            sides.reverse()
+        first, second = sides
         try:
-            with writer.transaction():
-                ours = look(writer, LOCK)
-                if not standby.await_history(writer.history(), HOLD_SECONDS, self._reporter):
+            with first.transaction():
+                found = {first.name: look(first, LOCK)}
+                if not second.await_history(first.history(), HOLD_SECONDS, self._reporter):
                     return None
-                theirs = look(standby, LOCK)  # waits for a commit that is on its way
-                if self._both_ways and not writer.await_history(
-                    standby.history(), HOLD_SECONDS, self._reporter
+                found[second.name] = look(second, LOCK)  # waits for a commit that is on its way
+                if self._both_ways and not first.await_history(
+                    second.history(), HOLD_SECONDS, self._reporter
                 ):
                     return None
                 # Tables without transactions take no locks: there this look alone must show it.
-                return (ours, theirs) if look(writer, LOCK) == ours else None
+                if look(first, LOCK) != found[first.name]:
+                    return None
+                return found[both.writer.name], found[both.standby.name]
         except ServerError as error:
             if error.code in BUSY:
                 return None
