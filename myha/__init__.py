@@ -1,3 +1,3 @@
 """myha: a replication manager for MySQL and MariaDB master-master pairs."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
