@@ -18,6 +18,7 @@ from myha.sandbox import registry
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.programs import Program
 from myha.sandbox.servers import Flavour
+from tests.real.sshd import Sshd
 
 BareServers = Callable[[Flavour], Cluster]
 MakeCluster = Callable[..., Cluster]
@@ -73,12 +74,20 @@ def bare_servers() -> Iterator[BareServers]:
 
     def get(flavour: Flavour) -> Cluster:
         if flavour not in made:
-            made[flavour] = _create(flavour=flavour)
+            made[flavour] = create(flavour=flavour)
         made[flavour].start_servers()
         return made[flavour]
 
     yield get
     _end(list(made.values()))
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A real sshd on this machine, as another host's shell."""
+    one = Sshd(need("sshd"), tmp_path_factory.mktemp("sshd"))
+    yield one
+    one.stop()
 
 
 @pytest.fixture
@@ -90,14 +99,15 @@ def cluster() -> Iterator[MakeCluster]:
     made: list[Cluster] = []
 
     def make(**options: Any) -> Cluster:
-        made.append(_create(**options))
+        made.append(create(**options))
         return made[-1]
 
     yield make
     _end(made)
 
 
-def _create(**options: Any) -> Cluster:
+def create(**options: Any) -> Cluster:
+    """A cluster as `Cluster.create` makes it, once its programs are there."""
     for name in (options.get("flavour", "mysql"), "haproxy"):
         need(name)
     return Cluster.create(**options)

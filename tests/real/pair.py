@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pymysql
 
 from myha.sandbox.cluster import Cluster
 from myha.supervisor.control import ask, socket_path
+from tests.real.conftest import create
 
 DEADLINE_SECONDS = 60.0
 Data = dict[str, Any]
@@ -123,3 +125,18 @@ class Pair:
     def routes(self, pool: str) -> set[str]:
         routes = self.status()["balancers"]["lb1"]["routes"]
         return {one["node"] for one in routes if one["pool"] == pool and one["takes_traffic"]}
+
+
+@contextmanager
+def running_pair(*statements: str, **options: Any) -> Iterator[Pair]:
+    """A pair with its daemon, healthy and with these statements written; taken down at the end."""
+    cluster = create(**options)
+    try:
+        cluster.up()
+        pair = Pair(cluster)
+        pair.await_healthy()
+        if statements:
+            pair.write(*statements)
+        yield pair
+    finally:
+        cluster.down()

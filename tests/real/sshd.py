@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from myha.sandbox.cluster import Cluster
 from myha.sandbox.programs import Program
 
 DEADLINE_SECONDS = 10.0
+# A service manager's two commands, for a server of a sandbox.
+SERVICE = """
+import sys
+from pathlib import Path
+from myha.sandbox.cluster import Cluster
+server = Cluster.open(Path(sys.argv[1])).servers[sys.argv[2]]
+getattr(server, sys.argv[3])(60)
+"""
 # Started by root it wants a user and a folder of its own: they are there for it alone.
 _AS_ROOT = """mount --bind "$1" /etc/passwd && mount -t tmpfs none /run && mkdir -m 755 /run/sshd &&
 shift && exec "$@"
@@ -101,3 +112,24 @@ def command_lines(*parts: str) -> list[str]:
         if all(part in line for part in parts):
             found.append(line)
     return found
+
+
+def remote_config(cluster: Cluster, name: str, shells: dict[str, list[str]]) -> Path:
+    """A sandbox's configuration with these ways to its hosts: `name`.toml beside it."""
+    lines = []
+    node = ""
+    for line in cluster.config_path.read_text().splitlines():
+        key, _, value = line.partition(" = ")
+        if line.startswith("["):
+            node = line.removeprefix("[nodes.").rstrip("]")
+        if key == "pid_file":
+            lines.append(f"shell = {json.dumps(shells[node])}")
+        elif key == "start_command":
+            service = [sys.executable, "-c", SERVICE, str(cluster.directory), node]
+            lines.append(f"start_command = {json.dumps([*service, 'start'])}")
+            lines.append(f"stop_command = {json.dumps([*service, 'stop'])}")
+        else:
+            lines.append(f"{key} = {value}" if value else line)
+    path = cluster.config_path.with_name(f"{name}.toml")
+    path.write_text("\n".join(lines))
+    return path

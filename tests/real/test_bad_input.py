@@ -14,26 +14,17 @@ from pathlib import Path
 import pytest
 
 from myha.hosts.local import LocalHost, accepts_unix
-from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair, running_pair, until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    for program in ("mariadb", "haproxy"):
-        need(program)
-    cluster = Cluster.create(flavour="mariadb")
-    try:
-        cluster.up()
-        shared = Pair(cluster)
-        shared.await_healthy()
-        shared.write("CREATE DATABASE app", "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)")
+    app = ("CREATE DATABASE app", "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)")
+    with running_pair(*app, flavour="mariadb") as shared:
         yield shared
-    finally:
-        cluster.down()
 
 
 def one_line(text: str) -> str:

@@ -14,9 +14,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from myha.sandbox.cluster import Cluster
-from tests.real.conftest import need
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair, running_pair, until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -24,17 +22,9 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module", params=["mysql", "mariadb"])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """One pair for the module, whole at the beginning of each test."""
-    for program in (request.param, "haproxy"):
-        need(program)
-    cluster = Cluster.create(flavour=request.param)
-    try:
-        cluster.up()
-        shared = Pair(cluster)
-        shared.await_healthy()
-        shared.write("CREATE DATABASE app", "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)")
+    app = ("CREATE DATABASE app", "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)")
+    with running_pair(*app, flavour=request.param) as shared:
         yield shared
-    finally:
-        cluster.down()
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,7 @@ import psutil
 import pymysql
 import pytest
 
-from myha.sandbox.cluster import Cluster
-from tests.real.conftest import need
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair, running_pair, until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -28,23 +26,14 @@ ROWS = 3000
 @pytest.fixture(scope="module", params=FLAVOURS)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """One pair for the module, whole at the beginning of each test."""
-    for program in (request.param, "haproxy"):
-        need(program)
-    cluster = Cluster.create(flavour=request.param)
-    try:
-        cluster.up()
-        shared = Pair(cluster)
-        shared.await_healthy()
-        shared.write(
-            "CREATE DATABASE app",
-            "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v VARCHAR(200), KEY (v))",
-            "CREATE TABLE app.u (id BIGINT PRIMARY KEY, v TEXT)",
-            "INSERT INTO app.t SELECT seq, REPEAT('a', 50) FROM "
-            + ("(" + numbers(ROWS) + ") AS s"),
-        )
+    with running_pair(
+        "CREATE DATABASE app",
+        "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v VARCHAR(200), KEY (v))",
+        "CREATE TABLE app.u (id BIGINT PRIMARY KEY, v TEXT)",
+        "INSERT INTO app.t SELECT seq, REPEAT('a', 50) FROM " + ("(" + numbers(ROWS) + ") AS s"),
+        flavour=request.param,
+    ) as shared:
         yield shared
-    finally:
-        cluster.down()
 
 
 def numbers(count: int) -> str:

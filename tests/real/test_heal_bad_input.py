@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 from myha.binlog import events
-from myha.sandbox.cluster import Cluster
-from tests.real.conftest import need
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair, running_pair, until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -28,21 +26,13 @@ FLAVOURS = [
 @pytest.fixture(scope="module", params=FLAVOURS)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """One pair for the module, whole at the beginning of each test."""
-    for program in (request.param, "haproxy"):
-        need(program)
-    cluster = Cluster.create(flavour=request.param)
-    try:
-        cluster.up()
-        shared = Pair(cluster)
-        shared.await_healthy()
-        shared.write(
-            "CREATE DATABASE app",
-            "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v MEDIUMTEXT, w TEXT)",
-            "INSERT INTO app.t VALUES (1, 'one', 'eins'), (2, 'two', 'zwei'), (3, 'three', 'drei')",
-        )
+    with running_pair(
+        "CREATE DATABASE app",
+        "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v MEDIUMTEXT, w TEXT)",
+        "INSERT INTO app.t VALUES (1, 'one', 'eins'), (2, 'two', 'zwei'), (3, 'three', 'drei')",
+        flavour=request.param,
+    ) as shared:
         yield shared
-    finally:
-        cluster.down()
 
 
 def is_mysql(pair: Pair) -> bool:

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,19 +23,10 @@ from myha.operations.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
 from tests.real.pair import until
-from tests.real.sshd import Sshd, command_lines
+from tests.real.sshd import Sshd, command_lines, remote_config
 from tests.real.test_reseed import Pair, Writer
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("reseed")]
-
-# A service manager's two commands, for a server of a sandbox.
-SERVICE = """
-import sys
-from pathlib import Path
-from myha.sandbox.cluster import Cluster
-server = Cluster.open(Path(sys.argv[1])).servers[sys.argv[2]]
-getattr(server, sys.argv[3])(60)
-"""
 
 
 class RemotePair(Pair):
@@ -48,23 +38,7 @@ class RemotePair(Pair):
 
     def configured(self, name: str, shells: dict[str, list[str]]) -> Config:
         """The sandbox's configuration with these ways to its hosts."""
-        lines = []
-        node = ""
-        for line in self.cluster.config_path.read_text().splitlines():
-            key, _, value = line.partition(" = ")
-            if line.startswith("["):
-                node = line.removeprefix("[nodes.").rstrip("]")
-            if key == "pid_file":
-                lines.append(f"shell = {json.dumps(shells[node])}")
-            elif key == "start_command":
-                service = [sys.executable, "-c", SERVICE, str(self.cluster.directory), node]
-                lines.append(f"start_command = {json.dumps([*service, 'start'])}")
-                lines.append(f"stop_command = {json.dumps([*service, 'stop'])}")
-            else:
-                lines.append(f"{key} = {value}" if value else line)
-        path = self.cluster.config_path.with_name(f"{name}.toml")
-        path.write_text("\n".join(lines))
-        return configuration.load(path)
+        return configuration.load(remote_config(self.cluster, name, shells))
 
     def working(self) -> list[str]:
         """What a reseed has begun on the hosts, and has not ended."""
@@ -76,13 +50,6 @@ class RemotePair(Pair):
         folder = self.cluster.nodes["a"].directory
         logins = Path(tempfile.gettempdir()).glob("myha-backup.*")
         return sorted(map(str, [*folder.iterdir(), *logins]))
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    one = Sshd(need("sshd"), tmp_path_factory.mktemp("sshd"))
-    yield one
-    one.stop()
 
 
 @pytest.fixture(scope="module")

@@ -29,10 +29,8 @@ from myha.operations.verify.repair import Repair
 from myha.operations.verify.side import Side
 from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
-from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
-from tests.real.conftest import need
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair, running_pair, until
 from tests.real.test_rewind import (
     COLUMNS,
     NAMES,
@@ -188,16 +186,8 @@ class Standing:
     ],
 )
 def standing(request: pytest.FixtureRequest) -> Iterator[Standing]:
-    for program in (request.param, "haproxy"):
-        need(program)
-    cluster = Cluster.create(flavour=request.param)
-    try:
-        cluster.up()
-        pair = Pair(cluster)
-        pair.await_healthy()
+    with running_pair(flavour=request.param) as pair:
         yield Standing(pair, request.param)
-    finally:
-        cluster.down()
 
 
 def found(report: VerifyReport) -> set[tuple[str, str, str]]:
@@ -728,13 +718,7 @@ def test_the_writer_is_repaired_from_the_standby_under_load(
 
 @pytest.mark.parametrize("dual", get_args(Flavour))
 def test_two_writers_are_compared_in_both_directions(dual: Flavour) -> None:
-    for program in (dual, "haproxy"):
-        need(program)
-    cluster = Cluster.create(flavour=dual, mode="dual-writer")
-    try:
-        cluster.up()
-        pair = Pair(cluster)
-        pair.await_healthy()
+    with running_pair(flavour=dual, mode="dual-writer") as pair:
         both = Standing(pair, dual)
         both.run(
             "CREATE DATABASE d5",
@@ -767,5 +751,3 @@ def test_two_writers_are_compared_in_both_directions(dual: Flavour) -> None:
         report = both.compare("d5.t", both_ways=True)
         assert [one.shown_key["id"] for one in report.differences] == ["11"], report.lines()
         assert sum(one.unsettled for one in report.tables) == 0
-    finally:
-        cluster.down()
