@@ -122,7 +122,15 @@ class Store(Protocol):
 
 
 class Host(Protocol):
-    """The machine or process that a server runs in, for drills and heals."""
+    """The machine or process that a server runs in, for drills and heals.
+
+    Every method raises MyhaError with one line. `kill` and `freeze` do not wait for the server's
+    connections to notice; `await_gone` is about the process that was told to end, not about one
+    that a service manager has started since.
+    """
+
+    @property
+    def name(self) -> str: ...
 
     def start(self, deadline_seconds: float) -> None: ...
 
@@ -135,6 +143,10 @@ class Host(Protocol):
     def thaw(self) -> None: ...
 
     def running(self) -> bool: ...
+
+    def frozen(self) -> bool: ...
+
+    def await_gone(self, deadline_seconds: float) -> bool: ...
 
 
 class Jobs(Protocol):

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from myha.drill import runner
@@ -35,7 +36,7 @@ ALL = "all"
     "--config",
     "config_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Act on the running cluster of this configuration, whose servers run on this machine.",
+    help="Act on the running cluster of this configuration. Asks first.",
 )
 @click.option(
     "--flavour", type=click.Choice(["mysql", "mariadb"]), help="Of the sandbox. Default: mysql."
@@ -73,7 +74,9 @@ ALL = "all"
 )
 @click.option("--yes", is_flag=True, help="With --config: do not ask.")
 @click.option("--force", is_flag=True, help="Even if the cluster is not healthy.")
+@click.pass_context
 def drill(
+    ctx: click.Context,
     scenario: str,
     *,
     sandbox: bool,
@@ -98,6 +101,7 @@ def drill(
     """
     options = runner.Options(rounds, clients, seed, pause_ms, force)
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
+    _refuse_what_is_ambiguous(ctx, scenario, config_path, sandbox=sandbox)
     if config_path is not None:
         if sandbox or flavour or mode or durability or heal:
             raise ConfigError(
@@ -119,6 +123,18 @@ def drill(
     _hand_out(scenario, reports, json_path)
     if not all(report.good for report in reports):
         raise click.exceptions.Exit(1)
+
+
+def _refuse_what_is_ambiguous(
+    ctx: click.Context, scenario: str, config_path: Path | None, *, sandbox: bool
+) -> None:
+    """`myha --config FILE drill` names a cluster and does not say that it is to be hurt."""
+    given = ctx.find_root().get_parameter_source("config_path")
+    if given is ParameterSource.COMMANDLINE and config_path is None and not sandbox:
+        raise ConfigError(
+            f"`myha drill {scenario} --config {ctx.obj['config_path']}` hurts that cluster, and"
+            " --sandbox makes one: say which"
+        )
 
 
 def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool) -> None:

@@ -100,14 +100,14 @@ class NodeConfig(Table):
     )
     stop_command: Words = Field(
         (),
-        description="Command with arguments that ends the server for a reseed, and returns when it "
-        "has ended. Goes with start_command, in place of pid_file.",
+        description="Command with arguments that ends the server for a drill or a reseed, and "
+        "returns when it has ended. Goes with start_command, in place of pid_file.",
     )
     shell: Words = Field(
         (),
         description="Command after which a script as its one last word is run on the node's host, "
-        'for a reseed: ["ssh", "-o", "BatchMode=yes", "mysql@db1"], ["docker", "exec", "-i", '
-        '"db1", "sh", "-c"]. Empty: the node is on this machine.',
+        'for a drill or a reseed: ["ssh", "-o", "BatchMode=yes", "mysql@db1"], ["docker", "exec", '
+        '"-i", "db1", "sh", "-c"]. Empty: the node is on this machine.',
     )
     data_dir: OptionalPath = Field(
         None,

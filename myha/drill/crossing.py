@@ -145,6 +145,7 @@ CROSSING = (
         f"update {ROWS} rows on both nodes at once, so that their data differ",
         _cross,
         _repair,
+        needs_host=False,
         dual_writer_only=True,
         needs_administrator=True,
     ),

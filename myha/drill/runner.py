@@ -98,6 +98,14 @@ def misfit(target: Target, scenario: Scenario) -> str:
         return f"{scenario.name} would {scenario.hurts}: that is for sandboxes only, use --sandbox"
     if scenario.needs_supervisor_process and target.supervisor is None:
         return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
+    if scenario.needs_host:
+        for name in config.nodes:
+            if name not in target.hosts:
+                return (
+                    f"{scenario.name} acts on the servers' processes, and nothing tells how to"
+                    f" reach that of {name}: set nodes.{name}.pid_file and start_command, or on"
+                    " another machine shell, start_command and stop_command"
+                )
     if scenario.heals and not set(scenario.heals) & set(config.heal.policy):
         return (
             f"{scenario.name} leaves a node that only {' or '.join(scenario.heals)} can bring back,"
@@ -328,14 +336,14 @@ class Round:
 
     def _put_right(self) -> None:
         """Whatever happened: no process stays frozen or dead because of a drill."""
-        for host in self.target.hosts.values():
-            if host.frozen():
-                host.thaw()
-            elif not host.running():
-                try:
+        for host in self.target.hosts.values() if self.scenario.needs_host else ():
+            try:
+                if host.frozen():
+                    host.thaw()
+                elif not host.running():
                     host.start(START_DEADLINE_SECONDS)
-                except MyhaError as error:  # it may have no data to start with any more
-                    self.problem(f"not put right: {error}")
+            except MyhaError as error:  # it may have no data to start with any more
+                self.problem(f"not put right: {error}")
         supervisor = self.target.supervisor
         if supervisor is not None and not supervisor.running():
             supervisor.start(START_DEADLINE_SECONDS)

@@ -140,6 +140,7 @@ SCENARIOS: dict[str, Scenario] = {
             "change the writer",
             _switch_over,
             _nothing,
+            needs_host=False,
             single_writer_only=True,
         ),
         Scenario(

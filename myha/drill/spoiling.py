@@ -71,7 +71,7 @@ def _lose_data(stage: Stage) -> Fault:
     host = stage.target.hosts[node]
     host.kill()
     if not host.await_gone(STOP_DEADLINE_SECONDS):
-        raise MyhaError(f"{host.name} (pid {host.pid()}) is still there after it was killed")
+        raise MyhaError(f"{host.name} is still there after it was killed")
     shutil.rmtree(directory)
     plans = TAKEOVER_PLANS if lossless else RELEASE_PLANS
     return Fault(at, node, plans, writer_lost=lossless)
@@ -102,6 +102,7 @@ SPOILING = (
         "delete a row on the standby, so that its applier fails",
         _remove_row,
         _await_fence,
+        needs_host=False,
         hits_standby=True,
         needs_administrator=True,
         heals=("reseed",),

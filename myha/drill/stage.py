@@ -75,6 +75,7 @@ class Scenario:
     mend: Callable[[Stage, Fault], None]
     unattended_failover: bool = False
     needs_supervisor_process: bool = False
+    needs_host: bool = True  # it acts on a node's process, or the way back may have to
     single_writer_only: bool = False
     hits_standby: bool = False
     needs_administrator: bool = False
@@ -104,7 +105,7 @@ def start_again(stage: Stage, fault: Fault) -> None:
     stage.tell(f"starting {fault.node} again")
     host = stage.target.hosts[fault.node]
     if not host.await_gone(STOP_DEADLINE_SECONDS):
-        raise MyhaError(f"{host.name} (pid {host.pid()}) is still there after it was killed")
+        raise MyhaError(f"{host.name} is still there after it was killed")
     host.start(START_DEADLINE_SECONDS)
 
 

@@ -1,7 +1,7 @@
 """The cluster that a drill acts on: a sandbox of its own, or the one of a configuration file.
 
 What the drill knows it asks the running supervisor, the balancers and the two servers; what it does
-to a server it does to the server's process on this machine.
+to a server it does to the server's process, on this machine or through a shell on its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pymysql
@@ -22,8 +22,11 @@ from pymysql.err import MySQLError
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Account, Config, load, split_address
 from myha.drill.rows import IdRow, Row, Tables
-from myha.errors import ConfigError, ServerError
+from myha.errors import ServerError
 from myha.hosts.local import LocalHost, accepts_tcp
+from myha.hosts.remote import RemoteHost
+from myha.hosts.shell import Shell
+from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
 from myha.servers.factory import QUARANTINE_FOLDER
 from myha.servers.statements import Flavour
@@ -44,10 +47,13 @@ Status = dict[str, Any]
 
 @dataclass
 class Target:
-    """A cluster with its processes. `supervisor` is None where the drill may not end it."""
+    """A cluster with its processes. `supervisor` is None where the drill may not end it.
+
+    `hosts` lacks a node whose process cannot be reached.
+    """
 
     config: Config
-    hosts: dict[str, LocalHost]
+    hosts: dict[str, Host]
     supervisor: LocalHost | None = None
     database: str = DATABASE
     account: Account = field(init=False)
@@ -83,10 +89,14 @@ class Target:
         return int(events[-1]["id"]) if events else 0
 
     def learn(self) -> None:
-        """Version, flavour and server ids, from the servers themselves."""
+        """Version, flavour, server ids and where the processes are, from the servers themselves."""
         for name, node in self.config.nodes.items():
             with self.session(node.host, node.port, database=None) as session:
-                version, server_id = query(session, "SELECT VERSION(), @@server_id")[0]
+                sql = "SELECT VERSION(), @@server_id, @@hostname, @@datadir, @@pid_file"
+                version, server_id, machine, data_dir, pid_file = query(session, sql)[0]
+            host = self.hosts.get(name)
+            if isinstance(host, RemoteHost):
+                host.aim(str(PurePosixPath(data_dir) / pid_file), str(machine))
             self.server_ids[name] = int(server_id)
             self.server_version = str(version)
             self.flavour = "mariadb" if "mariadb" in str(version).lower() else "mysql"
@@ -212,26 +222,32 @@ def query(session: pymysql.Connection[Any], sql: str) -> list[tuple[Any, ...]]:
 
 
 def of_config(path: Path) -> Target:
-    """The running cluster of a configuration file, whose servers run on this machine.
-
-    Raises ConfigError when a node has no process that the drill may act on.
-    """
+    """The running cluster of a configuration file, with the processes that it gives a way to."""
     config = load(path)
-    hosts = {}
-    for name, node in config.nodes.items():
-        if node.pid_file is None or not node.start_command:
-            raise ConfigError(
-                f"{config.path}: nodes.{name}.pid_file: missing; the drill acts on processes of"
-                " this machine: set pid_file and start_command, or drill a sandbox (--sandbox)"
-            )
-        hosts[name] = LocalHost(
+    found = {name: _host(config, name) for name in config.nodes}
+    return Target(config, {name: host for name, host in found.items() if host is not None})
+
+
+def _host(config: Config, name: str) -> Host | None:
+    node = config.nodes[name]
+    ready = _serves(node.host, node.port)
+    if node.pid_file is not None:
+        return LocalHost(
             f"node {name}",
             node.start_command,
             pid_file=node.pid_file,
             log_file=config.cluster.state_dir / f"drill-{name}.log",
-            ready=_serves(node.host, node.port),
+            ready=ready,
         )
-    return Target(config, hosts)
+    if node.shell and node.start_command:
+        return RemoteHost(
+            f"node {name}",
+            Shell(name, node.shell),
+            start_command=node.start_command,
+            stop_command=node.stop_command,
+            ready=ready,
+        )
+    return None
 
 
 def _serves(host: str, port: int) -> Callable[[], bool]:

@@ -111,6 +111,7 @@ class LocalHost:
         self._environment = environment
         self._lock_file = lock_file
         self._child: subprocess.Popen[bytes] | None = None
+        self._hit: int | None = None  # the pid that was last killed
 
     def __repr__(self) -> str:
         return f"LocalHost({self.name!r}, pid={self.pid()})"
@@ -121,6 +122,7 @@ class LocalHost:
         One that is just ending is waited for first: two servers on one data directory ruin it.
         """
         ends = time.monotonic() + deadline_seconds
+        self._hit = None
         while self.running():
             if self._is_ready():
                 return
@@ -136,6 +138,7 @@ class LocalHost:
 
     def stop(self, deadline_seconds: float) -> None:
         """Ask it to end (SIGTERM) and wait until it is gone."""
+        self._hit = None
         if not self._signal(signal.SIGTERM):
             return
         self._signal(signal.SIGCONT)  # one that is frozen could not end
@@ -147,6 +150,7 @@ class LocalHost:
 
     def kill(self) -> None:
         """SIGKILL; returns at once, `await_gone` tells when the kernel has freed it."""
+        self._hit = self.pid()
         self._signal(signal.SIGKILL)
 
     def freeze(self) -> None:
@@ -185,9 +189,13 @@ class LocalHost:
         return found
 
     def await_gone(self, deadline_seconds: float) -> bool:
-        """True when it is gone, False when it is still there at the deadline."""
+        """True when it is gone, False when it is still there at the deadline.
+
+        Of one that was killed: whether that process is gone. A service manager may have started
+        another by then.
+        """
         ends = time.monotonic() + deadline_seconds
-        while self.running():
+        while (pid := self.pid()) is not None and pid == (self._hit or pid):
             if time.monotonic() > ends:
                 return False
             time.sleep(POLL_SECONDS)

@@ -21,10 +21,13 @@ from myha.drill.administrator import CHANGES
 from myha.drill.report import Report, RoundResult
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
-from myha.errors import ConfigError, RefusedError
+from myha.errors import MyhaError, RefusedError
+from myha.hosts.remote import RemoteHost
 from myha.sandbox import registry
+from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
 from tests.real.conftest import need
+from tests.real.sshd import Sshd, remote_config
 
 pytestmark = pytest.mark.real
 
@@ -75,6 +78,31 @@ def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str
     else:
         assert one.returned in {"resume", "rewind"}
     assert one.phases_ms["detected"] <= one.phases_ms["recorded"]
+
+
+@pytest.mark.parametrize("scenario", ["crash", "hang", "stop"])
+def test_servers_of_other_machines_are_hit_through_their_shells(
+    pair: Target, sshd: Sshd, scenario: str
+) -> None:
+    cluster = Cluster.open(pair.config.path.parent)
+    remote = target.of_config(remote_config(cluster, "remote", dict.fromkeys("ab", sshd.words())))
+    one = played_well(remote, scenario)
+    assert one.writer_lost
+    assert one.returned in {"resume", "rewind"}
+
+
+def test_a_shell_to_another_machine_than_the_servers_hits_nothing(pair: Target, sshd: Sshd) -> None:
+    cluster = Cluster.open(pair.config.path.parent)
+    remote = target.of_config(remote_config(cluster, "remote", dict.fromkeys("ab", sshd.words())))
+    host = remote.hosts["a"]
+    assert isinstance(host, RemoteHost)
+    host.aim(str(cluster.nodes["a"].pid_file), "elsewhere")
+    pid = cluster.servers["a"].pid()
+    for hit in (host.kill, host.freeze):
+        with pytest.raises(MyhaError, match=r"calls its own elsewhere: mend nodes\.a\.shell"):
+            hit()
+    assert cluster.servers["a"].pid() == pid
+    assert not cluster.servers["a"].frozen()
 
 
 def played_well(pair: Target, scenario: str, **options: int) -> RoundResult:
@@ -292,15 +320,36 @@ def _is_orphaned_worker(path: Path) -> bool:
     return parent == "1"
 
 
-def test_a_configuration_without_local_processes_is_refused(tmp_path: Path) -> None:
+def test_what_acts_on_a_process_needs_a_way_to_it(tmp_path: Path) -> None:
     path = tmp_path / "myha.toml"
     path.write_text(
         '[nodes.a]\nhost = "10.0.0.1"\n[nodes.b]\nhost = "10.0.0.2"\n'
         '[balancers.lb1]\nsocket = "/run/haproxy.sock"\n'
         'writer_listen = "127.0.0.1:3307"\nreader_listen = "127.0.0.1:3308"\n'
     )
-    with pytest.raises(ConfigError, match=r"nodes\.a\.pid_file: missing"):
-        target.of_config(path)
+    secret = tmp_path / "secrets" / "app"
+    secret.parent.mkdir()
+    secret.write_text("x\n")
+    secret.chmod(0o600)
+    pair = target.of_config(path)
+    for name, scenario in SCENARIOS.items():
+        why_not = runner.misfit(pair, scenario)
+        if name in {"switchover", "bad-applier"}:
+            assert "pid_file" not in why_not
+        elif name not in {"conflict", "reseed", "supervisor-crash"}:
+            assert "nodes.a.pid_file and start_command" in why_not
+
+
+def test_naming_a_cluster_is_not_telling_to_hurt_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "myha", "--config", str(tmp_path / "myha.toml"), "drill", "crash"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "myha drill crash --config" in done.stderr
 
 
 def test_hurting_a_running_cluster_needs_a_yes(tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ waits.
 from __future__ import annotations
 
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -18,8 +16,9 @@ from pathlib import Path
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.errors import MyhaError, ServerGoneError, ServerSilentError
+from myha.hosts.commands import run_to_end
 from myha.hosts.local import LocalHost, accepts_tcp
-from myha.hosts.shell import ShellError, telling
+from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed.place import Place
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import Meter, Reporter, go_on
@@ -91,27 +90,7 @@ class NodeProcess:
     def _command(self, key: str, deadline_seconds: float) -> None:
         """Run a configured command, which has done its work when it ends."""
         words: tuple[str, ...] = getattr(self._node, key)
-        # A file, not a pipe: a server that it leaves behind would hold the pipe open.
-        with tempfile.TemporaryFile() as said:
-            try:
-                done = subprocess.run(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=said,
-                    timeout=deadline_seconds,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                raise MyhaError(
-                    f"{self.name}: {key} has not ended within {deadline_seconds:.0f} s"
-                ) from None
-            except OSError as error:
-                raise MyhaError(f"{self.name}: {key} does not work: {error}") from error
-            if done.returncode != 0:
-                said.seek(0)
-                reason = telling(said.read(), done.returncode)
-                raise MyhaError(f"{self.name}: {key} failed: {reason}")
+        run_to_end(f"{self.name}: {key}", words, deadline_seconds)
 
     @property
     def _aside(self) -> Path:

@@ -1,0 +1,122 @@
+"""Processes that are signalled by a pid file, here and through a shell: no server is needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from myha.errors import MyhaError
+from myha.hosts.local import LocalHost
+from myha.hosts.remote import RemoteHost
+from myha.hosts.shell import Shell
+
+ASLEEP = "import time; time.sleep(120)"
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def pid_file(tmp_path: Path) -> Path:
+    return tmp_path / "server.pid"
+
+
+@pytest.fixture
+def start(pid_file: Path) -> Iterator[Start]:
+    """Starts a process with this name among its words, and writes the pid file as a server does."""
+    started = []
+
+    def one(name: str = "mysqld") -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", ASLEEP, name])
+        started.append(process)
+        pid_file.write_text(f"{process.pid}\n")
+        return process
+
+    yield one
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def remote(pid_file: Path, *, machine: str = os.uname().nodename) -> RemoteHost:
+    host = RemoteHost("node a", Shell("a"), start_command=("false",), ready=lambda: False)
+    host.aim(str(pid_file), machine)
+    return host
+
+
+def test_a_server_elsewhere_is_frozen_thawed_and_killed(pid_file: Path, start: Start) -> None:
+    process, host = start(), remote(pid_file)
+    assert host.running()
+    assert not host.frozen()
+    host.freeze()
+    assert host.frozen()
+    host.thaw()
+    assert not host.frozen()
+    host.kill()
+    assert process.wait(10) == -9
+    assert host.await_gone(10)
+    assert not host.running()
+
+
+def test_one_elsewhere_that_was_started_again_meanwhile_is_gone_all_the_same(
+    pid_file: Path, start: Start
+) -> None:
+    first, host = start(), remote(pid_file)
+    host.kill()
+    first.wait(10)
+    start("mariadbd")
+    assert host.running()
+    assert host.await_gone(10)
+
+
+def test_one_here_that_was_started_again_meanwhile_is_gone_all_the_same(
+    pid_file: Path, start: Start, tmp_path: Path
+) -> None:
+    first = start()
+    host = LocalHost("node a", ("false",), pid_file=pid_file, log_file=tmp_path / "log")
+    host.kill()
+    first.wait(10)
+    second = start()
+    assert host.running()
+    assert host.await_gone(10)
+    host.stop(10)  # which is about the one that runs
+    assert second.wait(10) == -15
+
+
+def test_another_program_with_the_pid_of_a_server_is_left_alone(
+    pid_file: Path, start: Start
+) -> None:
+    other, host = start("somebody-else"), remote(pid_file)
+    assert not host.running()
+    with pytest.raises(MyhaError, match="is another program"):
+        host.kill()
+    assert other.poll() is None
+
+
+def test_a_server_that_is_not_there_is_told(pid_file: Path, start: Start) -> None:
+    process, host = start(), remote(pid_file)
+    process.kill()
+    process.wait()
+    with pytest.raises(MyhaError, match="not running"):
+        host.freeze()
+    pid_file.unlink()
+    with pytest.raises(MyhaError, match="not running"):
+        host.kill()
+
+
+def test_a_shell_that_leads_elsewhere_hits_nothing(pid_file: Path, start: Start) -> None:
+    process, host = start(), remote(pid_file, machine="elsewhere")
+    with pytest.raises(MyhaError, match=r"calls its own elsewhere: mend nodes\.a\.shell"):
+        host.kill()
+    assert process.poll() is None
+
+
+def test_a_command_that_fails_is_told_with_what_it_said(pid_file: Path) -> None:
+    words = ("sh", "-c", "echo no such unit >&2; exit 5")
+    host = RemoteHost("node a", Shell("a"), start_command=words, ready=lambda: False)
+    host.aim(str(pid_file), os.uname().nodename)
+    with pytest.raises(MyhaError, match="node a: start_command failed: no such unit"):
+        host.start(10)
