@@ -18,8 +18,7 @@ from myha.conflicts.watch import Watch
 from myha.operations.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
-from tests.real.conftest import _create, _end
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair, running_pair, until
 
 FLAVOURS = [
     pytest.param(flavour, marks=pytest.mark.xdist_group(f"conflicts-{flavour}"))
@@ -142,11 +141,9 @@ class Watching:
 
 @pytest.fixture(scope="module", params=FLAVOURS)
 def writers(request: pytest.FixtureRequest) -> Iterator[Writers]:
-    cluster = _create(flavour=request.param, mode="dual-writer", durability="async")
-    try:
-        cluster.up()
-        pair = Pair(cluster)
-        pair.await_healthy()
+    options = {"flavour": request.param, "mode": "dual-writer", "durability": "async"}
+    with running_pair(**options) as pair:
+        cluster = pair.cluster
         cluster.supervisor.stop(20.0)
         made = Writers(cluster, pair, request.param, load(cluster.config_path))
         for node in "ab":  # this machine does not lose its power
@@ -154,8 +151,6 @@ def writers(request: pytest.FixtureRequest) -> Iterator[Writers]:
         made.run("a", "CREATE DATABASE shop")
         until(made.same_history, "the schema on both nodes")
         yield made
-    finally:
-        _end([cluster])
 
 
 def sides(event: Event) -> dict[str, tuple[str, dict[str, str], dict[str, str]]]:
