@@ -16,6 +16,7 @@ from myha.drill import target
 from myha.drill.target import Target
 from myha.drill.workload import Workload
 from myha.errors import MyhaError
+from myha.hosts.local import LocalHost
 from myha.sandbox.servers import Flavour
 
 CLIENTS = 8
@@ -112,7 +113,9 @@ def _servers_cost(pair: Target) -> dict[str, float]:
 
 
 def _cpu_seconds(pair: Target, name: str) -> float:
-    times = psutil.Process(pair.hosts[name].pid()).cpu_times()
+    host = pair.hosts[name]
+    assert isinstance(host, LocalHost), "a sandbox's servers run here"
+    times = psutil.Process(host.pid()).cpu_times()
     return float(times.user + times.system)
 
 

@@ -77,9 +77,9 @@ def heal_view(
     **policy: object,
 ) -> View:
     """db2 on record as being healed; the last job of the heal ended as said."""
-    errant = seen("db2", executed=ERRANT, received=ERRANT, **CLEAN)  # type: ignore[arg-type]
+    errant = seen("db2", executed=ERRANT, received=ERRANT, **CLEAN)
     base = solo_view(db2 or errant, entry or healing(), **policy)
-    outcome = ()
+    outcome: tuple[HealOutcome, ...] = ()
     if result is not None:
         outcome = (HealOutcome("db2", 5, HEAL.method, result, reason, at, attempts),)
     return replace(base, jobs=() if job is None else (job,), heals=outcome)

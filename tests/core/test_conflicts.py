@@ -49,7 +49,7 @@ def histories(draw: st.DrawFn, *, in_order: bool) -> History:
     waiting: tuple[list[int], list[int]] = ([], [])
     for _ in range(draw(st.integers(1, 40))):
         side = draw(st.integers(0, 1))
-        if waiting[side] and draw(st.booleans()):
+        if bool(waiting[side]) and draw(st.booleans()):
             at = 0 if in_order else draw(st.integers(0, len(waiting[side]) - 1))
             history.logs[side].append((1 - side, waiting[side].pop(at)))
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("changes", "sentence"), REFUSED)
-def test_refusals(config: Config, changes: dict[str, object], sentence: str) -> None:
+def test_refusals(config: Config, changes: dict[str, Any], sentence: str) -> None:
     findings = check(config, facts("a"), facts("b", **changes), None)
     assert any(sentence in refusal for refusal in findings.refusals), findings.refusals
     assert all("\n" not in refusal for refusal in findings.refusals)
@@ -113,7 +114,7 @@ def test_all_reasons_at_once(config: Config) -> None:
 
 
 A5, B3 = f"{UUIDS['a']}:1-5", f"{UUIDS['b']}:1-3"
-DATA = {"tables": (TABLE,)}
+DATA: dict[str, Any] = {"tables": (TABLE,)}
 
 
 def test_new_servers_begin_anew_only_without_data(config: Config) -> None:

@@ -95,7 +95,9 @@ def routes(**changes: bool) -> BalancerView:
     """As they should be for a healthy single-writer pair; `writer_db1=False` changes one."""
     wanted = {"writer_db1": True, "writer_db2": False, "reader_db1": True, "reader_db2": True}
     wanted.update(changes)
-    rows = tuple(ServerRoute(*key.split("_"), on) for key, on in wanted.items())
+    rows = tuple(
+        ServerRoute(pool, node, on) for key, on in wanted.items() for pool, node in [key.split("_")]
+    )
     return BalancerView(True, NOW, "", BalancerLook(NOW, "lb1-1", rows))
 
 

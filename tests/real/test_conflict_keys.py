@@ -40,7 +40,7 @@ TABLES = {
     "nullable": "n1 INT, n2 BIGINT UNSIGNED, n3 DATE, n4 CHAR(5), n5 INT NOT NULL, n6 MEDIUMINT,"
     " n7 INT, n8 INT, n9 INT, UNIQUE u1 (n5), UNIQUE u2 (n1, n2), UNIQUE u3 (n3), UNIQUE u4 (n9)",
 }
-KEYS = {
+KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     "plain": {"PRIMARY": ("id",)},
     "mixed": {"PRIMARY": ("v", "a"), "u1": ("d", "dt"), "u2": ("raw",), "u3": ("e", "d", "a")},
     "nullable": {"u1": ("n5",), "u2": ("n1", "n2"), "u3": ("n3",), "u4": ("n9",)},

@@ -78,7 +78,7 @@ def test_a_switchover_moves_the_writer_and_both_stay_whole(pair: Pair) -> None:
     rows = until(
         lambda: (
             pair.admin(writer, "SELECT v FROM app.t WHERE id IN (1, 2) ORDER BY id")
-            == ((("before",), ("after",)))
+            == [("before",), ("after",)]
             or len(pair.admin(writer, "SELECT v FROM app.t")) >= 2
         ),
         "the old writer replicates from the new one",

@@ -288,11 +288,12 @@ def test_a_reload_changes_the_boot_id_and_forgets_traffic(proxy: Proxy) -> None:
 
 
 def test_unknown_servers_are_refused_by_name(proxy: Proxy) -> None:
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: proxy.balancer.put_in("writer", "c"),
         lambda: proxy.balancer.take_out("c", ("writer",), 1.0),
         lambda: proxy.balancer.drain("nowhere", "a"),
-    ):
+    )
+    for call in calls:
         with pytest.raises(BalancerError, match=r"No such (server|backend|proxy)") as caught:
             call()
         assert_one_line(caught.value, "lb1")

@@ -74,7 +74,7 @@ def both(cluster: Cluster, *statements: str) -> None:
         ask(cluster, name, "SET SESSION sql_log_bin = 0", *statements)
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def until(holds: Callable[[], Any], what: str, seconds: float = 20.0) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, f"not within {seconds:g} s: {what}"
@@ -135,7 +135,8 @@ def test_from_bare_to_a_pair_and_again(cluster: MakeCluster, flavour: Flavour) -
     assert "a row written on b" in said
     for name, connection in zip(pair.nodes, old, strict=True):
         assert f"{name}: these sessions began before" in said
-        assert f"{connection.thread_id()} (app@" in said
+        thread_id = connection.thread_id()  # type: ignore[no-untyped-call]
+        assert f"{thread_id} (app@" in said
     _is_a_pair(pair)
 
     status, said = setup(pair, "--yes")

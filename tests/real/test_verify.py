@@ -129,7 +129,8 @@ class Standing:
 
         def there() -> bool:
             try:
-                return self.pair.admin(self.standby, "SELECT MAX(n) FROM app.level")[0][0] == mark
+                here = self.pair.admin(self.standby, "SELECT MAX(n) FROM app.level")[0][0]
+                return bool(here == mark)
             except pymysql.err.ProgrammingError:
                 return False
 
@@ -280,7 +281,7 @@ def test_the_digest_of_a_row_is_of_the_stored_bytes(standing: Standing) -> None:
         found = side.query(Looks(table, standing.flavour, 1 << 20).digests(None, None, 10))
     finally:
         side.close()
-    assert dict(found) == {  # type: ignore[arg-type]
+    assert dict(found) == {
         number: hashlib.sha256(b",".join(row)).hexdigest() for number, row in rows.items()
     }
 
