@@ -115,7 +115,10 @@ def _servers_cost(pair: Target) -> dict[str, float]:
 def _cpu_seconds(pair: Target, name: str) -> float:
     host = pair.hosts[name]
     assert isinstance(host, LocalHost), "a sandbox's servers run here"
-    times = psutil.Process(host.pid()).cpu_times()
+    pid = host.pid()
+    if pid is None:
+        raise MyhaError(f"{host.name} has ended: what it used cannot be measured")
+    times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
 
 

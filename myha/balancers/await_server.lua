@@ -2,7 +2,11 @@
 -- in the middle of a change of writer waits for the new writer instead of being turned away.
 -- Used as: tcp-request content lua.await_server POOL LIMIT_MS
 -- The wait is bounded: after LIMIT_MS the connection goes on, finds no server and is closed.
-local POLL_MS = 2
+-- A pause is lost when HAProxy's own clock is behind by as much as the pause is long, as happens on
+-- a machine that has more to do than cores: the client then waits for the whole inspect-delay. So
+-- pauses are short only at first, and a client that has to wait for long takes few and long ones.
+local SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS = 2, 25
+local PART_OF_WAIT = 4 -- a new writer is noticed after a quarter more than the wait at most
 
 -- By the clock, not by counting the pauses: on a busy machine each takes longer than it was told.
 local function now_ms()
@@ -18,6 +22,7 @@ core.register_action("await_server", { "tcp-req" }, function(txn, pool, limit_ms
     if waited < 0 or waited >= tonumber(limit_ms) then
       return
     end
-    core.msleep(POLL_MS)
+    local pause = math.floor(waited / PART_OF_WAIT)
+    core.msleep(math.max(SHORTEST_PAUSE_MS, math.min(LONGEST_PAUSE_MS, pause)))
   end
 end, 2)

@@ -8,7 +8,9 @@ from myha.config import BalancerConfig, Config, is_unix_socket
 from myha.errors import ConfigError
 
 AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
-AWAIT_LIMIT_MS = 5000
+AWAIT_LIMIT_MS = 2000
+# How much later HAProxy itself lets a waiting client go on: one whose wake-up it has lost.
+AWAIT_SLACK_MS = 500
 DEFAULT_MAXCONN = 2000
 
 
@@ -92,7 +94,8 @@ def _global(
     if await_script is not None:
         lines += [
             "    # With more threads HAProxy 2.6 loses the wake-up of one waiting client in about",
-            "    # forty (core.msleep), which then hangs for the whole inspect-delay.",
+            "    # forty (core.msleep), which then waits for all of the inspect-delay. With one",
+            "    # it is rare, and happens on a machine that has more to do than cores.",
             "    nbthread 1",
             f"    lua-load {_word(await_script)}",
         ]
@@ -147,7 +150,7 @@ def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
     if waits:
         text += (
             "    # While no server takes traffic, a client waits rather than being turned away.\n"
-            f"    tcp-request inspect-delay {2 * AWAIT_LIMIT_MS}ms\n"
+            f"    tcp-request inspect-delay {AWAIT_LIMIT_MS + AWAIT_SLACK_MS}ms\n"
             f"    tcp-request content lua.await_server {pool} {AWAIT_LIMIT_MS}\n"
         )
     text += _NO_CHECKS if pool == "writer" else ""

@@ -75,15 +75,13 @@ def test_a_switchover_moves_the_writer_and_both_stay_whole(pair: Pair) -> None:
     status = pair.await_healthy(writer=standby)
     assert status["nodes"][writer]["open"] is False
     pair.write("REPLACE INTO app.t VALUES (2, 'after')")
-    rows = until(
+    until(
         lambda: (
             pair.admin(writer, "SELECT v FROM app.t WHERE id IN (1, 2) ORDER BY id")
             == [("before",), ("after",)]
-            or len(pair.admin(writer, "SELECT v FROM app.t")) >= 2
         ),
         "the old writer replicates from the new one",
     )
-    assert rows
 
 
 def test_a_switchover_to_nowhere_is_refused_with_the_reason(pair: Pair) -> None:
