@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -205,6 +206,34 @@ def test_no_job_outlives_its_supervisor(number: signal.Signals, tmp_path: Path) 
         parent.wait(20)
         until(lambda: not child.is_running() or child.status() == "zombie", "the job has gone", 15)
         parent.stdout.close()
+
+
+def test_a_job_told_to_end_many_times_at_once_ends(tmp_path: Path) -> None:
+    """Each told it to, and the next came while that was being done: it waited for itself."""
+    (tmp_path / "myha.toml").write_text(CONFIG.format(state=tmp_path))
+    order = {"kind": "conflicts", "config": str(tmp_path / "myha.toml")}
+    with (tmp_path / "job-conflicts.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        job = subprocess.Popen(
+            [sys.executable, "-m", "myha.operations.job"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # it ends what is in its group by force
+        )
+        assert job.stdin is not None
+        job.stdin.write(json.dumps(order).encode() + b"\n")
+        job.stdin.flush()
+        waits = str(tmp_path / "job-conflicts.lock")
+        until(
+            lambda: any(one.path == waits for one in psutil.Process(job.pid).open_files()),
+            "it waits for the lock",
+        )
+        while job.poll() is None:
+            job.send_signal(signal.SIGTERM)
+        # In good order, or by the next signal after that; not by force.
+        assert job.wait() in {0, -signal.SIGTERM}
+        job.stdin.close()
 
 
 PARENT = """

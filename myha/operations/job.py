@@ -27,6 +27,7 @@ from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.config import load
 from myha.errors import MyhaError
 from myha.hosts.priority import own_niceness, set_niceness
+from myha.hosts.signals import told
 from myha.operations.progress import JsonReporter, Reporter
 
 # Kind: the module whose `run(order, reporter)` does it, saying at the end what was done.
@@ -72,8 +73,13 @@ def main() -> int:
     except ValueError:
         reporter.failed("the order is not a line of JSON")
         return 1
-    signal.signal(signal.SIGTERM, lambda _number, _frame: _ending(reporter))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it is the supervisor's affair
+    with told((signal.SIGTERM,), lambda _number: _ending(reporter)):
+        return obey(order, reporter)
+
+
+def obey(order: Order, reporter: JsonReporter) -> int:
+    """Do it, unless whoever ordered it has died already, and until that happens."""
     threading.Thread(target=_watch_parent, args=(reporter,), daemon=True).start()
     if order.get("parent") not in (None, os.getppid()):
         return 1  # it died before we could ask to be told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
@@ -21,6 +19,7 @@ from myha.core.model import Mode, Record, View
 from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
+from myha.hosts.signals import told
 from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
@@ -197,7 +196,7 @@ class Service:
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
         gc.freeze()
         try:
-            with self._signals():
+            with told((signal.SIGTERM, signal.SIGINT), self._stop):
                 self.daemon.run()
         finally:
             self._ending.set()
@@ -209,24 +208,10 @@ class Service:
             self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
             self.lock.release()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def stop(number: int, frame: object) -> None:  # noqa: ARG001
-            name = signal.Signals(number).name
-            # A handler must not wait for a lock that the interrupted thread may hold.
-            threading.Thread(target=self._stop, args=(name,), daemon=True).start()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self, name: str) -> None:
+    def _stop(self, number: signal.Signals) -> None:
         running = self.daemon.brain.running
         first = f" when this is done: {running.sentence}" if running else ""
-        self.journal.note("supervisor", f"{name}: stopping{first}", {})
+        self.journal.note("supervisor", f"{number.name}: stopping{first}", {})
         self.daemon.stop()
 
     def _watch_config(self) -> None:

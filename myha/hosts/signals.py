@@ -1,0 +1,56 @@
+"""Signals as something that a thread is told, not as code in the middle of another's.
+
+A handler of Python's runs between two instructions of the main thread, also of another handler. It
+must not wait for any lock that the interrupted code may hold, which rules out an Event, a line in a
+journal, and even the start of a thread. Here the interpreter does no more than to write the
+signal's number into a pipe (`signal.set_wakeup_fd`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+JOIN_SECONDS = 5.0
+_READ_BYTES = 64
+
+
+@contextmanager
+def told(
+    numbers: tuple[signal.Signals, ...], tell: Callable[[signal.Signals], None]
+) -> Iterator[None]:
+    """While in the block, call `tell` in a thread of its own for each of these signals.
+
+    The main thread goes on undisturbed, a system call of its too. For the main thread only, and one
+    block at a time. A signal that comes again before the first was told may be told once.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def listen() -> None:
+        while numbers_there := os.read(reader, _READ_BYTES):
+            for number in dict.fromkeys(numbers_there):
+                if number in numbers:
+                    tell(signal.Signals(number))
+
+    thread = threading.Thread(target=listen, name="signals", daemon=True)
+    thread.start()
+    fd_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _leave_it_to_the_pipe) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(fd_before)
+        os.close(writer)
+        thread.join(JOIN_SECONDS)
+        if not thread.is_alive():
+            os.close(reader)
+
+
+def _leave_it_to_the_pipe(_number: int, _frame: object) -> None:
+    """A handler there must be, or the signal ends the process."""

@@ -1,0 +1,48 @@
+"""Signals that are told to a thread, in processes of their own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+# Each line it prints says what it was told; the main thread holds a lock that the teller wants.
+PROGRAM = """
+import signal, sys, threading, time
+from myha.hosts.signals import told
+lock = threading.Lock()
+ends = threading.Event()
+def tell(number):
+    with lock:
+        print(number.name, flush=True)
+    if number is signal.SIGINT:
+        ends.set()
+with told((signal.SIGTERM, signal.SIGINT), tell):
+    print("ready", flush=True)
+    while not ends.is_set():
+        with lock:
+            threading.Thread(target=time.sleep, args=(0,)).start()
+print("over", flush=True)
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_many_signals_are_told_and_none_waits_for_the_thread_that_it_hit() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(300):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    said = process.stdout.read().split()
+    assert process.wait(20) == -signal.SIGTERM  # what was there before the block is there again
+    assert said.count("SIGTERM") > 1
+    assert said[-2:] == ["SIGINT", "over"]
+    assert not process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
