@@ -1,12 +1,10 @@
 -- Holds a new connection while no server of its pool takes traffic, so that a client that connects
 -- in the middle of a change of writer waits for the new writer instead of being turned away.
--- Used as: tcp-request content lua.await_server POOL LIMIT_MS
--- The wait is bounded: after LIMIT_MS the connection goes on, finds no server and is closed.
+-- Used as: tcp-request content lua.await_server POOL LIMIT_MS PAUSE_MS
+-- The wait is bounded: after LIMIT_MS the connection goes on, and is closed where it finds no server.
+--
 -- A pause is lost when HAProxy's own clock is behind by as much as the pause is long, as happens on
--- a machine that has more to do than cores: the client then waits for the whole inspect-delay. So
--- pauses are short only at first, and a client that has to wait for long takes few and long ones.
-local SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS = 2, 25
-local PART_OF_WAIT = 4 -- a new writer is noticed after a quarter more than the wait at most
+-- a machine that has more to do than cores: the client then waits for the whole inspect-delay.
 
 -- By the clock, not by counting the pauses: on a busy machine each takes longer than it was told.
 local function now_ms()
@@ -14,7 +12,7 @@ local function now_ms()
   return now.sec * 1000 + now.usec / 1000
 end
 
-core.register_action("await_server", { "tcp-req" }, function(txn, pool, limit_ms)
+core.register_action("await_server", { "tcp-req" }, function(txn, pool, limit_ms, pause_ms)
   local began = now_ms()
   while txn.f:nbsrv(pool) == 0 do
     local waited = now_ms() - began
@@ -22,7 +20,6 @@ core.register_action("await_server", { "tcp-req" }, function(txn, pool, limit_ms
     if waited < 0 or waited >= tonumber(limit_ms) then
       return
     end
-    local pause = math.floor(waited / PART_OF_WAIT)
-    core.msleep(math.max(SHORTEST_PAUSE_MS, math.min(LONGEST_PAUSE_MS, pause)))
+    core.msleep(tonumber(pause_ms))
   end
-end, 2)
+end, 3)

@@ -8,9 +8,11 @@ from myha.config import BalancerConfig, Config, is_unix_socket
 from myha.errors import ConfigError
 
 AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
-AWAIT_LIMIT_MS = 2000
-# How much later HAProxy itself lets a waiting client go on: one whose wake-up it has lost.
-AWAIT_SLACK_MS = 500
+# A client waits twice, since HAProxy may lose its wake-up (see await_server.lua) and then lets it
+# go on a little after the limit only. The first wait is as long as a change of writer takes and
+# notices the new one at once; the second is long, and its pauses are too long to be lost easily.
+FIRST_WAIT_MS, FIRST_PAUSE_MS, FIRST_SLACK_MS = 60, 2, 20
+SECOND_WAIT_MS, SECOND_PAUSE_MS, SECOND_SLACK_MS = 2000, 20, 500
 DEFAULT_MAXCONN = 2000
 
 
@@ -146,13 +148,18 @@ _RETRIES = {
 
 
 def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
-    text = f"listen {pool}\n    bind {_word(listen)}\n    balance leastconn\n{_RETRIES[pool]}"
+    # The runtime socket finds what is named after the pool: that must be where the servers are.
+    text = f"frontend to_{pool}\n    bind {_word(listen)}\n"
     if waits:
         text += (
-            "    # While no server takes traffic, a client waits rather than being turned away.\n"
-            f"    tcp-request inspect-delay {AWAIT_LIMIT_MS + AWAIT_SLACK_MS}ms\n"
-            f"    tcp-request content lua.await_server {pool} {AWAIT_LIMIT_MS}\n"
+            "    # While no server takes traffic a client waits, rather than being turned away.\n"
         )
+        text += _wait(pool, FIRST_WAIT_MS, FIRST_PAUSE_MS, FIRST_SLACK_MS)
+    text += f"    default_backend {pool}\n\n"
+    text += f"backend {pool}\n    balance leastconn\n{_RETRIES[pool]}"
+    if waits:
+        text += "    # And waits for longer, looking less often.\n"
+        text += _wait(pool, SECOND_WAIT_MS, SECOND_PAUSE_MS, SECOND_SLACK_MS)
     text += _NO_CHECKS if pool == "writer" else ""
     text += (
         "    # Out of traffic until myha says otherwise, after every start: who may write is not\n"
@@ -162,3 +169,10 @@ def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
     for name, node in config.nodes.items():
         text += f"    server {name} {_word(node.address)}\n"
     return text
+
+
+def _wait(pool: str, limit_ms: int, pause_ms: int, slack_ms: int) -> str:
+    return (
+        f"    tcp-request inspect-delay {limit_ms + slack_ms}ms\n"
+        f"    tcp-request content lua.await_server {pool} {limit_ms} {pause_ms}\n"
+    )
