@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +60,29 @@ def test_a_server_elsewhere_is_frozen_thawed_and_killed(pid_file: Path, start: S
     assert process.wait(10) == -9
     assert host.await_gone(10)
     assert not host.running()
+
+
+def test_a_server_elsewhere_is_ended_by_a_signal_or_by_its_command(
+    pid_file: Path, start: Start
+) -> None:
+    first = start()
+    reaper = threading.Thread(target=first.wait)  # as the service manager there does
+    reaper.start()
+    remote(pid_file).stop(10)
+    reaper.join(10)
+    assert first.returncode == -15
+
+    second = start()
+    command = ("sh", "-c", f"kill -INT {second.pid}")
+    host = RemoteHost(
+        "node a", Shell("a"), start_command=("false",), stop_command=command, ready=lambda: False
+    )
+    host.aim(str(pid_file), os.uname().nodename)
+    reaper = threading.Thread(target=second.wait)
+    reaper.start()
+    host.stop(10)
+    reaper.join(10)
+    assert second.returncode != 0
 
 
 def test_one_elsewhere_that_was_started_again_meanwhile_is_gone_all_the_same(
