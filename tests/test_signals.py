@@ -42,7 +42,8 @@ def test_many_signals_are_told_and_none_waits_for_the_thread_that_it_hit() -> No
     said = process.stdout.read().split()
     assert process.wait(20) == -signal.SIGTERM  # what was there before the block is there again
     assert said.count("SIGTERM") > 1
-    assert said[-2:] == ["SIGINT", "over"]
+    assert "SIGINT" in said  # the kernel hands out the lower number first: not always the last
+    assert said[-1] == "over"
     assert not process.stderr.read()
     process.stdout.close()
     process.stderr.close()
