@@ -47,3 +47,33 @@ def test_many_signals_are_told_and_none_waits_for_the_thread_that_it_hit() -> No
     assert not process.stderr.read()
     process.stdout.close()
     process.stderr.close()
+
+
+FAILING = """
+import signal, threading
+from myha.hosts.signals import told
+ends = threading.Event()
+def tell(number):
+    if number is signal.SIGINT:
+        ends.set()
+    raise RuntimeError("of the one that was told")
+with told((signal.SIGTERM, signal.SIGINT), tell):
+    print("ready", flush=True)
+    ends.wait()
+"""
+
+
+def test_a_defect_of_the_one_that_is_told_is_shown_and_the_next_signal_is_heard() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAILING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    while "of the one that was told" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    process.stdout.close()
+    process.stderr.close()

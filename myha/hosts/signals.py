@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,7 +35,10 @@ def told(
         while numbers_there := os.read(reader, _READ_BYTES):
             for number in dict.fromkeys(numbers_there):
                 if number in numbers:
-                    tell(signal.Signals(number))
+                    try:
+                        tell(signal.Signals(number))
+                    except Exception:  # noqa: BLE001  # or no later signal would be heard
+                        traceback.print_exc()
 
     thread = threading.Thread(target=listen, name="signals", daemon=True)
     thread.start()
