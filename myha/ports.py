@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from myha.core.gtid import GtidSet
-from myha.core.model import BalancerLook, NodeLook, Record
+from myha.core.model import BalancerLook, NodeLook, Record, SemiSync
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,12 @@ class Server(Protocol):
 
     def executed(self) -> GtidSet: ...
 
+    def received(self) -> GtidSet:
+        """All that is committed here or has reached the receiver whole."""
+
+    def semisync(self) -> SemiSync:
+        """Who acknowledges and who waits, now."""
+
     def stop_receiver(self, deadline_seconds: float) -> None: ...
 
     def stop_replication(self, deadline_seconds: float) -> None: ...
@@ -65,8 +71,8 @@ class Server(Protocol):
     def fence(self, deadline_seconds: float) -> None:
         """Cut the clients off first, then stop waiting, then read-only."""
 
-    def enable_waiting(self, deadline_seconds: float) -> None:
-        """Make commits wait; raises ServerError when no semi-sync replica is connected."""
+    def enable_waiting(self, acknowledgements: int, deadline_seconds: float) -> None:
+        """Make commits wait for so many; ServerError when fewer semi-sync replicas are there."""
 
     def disable_waiting(self, deadline_seconds: float) -> None: ...
 

@@ -117,6 +117,8 @@ class Config(Table):
             failback_after_seconds=self.failover.failback_after_seconds,
             fence_commands=tuple(n for n, node in self.nodes.items() if node.fence_command),
             heal=self.heal.policy,
+            stray_replicas=self.cluster.stray_replicas,
+            replication_user=self.accounts.replication_user,
         )
 
 

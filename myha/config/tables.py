@@ -19,7 +19,7 @@ from myha.config.values import (
     Words,
     join_address,
 )
-from myha.core.model import Durability, Mode
+from myha.core.model import Durability, Mode, StrayRule
 
 HEAL_WAYS = ("resume", "merge", "rewind", "reseed", "manual")
 
@@ -46,6 +46,14 @@ class ClusterConfig(Table):
         ge=0.01,
         le=60,
         description='How long a commit waits for the standby with durability = "bounded".',
+    )
+    stray_replicas: StrayRule = Field(
+        StrayRule.SOLO,
+        strict=False,
+        description="What is done when a replica outside the pair has semi-sync switched on, so "
+        'that its acknowledgement could stand in for the standby\'s: "solo" (the writer is not '
+        'armed until that has ended), "wait-for-all" (on MySQL: a commit waits for the strays and '
+        "the standby, and for each the longer; on MariaDB, which cannot, as solo).",
     )
     state_dir: FilePath = Field(
         Path("/var/lib/myha"),

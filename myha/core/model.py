@@ -81,6 +81,13 @@ class JobResult(StrEnum):
     STOPPED = "stopped"  # the supervisor stopped it: that says nothing of it
 
 
+class StrayRule(StrEnum):
+    """What is done when a replica outside the pair can acknowledge commits of the writer."""
+
+    SOLO = "solo"  # the record says solo until it cannot any more
+    WAIT_FOR_ALL = "wait-for-all"  # commits wait for it too, and so for the standby
+
+
 class ThreadState(StrEnum):
     """A replication thread: the receiver (I/O) or the applier (SQL)."""
 
@@ -99,11 +106,32 @@ class ReplicationThread:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledger:
+    """A replica's connection to a node, by which commits there can be acknowledged.
+
+    `identity` is the replica's server_uuid (MySQL) or server_id (MariaDB); empty where the server
+    does not tell which of several replicas it is. `session` is the connection's id, for KILL.
+    """
+
+    session: int
+    user: str
+    host: str
+    identity: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}" + (f" ({self.identity})" if self.identity else "")
+
+
+@dataclass(frozen=True, slots=True)
 class SemiSync:
     """Semi-synchronous replication as one node reports it.
 
     `source_waits`: a commit here waits for an acknowledgement and does not give up before the
-    durability allows it (enabled, status ON, and a time-out that fits).
+    durability allows it (enabled, status ON, and a time-out that fits). `source_clients` counts
+    the connections that acknowledge, `acknowledgers` says which they are, as far as the server
+    tells; `source_wait_count` is how many acknowledgements a commit waits for, and
+    `source_may_wait_for_several` whether that can be set. `replica_acknowledges`: this node's own
+    receiver is connected and acknowledges what it gets.
     """
 
     source_enabled: bool = False
@@ -111,6 +139,10 @@ class SemiSync:
     source_clients: int = 0
     replica_enabled: bool = False
     waiting_sessions: int = 0
+    acknowledgers: tuple[Acknowledger, ...] = ()
+    source_wait_count: int = 1
+    source_may_wait_for_several: bool = False
+    replica_acknowledges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +324,8 @@ class Policy:
     failback_after_seconds: float = 300.0
     fence_commands: tuple[NodeName, ...] = ()  # nodes that can be fenced from outside
     heal: tuple[str, ...] = ("resume", "rewind", "manual")
+    stray_replicas: StrayRule = StrayRule.SOLO
+    replication_user: str = ""  # the account by which the nodes replicate from each other
 
     def peer(self, name: NodeName) -> NodeName:
         first, second = self.nodes

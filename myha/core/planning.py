@@ -14,7 +14,7 @@ from myha.core.verdicts import Holds, Verdict, assess, situation_of
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LIMIT_SECONDS = 20.0
-URGENT = frozenset({"failover", "install", "release", "unstall", "correct-record"})
+URGENT = frozenset({"failover", "install", "release", "unstall", "correct-record", "distrust"})
 URGENT_BACKOFF_LIMIT_SECONDS = 1.0
 
 
@@ -90,6 +90,8 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "standby-restarted": protocols.release(Cause.RESTARTED, "{standby} restarted"),
     "standby-disconnected": protocols.release(Cause.LOST, "{standby} lost its source"),
     "record-claims-too-much": protocols.correct_record,
+    "stray-acknowledger": protocols.distrust,
+    "waits-for-absent": protocols.match_acknowledgements,
     "stalled-solo": protocols.stop_waiting("unstall"),
     "waiting-unwanted": protocols.stop_waiting("stop-waiting"),
     "standby-waits": protocols.standby_stops_waiting,

@@ -169,6 +169,27 @@ class AwaitNear(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitReceived(NodeStep):
+    """The node has received (not: applied) all that `source` had committed when this began."""
+
+    name: ClassVar[str] = "await-received"
+    source: NodeName = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequireOnlyWithStandby(NodeStep):
+    """No commit on the node is acknowledged without the standby, as far as the servers tell now.
+
+    Both are asked anew, the standby first: the connection that it speaks of is known to the node.
+    `identities` are the names under which the node may know the standby, see `Acknowledger`.
+    """
+
+    name: ClassVar[str] = "require-standby-acknowledges"
+    standby: NodeName = ""
+    identities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RequireNoErrant(NodeStep):
     """The node has nothing that `reference` lacks; read in that order, never falsely so."""
 
@@ -210,9 +231,10 @@ class FenceOutside(NodeStep):
 
 @dataclass(frozen=True, slots=True)
 class EnableWaiting(NodeStep):
-    """Commits on the node wait for its peer's acknowledgement, seen by reading back."""
+    """Commits on the node wait for so many acknowledgements, seen by reading back."""
 
     name: ClassVar[str] = "enable-waiting"
+    acknowledgements: int = 1
 
 
 @dataclass(frozen=True, slots=True)

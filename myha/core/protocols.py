@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from myha.core.acknowledgement import standby_of
 from myha.core.model import Cause, Contact, Durability, Heal, NodeRecord, Sync
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
     AwaitNear,
+    AwaitReceived,
     ChangeRecord,
     CloseGently,
     DisableWaiting,
@@ -30,6 +32,7 @@ from myha.core.plans import (
     RecordChange,
     Refusal,
     RequireNoErrant,
+    RequireOnlyWithStandby,
     StartReplication,
     Step,
     StopReceiver,
@@ -389,16 +392,58 @@ def restart_writer_replication(it: Situation) -> Answer:
 def arm(it: Situation) -> Answer:
     """Recorded after it is seen to wait. A bounded wait may end by itself and is not recorded.
 
-    That a write of our own is acknowledged says more than that the writer waits: replication keeps
-    the order, so the standby has also received all that was committed before without waiting.
+    Our own write says that commits get through; what the standby has received is asked of itself,
+    up to that write, so that it also has all that was committed before without waiting. Who gave
+    the acknowledgement, a count cannot tell: so the connections are looked at last.
     """
-    record = prove = None
+    prove: tuple[Step, ...] = ()
     if it.policy.durability is Durability.LOSSLESS:
-        prove = ProveWrite(node=it.writer)
         change = RecordChange(f"armed: {it.writer} waits for {it.standby}", sync=Sync.ARMED)
-        record = ChangeRecord(change=change)
+        prove = (
+            ProveWrite(node=it.writer),
+            AwaitReceived(node=it.standby, source=it.writer),
+            RequireOnlyWithStandby(
+                node=it.writer,
+                standby=it.standby,
+                identities=standby_of(it.s.look).identities,
+            ),
+            ChangeRecord(change=change),
+        )
     sentence = f"make {it.writer} wait for {it.standby}"
-    return make(it, "arm", it.writer, sentence, EnableWaiting(node=it.writer), prove, record)
+    return make(it, "arm", it.writer, sentence, _wait(it), *prove)
+
+
+def _wait(it: Situation) -> EnableWaiting:
+    """For the standby; and for each stray, where the standby must be among those waited for."""
+    count = 1 + it.stray_count if it.waits_for_all else 1
+    return EnableWaiting(node=it.writer, acknowledgements=count)
+
+
+def distrust(it: Situation) -> Answer:
+    """An acknowledgement may be a stray's: the record says so before anything else is done."""
+    if it.armed:
+        why = f"solo: {it.stray_names} can acknowledge in place of {it.standby}"
+        change = RecordChange(why, sync=Sync.SOLO)
+        return make(it, "distrust", it.writer, f"record {why}", ChangeRecord(change=change))
+    if it.waits_for_all:
+        # Lossless: arming counts them in, once the standby is near.
+        return None if it.lossless else match_acknowledgements(it)
+    return Refusal(
+        f"{it.writer} is not armed while {it.stray_names} can acknowledge its commits. There: SET "
+        "GLOBAL rpl_semi_sync_replica_enabled = OFF (MariaDB: rpl_semi_sync_slave_enabled), then "
+        "stop and start the receiver; and the same in its option file"
+    )
+
+
+def match_acknowledgements(it: Situation) -> Answer:
+    """Where fewer are waited for from now on, one that has gone may have been the first to
+    acknowledge what the standby lacks: solo, until the standby is seen to have all."""
+    solo = None
+    if it.armed:
+        change = RecordChange("solo while fewer acknowledgements are waited for", sync=Sync.SOLO)
+        solo = ChangeRecord(change=change)
+    sentence = f"make {it.writer} wait for as many acknowledgements as its replicas can give"
+    return make(it, "match-acknowledgements", it.writer, sentence, solo, _wait(it))
 
 
 def open_second(it: Situation) -> Answer:

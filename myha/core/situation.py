@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
+from myha.core import acknowledgement
+from myha.core.acknowledgement import standby_of
 from myha.core.gtid import GtidSet
 from myha.core.model import (
+    Acknowledger,
     Cause,
     Contact,
     Durability,
@@ -22,6 +25,7 @@ from myha.core.model import (
     NodeRecord,
     NodeView,
     Record,
+    StrayRule,
     Sync,
     ThreadState,
     View,
@@ -195,6 +199,59 @@ class Situation:
         if not self.w.answering or look is None or not look.semisync.source_enabled:
             return False
         return look.semisync.waiting_sessions > 0 or look.semisync.source_clients == 0
+
+    @once
+    def strays(self) -> tuple[Acknowledger, ...]:
+        """Who besides the standby can acknowledge commits of the writer, or may be the one."""
+        look = self.w.look
+        if not self.w.answering or look is None:
+            return ()
+        return acknowledgement.strays(look.semisync, standby_of(self.s.look))
+
+    @once
+    def stray_count(self) -> int:
+        look = self.w.look
+        return (
+            0
+            if look is None
+            else acknowledgement.stray_count(look.semisync, standby_of(self.s.look))
+        )
+
+    @once
+    def stray_names(self) -> str:
+        """Where to look for them: those that do not use the pair's own account, if there are."""
+        known = self.policy.replication_user
+        others = [one for one in self.strays if one.user != known] or list(self.strays)
+        return ", ".join(str(one) for one in others)
+
+    @once
+    def stray_suffices(self) -> bool:
+        """A commit on the writer can be acknowledged without the standby."""
+        look = self.w.look
+        if not self.strays or look is None:
+            return False
+        return not look.semisync.source_enabled or (
+            look.semisync.source_wait_count <= self.stray_count
+        )
+
+    @once
+    def waits_for_all(self) -> bool:
+        """Strays are waited for as well, where the server can wait for several."""
+        look = self.w.look
+        wanted = self.policy.stray_replicas is StrayRule.WAIT_FOR_ALL
+        return wanted and look is not None and look.semisync.source_may_wait_for_several
+
+    @once
+    def standby_acknowledges(self) -> bool:
+        """The standby is one of those that acknowledge; by what it said itself only while it does
+        answer."""
+        look = self.w.look
+        if not self.w.answering or look is None:
+            return False
+        semisync = look.semisync
+        if not self.s.answering and not all(one.identity for one in semisync.acknowledgers):
+            return False
+        return acknowledgement.standby_among(semisync, standby_of(self.s.look))
 
     # -- the standby -----------------------------------------------------------------------------
 

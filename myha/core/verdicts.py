@@ -25,7 +25,8 @@ class Holds(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One row. `sentence` has {writer} and {standby} for the names of the nodes."""
+    """One row. `sentence` has {writer} and {standby} for the names of the nodes, {strays} for who
+    else can acknowledge."""
 
     name: str
     sentence: str
@@ -33,7 +34,9 @@ class Verdict:
     holds: Holds = Holds.NOTHING
 
     def say(self, situation: Situation) -> str:
-        return self.sentence.format(writer=situation.writer, standby=situation.standby)
+        return self.sentence.format(
+            writer=situation.writer, standby=situation.standby, strays=situation.stray_names
+        )
 
 
 def _either(contact: Contact) -> Callable[[Situation], bool]:
@@ -69,7 +72,7 @@ def _standby_dead(it: Situation) -> bool:
 def _standby_hung(it: Situation) -> bool:
     if not (it.member and it.w.answering and it.silent_for_deadtime(it.s)):
         return False
-    return it.writer_stalls or not it.writer_waits
+    return it.writer_stalls or not it.writer_waits or not it.standby_acknowledges
 
 
 def _standby_unreachable(it: Situation) -> bool:
@@ -86,6 +89,19 @@ def _claims_too_much(it: Situation) -> bool:
     if not (it.armed and it.w.answering and look is not None):
         return False
     return not it.lossless or not look.semisync.source_waits
+
+
+def _stray_acknowledger(it: Situation) -> bool:
+    return it.policy.durability is not Durability.ASYNC and it.stray_suffices
+
+
+def _waits_for_absent(it: Situation) -> bool:
+    """More acknowledgements are waited for than the standby and the strays can give."""
+    look = it.w.look
+    if not (it.w.answering and it.standby_acknowledges and look is not None):
+        return False
+    semisync = look.semisync
+    return semisync.source_enabled and semisync.source_wait_count > 1 + it.stray_count
 
 
 def _stalled_solo(it: Situation) -> bool:
@@ -196,7 +212,9 @@ def _unprotected(it: Situation) -> bool:
     look = it.w.look
     if it.policy.durability is Durability.ASYNC or not it.writer_installed or look is None:
         return False
-    if not it.standby_replicates or look.semisync.source_clients < 1:
+    if not it.standby_replicates or not it.standby_acknowledges:
+        return False
+    if it.strays and not it.waits_for_all:
         return False
     if it.lossless:
         return not it.armed and it.standby_near
@@ -320,6 +338,17 @@ TABLE: tuple[Verdict, ...] = (
         "record-claims-too-much",
         "The record says that {writer} waits for acknowledgements, and it does not.",
         _claims_too_much,
+    ),
+    Verdict(
+        "stray-acknowledger",
+        "Commits on {writer} can be acknowledged by {strays}, a replica outside the pair, while "
+        "{standby} does not have them: switch semi-sync off there.",
+        _stray_acknowledger,
+    ),
+    Verdict(
+        "waits-for-absent",
+        "Commits on {writer} wait for more acknowledgements than its replicas can give.",
+        _waits_for_absent,
     ),
     Verdict(
         "standby-disconnected",
@@ -469,8 +498,8 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "standby-unreachable",
-        "The supervisor does not reach {standby}, which still acknowledges: it takes no reads "
-        "until it is seen again.",
+        "The supervisor does not reach {standby}, whose connection to {writer} stands: it takes no "
+        "reads until it is seen again.",
         _standby_unreachable,
     ),
     Verdict(

@@ -189,19 +189,32 @@ class BaseServer(ABC):
                 f" {', '.join(sorted(denied))}: end them by hand, or grant it SYSTEM_USER"
             )
 
-    def enable_waiting(self, deadline_seconds: float) -> None:
-        """Make commits wait; ServerError when no semi-sync replica is connected."""
+    def semisync(self) -> SemiSync:
+        with self._step(self.call_deadline_seconds) as (session, deadline):
+            return self._semisync_now(session, deadline)
+
+    def enable_waiting(self, acknowledgements: int, deadline_seconds: float) -> None:
+        """Make commits wait; ServerError when fewer semi-sync replicas are connected.
+
+        A server that knows no such number takes one acknowledgement for enough.
+        """
         with self._step(deadline_seconds) as (session, deadline):
-            if self._semisync_now(session, deadline).source_clients < 1:
+            clients = self._semisync_now(session, deadline).source_clients
+            if clients < acknowledgements:
+                there = "no semi-sync replica is" if clients == 0 else f"{clients} of them are"
                 raise ServerError(
-                    f"{self.name}: no semi-sync replica is connected, so every write would stall"
+                    f"{self.name}: commits would wait for {acknowledgements} acknowledgements and"
+                    f" {there} connected, so every write would stall"
                 )
-            self._run(session, deadline, "enable_waiting", {"timeout_ms": self.waiting_timeout_ms})
-            self._until(
-                lambda: self._semisync_now(session, deadline).source_waits,
-                deadline,
-                "commits do not wait for an acknowledgement",
-            )
+            values = {"timeout_ms": self.waiting_timeout_ms, "count": acknowledgements}
+            self._run(session, deadline, "enable_waiting", values)
+
+            def waits() -> bool:
+                now = self._semisync_now(session, deadline)
+                enough = now.source_wait_count == acknowledgements
+                return now.source_waits and (enough or not now.source_may_wait_for_several)
+
+            self._until(waits, deadline, "commits do not wait for an acknowledgement")
 
     def disable_waiting(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as (session, deadline):
@@ -313,6 +326,9 @@ class BaseServer(ABC):
 
     @abstractmethod
     def executed(self) -> GtidSet: ...
+
+    @abstractmethod
+    def received(self) -> GtidSet: ...
 
     @abstractmethod
     def stop_receiver(self, deadline_seconds: float) -> None: ...

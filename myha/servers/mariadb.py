@@ -8,7 +8,7 @@ from typing import Any
 
 from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
-from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError
 from myha.servers.base import (
     WAIT_FOREVER_MS,
@@ -49,7 +49,12 @@ _SEMISYNC_VARIABLES = (
     " @@GLOBAL.rpl_semi_sync_master_wait_point, @@GLOBAL.rpl_semi_sync_master_wait_no_slave,"
     " @@GLOBAL.rpl_semi_sync_slave_enabled"
 )
-_SEMISYNC_STATUS = "SHOW STATUS LIKE 'Rpl\\_semi\\_sync\\_master\\_%'"
+_SEMISYNC_STATUS = "SHOW STATUS LIKE 'Rpl\\_semi\\_sync\\_%'"
+_DUMPS = (
+    "SELECT p.ID, p.USER, p.HOST FROM information_schema.PROCESSLIST p"
+    " WHERE p.COMMAND = 'Binlog Dump'"
+)
+_REPLICAS = "SHOW SLAVE HOSTS"
 
 Status = dict[str, Any]
 
@@ -111,7 +116,7 @@ class MariaDBServer(BaseServer):
             self.name,
         )
         server_id, uid, read_only, binlog_pos, slave_pos, beats_text, clients = row[:7]
-        semisync = self._semisync(tuple(row[7:]), self._semisync_status(session, deadline))
+        semisync = self._semisync(tuple(row[7:]), session, deadline)
         channels = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
         executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
         received = executed
@@ -145,8 +150,14 @@ class MariaDBServer(BaseServer):
             stall_reason="commits do not end" if stalled else "",
         )
 
-    def _semisync(self, variables: tuple[Any, ...], status: dict[str, str]) -> SemiSync:
+    def _semisync(
+        self, variables: tuple[Any, ...], session: Session, deadline: Deadline
+    ) -> SemiSync:
         enabled, timeout_ms, point, no_replica, replica_enabled = variables
+        rows = session.query(_SEMISYNC_STATUS, deadline_seconds=deadline.left_seconds)
+        every: dict[str, str] = dict(rows)
+        status = {name.removeprefix("Rpl_semi_sync_master_"): text for name, text in rows}
+        clients = int(status.get("clients", 0))
         wanted_ms, timeout = self.waiting_timeout_ms, int(timeout_ms)
         fits = timeout >= wanted_ms if wanted_ms >= WAIT_FOREVER_MS else timeout == wanted_ms
         return SemiSync(
@@ -156,24 +167,29 @@ class MariaDBServer(BaseServer):
             and fits
             and point == "AFTER_SYNC"
             and bool(int(no_replica)),
-            source_clients=int(status.get("clients", 0)),
+            source_clients=clients,
             replica_enabled=bool(int(replica_enabled)),
             waiting_sessions=int(status.get("wait_sessions", 0)),
+            acknowledgers=_acknowledgers(session, deadline) if clients else (),
+            replica_acknowledges=every.get("Rpl_semi_sync_slave_status") == "ON",
         )
-
-    def _semisync_status(self, session: Session, deadline: Deadline) -> dict[str, str]:
-        rows = session.query(_SEMISYNC_STATUS, deadline_seconds=deadline.left_seconds)
-        return {name.removeprefix("Rpl_semi_sync_master_"): text for name, text in rows}
 
     def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync:
         rows = session.query(
             f"SELECT {_SEMISYNC_VARIABLES}", deadline_seconds=deadline.left_seconds
         )
-        return self._semisync(one_row(rows, self.name), self._semisync_status(session, deadline))
+        return self._semisync(one_row(rows, self.name), session, deadline)
 
     def executed(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as (session, deadline):
             return _executed(session, deadline)
+
+    def received(self) -> GtidSet:
+        with self._step(self.call_deadline_seconds) as (session, deadline):
+            received: GtidSet = _executed(session, deadline)
+            for channel in session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds):
+                received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
+            return received
 
     def stop_receiver(self, deadline_seconds: float) -> None:
         """The receiver takes in nothing more; its thread may end a moment later.
@@ -397,6 +413,15 @@ def _executed(session: Session, deadline: Deadline) -> MariadbGtidSet:
     rows = session.query(sql, deadline_seconds=deadline.left_seconds)
     binlog_pos, slave_pos = one_row(rows, "executed")
     return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
+
+
+def _acknowledgers(session: Session, deadline: Deadline) -> tuple[Acknowledger, ...]:
+    """The connections that may acknowledge. Which of several do, the server does not tell; and of
+    a connection not which server is at its other end, but where there is one only."""
+    dumps = session.query(_DUMPS, deadline_seconds=deadline.left_seconds)
+    replicas = session.query(_REPLICAS, deadline_seconds=deadline.left_seconds)
+    identity = str(replicas[0][0]) if len(replicas) == 1 else ""
+    return tuple(Acknowledger(int(n), user, host or "", identity) for n, user, host in dumps)
 
 
 def _receiver(channel: Status | None) -> ReplicationThread:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from myha.core.gtid import GtidSet, MysqlGtidSet
-from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError
 from myha.servers.base import (
     BaseServer,
@@ -39,6 +39,21 @@ _STATES = {
 _RECEIVED = (
     "(SELECT COALESCE(GROUP_CONCAT(RECEIVED_TRANSACTION_SET), '')"
     " FROM performance_schema.replication_connection_status)"
+)
+# A replica that asks for semi-sync sets user variables in its session before it asks for the dump;
+# that is how the server itself knows. "session uuid host user" of each, tabs between them.
+_CONNECTIONS = "connections"
+_ACKNOWLEDGERS = (
+    "(SELECT COALESCE(GROUP_CONCAT(CONCAT_WS(' ', t.PROCESSLIST_ID,"
+    " COALESCE((SELECT MAX(CONVERT(u.VARIABLE_VALUE USING utf8mb4))"
+    " FROM performance_schema.user_variables_by_thread u WHERE u.THREAD_ID = t.THREAD_ID"
+    " AND u.VARIABLE_NAME IN ('replica_uuid', 'slave_uuid')), '-'),"
+    " REPLACE(t.PROCESSLIST_USER, ',', ' '), t.PROCESSLIST_HOST) SEPARATOR '\t'), '')"
+    " FROM performance_schema.threads t WHERE t.PROCESSLIST_COMMAND LIKE 'Binlog Dump%%'"
+    " AND EXISTS (SELECT 1 FROM performance_schema.user_variables_by_thread v"
+    " WHERE v.THREAD_ID = t.THREAD_ID"
+    " AND v.VARIABLE_NAME IN ('rpl_semi_sync_replica', 'rpl_semi_sync_slave')"
+    " AND CONVERT(v.VARIABLE_VALUE USING utf8mb4) <> '0'))"
 )
 _APPLIER_ERROR = """
 SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE, 0 AS later
@@ -132,8 +147,9 @@ class MySQLServer(BaseServer):
         )
 
     def _semisync(self, facts: _Facts, variables: str, status: str | None) -> SemiSync:
-        enabled, timeout_ms, point, no_replica, replica_enabled = variables.split(",")
+        enabled, timeout_ms, point, no_replica, count, replica_enabled = variables.split(",")
         values = dict(pair.split("=", 1) for pair in (status or "").split(",") if pair)
+        connections = _acknowledgers(values.pop(_CONNECTIONS, ""))
         prefix = f"Rpl_semi_sync_{facts.source_word}_"
         lossless = self.waiting_timeout_ms >= 4_294_967_295
         timeout = int(timeout_ms or 0)
@@ -152,11 +168,20 @@ class MySQLServer(BaseServer):
             source_clients=int(values.get(prefix + "clients", 0)),
             replica_enabled=replica_enabled == "1",
             waiting_sessions=int(values.get(prefix + "wait_sessions", 0)),
+            acknowledgers=connections,
+            source_wait_count=int(count or 1),
+            source_may_wait_for_several=bool(facts.source_word),
+            replica_acknowledges=values.get(f"Rpl_semi_sync_{facts.replica_word}_status") == "ON",
         )
 
     def executed(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as (session, deadline):
             return MysqlGtidSet.parse(value(session, "SELECT @@GLOBAL.gtid_executed", deadline))
+
+    def received(self) -> GtidSet:
+        with self._step(self.call_deadline_seconds) as (session, deadline):
+            sql = f"SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, NULLIF({_RECEIVED}, ''))"
+            return MysqlGtidSet.parse(value(session, sql, deadline))
 
     def stop_receiver(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as (session, deadline):
@@ -286,7 +311,7 @@ class MySQLServer(BaseServer):
         facts = self._known(session, deadline)
         row = session.query(
             f"SELECT {_semisync_variables(facts.source_word, facts.replica_word)},"
-            f" {_semisync_status(facts.source_word)}",
+            f" {_semisync_status(facts.source_word, facts.replica_word)}",
             deadline_seconds=deadline.left_seconds,
         )
         return self._semisync(facts, *one_row(row, self.name))
@@ -394,7 +419,7 @@ def _look_sql(source: str, replica: str, *, heartbeat: bool) -> str:
     return (
         "SELECT @@GLOBAL.server_id, @@GLOBAL.read_only, @@GLOBAL.super_read_only,"
         " @@GLOBAL.offline_mode, @@GLOBAL.gtid_executed,"
-        f" {_semisync_variables(source, replica)}, {_semisync_status(source)}, {beats},"
+        f" {_semisync_variables(source, replica)}, {_semisync_status(source, replica)}, {beats},"
         " (SELECT CONCAT(COUNT(*), ' ',"
         f" COALESCE(GROUP_CONCAT(IF({_STUCK}, t.PROCESSLIST_ID, NULL)), ''))"
         f" FROM performance_schema.threads t WHERE {_CLIENT_THREADS}"
@@ -416,29 +441,44 @@ def _look_sql(source: str, replica: str, *, heartbeat: bool) -> str:
 
 
 def _semisync_variables(source: str, replica: str) -> str:
-    """An expression: enabled, timeout, wait point, wait without replica, replica's side enabled."""
-    of_source = "'0', '0', '', '0'"
+    """An expression: enabled, timeout, wait point, wait without replica, acknowledgements waited
+    for, replica's side enabled."""
+    of_source = "'0', '0', '', '0', '1'"
     if source:
         prefix = f"@@GLOBAL.rpl_semi_sync_{source}"
         peer = "replica" if source == "source" else "slave"
         of_source = (
-            f"{prefix}_enabled, {prefix}_timeout, {prefix}_wait_point, {prefix}_wait_no_{peer}"
+            f"{prefix}_enabled, {prefix}_timeout, {prefix}_wait_point, {prefix}_wait_no_{peer},"
+            f" {prefix}_wait_for_{peer}_count"
         )
     of_replica = f"@@GLOBAL.rpl_semi_sync_{replica}_enabled" if replica else "'0'"
     return f"CONCAT_WS(',', {of_source}, {of_replica})"
 
 
-def _semisync_status(source: str) -> str:
-    """An expression: the three status values as `name=value,...`."""
+def _semisync_status(source: str, replica: str) -> str:
+    """An expression: the status values as `name=value,...`, and with them the connections."""
+    names = [f"Rpl_semi_sync_{source}_{it}" for it in ("status", "clients", "wait_sessions")]
     if not source:
+        names = []
+    if replica:
+        names.append(f"Rpl_semi_sync_{replica}_status")
+    if not names:
         return "NULL"
-    names = ", ".join(
-        f"'Rpl_semi_sync_{source}_{what}'" for what in ("status", "clients", "wait_sessions")
-    )
+    listed = ", ".join(f"'{name}'" for name in names)
     return (
-        "(SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)"
-        f" FROM performance_schema.global_status WHERE VARIABLE_NAME IN ({names}))"
+        "CONCAT_WS(',', (SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)"
+        f" FROM performance_schema.global_status WHERE VARIABLE_NAME IN ({listed})),"
+        f" CONCAT('{_CONNECTIONS}=', {_ACKNOWLEDGERS}))"
     )
+
+
+def _acknowledgers(text: str) -> tuple[Acknowledger, ...]:
+    found = []
+    for connection in text.split("\t"):
+        if connection:
+            number, identity, host, user = connection.split(" ", 3)
+            found.append(Acknowledger(int(number), user, host, identity))
+    return tuple(found)
 
 
 def _channel(row: Row | None) -> tuple[ReplicationThread, ReplicationThread, str, str]:

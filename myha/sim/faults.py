@@ -146,6 +146,13 @@ class Faults:
                 server.channel.start()
             server.touched()
 
+    def stray_replica(self, fault: Fault) -> None:
+        """A replica outside the pair connects with semi-sync, and leaves again."""
+        server = self.node(fault)
+        if server.alive and server.stray is None:
+            server.stray_connects()
+            self.later(fault, server.stray_leaves)
+
     # -- links -------------------------------------------------------------------------------------
 
     def cut_pair(self, fault: Fault) -> None:
@@ -254,6 +261,7 @@ class Faults:
                 world.mend(name, other)
         for server in history.servers.values():
             server.full = False
+            server.stray_leaves()
             server.restart()
             server.thaw()
             self._mend_applier(server)
@@ -288,6 +296,7 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "stranger-closes": Faults.stranger_closes,
     "stranger-stops-replication": Faults.stranger_stops_replication,
     "stranger-moves-source": Faults.stranger_moves_source,
+    "stray-replica": Faults.stray_replica,
     "full": Faults.full,
     "applier-fails": Faults.applier_fails,
     "request": Faults.request,

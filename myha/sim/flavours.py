@@ -28,6 +28,7 @@ class Mysql:
     name = "mysql"
     counts_waiting = False
     drops_relay_log_at_start = False
+    waits_for_several = True  # acknowledgements, where it is told to
     empty: GtidSet = cast(GtidSet, MysqlGtidSet())
 
     @staticmethod
@@ -47,6 +48,7 @@ class Mariadb:
     name = "mariadb"
     counts_waiting = True
     drops_relay_log_at_start = True  # with GTID, when both threads were stopped
+    waits_for_several = False
     empty: GtidSet = cast(GtidSet, MariadbGtidSet())
 
     @staticmethod

@@ -150,6 +150,7 @@ class History:
         )
         one.plans = self.plans
         one.on_step = self.faults.on_step
+        one.on_decided = self.judge.decided
         for name in self.faults.cut_from_supervisor:
             self.world.cut(one.name, name)
         self.supervisors.append(one)
@@ -268,6 +269,7 @@ def _policy(knobs: Knobs) -> Policy:
         heartbeat_period_seconds=HEARTBEAT_SECONDS,
         fence_commands=NODES if knobs.fence_command else (),
         heal=knobs.heal,
+        stray_replicas=knobs.stray_replicas,
     )
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from myha.core import invariants
 from myha.core.invariants import NodeState, Opened, Received, Routed, State, Undone
-from myha.core.model import Cause, Membership, Mode, Policy, Record, Sync, ThreadState
+from myha.core.model import Cause, Membership, Mode, Policy, Record, Sync, ThreadState, View
+from myha.core.planning import Decision
+from myha.core.plans import ChangeRecord, Plan
 from myha.sim.clients import Ledger
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
@@ -20,6 +22,11 @@ class Violation:
     at_seconds: float
     name: str
     sentence: str
+
+
+def _makes_solo(plan: Plan | None) -> bool:
+    changes = [one.change for one in plan.steps if isinstance(one, ChangeRecord)] if plan else []
+    return any(one.sync is Sync.SOLO for one in changes)
 
 
 class Judge:
@@ -88,6 +95,9 @@ class Judge:
         if any(one.by_stranger and one.index == origin for one in (writer, standby)):
             self._forgiven.add(serial)  # whoever opened it answers for it
             return
+        if serial in writer.released_unseen or serial in standby.released_unseen:
+            self._forgiven.add(serial)  # between two looks nobody can know of the stray
+            return
         self._writer_lacks += serial not in writer.has
         self._standby_lacks += serial not in standby.has
         if self._writer_lacks or self._standby_lacks:
@@ -144,7 +154,12 @@ class Judge:
             self._good.add(key)
 
     def _says_ok(self, server: SimServer) -> bool:
-        """After a forced failover a writer that may live counts only while clients are on it."""
+        """After a forced failover a writer that may live counts only while clients are on it.
+
+        What only a stray lets it say that nobody has had a chance to see does not count.
+        """
+        if self._unseen(server) and server.waits and not server.peer.channel.acknowledges:
+            return False
         return server.acknowledges and (not self.loss_accepted or bool(server.sessions))
 
     def _state(self, record: Record, writer: SimServer, standby: SimServer) -> State:
@@ -166,6 +181,36 @@ class Judge:
             standby_membership=record.node(standby.name).membership,
             loss_accepted=self.loss_accepted,
         )
+
+    # -- at what a supervisor decides ------------------------------------------------------------
+
+    @staticmethod
+    def _unseen(server: SimServer) -> bool:
+        return server.stray is not None and not server.stray.known
+
+    def decided(self, view: View, decision: Decision) -> None:
+        """Once a look has shown a stray, the record may not go on to say armed by its word."""
+        record = self.store.record
+        current = view.record is not None and view.record.version == record.version
+        if not (decision.settled and current):
+            return
+        for server in self.servers.values():
+            look = view.node(server.name).look
+            if server.stray is None or look is None or look.at <= server.stray.since:
+                continue
+            on_writer = server.name == record.writer and view.node(server.name).answering
+            armed = on_writer and record.sync is Sync.ARMED and not record.maintenance
+            if armed and server.waits and server.wait_count == 1:
+                self._expect_solo(view, decision)
+            else:
+                server.stray.known = True
+
+    def _expect_solo(self, view: View, decision: Decision) -> None:
+        if not _makes_solo(decision.plan) and not any(i.plan == "distrust" for i in view.incidents):
+            self.broken(
+                "armed-by-the-standby",
+                "the record goes on to say armed while a stray replica can acknowledge",
+            )
 
     # -- at what somebody does -------------------------------------------------------------------
 

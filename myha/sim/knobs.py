@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from myha.core.model import Durability, Mode
+from myha.core.model import Durability, Mode, StrayRule
 from myha.sim.flavours import FLAVOURS
 
 NODES = ("db1", "db2")
@@ -58,6 +58,7 @@ class Knobs:
     heal: tuple[str, ...]
     fence_command: bool
     faults: tuple[Fault, ...]
+    stray_replicas: StrayRule = StrayRule.SOLO
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -66,6 +67,7 @@ class Knobs:
     def from_json(cls, text: str) -> Knobs:
         raw: dict[str, Any] = json.loads(text)
         raw["mode"], raw["durability"] = Mode(raw["mode"]), Durability(raw["durability"])
+        raw["stray_replicas"] = StrayRule(raw.get("stray_replicas", StrayRule.SOLO))
         raw["heal"] = tuple(raw["heal"])
         raw["faults"] = tuple(Fault(**one) for one in raw["faults"])
         return cls(**raw)
@@ -92,6 +94,7 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("stranger-closes", 2, ("writer",)),
     ("stranger-stops-replication", 3, ("standby", "writer")),
     ("stranger-moves-source", 1, ("standby",)),
+    ("stray-replica", 3, ("writer",)),
     ("full", 2, ("writer", "standby")),
     ("applier-fails", 2, ("standby",)),
     ("request", 12, ("",)),
@@ -129,6 +132,7 @@ def draw(
         heal=("resume", *rng.choices(HEALS, HEAL_WEIGHTS)[0], "manual"),
         fence_command=rng.random() < 0.3,
         faults=tuple(_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))),
+        stray_replicas=rng.choice(list(StrayRule)),
     )
 
 

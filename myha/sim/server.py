@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
-from myha.core.model import NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sim.channel import Channel
 from myha.sim.flavours import UUIDS, Flavour, Transaction
@@ -45,6 +45,17 @@ class Session:
             self.broke()
 
 
+class Stray:
+    """A replica outside the pair, connected with semi-sync. `known`: a decision was made on a look
+    that showed it; what it lets go before nobody can help."""
+
+    __slots__ = ("known", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.known = False
+
+
 Heard = Callable[[Transaction], None]
 Waiting = tuple[Transaction, Session | None, Heard | None]
 
@@ -61,6 +72,10 @@ class SimServer:
         self.leaving = False  # shutting down: refuses connections, its replica is still fed
         self.open = self.offline = self.waits = self.closing = self.by_stranger = False
         self.wait_limit_seconds: float | None = None  # bounded: how long a commit waits
+        self.wait_count = 1  # how many acknowledgements a commit waits for
+        self.acknowledged_once: set[int] = set()  # where it waits for two
+        self.stray: Stray | None = None
+        self.released_unseen: set[int] = set()  # by a stray that nobody could know of yet
         self.sessions: dict[Session, None] = {}
         self.waiting: dict[int, Waiting] = {}
         self.binlog: list[Transaction] = []
@@ -106,7 +121,10 @@ class SimServer:
             return False
         if not self.waits or self.wait_limit_seconds is not None:
             return True
-        return self.peer.channel.acknowledges
+        by_peer = self.peer.channel.acknowledges
+        if self.wait_count > 1:
+            return by_peer and self.stray is not None
+        return by_peer or self.stray is not None
 
     def touched(self) -> None:
         self.changes += 1
@@ -148,6 +166,8 @@ class SimServer:
                 self._unfolded.append(one)
             if self.wait_limit_seconds is not None:
                 self.world.after(self.wait_limit_seconds, self._waited_enough, self.life, one)
+            if self.stray is not None:
+                self._stray_acknowledges((one.serial,))
         else:
             self._unfolded.append(one)
             self._say_ok(one, session, heard)
@@ -187,14 +207,39 @@ class SimServer:
         else:
             session.end()
 
-    def acknowledged(self, serials: tuple[int, ...], life: int) -> None:
-        """The replica says that it has these."""
+    def acknowledged(self, serials: tuple[int, ...], life: int, stray: Stray | None = None) -> None:
+        """A replica says that it has these."""
         if life != self.life or not self.up:
             return
         if self.frozen:
-            self.inbox.append(lambda: self.acknowledged(serials, life))
+            self.inbox.append(lambda: self.acknowledged(serials, life, stray))
         elif self.waiting:
+            serials = self._enough(serials)
+            if stray is not None and not stray.known:
+                self.released_unseen.update(one for one in serials if one not in self.peer.has)
             self.finish(serials)
+
+    def _enough(self, serials: tuple[int, ...]) -> tuple[int, ...]:
+        """Those that now have as many acknowledgements as a commit waits for."""
+        if self.wait_count == 1:
+            return serials
+        before = self.acknowledged_once & set(serials)
+        self.acknowledged_once ^= set(serials)
+        return tuple(before)
+
+    def stray_connects(self) -> None:
+        self.stray = Stray(self.world.now)
+        self._stray_acknowledges(tuple(self.waiting))
+        self.touched()
+
+    def stray_leaves(self) -> None:
+        self.stray = None
+        self.touched()
+
+    def _stray_acknowledges(self, serials: tuple[int, ...]) -> None:
+        self.world.after(
+            self.world.latency_seconds, self.acknowledged, serials, self.life, self.stray
+        )
 
     def receive(self, ones: list[Transaction]) -> None:
         """Into the relay log."""
@@ -256,6 +301,10 @@ class SimServer:
         if self.up:
             return
         self.life += 1
+        self.wait_count = 1
+        self.acknowledged_once.clear()
+        if self.stray is not None:
+            self.stray = Stray(self.world.now)  # connects again
         self.world.say(f"{self.name} is up again, fenced")
         self.up = True
         self.open = self.offline = self.waits = self.closing = self.by_stranger = False
@@ -300,6 +349,24 @@ class SimServer:
 
     # -- looked at -------------------------------------------------------------------------------
 
+    def semisync_now(self) -> SemiSync:
+        connections = []
+        if self.peer.channel.connected_to(self):
+            connections.append(Acknowledger(1, "repl", self.peer.name, UUIDS[self.peer.index]))
+        if self.stray is not None:
+            connections.append(Acknowledger(2, "report", "elsewhere", "stray"))
+        return SemiSync(
+            source_enabled=self.waits,
+            source_waits=self.waits,
+            source_clients=len(connections),
+            replica_enabled=True,
+            waiting_sessions=len(self.waiting),
+            acknowledgers=tuple(connections),
+            source_wait_count=self.wait_count,
+            source_may_wait_for_several=self.flavour.waits_for_several,
+            replica_acknowledges=self.channel.acknowledges,
+        )
+
     def look_now(self) -> NodeLook:
         now, progress = self.world.now, self.channel.progress()
         known = self._look
@@ -311,14 +378,7 @@ class SimServer:
                     old.executed, old.received, old.receiver, old.applier, old.source, progress,
                     old.semisync, old.sessions, 0.0,
                 )  # fmt: skip
-        clients = 1 if self.peer.channel.connected_to(self) else 0
-        semisync = SemiSync(
-            source_enabled=self.waits,
-            source_waits=self.waits,
-            source_clients=clients,
-            replica_enabled=True,
-            waiting_sessions=len(self.waiting),
-        )
+        semisync = self.semisync_now()
         running = ThreadState.RUNNING if self.applier_running else ThreadState.STOPPED
         applier = NO_ERROR[running]
         if self.applier_errno:
@@ -424,10 +484,13 @@ class SimServer:
         self.finish(tuple(self.waiting))
         self.open = self.by_stranger = self.closing = False
 
-    def do_enable_waiting(self) -> None:
-        if not self.peer.channel.connected_to(self):
-            raise ServerError(f"{self.name}: no semi-sync replica is connected")
-        self.waits = True
+    def do_enable_waiting(self, acknowledgements: int = 1) -> None:
+        if self.semisync_now().source_clients < acknowledgements:
+            raise ServerError(f"{self.name}: fewer semi-sync replicas are connected")
+        self.waits, self.wait_count = True, acknowledgements
+        if acknowledgements == 1 and self.acknowledged_once:
+            self.finish(tuple(self.acknowledged_once))
+        self.acknowledged_once.clear()
 
     def do_disable_waiting(self) -> None:
         self.waits = False

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
-from myha.core.model import BalancerLook, Contact, NodeLook, Policy, ThreadState
+from myha.core.model import BalancerLook, Contact, NodeLook, Policy, SemiSync, ThreadState, View
 from myha.core.observations import (
     BalancerLooked,
     BalancerMissed,
@@ -19,6 +19,7 @@ from myha.core.observations import (
     NodeMissed,
     Tick,
 )
+from myha.core.planning import Decision
 from myha.core.plans import Plan, Refusal
 from myha.errors import BalancerError, MyhaError, ServerError
 from myha.sim.balancer import SimBalancer
@@ -83,6 +84,7 @@ class SimSupervisor:
         self.alive, self.paused, self.in_call = True, False, False
         self.capturing = self.deposed = False
         self.on_step: StepHook = lambda _sup, _kind, _index: None
+        self.on_decided: Callable[[View, Decision], None] = lambda _view, _decision: None
         self.jobs = SimJobs(self, heal)
         self.plans: list[str] = []
         self.brain = Brain(policy, world.now, WALL_START + world.now, store.read())
@@ -261,6 +263,7 @@ class SimSupervisor:
             return
         self.brain.observe(Tick(self.world.now, WALL_START + self.world.now))
         plan = self.brain.decide()
+        self.on_decided(self.brain.view, self.brain.decision)
         if plan is not None:
             self._begin(plan)
 
@@ -428,8 +431,15 @@ class ServerPort:
     def fence(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.do_fence)
 
-    def enable_waiting(self, deadline_seconds: float) -> None:
-        self._do(deadline_seconds, self._server.do_enable_waiting)
+    def received(self) -> GtidSet:
+        return self._do(1.0, self._server.received_now)
+
+    def semisync(self) -> SemiSync:
+        return self._do(1.0, self._server.semisync_now)
+
+    def enable_waiting(self, acknowledgements: int, deadline_seconds: float) -> None:
+        server = self._server
+        self._do(deadline_seconds, lambda: server.do_enable_waiting(acknowledgements))
 
     def disable_waiting(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.do_disable_waiting)

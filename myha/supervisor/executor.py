@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
+from myha.core import acknowledgement
 from myha.core.gtid import GtidSet
 from myha.core.model import Record
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
     AwaitNear,
+    AwaitReceived,
     ChangeRecord,
     CloseGently,
     DisableWaiting,
@@ -31,6 +34,7 @@ from myha.core.plans import (
     ProveWrite,
     PutIn,
     RequireNoErrant,
+    RequireOnlyWithStandby,
     StartJob,
     StartReplication,
     Step,
@@ -160,23 +164,27 @@ class Executor:
         self.tools.besides.start(call, done)
 
     def _perform(self, run: Run, step: Step) -> Performing:
-        if isinstance(step, ChangeRecord):
-            self._change_record(run, step)
-        elif isinstance(step, TakeOut | PutIn | Drain):
-            self._balance(run, step)
-        elif isinstance(step, AwaitApplied):
-            server = self.tools.servers[step.node]
-            yield from self._await(step, server.await_applied)
-        elif isinstance(step, AwaitCaughtUp):
-            yield from self._await_caught_up(step)
-        elif isinstance(step, AwaitNear):
-            yield from self._await_near(step)
-        elif isinstance(step, RequireNoErrant):
-            self._require_no_errant(step)
-        elif isinstance(step, StartJob | StopJob):
-            self._job(step)
-        elif isinstance(step, FenceOutside):
-            self._fence_outside(step)
+        waiting: dict[type[Step], Callable[[Any], Performing]] = {
+            AwaitApplied: self._await_applied,
+            AwaitCaughtUp: self._await_caught_up,
+            AwaitNear: self._await_near,
+            AwaitReceived: self._await_received,
+        }
+        at_once: dict[type[Step], Callable[[Any], None]] = {
+            ChangeRecord: partial(self._change_record, run),
+            TakeOut: partial(self._balance, run),
+            PutIn: partial(self._balance, run),
+            Drain: partial(self._balance, run),
+            RequireNoErrant: self._require_no_errant,
+            RequireOnlyWithStandby: self._require_only_with_standby,
+            StartJob: self._job,
+            StopJob: self._job,
+            FenceOutside: self._fence_outside,
+        }
+        if type(step) in waiting:
+            yield from waiting[type(step)](step)
+        elif type(step) in at_once:
+            at_once[type(step)](step)
         elif isinstance(step, NodeStep):
             self._act(run, step)
         else:
@@ -187,6 +195,8 @@ class Executor:
         server, deadline = self.tools.servers[step.node], step.deadline_seconds
         if isinstance(step, CloseGently):
             server.close_gently(step.grace_seconds, deadline)
+        elif isinstance(step, EnableWaiting):
+            server.enable_waiting(step.acknowledgements, deadline)
         elif isinstance(step, ProveWrite):
             server.prove_write(run.epoch, deadline)
         else:
@@ -196,7 +206,6 @@ class Executor:
                 StartReplication: server.start_replication,
                 Open: server.open,
                 Fence: server.fence,
-                EnableWaiting: server.enable_waiting,
                 DisableWaiting: server.disable_waiting,
                 KillClients: server.kill_clients,
             }
@@ -238,10 +247,32 @@ class Executor:
                 raise StepFailedError(f"not so after {step.deadline_seconds:.1f} s")
             yield Pause(POLL_SECONDS)
 
+    def _await_applied(self, step: AwaitApplied) -> Performing:
+        yield from self._await(step, self.tools.servers[step.node].await_applied)
+
     def _await_caught_up(self, step: AwaitCaughtUp | AwaitNear) -> Performing:
         wanted: GtidSet = self.tools.servers[step.source].executed()
         server = self.tools.servers[step.node]
         yield from self._await(step, lambda slice_: server.await_executed(wanted, slice_))
+
+    def _await_received(self, step: AwaitReceived) -> Performing:
+        clock = self.tools.clock
+        wanted: GtidSet = self.tools.servers[step.source].executed()
+        end = clock.monotonic() + step.deadline_seconds
+        while not self.tools.servers[step.node].received().contains(wanted):
+            if clock.monotonic() >= end:
+                raise StepFailedError(f"not so after {step.deadline_seconds:.1f} s")
+            yield Pause(POLL_SECONDS)
+
+    def _require_only_with_standby(self, step: RequireOnlyWithStandby) -> None:
+        own_word = self.tools.servers[step.standby].semisync().replica_acknowledges
+        standby = acknowledgement.Standby(step.identities, own_word)
+        here = self.tools.servers[step.node].semisync()
+        if not acknowledgement.standby_among(here, standby):
+            raise StepFailedError(f"{step.standby} is not among those that acknowledge")
+        if not acknowledgement.only_with_standby(here, standby):
+            others = ", ".join(str(one) for one in acknowledgement.strays(here, standby))
+            raise StepFailedError(f"{others} can acknowledge in place of {step.standby}")
 
     def _await_near(self, step: AwaitNear) -> Performing:
         """Catch up again and again; how long that took is how far the node was behind."""

@@ -49,7 +49,7 @@ SET GLOBAL offline_mode = OFF;
 -- name: enable_waiting
 -- The state first, the switch last: from the switch on, commits wait as the state says.
 SET GLOBAL rpl_semi_sync_{source}_timeout = %(timeout_ms)s;
-SET GLOBAL rpl_semi_sync_{source}_wait_for_{replica}_count = 1;
+SET GLOBAL rpl_semi_sync_{source}_wait_for_{replica}_count = %(count)s;
 SET GLOBAL rpl_semi_sync_{source}_wait_no_{replica} = ON;
 SET GLOBAL rpl_semi_sync_{source}_wait_point = 'AFTER_SYNC';
 SET GLOBAL rpl_semi_sync_{source}_enabled = ON;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myha.core.model import (
+    Acknowledger,
     Cause,
     Contact,
     Durability,
@@ -17,6 +18,7 @@ from myha.core.model import (
     NodeView,
     ReplicationThread,
     SemiSync,
+    StrayRule,
     Sync,
     ThreadState,
     View,
@@ -36,6 +38,7 @@ from tests.core.views import (
     seen,
     unsourced,
     view,
+    waits,
 )
 
 OUT = routes(reader_db2=False)
@@ -43,8 +46,11 @@ SILENT, REFUSING = Contact.SILENT, Contact.REFUSING
 CLEAN = {"receiver": STOPPED, "applier": STOPPED}
 ERRANT = gtids(f"{UUID}:1-10,{UUID_2}:1-2")
 DUAL = {"mode": Mode.DUAL_WRITER, "durability": Durability.BOUNDED}
-WAITS = SemiSync(True, True, 1, True)
-IDLE = SemiSync(False, False, 1, True)
+WAITS = waits()
+IDLE = waits(source_enabled=False, source_waits=False)
+REPORTS = Acknowledger(31, "report", "db9", "33333333-3333-3333-3333-333333333333")
+NAMELESS = (Acknowledger(20, "myha_repl", "db2"), Acknowledger(31, "report", "db9"))
+SEVERAL = {"source_may_wait_for_several": True}
 
 
 def solo_view(db2: NodeView, entry: object = None, **policy: object) -> View:
@@ -96,11 +102,11 @@ SITUATIONS: dict[str, View] = {
     "writer-suspect": view(lost("db1", SILENT, since=NOW - 0.2)),
     "writer-restarted": view(seen("db1", boot_id="db1-2", open=False, semisync=IDLE)),
     "standby-dead": view(db2=lost("db2", REFUSING)),
-    "standby-hung": view(
-        seen("db1", semisync=SemiSync(True, True, 1, True, 3)), lost("db2", SILENT)
-    ),
+    "standby-hung": view(seen("db1", semisync=waits(waiting_sessions=3)), lost("db2", SILENT)),
     "standby-restarted": view(db2=seen("db2", boot_id="db2-2", **CLEAN)),
     "record-claims-too-much": view(seen("db1", semisync=IDLE)),
+    "stray-acknowledger": view(seen("db1", semisync=waits(REPORTS))),
+    "waits-for-absent": view(seen("db1", semisync=waits(source_wait_count=2, **SEVERAL))),
     "standby-disconnected": view(db2=unsourced()),
     "stalled-solo": view(
         seen("db1", receiver=STOPPED), lost("db2", REFUSING), record(away(), Sync.SOLO), OUT
@@ -231,6 +237,32 @@ VARIANTS: dict[str, View] = {
     "replication-broken, by what may pass": view(
         db2=seen("db2", applier=ReplicationThread(ThreadState.STOPPED, 1205, "lock wait timeout")),
         heal=("resume", "rewind", "reseed", "manual"),
+    ),
+    "stray-acknowledger, solo already": view(
+        seen("db1", semisync=waits(REPORTS)), on_record=record(sync=Sync.SOLO)
+    ),
+    "stray-acknowledger, waited for as well": view(
+        seen("db1", semisync=waits(REPORTS, source_wait_count=2, **SEVERAL)),
+        stray_replicas=StrayRule.WAIT_FOR_ALL,
+    ),
+    "stray-acknowledger, to be waited for": view(
+        seen("db1", semisync=waits(REPORTS, **SEVERAL)),
+        on_record=record(sync=Sync.SOLO),
+        stray_replicas=StrayRule.WAIT_FOR_ALL,
+    ),
+    "stray-acknowledger, which of two is not told": view(
+        seen("db1", semisync=waits(replace(REPORTS, identity=""), acknowledgers=NAMELESS)),
+        replication_user="myha_repl",
+    ),
+    "stray-acknowledger, one of two nameless and the standby says it is": view(
+        seen("db1", semisync=waits(source_clients=1, acknowledgers=NAMELESS)),
+    ),
+    "stray-acknowledger, one of two nameless and the standby is silent": view(
+        seen("db1", semisync=waits(source_clients=1, acknowledgers=NAMELESS)),
+        lost("db2", SILENT),
+    ),
+    "standby-hung, a stray acknowledges": view(
+        seen("db1", semisync=waits(acknowledgers=(REPORTS,))), lost("db2", SILENT), lb1=OUT
     ),
     "replication-stopped, receiver only": view(db2=seen("db2", receiver=STOPPED)),
 }

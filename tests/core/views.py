@@ -7,6 +7,7 @@ from typing import Any
 
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import (
+    Acknowledger,
     BalancerLook,
     BalancerView,
     Cause,
@@ -39,6 +40,13 @@ def gtids(text: str) -> GtidSet:
     return MysqlGtidSet.parse(text)
 
 
+def waits(*others: Acknowledger, **changes: Any) -> SemiSync:
+    """A node that waits for its standby, with other replicas that can acknowledge beside."""
+    replicas = (Acknowledger(20, "myha_repl", "db2", UUID_2), *others)
+    base = SemiSync(True, True, len(replicas), True, acknowledgers=replicas)
+    return replace(base, **changes)
+
+
 def look(name: str, **changes: Any) -> NodeLook:
     """db1 is the open, waiting writer, db2 its closed standby; both hold the same."""
     writer = name == "db1"
@@ -55,7 +63,7 @@ def look(name: str, **changes: Any) -> NodeLook:
         applier=RUNNING,
         source="db2:3306" if writer else "db1:3306",
         progress="7",
-        semisync=SemiSync(writer, writer, 1, True),
+        semisync=waits() if writer else SemiSync(False, False, 1, True, replica_acknowledges=True),
         lag_seconds=0.0,
     )
     return replace(base, **changes)

@@ -234,7 +234,7 @@ def test_a_session_that_holds_up_closing_is_ended_after_the_grace(two: Two) -> N
 
 def test_closing_while_a_commit_waits(two: Two) -> None:
     """MySQL cannot end the wait, so the order is taken back; on MariaDB KILL ends it unheard."""
-    two.a.enable_waiting(STEP_SECONDS)
+    two.a.enable_waiting(1, STEP_SECONDS)
     two.b.stop_receiver(STEP_SECONDS)
     thread, answer = background(two.insert)
     until(lambda: two.a.look().semisync.waiting_sessions == 1, "a commit that waits")
@@ -264,7 +264,7 @@ def test_an_idle_session_that_may_not_be_ended_does_not_hinder_a_fence(two: Two)
 
 def test_a_fence_lets_no_client_hear_ok(two: Two) -> None:
     two.insert()
-    two.a.enable_waiting(STEP_SECONDS)
+    two.a.enable_waiting(1, STEP_SECONDS)
     assert two.a.look().semisync.source_waits
     two.b.stop_receiver(STEP_SECONDS)
     waiting = [background(two.insert) for _ in range(3)]
@@ -287,7 +287,7 @@ def test_a_fence_lets_no_client_hear_ok(two: Two) -> None:
 
 def test_clients_behind_an_applier_that_waits_hear_nothing_either(two: Two) -> None:
     """A writer that hung and was replaced goes on: its applier's commits wait like its clients'."""
-    two.a.enable_waiting(STEP_SECONDS)
+    two.a.enable_waiting(1, STEP_SECONDS)
     two.b.stop_receiver(STEP_SECONDS)
     two.run("b", "SET GLOBAL read_only = OFF", "INSERT INTO app.t VALUES (1001, 1)")
     until(lambda: two.a.look().semisync.waiting_sessions == 1, "the applier's commit waits")
@@ -308,7 +308,7 @@ def test_administrators_hear_nothing_either(two: Two) -> None:
         two.run(
             "a", "SET SESSION sql_log_bin = 0", "REVOKE SYSTEM_USER ON *.* FROM admin@'127.0.0.1'"
         )
-    two.a.enable_waiting(STEP_SECONDS)
+    two.a.enable_waiting(1, STEP_SECONDS)
     two.b.stop_receiver(STEP_SECONDS)
     thread, answer = background(lambda: two.insert("admin"))
     until(lambda: two.a.look().semisync.waiting_sessions == 1, "a commit that waits")
@@ -322,12 +322,12 @@ def test_waiting_is_refused_without_a_semisync_replica(two: Two) -> None:
     two.insert()  # the source notices at the next event
     until(lambda: two.a.look().semisync.source_clients == 0, "no semi-sync replica", 10)
     with pytest.raises(ServerError, match="no semi-sync replica is connected"):
-        two.a.enable_waiting(STEP_SECONDS)
+        two.a.enable_waiting(1, STEP_SECONDS)
     assert not two.a.look().semisync.source_enabled
 
 
 def test_commits_that_do_not_end_are_reported_as_stalled(two: Two) -> None:
-    two.a.enable_waiting(STEP_SECONDS)
+    two.a.enable_waiting(1, STEP_SECONDS)
     two.b.stop_receiver(STEP_SECONDS)
     thread, answer = background(two.insert)
     look = until(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from myha.core.model import Cause, Sync
+from myha.core.model import Cause, SemiSync, Sync
 from myha.core.plans import (
     AwaitApplied,
+    AwaitReceived,
     ChangeRecord,
     DisableWaiting,
     EnableWaiting,
@@ -22,7 +23,7 @@ from myha.core.plans import (
     away,
     member,
 )
-from myha.sim.flavours import Transaction
+from myha.sim.flavours import UUIDS, Transaction
 from myha.sim.heal import SimHeal
 from myha.sim.history import Mutation
 from myha.sim.server import SimServer
@@ -30,7 +31,9 @@ from myha.sim.world import Doing
 from myha.supervisor.executor import Executor, Run
 
 
-def without(kinds: tuple[str, ...], step: type[Step]) -> Callable[[Plan], Plan]:
+def without(
+    kinds: tuple[str, ...], step: type[Step] | tuple[type[Step], ...]
+) -> Callable[[Plan], Plan]:
     def mutate(plan: Plan) -> Plan:
         if plan.kind not in kinds:
             return plan
@@ -110,6 +113,15 @@ class ReleasesFirst(SimServer):
         super().do_fence()
 
 
+class CountsOnly(SimServer):
+    """Says how many replicas acknowledge, and takes each for the standby."""
+
+    def semisync_now(self) -> SemiSync:
+        seen = super().semisync_now()
+        known = tuple(replace(one, identity=UUIDS[1 - self.index]) for one in seen.acknowledgers)
+        return replace(seen, acknowledgers=known)
+
+
 def healed_before_the_job_ended(plan: Plan) -> Plan:
     """The record says that the node is healed as soon as the job runs."""
     if plan.kind != "start-heal":
@@ -162,10 +174,11 @@ MISTAKES: dict[str, Mutation] = {
     "armed recorded before it waits": Mutation(mutate_plan=armed_before_it_waits),
     "armed recorded without waiting at all": Mutation(mutate_plan=without(("arm",), EnableWaiting)),
     "armed without proof that all was received": Mutation(
-        mutate_plan=without(("arm",), ProveWrite)
+        mutate_plan=without(("arm",), (ProveWrite, AwaitReceived))
     ),
     "armed recorded at a failover": Mutation(mutate_plan=armed_at_failover),
     "waiting commits released before the clients are cut": Mutation(server=ReleasesFirst),
+    "acknowledgements counted, whoever gives them": Mutation(server=CountsOnly),
     "the writer listens to a lost standby": Mutation(
         mutate_plan=without(("release", "isolate", "stop-listening"), StopReceiver)
     ),
