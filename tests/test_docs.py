@@ -19,7 +19,7 @@ OPERATING = (ROOT / "docs" / "operating.md").read_text()
 
 @pytest.mark.parametrize("verdict", TABLE, ids=lambda verdict: verdict.name)
 def test_each_verdict_has_its_place_in_the_runbook(verdict) -> None:  # type: ignore[no-untyped-def]
-    sentence = verdict.sentence.format(writer="WRITER", standby="STANDBY")
+    sentence = verdict.sentence.format(writer="WRITER", standby="STANDBY", strays="STRAYS")
     assert f"### {verdict.name}\n\n> {sentence}\n" in OPERATING
 
 

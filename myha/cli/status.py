@@ -219,9 +219,16 @@ def _facts(node: Data) -> list[str]:
     semisync = node["semisync"]
     facts.append(
         f"waits for acknowledgements: {'yes' if semisync['source_waits'] else 'no'}, "
-        f"{semisync['source_clients']} acknowledging, {semisync['waiting_sessions']} waiting"
+        f"{_acknowledging(semisync)}, {semisync['waiting_sessions']} waiting"
     )
     return facts
+
+
+def _acknowledging(semisync: Data) -> str:
+    names = ", ".join(one["name"] for one in semisync["acknowledgers"])
+    wait_for = semisync["source_wait_count"]
+    several = f", {wait_for} of them waited for" if wait_for > 1 else ""
+    return f"{semisync['source_clients']} acknowledging" + (f" ({names}{several})" if names else "")
 
 
 @click.command()

@@ -52,8 +52,8 @@ class ClusterConfig(Table):
         strict=False,
         description="What is done when a replica outside the pair has semi-sync switched on, so "
         'that its acknowledgement could stand in for the standby\'s: "solo" (the writer is not '
-        'armed until that has ended), "wait-for-all" (on MySQL: a commit waits for the strays and '
-        "the standby, and for each the longer; on MariaDB, which cannot, as solo).",
+        'armed until that has ended), "wait-for-all" (on MySQL: a commit waits for them and for'
+        " the standby; on MariaDB, which cannot, as solo).",
     )
     state_dir: FilePath = Field(
         Path("/var/lib/myha"),

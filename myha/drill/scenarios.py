@@ -18,6 +18,7 @@ from myha.drill.stage import (
     start_again,
     thaw,
 )
+from myha.drill.stray import STRAY
 from myha.errors import RefusedError
 from myha.hosts.local import LocalHost
 
@@ -155,5 +156,6 @@ SCENARIOS: dict[str, Scenario] = {
         *DIVERGING,
         *CROSSING,
         *SPOILING,
+        *STRAY,
     )
 }

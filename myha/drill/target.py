@@ -55,6 +55,7 @@ class Target:
     config: Config
     hosts: dict[str, Host]
     supervisor: LocalHost | None = None
+    cluster: Cluster | None = None  # of a sandbox
     database: str = DATABASE
     account: Account = field(init=False)
 
@@ -270,7 +271,7 @@ def sandbox(
     try:
         _configure(cluster, heal)
         cluster.up(output=lambda _line: None)
-        yield Target(load(cluster.config_path), dict(cluster.servers), cluster.supervisor)
+        yield Target(load(cluster.config_path), dict(cluster.servers), cluster.supervisor, cluster)
     finally:
         if cluster.directory.exists():
             tell("taking the sandbox down")

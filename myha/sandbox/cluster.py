@@ -46,6 +46,8 @@ Mode = Literal["single-writer", "dual-writer"]
 Durability = Literal["lossless", "bounded", "async"]
 
 NODE_NAMES = ("a", "b")
+STRAY = "stray"  # a server outside the pair, for the drill
+STRAY_SERVER_ID = 9
 SERVER_START_DEADLINE_SECONDS = 90.0
 HAPROXY_START_DEADLINE_SECONDS = 20.0
 SUPERVISOR_START_DEADLINE_SECONDS = 60.0
@@ -65,7 +67,7 @@ class ClusterState:
     durability: Durability
     made_directory: bool
     run_dir: str  # sockets and the supervisor's state; short enough for a socket's path
-    ports: dict[str, int]  # a, b, writer, reader
+    ports: dict[str, int]  # a, b, writer, reader, stray
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,11 @@ class Cluster:
                 durability=durability,
                 made_directory=made,
                 run_dir=str(_run_dir(directory)),
-                ports=dict(zip((*NODE_NAMES, "writer", "reader"), ports, strict=True)),
+                ports=dict(zip((*NODE_NAMES, "writer", "reader", STRAY), ports, strict=True)),
             )
             write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=1) + "\n")
 
-        directory, _ = registry.claim(directory, 4, write_state)
+        directory, _ = registry.claim(directory, 5, write_state)
         cluster = cls.open(directory, progress)
         with cluster._taken_down_on_failure():
             cluster._write_files()
@@ -177,19 +179,27 @@ class Cluster:
 
     @cached_property
     def nodes(self) -> dict[str, NodeFiles]:
-        program = _program(self.state.flavour)
-        return {
-            name: NodeFiles(
-                name=name,
-                flavour=self.state.flavour,
-                program=program,
-                directory=self.directory / name,
-                socket=self.run_dir / f"{name}.sock",
-                port=self.state.ports[name],
-                server_id=number,
-            )
-            for number, name in enumerate(NODE_NAMES, 1)
-        }
+        return {name: self._files(name, number) for number, name in enumerate(NODE_NAMES, 1)}
+
+    def _files(self, name: str, server_id: int) -> NodeFiles:
+        return NodeFiles(
+            name=name,
+            flavour=self.state.flavour,
+            program=_program(self.state.flavour),
+            directory=self.directory / name,
+            socket=self.run_dir / f"{name}.sock",
+            port=self.state.ports[name],
+            server_id=server_id,
+        )
+
+    @cached_property
+    def stray(self) -> NodeFiles:
+        """A server outside the pair; it is there from `start_stray` on."""
+        return self._files(STRAY, STRAY_SERVER_ID)
+
+    @cached_property
+    def stray_server(self) -> LocalHost:
+        return self.stray.local_host()
 
     @cached_property
     def servers(self) -> dict[str, LocalHost]:
@@ -269,6 +279,22 @@ class Cluster:
             f" after {time.monotonic() - began:.1f} s"
         )
 
+    def start_stray(self) -> None:
+        """Start the server outside the pair, empty but for the accounts."""
+        node = self.stray
+        node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_option_file(node)
+        make_data_dir(node, self.secret("admin"), self.secret("app"), self._progress)
+        self.stray_server.start(SERVER_START_DEADLINE_SECONDS)
+        finish_first_start(node)
+
+    def end_stray(self) -> None:
+        """End it, as if it had never been. Raises MyhaError when it does not end."""
+        self.stray_server.kill()
+        if not self.stray_server.await_gone(END_DEADLINE_SECONDS):
+            raise MyhaError(f"{self.stray_server.name} does not end after SIGKILL")
+        shutil.rmtree(self.stray.directory, ignore_errors=True)
+
     def start_haproxy(self) -> None:
         """Write HAProxy's configuration anew and start it."""
         text = render_haproxy(
@@ -337,7 +363,7 @@ class Cluster:
 
     def down(self) -> None:
         """End every process and remove all files. Raises MyhaError when a process does not end."""
-        processes = self.processes()
+        processes = [*self.processes(), self.stray_server]
         self._ended = True
         with suppress(MyhaError):  # it is killed below, like all the others
             self.supervisor.stop(SUPERVISOR_STOP_DEADLINE_SECONDS)
@@ -353,7 +379,15 @@ class Cluster:
 
     def _remove_files(self) -> None:
         shutil.rmtree(self.run_dir, ignore_errors=True)
-        ours = [*NODE_NAMES, "haproxy", "secrets", "myha.toml", "supervisor.pid", "supervisor.log"]
+        ours = [
+            *NODE_NAMES,
+            STRAY,
+            "haproxy",
+            "secrets",
+            "myha.toml",
+            "supervisor.pid",
+            "supervisor.log",
+        ]
         # A directory that we made goes as a whole; in another one only what is ours.
         names = [p.name for p in self.directory.iterdir()] if self.state.made_directory else ours
         for path in (self.directory / name for name in names if name != STATE_FILE):

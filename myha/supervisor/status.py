@@ -143,6 +143,17 @@ def _look(look: NodeLook) -> Data:
             "source_enabled": look.semisync.source_enabled,
             "source_waits": look.semisync.source_waits,
             "source_clients": look.semisync.source_clients,
+            "source_wait_count": look.semisync.source_wait_count,
+            "acknowledgers": [
+                {
+                    "name": str(one),
+                    "user": one.user,
+                    "host": one.host,
+                    "identity": one.identity,
+                    "session": one.session,
+                }
+                for one in look.semisync.acknowledgers
+            ],
             "replica_enabled": look.semisync.replica_enabled,
             "waiting_sessions": look.semisync.waiting_sessions,
         },

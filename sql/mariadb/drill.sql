@@ -92,3 +92,21 @@ DELETE FROM myha_drill WHERE client = -1;
 
 -- name: drill_errant_table
 CREATE TABLE myha_drill_errant (id INT NOT NULL PRIMARY KEY, note VARCHAR(32)) ENGINE = InnoDB;
+
+-- A replica outside the pair, as somebody sets one up for reports: with semi-sync on. It only
+-- receives, which is all that an acknowledgement needs.
+
+-- name: drill_position
+SELECT @@GLOBAL.gtid_binlog_pos;
+
+-- name: drill_stray
+SET GLOBAL rpl_semi_sync_slave_enabled = ON;
+SET GLOBAL gtid_slave_pos = %(position)s;
+CHANGE MASTER TO
+    MASTER_HOST = %(host)s,
+    MASTER_PORT = %(port)s,
+    MASTER_USER = %(user)s,
+    MASTER_PASSWORD = %(password)s,
+    MASTER_USE_GTID = slave_pos,
+    MASTER_CONNECT_RETRY = 1;
+START SLAVE IO_THREAD;

@@ -93,3 +93,24 @@ DELETE FROM myha_drill WHERE client = -1;
 
 -- name: drill_errant_table
 CREATE TABLE myha_drill_errant (id INT NOT NULL PRIMARY KEY, note VARCHAR(32)) ENGINE = InnoDB;
+
+-- A replica outside the pair, as somebody sets one up for reports: with semi-sync on. It only
+-- receives, which is all that an acknowledgement needs.
+
+-- name: drill_position
+SELECT @@GLOBAL.gtid_executed;
+
+-- name: drill_stray
+INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so';
+SET GLOBAL rpl_semi_sync_replica_enabled = ON;
+SET GLOBAL gtid_purged = %(position)s;
+CHANGE REPLICATION SOURCE TO
+    SOURCE_HOST = %(host)s,
+    SOURCE_PORT = %(port)s,
+    SOURCE_USER = %(user)s,
+    SOURCE_PASSWORD = %(password)s,
+    SOURCE_AUTO_POSITION = 1,
+    SOURCE_CONNECT_RETRY = 1,
+    SOURCE_RETRY_COUNT = 86400,
+    GET_SOURCE_PUBLIC_KEY = 1;
+START REPLICA IO_THREAD;

@@ -80,6 +80,12 @@ def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str
     assert one.phases_ms["detected"] <= one.phases_ms["recorded"]
 
 
+def test_a_replica_outside_the_pair_stands_in_for_nobody(pair: Target) -> None:
+    one = played_well(pair, "stray-replica")
+    assert one.returned == "resume"
+    assert not pair.cluster or not pair.cluster.stray.directory.exists()
+
+
 @pytest.mark.parametrize("scenario", ["crash", "hang"])
 def test_servers_of_other_machines_are_hit_through_their_shells(
     pair: Target, sshd: Sshd, scenario: str

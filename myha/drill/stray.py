@@ -1,0 +1,124 @@
+"""A replica outside the pair acknowledges what the standby does not have, and the writer dies.
+
+What makes it dangerous is that all looks well: the writer waits, it is told that somebody has the
+write, clients hear OK. Only who it was that has it tells that the standby must not take over.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pymysql
+
+from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Fault, Scenario, Stage
+from myha.drill.target import Target, query
+from myha.errors import MyhaError, RefusedError
+from myha.sandbox.cluster import Cluster
+from myha.servers.statements import load as load_statements
+
+NOTICED_DEADLINE_SECONDS = 20.0
+STANDBY_FROZEN_SECONDS = 1.0  # less than the dead time
+REFUSED_DEADLINE_SECONDS = 20.0
+POLL_SECONDS = 0.02
+
+
+def _let_a_stray_acknowledge(stage: Stage) -> Fault:
+    target, cluster = stage.target, _cluster(stage.target)
+    cluster.start_stray()
+    _connect(target, cluster, stage.writer)
+    _await_noticed(stage)
+    standby, writer = target.hosts[stage.standby], target.hosts[stage.writer]
+    at = time.monotonic()
+    standby.freeze()
+    time.sleep(STANDBY_FROZEN_SECONDS)
+    writer.kill()
+    standby.thaw()
+    return Fault(at, stage.writer, ("reinstate",))
+
+
+def _cluster(target: Target) -> Cluster:
+    if target.cluster is None:
+        raise RefusedError("stray-replica starts a server of its own: use --sandbox")
+    return target.cluster
+
+
+def _connect(target: Target, cluster: Cluster, writer: str) -> None:
+    """With the pair's own account and from its host: told from the standby by its identity only."""
+    statements = load_statements(target.flavour, "drill")
+    with target.administrator(writer) as session:
+        ((position,),) = query(session, statements.one("drill_position"))
+    account, node = target.config.accounts.replication(), target.config.nodes[writer]
+    values = {
+        "position": "".join(str(position).split()),
+        "host": node.replication_host,
+        "port": node.replication_port,
+        "user": account.user,
+        "password": account.password.get_secret_value(),
+    }
+    admin = target.config.accounts.admin()
+    stray = cluster.stray
+    with (
+        target.session(stray.host, stray.port, account=admin, database=None) as session,
+        session.cursor() as cursor,
+    ):
+        try:
+            for statement in statements.all("drill_stray"):
+                cursor.execute(statement, values if "%(" in statement else None)
+        except pymysql.MySQLError as error:
+            raise MyhaError(f"the replica outside the pair cannot be set up: {error}") from None
+
+
+def _await_noticed(stage: Stage) -> None:
+    ends = time.monotonic() + NOTICED_DEADLINE_SECONDS
+    while time.monotonic() < ends:
+        status = stage.target.status()
+        names = {one["name"] for one in status["verdicts"]}
+        if "stray-acknowledger" in names and status["sync"] == "solo":
+            return
+        time.sleep(POLL_SECONDS)
+    stage.problem("the record says armed although a replica outside the pair acknowledges")
+
+
+def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
+    """No failover: the standby lacks what was acknowledged. So the writer has to come back."""
+    stage.slow_down()
+    try:
+        _await_refusal(stage)
+        host = stage.target.hosts[fault.node]
+        if not host.await_gone(STOP_DEADLINE_SECONDS):
+            raise MyhaError(f"{host.name} is still there after it was killed")
+        stage.tell(f"no failover, rightly; starting {fault.node} again")
+        host.start(START_DEADLINE_SECONDS)
+        stage.await_plan(fault.plans)
+    finally:
+        _cluster(stage.target).end_stray()
+
+
+def _await_refusal(stage: Stage) -> None:
+    ends = time.monotonic() + REFUSED_DEADLINE_SECONDS
+    while time.monotonic() < ends:
+        status = stage.target.status()
+        if status["writer"] != stage.writer:
+            stage.problem(
+                f"{stage.standby} took over although what a replica outside the pair had"
+                " acknowledged was not on it"
+            )
+            return
+        if any(one["verdict"] == "writer-dead" for one in status["refusals"]):
+            return
+        time.sleep(POLL_SECONDS)
+    stage.problem("the writer's death was neither answered nor refused")
+
+
+STRAY = (
+    Scenario(
+        "stray-replica",
+        "a replica outside the pair acknowledges while the standby is frozen, and the writer dies",
+        "start a third server that replicates from the writer, and kill the writer",
+        _let_a_stray_acknowledge,
+        _bring_the_writer_back,
+        needs_administrator=True,
+        sandbox_only=True,
+        single_writer_only=True,
+    ),
+)
