@@ -51,11 +51,12 @@ _NOT_OURS_TO_KILL = frozenset({1095, 1227})
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client's session: `waits` for an acknowledgement in a commit."""
+    """A client's session: in a commit, and there it `waits` for an acknowledgement."""
 
     id: int
     user: str
     waits: bool = False
+    commits: bool = False
 
 
 class StallClock:
@@ -164,7 +165,7 @@ class BaseServer(ABC):
     # Steps that are alike
 
     def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
-        """Read-only with commits in flight finished; who holds it up is ended after the grace.
+        """Read-only with commits in flight finished; who else holds it up is ended after the grace.
 
         Raises ServerError at the deadline, and then the order to close has been taken back.
         """
@@ -172,8 +173,10 @@ class BaseServer(ABC):
         with self._control.borrow() as session:
 
             def end_blockers(second: Session, seconds: float) -> None:
-                everyone = seconds >= 2 * grace_seconds
-                ids = None if everyone else self._blockers(second, session.connection_id, deadline)
+                if seconds >= 2 * grace_seconds:
+                    ids = self._not_in_commit(second, deadline)
+                else:
+                    ids = self._blockers(second, session.connection_id, deadline)
                 self._kill_all(second, deadline, only=ids)
 
             self._close(session, grace_seconds, deadline, end_blockers)
@@ -510,6 +513,10 @@ class BaseServer(ABC):
             for client in self._clients(session, deadline)
             if (only is None or client.id in only) and self._kill(session, deadline, client)
         }
+
+    def _not_in_commit(self, session: Session, deadline: Deadline) -> set[int]:
+        """A commit ends by itself once it is acknowledged; to kill one may tell others OK."""
+        return {one.id for one in self._clients(session, deadline) if not one.commits}
 
     def _kill(self, session: Session, deadline: Deadline, client: Client) -> bool:
         """False if the account may not; a session that has gone meanwhile is fine."""

@@ -31,7 +31,8 @@ _SESSIONS = (
 )
 _CLIENTS = f"{_SESSIONS} AND p.USER <> %(user)s"
 # Of the supervisor's own, a heartbeat or proof whose commit waits is in the way like any client's.
-_TO_END = f"{_SESSIONS} AND (p.USER <> %(user)s OR p.STATE LIKE 'Commit%%' OR {_WAITS_FOR_ACK})"
+_COMMITS = f"(p.STATE LIKE 'Commit%%' OR {_WAITS_FOR_ACK})"
+_TO_END = f"{_SESSIONS} AND (p.USER <> %(user)s OR {_COMMITS})"
 # States in which a statement has done its work and cannot end.
 _STUCK = (
     "p.TIME_MS >= 1000 AND (p.STATE IN ('Commit', 'Commit implicit', 'Waiting for backup lock',"
@@ -299,26 +300,31 @@ class MariaDBServer(BaseServer):
                 raise ServerError(f"{self.name}: still read-only when read back")
 
     def fence(self, deadline_seconds: float) -> None:
-        """Cut the clients off, read-only meanwhile, and only then stop waiting.
+        """Nobody may hear OK for a commit that nobody has acknowledged; then read-only.
 
-        KILL ends a commit's wait without an answer to its client. The clients are killed again and
-        again until read-only is on, and once more after it, since accounts with READ_ONLY ADMIN
-        write all the same; what such an account begins later is beyond any fence on MariaDB.
+        A thread waits for the acknowledgement on behalf of its whole commit group. KILL ends its
+        wait without an answer to its own client, but all others of its group hear OK. So nothing
+        is killed in a group that can still move, and the one that waits last of all:
+
+        1. No acknowledgement comes in any more (the replicas' connections are ended): the commit
+           that waits stays where it is, and all others behind it.
+        2. Read-only is asked for, which waits for those commits; from then on no session can begin
+           another one.
+        3. All sessions are killed but the one that waits; their connections are shut by that.
+        4. Then that one. What it lets go has nobody left to tell.
+
+        What an account with READ_ONLY ADMIN begins later is beyond any fence on MariaDB.
         """
         with self._step(deadline_seconds) as (session, deadline):
-            killed = self._kill_all(session, deadline)
+            self._end_acknowledgements(session, deadline)
+            closer = session.connection_id
+            killed: set[int] = set()
 
-            def end_all(second: Session, _: float) -> None:
-                killed.update(self._kill_all(second, deadline))
-                # The node's own applier may wait as a client does, for whom there is nobody to
-                # tell; and behind it killed clients do, whose threads cannot end before it does.
-                # Their connections are shut. New commits stand behind read-only.
-                if self._applier_waits(second, deadline) and all(
-                    client.id in killed for client in self._clients(second, deadline)
-                ):
-                    self._run_in_time(second, deadline, "disable_waiting")
+            def silence(second: Session, _: float) -> None:
+                if self._waits_for_lock(second, closer, deadline):
+                    self._silence(second, killed, deadline)
 
-            self._close(session, 0.0, deadline, end_all)
+            self._close(session, 0.0, deadline, silence)
             denied = self._end_clients(session, deadline)
             if any(c.waits and c.user in denied for c in self._clients(session, deadline)):
                 raise ServerError(
@@ -326,6 +332,41 @@ class MariaDBServer(BaseServer):
                     " acknowledgement and may not be cut off: end it by hand"
                 )
             self._disable_waiting(session, deadline)
+
+    def _end_acknowledgements(self, session: Session, deadline: Deadline) -> None:
+        """End the replicas' connections where commits wait for them. They connect again in time."""
+        if not self._semisync_now(session, deadline).source_enabled:
+            return
+
+        def ended() -> bool:
+            for number, _, _ in session.query(_DUMPS, deadline_seconds=deadline.left_seconds):
+                self._kill(session, deadline, Client(int(number), ""))
+            return self._semisync_now(session, deadline).source_clients == 0
+
+        self._until(ended, deadline, "a replica still acknowledges")
+
+    def _waits_for_lock(self, session: Session, closer: int, deadline: Deadline) -> bool:
+        rows = session.query(
+            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s",
+            {"id": closer},
+            deadline_seconds=deadline.left_seconds,
+        )
+        return bool(rows) and str(rows[0][0]).startswith("Waiting for")
+
+    def _silence(self, session: Session, killed: set[int], deadline: Deadline) -> None:
+        """Kill all but the commit that waits; that one too as soon as it is the only one left.
+
+        The node's own applier may be the one that waits. For it there is nobody to tell.
+        """
+        for client in self._clients(session, deadline):
+            if not client.waits and self._kill(session, deadline, client):
+                killed.add(client.id)
+        left = [one for one in self._clients(session, deadline) if one.id not in killed]
+        if not all(one.waits for one in left):
+            return
+        killed.update(one.id for one in left if self._kill(session, deadline, one))
+        if not left and self._applier_waits(session, deadline):
+            self._run_in_time(session, deadline, "disable_waiting")
 
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
         self._run_in_time(session, deadline, "disable_waiting")
@@ -342,12 +383,15 @@ class MariaDBServer(BaseServer):
 
     def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
         rows = session.query(
-            f"SELECT p.ID, p.USER, COALESCE({_WAITS_FOR_ACK}, 0)"
+            f"SELECT p.ID, p.USER, COALESCE({_WAITS_FOR_ACK}, 0), COALESCE({_COMMITS}, 0)"
             f" FROM information_schema.PROCESSLIST p WHERE {_TO_END}",
             {"user": self.account.user},
             deadline_seconds=deadline.left_seconds,
         )
-        return [Client(int(number), user or "", bool(waits)) for number, user, waits in rows]
+        return [
+            Client(int(number), user or "", waits=bool(waits), commits=bool(commits))
+            for number, user, waits, commits in rows
+        ]
 
     def _applier_waits(self, session: Session, deadline: Deadline) -> bool:
         rows = session.query(
@@ -358,11 +402,16 @@ class MariaDBServer(BaseServer):
         return bool(rows[0][0])
 
     def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
-        """Sessions at work or in a transaction: who holds which lock is not shown by default."""
+        """Sessions at work or in a transaction: who holds which lock is not shown by default.
+
+        Not those in a commit: they end by themselves when the standby has acknowledged, and to
+        kill one would tell others of its group OK before that (see `fence`).
+        """
         rows = session.query(
             f"SELECT p.ID FROM information_schema.PROCESSLIST p WHERE {_TO_END}"
             " AND (p.COMMAND <> 'Sleep' OR p.ID IN"
-            " (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX))",
+            " (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX))"
+            f" AND NOT COALESCE({_COMMITS}, 0)",
             {"user": self.account.user},
             deadline_seconds=deadline.left_seconds,
         )

@@ -340,14 +340,18 @@ class MySQLServer(BaseServer):
             {"user": self.account.user},
             deadline_seconds=deadline.left_seconds,
         )
-        return [Client(int(number), user or "", bool(waits)) for number, user, waits in rows]
+        return [
+            Client(int(number), user or "", waits=bool(waits), commits=bool(waits))
+            for number, user, waits in rows
+        ]
 
     def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
         rows = session.query(
             "SELECT DISTINCT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m"
             " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"
             " WHERE m.OBJECT_TYPE IN ('GLOBAL', 'COMMIT') AND m.LOCK_STATUS = 'GRANTED'"
-            f" AND {_CLIENT_THREADS} AND t.PROCESSLIST_ID <> %(closer)s",
+            f" AND {_CLIENT_THREADS} AND t.PROCESSLIST_ID <> %(closer)s"
+            f" AND NOT COALESCE({_WAITS_FOR_ACK}, 0)",
             {"closer": closer},
             deadline_seconds=deadline.left_seconds,
         )

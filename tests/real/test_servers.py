@@ -22,7 +22,7 @@ from myha.core.model import ThreadState
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
-from myha.servers.base import BaseServer
+from myha.servers.base import BaseServer, Client
 from myha.servers.connection import (
     ACCESS_DENIED,
     FOREIGN_PROTOCOL,
@@ -233,23 +233,19 @@ def test_a_session_that_holds_up_closing_is_ended_after_the_grace(two: Two) -> N
 
 
 def test_closing_while_a_commit_waits(two: Two) -> None:
-    """MySQL cannot end the wait, so the order is taken back; on MariaDB KILL ends it unheard."""
+    """The order is taken back: whoever waits for the standby is left to its acknowledgement."""
     two.a.enable_waiting(1, STEP_SECONDS)
     two.b.stop_receiver(STEP_SECONDS)
     thread, answer = background(two.insert)
     until(lambda: two.a.look().semisync.waiting_sessions == 1, "a commit that waits")
-    if two.a.flavour == "mariadb":
-        two.a.close_gently(0.1, STEP_SECONDS)
-        assert not two.a.look().open
-    else:
-        with pytest.raises(ServerError, match="read-only did not come on"):
-            two.a.close_gently(0.1, 0.6)
-        assert two.a.look().open
-        two.b.start_replication(STEP_SECONDS)
-        until(lambda: two.a.look().semisync.waiting_sessions == 0, "the commit has ended")
-        assert two.a.look().open  # nothing of the closing came later
+    with pytest.raises(ServerError, match="read-only did not come on"):
+        two.a.close_gently(0.1, 0.6)
+    assert two.a.look().open
+    two.b.start_replication(STEP_SECONDS)
+    until(lambda: two.a.look().semisync.waiting_sessions == 0, "the commit has ended")
+    assert two.a.look().open  # nothing of the closing came later
     thread.join(STEP_SECONDS)
-    assert answer == ["error 2013"]
+    assert answer == ["OK"]
 
 
 def test_an_idle_session_that_may_not_be_ended_does_not_hinder_a_fence(two: Two) -> None:
@@ -283,6 +279,33 @@ def test_a_fence_lets_no_client_hear_ok(two: Two) -> None:
     assert not look.semisync.source_enabled
     assert two.insert() == "error 1290"  # and clients may connect and read again
     two.a.fence(STEP_SECONDS)
+
+
+def test_nobody_of_a_commit_group_hears_ok_when_it_is_fenced(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On MariaDB one thread waits for its whole group; to kill it first tells the others OK."""
+    two.a.enable_waiting(1, STEP_SECONDS)
+    two.b.stop_receiver(STEP_SECONDS)
+    waiting = [background(two.insert) for _ in range(12)]
+    states = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app' AND INFO"
+    until(lambda: two.run("a", f"{states} LIKE 'INSERT%'") == [(12,)], "twelve that commit")
+    kill, clients = two.a._kill, two.a._clients
+
+    def first_come_first(*arguments: Any) -> list[Client]:
+        return sorted(clients(*arguments), key=lambda one: one.id)
+
+    def over_a_slow_network(*arguments: Any) -> bool:
+        done = kill(*arguments)
+        time.sleep(0.05)  # long enough for what was let go to be answered
+        return done
+
+    monkeypatch.setattr(two.a, "_kill", over_a_slow_network)
+    monkeypatch.setattr(two.a, "_clients", first_come_first)
+    two.a.fence(STEP_SECONDS)
+    for thread, _ in waiting:
+        thread.join(STEP_SECONDS)
+    assert [answer for _, answer in waiting] == [["error 2013"]] * 12
 
 
 def test_clients_behind_an_applier_that_waits_hear_nothing_either(two: Two) -> None:
