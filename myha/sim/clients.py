@@ -1,12 +1,12 @@
-"""Simulated clients that write through the balancer, and the ledger of what they heard OK for."""
+"""Simulated clients that write through a balancer or past it, and what they heard OK for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from myha.sim.balancer import SimBalancer
 from myha.sim.flavours import Transaction
-from myha.sim.server import Session, SimServer
+from myha.sim.server import DIRECT, Session, SimServer
 from myha.sim.world import World
 
 RETRY_SECONDS = 0.06
@@ -24,19 +24,49 @@ class Ledger:
         self.on_ok(one.serial)
 
 
+class Door(Protocol):
+    """Where a client connects: a balancer, or the servers' own ports."""
+
+    name: str
+
+    def connect(self, broke: Callable[[], None]) -> Session | None: ...
+
+    def closed(self, session: Session) -> None: ...
+
+
+class ServersThemselves:
+    """For clients that go past the balancers: to whichever server takes writes."""
+
+    name = DIRECT
+
+    def __init__(self, servers: dict[str, SimServer]) -> None:
+        self._servers = servers
+
+    def connect(self, broke: Callable[[], None]) -> Session | None:
+        for server in self._servers.values():
+            if server.alive and server.open and not (server.leaving or server.offline):
+                session = Session(server.name, self.name, broke)
+                server.sessions[session] = None
+                return session
+        return None
+
+    def closed(self, session: Session) -> None:
+        self._servers[session.node].sessions.pop(session, None)
+
+
 class SimClient:
     """Writes, waits for the answer, thinks, writes again; connects anew when cut off."""
 
     def __init__(
         self,
         world: World,
-        balancers: list[SimBalancer],
+        doors: Sequence[Door],
         servers: dict[str, SimServer],
         ledger: Ledger,
         think_seconds: float,
     ) -> None:
         self.world = world
-        self.balancers = balancers
+        self.doors = doors
         self.servers = servers
         self.ledger = ledger
         self.think_seconds = think_seconds
@@ -61,8 +91,7 @@ class SimClient:
         if turn != self._turn or not self.running:
             return
         if self.session is None:
-            balancer = self.world.rng.choice(self.balancers)
-            self.session = balancer.connect(self._broke)
+            self.session = self.world.rng.choice(self.doors).connect(self._broke)
             if self.session is None:
                 self._next(RETRY_SECONDS)
                 return
@@ -84,9 +113,9 @@ class SimClient:
             self._give_up(session)
 
     def _give_up(self, session: Session) -> None:
-        for balancer in self.balancers:
-            if balancer.name == session.balancer:
-                balancer.closed(session)
+        for door in self.doors:
+            if door.name == session.balancer:
+                door.closed(session)
         session.end()
 
     def _heard(self, one: Transaction) -> None:

@@ -18,7 +18,7 @@ from myha.core.model import (
 from myha.core.plans import RecordChange
 from myha.sim.balancer import SimBalancer
 from myha.sim.channel import Channel
-from myha.sim.clients import Ledger, SimClient
+from myha.sim.clients import Ledger, ServersThemselves, SimClient
 from myha.sim.faults import Faults
 from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal
@@ -98,6 +98,16 @@ class History:
                 self.world, list(self.balancers.values()), self.servers, self.ledger, THINK_SECONDS
             )
             for _ in range(CLIENTS)
+        ]
+        self.clients += [
+            SimClient(
+                self.world,
+                [ServersThemselves(self.servers)],
+                self.servers,
+                self.ledger,
+                THINK_SECONDS,
+            )
+            for _ in range(knobs.direct_clients)
         ]
 
     def _servers(self) -> dict[str, SimServer]:

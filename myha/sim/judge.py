@@ -10,7 +10,7 @@ from myha.core.model import Cause, Membership, Mode, Policy, Record, Sync, Threa
 from myha.core.planning import Decision
 from myha.core.plans import ChangeRecord, Plan
 from myha.sim.clients import Ledger
-from myha.sim.server import SimServer
+from myha.sim.server import DIRECT, SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import World
 
@@ -160,7 +160,10 @@ class Judge:
         """
         if self._unseen(server) and server.waits and not server.peer.channel.acknowledges:
             return False
-        return server.acknowledges and (not self.loss_accepted or bool(server.sessions))
+        if not self.loss_accepted:
+            return server.acknowledges
+        through_balancers = any(one.balancer != DIRECT for one in server.sessions)
+        return server.acknowledges and through_balancers
 
     def _state(self, record: Record, writer: SimServer, standby: SimServer) -> State:
         def node(server: SimServer, lacks: int) -> NodeState:

@@ -59,6 +59,7 @@ class Knobs:
     fence_command: bool
     faults: tuple[Fault, ...]
     stray_replicas: StrayRule = StrayRule.SOLO
+    direct_clients: int = 0  # that go past the balancers
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -133,6 +134,7 @@ def draw(
         fence_command=rng.random() < 0.3,
         faults=tuple(_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))),
         stray_replicas=rng.choice(list(StrayRule)),
+        direct_clients=2 if rng.random() < 0.3 else 0,
     )
 
 

@@ -25,6 +25,7 @@ POLL_SECONDS = 0.02
 UNREACHABLE_POLL_SECONDS = 0.1
 COMMAND_SURVIVES = 0.5  # how often a command sent to a frozen server is carried out when it thaws
 
+DIRECT = "direct"  # in the place of a balancer's name, for sessions that come past them
 NO_ERROR = {state: ReplicationThread(state) for state in ThreadState}
 
 
@@ -497,17 +498,12 @@ class SimServer:
         self.finish(tuple(self.waiting))
 
     def close_gently(self, caller: str, grace: float, deadline: float) -> Doing[None]:
-        """Read-only blocks behind commits that wait; what cannot be ended in time is put back."""
+        """Read-only blocks behind commits that wait; they are left to it, or it is put back."""
         life = self.life
         try:
             yield from self.call(caller, deadline, self._begin_closing)
             kill_at = self.world.now + grace
             while self.waiting:
-                if self.world.now >= kill_at:
-                    self.cut_sessions()
-                    if self.flavour.counts_waiting:  # MariaDB: KILL ends the wait
-                        self.finish(tuple(self.waiting))
-                        break
                 if self.world.now >= kill_at + deadline - grace:
                     raise ServerError(f"{self.name}: commits still wait; it is open again")
                 yield POLL_SECONDS

@@ -113,6 +113,18 @@ class ReleasesFirst(SimServer):
         super().do_fence()
 
 
+class KillsTheGroupsLeader(SimServer):
+    """Fences by killing one after the other: on MariaDB the first one's wait is its group's."""
+
+    def do_fence(self) -> None:
+        if self.flavour.counts_waiting and self.waiting:
+            _, session, _ = self.waiting[next(iter(self.waiting))]
+            if session is not None:
+                session.end()
+            self.do_disable_waiting()
+        super().do_fence()
+
+
 class CountsOnly(SimServer):
     """Says how many replicas acknowledge, and takes each for the standby."""
 
@@ -178,6 +190,7 @@ MISTAKES: dict[str, Mutation] = {
     ),
     "armed recorded at a failover": Mutation(mutate_plan=armed_at_failover),
     "waiting commits released before the clients are cut": Mutation(server=ReleasesFirst),
+    "a commit group's leader killed before the rest": Mutation(server=KillsTheGroupsLeader),
     "acknowledgements counted, whoever gives them": Mutation(server=CountsOnly),
     "the writer listens to a lost standby": Mutation(
         mutate_plan=without(("release", "isolate", "stop-listening"), StopReceiver)

@@ -25,6 +25,7 @@ CAUGHT = {
     ),
     "armed without proof that all was received": (0, 400, {"armed-standby-has-all"}),
     "armed recorded at a failover": (0, 200, {"armed-waits"}),
+    "a commit group's leader killed before the rest": (0, 3000, {"writer-has-all"}),
     "acknowledgements counted, whoever gives them": (
         0,
         400,
