@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ POLL_SECONDS = 0.05
 TOLD_SECONDS, SAME_TOLD_SECONDS = 2.0, 15.0  # how often it says what it waits for
 OKS_PER_CLIENT_BEFORE_FAULT = 20
 OKS_PER_CLIENT_AFTERWARDS = 10
+FIRST_DIRECT_CLIENT = 1001  # number of the first that writes past the balancer
 WITH_HANG_UP = frozenset({"crash", "stop", "standby-crash", "supervisor-crash"})
 
 
@@ -167,6 +168,7 @@ class Round:
         self.crossings: list[Any] = []
         self.conflicts = 0
         self.held = False
+        self.direct: Workload | None = None
 
     # -- the course of a round -------------------------------------------------------------------
 
@@ -193,9 +195,33 @@ class Round:
                     workload.await_acknowledged(clients * OKS_PER_CLIENT_AFTERWARDS, 10.0)
             finally:
                 self._put_right()
+                self._stop_direct()
             until = time.monotonic()
             seen = workload.stop()
         return self._judged(fault, whole_at, until, hang_up.at, seen)
+
+    def write_past_balancer(self, node: str, clients: int) -> None:
+        """So many more clients, connected to this node's own port; returns when they write."""
+        address = self.target.config.nodes[node]
+        order = replace(
+            self._order(),
+            host=address.host,
+            port=address.port,
+            clients=clients,
+            first_client=FIRST_DIRECT_CLIENT,
+        )
+        self.direct = Workload(order)
+        self.direct.start()
+        self.direct.await_acknowledged(
+            (clients + self.options.clients) * OKS_PER_CLIENT_BEFORE_FAULT,
+            FIRST_OKS_DEADLINE_SECONDS,
+        )
+
+    def _stop_direct(self) -> None:
+        if self.direct is not None:
+            with self.direct:
+                self.direct.stop()
+            self.direct = None
 
     def _order(self) -> Order:
         host, port = self.target.writer_address

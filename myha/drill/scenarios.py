@@ -23,6 +23,8 @@ from myha.errors import RefusedError
 from myha.hosts.local import LocalHost
 
 SUPERVISOR_AWAY_SECONDS = 1.0
+DIRECT_CLIENTS = 20
+THAW_AFTER_SECONDS = 0.5  # from the takeover; clients that wait have not given up by then
 RELEASE_PLANS = ("release",)
 
 
@@ -80,6 +82,20 @@ def _supervisor(stage: Stage) -> LocalHost:
     return stage.target.supervisor
 
 
+def _freeze_with_waiting_commits(stage: Stage) -> Fault:
+    stage.write_past_balancer(stage.writer, DIRECT_CLIENTS)
+    return freeze_writer(stage)
+
+
+def _thaw_at_once(stage: Stage, fault: Fault) -> None:
+    """While clients still wait for the answer to what they had sent before."""
+    stage.await_plan(fault.plans)
+    time.sleep(THAW_AFTER_SECONDS)
+    stage.slow_down()
+    stage.tell(f"letting {fault.node} go on (SIGCONT)")
+    stage.target.hosts[fault.node].thaw()
+
+
 def _nothing(_stage: Stage, _fault: Fault) -> None:
     """A planned change leaves nothing to put right."""
 
@@ -109,6 +125,15 @@ SCENARIOS: dict[str, Scenario] = {
             "freeze the writer's process",
             freeze_writer,
             thaw,
+            unattended_failover=True,
+        ),
+        Scenario(
+            "waiting-commits",
+            "the writer freezes while clients past the balancer wait for its commits, and comes"
+            " back after it was replaced",
+            "freeze the writer's process",
+            _freeze_with_waiting_commits,
+            _thaw_at_once,
             unattended_failover=True,
         ),
         Scenario(

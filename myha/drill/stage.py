@@ -33,6 +33,9 @@ class Stage(Protocol):
 
     def slow_down(self) -> None: ...
 
+    def write_past_balancer(self, node: str, clients: int) -> None:
+        """So many more clients, connected to this node's own port; returns when they write."""
+
     def await_plan(self, plans: Sequence[str]) -> None:
         """Wait until one of the plans has ended; notes a problem when none does in time."""
 

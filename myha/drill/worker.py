@@ -40,7 +40,8 @@ SLOW_PAUSE_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the clients shall do. `pause_ms` is each client's rest after an acknowledgement."""
+    """What the clients shall do. `pause_ms` is each client's rest after an acknowledgement,
+    `first_client` the number of the first of them: no two have the same in one round."""
 
     host: str
     port: int
@@ -54,6 +55,7 @@ class Order:
     pause_ms: float = 0.0
     answer_timeout_seconds: float = 8.0
     tls: bool = False
+    first_client: int = 1
 
 
 @dataclass(slots=True)
@@ -207,7 +209,8 @@ def main() -> None:
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     began = time.monotonic()
     stop = threading.Event()
-    clients = [Client(order, number, stop) for number in range(1, order.clients + 1)]
+    first = order.first_client
+    clients = [Client(order, number, stop) for number in range(first, first + order.clients)]
     for client in clients:
         client.start()
     for line in sys.stdin:  # until our parent closes it, or is no more

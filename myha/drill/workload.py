@@ -31,7 +31,8 @@ class Workload:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
 
     def __enter__(self) -> Workload:
-        self.start()
+        if self._process is None:
+            self.start()
         return self
 
     def __exit__(

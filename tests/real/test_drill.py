@@ -55,7 +55,7 @@ def play(pair: Target, scenario: str, **options: int) -> Report:
 
 LOSING_A_NODE = [
     "crash",
-    "hang",
+    "waiting-commits",
     "stop",
     "standby-crash",
     "standby-hang",
