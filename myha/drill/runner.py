@@ -177,7 +177,7 @@ class Round:
         self.target.make_tables()
         whole_at: float | None = None
         with Workload(self._order()) as workload:
-            self.slow_down = workload.slow_down
+            self.slow_down = lambda: self._slow_down(workload)
             clients = self.options.clients
             self.tell(f"round {self.number}: {clients} clients write, {self.writer} is the writer")
             workload.await_acknowledged(
@@ -199,6 +199,11 @@ class Round:
             until = time.monotonic()
             seen = workload.stop()
         return self._judged(fault, whole_at, until, hang_up.at, seen)
+
+    def _slow_down(self, workload: Workload) -> None:
+        workload.slow_down()
+        if self.direct is not None:
+            self.direct.slow_down()
 
     def write_past_balancer(self, node: str, clients: int) -> None:
         """So many more clients, connected to this node's own port; returns when they write."""

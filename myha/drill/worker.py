@@ -102,6 +102,7 @@ class Client(threading.Thread):
             number += 1
             if not self._transaction(number):
                 self._drop()
+                self._ending.wait(self._pause_seconds)
             elif self._pause_seconds:
                 self._ending.wait(self._pause_seconds)
         self._drop()

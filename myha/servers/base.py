@@ -182,10 +182,10 @@ class BaseServer(ABC):
             self._close(session, grace_seconds, deadline, end_blockers)
 
     def kill_clients(self, deadline_seconds: float) -> None:
-        """End every client session but the supervisor's; ServerError if one cannot be ended."""
+        """End the client sessions that are there; ServerError if one cannot be ended."""
         deadline = Deadline(deadline_seconds)
         with self._control.borrow() as session:
-            denied = self._end_clients(session, deadline)
+            denied = self._end_clients(session, deadline, until_none_is_left=False)
         if denied:
             raise ServerError(
                 f"{self.name}: the supervisor's account may not end the sessions of"
@@ -483,10 +483,14 @@ class BaseServer(ABC):
                 )
             session.close()
 
-    def _end_clients(self, session: Session, deadline: Deadline) -> set[str]:
-        """Kill clients until none is left that was not; returns the users that may not be killed.
+    def _end_clients(
+        self, session: Session, deadline: Deadline, *, until_none_is_left: bool
+    ) -> set[str]:
+        """Kill clients; returns the users that may not be killed.
 
-        When KILL returns, the session's connection is shut. The thread may stay for a while, and as
+        `until_none_is_left`: again, until all are that have connected meanwhile. Clients that
+        connect anew as fast as they are killed keep that from ever being so, unless logins are
+        refused. When KILL returns, the session's connection is shut. The thread may stay for a while, and as
         long as a commit waits for an acknowledgement on MySQL, but nobody hears it any more.
         """
         killed: set[int] = set()
@@ -499,7 +503,7 @@ class BaseServer(ABC):
                     killed.add(client.id)
                 else:
                     denied.add(client.user)
-            return all(client.user in denied for client in fresh)
+            return not until_none_is_left or all(client.user in denied for client in fresh)
 
         self._until(ended, deadline, "client sessions are still there")
         return denied

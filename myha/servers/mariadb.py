@@ -325,7 +325,7 @@ class MariaDBServer(BaseServer):
                     self._silence(second, killed, deadline)
 
             self._close(session, 0.0, deadline, silence)
-            denied = self._end_clients(session, deadline)
+            denied = self._end_clients(session, deadline, until_none_is_left=False)
             if any(c.waits and c.user in denied for c in self._clients(session, deadline)):
                 raise ServerError(
                     f"{self.name}: a commit of {', '.join(sorted(denied))} waits for an"
@@ -362,10 +362,12 @@ class MariaDBServer(BaseServer):
             if not client.waits and self._kill(session, deadline, client):
                 killed.add(client.id)
         left = [one for one in self._clients(session, deadline) if one.id not in killed]
-        if not all(one.waits for one in left):
+        if any(one.commits and not one.waits for one in left):
             return
-        killed.update(one.id for one in left if self._kill(session, deadline, one))
-        if not left and self._applier_waits(session, deadline):
+        # Whoever else is left has connected since, and stands behind read-only.
+        waiting = [one for one in left if one.waits]
+        killed.update(one.id for one in waiting if self._kill(session, deadline, one))
+        if not waiting and self._applier_waits(session, deadline):
             self._run_in_time(session, deadline, "disable_waiting")
 
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None:

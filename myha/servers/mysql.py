@@ -262,7 +262,7 @@ class MySQLServer(BaseServer):
         """
         with self._step(deadline_seconds) as (session, deadline):
             self._run(session, deadline, "cut_clients")
-            denied = self._end_clients(session, deadline)
+            denied = self._end_clients(session, deadline, until_none_is_left=True)
             if any(c.waits and c.user in denied for c in self._clients(session, deadline)):
                 raise ServerError(
                     f"{self.name}: a commit of {', '.join(sorted(denied))} waits for an"
