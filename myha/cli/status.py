@@ -175,8 +175,7 @@ def explain(ctx: click.Context, as_json: bool) -> None:
 def explanation(data: Data) -> list[str]:
     """The verdicts in force, what was seen, and what follows, as lines."""
     lines = [f"Verdict: {data['verdict']}", f"  {data['sentence']}"]
-    also = [one for one in data["verdicts"][1:] if one["name"] != "healthy"]
-    lines += [f"Also: {one['name']}\n  {one['sentence']}" for one in also]
+    lines += [f"Also: {one['name']}\n  {one['sentence']}" for one in data["verdicts"][1:]]
     lines.append("Seen:")
     for name, node in data["nodes"].items():
         lines += [f"  {name}: {fact}" for fact in _facts(node)]

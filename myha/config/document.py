@@ -107,6 +107,7 @@ class Config(Table):
             durability=self.cluster.durability,
             deadtime_seconds=self.timing.deadtime_seconds,
             heartbeat_period_seconds=self.timing.heartbeat_period_seconds,
+            applied_deadline_seconds=self.timing.applied_deadline_seconds,
             lag_out_seconds=self.lag.out_seconds,
             lag_in_seconds=self.lag.in_seconds,
             lag_in_hold_seconds=self.lag.in_hold_seconds,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from myha.core.applier_errors import needs_other_data
 from myha.core.model import Cause, Heal, JobResult
 from myha.core.plans import (
     AwaitApplied,
@@ -24,7 +25,7 @@ from myha.core.plans import (
     fenced,
 )
 from myha.core.protocols import Answer, fence, make, quiet_steps
-from myha.core.situation import DATA_ERRORS, Situation
+from myha.core.situation import Situation
 
 METHODS = ("merge", "rewind", "reseed")
 STOP_DEADLINE_SECONDS = 20.0
@@ -73,7 +74,7 @@ def fence_broken(it: Situation) -> Answer:
         return None
     reason = f"its applier failed: {look.applier.error} (error {look.applier.errno})"
     override = f"myha heal {it.standby} --method reseed"
-    if look.applier.errno not in DATA_ERRORS:
+    if not needs_other_data(look.applier.errno):
         return Refusal(f"{it.standby}: {reason}; that is not for myha to mend", override)
     if "reseed" not in it.heal_methods:
         return Refusal(

@@ -314,6 +314,7 @@ class Policy:
     durability: Durability = Durability.LOSSLESS
     deadtime_seconds: float = 1.5
     heartbeat_period_seconds: float = 0.5
+    applied_deadline_seconds: float = 30.0
     lag_out_seconds: float = 10.0
     lag_in_seconds: float = 2.0
     lag_in_hold_seconds: float = 5.0
@@ -338,7 +339,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A plan that did not reach its end, kept until one of its kind succeeds."""
+    """A plan that did not reach its end, kept until one of its kind succeeds, or for a while."""
 
     plan: str
     node: NodeName

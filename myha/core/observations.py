@@ -23,6 +23,7 @@ from myha.core.model import (
 )
 
 MAX_INCIDENTS = 32
+INCIDENT_KEPT_SECONDS = 600.0  # what has not been tried again for so long is no news any more
 HEAL = "heal"  # the kind of job whose outcome decisions depend on
 
 T = TypeVar("T")
@@ -151,7 +152,8 @@ def fold(view: View, seen: Observation) -> View:
     if isinstance(seen, NodeMissed):
         return replace(view, at=at, nodes=_with(view.nodes, seen.node, _missed(view, seen)))
     if isinstance(seen, Tick):
-        return replace(view, at=at, wall=seen.wall)
+        fresh = tuple(i for i in view.incidents if at - i.at < INCIDENT_KEPT_SECONDS)
+        return replace(view, at=at, wall=seen.wall, incidents=fresh)
     if isinstance(seen, BalancerLooked):
         balancer = BalancerView(True, seen.look.at, "", seen.look)
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))

@@ -44,7 +44,7 @@ from myha.core.plans import (
 )
 from myha.core.situation import Situation
 
-APPLIED_DEADLINE_SECONDS = 30.0
+FENCE_OUTSIDE_DEADLINE_SECONDS = 30.0
 BESIDE_DEADLINE_SECONDS = 1.0
 CATCH_UP_DEADLINE_SECONDS = 3.0
 NEAR_DEADLINE_SECONDS = 10.0
@@ -102,7 +102,8 @@ def failover_for_silence(it: Situation) -> Answer:
         # Dual: its peer takes writes anyway, and all that changes is where clients go.
         return failover(it)
     if it.writer in it.policy.fence_commands:
-        return failover(it, FenceOutside(node=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS))
+        deadline = FENCE_OUTSIDE_DEADLINE_SECONDS
+        return failover(it, FenceOutside(node=it.writer, deadline_seconds=deadline))
     return Refusal(
         f"{it.writer} is silent, not proven dead, and could still acknowledge writes: without "
         "lossless durability a failover needs a fence_command",
@@ -155,13 +156,14 @@ def failover(it: Situation, outside: Step | None = None, *, unattended: bool = T
         fence if reachable else None,
         StopReceiver(node=new) if not it.dual else None,
         TakeOut(node=old, balancers=names, best_effort=True),
-        *_install_steps(new, names),
+        *_install_steps(it, new),
     )
 
 
-def _install_steps(node: str, balancers: tuple[str, ...]) -> tuple[Step, ...]:
+def _install_steps(it: Situation, node: str) -> tuple[Step, ...]:
+    balancers = it.policy.balancers
     return (
-        AwaitApplied(node=node, deadline_seconds=APPLIED_DEADLINE_SECONDS),
+        AwaitApplied(node=node, deadline_seconds=it.policy.applied_deadline_seconds),
         Open(node=node),
         PutIn(node=node, pool="writer", balancers=balancers, best_effort=True),
         ProveWrite(node=node, best_effort=True, beside=True),
@@ -185,7 +187,7 @@ def install(it: Situation) -> Answer:
         TakeOut(node=peer, pools=("writer",), balancers=names, best_effort=True)
         if not it.dual
         else None,
-        *_install_steps(it.writer, names),
+        *_install_steps(it, it.writer),
     )
 
 
@@ -214,7 +216,7 @@ def reinstate(it: Situation) -> Answer:
         check,
         ChangeRecord(change=change),
         StopReplication(node=it.writer),
-        *_install_steps(it.writer, it.policy.balancers),
+        *_install_steps(it, it.writer),
     )
 
 

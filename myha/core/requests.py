@@ -5,7 +5,14 @@ from __future__ import annotations
 from myha.core.healing import STOP_DEADLINE_SECONDS, stop_heal
 from myha.core.model import Cause, Contact
 from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, StopJob, away
-from myha.core.protocols import APPLIED_DEADLINE_SECONDS, Answer, failover, fence, make, promotable
+from myha.core.protocols import (
+    FENCE_OUTSIDE_DEADLINE_SECONDS,
+    Answer,
+    failover,
+    fence,
+    make,
+    promotable,
+)
 from myha.core.situation import Situation
 
 
@@ -21,7 +28,7 @@ def forced_failover(it: Situation, to: str, *, accept_loss: bool) -> Answer:
     outside = None
     if it.w.contact is Contact.SILENT and it.writer in it.policy.fence_commands:
         # It may live and go on; the person takes over even if it cannot be fenced.
-        deadline = APPLIED_DEADLINE_SECONDS
+        deadline = FENCE_OUTSIDE_DEADLINE_SECONDS
         outside = FenceOutside(node=it.writer, best_effort=True, deadline_seconds=deadline)
     return failover(it, outside, unattended=False)
 

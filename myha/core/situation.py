@@ -39,9 +39,6 @@ MAX_TRANSACTIONS_BEHIND_TO_ARM = 20
 HEARTBEATS_MISSED = 2
 HEAL_ATTEMPTS = 5  # a method that failed so often is given up
 HEAL_BACKOFF_FIRST_SECONDS = 1.0
-# Errors of an applier that say that its data are not the writer's: a row that is there already, or
-# is missing, a parent row, a table, a column. The rest (a full disk, a lock) may pass by itself.
-DATA_ERRORS = frozenset({1032, 1050, 1054, 1060, 1061, 1062, 1091, 1146, 1216, 1217, 1451, 1452})
 
 
 T = TypeVar("T")

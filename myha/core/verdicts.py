@@ -258,6 +258,9 @@ def _failback_due(it: Situation) -> bool:
     return healthy_for >= wait and it.view.wall - it.record.writer_since_wall >= wait
 
 
+# In force where no other row holds: it is no predicate's to say what all others do not.
+HEALTHY = Verdict("healthy", "Both nodes are as they should be.", lambda _: False)
+
 TABLE: tuple[Verdict, ...] = (
     Verdict(
         "isolated",
@@ -498,8 +501,7 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "standby-unreachable",
-        "The supervisor does not reach {standby}, whose connection to {writer} stands: it takes no "
-        "reads until it is seen again.",
+        "The supervisor does not reach {standby}: it takes no reads until it is seen again.",
         _standby_unreachable,
     ),
     Verdict(
@@ -531,7 +533,7 @@ TABLE: tuple[Verdict, ...] = (
         "acknowledged writes.",
         lambda it: it.lossless and not it.armed,
     ),
-    Verdict("healthy", "Both nodes are as they should be.", lambda it: it is not None),
+    HEALTHY,
 )
 
 NOT_SET_UP = "There is no record of a pair yet: run `myha setup`."
@@ -539,7 +541,7 @@ NOT_SET_UP = "There is no record of a pair yet: run `myha setup`."
 
 def assess(situation: Situation) -> tuple[Verdict, ...]:
     """All verdicts that hold, in the table's order; the first is the one in force."""
-    return tuple(row for row in TABLE if row.predicate(situation))
+    return tuple(row for row in TABLE if row.predicate(situation)) or (HEALTHY,)
 
 
 def by_name(name: str) -> Verdict:

@@ -490,8 +490,8 @@ class BaseServer(ABC):
 
         `until_none_is_left`: again, until all are that have connected meanwhile. Clients that
         connect anew as fast as they are killed keep that from ever being so, unless logins are
-        refused. When KILL returns, the session's connection is shut. The thread may stay for a while, and as
-        long as a commit waits for an acknowledgement on MySQL, but nobody hears it any more.
+        refused. When KILL returns, the session's connection is shut. The thread may stay for a
+        while, and on MySQL as long as its commit waits, but nobody hears it any more.
         """
         killed: set[int] = set()
         denied: set[str] = set()

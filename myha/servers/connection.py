@@ -37,6 +37,7 @@ FOREIGN_PROTOCOL = -1  # `ServerError.code` when the port speaks something else
 TOO_MANY_CONNECTIONS = ER.CON_COUNT_ERROR
 ACCESS_DENIED = ER.ACCESS_DENIED_ERROR
 OFFLINE_MODE = 3032
+LEAST_SECONDS = 0.01  # of a call's limit; what is less is said in words
 NO_SUCH_TABLE = ER.NO_SUCH_TABLE
 UNKNOWN_VARIABLE = ER.UNKNOWN_SYSTEM_VARIABLE
 
@@ -171,7 +172,8 @@ def translate(
     cause = getattr(error, "original_exception", None) or error.__context__
     if isinstance(cause, TimeoutError):
         what = "no greeting or login: hung, or no database server" if connecting else "no answer"
-        return ServerSilentError(f"{endpoint}: {what} within {seconds:.2g} s", code)
+        limit = f"within {seconds:.2g} s" if seconds >= LEAST_SECONDS else "in the time left for it"
+        return ServerSilentError(f"{endpoint}: {what} {limit}", code)
     if connecting and type(error) is pymysql.err.InternalError and code == 0:
         return _foreign(endpoint)
     if isinstance(error, InterfaceError) and code == 0:
@@ -296,7 +298,7 @@ class Session:
         return list(result.rows)
 
     def _limit(self, connection: Connection, seconds: float) -> None:
-        limit = max(0.01, seconds)
+        limit = max(LEAST_SECONDS, seconds)
         connection._read_timeout = limit
         connection._write_timeout = limit
 

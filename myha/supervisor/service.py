@@ -23,7 +23,7 @@ from myha.hosts.signals import told
 from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
-from myha.stores.local import LocalStore, SupervisorLock
+from myha.stores.local import LocalStore, SupervisorLock, read_record
 from myha.supervisor.background import Background
 from myha.supervisor.besides import ThreadBesides
 from myha.supervisor.brain import Brain
@@ -86,6 +86,7 @@ class Service:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.clock = SystemClock()
+        self._check(read_record(config.cluster.state_dir))  # before anything is made there
         self.lock = SupervisorLock(config.cluster.state_dir)
         self.lock.acquire()
         self.store = LocalStore(config.cluster.state_dir)
@@ -134,7 +135,9 @@ class Service:
         return waiting(flavour_of, self.config)
 
     def _record(self) -> Record:
-        record = self.store.read()
+        return self._check(self.store.read())
+
+    def _check(self, record: Record | None) -> Record:
         if record is None:
             raise MyhaError(
                 f"there is no record of a pair in {self.config.cluster.state_dir}: run `myha setup`"

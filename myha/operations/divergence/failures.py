@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from myha.binlog.node import Node
+from myha.core.applier_errors import class_of
 
 _GTID = re.compile(r"\btransaction '([^']+)'|\bGtid (\d+-\d+-\d+)")
 _PLACE = re.compile(r"(?:source|master) log ([^,\s]+), end_log_pos (\d+)")
@@ -16,22 +17,6 @@ _FOREIGN_KEY = re.compile(
     r"`(?P<parent>(?:[^`]|``)+)` \((?P<referenced>[^)]+)\)"
 )
 _SECONDARY = 1756  # the coordinator stopped since a worker had failed
-
-_CLASSES = {
-    "duplicate-key": {1022, 1062, 1169, 1586, 1859},
-    "missing-row": {1032},
-    "foreign-key": {1216, 1217, 1451, 1452, 1761},
-    "schema": {
-        1007, 1008, 1048, 1049, 1050, 1051, 1054, 1060, 1061, 1072, 1091, 1136, 1146, 1264, 1304,
-        1305, 1347, 1356, 1364, 1366, 1406, 1526, 1535, 1677, 1748, 3819, 4025, 13146,
-    },
-    "waiting": {1180, 1205, 1213, 1614, 3572},
-    "no-room": {3, 1021, 1026, 1030, 1037, 1038, 1041, 1114, 1153, 1197, 1534},
-    "relay-log": {1593, 1594, 1595, 1610},
-    "settings": {1044, 1142, 1227, 1290, 1370, 1396, 1410, 1665, 1666, 1785, 1786, 1787, 1836},
-}  # fmt: skip
-_CLASS_OF = {number: name for name, numbers in _CLASSES.items() for number in numbers}
-DATA = frozenset({"duplicate-key", "missing-row", "foreign-key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +43,7 @@ class Failure:
     @property
     def kind(self) -> str:
         """Its class; `other` for a number that is not known."""
-        return _CLASS_OF.get(self.errno, "other")
+        return class_of(self.errno)
 
     @property
     def table(self) -> str:

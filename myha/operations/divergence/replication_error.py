@@ -17,9 +17,10 @@ from myha.binlog.readable import Decoders
 from myha.binlog.session import Connect
 from myha.binlog.transactions import StreamedTransaction, streamed
 from myha.binlog.values import Row
+from myha.core.applier_errors import OF_ROWS
 from myha.errors import MyhaError, ServerError
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
-from myha.operations.divergence.failures import DATA, Failure, ForeignKey, applier_failure
+from myha.operations.divergence.failures import Failure, ForeignKey, applier_failure
 from myha.operations.divergence.live import LiveRow, find, in_the_way, lookup_key
 from myha.operations.divergence.shown import (
     Change,
@@ -239,7 +240,7 @@ class _Search:
         constraint = self._failure.foreign_key
         if kind == "foreign-key" and constraint is not None:
             return self._constrained(change, constraint, report)
-        return report if kind not in DATA else None
+        return report if kind not in OF_ROWS else None
 
     def _duplicate(
         self, change: Change, after: Row, report: ReplicationErrorReport
@@ -328,7 +329,7 @@ def heal_for(failure: Failure, look: ErrantLook, node: str) -> tuple[str, str]:
     """The method that applies, empty for none, and the sentence that says so."""
     kind = failure.kind
     reseed = f"`myha heal {node} --method reseed` replaces its data"
-    if kind in DATA:
+    if kind in OF_ROWS:
         if look.diverged:
             return "rewind", (
                 f"{node} has errant transactions ({look.errant.count()}), the likely cause:"

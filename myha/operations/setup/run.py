@@ -22,7 +22,7 @@ from myha.operations.setup.gather import gather
 from myha.operations.setup.proof import prove, set_roles, start_replication
 from myha.operations.setup.seed import action_of, order_of, planned, seed
 from myha.operations.setup.session import AdminSession
-from myha.stores.local import LocalStore, SupervisorLock
+from myha.stores.local import LocalStore, SupervisorLock, read_record
 
 SESSIONS_SHOWN = 10
 
@@ -74,13 +74,7 @@ class Setup:
     # --- looking
 
     def _record(self) -> Record | None:
-        if not (self._config.cluster.state_dir / "record.sqlite").exists():
-            return None
-        store = LocalStore(self._config.cluster.state_dir)
-        try:
-            return store.read()
-        finally:
-            store.close()
+        return read_record(self._config.cluster.state_dir)
 
     @contextmanager
     def _sessions(self) -> Iterator[dict[str, AdminSession]]:

@@ -56,8 +56,8 @@ def verify_pair(
     restart: bool = False,
 ) -> VerifyReport:
     """Compare the pair of a configuration with the supervisor's account, one run at a time."""
+    pair = supervised(config)  # before anything is made in the folder: there may be no pair
     with only_one(config.cluster.state_dir):
-        pair = supervised(config)
         return verify(
             pair.connect(pair.writer),
             pair.connect(pair.standby),
