@@ -42,6 +42,10 @@ class ServerSilentError(ServerError):
     """No answer before the call's deadline: the server may be hung or out of reach."""
 
 
+class SupervisorAwayError(MyhaError):
+    """No supervisor runs here, or the one that does answers nothing."""
+
+
 class BalancerError(MyhaError):
     """A balancer did not answer, or did not do what it was told."""
 

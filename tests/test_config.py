@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import stat
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
+import myha
 from myha.cli.init import init, random_password
 from myha.config import TABLES, Config, load, shown_default, toml_value
-from myha.core.model import Durability, Mode
+from myha.core.model import Durability, Mode, Policy
 from myha.errors import ConfigError
 
 GOOD = """
@@ -372,3 +375,65 @@ def test_documentation_and_model_say_the_same() -> None:
         elif shown == toml_value(field.default):
             shown = f"`{shown}`"
         assert (default, meaning) == (shown, field.description), f"{table}.{key}"
+
+
+# --- every key changes something -----------------------------------------------------------------
+
+
+def _read_in_the_program() -> set[str]:
+    """The names of all attributes that the program reads, without the configuration's checks."""
+    folder = Path(myha.__file__).parent
+    checks = {folder / "config" / name for name in ("relations.py", "tables.py", "accounts.py")}
+    found: set[str] = set()
+    for path in set(folder.rglob("*.py")) - checks:
+        found |= {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute)
+        }
+    return found
+
+
+# Read by name in accounts.py: one account after the other.
+BY_NAME = re.compile(r"^(admin|supervisor|replication|drill)_(user|password_file)$")
+
+
+def test_every_key_is_read_by_the_program() -> None:
+    read = _read_in_the_program()
+    keys = {key for _, key in documented()}
+    # The replication addresses are read through a property of the same table.
+    keys -= {"replication_host", "replication_port"} if "replication_address" in read else set()
+    assert {key for key in keys if not BY_NAME.match(key)} <= read
+
+
+# A key, another value than its default, and the field of the policy that has to change with it.
+DECIDES = [
+    ("cluster", 'durability = "async"', "durability"),
+    ("cluster", 'mode = "dual-writer"\ndurability = "async"', "mode"),
+    ("cluster", 'stray_replicas = "wait-for-all"', "stray_replicas"),
+    ("timing", "deadtime_seconds = 9.0", "deadtime_seconds"),
+    ("timing", "heartbeat_period_seconds = 0.3", "heartbeat_period_seconds"),
+    ("timing", "applied_deadline_seconds = 77.0", "applied_deadline_seconds"),
+    ("lag", "out_seconds = 99.0", "lag_out_seconds"),
+    ("lag", "in_seconds = 1.0", "lag_in_seconds"),
+    ("lag", "in_hold_seconds = 77.0", "lag_in_hold_seconds"),
+    ("failover", "flap_limit = 9", "flap_limit"),
+    ("failover", "flap_window_seconds = 77.0", "flap_window_seconds"),
+    ("failover", 'preferred = "b"', "preferred"),
+    ("failover", 'auto_failback = true\npreferred = "b"', "auto_failback"),
+    ("failover", "failback_after_seconds = 77.0", "failback_after_seconds"),
+    ("heal", 'policy = ["resume", "reseed", "manual"]', "heal"),
+]
+
+
+@pytest.mark.parametrize(("table", "text", "field"), DECIDES)
+def test_a_key_that_decisions_depend_on_reaches_them(
+    tmp_path: Path, table: str, text: str, field: str
+) -> None:
+    changed = load_text(tmp_path, f"{GOOD}\n[{table}]\n{text}\n").policy()
+    assert getattr(changed, field) != getattr(load_text(tmp_path, GOOD).policy(), field)
+
+
+def test_each_field_of_the_policy_is_one_that_a_key_changes() -> None:
+    of_the_file = {"nodes", "sources", "balancers", "fence_commands", "replication_user"}
+    assert {one.name for one in fields(Policy)} == of_the_file | {field for _, _, field in DECIDES}

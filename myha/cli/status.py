@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from myha.cli.own_look import own_look
 from myha.config import load
-from myha.errors import MyhaError
+from myha.errors import MyhaError, SupervisorAwayError
 from myha.supervisor.control import ask, socket_path
 
 Data = dict[str, Any]
@@ -30,13 +31,27 @@ def _ask(ctx: click.Context, **fields: Any) -> Data:
     return answer
 
 
+def _status(ctx: click.Context) -> Data:
+    """The supervisor's word; where it answers nothing, the record and a look of our own."""
+    try:
+        return _ask(ctx, do="status")
+    except SupervisorAwayError as error:
+        return own_look(load(ctx.obj["config_path"]), str(error))
+
+
+def _say_away(data: Data) -> None:
+    if data.get("supervisor"):
+        click.echo(f"myha: {data['supervisor']}", err=True)
+
+
 @click.command()
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
     """Show the pair. Exit status 1 when it is not healthy."""
-    data = _ask(ctx, do="status")
+    data = _status(ctx)
+    _say_away(data)
     if as_json:
         click.echo(json.dumps(data, indent=2))
     elif watch:
@@ -63,7 +78,9 @@ def _watch(ctx: click.Context, data: Data) -> None:
 def _picture_now(ctx: click.Context) -> RenderableType:
     """The status, or why there is none: a supervisor that restarts does not end a watch."""
     try:
-        return picture(_ask(ctx, do="status"))
+        data = _status(ctx)
+        away = [Text(data["supervisor"], style="bold red")] if data.get("supervisor") else []
+        return Group(*away, picture(data))
     except MyhaError as error:
         return Text(str(error), style="bold red")
 
@@ -74,6 +91,8 @@ def picture(data: Data) -> RenderableType:
     head = Text.assemble(
         (f"{data.get('name', '')}: ", "bold"), (data["verdict"], f"bold {style}"), "\n"
     )
+    if data.get("supervisor"):
+        head.append("From the record and a look of this command's own:\n")
     head.append(data["sentence"] + "\n")
     maintenance = ", maintenance" if data["maintenance"] else ""
     head.append(
@@ -160,14 +179,16 @@ def _balancers(data: Data) -> Table:
 @click.pass_context
 def explain(ctx: click.Context, as_json: bool) -> None:
     """Say what is going on, from which observations, and what follows or is refused."""
-    data = _ask(ctx, do="status")
-    recent = _ask(ctx, do="events", limit=15)["events"]
+    data = _status(ctx)
+    _say_away(data)
+    recent = [] if data.get("supervisor") else _ask(ctx, do="events", limit=15)["events"]
     if as_json:
         click.echo(json.dumps({"status": data, "events": recent}, indent=2))
         return
     for line in explanation(data):
         click.echo(line)
-    click.echo("\nLatest events:")
+    if recent:
+        click.echo("\nLatest events:")
     for event in recent:
         click.echo("  " + line_of(event))
 

@@ -23,6 +23,7 @@ from myha.core.model import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError, StoreConflictError
 
 RECORD_FILE = "record.sqlite"
+LOCK_FILE = "supervisor.lock"  # holds the process id, and its time is the last sign of life
 BUSY_SECONDS = 2.0
 CHECKPOINT_PAGES = 16
 RESERVED_PAGES = 64
@@ -215,7 +216,7 @@ class SupervisorLock:
     """One supervisor at a time in a state directory, for as long as its process lives."""
 
     def __init__(self, directory: Path) -> None:
-        self.path = directory / "supervisor.lock"
+        self.path = directory / LOCK_FILE
         self._descriptor: int | None = None
 
     def acquire(self) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from myha.errors import MyhaError
+from myha.errors import MyhaError, SupervisorAwayError
+from myha.stores.local import LOCK_FILE
 
 SOCKET_NAME = "myha.sock"
 REQUEST_LIMIT_BYTES = 65_536
 CLIENT_TIMEOUT_SECONDS = 60.0
+PING = "ping"
+PING_TIMEOUT_SECONDS = 2.0
 MAX_CLIENTS = 16
 
 Data = dict[str, Any]
@@ -26,7 +33,37 @@ def socket_path(state_dir: Path) -> Path:
 
 
 def ask(path: Path, request: Data, timeout_seconds: float = CLIENT_TIMEOUT_SECONDS) -> Data:
-    """Ask the running daemon. Raises `MyhaError` when there is none, or it does not answer."""
+    """Ask the running daemon. `SupervisorAwayError` when there is none, or it answers nothing.
+
+    A request may take long, for one that hangs two seconds are enough to say so: it is asked first
+    whether it is there.
+    """
+    _ask(path, {"do": PING}, PING_TIMEOUT_SECONDS)
+    return _ask(path, request, timeout_seconds)
+
+
+def alive(state_dir: Path) -> None:
+    """Leave a sign of life where `ask` finds it when no answer comes."""
+    with suppress(OSError):
+        os.utime(state_dir / LOCK_FILE)
+
+
+def _hangs(path: Path, timeout_seconds: float) -> SupervisorAwayError:
+    """The words for a supervisor that is there and silent: who, since when, what to do."""
+    lock = path.parent / LOCK_FILE
+    who, since = "the supervisor", ""
+    with suppress(OSError, ValueError):
+        pid = int(lock.read_text())
+        state = re.search(r"^State:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M)
+        who = f"the supervisor (process {pid}" + (f", {state[1]})" if state else ")")
+        silent = time.time() - lock.stat().st_mtime
+        since = f"; its last sign of life was {silent:.0f} s ago"
+        since += f". If it is stopped, `kill -CONT {pid}` lets it go on; else end it with"
+        since += f" `kill -9 {pid}` and start `myha run`: clients notice nothing of that"
+    return SupervisorAwayError(f"{who} does not answer within {timeout_seconds:g} s{since}")
+
+
+def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(timeout_seconds)
@@ -35,17 +72,17 @@ def ask(path: Path, request: Data, timeout_seconds: float = CLIENT_TIMEOUT_SECON
             with client.makefile("rb") as lines:
                 line = lines.readline()
     except (FileNotFoundError, ConnectionRefusedError):
-        raise MyhaError(
+        raise SupervisorAwayError(
             f"no supervisor is running here ({path} does not answer); start it with `myha run`"
         ) from None
     except PermissionError:
         raise MyhaError(f"{path} belongs to another user: ask as the one who runs myha") from None
     except TimeoutError:
-        raise MyhaError(f"the supervisor did not answer in {timeout_seconds:g} s") from None
+        raise _hangs(path, timeout_seconds) from None
     except OSError as error:
         raise MyhaError(f"{path}: {error.strerror or error}") from None
     if not line:
-        raise MyhaError("the supervisor ended before it answered; see its log")
+        raise SupervisorAwayError("the supervisor ended before it answered; see its log")
     answer: Data = json.loads(line)
     return answer
 

@@ -27,7 +27,7 @@ from myha.stores.local import LocalStore, SupervisorLock, read_record
 from myha.supervisor.background import Background
 from myha.supervisor.besides import ThreadBesides
 from myha.supervisor.brain import Brain
-from myha.supervisor.control import ControlServer, Data, socket_path
+from myha.supervisor.control import PING, ControlServer, Data, alive, socket_path
 from myha.supervisor.daemon import Daemon, Request
 from myha.supervisor.executor import Tools
 from myha.supervisor.jobs import ProcessJobs
@@ -41,7 +41,7 @@ REQUEST_DEADLINE_SECONDS = 55.0
 EVENTS_LIMIT = 1000
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
 THREAD_SWITCH_SECONDS = 0.0005
-CONFIG_CHECK_SECONDS = 5.0
+CONFIG_CHECK_SECONDS = 2.0
 FLAVOUR_RETRY_SECONDS = 1.0
 
 
@@ -220,6 +220,7 @@ class Service:
     def _watch_config(self) -> None:
         said = False
         while not self._ending.wait(CONFIG_CHECK_SECONDS):
+            alive(self.config.cluster.state_dir)
             changed = self.config.changed_on_disk()
             if changed and not said:
                 self.journal.note(
@@ -235,6 +236,8 @@ class Service:
     def handle(self, request: Data) -> Data:
         """One request of the control socket; in a thread of its own."""
         name = str(request.get("do", ""))
+        if name == PING:
+            return {"ok": True}
         if name == "status":
             return self._status()
         if name == "events":

@@ -14,7 +14,7 @@ import pytest
 from myha.core.healing import heal_node
 from myha.core.model import View
 from myha.core.planning import decide
-from myha.core.plans import ChangeRecord, Plan, Refusal
+from myha.core.plans import AwaitApplied, ChangeRecord, Plan, Refusal
 from myha.core.protocols import Answer, switchover
 from myha.core.requests import fence_node, forced_failover, maintenance, unfence_node
 from myha.core.situation import Situation
@@ -53,6 +53,17 @@ def decided(name: str, view: View) -> str:
 def test_decisions() -> None:
     situations = {**SITUATIONS, **VARIANTS}
     check("decisions", "\n".join(decided(name, view) for name, view in situations.items()))
+
+
+def test_what_was_received_is_waited_for_as_long_as_the_configuration_says() -> None:
+    view = replace_policy(SITUATIONS["writer-dead"], applied_deadline_seconds=77.0)
+    plan = decide(view).plan
+    assert plan is not None
+    assert [s.deadline_seconds for s in plan.steps if isinstance(s, AwaitApplied)] == [77.0]
+
+
+def replace_policy(view: View, **changes: object) -> View:
+    return replace(view, policy=replace(view.policy, **changes))  # type: ignore[arg-type]
 
 
 def test_requests() -> None:

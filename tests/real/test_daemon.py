@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -176,6 +177,27 @@ def test_haproxy_restarted_takes_no_traffic_until_told_and_is_told(pair: Pair) -
     pair.cluster.haproxy.start(20)
     until(lambda: pair.status()["balancers"]["lb1"]["boot_id"] != before, "the restart is noticed")
     until(lambda: pair.routes("writer") == {writer}, "the right state is put back")
+
+
+def test_a_frozen_supervisor_is_told_from_one_that_works(pair: Pair) -> None:
+    """Every command says within seconds that it does not answer; status shows its own look."""
+    standby = standby_of(pair)
+    pid = pair.cluster.supervisor.pid()
+    pair.cluster.supervisor.freeze()
+    try:
+        seen = pair.myha("status")
+        asked = pair.myha("switchover")
+        data = json.loads(pair.myha("status", "--json").stdout)
+    finally:
+        pair.cluster.supervisor.thaw()
+    assert seen.returncode == asked.returncode == 1
+    assert f"(process {pid}, T (stopped)) does not answer within 2 s" in seen.stderr
+    assert f"kill -CONT {pid}" in seen.stderr
+    assert "answering" in seen.stdout
+    assert "does not answer within 2 s; its last sign of life was" in asked.stderr
+    assert data["nodes"][standby]["receiver"]["state"] == "running"
+    assert data["sync"] == "armed"
+    assert not data["healthy"]
 
 
 def test_the_supervisors_death_changes_nothing_for_clients(pair: Pair) -> None:

@@ -1,0 +1,102 @@
+"""The pair as a command sees it by itself, when no supervisor answers: the record, and one look.
+
+Nothing is decided or done here. The verdict is what a supervisor that had seen just this would say.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from myha.balancers.haproxy import HAProxyBalancer
+from myha.config import Config
+from myha.core.model import Contact
+from myha.core.observations import (
+    BalancerLooked,
+    BalancerMissed,
+    NodeLooked,
+    NodeMissed,
+    Observation,
+    first_view,
+    fold,
+)
+from myha.core.planning import decide
+from myha.errors import MyhaError, ServerError, ServerSilentError
+from myha.ports import WatchedServer
+from myha.servers.factory import make_servers
+from myha.stores.local import read_record
+from myha.supervisor.status import status
+
+Data = dict[str, Any]
+
+
+def own_look(config: Config, why: str) -> Data:
+    """What `myha status` shows, from one look at everything. `why` there was no answer.
+
+    Raises MyhaError when there is no record to show either.
+    """
+    record = read_record(config.cluster.state_dir)
+    if record is None:
+        raise MyhaError(why)
+    began = time.monotonic()
+    view = first_view(config.policy(), began, time.time(), record)
+    calls = [*_of_nodes(config), *_of_balancers(config)]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for seen in pool.map(lambda call: call(), calls):
+            view = fold(view, seen)
+    data = status(view, decide(view), None)
+    return {
+        **data,
+        "ok": True,
+        "name": config.cluster.name,
+        "supervisor": why,
+        "healthy": False,
+        "settled": False,
+    }
+
+
+def _of_nodes(config: Config) -> list[Callable[[], Observation]]:
+    try:
+        servers = make_servers(config)
+    except MyhaError as error:
+        told = str(error)
+        return [partial(_missed, name, told) for name in config.nodes]
+    return [partial(_look, server) for server in servers.values()]
+
+
+def _missed(name: str, told: str) -> Observation:
+    return NodeMissed(name, time.monotonic(), Contact.SILENT, error=told)
+
+
+def _look(server: WatchedServer) -> Observation:
+    at = time.monotonic()
+    try:
+        return NodeLooked(server.name, server.look())
+    except ServerSilentError as error:
+        return NodeMissed(server.name, at, Contact.SILENT, error=str(error))
+    except ServerError as error:
+        contact = Contact.REFUSING if server.refuses() else Contact.SILENT
+        return NodeMissed(server.name, at, contact, error=str(error))
+    finally:
+        server.leave_watch()
+        threading.Thread(target=server.disconnect, daemon=True).start()
+
+
+def _of_balancers(config: Config) -> list[Callable[[], Observation]]:
+    seconds = config.timing.call_deadline_seconds
+    balancers = [HAProxyBalancer(n, one.socket, seconds) for n, one in config.balancers.items()]
+    return [partial(_balancer, balancer) for balancer in balancers]
+
+
+def _balancer(balancer: HAProxyBalancer) -> Observation:
+    at = time.monotonic()
+    try:
+        return BalancerLooked(balancer.name, balancer.look())
+    except MyhaError as error:
+        return BalancerMissed(balancer.name, at, str(error))
+    finally:
+        balancer.close()
