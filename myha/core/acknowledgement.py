@@ -50,6 +50,14 @@ def stray_count(here: SemiSync, standby: Standby) -> int:
     return len(strays(here, standby))
 
 
+def surely_without_standby(here: SemiSync, standby: Standby) -> bool:
+    """A commit could be acknowledged without the standby, whatever that one says by now."""
+    named = sum(bool(one.identity) and not _is(one, standby) for one in here.acknowledgers)
+    nameless = any(not one.identity for one in here.acknowledgers)
+    others = here.source_clients - 1 if nameless else named
+    return here.source_enabled and others >= here.source_wait_count > 0
+
+
 def standby_among(here: SemiSync, standby: Standby) -> bool:
     """The standby's connection is one of those that acknowledge."""
     if any(_is(one, standby) for one in here.acknowledgers):

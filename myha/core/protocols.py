@@ -8,6 +8,7 @@ failover is found as `writer-closed`, an interrupted release as `stalled-solo`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from myha.core.acknowledgement import standby_of
@@ -77,6 +78,12 @@ def promotable(it: Situation) -> Refusal | None:
     if it.lossless and not it.armed:
         reason = (
             f"the record says solo: {it.standby} may lack writes that {it.writer} has acknowledged"
+        )
+        return Refusal(reason, override)
+    if it.lossless and it.stray_when_last_seen:
+        reason = (
+            f"when {it.writer} was last seen a replica outside the pair could acknowledge its "
+            f"commits: {it.standby} may lack writes"
         )
         return Refusal(reason, override)
     return None
@@ -153,21 +160,30 @@ def failover(it: Situation, outside: Step | None = None, *, unattended: bool = T
         # Where the new writer is open already, nothing may flow to it from a node that is away.
         StopReceiver(node=new) if it.dual else None,
         ChangeRecord(change=change),
+        # Its clients write all the time, and would wait for the one that is gone.
+        DisableWaiting(node=new, best_effort=True) if it.dual and _standby_waits(it) else None,
         fence if reachable else None,
         StopReceiver(node=new) if not it.dual else None,
         TakeOut(node=old, balancers=names, best_effort=True),
-        *_install_steps(it, new),
+        *_install_steps(it, new, is_open=it.dual and it.s.look is not None and it.s.look.open),
     )
 
 
-def _install_steps(it: Situation, node: str) -> tuple[Step, ...]:
-    balancers = it.policy.balancers
-    return (
-        AwaitApplied(node=node, deadline_seconds=it.policy.applied_deadline_seconds),
-        Open(node=node),
-        PutIn(node=node, pool="writer", balancers=balancers, best_effort=True),
-        ProveWrite(node=node, best_effort=True, beside=True),
-    )
+def _standby_waits(it: Situation) -> bool:
+    return it.s.look is not None and it.s.look.semisync.source_enabled
+
+
+def _install_steps(it: Situation, node: str, *, is_open: bool = False) -> tuple[Step, ...]:
+    """What was received is applied before clients write. With two writers they do already, and
+    nothing waits for it; but the applier has to run, so that it will be."""
+    deadline = it.policy.applied_deadline_seconds
+    applied = AwaitApplied(node=node, deadline_seconds=deadline)
+    routed = PutIn(node=node, pool="writer", balancers=it.policy.balancers, best_effort=True)
+    proved = ProveWrite(node=node, best_effort=True, beside=True)
+    if is_open:
+        late = replace(applied, deadline_seconds=min(1.0, deadline), best_effort=True)
+        return routed, proved, late
+    return applied, Open(node=node), routed, proved
 
 
 def install(it: Situation) -> Answer:

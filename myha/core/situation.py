@@ -232,6 +232,14 @@ class Situation:
         )
 
     @once
+    def stray_when_last_seen(self) -> bool:
+        """The last look at the writer, which may be lost by now, showed a stray that suffices."""
+        look = self.w.look
+        return look is not None and acknowledgement.surely_without_standby(
+            look.semisync, standby_of(self.s.look)
+        )
+
+    @once
     def waits_for_all(self) -> bool:
         """Strays are waited for as well, where the server can wait for several."""
         look = self.w.look
@@ -346,6 +354,8 @@ class Situation:
         s_look, w_look = self.s.look, self.w.look
         if not self.returned or not self.standby_quiet or s_look is None or w_look is None:
             return None
+        if self.dual and not w_look.applied and w_look.applier.state is ThreadState.RUNNING:
+            return None  # a writer that was open already took over before it had applied all
         if w_look.executed.contains(s_look.executed):
             return s_look.executed.minus(w_look.executed)
         # What the node has was there before `executed_known_at`; a look at the writer that began

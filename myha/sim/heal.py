@@ -188,6 +188,7 @@ class SimHeal:
         self.require_record()
         self.require_quiet()
         self.node.rewind(self.node.flavour.empty, besides=self.writer.has)
+        self.node.emptied = True
 
     def _fill(self) -> None:
         self.require_record()

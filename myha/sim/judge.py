@@ -195,14 +195,14 @@ class Judge:
         """Once a look has shown a stray, the record may not go on to say armed by its word."""
         record = self.store.record
         current = view.record is not None and view.record.version == record.version
-        if not (decision.settled and current):
-            return
+        if not (decision.settled and current) or record.maintenance:
+            return  # in maintenance nothing is done about it
         for server in self.servers.values():
             look = view.node(server.name).look
             if server.stray is None or look is None or look.at <= server.stray.since:
                 continue
             on_writer = server.name == record.writer and view.node(server.name).answering
-            armed = on_writer and record.sync is Sync.ARMED and not record.maintenance
+            armed = on_writer and record.sync is Sync.ARMED
             if armed and server.waits and server.wait_count == 1:
                 self._expect_solo(view, decision)
             else:
@@ -264,6 +264,7 @@ class Judge:
         kept = first.has | second.has
         for server in (first, second):
             kept |= {one.serial for one in server.quarantine}
+            kept |= server.written_when_emptied  # whoever opened it answers for it
         gone = self.ledger.acknowledged.keys() - kept
         if gone:
             self.broken("nothing-destroyed", f"{len(gone)} acknowledged writes are nowhere")

@@ -83,6 +83,8 @@ class SimServer:
         self.has: set[int] = set()  # serials in the binlog or the relay log
         self.relay: list[Transaction] = []
         self.quarantine: list[Transaction] = []
+        self.emptied = False  # by a reseed that has not filled it yet
+        self.written_when_emptied: set[int] = set()  # by whoever opened it: with GTIDs used before
         self.number = 0
         self.applier_running, self.applier_errno = False, 0
         self.apply_seconds = 0.002
@@ -178,6 +180,8 @@ class SimServer:
         """Into the binlog, and off to the replica."""
         self.binlog.append(one)
         self.has.add(one.serial)
+        if self.emptied:
+            self.written_when_emptied.add(one.serial)
         self.changes += 1
         if one.serial not in self.peer.has:
             self.peer.channel.pump()
@@ -542,7 +546,7 @@ class SimServer:
         has = self.flavour.has
         gone = [one for one in self.binlog if not has(keep, one)]
         self._set_binlog([one for one in self.binlog if has(keep, one)])
-        only_here = {one.serial for one in gone} - (besides or set())
+        only_here = {one.serial for one in gone} - (besides or set()) - self.written_when_emptied
         kept = {one.serial for one in self.quarantine}
         self.on_undone(self, len(only_here), len(only_here & kept))
 
@@ -552,6 +556,7 @@ class SimServer:
         executed, has = donor.executed_now(), self.flavour.has
         self._set_binlog([one for one in donor.binlog if has(executed, one)])
         self.applier_errno = 0
+        self.emptied = False
         self.on_undone(self, 0, 0)
 
     def _set_binlog(self, ones: list[Transaction]) -> None:

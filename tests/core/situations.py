@@ -238,6 +238,9 @@ VARIANTS: dict[str, View] = {
         db2=seen("db2", applier=ReplicationThread(ThreadState.STOPPED, 1205, "lock wait timeout")),
         heal=("resume", "rewind", "reseed", "manual"),
     ),
+    "writer-dead, a stray when it was last seen": view(
+        lost("db1", REFUSING, look=seen("db1", semisync=waits(REPORTS)).look), unsourced()
+    ),
     "stray-acknowledger, solo already": view(
         seen("db1", semisync=waits(REPORTS)), on_record=record(sync=Sync.SOLO)
     ),
