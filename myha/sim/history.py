@@ -36,6 +36,7 @@ INTERVAL_SECONDS = 0.25
 BOUNDED_WAIT_SECONDS = 0.3
 THINK_SECONDS = 0.15
 CLIENTS = 2
+DIRECT_THINK_SECONDS = 0.5  # all together must not outrun the slowest channel
 REPAIRED_SECONDS = 1.7
 WHOLE_WITHIN_SECONDS = 30.0  # a heal may fail a few times before it succeeds
 OPERATOR_SECONDS = 0.3
@@ -105,7 +106,7 @@ class History:
                 [ServersThemselves(self.servers)],
                 self.servers,
                 self.ledger,
-                THINK_SECONDS,
+                DIRECT_THINK_SECONDS,
             )
             for _ in range(knobs.direct_clients)
         ]

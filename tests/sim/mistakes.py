@@ -200,7 +200,4 @@ MISTAKES: dict[str, Mutation] = {
     "undone before it is in quarantine": Mutation(heal=KeepsNothing),
     "a heal that says done before it has changed anything": Mutation(heal=SaysDoneTooEarly),
     "a heal that does not ask the record": Mutation(heal=AsksNoRecord),
-    "healed to a writer that has not applied all": Mutation(
-        mutate_plan=without(("start-heal",), AwaitApplied)
-    ),
 }

@@ -49,10 +49,6 @@ CAUGHT_IN_SCENARIO = {
         "fenced-by-hand-while-a-job-goes-on",
         {"healed-on-record"},
     ),
-    "healed to a writer that has not applied all": (
-        "healed-from-a-writer-that-had-not-applied-all",
-        {"quarantined"},
-    ),
 }
 
 
