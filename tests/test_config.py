@@ -419,6 +419,7 @@ DECIDES = [
     ("lag", "in_hold_seconds = 77.0", "lag_in_hold_seconds"),
     ("failover", "flap_limit = 9", "flap_limit"),
     ("failover", "flap_window_seconds = 77.0", "flap_window_seconds"),
+    ("failover", "flap_settled_seconds = 77.0", "flap_settled_seconds"),
     ("failover", 'preferred = "b"', "preferred"),
     ("failover", 'auto_failback = true\npreferred = "b"', "auto_failback"),
     ("failover", "failback_after_seconds = 77.0", "failback_after_seconds"),

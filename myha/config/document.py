@@ -113,6 +113,7 @@ class Config(Table):
             lag_in_hold_seconds=self.lag.in_hold_seconds,
             flap_limit=self.failover.flap_limit,
             flap_window_seconds=self.failover.flap_window_seconds,
+            flap_settled_seconds=self.failover.flap_settled_seconds,
             auto_failback=self.failover.auto_failback,
             preferred=self.failover.preferred,
             failback_after_seconds=self.failover.failback_after_seconds,

@@ -228,10 +228,18 @@ class FailoverConfig(Table):
         3,
         ge=1,
         le=100,
-        description="So many unattended failovers within flap_window_seconds; then only by hand.",
+        description="So many unattended failovers within flap_window_seconds; then only by hand, "
+        "or when the writer is proven dead, the standby has everything, and the writer had been "
+        "one for flap_settled_seconds.",
     )
     flap_window_seconds: float = Field(
         600.0, ge=1, le=604800, description="The time over which failovers are counted, in seconds."
+    )
+    flap_settled_seconds: float = Field(
+        60.0,
+        ge=1,
+        le=86400,
+        description="A writer that dies sooner after it took over is part of a loop of failovers.",
     )
     auto_failback: bool = Field(
         default=False,

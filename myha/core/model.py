@@ -320,6 +320,7 @@ class Policy:
     lag_in_hold_seconds: float = 5.0
     flap_limit: int = 3
     flap_window_seconds: float = 600.0
+    flap_settled_seconds: float = 60.0
     auto_failback: bool = False
     preferred: NodeName = ""
     failback_after_seconds: float = 300.0

@@ -90,7 +90,7 @@ def promotable(it: Situation) -> Refusal | None:
 
 
 def failover_for_death(it: Situation) -> Answer:
-    return promotable(it) or _flapping(it) or failover(it)
+    return promotable(it) or _flapping(it, death_proven=True) or failover(it)
 
 
 def failover_for_closing(it: Situation) -> Answer:
@@ -118,8 +118,13 @@ def failover_for_silence(it: Situation) -> Answer:
     )
 
 
-def _flapping(it: Situation) -> Refusal | None:
-    if it.recent_failovers < it.policy.flap_limit:
+def _flapping(it: Situation, *, death_proven: bool = False) -> Refusal | None:
+    """Too many failovers in a row are refused, since the next one may be brought about by the last.
+
+    Not where that would help nobody: the writer is proven dead, it was no part of a quick loop,
+    and the standby is proven to hold everything.
+    """
+    if not it.flaps or (death_proven and it.armed and it.writer_settled):
         return None
     reason = (
         f"{it.recent_failovers} failovers in the last {it.policy.flap_window_seconds:.0f} s: "

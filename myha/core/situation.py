@@ -373,6 +373,21 @@ class Situation:
         return sum(self.view.wall - wall < window for wall in self.record.failover_walls)
 
     @once
+    def flaps(self) -> bool:
+        return self.recent_failovers >= self.policy.flap_limit
+
+    @once
+    def flaps_all_the_same(self) -> bool:
+        """More unattended failovers than the limit: only a proven death brings that about."""
+        return self.recent_failovers > self.policy.flap_limit
+
+    @once
+    def writer_settled(self) -> bool:
+        """The writer has been one for long enough not to be part of a loop."""
+        held_seconds = self.view.wall - self.record.writer_since_wall
+        return held_seconds >= self.policy.flap_settled_seconds
+
+    @once
     def routing(self) -> tuple[Step, ...]:
         return differences(self.view)
 

@@ -513,6 +513,12 @@ TABLE: tuple[Verdict, ...] = (
         ),
     ),
     Verdict(
+        "flapping",
+        "The writer role has moved more often than the limit for unattended failovers allows: find "
+        "out why the writers die.",
+        lambda it: it.flaps_all_the_same,
+    ),
+    Verdict(
         "lagging",
         "{standby} lags behind the limit and takes no reads until it has caught up.",
         _lagging,

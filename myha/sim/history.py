@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from myha.core.model import (
@@ -31,6 +32,8 @@ from myha.sim.world import RunawayError, World
 from myha.supervisor.executor import Executor
 
 HEARTBEAT_SECONDS = 0.1
+FLAP_LIMIT = 1
+FLAP_SETTLED_SECONDS = 0.4
 DEADTIME_SECONDS = 0.4
 INTERVAL_SECONDS = 0.25
 BOUNDED_WAIT_SECONDS = 0.3
@@ -51,6 +54,7 @@ class Mutation:
     server: type[SimServer] = SimServer
     mutate_plan: MutatePlan | None = None
     heal: type[SimHeal] = SimHeal
+    policy: Callable[[Policy], Policy] = lambda policy: policy
 
 
 @dataclass(slots=True)
@@ -150,7 +154,7 @@ class History:
         one = SimSupervisor(
             self.world,
             f"supervisor-{len(self.supervisors) + 1}",
-            self.policy,
+            self.mutation.policy(self.policy),
             servers=self.servers,
             balancers=self.balancers,
             store=self.store,
@@ -280,6 +284,8 @@ def _policy(knobs: Knobs) -> Policy:
         heartbeat_period_seconds=HEARTBEAT_SECONDS,
         fence_commands=NODES if knobs.fence_command else (),
         heal=knobs.heal,
+        flap_limit=FLAP_LIMIT,
+        flap_settled_seconds=FLAP_SETTLED_SECONDS,
         stray_replicas=knobs.stray_replicas,
     )
 

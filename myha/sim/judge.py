@@ -116,7 +116,24 @@ class Judge:
                     one.name for one in self.servers.values() if not one.alive
                 }
             self._recount(new)
+        if len(new.failover_walls) > len(old.failover_walls):
+            self._failed_over(old, new)
         self.world.dirty = True
+
+    def _failed_over(self, old: Record, new: Record) -> None:
+        """Above the limit only proven deaths lead to a failover, and none feeds on the last."""
+        if len(new.failover_walls) <= self.policy.flap_limit:
+            return
+        held_seconds = new.failover_walls[-1] - old.writer_since_wall
+        writer = self.servers[old.writer]
+        if writer.up and old.node(old.writer).boot_id != writer.boot_id:
+            return  # it has restarted, and lost what the other one has: nothing to wait for
+        loop = held_seconds < self.policy.flap_settled_seconds
+        if loop or old.sync is not Sync.ARMED or (writer.up and not writer.leaving):
+            self.broken(
+                "failovers-apart",
+                f"one more failover, {held_seconds:.2f} s after the last change of writer",
+            )
 
     def _failed(self, server: SimServer) -> None:
         self._failed_since_armed.add(server.name)

@@ -152,6 +152,9 @@ SITUATIONS: dict[str, View] = {
     "writes-stalled": view(seen("db1", writes_stalled_seconds=9.0)),
     "standby-unreachable": view(db2=lost("db2", SILENT), lb1=OUT),
     "standby-refuses-us": view(db2=lost("db2", Contact.DENIED), lb1=OUT),
+    "flapping": view(
+        on_record=record(failover_walls=(WALL - 99, WALL - 95, WALL - 92, WALL - 9)),
+    ),
     "lagging": view(db2=replace(seen("db2", lag_seconds=30.0), reader_ok=False), lb1=OUT),
     "standby-fenced": solo_view(seen("db2", **CLEAN), fenced()),
     "standby-away": solo_view(lost("db2", REFUSING)),
@@ -169,7 +172,19 @@ VARIANTS: dict[str, View] = {
     ),
     "writer-dead, async": view(lost("db1", REFUSING), unsourced(), durability=Durability.ASYNC),
     "writer-dead, flapping": view(
-        lost("db1", REFUSING), unsourced(), record(failover_walls=(WALL - 9, WALL - 5, WALL - 2))
+        lost("db1", REFUSING),
+        unsourced(),
+        record(failover_walls=(WALL - 9, WALL - 5, WALL - 2), writer_since_wall=WALL - 2),
+    ),
+    "writer-dead, many failovers and settled since": view(
+        lost("db1", REFUSING),
+        unsourced(),
+        record(failover_walls=(WALL - 99, WALL - 95, WALL - 92), writer_since_wall=WALL - 92),
+    ),
+    "writer-hung, many failovers and settled since": view(
+        lost("db1", SILENT),
+        unsourced(),
+        record(failover_walls=(WALL - 99, WALL - 95, WALL - 92), writer_since_wall=WALL - 92),
     ),
     "writer-dead, maintenance": view(lost("db1", REFUSING), unsourced(), record(maintenance=True)),
     "writer-dead, applier broken": view(

@@ -192,6 +192,9 @@ MISTAKES: dict[str, Mutation] = {
     "waiting commits released before the clients are cut": Mutation(server=ReleasesFirst),
     "a commit group's leader killed before the rest": Mutation(server=KillsTheGroupsLeader),
     "acknowledgements counted, whoever gives them": Mutation(server=CountsOnly),
+    "no guard against a loop of failovers": Mutation(
+        policy=lambda policy: replace(policy, flap_limit=1000)
+    ),
     "the writer listens to a lost standby": Mutation(
         mutate_plan=without(("release", "isolate", "stop-listening"), StopReceiver)
     ),

@@ -31,6 +31,7 @@ CAUGHT = {
         400,
         {"armed-by-the-standby", "armed-standby-has-all"},
     ),
+    "no guard against a loop of failovers": (0, 400, {"failovers-apart"}),
     "the writer listens to a lost standby": (
         0,
         400,
