@@ -414,6 +414,7 @@ DECIDES = [
     ("timing", "deadtime_seconds = 9.0", "deadtime_seconds"),
     ("timing", "heartbeat_period_seconds = 0.3", "heartbeat_period_seconds"),
     ("timing", "applied_deadline_seconds = 77.0", "applied_deadline_seconds"),
+    ("timing", "max_outage_seconds = 7.7", "max_outage_seconds"),
     ("lag", "out_seconds = 99.0", "lag_out_seconds"),
     ("lag", "in_seconds = 1.0", "lag_in_seconds"),
     ("lag", "in_hold_seconds = 77.0", "lag_in_hold_seconds"),

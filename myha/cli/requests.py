@@ -8,7 +8,7 @@ import click
 
 from myha.config import load
 from myha.errors import RefusedError
-from myha.supervisor.control import ask, socket_path
+from myha.supervisor.control import ask, ask_until, socket_path
 
 
 def request(ctx: click.Context, **fields: Any) -> None:
@@ -22,10 +22,46 @@ def request(ctx: click.Context, **fields: Any) -> None:
 
 @click.command()
 @click.option("--to", metavar="NODE", help="The node to become the writer. Default: the standby.")
+@click.option(
+    "--max-outage",
+    type=click.FloatRange(0.05, 60),
+    metavar="SECONDS",
+    help="How long writes may stand still. Default: timing.max_outage_seconds.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 86400),
+    metavar="SECONDS",
+    help="How long to wait for a moment in which that is enough. Default: "
+    "timing.switchover_wait_seconds.",
+)
+@click.option("--now", is_flag=True, help="Go on at once, however long writes stand still for it.")
 @click.pass_context
-def switchover(ctx: click.Context, to: str | None) -> None:
-    """Make the standby the writer, planned: nothing is lost, clients reconnect."""
-    request(ctx, do="switchover", to=to)
+def switchover(
+    ctx: click.Context, *, to: str | None, max_outage: float | None, wait: float | None, now: bool
+) -> None:
+    """Make the standby the writer, planned: nothing is lost, clients reconnect.
+
+    While the standby is too far behind nothing is touched; Ctrl-C ends the waiting.
+    """
+    config = load(ctx.obj["config_path"])
+    fields = {
+        "do": "switchover",
+        "to": to,
+        "max_outage": max_outage,
+        "now": "yes" if now else None,
+    }
+    seconds = config.timing.switchover_wait_seconds if wait is None else wait
+    answer = ask_until(
+        socket_path(config.cluster.state_dir),
+        fields,
+        seconds,
+        lambda text: click.echo(f"waiting: {text}", err=True),
+    )
+    if not answer["ok"]:
+        override = "myha switchover --now" if answer.get("ask_again") else answer.get("override")
+        raise RefusedError(answer["text"], override)
+    click.echo(answer["text"])
 
 
 @click.command()

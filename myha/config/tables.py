@@ -197,6 +197,19 @@ class TimingConfig(Table):
         le=86400,
         description="How long a change of writer waits until all that was received is applied.",
     )
+    max_outage_seconds: float = Field(
+        0.2,
+        ge=0.05,
+        le=60,
+        description="How long writes may stand still for a switchover; it waits for a moment in "
+        "which that is enough, and is undone where it turns out not to be.",
+    )
+    switchover_wait_seconds: float = Field(
+        60.0,
+        ge=1,
+        le=86400,
+        description="How long `myha switchover` waits for such a moment.",
+    )
     niceness: int = Field(
         -10,
         ge=-20,

@@ -159,8 +159,9 @@ class AwaitCaughtUp(NodeStep):
 class AwaitNear(NodeStep):
     """A moment in which `source` goes on writing and the node is less than `within_seconds` behind.
 
-    How far an applier is behind goes up and down under load. A moment that does not come before
-    the deadline is no failure, as long as the node did catch up with some earlier one.
+    How far an applier is behind goes up and down under load. If the moment does not come before
+    the deadline, nothing has been touched: whoever asked may ask again, and whatever else has
+    become due meanwhile is done first.
     """
 
     name: ClassVar[str] = "await-near"

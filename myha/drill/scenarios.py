@@ -24,6 +24,7 @@ from myha.hosts.local import LocalHost
 
 SUPERVISOR_AWAY_SECONDS = 1.0
 DIRECT_CLIENTS = 20
+NEAR_WAIT_SECONDS = 60.0
 THAW_AFTER_SECONDS = 0.5  # from the takeover; clients that wait have not given up by then
 RELEASE_PLANS = ("release",)
 
@@ -54,7 +55,7 @@ def _freeze_standby(stage: Stage) -> Fault:
 
 def _switch_over(stage: Stage) -> Fault:
     at = time.monotonic()
-    answer = stage.target.ask({"do": "switchover", "to": stage.standby})
+    answer = stage.target.ask_until({"do": "switchover", "to": stage.standby}, NEAR_WAIT_SECONDS)
     if not answer.get("ok"):
         raise RefusedError(f"the supervisor refused the switchover: {answer.get('text')}")
     return Fault(at, stage.writer, ("switchover",))

@@ -31,7 +31,7 @@ from myha.sandbox.cluster import Cluster, Durability, Mode
 from myha.servers.factory import QUARANTINE_FOLDER
 from myha.servers.statements import Flavour
 from myha.servers.statements import load as load_statements
-from myha.supervisor.control import ask, socket_path
+from myha.supervisor.control import ask, ask_until, socket_path
 
 DATABASE = "app"
 CALL_SECONDS = 10.0
@@ -78,6 +78,10 @@ class Target:
 
     def ask(self, request: dict[str, Any]) -> Status:
         return ask(socket_path(self.config.cluster.state_dir), request)
+
+    def ask_until(self, request: dict[str, Any], wait_seconds: float) -> Status:
+        """Ask again for as long as nothing was done yet and that may change."""
+        return ask_until(socket_path(self.config.cluster.state_dir), request, wait_seconds)
 
     def events(self, after: int) -> list[dict[str, Any]]:
         """The journal's lines with an id above `after`, oldest first (at most EVENTS_PAGE)."""

@@ -67,7 +67,13 @@ class Brain:
 
 def _request(it: Situation, name: str, arguments: dict[str, str]) -> Answer:
     if name == "switchover":
-        return switchover(it, arguments.get("to") or it.standby)
+        limit = arguments.get("max_outage")
+        return switchover(
+            it,
+            arguments.get("to") or it.standby,
+            max_outage_seconds=float(limit) if limit else None,
+            now=arguments.get("now") == "yes",
+        )
     if name == "failover":
         accept_loss = arguments.get("accept_loss") == "yes"
         return forced_failover(it, arguments.get("to", ""), accept_loss=accept_loss)

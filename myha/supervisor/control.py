@@ -20,6 +20,7 @@ from myha.stores.local import LOCK_FILE
 SOCKET_NAME = "myha.sock"
 REQUEST_LIMIT_BYTES = 65_536
 CLIENT_TIMEOUT_SECONDS = 60.0
+ASK_AGAIN_SECONDS = 0.2
 PING = "ping"
 PING_TIMEOUT_SECONDS = 2.0
 MAX_CLIENTS = 16
@@ -40,6 +41,22 @@ def ask(path: Path, request: Data, timeout_seconds: float = CLIENT_TIMEOUT_SECON
     """
     _ask(path, {"do": PING}, PING_TIMEOUT_SECONDS)
     return _ask(path, request, timeout_seconds)
+
+
+def ask_until(
+    path: Path, request: Data, wait_seconds: float, tell: Callable[[str], None] = lambda _text: None
+) -> Data:
+    """Ask again for as long as the answer is that nothing was done yet and that this may change.
+
+    The supervisor goes on with whatever else is due between two tries.
+    """
+    ends = time.monotonic() + wait_seconds
+    while True:
+        answer = ask(path, request)
+        if answer.get("ok") or not answer.get("ask_again") or time.monotonic() >= ends:
+            return answer
+        tell(str(answer.get("text")))
+        time.sleep(ASK_AGAIN_SECONDS)
 
 
 def alive(state_dir: Path) -> None:

@@ -28,7 +28,7 @@ from myha.core.verdicts import NOT_SET_UP, situation_of
 from myha.errors import MyhaError
 from myha.ports import Clock
 from myha.supervisor.brain import Brain
-from myha.supervisor.executor import Executor, Tools
+from myha.supervisor.executor import Executor, NotNearError, Tools
 from myha.supervisor.watchers import NodeWatcher, Watcher
 
 QUEUE_LIMIT = 10_000
@@ -45,6 +45,7 @@ class PlanResult:
 
     reason: str
     record: Record | None
+    ask_again: bool = False  # nothing was touched, and it may succeed the next time
 
 
 @dataclass(slots=True)
@@ -57,9 +58,12 @@ class Request:
     ok: bool = False
     text: str = ""
     override: str | None = None
+    ask_again: bool = False
 
-    def answer(self, *, ok: bool, text: str, override: str | None = None) -> None:
-        self.ok, self.text, self.override = ok, text, override
+    def answer(
+        self, *, ok: bool, text: str, override: str | None = None, ask_again: bool = False
+    ) -> None:
+        self.ok, self.text, self.override, self.ask_again = ok, text, override, ask_again
         self.answered.set()
 
 
@@ -202,15 +206,15 @@ class Daemon:
 
     def _execute_plans(self) -> None:
         while (plan := self.plans.get()) is not None:
-            reason = ""
+            reason, ask_again = "", False
             try:
                 self._execute(plan)
             except MyhaError as error:
-                reason = str(error)
+                reason, ask_again = str(error), isinstance(error, NotNearError)
             except BaseException as defect:  # noqa: BLE001  # a defect ends the daemon, loudly
                 self.queue.put(defect)
                 return
-            self.queue.put(PlanResult(reason, self._read_record()))
+            self.queue.put(PlanResult(reason, self._read_record(), ask_again))
 
     def _execute(self, plan: Plan) -> None:
         for pause in self.executor.run(plan):
@@ -232,7 +236,8 @@ class Daemon:
             self.tools.journal.note("plan-failed", text, {"plan": plan.kind, "node": plan.node})
         if self._request is not None and plan is not None:
             text = result.reason or f"done: {plan.sentence}"
-            self._request.answer(ok=not result.reason, text=text)
+            again = result.ask_again
+            self._request.answer(ok=not result.reason, text=text, ask_again=again)
             self._request = None
         self._poke(self.watchers)
 

@@ -7,6 +7,8 @@ or anything that a simulated world can do to it).
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -58,6 +60,10 @@ class Journal(Protocol):
 
 class StepFailedError(MyhaError):
     """A step that did not succeed; the message names it and says why."""
+
+
+class NotNearError(StepFailedError):
+    """The standby was not near enough to begin; nothing was touched, and asking again may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,8 @@ class Executor:
                 yield from self._perform(run, step)
             except MyhaError as error:
                 self._note("step-failed", f"{step}: {error}", run, step=step.name)
+                if isinstance(error, NotNearError):
+                    raise
                 if not step.best_effort:
                     raise StepFailedError(f"{step}: {error}") from error
                 run.failures.append(f"{step}: {error}")
@@ -278,21 +286,24 @@ class Executor:
         """Catch up again and again; how long that took is how far the node was behind."""
         clock = self.tools.clock
         end = clock.monotonic() + step.deadline_seconds
-        caught_up = False
+        least_seconds = math.inf
         while True:
             began = clock.monotonic()
             left = replace(step, deadline_seconds=max(0.001, end - began))
-            try:
+            with contextlib.suppress(StepFailedError):
                 yield from self._await_caught_up(left)
-            except StepFailedError:
-                if caught_up:
-                    return
-                raise
-            caught_up = True
-            now = clock.monotonic()
-            if now - began <= step.within_seconds or now >= end:
-                return  # asking alone takes longer than that where the network is slow
+                least_seconds = min(least_seconds, clock.monotonic() - began)
+            if least_seconds <= step.within_seconds:
+                return
+            if clock.monotonic() >= end:
+                break
             yield Pause(POLL_SECONDS)
+        behind = f"{least_seconds * 1000:.0f} ms" if least_seconds < math.inf else "more than that"
+        raise NotNearError(
+            f"{step.node} is not near enough to {step.source}: in {step.deadline_seconds:.0f} s it "
+            f"was behind by {behind} at least, wanted are {step.within_seconds * 1000:.0f} ms; "
+            "nothing was changed"
+        )
 
     def _require_no_errant(self, step: RequireNoErrant) -> None:
         """The node first, the reference second: what that one gets meanwhile is no error."""

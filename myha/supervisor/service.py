@@ -271,4 +271,9 @@ class Service:
         self.daemon.ask(asked, REQUEST_DEADLINE_SECONDS)
         if not asked.ok:
             self.journal.note("request-refused", f"{name}: {asked.text}", {})
-        return {"ok": asked.ok, "text": asked.text, "override": asked.override}
+        return {
+            "ok": asked.ok,
+            "text": asked.text,
+            "override": asked.override,
+            "ask_again": asked.ask_again,
+        }
