@@ -503,9 +503,16 @@ class SimServer:
 
     def close_gently(self, caller: str, grace: float, deadline: float) -> Doing[None]:
         """Read-only blocks behind commits that wait; they are left to it, or it is put back."""
-        life = self.life
+        life, given_up = self.life, False
+
+        def begin() -> None:
+            if given_up:
+                self._end_closing()  # what had reached a frozen server closes it when it goes on
+            else:
+                self.closing = True
+
         try:
-            yield from self.call(caller, deadline, self._begin_closing)
+            yield from self.call(caller, deadline, begin)
             kill_at = self.world.now + grace
             while self.waiting:
                 if self.world.now >= kill_at + deadline - grace:
@@ -515,12 +522,10 @@ class SimServer:
                     raise ServerGoneError(f"{self.name}: connection lost")
             yield from self.call(caller, deadline, self._end_closing)
         finally:
+            given_up = True
             if self.closing and self.life == life:
                 self.closing = False
                 self.touched()
-
-    def _begin_closing(self) -> None:
-        self.closing = True
 
     def _end_closing(self) -> None:
         self.open = self.closing = self.by_stranger = False
