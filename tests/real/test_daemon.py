@@ -85,6 +85,28 @@ def test_a_switchover_moves_the_writer_and_both_stay_whole(pair: Pair) -> None:
     )
 
 
+def test_a_standby_that_is_not_near_is_not_switched_to(pair: Pair) -> None:
+    """Nothing is closed for it: a client goes on writing all the time."""
+    writer = pair.status()["writer"]
+    lock = pair.connect(pair.cluster.nodes[other(pair, writer)].port, "admin", read_timeout=60)
+    with lock, lock.cursor() as cursor:
+        cursor.execute("LOCK TABLES app.t READ")  # its applier waits behind it
+        client = pair.connect(pair.cluster.writer_address[1])
+        with client, client.cursor() as writes:
+            writes.execute("REPLACE INTO app.t VALUES (71, 'behind')")
+            last = pair.events()[-1]["id"]
+            done = pair.myha("switchover", "--wait", "1")
+            writes.execute("REPLACE INTO app.t VALUES (72, 'the same session')")
+        assert done.returncode == 1
+        assert "is not near enough" in done.stderr
+        assert "nothing was changed" in done.stderr
+        assert "to override: myha switchover --now" in done.stderr
+        assert pair.status()["writer"] == writer
+        assert [e["text"] for e in pair.events() if e["id"] > last and "close" in e["text"]] == []
+        cursor.execute("UNLOCK TABLES")
+    pair.await_healthy(writer)
+
+
 def test_a_switchover_to_nowhere_is_refused_with_the_reason(pair: Pair) -> None:
     writer = pair.status()["writer"]
     done = pair.myha("switchover", "--to", writer)
