@@ -106,6 +106,10 @@ class Balancer(Protocol):
 
     def look(self) -> BalancerLook: ...
 
+    def appearance(self) -> object:
+        """Something that changes when the balancer comes up anew, found out at no cost; always the
+        same where there is no such thing."""
+
     def put_in(self, pool: str, node: str) -> None: ...
 
     def take_out(self, node: str, pools: tuple[str, ...], deadline_seconds: float) -> None: ...

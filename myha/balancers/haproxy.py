@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from myha.config import is_unix_socket, split_address
 from myha.core.model import BalancerLook, ServerRoute
@@ -65,6 +66,16 @@ class HAProxyBalancer:
         )
         boot_id = f"{facts['Pid']}-{facts.get('Start_time_sec', '')}"
         return BalancerLook(time.monotonic(), boot_id, routes)
+
+    def appearance(self) -> object:
+        """The socket's file: HAProxy makes a new one whenever it starts or is reloaded."""
+        if not is_unix_socket(self._socket):
+            return None
+        try:
+            found = Path(self._socket).stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_ctime_ns
 
     def put_in(self, pool: str, node: str) -> None:
         """New sessions of the pool may go to the node."""

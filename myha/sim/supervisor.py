@@ -470,6 +470,9 @@ class BalancerPort:
     def look(self) -> BalancerLook:
         return self._balancer.look_now()
 
+    def appearance(self) -> object:
+        return self._balancer.life
+
     def put_in(self, pool: str, node: str) -> None:
         self._do(0.5, lambda: self._balancer.do_put_in(pool, node))
 

@@ -6,6 +6,7 @@ that it keeps hangs up: a crash is known in milliseconds, whatever the interval.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -22,6 +23,7 @@ FULL_CODES = frozenset({1040, 1203, 1226})
 DENIED_CODES = frozenset({1044, 1045, 1130, 1227, 1396, 1698, 1862, 3118, 3159, 4151})
 FOREIGN_CODE = -1
 SHUTTING_DOWN_CODE = 1053
+APPEARANCE_SECONDS = 0.02  # between two glances at whether a balancer has come up anew
 MIN_PAUSE_SECONDS = 0.01  # between two looks that events ask for
 
 Emit = Callable[[object], None]
@@ -70,19 +72,19 @@ class Watcher(threading.Thread):
         """A descriptor that becomes readable or hangs up when the watched thing is lost."""
         return None
 
-    def _wait(self, until: float) -> None:
+    def _wait(self, until: float) -> bool:
+        """Until then, or a poke or hang-up: whether it was one of these."""
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
         descriptor = self.hangup_fd()
         if descriptor is not None:
             poll.register(descriptor, select.POLLIN | select.POLLRDHUP | select.POLLHUP)
         left_seconds = until - time.monotonic()
-        poll.poll(max(0.0, left_seconds) * 1000)
-        try:
+        woken = bool(poll.poll(max(0.0, left_seconds) * 1000))
+        with contextlib.suppress(BlockingIOError):
             while os.read(self._wake_read, 4096):
                 pass
-        except BlockingIOError:
-            return
+        return woken
 
 
 class NodeWatcher(Watcher):
@@ -146,13 +148,24 @@ def contact_of(error: ServerError) -> Contact:
 
 
 class BalancerWatcher(Watcher):
-    """Looks at one balancer."""
+    """Looks at one balancer. One that comes up routes nobody until it is told, so that is not left
+    to the interval: what it changes by coming up is looked at all the time, which costs nothing."""
 
     def __init__(self, balancer: Balancer, interval_seconds: float, emit: Emit) -> None:
         super().__init__(balancer.name, interval_seconds, emit)
         self._balancer = balancer
+        self._appeared: object = None
+
+    def _wait(self, until: float) -> bool:
+        while (left_seconds := until - time.monotonic()) > 0 and not self._ending:
+            if super()._wait(time.monotonic() + min(APPEARANCE_SECONDS, left_seconds)):
+                return True
+            if self._balancer.appearance() not in (self._appeared, ()):
+                return True
+        return False
 
     def look(self) -> None:
+        self._appeared = self._balancer.appearance()
         at = time.monotonic()
         try:
             look = self._balancer.look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -20,8 +21,10 @@ from myha.balancers.haproxy import HAProxyBalancer
 from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
 from myha.cli.balancer import balancer as balancer_command
 from myha.config import Config, load
+from myha.core.observations import BalancerLooked
 from myha.errors import BalancerError, ConfigError
 from myha.sandbox.programs import fetch
+from myha.supervisor.watchers import BalancerWatcher
 
 pytestmark = pytest.mark.real
 
@@ -276,6 +279,24 @@ def test_a_restart_changes_the_boot_id_and_forgets_traffic(proxy: Proxy) -> None
     proxy.start()
     assert proxy.balancer.look().boot_id != before
     assert traffic(proxy) == set()
+
+
+def test_a_restart_is_seen_long_before_the_interval_is_over(proxy: Proxy) -> None:
+    seen: queue.Queue[object] = queue.Queue()
+    watcher = BalancerWatcher(proxy.balancer, 3600.0, seen.put)
+    watcher.start()
+    try:
+        first = seen.get(timeout=DEADLINE_SECONDS)
+        proxy.process.kill()
+        proxy.process.wait()
+        proxy.start()
+        second = seen.get(timeout=DEADLINE_SECONDS)
+    finally:
+        watcher.stop()
+        watcher.join(DEADLINE_SECONDS)
+    assert isinstance(first, BalancerLooked)
+    assert isinstance(second, BalancerLooked)
+    assert first.look.boot_id != second.look.boot_id
 
 
 def test_a_reload_changes_the_boot_id_and_forgets_traffic(proxy: Proxy) -> None:
