@@ -51,12 +51,17 @@ _NOT_OURS_TO_KILL = frozenset({1095, 1227})
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client's session: in a commit, and there it `waits` for an acknowledgement."""
+    """A client's session.
+
+    `commits`: in a commit, and there it `waits` for an acknowledgement. `works`: in a statement,
+    where the flavour's fence has to know.
+    """
 
     id: int
     user: str
     waits: bool = False
     commits: bool = False
+    works: bool = False
 
 
 class StallClock:

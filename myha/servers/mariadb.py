@@ -22,6 +22,7 @@ from myha.servers.base import (
 from myha.servers.connection import Deadline, Session
 
 STOPPING_SECONDS = 0.05
+IDLE_SPARED_SECONDS = 0.2  # in a fence: few idle sessions hold up read-only (LOCK TABLES does)
 HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
 
 _WAITS_FOR_ACK = "p.STATE LIKE 'Waiting for semi-sync ACK%%'"
@@ -308,10 +309,13 @@ class MariaDBServer(BaseServer):
 
         1. No acknowledgement comes in any more (the replicas' connections are ended): the commit
            that waits stays where it is, and all others behind it.
-        2. Read-only is asked for, which waits for those commits; from then on no session can begin
-           another one.
-        3. All sessions are killed but the one that waits; their connections are shut by that.
+        2. Read-only is asked for, which waits for those commits; no statement begins behind it.
+        3. Once one commit waits, and all later ones so stand behind it, all sessions are killed but
+           that one; their connections are shut by that.
         4. Then that one. What it lets go has nobody left to tell.
+
+        While no commit waits, a session in a transaction may yet become the one that waits for
+        others: only those are ended that hold up read-only, and none while another commits.
 
         What an account with READ_ONLY ADMIN begins later is beyond any fence on MariaDB.
         """
@@ -320,9 +324,16 @@ class MariaDBServer(BaseServer):
             closer = session.connection_id
             killed: set[int] = set()
 
-            def silence(second: Session, _: float) -> None:
-                if self._waits_for_lock(second, closer, deadline):
-                    self._silence(second, killed, deadline)
+            def silence(second: Session, seconds: float) -> None:
+                if not self._waits_for_lock(second, closer, deadline):
+                    return
+                self._end_acknowledgements(second, deadline)  # a replica may be back by now
+                clients = self._clients(second, deadline)
+                if any(one.waits for one in clients) or self._applier_waits(second, deadline):
+                    self._silence(second, clients, killed, deadline)
+                else:
+                    idle_too = seconds >= IDLE_SPARED_SECONDS
+                    self._end_holders(second, clients, deadline, idle_too=idle_too)
 
             self._close(session, 0.0, deadline, silence)
             denied = self._end_clients(session, deadline, until_none_is_left=False)
@@ -353,12 +364,28 @@ class MariaDBServer(BaseServer):
         )
         return bool(rows) and str(rows[0][0]).startswith("Waiting for")
 
-    def _silence(self, session: Session, killed: set[int], deadline: Deadline) -> None:
+    def _end_holders(
+        self, session: Session, clients: list[Client], deadline: Deadline, *, idle_too: bool
+    ) -> None:
+        """Kill who works, or with `idle_too` everybody, as long as nobody commits.
+
+        Looked at anew before each one: he may have come to his commit, with others behind him.
+        """
+        for client in clients:
+            now = {one.id: one for one in self._clients(session, deadline)}
+            if any(one.commits for one in now.values()):
+                return
+            if client.id in now and (idle_too or now[client.id].works):
+                self._kill(session, deadline, client)
+
+    def _silence(
+        self, session: Session, clients: list[Client], killed: set[int], deadline: Deadline
+    ) -> None:
         """Kill all but the commit that waits; that one too as soon as it is the only one left.
 
         The node's own applier may be the one that waits. For it there is nobody to tell.
         """
-        for client in self._clients(session, deadline):
+        for client in clients:
             if not client.waits and self._kill(session, deadline, client):
                 killed.add(client.id)
         left = [one for one in self._clients(session, deadline) if one.id not in killed]
@@ -385,14 +412,14 @@ class MariaDBServer(BaseServer):
 
     def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
         rows = session.query(
-            f"SELECT p.ID, p.USER, COALESCE({_WAITS_FOR_ACK}, 0), COALESCE({_COMMITS}, 0)"
-            f" FROM information_schema.PROCESSLIST p WHERE {_TO_END}",
+            f"SELECT p.ID, p.USER, COALESCE({_WAITS_FOR_ACK}, 0), COALESCE({_COMMITS}, 0),"
+            f" p.COMMAND <> 'Sleep' FROM information_schema.PROCESSLIST p WHERE {_TO_END}",
             {"user": self.account.user},
             deadline_seconds=deadline.left_seconds,
         )
         return [
-            Client(int(number), user or "", waits=bool(waits), commits=bool(commits))
-            for number, user, waits, commits in rows
+            Client(int(number), user or "", bool(waits), bool(commits), bool(works))
+            for number, user, waits, commits, works in rows
         ]
 
     def _applier_waits(self, session: Session, deadline: Deadline) -> bool:

@@ -39,6 +39,7 @@ from tests.real.pair import until
 pytestmark = pytest.mark.real
 
 STEP_SECONDS = 5.0
+SLEEPS = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'"
 
 
 @dataclass
@@ -306,6 +307,55 @@ def test_nobody_of_a_commit_group_hears_ok_when_it_is_fenced(
     for thread, _ in waiting:
         thread.join(STEP_SECONDS)
     assert [answer for _, answer in waiting] == [["error 2013"]] * 12
+
+
+def test_commits_that_begin_while_a_fence_kills_hear_nothing_either(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits yet when the fence first looks; then all commit, and the first is killed."""
+    two.a.enable_waiting(1, STEP_SECONDS)
+    two.b.stop_receiver(STEP_SECONDS)
+    holder = two.connect("a")
+    idle = [two.connect("a") for _ in range(24)]
+    for number, connection in enumerate(idle):
+        connection.autocommit(False)
+        connection.cursor().execute(f"INSERT INTO app.t VALUES ({number}, 0)")
+    go, kill, clients = threading.Event(), two.a._kill, two.a._clients
+
+    def hold() -> str:
+        try:
+            holder.cursor().execute("INSERT INTO app.t SELECT 999, SLEEP(10)")
+        except pymysql.MySQLError as error:
+            return f"error {error.args[0]}"
+        return "OK"
+
+    def commit(connection: Any) -> str:
+        go.wait(STEP_SECONDS)
+        try:
+            connection.commit()
+        except pymysql.MySQLError as error:
+            return f"error {error.args[0]}"
+        return "OK"
+
+    def over_a_slow_network(session: Session, deadline: Deadline, client: Client) -> bool:
+        if client.user:  # not a replica's connection
+            go.set()
+            time.sleep(0.05)  # long enough for the commits to begin
+        return kill(session, deadline, client)
+
+    answers = [background(hold)]
+    until(lambda: two.run("a", SLEEPS) == [(1,)], "a statement that holds up read-only")
+    answers += [background(lambda one=one: commit(one)) for one in idle]  # type: ignore[misc]
+    monkeypatch.setattr(two.a, "_kill", over_a_slow_network)
+    monkeypatch.setattr(
+        two.a, "_clients", lambda *given: sorted(clients(*given), key=lambda one: one.id)
+    )
+    two.a.fence(STEP_SECONDS)
+    go.set()
+    for thread, _ in answers:
+        thread.join(STEP_SECONDS)
+    assert "OK" not in [answer for _, (answer,) in answers]
+    assert not two.a.look().open
 
 
 def test_clients_behind_an_applier_that_waits_hear_nothing_either(two: Two) -> None:
