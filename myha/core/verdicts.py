@@ -264,15 +264,15 @@ HEALTHY = Verdict("healthy", "Both nodes are as they should be.", lambda _: Fals
 TABLE: tuple[Verdict, ...] = (
     Verdict(
         "isolated",
-        "Neither node can be seen, and nothing proves them dead: the supervisor itself may be cut "
-        "off, so it changes nothing.",
+        "The supervisor reaches neither node, and nothing proves them dead: it may be cut off "
+        "itself, so it changes nothing.",
         _isolated,
         Holds.EVERYTHING,
     ),
     Verdict(
         "both-lost",
-        "Both {writer} and {standby} refuse connections. The first to return is looked at; "
-        "{writer} was the writer.",
+        "Neither {writer} nor {standby} accepts connections. The first one back is inspected "
+        "before it serves; {writer} was the writer.",
         _both_lost,
         Holds.ALL_BUT_ROUTING,
     ),
@@ -312,14 +312,14 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "writer-suspect",
-        "The writer {writer} does not answer; what that means is not yet proven.",
+        "The writer {writer} does not answer. Whether it is dead is not proven yet.",
         _writer_suspect,
         Holds.ALL_BUT_ROUTING,
     ),
     Verdict(
         "writer-restarted",
-        "The writer {writer} has restarted behind the supervisor's back and stands fenced, as "
-        "configured, until it has been looked at.",
+        "The writer {writer} has restarted by itself. It came up read-only, as configured, and is "
+        "inspected before it takes writes.",
         lambda it: it.writer_restarted,
     ),
     Verdict(
@@ -334,7 +334,7 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "standby-restarted",
-        "The standby {standby} has restarted and must be looked at before it replicates.",
+        "The standby {standby} has restarted and is inspected before it replicates again.",
         lambda it: it.standby_restarted,
     ),
     Verdict(
@@ -360,13 +360,13 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "stalled-solo",
-        "Commits on {writer} wait for an acknowledgement that nobody is there to give.",
+        "Commits on {writer} wait for an acknowledgement, and no standby is there to give it.",
         _stalled_solo,
     ),
     Verdict(
         "writer-closed",
-        "The writer on record, {writer}, does not take writes: a change of writer did not reach "
-        "its end, or somebody closed it.",
+        "The writer on record, {writer}, is read-only: a change of writer was interrupted, or "
+        "somebody closed it.",
         lambda it: it.w.answering and not it.writer_installed and not it.writer_restarted,
     ),
     Verdict(
@@ -377,7 +377,7 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "replication-changed",
-        "{standby} replicates from a server that is not its peer: somebody changed its source.",
+        "{standby} replicates from a server outside the pair: somebody changed its source.",
         _replication_changed,
     ),
     Verdict(
@@ -387,34 +387,34 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "standby-waits",
-        "{standby} itself would wait for acknowledgements, which can hang its applier.",
+        "{standby}, the standby, waits for acknowledgements itself, which can hang its applier.",
         _standby_waits,
     ),
     Verdict(
         "writer-listens",
-        "{writer} would take in whatever {standby} brings back unlooked at: its receiver is "
-        "stopped.",
+        "{writer} replicates from {standby}, which has not been inspected since it was lost: the "
+        "receiver of {writer} is stopped.",
         _writer_listens,
     ),
     Verdict(
         "heal-unwanted",
-        "A heal of {standby} runs that is not on record: it is stopped.",
+        "A heal of {standby} is running that is not on record: it is stopped.",
         _heal_unwanted,
     ),
     Verdict(
         "returned-unquiet",
-        "{standby} is back from before and not yet quiet: it is fenced and its replication "
-        "stopped, so that its history stands still for the look at it.",
+        "{standby} is back and still active: it is fenced and its replication stopped, so that its "
+        "transactions can be compared with those of {writer}.",
         _returned_unquiet,
     ),
     Verdict(
         "returned-errant",
-        "{standby} is back with transactions that {writer} lacks.",
+        "{standby} is back with transactions that {writer} does not have.",
         _returned_errant,
     ),
     Verdict(
         "returned-clean",
-        "{standby} is back and has nothing that {writer} lacks: it is resumed.",
+        "{standby} is back and {writer} has all of its transactions: it rejoins.",
         _returned_clean,
     ),
     Verdict(
@@ -425,19 +425,18 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "heal-done",
-        "{standby} is healed and its data verified: it is looked at like any node that returns.",
+        "{standby} is healed and its data verified: it is inspected like any node that returns.",
         _heal_done,
     ),
     Verdict(
         "heal-refused",
-        "A way to heal {standby} was refused or has failed too often: the next one is tried, or "
-        "it stays fenced with the reasons.",
+        "One method to heal {standby} was refused or has failed too often: the next one is tried, "
+        "or the node stays fenced with the reasons.",
         lambda it: it.heal_gives_up,
     ),
     Verdict(
         "heal-due",
-        "{standby} is on record as being healed and nothing works on it: that is begun, or begun "
-        "again.",
+        "{standby} is to be healed and no heal of it runs: one is started.",
         _heal_due,
     ),
     Verdict(
@@ -470,7 +469,7 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "second-closed",
-        "{standby} replicates and is near {writer}: it can take writes again.",
+        "{standby} replicates and has nearly caught up with {writer}: it can take writes again.",
         _second_closed,
     ),
     Verdict(
@@ -480,12 +479,12 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "unprotected",
-        "{writer} runs alone on record, and {standby} is there to acknowledge: it can be armed.",
+        "{writer} does not wait for {standby}, which is there to acknowledge: it can be armed.",
         _unprotected,
     ),
     Verdict(
         "routing-differs",
-        "A balancer routes otherwise than it should.",
+        "A balancer does not route as it should.",
         lambda it: bool(it.routing),
     ),
     Verdict(
