@@ -20,6 +20,10 @@ TARGETS: dict[tuple[str, str], tuple[float | None, float | None]] = {
     ("switchover", "mariadb"): (50, 150),
     ("hang", "mysql"): (None, 2000),
     ("hang", "mariadb"): (None, 2000),
+    ("crash, two writers", "mysql"): (150, 350),
+    ("crash, two writers", "mariadb"): (80, 350),
+    ("standby-crash, two writers", "mysql"): (150, 350),
+    ("standby-crash, two writers", "mariadb"): (80, 350),
     ("standby-crash", "mysql"): (None, 300),
     ("standby-crash", "mariadb"): (None, 300),
 }
@@ -87,11 +91,19 @@ def _errant(drills: list[Report]) -> str:
 
 
 def _split(report: Report) -> list[Report]:
-    """The supervisor's crash with and without the writer's are two different things."""
-    if report["scenario"] != "supervisor-crash":
+    """The supervisor's crash with and without the writer's are two different things; and each
+    scenario is another one with two writers, or with another durability than the default."""
+    words = [report["scenario"]]
+    if report["mode"] == "dual-writer" and report["scenario"] != "conflict":
+        words.append("two writers")
+    elif report["mode"] == "single-writer" and report["durability"] != "lossless":
+        words.append(report["durability"])
+    report = {**report, "scenario": ", ".join(words)}
+    if not report["scenario"].startswith("supervisor-crash"):
         return [report]
     found = []
-    for lost, name in ((False, "supervisor-crash"), (True, "supervisor-crash, writer lost too")):
+    kind = report["scenario"]
+    for lost, name in ((False, kind), (True, f"{kind}, writer lost too")):
         rounds = [one for one in report["rounds"] if one["writer_lost"] is lost]
         if rounds:
             found.append({**report, "scenario": name, "rounds": rounds})

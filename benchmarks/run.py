@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from benchmarks.results import write_results
 from myha.drill import runner, target
 from myha.drill.scenarios import SCENARIOS
 from myha.errors import MyhaError
-from myha.sandbox.cluster import Mode
+from myha.sandbox.cluster import Durability, Mode
 from myha.sandbox.servers import Flavour
 
 FOLDER = Path(__file__).parent
@@ -37,8 +37,17 @@ FLAVOURS: tuple[Flavour, ...] = ("mysql", "mariadb")
 
 @dataclass(frozen=True, slots=True)
 class Series:
+    """So many rounds of a scenario; without a mode or durability in the ones it is made for."""
+
     scenario: str
     rounds: int
+    mode: Mode | None = None
+    durability: Durability | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line, and its file without the flavour."""
+        return "-".join(word for word in (self.scenario, self.mode, self.durability) if word)
 
 
 SERIES = (
@@ -54,6 +63,28 @@ SERIES = (
     Series("conflict", 2),
     Series("reseed", 1),
     Series("bad-applier", 1),
+    Series("stray-replica", 3),
+    Series("waiting-commits", 50),
+    *(
+        Series(scenario, rounds, "dual-writer")
+        for scenario, rounds in (
+            ("crash", 20),
+            ("hang", 3),
+            ("stop", 3),
+            ("standby-crash", 5),
+            ("standby-hang", 3),
+            ("supervisor-crash", 2),
+            ("waiting-commits", 3),
+            ("diverge", 1),
+            ("reseed", 1),
+            ("bad-applier", 1),
+        )
+    ),
+    *(
+        Series(scenario, 3, "single-writer", durability)
+        for durability in ("bounded", "async")
+        for scenario in ("crash", "stop", "switchover", "standby-crash", "standby-hang")
+    ),
 )
 
 
@@ -97,15 +128,15 @@ def play(flavour: Flavour, one: Series, clients: int) -> bool:
     """Play a series and keep its report. True when no round went wrong."""
     about = machine()
     scenario = SCENARIOS[one.scenario]
-    mode: Mode = "dual-writer" if scenario.dual_writer_only else "single-writer"
-    with target.sandbox(flavour, mode, None, lambda _text: None) as pair:
+    mode = one.mode or ("dual-writer" if scenario.dual_writer_only else "single-writer")
+    with target.sandbox(flavour, mode, one.durability, lambda _text: None) as pair:
         options = runner.Options(rounds=one.rounds, clients=clients)
         report = runner.run(pair, scenario, options, lambda _text: None)
     data = {**report.data(), "clients": clients, "machine": about}
-    name = f"{one.scenario}-drill" if one.scenario in PARTS else one.scenario
+    name = f"{one.name}-drill" if one.name in PARTS else one.name
     (RESULTS / f"{name}-{flavour}.json").write_text(json.dumps(data, indent=1) + "\n")
     outage = data["summary"]["outage_ms"]
-    say(f"{one.scenario} {flavour}: {outage}, {'passed' if report.good else 'FAILED'}")
+    say(f"{one.name} {flavour}: {outage}, {'passed' if report.good else 'FAILED'}")
     return report.good
 
 
@@ -134,14 +165,13 @@ def main() -> int:
     failed: list[str] = []
     for flavour in chosen.flavour or FLAVOURS if not chosen.report else ():
         for one in SERIES:
-            if chosen.only and one.scenario not in chosen.only:
+            if chosen.only and one.name not in chosen.only:
                 continue
-            name = f"{one.scenario} {flavour}"
+            name = f"{one.name} {flavour}"
             say(f"{name}: {chosen.rounds or one.rounds} rounds")
             with series_failures(failed, name):
-                if not play(
-                    flavour, Series(one.scenario, chosen.rounds or one.rounds), chosen.clients
-                ):
+                rounds = chosen.rounds or one.rounds
+                if not play(flavour, replace(one, rounds=rounds), chosen.clients):
                     failed.append(name)
         for name in PARTS:
             if not chosen.only or name in chosen.only:
