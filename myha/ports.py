@@ -78,6 +78,9 @@ class Server(Protocol):
 
     def kill_clients(self, deadline_seconds: float) -> None: ...
 
+    def make_schema(self, deadline_seconds: float) -> None:
+        """Make what is missing of the schema `myha`, into the binary log."""
+
     def prove_write(self, epoch: int, deadline_seconds: float) -> None: ...
 
     def disconnect(self) -> None: ...

@@ -174,6 +174,7 @@ class NodeLook:
     writes_stalled_seconds: float = 0.0
     stall_reason: str = ""
     offline: bool = False
+    schema: bool = True  # the tables that the supervisor itself writes to are there
 
     @property
     def applied(self) -> bool:
@@ -202,6 +203,7 @@ class NodeView:
     unsourced_since: float | None = None  # since when its receiver is not running
     lag_bad_since: float | None = None
     lag_good_since: float | None = None
+    lag_unknown_since: float | None = None
     reader_ok: bool = True  # with hysteresis: may take reads as far as lag goes
     error: str = ""
     look: NodeLook | None = None

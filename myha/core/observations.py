@@ -188,6 +188,9 @@ def _looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
         known_at = look.at if old.executed_known_at < 0 else old.executed_known_at
     answered_before = old.contact is Contact.ANSWERING
     bad, good, reader_ok = _lag(policy, old, look)
+    unknown = None
+    if look.lag_seconds is None:
+        unknown = look.at if old.lag_unknown_since is None else old.lag_unknown_since
     return NodeView(
         contact=Contact.ANSWERING,
         checked_at=look.at,
@@ -199,6 +202,7 @@ def _looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
         unsourced_since=unsourced,
         lag_bad_since=bad,
         lag_good_since=good,
+        lag_unknown_since=unknown,
         reader_ok=reader_ok,
         look=look,
     )

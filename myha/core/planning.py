@@ -112,6 +112,7 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "reverse-stopped": protocols.restart_writer_replication,
     "second-closed": protocols.open_second,
     "second-unprotected": protocols.arm_second,
+    "schema-missing": protocols.make_schema,
     "unprotected": protocols.arm,
     "routing-differs": protocols.route,
     "failback-due": _failback,

@@ -288,6 +288,13 @@ class StopJob(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
+class MakeSchema(NodeStep):
+    """The tables that the supervisor writes to are there; they replicate to the peer."""
+
+    name: ClassVar[str] = "make-schema"
+
+
+@dataclass(frozen=True, slots=True)
 class ProveWrite(NodeStep):
     """A row written on the node by the supervisor is there when read back."""
 

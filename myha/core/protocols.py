@@ -26,6 +26,7 @@ from myha.core.plans import (
     Fence,
     FenceOutside,
     KillClients,
+    MakeSchema,
     Open,
     Plan,
     ProveWrite,
@@ -487,6 +488,11 @@ def open_second(it: Situation) -> Answer:
 def arm_second(it: Situation) -> Answer:
     sentence = f"make {it.standby} wait for {it.writer}"
     return make(it, "arm", it.standby, sentence, EnableWaiting(node=it.standby))
+
+
+def make_schema(it: Situation) -> Answer:
+    sentence = f"make the schema myha again on {it.writer}"
+    return make(it, "make-schema", it.writer, sentence, MakeSchema(node=it.writer))
 
 
 # -- the rest ------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from enum import Enum
 from myha.core.model import Cause, Contact, Durability, JobResult, ThreadState, View
 from myha.core.situation import Situation
 
+LAG_UNKNOWN_SECONDS = 5.0  # a supervisor that has just begun has no heartbeat of its own yet
+
 
 class Holds(Enum):
     """What a verdict keeps the supervisor from doing for the rows below it."""
@@ -247,6 +249,16 @@ def _lagging(it: Situation) -> bool:
     return it.member_present and not it.s.reader_ok
 
 
+def _schema_missing(it: Situation) -> bool:
+    return it.writer_installed and it.w.look is not None and not it.w.look.schema
+
+
+def _lag_unknown(it: Situation) -> bool:
+    since = it.s.lag_unknown_since
+    slow = since is not None and it.at - since >= LAG_UNKNOWN_SECONDS
+    return it.standby_replicates and it.writer_installed and slow
+
+
 def _failback_due(it: Situation) -> bool:
     policy = it.policy
     if not policy.auto_failback or policy.preferred != it.standby or it.dual:
@@ -478,6 +490,12 @@ TABLE: tuple[Verdict, ...] = (
         _second_unprotected,
     ),
     Verdict(
+        "schema-missing",
+        "The schema myha is missing on {writer}: without it lag is not known and the writer cannot "
+        "be armed. It is made again.",
+        _schema_missing,
+    ),
+    Verdict(
         "unprotected",
         "{writer} does not wait for {standby}, which is there to acknowledge: it can be armed.",
         _unprotected,
@@ -510,6 +528,11 @@ TABLE: tuple[Verdict, ...] = (
         lambda it: any(
             _either(contact)(it) for contact in (Contact.FULL, Contact.DENIED, Contact.FOREIGN)
         ),
+    ),
+    Verdict(
+        "lag-unknown",
+        "The lag of {standby} is not known: no heartbeat has come through from {writer}.",
+        _lag_unknown,
     ),
     Verdict(
         "flapping",

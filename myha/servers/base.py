@@ -23,6 +23,7 @@ from myha.core.model import NodeLook, SemiSync
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.servers import statements
 from myha.servers.connection import (
+    NO_SUCH_DATABASE,
     NO_SUCH_TABLE,
     UNKNOWN_VARIABLE,
     Arguments,
@@ -104,6 +105,7 @@ class BaseServer(ABC):
         self._quarantine_root = quarantine_root
         self._tls = tls
         self._sql = statements.load(self.flavour, "control")
+        self._schema_sql = statements.load(self.flavour, "setup_schema")
         self._watch = self._session()
         self._watch_life = 0  # which connection of the watch session the facts below are of
         self._control = SessionPool(self._session)
@@ -124,10 +126,16 @@ class BaseServer(ABC):
             if session.lives != self._watch_life:
                 self._learn(session, deadline)
                 self._watch_life = session.lives
-            look = self._look(session, at, deadline)
-        except ServerError as error:
-            if error.code in (NO_SUCH_TABLE, UNKNOWN_VARIABLE):
-                self._watch_life = -1  # a table or plugin has gone: learn anew at the next look
+            try:
+                look = self._look(session, at, deadline)
+            except ServerError as error:
+                if error.code not in (NO_SUCH_TABLE, NO_SUCH_DATABASE, UNKNOWN_VARIABLE):
+                    raise
+                # A table or plugin has gone since: what there is is found out anew.
+                self._learn(session, deadline)
+                look = self._look(session, at, deadline)
+        except ServerError:
+            self._watch_life = -1
             raise
         if self.source_pulses is not None:
             seen = self._source_stamp(look.server_id)
@@ -227,6 +235,19 @@ class BaseServer(ABC):
     def disable_waiting(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as (session, deadline):
             self._disable_waiting(session, deadline)
+
+    def make_schema(self, deadline_seconds: float) -> None:
+        """Make what is missing of the schema. ServerError naming the command if that is denied."""
+        with self._step(deadline_seconds) as (session, deadline):
+            try:
+                for block in ("make_schema", "make_heartbeat", "make_proof", "make_marker"):
+                    for statement in self._schema_sql.all(block):
+                        session.query(statement, deadline_seconds=deadline.left_seconds)
+            except (ServerGoneError, ServerSilentError):
+                raise
+            except ServerError as error:
+                raise ServerError(f"{error}; `myha setup` makes the schema", error.code) from error
+        self._watch_life = -1  # the next look finds it
 
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:
         """Write the epoch's row and read it back. Raises if it is not there."""

@@ -39,6 +39,7 @@ ACCESS_DENIED = ER.ACCESS_DENIED_ERROR
 OFFLINE_MODE = 3032
 LEAST_SECONDS = 0.01  # of a call's limit; what is less is said in words
 NO_SUCH_TABLE = ER.NO_SUCH_TABLE
+NO_SUCH_DATABASE = ER.BAD_DB_ERROR
 UNKNOWN_VARIABLE = ER.UNKNOWN_SYSTEM_VARIABLE
 
 # A session of a supervisor that has died ends by itself, and nothing of ours waits behind a

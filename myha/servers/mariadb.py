@@ -150,6 +150,7 @@ class MariaDBServer(BaseServer):
             lag_bytes=_lag_bytes(own),
             writes_stalled_seconds=stalled,
             stall_reason="commits do not end" if stalled else "",
+            schema=facts.heartbeat,
         )
 
     def _semisync(

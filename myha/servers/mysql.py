@@ -144,6 +144,7 @@ class MySQLServer(BaseServer):
             writes_stalled_seconds=stalled,
             stall_reason="commits do not end" if stalled else "",
             offline=bool(offline),
+            schema=facts.heartbeat,
         )
 
     def _semisync(self, facts: _Facts, variables: str, status: str | None) -> SemiSync:

@@ -451,6 +451,9 @@ class ServerPort:
         caller = self._supervisor
         caller.wait_for(self._server.prove_write(caller.name, deadline_seconds))
 
+    def make_schema(self, deadline_seconds: float) -> None:
+        """A simulated server has no schema to lose."""
+
     def disconnect(self) -> None:
         """Nothing is kept open."""
 

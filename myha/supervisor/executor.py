@@ -30,6 +30,7 @@ from myha.core.plans import (
     Fence,
     FenceOutside,
     KillClients,
+    MakeSchema,
     NodeStep,
     Open,
     Plan,
@@ -216,6 +217,7 @@ class Executor:
                 Fence: server.fence,
                 DisableWaiting: server.disable_waiting,
                 KillClients: server.kill_clients,
+                MakeSchema: server.make_schema,
             }
             calls[type(step)](deadline)
 

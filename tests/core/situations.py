@@ -146,6 +146,8 @@ SITUATIONS: dict[str, View] = {
         lb1=routes(writer_db2=True),
         **DUAL,  # type: ignore[arg-type]
     ),
+    "schema-missing": view(seen("db1", schema=False)),
+    "lag-unknown": view(db2=replace(seen("db2", lag_seconds=None), lag_unknown_since=NOW - 9.0)),
     "unprotected": view(seen("db1", semisync=IDLE), on_record=record(sync=Sync.SOLO)),
     "routing-differs": view(lb1=routes(reader_db2=False)),
     "failback-due": view(auto_failback=True, preferred="db2", failback_after_seconds=60.0),

@@ -279,6 +279,21 @@ def test_a_hung_writer_is_replaced_and_fenced_when_it_wakes(pair: Pair) -> None:
     assert pair.admin(writer, "SELECT v FROM app.t WHERE id = 9")[0][0] == "while it hung"
 
 
+def test_a_dropped_schema_is_made_again(pair: Pair) -> None:
+    """By mistake, or since a restore lacked it: without it nothing could be armed any more."""
+    writer = pair.status()["writer"]
+    pair.admin(writer, "DROP DATABASE myha")
+    pair.await_event("plan-done", f"make the schema myha again on {writer}")
+    pair.await_healthy(writer)
+    until(
+        lambda: pair.status()["nodes"][other(pair, writer)].get("lag_seconds") is not None,
+        "the lag is known again",
+    )
+    assert pair.myha("switchover").returncode == 0
+    pair.await_healthy(other(pair, writer))
+    until(lambda: pair.status()["sync"] == "armed", "the new writer is armed")
+
+
 def test_errant_transactions_of_a_returned_node_go_to_quarantine(pair: Pair) -> None:
     """What is written on a node that the pair has gone on without is undone, and kept."""
     writer, standby = pair.status()["writer"], standby_of(pair)
