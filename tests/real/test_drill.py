@@ -342,7 +342,7 @@ def test_what_acts_on_a_process_needs_a_way_to_it(tmp_path: Path) -> None:
         why_not = runner.misfit(pair, scenario)
         if name in {"switchover", "bad-applier"}:
             assert "pid_file" not in why_not
-        elif name not in {"conflict", "reseed", "supervisor-crash"}:
+        elif name not in {"conflict", "reseed", "supervisor-crash", "stray-replica"}:
             assert "nodes.a.pid_file and start_command" in why_not
 
 

@@ -323,6 +323,8 @@ def test_unknown_servers_are_refused_by_name(proxy: Proxy) -> None:
 def test_a_hung_haproxy_is_an_error_within_the_deadline(proxy: Proxy) -> None:
     proxy.balancer.put_in("writer", "a")
     proxy.process.send_signal(signal.SIGSTOP)
+    status = Path(f"/proc/{proxy.process.pid}/status")
+    until(lambda: "State:\tT" in status.read_text(), "HAProxy stands still")
     quick = HAProxyBalancer("lb1", proxy.socket, 0.2)
     for call in (
         quick.look,
