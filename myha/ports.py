@@ -54,6 +54,9 @@ class Server(Protocol):
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected."""
 
+    def restore_source(self, deadline_seconds: float) -> None:
+        """Configure the peer as the source, where none is; the threads are left as they are."""
+
     def await_applied(self, deadline_seconds: float) -> bool:
         """True when all that was received is committed; False when that is not so at the deadline.
 

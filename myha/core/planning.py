@@ -108,6 +108,7 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "errant-fenced": healing.begin_for_errant,
     "broken-fenced": healing.begin_for_broken,
     "replication-broken": healing.fence_broken,
+    "source-missing": protocols.restore_source,
     "replication-stopped": protocols.restart_standby_replication,
     "reverse-stopped": protocols.restart_writer_replication,
     "second-closed": protocols.open_second,

@@ -134,6 +134,13 @@ class StopReplication(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreSource(NodeStep):
+    """The node has its peer for a source, as setup made it. One that has a source keeps it."""
+
+    name: ClassVar[str] = "restore-source"
+
+
+@dataclass(frozen=True, slots=True)
 class StartReplication(NodeStep):
     """The node replicates from its peer: both threads are started and the receiver is connected."""
 

@@ -35,6 +35,7 @@ from myha.core.plans import (
     Refusal,
     RequireNoErrant,
     RequireOnlyWithStandby,
+    RestoreSource,
     StartReplication,
     Step,
     StopReceiver,
@@ -386,6 +387,8 @@ def rejoin(it: Situation) -> Answer:
         it.standby,
         f"resume replication between {it.writer} and {it.standby}",
         RequireNoErrant(node=it.standby, reference=it.writer),
+        RestoreSource(node=it.standby) if it.standby_sourceless else None,
+        RestoreSource(node=it.writer) if it.writer_sourceless else None,
         StartReplication(node=it.standby, deadline_seconds=5.0),
         StartReplication(node=it.writer, deadline_seconds=5.0),
         ChangeRecord(change=change),
@@ -408,6 +411,25 @@ def restart_standby_replication(it: Situation) -> Answer:
         solo = ChangeRecord(change=change)
     step = StartReplication(node=it.standby)
     return make(it, "restart-replication", it.standby, sentence, solo, step)
+
+
+def restore_source(it: Situation) -> Answer:
+    """What was received went with the source: it is received again, and until then it is solo."""
+    node = it.standby if it.standby_sourceless else it.writer
+    solo = None
+    if it.armed and node == it.standby:
+        change = RecordChange(f"solo: {node} has lost its source", sync=Sync.SOLO)
+        solo = ChangeRecord(change=change)
+    sentence = f"set replication on {node} up again"
+    return make(
+        it,
+        "restore-source",
+        node,
+        sentence,
+        solo,
+        RestoreSource(node=node),
+        StartReplication(node=node, deadline_seconds=5.0),
+    )
 
 
 def restart_writer_replication(it: Situation) -> Answer:

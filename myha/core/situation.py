@@ -331,6 +331,15 @@ class Situation:
         return look is None or look.source in ("", self.policy.source_of(self.standby))
 
     @once
+    def standby_sourceless(self) -> bool:
+        """No replication source is configured on it any more."""
+        return self.s.look is not None and not self.s.look.source
+
+    @once
+    def writer_sourceless(self) -> bool:
+        return self.w.look is not None and not self.w.look.source
+
+    @once
     def apart(self) -> bool:
         """Not a member: nothing may flow from it to the writer."""
         return not self.member

@@ -140,7 +140,14 @@ def _replication_stopped(it: Situation) -> bool:
     if not it.member_present or look is None or not it.writer_installed or look.applier.errno:
         return False
     stopped = ThreadState.STOPPED
-    return stopped in (look.receiver.state, look.applier.state)
+    return stopped in (look.receiver.state, look.applier.state) and not it.standby_sourceless
+
+
+def _source_missing(it: Situation) -> bool:
+    """Where both threads are stopped: one that still runs has its source in memory."""
+    if it.heal is not None or not it.member_present or not it.writer_installed:
+        return False
+    return it.standby_sourceless or (it.writer_sourceless and it.standby_replicates)
 
 
 def _reverse_stopped(it: Situation) -> bool:
@@ -148,7 +155,9 @@ def _reverse_stopped(it: Situation) -> bool:
     if not it.standby_replicates or not it.writer_installed or look is None:
         return False
     stopped = ThreadState.STOPPED
-    return stopped in (look.receiver.state, look.applier.state) and look.applier.errno == 0
+    if it.writer_sourceless or look.applier.errno:
+        return False
+    return stopped in (look.receiver.state, look.applier.state)
 
 
 def _replication_changed(it: Situation) -> bool:
@@ -468,6 +477,11 @@ TABLE: tuple[Verdict, ...] = (
         "The applier of {standby} has stopped with an error; it takes no reads and cannot take "
         "over.",
         _replication_broken,
+    ),
+    Verdict(
+        "source-missing",
+        "No replication source is configured on {standby}, or on {writer}: it is set up again.",
+        _source_missing,
     ),
     Verdict(
         "replication-stopped",

@@ -41,6 +41,8 @@ from myha.servers.lag import LagMeter, stamp, unstamp
 from myha.servers.watch import tcp_refused
 
 WAIT_FOREVER_MS = 4_294_967_295  # 49 days: the largest semi-sync timeout that both flavours take
+CONNECT_RETRY_SECONDS = 1
+RETRY_COUNT = 4_294_967_295  # a receiver gives up at this number; it never gets there
 KEEP_WARM_SECONDS = 15.0  # well below the sessions' wait_timeout
 KILL_ROUND_SECONDS = 0.02
 POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
@@ -63,6 +65,17 @@ class Client:
     waits: bool = False
     commits: bool = False
     works: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How a node replicates from its peer: as `myha setup` configures it. `tls`: where both can."""
+
+    host: str
+    port: int
+    account: Login
+    heartbeat_seconds: float
+    tls: bool = True
 
 
 class StallClock:
@@ -92,6 +105,7 @@ class BaseServer(ABC):
         tls: Tls = "auto",
         waiting_timeout_ms: int = WAIT_FOREVER_MS,
         quarantine_root: Path | None = None,
+        source: Source | None = None,
     ) -> None:
         self.name = name
         self.endpoint = endpoint
@@ -103,6 +117,8 @@ class BaseServer(ABC):
         self.source_pulses: LagMeter | None = None  # of the server that this one replicates from
         self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
         self._quarantine_root = quarantine_root
+        self._source = source
+        self._setup_sql = statements.load(self.flavour, "setup")
         self._tls = tls
         self._sql = statements.load(self.flavour, "control")
         self._schema_sql = statements.load(self.flavour, "setup_schema")
@@ -236,6 +252,36 @@ class BaseServer(ABC):
         with self._step(deadline_seconds) as (session, deadline):
             self._disable_waiting(session, deadline)
 
+    def restore_source(self, deadline_seconds: float) -> None:
+        """Configure the peer as the source. ServerError when it is not known, or not allowed."""
+        source = self._source
+        if source is None:
+            raise ServerError(f"{self.name}: its source is not known; `myha setup` configures it")
+        with self._step(deadline_seconds) as (session, deadline):
+            if self._has_source(session, deadline):
+                return
+            tls = source.tls and self._offers_tls(session, deadline) and self._peer_offers_tls()
+            values = {
+                "host": source.host,
+                "port": source.port,
+                "user": source.account.user,
+                "password": source.account.password.get_secret_value(),
+                "retry": CONNECT_RETRY_SECONDS,
+                "retry_count": RETRY_COUNT,
+                "heartbeat": source.heartbeat_seconds,
+                "tls": int(tls),
+            }
+            for statement in self._setup_sql.all("replicate"):
+                session.query(statement, values, deadline_seconds=deadline.left_seconds)
+            if not self._has_source(session, deadline):
+                raise ServerError(f"{self.name}: no source is configured when read back")
+
+    def _peer_offers_tls(self) -> bool:
+        if self.peer is None:
+            return False
+        with self.peer._step(self.call_deadline_seconds) as (session, deadline):
+            return self.peer._offers_tls(session, deadline)
+
     def make_schema(self, deadline_seconds: float) -> None:
         """Make what is missing of the schema. ServerError naming the command if that is denied."""
         with self._step(deadline_seconds) as (session, deadline):
@@ -358,6 +404,12 @@ class BaseServer(ABC):
 
     @abstractmethod
     def received(self) -> GtidSet: ...
+
+    @abstractmethod
+    def _has_source(self, session: Session, deadline: Deadline) -> bool: ...
+
+    @abstractmethod
+    def _offers_tls(self, session: Session, deadline: Deadline) -> bool: ...
 
     @abstractmethod
     def stop_receiver(self, deadline_seconds: float) -> None: ...

@@ -6,7 +6,7 @@ from myha.config import Config
 from myha.core.model import Durability
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import WatchedServer
-from myha.servers.base import WAIT_FOREVER_MS, BaseServer, is_mariadb, link
+from myha.servers.base import WAIT_FOREVER_MS, BaseServer, Source, is_mariadb, link
 from myha.servers.connection import Endpoint, connect
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
@@ -49,6 +49,22 @@ def flavour_of(config: Config) -> type[BaseServer]:
     raise ServerGoneError(told) if may_come else MyhaError(told)
 
 
+def _source(config: Config, name: str) -> Source | None:
+    """The peer; None where the replication account's password is not to be had here."""
+    peer = next(node for other, node in config.nodes.items() if other != name)
+    try:
+        account = config.accounts.replication()
+    except MyhaError:
+        return None
+    return Source(
+        host=peer.replication_host,
+        port=peer.replication_port,
+        account=account,
+        heartbeat_seconds=config.timing.heartbeat_period_seconds,
+        tls=config.accounts.tls != "off",
+    )
+
+
 def make_servers(config: Config, kind: type[BaseServer] | None = None) -> dict[str, WatchedServer]:
     """An adapter for each node, by name, linked so that each measures its lag by the other."""
     adapter = flavour_of(config) if kind is None else kind
@@ -61,6 +77,7 @@ def make_servers(config: Config, kind: type[BaseServer] | None = None) -> dict[s
             tls=config.accounts.tls,
             waiting_timeout_ms=waiting_timeout_ms(config),
             quarantine_root=config.cluster.state_dir / QUARANTINE_FOLDER,
+            source=_source(config, name),
         )
         for name, node in config.nodes.items()
     }

@@ -194,6 +194,12 @@ class MariaDBServer(BaseServer):
                 received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
             return received
 
+    def _has_source(self, session: Session, deadline: Deadline) -> bool:
+        return self._channel(session, deadline) is not None
+
+    def _offers_tls(self, session: Session, deadline: Deadline) -> bool:
+        return str(value(session, "SELECT @@GLOBAL.have_ssl", deadline)) == "YES"
+
     def stop_receiver(self, deadline_seconds: float) -> None:
         """The receiver takes in nothing more; its thread may end a moment later.
 

@@ -184,6 +184,20 @@ class MySQLServer(BaseServer):
             sql = f"SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, NULLIF({_RECEIVED}, ''))"
             return MysqlGtidSet.parse(value(session, sql, deadline))
 
+    def _has_source(self, session: Session, deadline: Deadline) -> bool:
+        sql = (
+            "SELECT COALESCE(MAX(HOST), '') FROM"
+            " performance_schema.replication_connection_configuration WHERE CHANNEL_NAME = ''"
+        )
+        return bool(value(session, sql, deadline))
+
+    def _offers_tls(self, session: Session, deadline: Deadline) -> bool:
+        sql = (
+            "SELECT MAX(VALUE) FROM performance_schema.tls_channel_status"
+            " WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
+        )
+        return str(value(session, sql, deadline)) == "Yes"
+
     def stop_receiver(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as (session, deadline):
             self._run(session, deadline, "stop_receiver")

@@ -146,6 +146,15 @@ class Faults:
                 server.channel.start()
             server.touched()
 
+    def stranger_resets_source(self, fault: Fault) -> None:
+        """RESET REPLICA ALL on one that has applied all: what else it would throw away is lost by
+        whoever runs it, until it is received again."""
+        server = self.node(fault)
+        if server.alive and not server.relay:
+            server.do_stop_replication()
+            server.channel.source = ""
+            server.touched()
+
     def stray_replica(self, fault: Fault) -> None:
         """A replica outside the pair connects with semi-sync, and leaves again."""
         server = self.node(fault)
@@ -296,6 +305,7 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "stranger-closes": Faults.stranger_closes,
     "stranger-stops-replication": Faults.stranger_stops_replication,
     "stranger-moves-source": Faults.stranger_moves_source,
+    "stranger-resets-source": Faults.stranger_resets_source,
     "stray-replica": Faults.stray_replica,
     "full": Faults.full,
     "applier-fails": Faults.applier_fails,

@@ -95,6 +95,7 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("stranger-closes", 2, ("writer",)),
     ("stranger-stops-replication", 3, ("standby", "writer")),
     ("stranger-moves-source", 1, ("standby",)),
+    ("stranger-resets-source", 2, ("standby", "standby", "writer")),
     ("stray-replica", 3, ("writer",)),
     ("full", 2, ("writer", "standby")),
     ("applier-fails", 2, ("standby",)),

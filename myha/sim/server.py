@@ -464,12 +464,18 @@ class SimServer:
         self.applier_running = False
 
     def do_start_replication(self) -> None:
+        if not self.channel.source:
+            raise ServerError(f"{self.name}: no source is configured")
         both_stopped = self.channel.state is ThreadState.STOPPED and not self.applier_running
         if both_stopped and self.flavour.drops_relay_log_at_start:
             self.drop_relay()
         self.applier_running = self.applier_errno == 0
         self.channel.start()
         self.start_applying()
+
+    def do_restore_source(self) -> None:
+        if not self.channel.source:
+            self.channel.source = self.channel.own_source
 
     def is_applied(self) -> bool:
         if not self.applier_running and not self.applier_errno:

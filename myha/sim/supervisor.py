@@ -409,6 +409,9 @@ class ServerPort:
         if not caller.wait_for(connected):
             raise ServerError(f"{self.name}: the receiver has not connected in time")
 
+    def restore_source(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_restore_source)
+
     def await_applied(self, deadline_seconds: float) -> bool:
         caller, server = self._supervisor, self._server
         return caller.wait_for(server.until(caller.name, deadline_seconds, server.is_applied))

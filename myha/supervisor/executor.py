@@ -38,6 +38,7 @@ from myha.core.plans import (
     PutIn,
     RequireNoErrant,
     RequireOnlyWithStandby,
+    RestoreSource,
     StartJob,
     StartReplication,
     Step,
@@ -217,6 +218,7 @@ class Executor:
                 Fence: server.fence,
                 DisableWaiting: server.disable_waiting,
                 KillClients: server.kill_clients,
+                RestoreSource: server.restore_source,
                 MakeSchema: server.make_schema,
             }
             calls[type(step)](deadline)

@@ -146,6 +146,7 @@ SITUATIONS: dict[str, View] = {
         lb1=routes(writer_db2=True),
         **DUAL,  # type: ignore[arg-type]
     ),
+    "source-missing": view(db2=seen("db2", source="", **CLEAN)),
     "schema-missing": view(seen("db1", schema=False)),
     "lag-unknown": view(db2=replace(seen("db2", lag_seconds=None), lag_unknown_since=NOW - 9.0)),
     "unprotected": view(seen("db1", semisync=IDLE), on_record=record(sync=Sync.SOLO)),
@@ -258,6 +259,8 @@ VARIANTS: dict[str, View] = {
     "writer-dead, a stray when it was last seen": view(
         lost("db1", REFUSING, look=seen("db1", semisync=waits(REPORTS)).look), unsourced()
     ),
+    "source-missing on the writer": view(seen("db1", source="", **CLEAN)),
+    "returned-clean, without a source": solo_view(seen("db2", source="", **CLEAN)),
     "stray-acknowledger, solo already": view(
         seen("db1", semisync=waits(REPORTS)), on_record=record(sync=Sync.SOLO)
     ),

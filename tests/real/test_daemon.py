@@ -145,6 +145,18 @@ def test_replication_that_was_stopped_by_hand_is_started(pair: Pair) -> None:
     pair.await_healthy()
 
 
+def test_a_source_that_was_reset_is_set_up_again(pair: Pair) -> None:
+    """RESET REPLICA ALL on the standby, then on the writer: the pair must not stay solo."""
+    writer = pair.status()["writer"]
+    mysql = pair.cluster.state.flavour == "mysql"
+    word = "REPLICA" if mysql else "SLAVE"
+    for node in (other(pair, writer), writer):
+        pair.admin(node, f"STOP {word}", f"RESET {word} ALL")
+        pair.await_event("plan-done", f"set replication on {node} up again")
+        pair.await_healthy(writer)
+        until(lambda: pair.status()["sync"] == "armed", "it is armed again")
+
+
 def test_a_stranger_who_opens_the_standby_is_undone_and_reported(pair: Pair) -> None:
     standby = standby_of(pair)
     if is_mysql(pair):

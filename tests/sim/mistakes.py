@@ -17,6 +17,7 @@ from myha.core.plans import (
     PutIn,
     RecordChange,
     RequireNoErrant,
+    RestoreSource,
     StartReplication,
     Step,
     StopReceiver,
@@ -192,6 +193,9 @@ MISTAKES: dict[str, Mutation] = {
     "waiting commits released before the clients are cut": Mutation(server=ReleasesFirst),
     "a commit group's leader killed before the rest": Mutation(server=KillsTheGroupsLeader),
     "acknowledgements counted, whoever gives them": Mutation(server=CountsOnly),
+    "a source that was reset is not set up again": Mutation(
+        mutate_plan=without(("restore-source", "rejoin"), RestoreSource)
+    ),
     "no guard against a loop of failovers": Mutation(
         policy=lambda policy: replace(policy, flap_limit=1000)
     ),

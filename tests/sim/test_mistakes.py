@@ -31,6 +31,7 @@ CAUGHT = {
         400,
         {"armed-by-the-standby", "armed-standby-has-all"},
     ),
+    "a source that was reset is not set up again": (0, 400, {"whole-again"}),
     "no guard against a loop of failovers": (0, 400, {"failovers-apart"}),
     "the writer listens to a lost standby": (
         0,

@@ -14,7 +14,6 @@ from myha.config import Account, Config
 from myha.core.model import Record
 from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
-    RETRY_COUNT,
     Setting,
     When,
     channel,
@@ -25,6 +24,7 @@ from myha.operations.setup.desired import (
 )
 from myha.operations.setup.facts import Channel, Facts, Flavour, Login, same_value
 from myha.operations.setup.grants import wanted_grants
+from myha.servers.base import RETRY_COUNT
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "heartbeat": (

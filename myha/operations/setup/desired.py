@@ -12,10 +12,9 @@ from enum import Enum
 
 from myha.config import Config
 from myha.operations.setup.facts import Facts, Flavour
+from myha.servers.base import CONNECT_RETRY_SECONDS, RETRY_COUNT
 
 INCREMENT = 2
-CONNECT_RETRY_SECONDS = 1
-RETRY_COUNT = 4_294_967_295  # a receiver gives up at this number; it never gets there
 FRAGMENT_HEAD = "# Written by `myha setup`; changes made here are overwritten."
 
 
