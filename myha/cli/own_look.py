@@ -14,7 +14,7 @@ from typing import Any
 
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Config
-from myha.core.model import Contact
+from myha.core.model import Contact, Record
 from myha.core.observations import (
     BalancerLooked,
     BalancerMissed,
@@ -28,20 +28,13 @@ from myha.core.planning import decide
 from myha.errors import MyhaError, ServerError, ServerSilentError
 from myha.ports import WatchedServer
 from myha.servers.factory import make_servers
-from myha.stores.local import read_record
 from myha.supervisor.status import status
 
 Data = dict[str, Any]
 
 
-def own_look(config: Config, why: str) -> Data:
-    """What `myha status` shows, from one look at everything. `why` there was no answer.
-
-    Raises MyhaError when there is no record to show either.
-    """
-    record = read_record(config.cluster.state_dir)
-    if record is None:
-        raise MyhaError(why)
+def own_look(config: Config, record: Record, why: str) -> Data:
+    """What `myha status` shows, from one look at everything. `why` there was no answer."""
     began = time.monotonic()
     view = first_view(config.policy(), began, time.time(), record)
     calls = [*_of_nodes(config), *_of_balancers(config)]

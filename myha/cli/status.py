@@ -17,6 +17,7 @@ from rich.text import Text
 from myha.cli.own_look import own_look
 from myha.config import load
 from myha.errors import MyhaError, SupervisorAwayError
+from myha.stores.local import read_record
 from myha.supervisor.control import ask, socket_path
 
 Data = dict[str, Any]
@@ -31,17 +32,21 @@ def _ask(ctx: click.Context, **fields: Any) -> Data:
     return answer
 
 
-def _status(ctx: click.Context) -> Data:
-    """The supervisor's word; where it answers nothing, the record and a look of our own."""
+def _status(ctx: click.Context, *, say: bool = True) -> Data:
+    """The supervisor's word; where it answers nothing, the record and a look of our own.
+
+    With `say` that there was no answer is said at once: the look may take seconds itself.
+    """
     try:
         return _ask(ctx, do="status")
     except SupervisorAwayError as error:
-        return own_look(load(ctx.obj["config_path"]), str(error))
-
-
-def _say_away(data: Data) -> None:
-    if data.get("supervisor"):
-        click.echo(f"myha: {data['supervisor']}", err=True)
+        config = load(ctx.obj["config_path"])
+        record = read_record(config.cluster.state_dir)
+        if record is None:
+            raise
+        if say:
+            click.echo(f"myha: {error}", err=True)
+        return own_look(config, record, str(error))
 
 
 @click.command()
@@ -51,7 +56,6 @@ def _say_away(data: Data) -> None:
 def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
     """Show the pair. Exit status 1 when it is not healthy."""
     data = _status(ctx)
-    _say_away(data)
     if as_json:
         click.echo(json.dumps(data, indent=2))
     elif watch:
@@ -78,7 +82,7 @@ def _watch(ctx: click.Context, data: Data) -> None:
 def _picture_now(ctx: click.Context) -> RenderableType:
     """The status, or why there is none: a supervisor that restarts does not end a watch."""
     try:
-        data = _status(ctx)
+        data = _status(ctx, say=False)
         away = [Text(data["supervisor"], style="bold red")] if data.get("supervisor") else []
         return Group(*away, picture(data))
     except MyhaError as error:
@@ -180,7 +184,6 @@ def _balancers(data: Data) -> Table:
 def explain(ctx: click.Context, as_json: bool) -> None:
     """Say what is going on, from which observations, and what follows or is refused."""
     data = _status(ctx)
-    _say_away(data)
     recent = [] if data.get("supervisor") else _ask(ctx, do="events", limit=15)["events"]
     if as_json:
         click.echo(json.dumps({"status": data, "events": recent}, indent=2))
