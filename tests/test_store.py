@@ -13,7 +13,13 @@ import pytest
 
 from myha.core.model import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError, StoreConflictError
-from myha.stores.local import LocalStore, SupervisorLock, record_from_json, record_to_json
+from myha.stores.local import (
+    LocalStore,
+    SupervisorLock,
+    read_record,
+    record_from_json,
+    record_to_json,
+)
 
 RECORD = Record(
     version=1,
@@ -36,6 +42,11 @@ RECORD = Record(
     failover_walls=(12.5, 13.0),
     writer_since_wall=11.0,
 )
+
+
+def test_a_store_that_was_only_begun_holds_no_record(tmp_path: Path) -> None:
+    (tmp_path / "record.sqlite").touch()
+    assert read_record(tmp_path) is None
 
 
 def test_a_record_survives_its_json() -> None:

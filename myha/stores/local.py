@@ -88,6 +88,10 @@ def read_record(directory: Path) -> Record | None:
             sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         ) as connection,
     ):
+        # A setup that was interrupted may have left a file and nothing in it.
+        known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'record'"
+        if connection.execute(known).fetchone() is None:
+            return None
         row = connection.execute("SELECT body FROM record").fetchone()
     return None if row is None else record_from_json(row[0])
 
