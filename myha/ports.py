@@ -190,7 +190,7 @@ class Clock(Protocol):
     def wall(self) -> float: ...
 
 
-class Besides(Protocol):
+class ConcurrentCalls(Protocol):
     """Runs calls beside the plan. `all` waits for every call, or until the deadline."""
 
     def start(self, call: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...

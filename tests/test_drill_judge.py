@@ -15,13 +15,13 @@ from myha.drill.errant import (
     ErrantLedger,
     ErrantRow,
     ErrantTable,
-    Kept,
-    KeptRow,
+    Quarantined,
+    QuarantinedRow,
     in_flight,
 )
 from myha.drill.judge import Evidence, Judgement, Takeover, judge
-from myha.drill.kept import incidents, read_kept
 from myha.drill.ledger import Attempt, Kind, LedgerReader, LedgerWriter, read_attempts
+from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.rows import IdRow, Row, Tables
 from myha.drill.timeline import Gap, longest_gap, outage, phases_ms, returned, takeovers
 from myha.drill.worker import payload
@@ -252,18 +252,18 @@ def image(one: Row | IdRow | None) -> bytes:
     return b"\xf0" + head + length + text + one.origin.to_bytes(8, "little")
 
 
-def kept(*rows: ErrantRow) -> Kept:
+def kept(*rows: ErrantRow) -> Quarantined:
     """A quarantine that has them, between other events."""
     events = [b"head" + image(one.before) + image(one.after) + b"checksum" for one in rows]
     listed = {
-        KeptRow(
+        QuarantinedRow(
             f"app.{one.table}",
             image(one.before).hex() if one.before else None,
             image(one.after).hex() if one.after else None,
         )
         for one in rows
     }
-    return Kept(b"".join(events), frozenset(listed))
+    return Quarantined(b"".join(events), frozenset(listed))
 
 
 def diverged(*in_quarantine: ErrantRow) -> Evidence:
@@ -338,7 +338,7 @@ def test_a_statement_must_be_kept_word_for_word() -> None:
     table = ErrantTable("myha_drill_errant", "CREATE TABLE myha_drill_errant (id INT)")
     good = replace(evidence(), errant=Errant(tables=(table,)))
     assert judge(good).destroyed == 1
-    there = replace(good, kept=Kept(b"..." + table.statement.encode() + b"..."))
+    there = replace(good, kept=Quarantined(b"..." + table.statement.encode() + b"..."))
     assert counts(judge(there)) == (1, 1, 0, 0)
     assert judge(replace(good, writer_tables=frozenset({table.table}))).merged == 1
 
@@ -369,7 +369,7 @@ def test_a_row_that_a_repair_has_overwritten_is_in_quarantine(tmp_path: Path) ->
     (folder / "rows.jsonl").write_text(json.dumps(line) + "\n")
     digest = hashlib.sha256((folder / "rows.jsonl").read_bytes()).hexdigest()
     (folder / "SHA256SUMS").write_text(f"{digest}  rows.jsonl\n")
-    found = read_kept(tmp_path)
+    found = read_quarantined(tmp_path)
     assert found.holds(ErrantRow(changed, lost))
     assert not found.holds(ErrantRow(changed, changed.spoilt("2" * 48)))
     good = replace(evidence(), errant=Errant((ErrantRow(changed, lost),)), kept=found)
@@ -416,15 +416,15 @@ def test_a_quarantine_is_read_with_its_checksums(tmp_path: Path) -> None:
             for file in ("events.binlog", "rows.jsonl")
         ]
         (folder / "SHA256SUMS").write_text("".join(sums))
-    found = read_kept(tmp_path, frozenset({"before"}))
+    found = read_quarantined(tmp_path, frozenset({"before"}))
     assert found.problems == ()
     assert found.holds(one)
     assert found.others([one]) == 0
     assert found.others([]) == 1
     (tmp_path / "since" / "rows.jsonl").write_text("")
-    assert any("checksum" in said for said in read_kept(tmp_path).problems)
+    assert any("checksum" in said for said in read_quarantined(tmp_path).problems)
     (tmp_path / "since" / "events.binlog").unlink()
-    assert any("lacks its file" in said for said in read_kept(tmp_path).problems)
+    assert any("lacks its file" in said for said in read_quarantined(tmp_path).problems)
 
 
 # --- the ledger -------------------------------------------------------------------------------

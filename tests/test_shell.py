@@ -17,7 +17,7 @@ import pytest
 from myha.hosts import shell
 from myha.hosts.shell import Shell, ShellError
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX, Backup
-from myha.operations.heal.reseed.place import Place
+from myha.operations.heal.reseed.node_host import NodeHost
 
 # ssh hands its words, joined, to a shell with a home and an environment of its own.
 LIKE_SSH = ("env", "-i", "-C", "/", f"PATH={os.environ['PATH']}", "sh", "-c")
@@ -135,108 +135,108 @@ def test_what_is_heard_of_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=[(), LIKE_SSH], ids=["here", "elsewhere"])
-def place(request: pytest.FixtureRequest) -> Place:
+def host(request: pytest.FixtureRequest) -> NodeHost:
     config: Any = SimpleNamespace(nodes={"a": SimpleNamespace(shell=request.param)})
-    return Place(config, "a")
+    return NodeHost(config, "a")
 
 
-def test_directories_are_what_they_are(place: Place, tmp_path: Path) -> None:
+def test_directories_are_what_they_are(host: NodeHost, tmp_path: Path) -> None:
     data, link = tmp_path / "it's data", tmp_path / "link"
     link.symlink_to(data)
-    assert place.is_empty(data)
-    assert not place.exists(data)
-    place.make(data)
+    assert host.is_empty(data)
+    assert not host.exists(data)
+    host.make(data)
     assert data.stat().st_mode & 0o777 == 0o700
-    assert place.real(link) == place.real(data) == data
-    assert place.real(tmp_path / "no" / "such") == tmp_path / "no" / "such"
-    assert place.is_empty(data)
+    assert host.real(link) == host.real(data) == data
+    assert host.real(tmp_path / "no" / "such") == tmp_path / "no" / "such"
+    assert host.is_empty(data)
     (data / ".hidden").touch()
-    assert not place.is_empty(data)
+    assert not host.is_empty(data)
     (data / "file").write_text("text\tmore\n")
-    assert place.read(data / "none", data / "file", data / ".hidden") == "text\tmore\n"
-    assert place.read(data / "none") == ""
+    assert host.read(data / "none", data / "file", data / ".hidden") == "text\tmore\n"
+    assert host.read(data / "none") == ""
     with pytest.raises(ShellError, match="File exists"):
-        place.make(data)
-    place.remove(data)
-    place.remove(data)
+        host.make(data)
+    host.remove(data)
+    host.remove(data)
     assert not data.exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
-def test_what_may_not_be_looked_into_is_not_empty(place: Place, tmp_path: Path) -> None:
+def test_what_may_not_be_looked_into_is_not_empty(host: NodeHost, tmp_path: Path) -> None:
     data = tmp_path / "closed" / "data"
     data.mkdir(parents=True)
     for folder in (data, data.parent):
         folder.chmod(0)
         with pytest.raises(ShellError, match="Permission denied"):
-            place.is_empty(data)
+            host.is_empty(data)
         folder.chmod(0o700)
 
 
-def test_room(place: Place, tmp_path: Path) -> None:
+def test_room(host: NodeHost, tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
-    free, mounted = place.disk(tmp_path / "not" / "there")
+    free, mounted = host.disk(tmp_path / "not" / "there")
     assert abs(free - status.f_bavail * status.f_frsize) < 1 << 30
     assert os.path.ismount(mounted)
-    assert place.disk(Path("/"))[1] == "/"
+    assert host.disk(Path("/"))[1] == "/"
     (tmp_path / "table").write_bytes(b"x" * 300_000)
     (tmp_path / "ib_logfile0").write_bytes(b"x" * 500_000)
     (tmp_path / "log bin.000001").write_bytes(b"x" * 700_000)
-    assert 300_000 <= place.used_bytes(tmp_path, (f"{tmp_path}/log bin", "/none/x")) < 400_000
+    assert 300_000 <= host.used_bytes(tmp_path, (f"{tmp_path}/log bin", "/none/x")) < 400_000
 
 
-def test_moving_never_replaces(place: Place, tmp_path: Path) -> None:
+def test_moving_never_replaces(host: NodeHost, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     with pytest.raises(ShellError, match="two is there already"):
-        place.move(tmp_path / "one", tmp_path / "two")
-    place.move(tmp_path / "one", tmp_path / "three")
+        host.move(tmp_path / "one", tmp_path / "two")
+    host.move(tmp_path / "one", tmp_path / "three")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["three", "two"]
 
 
-def test_an_exchange(place: Place, tmp_path: Path) -> None:
+def test_an_exchange(host: NodeHost, tmp_path: Path) -> None:
     data, new, old = (tmp_path / name for name in ("the data", "new", "old"))
     (new / "deep").mkdir(parents=True)
-    place.exchange(data, new, old)
+    host.exchange(data, new, old)
     assert [path.name for path in tmp_path.iterdir()] == ["the data"], "nothing was there before"
     data.chmod(0o750)
     new.mkdir(mode=0o700)
     (new / "fresh").touch()
-    place.exchange(data, new, old)
+    host.exchange(data, new, old)
     assert (data / "fresh").exists()
     assert (old / "deep").exists()
     assert data.stat().st_mode & 0o777 == 0o750
     new.mkdir()
     with pytest.raises(ShellError, match="old is there already"):
-        place.exchange(data, new, old)
+        host.exchange(data, new, old)
     assert (data / "fresh").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files away")
-def test_what_is_exchanged_belongs_to_the_same_user(place: Place, tmp_path: Path) -> None:
+def test_what_is_exchanged_belongs_to_the_same_user(host: NodeHost, tmp_path: Path) -> None:
     data, new, old, outside = (tmp_path / name for name in ("data", "new", "old", "outside"))
     for folder in (new / "deep", data, outside):
         folder.mkdir(parents=True)
     (new / "deep" / "file").touch()
     (new / "link").symlink_to(outside)
     os.chown(data, 12345, 23456)
-    place.exchange(data, new, old)
+    host.exchange(data, new, old)
     for path in (data, data / "deep", data / "deep" / "file", old):
         assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
     assert outside.stat().st_uid == 0
 
 
-def test_a_process_at_work_is_seen(place: Place, tmp_path: Path) -> None:
+def test_a_process_at_work_is_seen(host: NodeHost, tmp_path: Path) -> None:
     folder = tmp_path / "da.ta"
     folder.mkdir()
     (tmp_path / "daxta").mkdir()
-    assert not place.works_in(folder)
+    assert not host.works_in(folder)
     with subprocess.Popen(["sleep", "600"], cwd=folder) as process:
-        until(lambda: place.works_in(folder), "it is seen")
-        assert not place.works_in(tmp_path / "daxta")
-        assert not place.works_in(tmp_path)
+        until(lambda: host.works_in(folder), "it is seen")
+        assert not host.works_in(tmp_path / "daxta")
+        assert not host.works_in(tmp_path)
         process.kill()
-    assert not place.works_in(folder)
+    assert not host.works_in(folder)
 
 
 @pytest.mark.parametrize(
@@ -250,13 +250,13 @@ def test_a_process_at_work_is_seen(place: Place, tmp_path: Path) -> None:
     ],
 )
 def test_what_a_run_that_died_left(
-    place: Place, tmp_path: Path, there: dict[str, str], left: dict[str, str]
+    host: NodeHost, tmp_path: Path, there: dict[str, str], left: dict[str, str]
 ) -> None:
     for suffix, content in there.items():
         folder = tmp_path / f"data{suffix.removeprefix('data')}"
         folder.mkdir()
         if content:
             (folder / content).touch()
-    Backup.leftovers(place, tmp_path / "data")
+    Backup.leftovers(host, tmp_path / "data")
     found = {path.name: next(path.iterdir()).name for path in tmp_path.iterdir()}
     assert found == left

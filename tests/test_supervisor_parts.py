@@ -11,7 +11,7 @@ import pytest
 
 from myha.core.model import Contact
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.supervisor.besides import MAX_THREADS, ThreadBesides
+from myha.supervisor.concurrent_calls import MAX_THREADS, ThreadedCalls
 from myha.supervisor.control import ControlServer, ask
 from myha.supervisor.watchers import Watcher, contact_of
 
@@ -43,7 +43,7 @@ def test_calls_beside_each_other_do_not_wait_for_the_slow_one() -> None:
         raise MyhaError("no")
 
     try:
-        outcome = ThreadBesides().all(
+        outcome = ThreadedCalls().all(
             [("slow", slow), ("fails", fails), ("ok", lambda: None)],
             0.2,
         )
@@ -55,7 +55,7 @@ def test_calls_beside_each_other_do_not_wait_for_the_slow_one() -> None:
 
 
 def test_too_many_calls_beside_are_refused_rather_than_queued() -> None:
-    besides, go_on = ThreadBesides(), threading.Event()
+    calls, go_on = ThreadedCalls(), threading.Event()
     outcomes: list[Exception | None] = []
 
     def slow() -> None:
@@ -63,8 +63,8 @@ def test_too_many_calls_beside_are_refused_rather_than_queued() -> None:
 
     try:
         for _ in range(MAX_THREADS):
-            besides.start(slow, outcomes.append)
-        besides.start(slow, outcomes.append)
+            calls.start(slow, outcomes.append)
+        calls.start(slow, outcomes.append)
         assert [str(one) for one in outcomes] == ["too much is under way beside the plan already"]
     finally:
         go_on.set()

@@ -11,7 +11,7 @@ from myha.core.model import Durability, Mode
 from myha.errors import ConfigError, MyhaError
 from myha.sim.flavours import FLAVOURS
 from myha.sim.history import Outcome, run_history
-from myha.sim.knobs import Knobs, draw
+from myha.sim.parameters import Parameters, draw
 from myha.sim.runner import Batch, Summary, run_batch, run_many, trace_lines
 
 CHUNK = 500
@@ -113,31 +113,32 @@ def _report(summary: Summary) -> None:
 
 
 def _show_failure(outcome: Outcome) -> None:
-    knobs = outcome.knobs
+    parameters = outcome.parameters
     click.echo("")
     click.echo(
-        f"seed {knobs.seed} ({knobs.flavour}, {knobs.mode.value}, {knobs.durability.value}):"
+        f"seed {parameters.seed} ({parameters.flavour}, {parameters.mode.value}, "
+        f"{parameters.durability.value}):"
     )
-    for line in trace_lines(knobs):
+    for line in trace_lines(parameters):
         click.echo(line)
 
 
 def save_scenario(outcome: Outcome, directory: Path) -> Path:
-    """Write the history's knobs where a test replays them."""
+    """Write the history's parameters where a test replays them."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{outcome.violations[0].name}-{outcome.knobs.seed}.json"
-    path.write_text(outcome.knobs.to_json())
+    path = directory / f"{outcome.violations[0].name}-{outcome.parameters.seed}.json"
+    path.write_text(outcome.parameters.to_json())
     return path
 
 
 def _replay(path: Path, *, trace: bool) -> None:
     try:
-        knobs = Knobs.from_json(path.read_text())
+        parameters = Parameters.from_json(path.read_text())
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path}: is no scenario file: {error}") from error
-    outcome = run_history(knobs)
+    outcome = run_history(parameters)
     if trace or not outcome.good:
-        for line in trace_lines(knobs, 10_000 if trace else 60):
+        for line in trace_lines(parameters, 10_000 if trace else 60):
             click.echo(line)
     if not outcome.good:
         raise MyhaError(f"{path}: {outcome.violations[0].sentence}")

@@ -85,7 +85,7 @@ class Errant:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRow:
+class QuarantinedRow:
     """One row as a quarantine has it: images in hexadecimal, as the binary log has them."""
 
     table: str
@@ -94,11 +94,11 @@ class KeptRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Quarantined:
     """What the quarantines of a round hold: raw events, and the rows that they list."""
 
     binlog: bytes = b""
-    rows: frozenset[KeptRow] = frozenset()
+    rows: frozenset[QuarantinedRow] = frozenset()
     overwritten: frozenset[DrillRow] = frozenset()  # what repairs put other rows in the place of
     problems: tuple[str, ...] = ()  # files that are not what their checksums say
 
@@ -148,7 +148,7 @@ def _patterns(errant: ErrantRow) -> Iterator[re.Pattern[bytes]]:
             yield re.compile(b".".join(images), re.DOTALL)
 
 
-def _lists(kept: KeptRow, errant: ErrantRow) -> bool:
+def _lists(kept: QuarantinedRow, errant: ErrantRow) -> bool:
     def same(image: str | None, row: DrillRow | None) -> bool:
         if image is None or row is None:
             return image is None and row is None
@@ -202,7 +202,7 @@ def _examples(errant: Sequence[ErrantRow | ErrantTable]) -> str:
 def fates(
     errant: Errant,
     writer: Tables,
-    kept: Kept,
+    kept: Quarantined,
     *,
     writer_tables: frozenset[str] = frozenset(),
     fenced: Tables | None = None,

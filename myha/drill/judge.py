@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from myha.drill.errant import Errant, Fate, Fates, Kept, fates
+from myha.drill.errant import Errant, Fate, Fates, Quarantined, fates
 from myha.drill.ledger import Attempt, Kind
 from myha.drill.rows import Key, Row, Tables
 
@@ -45,7 +45,7 @@ class Evidence:
     increment: int = 2
     single_writer: bool = True
     errant: Errant = field(default_factory=Errant)
-    kept: Kept = field(default_factory=Kept)
+    kept: Quarantined = field(default_factory=Quarantined)
     writer_tables: frozenset[str] = frozenset()
     fenced: str = ""
 

@@ -15,9 +15,9 @@ from myha.core.model import Durability, Mode
 from myha.drill import timeline
 from myha.drill.errant import ErrantLedger
 from myha.drill.judge import Evidence, Judgement, judge
-from myha.drill.kept import incidents, read_kept
 from myha.drill.ledger import Attempt, read_attempts
 from myha.drill.observer import HangUp
+from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.report import Report, RoundResult
 from myha.drill.stage import START_DEADLINE_SECONDS, Fault, Scenario
 from myha.drill.target import Status, Target
@@ -457,7 +457,7 @@ class Round:
                 },
                 single_writer=config.cluster.mode is Mode.SINGLE_WRITER,
                 errant=self.errant.all(),
-                kept=read_kept(target.quarantine, self.kept_before),
+                kept=read_quarantined(target.quarantine, self.kept_before),
                 writer_tables=target.table_names(writer),
             )
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from myha.drill.crossing import CROSSING
+from myha.drill.data_loss import DATA_LOSS
 from myha.drill.diverging import DIVERGING
-from myha.drill.spoiling import SPOILING
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
     STOP_DEADLINE_SECONDS,
@@ -181,7 +181,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         *DIVERGING,
         *CROSSING,
-        *SPOILING,
+        *DATA_LOSS,
         *STRAY,
     )
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from myha.core.model import ThreadState
-from myha.sim.knobs import Fault
+from myha.sim.parameters import Fault
 from myha.sim.supervisor import HANG_UP_SECONDS
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Faults:
         self.over = False
 
     def plan(self) -> None:
-        for fault in self.history.knobs.faults:
+        for fault in self.history.parameters.faults:
             if fault.plan:
                 self.waiting.append(fault)
             else:
@@ -193,11 +193,11 @@ class Faults:
         self._cut(fault, next(iter(self.history.balancers)), self.node(fault).name)
 
     def slow(self, fault: Fault) -> None:
-        self.world.latency_seconds = self.history.knobs.latency_seconds * SLOW_FACTOR
+        self.world.latency_seconds = self.history.parameters.latency_seconds * SLOW_FACTOR
         self.later(fault, self._fast)
 
     def _fast(self) -> None:
-        self.world.latency_seconds = self.history.knobs.latency_seconds
+        self.world.latency_seconds = self.history.parameters.latency_seconds
 
     # -- supervisors and balancers -----------------------------------------------------------------
 

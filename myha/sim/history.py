@@ -24,7 +24,7 @@ from myha.sim.faults import Faults
 from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal
 from myha.sim.judge import Judge, Violation
-from myha.sim.knobs import BALANCERS, NODES, Knobs
+from myha.sim.parameters import BALANCERS, NODES, Parameters
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.supervisor import MutatePlan, SimSupervisor
@@ -61,7 +61,7 @@ class Mutation:
 class Outcome:
     """What became of a history."""
 
-    knobs: Knobs
+    parameters: Parameters
     violations: list[Violation] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
     acknowledged: int = 0
@@ -78,17 +78,17 @@ class Outcome:
 class History:
     """The whole cluster of one history, healthy at the beginning."""
 
-    def __init__(self, knobs: Knobs, mutation: Mutation, *, trace: bool) -> None:
-        self.knobs = knobs
+    def __init__(self, parameters: Parameters, mutation: Mutation, *, trace: bool) -> None:
+        self.parameters = parameters
         self.mutation = mutation
-        self.world = World(knobs.seed, trace=trace)
-        self.world.latency_seconds = knobs.latency_seconds
-        self.policy = _policy(knobs)
+        self.world = World(parameters.seed, trace=trace)
+        self.world.latency_seconds = parameters.latency_seconds
+        self.policy = _policy(parameters)
         self.servers = self._servers()
         self.balancers = {
             name: SimBalancer(self.world, name, self.servers) for name in self.policy.balancers
         }
-        self.store = SimStore(_first_record(knobs))
+        self.store = SimStore(_first_record(parameters))
         self.ledger = Ledger()
         self._wire()
         self.judge = Judge(self.world, self.policy, self.servers, self.store, self.ledger)
@@ -112,32 +112,32 @@ class History:
                 self.ledger,
                 DIRECT_THINK_SECONDS,
             )
-            for _ in range(knobs.direct_clients)
+            for _ in range(parameters.direct_clients)
         ]
 
     def _servers(self) -> dict[str, SimServer]:
-        knobs, make = self.knobs, self.mutation.server
-        flavour = FLAVOURS[knobs.flavour]
+        parameters, make = self.parameters, self.mutation.server
+        flavour = FLAVOURS[parameters.flavour]
         first, second = (make(self.world, i, name, flavour) for i, name in enumerate(NODES))
         serial = iter(range(1, 10**9))
         for server, peer in ((first, second), (second, first)):
             server.peer = peer
             server.make_serial = serial.__next__
-            server.apply_seconds = knobs.apply_seconds
+            server.apply_seconds = parameters.apply_seconds
             server.channel = Channel(server, peer, f"{peer.name}:3306", HEARTBEAT_SECONDS)
-            server.channel.transfer_seconds = knobs.transfer_seconds
-            server.channel.batch = knobs.batch
-            if knobs.durability is Durability.BOUNDED:
+            server.channel.transfer_seconds = parameters.transfer_seconds
+            server.channel.batch = parameters.batch
+            if parameters.durability is Durability.BOUNDED:
                 server.wait_limit_seconds = BOUNDED_WAIT_SECONDS
         return {first.name: first, second.name: second}
 
     def _wire(self) -> None:
-        dual = self.knobs.mode is Mode.DUAL_WRITER
+        dual = self.parameters.mode is Mode.DUAL_WRITER
         for server in self.servers.values():
             server.applier_running = True
             server.channel.state = ThreadState.RUNNING
             server.open = dual or server.index == 0
-            server.waits = server.open and self.knobs.durability is not Durability.ASYNC
+            server.waits = server.open and self.parameters.durability is not Durability.ASYNC
         for balancer in self.balancers.values():
             for pool, node in balancer.routes:
                 balancer.routes[pool, node] = pool == "reader" or self.servers[node].open
@@ -228,7 +228,7 @@ class History:
             supervisor.request("unfence", {"node": name})
         elif entry.heal is not None:  # what the policy allows was tried
             supervisor.request("heal", {"node": name, "method": "reseed"})
-        elif self.knobs.heal == ("resume", "manual"):
+        elif self.parameters.heal == ("resume", "manual"):
             supervisor.request("heal", {"node": name, "method": "rewind"})
 
     # -- whole -----------------------------------------------------------------------------------
@@ -273,25 +273,25 @@ class History:
         return ""
 
 
-def _policy(knobs: Knobs) -> Policy:
+def _policy(parameters: Parameters) -> Policy:
     return Policy(
         nodes=NODES,
         sources=(f"{NODES[0]}:3306", f"{NODES[1]}:3306"),
-        balancers=BALANCERS[: knobs.balancers],
-        mode=knobs.mode,
-        durability=knobs.durability,
+        balancers=BALANCERS[: parameters.balancers],
+        mode=parameters.mode,
+        durability=parameters.durability,
         deadtime_seconds=DEADTIME_SECONDS,
         heartbeat_period_seconds=HEARTBEAT_SECONDS,
-        fence_commands=NODES if knobs.fence_command else (),
-        heal=knobs.heal,
+        fence_commands=NODES if parameters.fence_command else (),
+        heal=parameters.heal,
         flap_limit=FLAP_LIMIT,
         flap_settled_seconds=FLAP_SETTLED_SECONDS,
-        stray_replicas=knobs.stray_replicas,
+        stray_replicas=parameters.stray_replicas,
     )
 
 
-def _first_record(knobs: Knobs) -> Record:
-    armed = knobs.durability is Durability.LOSSLESS
+def _first_record(parameters: Parameters) -> Record:
+    armed = parameters.durability is Durability.LOSSLESS
     return Record(
         version=1,
         epoch=1,
@@ -301,15 +301,17 @@ def _first_record(knobs: Knobs) -> Record:
     )
 
 
-def run_history(knobs: Knobs, mutation: Mutation | None = None, *, trace: bool = False) -> Outcome:
+def run_history(
+    parameters: Parameters, mutation: Mutation | None = None, *, trace: bool = False
+) -> Outcome:
     """Run one history to its end, or to the first broken invariant."""
-    history = History(knobs, mutation or Mutation(), trace=trace)
+    history = History(parameters, mutation or Mutation(), trace=trace)
     try:
         history.run()
     except RunawayError as error:
         history.judge.broken("runaway", str(error))
     return Outcome(
-        knobs=knobs,
+        parameters=parameters,
         violations=history.judge.violations,
         plans=history.plans,
         acknowledged=len(history.ledger.acknowledged),

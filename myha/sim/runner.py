@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from myha.core.model import Durability, Mode
 from myha.sim.history import Outcome, run_history
-from myha.sim.knobs import Knobs, draw
+from myha.sim.parameters import Parameters, draw
 
 KEPT_FAILURES = 20
 
@@ -89,9 +89,9 @@ def run_many(batch: Batch, processes: int = 1) -> Summary:
     return total
 
 
-def trace_lines(knobs: Knobs, limit: int = 60) -> list[str]:
+def trace_lines(parameters: Parameters, limit: int = 60) -> list[str]:
     """The history once more, told: virtual seconds and what happened, the last `limit` lines."""
-    outcome = run_history(knobs, trace=True)
+    outcome = run_history(parameters, trace=True)
     lines = [f"{at:9.4f}  {text}" for at, text in outcome.trace]
     if len(lines) > limit:
         lines = [f"  ...  ({len(lines) - limit} lines before)", *lines[-limit:]]

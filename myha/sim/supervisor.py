@@ -95,7 +95,7 @@ class SimSupervisor:
                 balancers={name: BalancerPort(self, one) for name, one in balancers.items()},
                 store=store,
                 clock=SimClock(world),
-                besides=SimBesides(self),
+                calls=SimCalls(self),
                 journal=self,
                 jobs=self.jobs,
                 outside=self,
@@ -339,8 +339,8 @@ class SimClock:
         return WALL_START + self._world.now
 
 
-class SimBesides:
-    """Implements `myha.ports.Besides`: calls become processes of the world."""
+class SimCalls:
+    """Implements `myha.ports.ConcurrentCalls`: calls become processes of the world."""
 
     def __init__(self, supervisor: SimSupervisor) -> None:
         self._supervisor = supervisor

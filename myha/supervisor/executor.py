@@ -48,7 +48,7 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.errors import BalancerError, MyhaError, StoreConflictError
-from myha.ports import Balancer, Besides, Clock, JobOrder, Jobs, OutsideFence, Server, Store
+from myha.ports import Balancer, Clock, ConcurrentCalls, JobOrder, Jobs, OutsideFence, Server, Store
 
 POLL_SECONDS = 0.01
 WAIT_SLICE_SECONDS = 0.25
@@ -83,7 +83,7 @@ class Tools:
     balancers: dict[str, Balancer]
     store: Store
     clock: Clock
-    besides: Besides
+    calls: ConcurrentCalls
     journal: Journal
     jobs: Jobs
     outside: OutsideFence | None = None
@@ -171,7 +171,7 @@ class Executor:
             text = str(step) if error is None else f"{step}: {error}"
             self._note(kind, f"{text} (beside)", run, step=step.name, beside="yes")
 
-        self.tools.besides.start(call, done)
+        self.tools.calls.start(call, done)
 
     def _perform(self, run: Run, step: Step) -> Performing:
         waiting: dict[type[Step], Callable[[Any], Performing]] = {
@@ -243,7 +243,7 @@ class Executor:
             return lambda: balancer.drain(step.pool, step.node)
 
         calls = [(name, call(self.tools.balancers[name])) for name in step.balancers]
-        outcome = self.tools.besides.all(calls, step.deadline_seconds)
+        outcome = self.tools.calls.all(calls, step.deadline_seconds)
         failed = {name: error for name, error in outcome.items() if error is not None}
         for name, error in failed.items():
             self._note("balancer-failed", f"{step} in {name}: {error}", run, balancer=name)

@@ -24,12 +24,12 @@ from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
 from myha.stores.local import LocalStore, SupervisorLock, read_record
-from myha.supervisor.background import Background
-from myha.supervisor.besides import ThreadBesides
 from myha.supervisor.brain import Brain
+from myha.supervisor.concurrent_calls import ThreadedCalls
 from myha.supervisor.control import PING, ControlServer, Data, alive, socket_path
 from myha.supervisor.daemon import Daemon, Request
 from myha.supervisor.executor import Tools
+from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import StoreJournal
 from myha.supervisor.pulse import Pulse
@@ -105,7 +105,7 @@ class Service:
             balancers,
             self.store,
             self.clock,
-            ThreadBesides(),
+            ThreadedCalls(),
             self.journal,
             self.jobs,
             CommandFence(commands),
@@ -114,8 +114,8 @@ class Service:
         brain = Brain(config.policy(), now, wall, record)
         self.daemon = Daemon(brain, self.tools, self._watchers)
         self.jobs.emit = self.daemon.queue.put
-        self.background = Background(config, self.jobs, self.clock, self.journal, self._seen)
-        self.jobs.on_ended = self.background.ended
+        self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.journal, self._seen)
+        self.jobs.on_ended = self.housekeeping.ended
         self.control = ControlServer(socket_path(config.cluster.state_dir), self.handle)
         self.pulses = {name: self._pulse(name) for name in self.servers}
         self._ending = threading.Event()
@@ -195,7 +195,7 @@ class Service:
         self.control.start()
         for pulse in self.pulses.values():
             pulse.start()
-        self.background.start()
+        self.housekeeping.start()
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
         gc.freeze()
         try:
@@ -203,7 +203,7 @@ class Service:
                 self.daemon.run()
         finally:
             self._ending.set()
-            self.background.stop()
+            self.housekeeping.stop()
             self.jobs.close()
             for pulse in self.pulses.values():
                 pulse.stop()
@@ -250,13 +250,13 @@ class Service:
     def _status(self) -> Data:
         brain = self.daemon.brain
         brain_view, decision, running = brain.view, brain.decision, brain.running
-        data = status(brain_view, decision, running, self.background.diagnoses.found())
+        data = status(brain_view, decision, running, self.housekeeping.diagnoses.found())
         data["ok"] = True
         data["name"] = self.config.cluster.name
         data["pid"] = os.getpid()
         data["config_changed"] = self.config.changed_on_disk()
         data["journal_failure"] = self.journal.failure
-        data["last_jobs"] = self.background.last()
+        data["last_jobs"] = self.housekeeping.last()
         data["pulse"] = {
             name: {"stalled_seconds": round(one.stalled_seconds(), 2), "error": one.error}
             for name, one in self.pulses.items()

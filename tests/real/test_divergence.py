@@ -23,12 +23,12 @@ import pytest
 from myha.cli.status import explanation
 from myha.core.model import Membership, NodeRecord, Record, Sync
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
+from myha.operations.divergence.history_queries import open_node
 from myha.operations.divergence.replication_error import (
     ReplicationErrorReport,
     explain_replication_error,
 )
-from myha.operations.divergence.shown import Change, decoders_of, errant_items
-from myha.operations.divergence.sides import open_side
+from myha.operations.divergence.transaction_listing import Change, decoders_of, errant_items
 from myha.stores.local import LocalStore
 from tests.real.bare import BareServer
 from tests.real.diverged import (
@@ -103,8 +103,8 @@ def show_json(pair: Pair, directory: Path, *words: str) -> tuple[int, dict[str, 
 
 
 def look_at(pair: Pair, confirm_seconds: float = 2.0) -> ErrantLook:
-    node = open_side(pair.sup(), pair.flavour, 30)
-    writer = open_side(pair.sup(server=pair.p), pair.flavour, 30)
+    node = open_node(pair.sup(), pair.flavour, 30)
+    writer = open_node(pair.sup(server=pair.p), pair.flavour, 30)
     try:
         return look_for_errant(node, writer, confirm_seconds=confirm_seconds)
     finally:
@@ -322,8 +322,8 @@ def semisync(pair: Pair) -> Iterator[None]:
 
 def test_a_busy_pair_is_never_called_errant(pair: Pair) -> None:
     make_database(pair, "busy", "t (id BIGINT AUTO_INCREMENT PRIMARY KEY, v INT)")
-    node = open_side(pair.sup(), pair.flavour, 120)
-    writer = open_side(pair.sup(server=pair.p), pair.flavour, 120)
+    node = open_node(pair.sup(), pair.flavour, 120)
+    writer = open_node(pair.sup(server=pair.p), pair.flavour, 120)
     looks = wrong_way_round = 0
     between_seconds = 0.02
     ends = time.monotonic() + 180
@@ -350,8 +350,8 @@ def test_a_pair_with_two_writers_is_never_called_diverged(pair: Pair) -> None:
         server.run(
             "SET GLOBAL auto_increment_increment=2", f"SET GLOBAL auto_increment_offset={offset}"
         )
-    node = open_side(pair.sup(), pair.flavour, 120)
-    writer = open_side(pair.sup(server=pair.p), pair.flavour, 120)
+    node = open_node(pair.sup(), pair.flavour, 120)
+    writer = open_node(pair.sup(server=pair.p), pair.flavour, 120)
     with clients(pair.p, "twin.t", 1) as one, clients(pair.w, "twin.t", 1) as two:
         until("both write", lambda: min(sum(one), sum(two)) > 20)
         for _ in range(30):
@@ -368,7 +368,7 @@ def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(pair: 
     look = look_at(pair, 0.2)
     assert look.diverged
     assert look.errant.count() == 1
-    node = open_side(pair.sup(), pair.flavour, 30)
+    node = open_node(pair.sup(), pair.flavour, 30)
     changes = [
         one for one in errant_items(node, look, decoders_of(node)) if isinstance(one, Change)
     ]

@@ -30,7 +30,7 @@ from myha.operations.heal.reseed import (
     reseed_node,
 )
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
-from myha.operations.heal.reseed.place import Place
+from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import MARIADB_MARK, MYSQL_MARK
 from myha.operations.progress import CancelledError, ListReporter
 from myha.sandbox.cluster import Cluster
@@ -445,7 +445,7 @@ def test_refusals_change_nothing(
     before = pair.executed("a")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Place, "disk", lambda _place, _path: (1 << 20, "/"))
+        patch.setattr(NodeHost, "disk", lambda _place, _path: (1 << 20, "/"))
         with pytest.raises(HealRefusedError, match=r"of disk on a, and .* are free"):
             plan_reseed(ReseedOrder(pair.config, "a", "b", {}, (Method.BACKUP, Method.CLONE)))
 
@@ -514,14 +514,14 @@ def test_a_full_disk_on_the_node(
     try:
         before = pair.executed("a")
 
-        make = Place.make
+        make = NodeHost.make
 
-        def diverted(place: Place, path: Path) -> None:
+        def diverted(host: NodeHost, path: Path) -> None:
             """The new directory comes to lie on the small file system."""
-            make(place, path)
+            make(host, path)
             subprocess.run(["mount", "--bind", str(small), str(path)], check=True)
 
-        monkeypatch.setattr(Place, "make", diverted)
+        monkeypatch.setattr(NodeHost, "make", diverted)
         try:
             with pytest.raises(MyhaError, match=r"(?i)no space|mbstream failed"):
                 pair.reseed(Method.BACKUP)

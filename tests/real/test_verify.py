@@ -24,9 +24,9 @@ from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError
 from myha.operations.progress import ListReporter, Progress
 from myha.operations.verify import Throttle, VerifyReport, verify
+from myha.operations.verify.compared_node import ComparedNode
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.repair import Repair
-from myha.operations.verify.side import Side
 from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
 from myha.sandbox.servers import Flavour
@@ -275,7 +275,7 @@ def test_the_digest_of_a_row_is_of_the_stored_bytes(standing: Standing) -> None:
         "7": [b"7", b"N", *parts(*encoded, b"\xff\x00,"), b"N"],
         "8": [b"8", b"-1", *parts(None, b"", text.encode(), b"", None), long],
     }
-    side = Side("a", standing.connect(standing.writer), standing.flavour)
+    side = ComparedNode("a", standing.connect(standing.writer), standing.flavour)
     try:
         table = read_tables(side.query, ["d6.t"])["d6.t"]
         found = side.query(Looks(table, standing.flavour, 1 << 20).digests(None, None, 10))

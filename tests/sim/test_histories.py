@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from myha.cli.simulate import save_scenario, simulate
 from myha.core.model import Durability, Mode
 from myha.sim.history import run_history
-from myha.sim.knobs import KINDS, Knobs, draw
+from myha.sim.parameters import KINDS, Parameters, draw
 from myha.sim.runner import Batch, run_many, trace_lines
 from tests.sim.mistakes import MISTAKES
 
@@ -26,7 +26,9 @@ def test_ten_thousand_histories_keep_every_invariant(capsys: pytest.CaptureFixtu
         print(f"\n{summary.runs} histories, {speed:.0f} per second of CPU")  # noqa: T201
     assert summary.runs == RUNS
     for outcome in summary.failures[:1]:
-        pytest.fail("\n".join([f"seed {outcome.knobs.seed}", *trace_lines(outcome.knobs)]))
+        pytest.fail(
+            "\n".join([f"seed {outcome.parameters.seed}", *trace_lines(outcome.parameters)])
+        )
     missing = {
         "failover",
         "switchover",
@@ -45,15 +47,15 @@ def test_ten_thousand_histories_keep_every_invariant(capsys: pytest.CaptureFixtu
 def test_lossless_loses_nothing_unless_a_person_or_a_second_failure_allows_it() -> None:
     lost = 0
     for seed in range(1500):
-        knobs = draw(seed, mode=Mode.SINGLE_WRITER, durability=Durability.LOSSLESS)
-        strikes = [one for one in knobs.faults if one.what not in ("slow", "full")]
+        parameters = draw(seed, mode=Mode.SINGLE_WRITER, durability=Durability.LOSSLESS)
+        strikes = [one for one in parameters.faults if one.what not in ("slow", "full")]
         if len(strikes) == 1 and strikes[0].what in (
             "crash",
             "hang",
             "supervisor-dies",
             "cut-pair",
         ):
-            outcome = run_history(knobs)
+            outcome = run_history(parameters)
             assert outcome.good
             lost += outcome.lost
     assert lost == 0
@@ -66,7 +68,7 @@ def test_async_does_lose_in_the_simulator_so_that_it_would_be_seen() -> None:
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_scenario_that_once_broke(path: Path) -> None:
-    outcome = run_history(Knobs.from_json(path.read_text()))
+    outcome = run_history(Parameters.from_json(path.read_text()))
     assert outcome.violations == []
 
 
@@ -88,7 +90,7 @@ def test_a_failing_history_becomes_a_scenario_file(tmp_path: Path) -> None:
         outcome for seed in range(50) if not (outcome := run_history(draw(seed), mutation)).good
     )
     path = save_scenario(failing, tmp_path)
-    again = run_history(Knobs.from_json(path.read_text()), mutation)
+    again = run_history(Parameters.from_json(path.read_text()), mutation)
     assert again.violations == failing.violations
 
 

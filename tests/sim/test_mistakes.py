@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from myha.sim.history import run_history
-from myha.sim.knobs import Knobs, draw
+from myha.sim.parameters import Parameters, draw
 from tests.sim.mistakes import MISTAKES
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -61,10 +61,10 @@ def test_every_mistake_has_its_test() -> None:
 @pytest.mark.parametrize("name", CAUGHT_IN_SCENARIO)
 def test_mistake_is_caught_in_its_scenario(name: str) -> None:
     scenario, invariants = CAUGHT_IN_SCENARIO[name]
-    knobs = Knobs.from_json((SCENARIOS / f"{scenario}.json").read_text())
-    outcome = run_history(knobs, MISTAKES[name])
+    parameters = Parameters.from_json((SCENARIOS / f"{scenario}.json").read_text())
+    outcome = run_history(parameters, MISTAKES[name])
     assert {one.name for one in outcome.violations} & invariants
-    assert run_history(knobs).good
+    assert run_history(parameters).good
 
 
 @pytest.mark.parametrize("name", CAUGHT)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from myha.binlog.node import Node
-from myha.operations.divergence.sides import executed_or_under_way, replicates
+from myha.operations.divergence.history_queries import executed_or_under_way, replicates
 
 CONFIRM_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05

@@ -12,9 +12,15 @@ from myha.config import Config
 from myha.errors import ConfigError, MyhaError
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
 from myha.operations.divergence.failures import applier_failure
+from myha.operations.divergence.history_queries import open_node
 from myha.operations.divergence.replication_error import ReplicationErrorReport, explained
-from myha.operations.divergence.shown import Head, Item, Tail, decoders_of, errant_items
-from myha.operations.divergence.sides import open_side
+from myha.operations.divergence.transaction_listing import (
+    Head,
+    Item,
+    Tail,
+    decoders_of,
+    errant_items,
+)
 from myha.servers.base import is_mariadb
 from myha.servers.connection import Connection, Endpoint, connect
 from myha.stores.local import read_record
@@ -73,11 +79,11 @@ class Divergence:
         with closing(log_in(config, names.node)) as connection:
             flavour = "mariadb" if is_mariadb(connection) else "mysql"
         other = names.peer if names.node == names.writer else names.writer
-        self._node: Node[Any] = open_side(
+        self._node: Node[Any] = open_node(
             lambda: log_in(config, names.node), flavour, DEADLINE_SECONDS
         )
         try:
-            self._other: Node[Any] = open_side(
+            self._other: Node[Any] = open_node(
                 lambda: log_in(config, other), flavour, DEADLINE_SECONDS
             )
         except BaseException:

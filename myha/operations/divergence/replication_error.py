@@ -21,14 +21,14 @@ from myha.core.applier_errors import OF_ROWS
 from myha.errors import MyhaError, ServerError
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
 from myha.operations.divergence.failures import Failure, ForeignKey, applier_failure
+from myha.operations.divergence.history_queries import open_node
 from myha.operations.divergence.live import LiveRow, find, in_the_way, lookup_key
-from myha.operations.divergence.shown import (
+from myha.operations.divergence.transaction_listing import (
     Change,
     at_text,
     decoders_of,
     statement_text,
 )
-from myha.operations.divergence.sides import open_side
 
 DEADLINE_SECONDS = 60.0
 _TRANSACTIONS_SEARCHED = 10_000
@@ -101,12 +101,12 @@ def explain_replication_error(
     The account needs REPLICATION SLAVE on the writer, and SELECT on the node to see rows; what it
     may not see is noted. Raises ServerError when one of the servers cannot be asked at all.
     """
-    ours = open_side(node_connect, flavour, deadline_seconds)
+    ours = open_node(node_connect, flavour, deadline_seconds)
     try:
         failure = applier_failure(ours)
         if failure is None:
             return None
-        theirs = open_side(writer_connect, flavour, deadline_seconds)
+        theirs = open_node(writer_connect, flavour, deadline_seconds)
         try:
             return explained(ours, theirs, failure, look_for_errant(ours, theirs), node)
         finally:

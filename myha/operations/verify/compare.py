@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from myha.operations.progress import Reporter, go_on
 from myha.operations.verify.columns import Bound, readable
+from myha.operations.verify.compared_node import ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Pace
 from myha.operations.verify.report import RowDifference
 from myha.operations.verify.settled import Look, Settled
-from myha.operations.verify.side import Both, Side
 from myha.operations.verify.state import RunState, TableState
 from myha.operations.verify.walk import Walk, cut, step_of
 
@@ -52,7 +52,7 @@ class TableComparison:
 
     def __init__(
         self,
-        both: Both,
+        both: ComparedPair,
         looks: Looks,
         *,
         settled: Settled,
@@ -278,7 +278,7 @@ class TableComparison:
             " give it a primary key"
         )
 
-    def _multiset(self, side: Side, lock: str) -> Counter[Values] | None:
+    def _multiset(self, side: ComparedNode, lock: str) -> Counter[Values] | None:
         found = side.query(self._looks.everything(KEYLESS_ROWS + 1) + lock)
         if len(found) > KEYLESS_ROWS:
             return None
@@ -293,7 +293,9 @@ class TableComparison:
                 self._report((), None, Row((), "", values))
 
 
-def read_rows(side: Side, looks: Looks, keys: Sequence[Bound], lock: str) -> dict[Bound, Row]:
+def read_rows(
+    side: ComparedNode, looks: Looks, keys: Sequence[Bound], lock: str
+) -> dict[Bound, Row]:
     """The rows with these keys, by key; `lock` is added to the SELECT."""
     width = len(looks.table.identity)
     found = {}

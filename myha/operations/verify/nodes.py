@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from myha.config import Account, Config
 from myha.core.model import Mode
 from myha.errors import ConfigError, MyhaError
-from myha.operations.verify.side import Connect
+from myha.operations.verify.compared_node import Connect
 from myha.servers.base import is_mariadb
 from myha.servers.connection import Connection, Endpoint, connect
 from myha.servers.statements import Flavour

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError
 from myha.operations.progress import Reporter, go_on
-from myha.operations.verify.side import Side
+from myha.operations.verify.compared_node import ComparedNode
 
 MARK_EVERY_SECONDS = 0.2
 MARKS_KEPT = 600
@@ -43,7 +43,7 @@ class Throttle:
 class Lag:
     """How far a replica is behind its source, by marks."""
 
-    def __init__(self, source: Side, replica: Side) -> None:
+    def __init__(self, source: ComparedNode, replica: ComparedNode) -> None:
         self._source = source
         self._replica = replica
         self._marks: deque[tuple[float, GtidSet]] = deque(maxlen=MARKS_KEPT)

@@ -16,19 +16,19 @@ from pathlib import Path
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.progress import Meter, Reporter, go_on
 from myha.operations.verify.compare import BATCH_ROWS, Row, difference, read_rows
+from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair, Connect
 from myha.operations.verify.hashing import Looks
-from myha.operations.verify.keep import (
+from myha.operations.verify.pace import Throttle
+from myha.operations.verify.repair_quarantine import (
     Change,
     row_predicate,
     row_values,
     table_name,
     write,
 )
-from myha.operations.verify.pace import Throttle
 from myha.operations.verify.report import RowDifference, VerifyReport
 from myha.operations.verify.run import row_limit_bytes, verify
 from myha.operations.verify.settled import HOLD_SECONDS, LOCK, Settled
-from myha.operations.verify.side import BUSY, Both, Connect, Side
 from myha.operations.verify.tables import Table, read_tables
 from myha.servers import statements
 from myha.servers.statements import Flavour
@@ -106,13 +106,15 @@ class Repair:
         self._both_ways = both_ways
         self._throttle = throttle
         self._statements = statements.load(flavour, "repair")
-        self._both: Both
+        self._both: ComparedPair
 
     def __enter__(self) -> Repair:
         writer, standby = self._names
-        first = Side(writer, self._connects[writer], self._flavour)
+        first = ComparedNode(writer, self._connects[writer], self._flavour)
         try:
-            self._both = Both(first, Side(standby, self._connects[standby], self._flavour))
+            self._both = ComparedPair(
+                first, ComparedNode(standby, self._connects[standby], self._flavour)
+            )
         except BaseException:
             first.close()
             raise
@@ -123,7 +125,7 @@ class Repair:
         self._both.close()
 
     @property
-    def _sides(self) -> tuple[Side, Side]:
+    def _sides(self) -> tuple[ComparedNode, ComparedNode]:
         """The source's and the target's."""
         writer, standby = self._both.writer, self._both.standby
         return (writer, standby) if self.source == writer.name else (standby, writer)
@@ -217,7 +219,7 @@ class Repair:
     def _close_for_writes(self) -> None:
         """On a connection of its own, in case ours broke."""
         with suppress(MyhaError):
-            side = Side(self.target, self._connects[self.target], self._flavour)
+            side = ComparedNode(self.target, self._connects[self.target], self._flavour)
             try:
                 for sql in self._statements.all("close"):
                     side.query(sql)

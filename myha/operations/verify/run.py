@@ -9,11 +9,18 @@ from pathlib import Path
 from myha.errors import ConfigError, MyhaError, ServerError
 from myha.operations.progress import CancelledError, Meter, Reporter
 from myha.operations.verify.compare import TableComparison
+from myha.operations.verify.compared_node import (
+    CHANGED,
+    DENIED,
+    LOCK_TIMEOUT,
+    ComparedNode,
+    ComparedPair,
+    Connect,
+)
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Lag, Pace, Throttle
 from myha.operations.verify.report import RowDifference, TableReport, VerifyReport
 from myha.operations.verify.settled import Settled
-from myha.operations.verify.side import CHANGED, DENIED, LOCK_TIMEOUT, Both, Connect, Side
 from myha.operations.verify.state import RunState, TableState, load
 from myha.operations.verify.tables import (
     Table,
@@ -51,13 +58,13 @@ def verify(
     when the standby does not apply, a grant is missing or the lag does not go down, ServerGoneError
     when a node goes away. What was compared until then is kept in `state`.
     """
-    writer = Side(names[0], writer_connect, flavour)
+    writer = ComparedNode(names[0], writer_connect, flavour)
     try:
-        standby = Side(names[1], standby_connect, flavour)
+        standby = ComparedNode(names[1], standby_connect, flavour)
     except BaseException:
         writer.close()
         raise
-    both = Both(writer, standby)
+    both = ComparedPair(writer, standby)
     try:
         run = (
             load(state, *names, restart=restart)
@@ -75,7 +82,7 @@ def verify(
 class _Verify:
     def __init__(
         self,
-        both: Both,
+        both: ComparedPair,
         reporter: Reporter,
         throttle: Throttle,
         run: RunState,
@@ -241,7 +248,7 @@ def not_comparable(table: Table) -> str:
     return "" if table.compared else "has no columns that hold data"
 
 
-def row_limit_bytes(both: Both) -> int:
+def row_limit_bytes(both: ComparedPair) -> int:
     """How long a row may be when it is put together in the server."""
     found = both.query("SELECT @@SESSION.max_allowed_packet")
     return min(int(rows[0][0]) for rows in found) // 2

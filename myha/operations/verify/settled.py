@@ -19,10 +19,10 @@ from typing import TypeVar
 
 from myha.errors import MyhaError, ServerError
 from myha.operations.progress import Reporter
-from myha.operations.verify.side import BUSY, Both, Side
+from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair
 
 T = TypeVar("T")
-Look = Callable[[Side, str], T]  # the side, and what to add to the SELECT
+Look = Callable[[ComparedNode, str], T]  # the side, and what to add to the SELECT
 
 STUCK_SECONDS = 60.0  # a standby that applies nothing for so long does not replicate
 CATCH_UP_SECONDS = 3600.0
@@ -34,7 +34,7 @@ LOCK = " LOCK IN SHARE MODE"
 class Settled:
     """Looks at both nodes at one moment. Raises CancelledError, and ServerError of the servers."""
 
-    def __init__(self, both: Both, reporter: Reporter, *, both_ways: bool) -> None:
+    def __init__(self, both: ComparedPair, reporter: Reporter, *, both_ways: bool) -> None:
         self._both = both
         self._reporter = reporter
         self._both_ways = both_ways
@@ -51,7 +51,7 @@ class Settled:
             self._catch_up(standby, writer)
         return time.monotonic() - began
 
-    def _catch_up(self, source: Side, replica: Side) -> None:
+    def _catch_up(self, source: ComparedNode, replica: ComparedNode) -> None:
         wanted = source.history()
         began = moved = time.monotonic()
         before = None

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from myha.operations.verify.columns import Bound
+from myha.operations.verify.compared_node import ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
-from myha.operations.verify.side import Both, Side
 
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 SAFE_NUMBER = 1 << 62  # the difference of two such does not overflow in the server
@@ -23,7 +23,7 @@ THINNER = 8.0  # after a chunk without rows the keys are taken to be so much spa
 class Walk:
     """The chunks of one table, by the keys that `side` has."""
 
-    def __init__(self, looks: Looks, side: Side) -> None:
+    def __init__(self, looks: Looks, side: ComparedNode) -> None:
         self._looks = looks
         self._side = side
         self._integer = _one_integer(looks)
@@ -78,7 +78,13 @@ def _one_integer(looks: Looks) -> bool:
 
 
 def cut(
-    both: Both, looks: Looks, low: Bound | None, high: Bound | None, *, rows: int, parts: int
+    both: ComparedPair,
+    looks: Looks,
+    low: Bound | None,
+    high: Bound | None,
+    *,
+    rows: int,
+    parts: int,
 ) -> Iterator[tuple[Bound | None, Bound | None]]:
     """A range of about so many rows in about so many parts; the range itself if it has but one."""
     step = step_of(looks, low, high, parts)
@@ -102,7 +108,7 @@ def cut(
 
 
 def counted_off(
-    side: Side, looks: Looks, low: Bound | None, high: Bound | None, rows: int
+    side: ComparedNode, looks: Looks, low: Bound | None, high: Bound | None, rows: int
 ) -> Bound | None:
     """The key of the row that is `rows` rows beyond `low`; None when there are fewer."""
     found = side.query(looks.boundary(low, high, rows))

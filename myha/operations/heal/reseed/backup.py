@@ -19,7 +19,7 @@ from myha.config import Config
 from myha.core.gtid import MariadbGtidSet
 from myha.errors import MyhaError
 from myha.operations.heal.reseed.backup_fit import backup_words
-from myha.operations.heal.reseed.place import Place
+from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import Meter, Reporter, go_on
@@ -81,28 +81,28 @@ class Backup:
             raise MyhaError(f"{process.name}: nodes.{process.name}.data_dir is gone")
         self._config = config
         self._donor = donor
-        self._source = Place(config, donor.name)
+        self._source = NodeHost(config, donor.name)
         self._process = process
-        self._place = process.place
+        self._host = process.host
         self._reporter = reporter
         self._data = data
         self._new, self._old = _beside(data)
         self._exchanging = False
 
     @staticmethod
-    def leftovers(place: Place, data: Path) -> None:
+    def leftovers(host: NodeHost, data: Path) -> None:
         """Remove what a run that died has left, and put the old directory back if none is there."""
-        place.clear_up(data, *_beside(data))
+        host.clear_up(data, *_beside(data))
 
     def clear_up(self) -> None:
-        self.leftovers(self._place, self._data)
+        self.leftovers(self._host, self._data)
 
     def undo(self) -> None:
         """After a failure: the old directory in its place again, with its server. Silent."""
         try:
-            if self._exchanging and self._place.exists(self._old):
+            if self._exchanging and self._host.exists(self._old):
                 self._process.stop()
-                self._place.remove(self._data)
+                self._host.remove(self._data)
             self.clear_up()
         except MyhaError:
             if self._exchanging:
@@ -112,15 +112,15 @@ class Backup:
 
     def make(self, total_bytes: int) -> tuple[int, MariadbGtidSet]:
         """Back the donor up and prepare it. Bytes streamed, and the binary log's position."""
-        self._place.make(self._new)
+        self._host.make(self._new)
         streamed = self._stream(total_bytes)
         self._prepare()
         return streamed, self._position()
 
-    def _words(self, place: Place) -> tuple[str, ...]:
-        words = backup_words(self._config, place)
+    def _words(self, host: NodeHost) -> tuple[str, ...]:
+        words = backup_words(self._config, host)
         if words is None:
-            raise MyhaError(f"{place.name}: mariabackup is gone from {place.where}")
+            raise MyhaError(f"{host.name}: mariabackup is gone from {host.where}")
         return words
 
     def _login(self) -> bytes:
@@ -147,9 +147,9 @@ class Backup:
         login = self._login()
         data_dir = str(self._donor.value("SELECT @@GLOBAL.datadir"))
         settings = (str(len(login)), data_dir, str(LOG_LOOK_MS), *self._words(self._source))
-        unpack = (str(self._new), *streamer_words(self._words(self._place)))
+        unpack = (str(self._new), *streamer_words(self._words(self._host)))
         with (
-            self._place.shell.fed(_UNPACK, *unpack) as writer,
+            self._host.shell.fed(_UNPACK, *unpack) as writer,
             self._source.shell.held(_BACK_UP, *settings, first=login, streams=True) as reader,
         ):
             source, target = reader.process.stdout, writer.process.stdin
@@ -169,9 +169,9 @@ class Backup:
 
     def _prepare(self) -> None:
         """Roll the copy forward to the backup's end, so that a server can start from it."""
-        settings = (str(self._new), PREPARE_MEMORY, *self._words(self._place))
+        settings = (str(self._new), PREPARE_MEMORY, *self._words(self._host))
         meter = Meter(self._reporter, "prepare")
-        with self._place.shell.held(_PREPARE, *settings) as running:
+        with self._host.shell.held(_PREPARE, *settings) as running:
             while not running.ended():
                 go_on(self._reporter)
                 meter.to(0)
@@ -180,7 +180,7 @@ class Backup:
 
     def _position(self) -> MariadbGtidSet:
         """Where the donor's binary log was when the backup ended."""
-        said = self._place.read(*(self._new / name for name in INFO_FILES))
+        said = self._host.read(*(self._new / name for name in INFO_FILES))
         if not said:
             name = self._process.name
             raise MyhaError(f"{name}: the backup does not say where the binary log was")
@@ -191,10 +191,10 @@ class Backup:
     def exchange(self) -> None:
         """The new directory takes the old one's place; the server must be ended by now."""
         self._exchanging = True
-        self._place.exchange(self._data, self._new, self._old)
+        self._host.exchange(self._data, self._new, self._old)
 
     def forget_old(self) -> None:
-        self._place.remove(self._old)
+        self._host.remove(self._old)
 
 
 def _beside(data: Path) -> tuple[Path, Path]:

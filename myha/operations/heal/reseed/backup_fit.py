@@ -7,21 +7,21 @@ from pathlib import Path
 
 from myha.config import Config
 from myha.hosts.shell import ShellError
-from myha.operations.heal.reseed.place import Place
+from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import ReseedSession
 
 _NAMES = ("mariadb-backup", "mariabackup")
 
 
-def backup_words(config: Config, place: Place) -> tuple[str, ...] | None:
+def backup_words(config: Config, host: NodeHost) -> tuple[str, ...] | None:
     """How mariabackup is called on a node's host: as configured, else from PATH; None: it is not.
 
     What is configured for one node goes for both where they are on one host.
     """
-    own = config.nodes[place.name]
+    own = config.nodes[host.name]
     words = [own.backup_command]
     words += [node.backup_command for node in config.nodes.values() if node.shell == own.shell]
-    return next(filter(None, words), None) or place.find(_NAMES)
+    return next(filter(None, words), None) or host.find(_NAMES)
 
 
 def unfit(
@@ -31,7 +31,7 @@ def unfit(
     configured = config.nodes[name].data_dir
     if configured is None:
         return f"nodes.{name}.data_dir is not set"
-    here, there = Place(config, name), Place(config, donor.name)
+    here, there = NodeHost(config, name), NodeHost(config, donor.name)
     one_host = config.nodes[name].shell == config.nodes[donor.name].shell
     try:
         return (
@@ -45,41 +45,41 @@ def unfit(
 
 
 def _directory_unfit(
-    configured: Path, place: Place, donor: ReseedSession, node: ReseedSession | None
+    configured: Path, host: NodeHost, donor: ReseedSession, node: ReseedSession | None
 ) -> str | None:
-    data = place.real(configured)
-    if place.disk(data)[1] == str(data):
+    data = host.real(configured)
+    if host.disk(data)[1] == str(data):
         return f"{data} is a mount point, so that it cannot be exchanged"
     server = donor if node is None else node
     told = Path(str(server.value("SELECT @@GLOBAL.datadir")))
-    is_same = told in (configured, data) or place.real(told) == data
+    is_same = told in (configured, data) or host.real(told) == data
     if node is not None:
         if not is_same:
             return f"nodes.{node.name}.data_dir is {data}, and the server works in {told}"
-        return _not_at_home(place, node)
+        return _not_at_home(host, node)
     # No server to compare with; but two hosts that were mixed up are told by the donor's.
-    if is_same and place.is_home_of(donor):
-        return f"{data} on {place.where} is the data directory of {donor.name}"
+    if is_same and host.is_home_of(donor):
+        return f"{data} on {host.where} is the data directory of {donor.name}"
     return None
 
 
-def _program_unfit(config: Config, place: Place, server_version: str) -> str | None:
-    words = backup_words(config, place)
+def _program_unfit(config: Config, host: NodeHost, server_version: str) -> str | None:
+    words = backup_words(config, host)
     if words is None:
-        return f"mariabackup is not on PATH of {place.where}"
-    said = place.version(words)
+        return f"mariabackup is not on PATH of {host.where}"
+    said = host.version(words)
     found = re.search(r"(\d+\.\d+)\.\d+-MariaDB", said)
     if found is None:
-        return f"{words[-1]} does not start on {place.where}"
+        return f"{words[-1]} does not start on {host.where}"
     if found[1] != ".".join(server_version.split(".")[:2]):
-        return f"mariabackup on {place.where} is of {found[1]} and the server of {server_version}"
+        return f"mariabackup on {host.where} is of {found[1]} and the server of {server_version}"
     return None
 
 
-def _not_at_home(place: Place, session: ReseedSession) -> str | None:
-    if place.is_home_of(session):
+def _not_at_home(host: NodeHost, session: ReseedSession) -> str | None:
+    if host.is_home_of(session):
         return None
-    key = f"nodes.{place.name}.shell"
-    if place.is_local:
+    key = f"nodes.{host.name}.shell"
+    if host.is_local:
         return f"{session.name} does not run on this machine, or as another user; else set {key}"
     return f"the binary logs of {session.name} are not seen (or may not be read) through {key}"

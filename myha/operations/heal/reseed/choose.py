@@ -9,8 +9,8 @@ from myha.binlog.errors import HealRefusedError
 from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed import backup_fit, clone
 from myha.operations.heal.reseed.dump import objects
+from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan
-from myha.operations.heal.reseed.place import Place
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import amount
 from myha.operations.setup.facts import Flavour
@@ -61,7 +61,7 @@ def _unfit(
 
 def _size(method: Method, order: ReseedOrder, session: ReseedSession) -> int:
     if method is Method.BACKUP:
-        return _files_bytes(Place(order.config, session.name), session)
+        return _files_bytes(NodeHost(order.config, session.name), session)
     if method is Method.CLONE:
         sql = "SELECT SUM(FILE_SIZE) AS b FROM information_schema.INNODB_TABLESPACES"
     else:
@@ -72,26 +72,26 @@ def _size(method: Method, order: ReseedOrder, session: ReseedSession) -> int:
     return int(session.value(sql) or 0)
 
 
-def _files_bytes(place: Place, session: ReseedSession) -> int:
+def _files_bytes(host: NodeHost, session: ReseedSession) -> int:
     """The server's directory without what is not copied: logs of any kind, temporary tables."""
     row = session.rows(
         "SELECT @@GLOBAL.datadir AS d, @@GLOBAL.log_bin_basename AS b,"
         " @@GLOBAL.relay_log_basename AS r"
     )[0]
     bases = tuple(str(row[name]) for name in "br" if row[name])
-    return place.used_bytes(Path(str(row["d"])), bases)
+    return host.used_bytes(Path(str(row["d"])), bases)
 
 
 def _room(method: Method, order: ReseedOrder, node: ReseedSession | None) -> int | None:
     """Bytes that may be used on the node: free ones, and what its own data gives back."""
     configured = order.config.nodes[order.node].data_dir
-    place = Place(order.config, order.node)
+    host = NodeHost(order.config, order.node)
     try:
         if node is None or method is Method.BACKUP:  # seen to be its host before this is asked
-            return None if configured is None else place.disk(configured)[0]
-        if not place.is_home_of(node):
+            return None if configured is None else host.disk(configured)[0]
+        if not host.is_home_of(node):
             return None
-        free = place.disk(Path(str(node.value("SELECT @@GLOBAL.datadir"))))[0]
+        free = host.disk(Path(str(node.value("SELECT @@GLOBAL.datadir"))))[0]
     except ShellError:
         return None  # not to be seen from here
     return free + _size(method, order, node)

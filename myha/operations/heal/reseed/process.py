@@ -19,7 +19,7 @@ from myha.errors import MyhaError, ServerGoneError, ServerSilentError
 from myha.hosts.commands import run_to_end
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.shell import ShellError
-from myha.operations.heal.reseed.place import Place
+from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.progress import Meter, Reporter, go_on
 
@@ -37,7 +37,7 @@ class NodeProcess:
 
     def __init__(self, config: Config, name: str, reporter: Reporter) -> None:
         self.name = name
-        self.place = Place(config, name)
+        self.host = NodeHost(config, name)
         self._config = config
         self._node = config.nodes[name]
         self._reporter = reporter
@@ -70,12 +70,12 @@ class NodeProcess:
     def data_dir(self) -> Path | None:
         """The configured data directory, without symbolic links on the way; None: none is."""
         path = self._node.data_dir
-        return None if path is None else self.place.real(path)
+        return None if path is None else self.host.real(path)
 
     @property
     def data_is_lost(self) -> bool:
         """Whether the configured data directory is not there or has nothing in it."""
-        return self.data_dir is not None and self.place.is_empty(self.data_dir)
+        return self.data_dir is not None and self.host.is_empty(self.data_dir)
 
     def initialise(self) -> None:
         """Make an empty data directory with the configured command."""
@@ -102,16 +102,16 @@ class NodeProcess:
     def move_data_aside(self) -> None:
         """Keep what does not serve any more until something serves in its place."""
         data, aside = self.data_dir, self._aside
-        self.place.remove(aside)
-        if data is not None and self.place.exists(data):
-            self.place.move(data, aside)
+        self.host.remove(aside)
+        if data is not None and self.host.exists(data):
+            self.host.move(data, aside)
 
     def forget_aside(self) -> None:
         """Remove it, and what an earlier run has left of the kind."""
         if self._node.data_dir is None:
             return
         try:
-            self.place.remove(self._aside)
+            self.host.remove(self._aside)
         except ShellError as error:
             # The node has its data; what is left over here costs room, and no more.
             self._reporter.event("reseed", f"what was moved aside could not be removed: {error}")
@@ -170,7 +170,7 @@ class NodeProcess:
         data = self.data_dir
         if data is not None:
             self._await(
-                lambda: not self.place.works_in(data),
+                lambda: not self.host.works_in(data),
                 END_DEADLINE_SECONDS,
                 f"{self.name}: stop_command has ended, and a process still works in {data}",
                 "waits for the server to end",

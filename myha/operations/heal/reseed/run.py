@@ -23,7 +23,7 @@ from myha.operations.heal.reseed.choose import choose
 from myha.operations.heal.reseed.clone import Clone, end_earlier
 from myha.operations.heal.reseed.dump import objects
 from myha.operations.heal.reseed.dump.copy import Dump
-from myha.operations.heal.reseed.keep import errant_of, keep_errant
+from myha.operations.heal.reseed.errant_quarantine import errant_of, quarantine_errant
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan, ReseedReport
 from myha.operations.heal.reseed.process import NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
@@ -108,7 +108,7 @@ class _Reseed:
         if donor.flavour is not Flavour.MARIADB or not process.is_ours or process.running():
             return
         if process.data_dir is not None:
-            Backup.leftovers(process.place, process.data_dir)
+            Backup.leftovers(process.host, process.data_dir)
 
     def _ready_node(self, donor: ReseedSession) -> ReseedSession | None:
         """A session on the node's server; None where none is needed: its files will be replaced."""
@@ -189,7 +189,9 @@ class _Reseed:
             return
         Meter(self._reporter, "quarantine", total=float(errant.count()), unit="transactions")
         try:
-            self._quarantine = keep_errant(self._config, node, donor, errant, self._order.incident)
+            self._quarantine = quarantine_errant(
+                self._config, node, donor, errant, self._order.incident
+            )
         except HealRefusedError as error:
             if not self._order.accept_loss:
                 raise

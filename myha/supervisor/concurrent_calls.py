@@ -11,8 +11,8 @@ from myha.errors import MyhaError
 MAX_THREADS = 16
 
 
-class ThreadBesides:
-    """Implements `myha.ports.Besides`. A call that never returns costs one thread of sixteen."""
+class ThreadedCalls:
+    """Implements `myha.ports.ConcurrentCalls`. One that never returns costs one of 16 threads."""
 
     def __init__(self) -> None:
         self._free = threading.BoundedSemaphore(MAX_THREADS)

@@ -18,7 +18,7 @@ class _MariadbSide(MariadbNode):
     errand: ClassVar[str] = "look at the server"
 
 
-def open_side(connect: Connect, flavour: str, deadline_seconds: float) -> Node[Any]:
+def open_node(connect: Connect, flavour: str, deadline_seconds: float) -> Node[Any]:
     """A session that only looks; close it. Raises what `connect` does."""
     if flavour == "mysql":
         return _MysqlSide(connect, deadline_seconds)

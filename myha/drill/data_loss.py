@@ -86,7 +86,7 @@ def _ask_for_reseed(stage: Stage, fault: Fault) -> None:
     stage.request({"do": "heal", "node": fault.node, "method": "reseed"})
 
 
-SPOILING = (
+DATA_LOSS = (
     Scenario(
         "reseed",
         "the writer is killed, and its data directory is deleted",

@@ -14,14 +14,14 @@ from myha.core.model import JobResult, Mode, View
 from myha.core.planning import Decision, decide
 from myha.errors import MyhaError
 from myha.ports import JobOrder
-from myha.supervisor.background import (
+from myha.supervisor.diagnoses import DIAGNOSIS, PAUSE_SECONDS
+from myha.supervisor.housekeeping import (
     LAST_VERIFY,
     PAUSE_FIRST_SECONDS,
     SETTLED_SECONDS,
-    Background,
+    Housekeeping,
     conflicts_wanted,
 )
-from myha.supervisor.diagnoses import DIAGNOSIS, PAUSE_SECONDS
 from myha.supervisor.status import status
 from tests.core.situations import BROKEN
 from tests.core.views import NOW, WALL, record, seen, view
@@ -86,7 +86,7 @@ class Rig:
     def __init__(self, config: Config) -> None:
         self.jobs, self.clock, self.notes = Started(), SetClock(), Notes()
         self.view = changed(9999.0)
-        self.background = Background(config, self.jobs, self.clock, self.notes, self.seen)
+        self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.notes, self.seen)
 
     def seen(self) -> tuple[View, Decision]:
         now = replace(self.view, at=self.clock.now)
@@ -95,9 +95,9 @@ class Rig:
     def pass_seconds(self, seconds: float) -> list[str]:
         """Look at once and again after the time; what was ordered."""
         before = len(self.jobs.orders)
-        self.background.check()
+        self.housekeeping.check()
         self.clock.now += seconds
-        self.background.check()
+        self.housekeeping.check()
         return self.jobs.orders[before:]
 
 
@@ -107,9 +107,9 @@ def test_a_comparison_is_made_by_the_clock_of_a_whole_pair(config: Config) -> No
     assert rig.pass_seconds(2.0) == ["verify"]
     assert rig.pass_seconds(100.0) == [], "one at a time"
     more = {"text": "2 rows differ", "equal": False}
-    rig.background.ended(JobOrder("verify"), JobResult.DONE, more)
+    rig.housekeeping.ended(JobOrder("verify"), JobResult.DONE, more)
     assert [kind for kind, _, _ in rig.notes.lines] == ["differs"]
-    assert rig.background.last()["verify"]["text"] == "2 rows differ"
+    assert rig.housekeeping.last()["verify"]["text"] == "2 rows differ"
     assert rig.pass_seconds(30.0) == []
     marker = config.cluster.state_dir / LAST_VERIFY
     os.utime(marker, (rig.clock.wall() - 120,) * 2)
@@ -121,10 +121,10 @@ def test_a_job_that_fails_is_begun_again_after_a_growing_pause(config: Config) -
     rig.view = changed(1.0)
     assert rig.pass_seconds(0.0) == ["conflicts"]
     failed = JobOrder("conflicts"), JobResult.FAILED, {"reason": "gone"}
-    rig.background.ended(*failed)
+    rig.housekeeping.ended(*failed)
     assert "conflicts" not in rig.pass_seconds(PAUSE_FIRST_SECONDS)
     assert "conflicts" in rig.pass_seconds(2 * PAUSE_FIRST_SECONDS)
-    rig.background.ended(*failed)
+    rig.housekeeping.ended(*failed)
     assert "conflicts" not in rig.pass_seconds(3 * PAUSE_FIRST_SECONDS)
 
 
@@ -151,7 +151,7 @@ def test_a_failed_applier_is_diagnosed_once_for_each_failure(config: Config) -> 
     rig.view = view(db2=seen("db2", applier=BROKEN))
     order = JobOrder(DIAGNOSIS, "db2")
     assert rig.pass_seconds(0.0) == [DIAGNOSIS], "and one at a time"
-    rig.background.ended(order, JobResult.FAILED, {"reason": "the writer is gone"})
+    rig.housekeeping.ended(order, JobResult.FAILED, {"reason": "the writer is gone"})
     assert rig.pass_seconds(1.0) == []
     assert rig.pass_seconds(PAUSE_SECONDS) == [DIAGNOSIS]
     error = {
@@ -161,21 +161,21 @@ def test_a_failed_applier_is_diagnosed_once_for_each_failure(config: Config) -> 
         "sentence": "so",
         "lines": ["one", "  two"],
     }
-    rig.background.ended(order, JobResult.DONE, {"error": error})
+    rig.housekeeping.ended(order, JobResult.DONE, {"error": error})
     assert rig.notes.lines[-1][:2] == ("replication-error", "db2: one; two")
-    assert rig.background.diagnoses.found() == {"db2": error}
+    assert rig.housekeeping.diagnoses.found() == {"db2": error}
     now, decision = rig.seen()
-    told = status(now, decision, None, rig.background.diagnoses.found())
+    told = status(now, decision, None, rig.housekeeping.diagnoses.found())
     assert told["sentence"].endswith("cannot take over. missing-row: so.")
     assert told["nodes"]["db2"]["failure"] == error
     assert rig.pass_seconds(3 * PAUSE_SECONDS) == []
     rig.view = view(db2=seen("db2", applier=replace(BROKEN, errno=1452)))
     assert rig.pass_seconds(0.0) == [DIAGNOSIS], "another failure"
-    rig.background.ended(order, JobResult.DONE, {"error": error})
-    assert rig.background.diagnoses.found() == {}, "that was the one before"
+    rig.housekeeping.ended(order, JobResult.DONE, {"error": error})
+    assert rig.housekeeping.diagnoses.found() == {}, "that was the one before"
     assert rig.pass_seconds(0.0) == [DIAGNOSIS]
     rig.view = view()
     rig.pass_seconds(0.0)
-    assert rig.background.diagnoses.found() == {}
-    rig.background.ended(order, JobResult.DONE, {"error": error})
-    assert rig.background.diagnoses.found() == {}, "mended meanwhile"
+    assert rig.housekeeping.diagnoses.found() == {}
+    rig.housekeeping.ended(order, JobResult.DONE, {"error": error})
+    assert rig.housekeeping.diagnoses.found() == {}, "mended meanwhile"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from myha.drill.errant import IDS_TABLE, ROWS_TABLE, DrillRow, Kept, KeptRow
+from myha.drill.errant import IDS_TABLE, ROWS_TABLE, DrillRow, Quarantined, QuarantinedRow
 from myha.drill.rows import IdRow, Row
 
 SUMS = "SHA256SUMS"
@@ -22,25 +22,27 @@ def incidents(root: Path) -> frozenset[str]:
     return frozenset(one.name for one in complete if not one.name.startswith("."))
 
 
-def read_kept(root: Path, before: frozenset[str] = frozenset()) -> Kept:
+def read_quarantined(root: Path, before: frozenset[str] = frozenset()) -> Quarantined:
     """Everything that came into quarantine since; `before`: the directories of earlier rounds."""
     binlogs: list[bytes] = []
-    rows: set[KeptRow] = set()
+    rows: set[QuarantinedRow] = set()
     overwritten: set[DrillRow] = set()
     problems: list[str] = []
     for name in sorted(incidents(root) - before):
         folder = root / name
-        problems += list(_spoilt(folder))
+        problems += list(_damaged(folder))
         binlog, listed = folder / "events.binlog", folder / "rows.jsonl"
         if binlog.is_file():
             binlogs.append(binlog.read_bytes())
             rows.update(_logged(listed))
         else:  # of a repair, which has no events
             overwritten.update(_overwritten(listed))
-    return Kept(b"\n".join(binlogs), frozenset(rows), frozenset(overwritten), tuple(problems))
+    return Quarantined(
+        b"\n".join(binlogs), frozenset(rows), frozenset(overwritten), tuple(problems)
+    )
 
 
-def _spoilt(folder: Path) -> Iterator[str]:
+def _damaged(folder: Path) -> Iterator[str]:
     """Files that are not there, or not what was written."""
     for line in (folder / SUMS).read_text().splitlines():
         expected, _, name = line.partition("  ")
@@ -57,9 +59,9 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
 
 
-def _logged(path: Path) -> Iterator[KeptRow]:
+def _logged(path: Path) -> Iterator[QuarantinedRow]:
     for one in _lines(path):
-        yield KeptRow(str(one["table"]), one["before"], one["after"])
+        yield QuarantinedRow(str(one["table"]), one["before"], one["after"])
 
 
 def _overwritten(path: Path) -> Iterator[DrillRow]:

@@ -39,7 +39,7 @@ _GONE = frozenset({2006, 2013, 2014, 1053, 1927, 4031})
 _OWNED = re.compile(r"([0-9a-fA-F-]{36}(?::[A-Za-z_][A-Za-z0-9_]*)?)((?::[0-9]+(?:#[0-9]+)+)+)")
 
 
-class Side:
+class ComparedNode:
     """A session on one node. For one thread at a time. Errors are `ServerError`s that name it."""
 
     def __init__(self, name: str, connect: Connect, flavour: Flavour) -> None:
@@ -157,10 +157,10 @@ def owned_gtids(text: str) -> MysqlGtidSet:
     return found
 
 
-class Both:
+class ComparedPair:
     """The writer's and the standby's side, asked the same at the same time."""
 
-    def __init__(self, writer: Side, standby: Side) -> None:
+    def __init__(self, writer: ComparedNode, standby: ComparedNode) -> None:
         self.writer = writer
         self.standby = standby
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="verify")

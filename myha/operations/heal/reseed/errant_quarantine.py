@@ -32,7 +32,7 @@ def errant_of(node: ReseedSession, donor: ReseedSession) -> GtidSet:
     return executed.minus(donor.executed())
 
 
-def keep_errant(
+def quarantine_errant(
     config: Config,
     session: ReseedSession,
     donor: ReseedSession,

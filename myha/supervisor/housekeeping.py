@@ -41,7 +41,7 @@ class _Kind:
     last: dict[str, Any] = field(default_factory=dict)
 
 
-class Background(threading.Thread):
+class Housekeeping(threading.Thread):
     """Starts and stops those jobs as the configuration and the state of the pair want it."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Background(threading.Thread):
         journal: Journal,
         seen: Callable[[], tuple[View, Decision]],
     ) -> None:
-        super().__init__(name="background", daemon=True)
+        super().__init__(name="housekeeping", daemon=True)
         self._config = config
         self._jobs = jobs
         self._clock = clock

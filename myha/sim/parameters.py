@@ -1,4 +1,4 @@
-"""All that a history is made from: a seed, some knobs and the faults. Can be saved as JSON."""
+"""All that a history is made from: a seed, some parameters and the faults. Can be saved as JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Knobs:
+class Parameters:
     """One history. Everything else follows from it."""
 
     seed: int
@@ -65,7 +65,7 @@ class Knobs:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Knobs:
+    def from_json(cls, text: str) -> Parameters:
         raw: dict[str, Any] = json.loads(text)
         raw["mode"], raw["durability"] = Mode(raw["mode"]), Durability(raw["durability"])
         raw["stray_replicas"] = StrayRule(raw.get("stray_replicas", StrayRule.SOLO))
@@ -112,7 +112,7 @@ def draw(
     flavour: str | None = None,
     mode: Mode | None = None,
     durability: Durability | None = None,
-) -> Knobs:
+) -> Parameters:
     """The history of a seed; what is given is not drawn."""
     rng = Random(seed * 2_654_435_761 % 2**32)
     drawn_mode = Mode.DUAL_WRITER if rng.random() < 0.25 else Mode.SINGLE_WRITER
@@ -121,7 +121,7 @@ def draw(
         single = mode is Mode.SINGLE_WRITER
         weights = (6, 2, 2) if single else (0, 5, 5)
         durability = rng.choices(list(Durability), weights)[0]
-    return Knobs(
+    return Parameters(
         seed=seed,
         flavour=flavour or rng.choice(sorted(FLAVOURS)),
         mode=mode,

@@ -87,7 +87,7 @@ _FIND = 'for one; do command -v "$one" && exit; done; :'
 _FIRST_OF = """for one; do [ -e "$one" ] && exec cat "$one"; done; :"""
 
 
-class Place:
+class NodeHost:
     """The host of one node. Every method raises ShellError, a MyhaError, with one line."""
 
     def __init__(self, config: Config, name: str) -> None:
