@@ -37,6 +37,7 @@ OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     ),
     "proof": ("epoch", "node", "at"),
     "marker": ("id", "node", "token", "at"),
+    "disabled_events": ("event_schema", "event_name"),
 }
 INCREMENTS_TABLE = {"increments": ("server_id", "connection_id")}
 # Settings that a session keeps from its beginning: who holds old ones is named, or ended.
@@ -213,16 +214,12 @@ def _account(
     elif login.requires_tls is not tls:
         sentence = f"{'require TLS' if tls else 'no longer require TLS'} of {named}"
         yield Action(Stage.ACCOUNT, facts.node, sentence, "require_tls", values, words)
-    missing = wanted_grants(facts.flavour, role) - login.grants
-    if missing:
-        privileges = ", ".join(f"{name} on {target}" for name, target in sorted(missing))
-        yield Action(
-            Stage.ACCOUNT,
-            facts.node,
-            f"grant {named}: {privileges}",
-            f"grant_{role}",
-            values,
-        )
+    for block, grants in wanted_grants(facts.flavour, role, facts.privileges).items():
+        missing = grants - login.grants
+        if missing:
+            privileges = ", ".join(f"{name} on {target}" for name, target in sorted(missing))
+            sentence = f"grant {named}: {privileges}"
+            yield Action(Stage.ACCOUNT, facts.node, sentence, block, values)
 
 
 def _schema(facts: Facts) -> Iterator[Action]:

@@ -69,6 +69,10 @@ def _facts(config: Config, session: AdminSession) -> Facts:
         persisted=_persisted(session) if mysql else {},
         configured=_configured(session),
         plugins=_plugins(session),
+        privileges=frozenset(
+            str(row["Privilege"]).upper() for row in session.rows("SHOW PRIVILEGES")
+        ),
+        enabled_events=tuple(str(row["e"]) for row in session.rows(_ENABLED_EVENTS)),
         schemas=frozenset(str(row["s"]).lower() for row in session.rows(_SCHEMAS)),
         tables=_tables(session),
         objects=int(session.value(_OBJECTS) or 0),
@@ -169,6 +173,10 @@ _OBJECTS = (
     f" + (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA {_NOT_OURS})"
     f" + (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA {_NOT_OURS})"
     f" + (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA {_NOT_OURS}) AS n"
+)
+_ENABLED_EVENTS = (
+    "SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) AS e FROM information_schema.EVENTS "
+    f"WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA {_NOT_OURS} ORDER BY e"
 )
 _TABLES = f"""
 SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS n, t.ENGINE AS e, t.DATA_LENGTH AS b,
