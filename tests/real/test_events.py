@@ -180,4 +180,5 @@ def test_a_copy_of_the_writer_runs_none(pair: Pair) -> None:
     await_placed(pair, writer)
     await_ticks(pair, writer, "beat")
     assert pair.admin(standby, KEPT) == pair.admin(writer, KEPT)
+    assert pair.admin(standby, "SELECT @@GLOBAL.event_scheduler") == [("ON",)]
     assert not failures(pair)
