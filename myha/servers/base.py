@@ -58,7 +58,7 @@ MAKE_SCHEMA = (
     "make_marker",
     "make_disabled_events",
 )
-EVENTS_EVERY = 10  # looks
+EVENTS_EVERY = 4  # looks
 KEEP_WARM_SECONDS = 15.0  # well below the sessions' wait_timeout
 KILL_ROUND_SECONDS = 0.02
 POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05

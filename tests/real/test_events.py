@@ -168,17 +168,3 @@ def test_a_crash_takes_the_events_along_and_the_old_writer_runs_none(pair: Pair)
     assert set(ticks(pair, standby, "beat")[-2:]) == {own}
     assert len(ticks(pair, standby, "once")) == 1
     assert not failures(pair)
-
-
-def test_a_copy_of_the_writer_runs_none(pair: Pair) -> None:
-    writer = pair.status()["writer"]
-    standby = other(pair, writer)
-    assert pair.myha("fence", standby).returncode == 0
-    done = pair.myha("heal", standby, "--method", "reseed")
-    assert done.returncode == 0, done.stderr
-    pair.await_healthy(writer)
-    await_placed(pair, writer)
-    await_ticks(pair, writer, "beat")
-    assert pair.admin(standby, KEPT) == pair.admin(writer, KEPT)
-    assert pair.admin(standby, "SELECT @@GLOBAL.event_scheduler") == [("ON",)]
-    assert not failures(pair)
