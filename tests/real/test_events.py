@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from myha.sandbox.servers import Flavour
 from tests.real.pair import Pair, running_pair, until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -41,12 +42,6 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     with running_pair("CREATE DATABASE app", flavour=request.param) as shared:
         shared.admin(shared.status()["writer"], *MADE)
         yield shared
-
-
-@pytest.fixture(autouse=True)
-def whole(pair: Pair) -> None:
-    pair.await_healthy()
-    await_ticks(pair, pair.status()["writer"], "beat")
 
 
 def other(pair: Pair, node: str) -> str:
@@ -168,3 +163,46 @@ def test_a_crash_takes_the_events_along_and_the_old_writer_runs_none(pair: Pair)
     assert set(ticks(pair, standby, "beat")[-2:]) == {own}
     assert len(ticks(pair, standby, "once")) == 1
     assert not failures(pair)
+
+
+def test_an_account_that_may_not_see_events_is_told_and_setup_grants_it(pair: Pair) -> None:
+    writer = pair.status()["writer"]
+    for node in pair.cluster.nodes:
+        mysql = pair.cluster.state.flavour == "mysql" and node != writer
+        pair.admin(
+            node,
+            "SET sql_log_bin = 0",
+            *(["SET GLOBAL super_read_only = OFF"] if mysql else []),
+            "REVOKE EVENT ON *.* FROM myha@'%'",
+            *(["SET GLOBAL super_read_only = ON"] if mysql else []),
+        )
+    stop_supervisor(pair)
+    pair.cluster.supervisor.start(60)
+    pair.await_verdict("events-unseen")
+    stop_supervisor(pair)
+    done = pair.myha("setup", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "EVENT on *.*" in done.stdout + done.stderr
+    pair.cluster.supervisor.start(60)
+    pair.await_healthy(writer)
+
+
+def stop_supervisor(pair: Pair) -> None:
+    pair.cluster.supervisor.kill()
+    until(lambda: not pair.cluster.supervisor.running(), "the supervisor is gone")
+
+
+def test_with_two_writers_only_the_one_on_record_runs_events(flavour: Flavour) -> None:
+    with running_pair("CREATE DATABASE app", flavour=flavour, mode="dual-writer") as pair:
+        writer = pair.status()["writer"]
+        second = other(pair, writer)
+        pair.admin(second, *MADE)  # the application is connected to whichever it is
+        await_placed(pair, writer)
+        await_ticks(pair, writer, "beat")
+        pair.await_healthy(writer)
+        pair.cluster.servers[writer].freeze()
+        until(lambda: pair.status()["writer"] == second, "the second is the writer on record")
+        await_ticks(pair, second, "beat")
+        pair.cluster.servers[writer].thaw()
+        pair.await_healthy(second)
+        await_placed(pair, second)

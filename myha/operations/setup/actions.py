@@ -52,6 +52,12 @@ SESSION_SETTINGS = frozenset(
 )
 
 
+# Also where the default would do: ids depend on it, or the supervisor sets it for a moment.
+ALWAYS_PERSISTED = frozenset(
+    {"auto_increment_increment", "auto_increment_offset", "event_scheduler"}
+)
+
+
 class Stage(IntEnum):
     """The order in which actions are carried out, on both nodes each."""
 
@@ -159,7 +165,7 @@ def _is_set(facts: Facts, setting: Setting) -> bool:
         return at_boot
     # Not persisted, but what the server starts with anyway: its option file's, or the default.
     starts_so = persisted is None and setting.variable in facts.configured
-    return now and (at_boot or (starts_so and not setting.variable.startswith("auto_increment")))
+    return now and (at_boot or (starts_so and setting.variable not in ALWAYS_PERSISTED))
 
 
 def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
