@@ -22,6 +22,7 @@ from myha.servers.statements import Statements
 EventName: TypeAlias = tuple[str, str]  # schema, name
 
 SYNTAX_ERROR = 1064
+SCHEDULER_DISABLED = 1577
 NAMES_SHOWN = 5
 _SYSTEM = "('mysql', 'sys', 'information_schema', 'performance_schema', 'myha')"
 # Of one whose time is over it is not known whether it ran on the node that was the writer then.
@@ -85,9 +86,17 @@ class Placed:
 
 
 def read_events(session: Session, deadline: Deadline) -> list[Event]:
-    """All that the application has and our account may see."""
+    """All that the application has and our account may see.
+
+    Where the scheduler is disabled at the server's start, MariaDB shows none and alters none.
+    """
     known = {one.name: one for one in (Status.ENABLED, Status.DISABLED)}
-    rows = session.query(_EVENTS, deadline_seconds=deadline.left_seconds)
+    try:
+        rows = session.query(_EVENTS, deadline_seconds=deadline.left_seconds)
+    except ServerError as error:
+        if error.code == SCHEDULER_DISABLED:
+            return []
+        raise
     return [
         Event(schema, name, definer, known.get(status, Status.LEFT), bool(over))
         for schema, name, definer, status, over in rows
