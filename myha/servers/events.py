@@ -21,7 +21,9 @@ from myha.servers.statements import Statements
 
 EventName: TypeAlias = tuple[str, str]  # schema, name
 
+ATTEMPTS = 3  # a server that runs an event in the same moment may enable it again
 SYNTAX_ERROR = 1064
+NO_SUCH_EVENT = 1539
 SCHEDULER_DISABLED = 1577
 NAMES_SHOWN = 5
 _SYSTEM = "('mysql', 'sys', 'information_schema', 'performance_schema', 'myha')"
@@ -175,15 +177,22 @@ class EventPlacer:
 
     def leave(self, alterable: Callable[[], AbstractContextManager[None]]) -> None:
         """Leave what is enabled here to the peer; `alterable` lets a closed node take that."""
-        events = read_events(self._session, self._deadline)
-        enabled = [one for one in events if one.status is Status.ENABLED]
+        enabled = self._enabled()
         if not enabled:
             return
         self._do("unlogged_session")
         with alterable():
-            for event in enabled:
-                self._alter(event, "leave_event", self.placed.left)
+            for _ in range(ATTEMPTS):
+                for event in enabled:
+                    self._alter(event, "leave_event", self.placed.left)
+                enabled = self._enabled()
+                if not enabled or self.placed.failed:
+                    break
         self._confirm(Status.ENABLED)
+
+    def _enabled(self) -> list[Event]:
+        events = read_events(self._session, self._deadline)
+        return [one for one in events if one.status is Status.ENABLED]
 
     def _note(self, noted: frozenset[EventName] | None, disabled: frozenset[EventName]) -> None:
         """Which ones the application has disabled, for the next writer; this is replicated."""
@@ -213,9 +222,11 @@ class EventPlacer:
         except (ServerGoneError, ServerSilentError):
             raise
         except ServerError as error:
-            self.placed.failed.append(f"{event}: {error}")
+            if error.code != NO_SUCH_EVENT:  # it has been dropped meanwhile
+                self.placed.failed.append(f"{event}: {error}")
         else:
-            done.append(str(event))
+            if str(event) not in done:
+                done.append(str(event))
 
     def _query(self, event: Event, block: str) -> None:
         words = {"definer": account(event.definer), "event": qualified(event)}

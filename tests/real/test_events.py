@@ -108,6 +108,16 @@ def test_a_switchover_takes_the_events_along(pair: Pair) -> None:
     assert not failures(pair)
 
 
+def disable(pair: Pair, node: str, event: str) -> None:
+    """A server that runs the event in the same moment loses it."""
+
+    def disabled() -> bool:
+        pair.admin(node, f"ALTER EVENT app.{event} DISABLE")
+        return statuses(pair, node)[event] == "DISABLED"
+
+    until(disabled, f"{event} is disabled")
+
+
 def failures(pair: Pair) -> list[str]:
     failed = (one["text"] for one in pair.events("step-failed"))
     return [text for text in failed if "events" in text]
@@ -116,12 +126,12 @@ def failures(pair: Pair) -> list[str]:
 def test_what_the_application_disables_or_enables_is_noted_for_the_next_writer(pair: Pair) -> None:
     writer = pair.status()["writer"]
     standby = other(pair, writer)
-    pair.admin(writer, "ALTER EVENT app.rests ENABLE", "ALTER EVENT app.beat DISABLE")
+    pair.admin(writer, "ALTER EVENT app.rests ENABLE")
+    disable(pair, writer, "beat")
     until(lambda: noted(pair, standby) == {"beat", "once"}, "it is noted which are disabled")
     pair.await_healthy(writer)
-    pair.admin(
-        writer, "ALTER DEFINER = planner@'%' EVENT app.beat ENABLE", "ALTER EVENT app.rests DISABLE"
-    )
+    pair.admin(writer, "ALTER DEFINER = planner@'%' EVENT app.beat ENABLE")
+    disable(pair, writer, "rests")
     until(lambda: noted(pair, standby) == {"rests", "once"}, "it is noted which are disabled")
     pair.admin(writer, "DELETE FROM app.ticks WHERE event = 'rests'")
 
