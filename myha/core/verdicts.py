@@ -539,17 +539,18 @@ TABLE: tuple[Verdict, ...] = (
         "A balancer does not route as it should.",
         lambda it: bool(it.routing),
     ),
-    Verdict(
-        "writer-events-off",
-        "Scheduled events do not run on {writer}, the writer, although nobody has disabled them: "
-        "they are enabled.",
-        _writer_events_off,
-    ),
+    # This one first, so that none runs on both.
     Verdict(
         "standby-events-on",
         "Scheduled events are enabled on {standby}, which is not the writer: they are disabled "
         "there.",
         _standby_events_on,
+    ),
+    Verdict(
+        "writer-events-off",
+        "Scheduled events do not run on {writer}, the writer, although nobody has disabled them: "
+        "they are enabled.",
+        _writer_events_off,
     ),
     Verdict(
         "events-unnoted",

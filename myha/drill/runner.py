@@ -177,7 +177,7 @@ class Round:
     def play(self) -> RoundResult:
         self._await_ready()
         self.target.make_tables()
-        self._note(self.ticking.begin(self.after_event))
+        self._note(self.ticking.begin(self.writer, self.after_event))
         try:
             return self._play()
         finally:

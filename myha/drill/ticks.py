@@ -17,7 +17,6 @@ from myha.errors import ServerError
 from myha.servers.statements import load
 
 TICKS, RESTS = "ticks", "rests"
-RESTS_EVENT = "myha_drill_rests"
 SLACK_SECONDS = 1.0  # between the clocks, and from the record to the last tick of the old writer
 TICK_DEADLINE_SECONDS = 20.0
 NOTED_DEADLINE_SECONDS = 20.0
@@ -95,17 +94,19 @@ class Ticking:
         self._sql = load(target.flavour, "drill")
         self.on = False
 
-    def begin(self, after_event: int) -> str:
-        """Make them on the writer; returns what is not as it should be, in one line."""
+    def begin(self, writer: str, after_event: int) -> str:
+        """Make them on the writer on record itself: one that is made on the other of two writers
+        runs there until it is moved. Returns what is not as it should be, in one line."""
+        rests = f"myha_drill_rests_{after_event}"
         try:
-            with self._target.session(*self._target.writer_address) as session:
+            with self._target.node_session(writer) as session:
                 scheduler = query(session, "SELECT @@GLOBAL.event_scheduler")[0][0]
                 if scheduler != "ON":
                     self._tell("the event scheduler is off: played without an event")
                     return ""
                 known = query(session, self._sql.one("drill_rests"))
                 for block in ("drill_make_ticks", *(() if known else ("drill_make_rests",))):
-                    for statement in self._sql.all(block):
+                    for statement in self._sql.all(block, event=rests):
                         query(session, statement)
         except ServerError as error:
             if error.code not in MAY_NOT:
@@ -114,14 +115,14 @@ class Ticking:
             self._tell(f"{user!r} may not make events there (EVENT): played without an event")
             return ""
         self.on = True
-        return "" if known else self._await_noted(after_event)
+        return "" if known else self._await_noted(rests, after_event)
 
-    def _await_noted(self, after_event: int) -> str:
+    def _await_noted(self, rests: str, after_event: int) -> str:
         """A disabled event is known to the next writer once that is noted."""
 
         def noted() -> bool:
             events = self._target.events(after_event)
-            return any(one["kind"] == "events" and RESTS_EVENT in one["text"] for one in events)
+            return any(one["kind"] == "events" and rests in one["text"] for one in events)
 
         if _await(noted, NOTED_DEADLINE_SECONDS):
             return ""

@@ -28,7 +28,6 @@ DROP TABLE IF EXISTS myha_drill_ids;
 DROP TABLE IF EXISTS myha_drill_errant;
 DROP TABLE IF EXISTS myha_drill_ticks;
 DROP EVENT IF EXISTS myha_drill_ticks;
-DROP EVENT IF EXISTS myha_drill_rests;
 
 -- An event that runs every second, and one that the application has disabled.
 
@@ -46,13 +45,17 @@ CREATE EVENT myha_drill_ticks ON SCHEDULE EVERY 1 SECOND DO
   VALUES ('ticks', @@server_id, UNIX_TIMESTAMP(NOW(6)));
 
 -- name: drill_make_rests
-CREATE EVENT myha_drill_rests ON SCHEDULE EVERY 1 SECOND DISABLE DO
+-- By a new name each time: what the supervisor has noted of the last one says nothing of this one.
+CREATE EVENT {event} ON SCHEDULE EVERY 1 SECOND DISABLE DO
   INSERT INTO myha_drill_ticks (event, origin, at)
   VALUES ('rests', @@server_id, UNIX_TIMESTAMP(NOW(6)));
 
 -- name: drill_rests
 SELECT EVENT_NAME FROM information_schema.EVENTS
-WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME = 'myha_drill_rests';
+WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME LIKE 'myha\_drill\_rests\_%';
+
+-- name: drill_drop_rests
+DROP EVENT IF EXISTS {event};
 
 -- name: drill_end_ticks
 DROP EVENT IF EXISTS myha_drill_ticks;
