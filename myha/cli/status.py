@@ -217,14 +217,27 @@ def explanation(data: Data) -> list[str]:
         lines.append(f"  refused: {refusal['reason']}")
         if refusal["override"]:
             lines.append(f"    to override: {refusal['override']}")
-    for one in data["incidents"]:
-        lines.append(
-            f"  failed {one['attempts']} times, last {one['ago_seconds']} s ago: {one['plan']} "
-            f"{one['node']}: {one['reason']}"
-        )
     if lines[-1] == "What follows:":
         lines.append("  nothing: there is nothing to do")
-    return lines
+    return lines + _failed(data)
+
+
+def _failed(data: Data) -> list[str]:
+    """Plans that have failed and not succeeded since: of the past, whatever holds now."""
+    if not data["incidents"]:
+        return []
+    return [
+        "Failed lately:",
+        *(
+            f"  {one['ago_seconds']:.0f} s ago, {one['plan']} {one['node']}"
+            f"{_attempts(one['attempts'])}: {one['reason']}"
+            for one in data["incidents"]
+        ),
+    ]
+
+
+def _attempts(count: int) -> str:
+    return f" (attempt {count})" if count > 1 else ""
 
 
 def _facts(node: Data) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import socket
 import socketserver
 import threading
@@ -104,6 +105,16 @@ def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
     return answer
 
 
+def _left(client: socket.socket) -> bool:
+    """Whether who asked has gone: told that nobody answers, a person has done something else since.
+
+    A supervisor that stood still finds such requests when it goes on.
+    """
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
 class ControlServer:
     """Serves the socket in threads of its own; `handle` is called for every request."""
 
@@ -144,6 +155,8 @@ class ControlServer:
             return
         try:
             while line := connection.rfile.readline(REQUEST_LIMIT_BYTES):
+                if _left(connection.connection):
+                    return
                 self._reply(connection, self._answer(line))
         except (TimeoutError, OSError):
             return
