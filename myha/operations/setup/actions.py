@@ -68,7 +68,13 @@ class Stage(IntEnum):
 
 
 NEEDS_STOPPED_REPLICATION = frozenset(
-    {"binlog_format", "gtid_strict_mode", "slave_parallel_threads"}
+    {
+        "binlog_format",
+        "gtid_strict_mode",
+        "replica_parallel_workers",  # could be set, and would do nothing before the next start
+        "replica_preserve_commit_order",
+        "slave_parallel_threads",
+    }
 )
 
 

@@ -62,6 +62,8 @@ def _mysql(config: Config) -> tuple[Setting, ...]:
     boot = When.AT_BOOT
     return (
         Setting("replica_net_timeout", str(net_timeout_seconds(config)), why="notice a dead link"),
+        Setting("replica_parallel_workers", "16", why="few workers fall behind, and delay"),
+        Setting("replica_preserve_commit_order", "ON", why="a history without gaps"),
         Setting("rpl_semi_sync_replica_enabled", "ON", why="acknowledge what is received"),
         Setting("rpl_semi_sync_source_wait_point", "AFTER_SYNC", why="nobody reads what may go"),
         Setting("rpl_semi_sync_source_wait_no_replica", "ON", why="waiting is not given up"),
