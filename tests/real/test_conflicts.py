@@ -14,7 +14,8 @@ import pytest
 
 from myha.config import Config, load
 from myha.conflicts import job
-from myha.conflicts.watch import Watch
+from myha.conflicts.keys import Facts
+from myha.conflicts.watch import NodeState, Watch
 from myha.operations.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
@@ -374,6 +375,32 @@ def test_a_table_altered_while_it_is_read(writers: Writers) -> None:
             for node in "ab":
                 writers.forget(node, f"UPDATE {table} SET name = NULL")
         until(writers.same_history, "replication to go on")
+
+
+def test_a_table_is_known_before_its_rows_come(
+    writers: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy server takes long to answer, and the reader would stand still for it."""
+    table = writers.table("expected", "id INT PRIMARY KEY, n INT", "VALUES (1, 1)")
+    name, asked = ("shop", "expected"), []
+    ask = Watch._ask_facts
+
+    def noting(watch: Watch, node: NodeState, schema: str, table: str) -> Facts | None:
+        asked.append((schema, table))
+        return ask(watch, node, schema, table)
+
+    monkeypatch.setattr(Watch, "_ask_facts", noting)
+    with Watching(writers) as watching:
+        nodes = watching.watch._nodes
+        for change, rows in ((f"UPDATE {table} SET n = 2", 1), (f"UPDATE {table} SET n = 3", 2)):
+            until(lambda: all(one.tables.known(name) for one in nodes), "both nodes' tables")
+            writers.run("a", change)
+            until(lambda rows=rows: watching.watch.rows == rows, "the row")  # type: ignore[misc]
+            assert name not in asked
+            watching.caught_up()
+            writers.run("a", f"ALTER TABLE {table} COMMENT 'row {rows}'")
+            until(writers.same_history, "the statement on both nodes")
+            watching.caught_up()
 
 
 def test_a_reader_whose_connection_is_cut_goes_on_where_it_was(writers: Writers) -> None:
