@@ -22,24 +22,6 @@ print(os.getpriority(os.PRIO_PROCESS, 0), *own)
 """
 
 
-TURNS = """
-import ctypes, os, platform, struct, sys, threading
-from myha.hosts import priority
-NUMBER = {"x86_64": 315, "aarch64": 275}[platform.machine()]  # sched_getattr
-def told():
-    raw = ctypes.create_string_buffer(56)
-    assert ctypes.CDLL(None).syscall(NUMBER, 0, raw, 56, 0) == 0
-    return struct.unpack_from("=Q", raw, 24)[0]
-said = [told()]
-for niceness in map(int, sys.argv[1:]):
-    priority.set_niceness(niceness)
-    thread = threading.Thread(target=lambda: said.append(told()))
-    thread.start()
-    thread.join()
-print(*said)
-"""
-
-
 def ask(call: str, niceness: int, *, before: int = 0, own_session: bool = True) -> list[str]:
     return subprocess.run(
         ["nice", "-n", str(before), sys.executable, "-c", ASK, call, str(niceness)],
@@ -74,18 +56,3 @@ def test_what_is_not_permitted_is_left_out_and_what_was_chosen_stands() -> None:
     first = ask("go_first", -10)[0]
     assert first == ("-10" if os.geteuid() == 0 and base == 0 else str(base))
     assert ask("go_first", -10, before=7)[0] == str(min(19, base + 7))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may go first")
-def test_who_goes_first_asks_for_short_turns_and_who_does_not_has_those_of_all() -> None:
-    said = subprocess.run(
-        [sys.executable, "-c", TURNS, "-10", "5"],
-        capture_output=True,
-        text=True,
-        check=True,
-        start_new_session=True,
-    ).stdout.split()
-    usual, first, last = map(int, said)
-    if not usual:
-        pytest.skip("this kernel knows of no turns")
-    assert (first, last) == (priority.SHORT_TURN_NS, usual)

@@ -6,28 +6,17 @@ the rest since Heartbeat, mostly under the real-time scheduler; a niceness does 
 
 The kernel shares the cores out among sessions first, where it groups by them (`autogroup`, see
 sched(7)), and a niceness then counts within its session only; so the session has one too. Where
-control groups share out instead, a unit's `CPUWeight` does that.
-
-Who goes first by a niceness still waits until whoever runs has had its turn, and once more when it
-has been sent away itself. What asks for short turns gets them sooner, for no more of the core in
-all (Linux 6.12 and later, sched(7)). Nothing here is an error: what is not permitted or not known
-is left out.
+control groups share out instead, a unit's `CPUWeight` does that. Nothing here is an error: what is
+not permitted is left out.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
-import struct
 from contextlib import suppress
 from pathlib import Path
 
 _SESSION = Path("/proc/self/autogroup")
-_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the C library has no function for it
-# size, policy, flags, niceness, real-time priority, then in ns: turn, deadline, period; two more.
-_ATTRIBUTES = struct.Struct("=IIQiIQQQII")
-SHORT_TURN_NS = 100_000  # the shortest that the kernel gives
 
 
 def set_niceness(niceness: int) -> None:
@@ -40,18 +29,6 @@ def set_niceness(niceness: int) -> None:
     if os.getsid(0) == os.getpid():  # else other people's processes are in it
         with suppress(OSError):
             _SESSION.write_text(str(niceness), encoding="ascii")
-    _ask_for_turns(SHORT_TURN_NS if niceness < 0 else 0)
-
-
-def _ask_for_turns(length_ns: int) -> None:
-    """Of this length, 0: like all else. An older kernel takes no notice of it."""
-    number = _SCHED_SETATTR.get(platform.machine())
-    if number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
-        return
-    turn = (length_ns, 0, 0)
-    raw = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, own_niceness(), 0, *turn, 0, 0)
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).syscall(number, 0, raw, 0)
 
 
 def own_niceness() -> int:
