@@ -65,7 +65,7 @@ def test_too_many_calls_beside_are_refused_rather_than_queued() -> None:
         for _ in range(MAX_THREADS):
             calls.start(slow, outcomes.append)
         calls.start(slow, outcomes.append)
-        assert [str(one) for one in outcomes] == ["too much is under way beside the plan already"]
+        assert [str(one) for one in outcomes] == ["too many calls are under way in the background"]
     finally:
         go_on.set()
     ends = time.monotonic() + 10

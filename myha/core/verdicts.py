@@ -365,7 +365,7 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "record-claims-too-much",
-        "The record says that {writer} waits for acknowledgements, and it does not.",
+        "The record says that {writer} waits for acknowledgements, but it does not.",
         _claims_too_much,
     ),
     Verdict(
@@ -474,7 +474,7 @@ TABLE: tuple[Verdict, ...] = (
     Verdict(
         "broken-fenced",
         "{standby} is fenced because its applier failed on its data, and the policy lets myha "
-        "replace them.",
+        "replace it.",
         _broken_fenced,
     ),
     Verdict(

@@ -98,7 +98,7 @@ def test_a_standby_that_is_not_near_is_not_switched_to(pair: Pair) -> None:
             done = pair.myha("switchover", "--wait", "1")
             writes.execute("REPLACE INTO app.t VALUES (72, 'the same session')")
         assert done.returncode == 1
-        assert "is not near enough" in done.stderr
+        assert "is too far behind" in done.stderr
         assert "nothing was changed" in done.stderr
         assert "to override: myha switchover --now" in done.stderr
         assert pair.status()["writer"] == writer
@@ -152,7 +152,7 @@ def test_a_source_that_was_reset_is_set_up_again(pair: Pair) -> None:
     word = "REPLICA" if mysql else "SLAVE"
     for node in (other(pair, writer), writer):
         pair.admin(node, f"STOP {word}", f"RESET {word} ALL")
-        pair.await_event("plan-done", f"set replication on {node} up again")
+        pair.await_event("plan-done", f"set up replication on {node} again")
         pair.await_healthy(writer)
         until(lambda: pair.status()["sync"] == "armed", "it is armed again")
 
@@ -311,7 +311,7 @@ def test_a_dropped_schema_is_made_again(pair: Pair) -> None:
     """By mistake, or since a restore lacked it: without it nothing could be armed any more."""
     writer = pair.status()["writer"]
     pair.admin(writer, "DROP DATABASE myha")
-    pair.await_event("plan-done", f"make the schema myha again on {writer}")
+    pair.await_event("plan-done", f"recreate the schema myha on {writer}")
     pair.await_healthy(writer)
     until(
         lambda: pair.status()["nodes"][other(pair, writer)].get("lag_seconds") is not None,
