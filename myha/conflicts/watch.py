@@ -333,7 +333,7 @@ class Watch:
         node.unseen += unseen.count()
         self._reporter.event(
             "conflicts-gap",
-            f"{node.name}'s binary log no longer has what comes next:"
+            f"{node.name} has purged binary logs that were not read yet:"
             f" {unseen.count()} transactions were not compared",
             node=node.name,
             unseen=str(unseen.count()),
@@ -500,7 +500,7 @@ class Watch:
             elif count:
                 parts.append(f"{node.name} {seconds:.0f} s and {count:,} bytes behind")
         if beyond := sum(found.out_of_reach.values()):
-            parts.append(f"{beyond} changes out of reach")
+            parts.append(f"{beyond} changes not compared")
         return ", ".join(parts)
 
     def metrics(self) -> dict[str, Any]:

@@ -434,7 +434,7 @@ def test_what_was_purged_before_it_was_read_is_told(writers: Writers) -> None:
     (last,) = writers.run("a", "FLUSH BINARY LOGS", "SHOW BINARY LOGS")[-1:]
     until(lambda: _purged(writers, str(last[0])), "the old binary logs gone")
     with Watching(writers, since=since) as watching:
-        (event,) = watching.await_told("conflicts-gap", "a's binary log")
+        (event,) = watching.await_told("conflicts-gap", "a has purged binary logs")
         assert int(event[2]["unseen"]) == 4
         with writers.held():
             writers.run("a", f"UPDATE {table} SET n = 10")
