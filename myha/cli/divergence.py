@@ -13,7 +13,7 @@ LIMIT = 100
 
 @click.group()
 def divergence() -> None:
-    """Show what a node has that the writer lacks, and why its replication has stopped."""
+    """Show how a node differs from the writer, and why it stopped."""
 
 
 @divergence.command()

@@ -93,7 +93,7 @@ def drill(
     yes: bool,
     force: bool,
 ) -> None:
-    """Cause a fault in a cluster while clients write, and judge the result.
+    """Cause a fault while clients write, and judge the result.
 
     Clients write numbered rows through the balancer and keep a ledger of every OK they get. After
     the fault the drill waits for the pair to be whole and compares the ledger with both nodes. Exit

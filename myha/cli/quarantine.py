@@ -30,7 +30,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 @click.group()
 def quarantine() -> None:
-    """What heals have taken out of the live data, and how to bring it back."""
+    """What heals took out of the live data, and how to replay it."""
 
 
 def _root(config: Config) -> Path:

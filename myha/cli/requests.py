@@ -40,9 +40,9 @@ def request(ctx: click.Context, **fields: Any) -> None:
 def switchover(
     ctx: click.Context, *, to: str | None, max_outage: float | None, wait: float | None, now: bool
 ) -> None:
-    """Make the standby the writer in a planned change: nothing is lost, clients reconnect.
+    """Make the standby the writer, as planned: nothing is lost.
 
-    While the standby is too far behind, nothing is changed. Ctrl-C ends the wait.
+    Clients reconnect. While the standby is too far behind, nothing is changed. Ctrl-C ends the wait.
     """
     config = load(ctx.obj["config_path"])
     fields = {
@@ -83,7 +83,10 @@ def failover(ctx: click.Context, to: str | None, accept_loss: bool) -> None:
 @click.option("--reason", default="", help="The reason, kept on record.")
 @click.pass_context
 def fence(ctx: click.Context, node: str, reason: str) -> None:
-    """Fence NODE until it is unfenced or healed: no traffic, read-only, no replication."""
+    """Fence NODE: no traffic, read-only, no replication.
+
+    It stays fenced until it is unfenced or healed.
+    """
     request(ctx, do="fence", node=node, reason=reason or None)
 
 

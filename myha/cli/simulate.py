@@ -48,7 +48,7 @@ def simulate(
     save: Path | None,
     scenario: Path | None,
 ) -> None:
-    """Run histories of a simulated pair under faults, and judge each by the invariants.
+    """Run a simulated pair under faults, and check its invariants.
 
     The same seed gives the same history. Ends with exit status 1 when an invariant was broken.
     """

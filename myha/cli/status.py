@@ -182,7 +182,10 @@ def _balancers(data: Data) -> Table:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def explain(ctx: click.Context, as_json: bool) -> None:
-    """Explain the verdict: what was observed, what follows, what is refused and why."""
+    """Explain the verdict: what was observed, and what follows.
+
+    Also what is refused, why, and the command that overrides it.
+    """
     data = _status(ctx)
     recent = [] if data.get("supervisor") else _ask(ctx, do="events", limit=15)["events"]
     if as_json:
