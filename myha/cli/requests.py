@@ -42,7 +42,7 @@ def switchover(
 ) -> None:
     """Make the standby the writer, as planned: nothing is lost.
 
-    Clients reconnect. While the standby is too far behind, nothing is changed. Ctrl-C ends the wait.
+    Clients reconnect. While the standby is too far behind nothing changes; Ctrl-C ends the wait.
     """
     config = load(ctx.obj["config_path"])
     fields = {
