@@ -28,3 +28,8 @@ def server(report: dict[str, object]) -> str:
     """The server's name and version, from a report's `flavour` and `server_version`."""
     version = str(report["server_version"]).partition("-")[0]
     return f"{'MySQL' if report['flavour'] == 'mysql' else 'MariaDB'} {version}"
+
+
+def met(good: bool) -> str:
+    """How a target is judged."""
+    return "met" if good else "**not met**"

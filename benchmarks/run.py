@@ -52,7 +52,7 @@ class Series:
 
 SERIES = (
     Series("crash", 20),
-    Series("switchover", 20),
+    Series("switchover", 100),
     Series("hang", 5),
     Series("stop", 3),
     Series("standby-crash", 5),
@@ -76,14 +76,25 @@ SERIES = (
             ("supervisor-crash", 2),
             ("waiting-commits", 3),
             ("diverge", 1),
+            ("diverge-ddl", 1),
             ("reseed", 1),
             ("bad-applier", 1),
         )
     ),
+    # A writer that hangs is not replaced by itself here, so whatever begins with that is left out.
     *(
-        Series(scenario, 3, "single-writer", durability)
+        Series(scenario, rounds, "single-writer", durability)
         for durability in ("bounded", "async")
-        for scenario in ("crash", "stop", "switchover", "standby-crash", "standby-hang")
+        for scenario, rounds in (
+            ("crash", 3),
+            ("stop", 3),
+            ("switchover", 3),
+            ("standby-crash", 3),
+            ("standby-hang", 3),
+            ("supervisor-crash", 2),
+            ("reseed", 1),
+            ("bad-applier", 1),
+        )
     ),
 )
 

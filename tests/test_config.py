@@ -95,7 +95,7 @@ def test_an_edit_on_disk_is_noticed(tmp_path: Path) -> None:
         ("[clutser]", "clutser: unknown key; did you mean cluster?"),
         ("[lag]\nzzz = 1", "lag.zzz: unknown key; remove it (known here: out_seconds"),
         ("[cluster]\nmode = 'dual'", "cluster.mode: must be 'single-writer' or 'dual-writer'"),
-        ("[cluster]\nmode = 'dual-writer'", 'cluster.durability: "lossless" cannot be had'),
+        ("[cluster]\nmode = 'dual-writer'", 'cluster.durability: "lossless" does not work'),
         ("[cluster]\nname = 'a b'", "cluster.name: must be 1 to 64 letters"),
         ("[failover]\npreferred = 'c'", "failover.preferred: 'c' is not a node; choose from a, b"),
         ("[failover]\nauto_failback = true", "failover.auto_failback: needs failover.preferred"),

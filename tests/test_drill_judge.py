@@ -176,7 +176,7 @@ def test_an_id_that_the_client_was_not_told_is_noticed() -> None:
     good = evidence()
     whole = good.tables["a"]
     ids = tuple(replace(r, id=901) if r.key == (1, 1) else r for r in whole.ids)
-    assert problem(judge(on_both(good, Tables(whole.rows, ids))), "was not told")
+    assert problem(judge(on_both(good, Tables(whole.rows, ids))), "did not get")
 
 
 def test_an_id_of_the_other_residue_class_is_noticed() -> None:
@@ -324,7 +324,7 @@ def test_a_heal_that_took_out_one_half_is_noticed() -> None:
     half = on_both(good, Tables((*whole.rows, INSERTED), (*whole.ids, INSERTED_ID)))
     judgement = judge(half)
     assert counts(judgement) == (5, 3, 2, 0)
-    assert problem(judgement, "no whole one")
+    assert problem(judgement, "incomplete")
 
 
 def test_an_errant_deletion_that_only_one_node_took_over_is_a_difference() -> None:

@@ -133,7 +133,7 @@ def test_a_server_that_is_not_there_is_told(pid_file: Path, start: Start) -> Non
 
 def test_a_shell_that_leads_elsewhere_hits_nothing(pid_file: Path, start: Start) -> None:
     process, host = start(), remote(pid_file, machine="elsewhere")
-    with pytest.raises(MyhaError, match=r"calls its own elsewhere: mend nodes\.a\.shell"):
+    with pytest.raises(MyhaError, match=r"calls its own elsewhere: correct nodes\.a\.shell"):
         host.kill()
     assert process.poll() is None
 

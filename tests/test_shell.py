@@ -59,7 +59,7 @@ def test_values_arrive_as_they_are(words: tuple[str, ...]) -> None:
         (
             ("sh", "-c", 'echo welcome; eval "$0"'),
             "true",
-            "a: nodes.a.shell says something before the script does: welcome; make its login "
+            "a: nodes.a.shell prints something before the script does: welcome; make its login "
             "silent",
         ),
         (

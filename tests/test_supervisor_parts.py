@@ -65,7 +65,7 @@ def test_too_many_calls_beside_are_refused_rather_than_queued() -> None:
         for _ in range(MAX_THREADS):
             calls.start(slow, outcomes.append)
         calls.start(slow, outcomes.append)
-        assert [str(one) for one in outcomes] == ["too much is under way beside the plan already"]
+        assert [str(one) for one in outcomes] == ["too many calls are under way in the background"]
     finally:
         go_on.set()
     ends = time.monotonic() + 10
@@ -95,6 +95,34 @@ def test_the_control_socket_answers_errors_in_one_line(tmp_path: Path) -> None:
         server.stop()
     with pytest.raises(MyhaError, match="no supervisor is running here"):
         ask(path, {"do": "anything"})
+
+
+def test_what_a_client_asked_for_that_has_gone_is_not_done(tmp_path: Path) -> None:
+    """A supervisor that was frozen finds it when it goes on, long after the client gave up."""
+    asked: list[object] = []
+    busy, go_on, idle = threading.Event(), threading.Event(), threading.Event()
+
+    def handle(request: dict[str, object]) -> dict[str, object]:
+        asked.append(request["do"])
+        busy.set()
+        go_on.wait(30)
+        if request["do"] == "last":
+            idle.set()
+        return {"ok": True}
+
+    server = ControlServer(tmp_path / "s", handle)
+    server.start()
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "s"))
+            client.sendall(b'{"do": "first"}\n{"do": "second"}\n')
+            assert busy.wait(30)
+        go_on.set()
+        assert ask(tmp_path / "s", {"do": "last"}) == {"ok": True}
+        assert idle.wait(30)
+    finally:
+        server.stop()
+    assert "second" not in asked
 
 
 class CountingWatcher(Watcher):

@@ -85,7 +85,7 @@ def _global(
     lines += [
         "    stats timeout 10s",
         f"    maxconn {maxconn}",
-        "    # After a reload the old process keeps its sessions, where nobody can shut them:",
+        "    # After a reload the old process keeps its sessions, and nobody can end them:",
         "    # let it end soon, or a fenced node could keep clients through it.",
         "    hard-stop-after 10s",
     ]
@@ -97,7 +97,7 @@ def _global(
         lines += [
             "    # With more threads HAProxy 2.6 loses the wake-up of one waiting client in about",
             "    # forty (core.msleep), which then waits for all of the inspect-delay. With one",
-            "    # it is rare, and happens on a machine that has more to do than cores.",
+            "    # it is rare, and happens on an overloaded machine.",
             "    nbthread 1",
             f"    lua-load {_word(await_script)}",
         ]
@@ -113,7 +113,7 @@ def _defaults(maxconn: int) -> str:
     timeout client 8h
     timeout server 8h
     timeout queue 5s
-    # Peers that vanished without a word are found by the kernel.
+    # The kernel finds peers that have vanished.
     option clitcpka
     option srvtcpka
     clitcpka-idle 30s
@@ -126,7 +126,7 @@ def _defaults(maxconn: int) -> str:
 
 
 _NO_CHECKS = """\
-    # No `check`, on purpose. myha looks at the servers with a real login and says who takes
+    # No `check`, on purpose. myha checks the servers with a real login and says who takes
     # traffic. A TCP check breaks the server's handshake off, and so does one that reads the
     # greeting: MySQL and MariaDB count that per host, and after max_connect_errors of them (100 by
     # default, with no login from this host in between) they refuse the host with all its clients:
@@ -158,12 +158,12 @@ def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
     text += f"    default_backend {pool}\n\n"
     text += f"backend {pool}\n    balance leastconn\n{_RETRIES[pool]}"
     if waits:
-        text += "    # And waits for longer, looking less often.\n"
+        text += "    # Then it waits for longer, and checks less often.\n"
         text += _wait(pool, SECOND_WAIT_MS, SECOND_PAUSE_MS, SECOND_SLACK_MS)
     text += _NO_CHECKS if pool == "writer" else ""
     text += (
-        "    # Out of traffic until myha says otherwise, after every start: who may write is not\n"
-        "    # this file's to know.\n"
+        "    # Out of traffic after every start, until myha says otherwise: this file cannot know\n"
+        "    # who may write.\n"
         "    default-server on-marked-down shutdown-sessions disabled\n"
     )
     for name, node in config.nodes.items():

@@ -39,9 +39,9 @@ class ConflictError(HealRefusedError):
     def __init__(self, table: str, why: str, *, wanted: str = "", found: str = "") -> None:
         text = f"{table}: {why}"
         if wanted:
-            text += f"; the change is of {wanted}"
+            text += f"; the change is for {wanted}"
         if found:
-            text += f"; in the way is {found}"
+            text += f"; the conflicting row is {found}"
         super().__init__(text)
         self.table = table
         self.why = why
@@ -73,7 +73,7 @@ class Writer(Session):
         if self.flavour == "mariadb":
             if self.variable("slave_exec_mode") != "STRICT":
                 raise HealRefusedError(
-                    "slave_exec_mode is not STRICT on the writer: a missing row would pass unseen"
+                    "slave_exec_mode is not STRICT on the writer: a missing row would go unnoticed"
                 )
             if self.variable("slave_run_triggers_for_rbr") != "NO":
                 raise HealRefusedError(
@@ -127,7 +127,7 @@ class CheckedRows:
             if at is None or after is None or before[at] != after[at]:
                 raise ConflictError(
                     name,
-                    f"{constraint} would carry the change on to rows that the errant transaction"
+                    f"{constraint} would cascade the change to rows that the errant transaction"
                     " may never have seen",
                     wanted=shown(facts, before),
                 )
@@ -177,7 +177,7 @@ class CheckedRows:
         if self._count(rows, facts, [before]) >= 1:
             return
         found = self._present(rows.table.name, facts, before)
-        why = "the row is not as it was" if found else "the row is not there any more"
+        why = "the row has changed since" if found else "the row does not exist any more"
         raise ConflictError(rows.table.name, why, wanted=shown(facts, before), found=found)
 
     def _count(self, rows: RowChanges, facts: TableFacts, wanted: Sequence[Row]) -> int:
@@ -230,7 +230,7 @@ class CheckedRows:
                     key, row = found
                     return ConflictError(
                         name,
-                        f"another row has its place in the key {key}",
+                        f"another row has the same value in key {key}",
                         wanted=shown(facts, after),
                         found=row,
                     )

@@ -247,9 +247,9 @@ class MariadbNode(Node[MariadbGtidSet]):
 
     def not_exact(self) -> str | None:
         if self.variable("slave_exec_mode") != "STRICT":
-            return "slave_exec_mode is not STRICT, so that a missing row would pass unseen"
+            return "slave_exec_mode is not STRICT: a missing row would go unnoticed"
         if self.variable("slave_run_triggers_for_rbr") != "NO":
-            return "slave_run_triggers_for_rbr is not NO, so that an undo would fire triggers"
+            return "slave_run_triggers_for_rbr is not NO: an undo would fire triggers"
         return None
 
     def logs_cascades(self) -> bool:

@@ -200,7 +200,7 @@ class _Rewind:
         errant = executed.minus(self._keep)
         if errant != self._seen.minus(self._keep):
             raise LookAgainError(
-                f"its executed set is {executed} now and was {self._seen}: look at it again"
+                f"its executed set is {executed} now and was {self._seen}: inspect it again"
             )
         if errant.is_empty():
             return RewindReport()
@@ -225,7 +225,7 @@ class _Rewind:
                 marker = node.unfinished()
                 if marker is None:
                     raise MyhaError(
-                        "the undo is committed and its marker row is gone: reseed this node"
+                        "the undo is committed, but its marker row is missing: reseed this node"
                     )
                 return self._set_history(marker, resumed=False)
 
@@ -243,7 +243,7 @@ class _Rewind:
             if self._node.flavour == "mariadb":
                 kept.position()
         except ValueError as error:
-            raise RewindRefusedError(f"what would be kept cannot be named: {error}") from error
+            raise RewindRefusedError(f"what would be kept is no position: {error}") from error
         return history
 
     # ---- checking
@@ -292,7 +292,7 @@ class _Rewind:
             ):
                 raise
             raise RewindRefusedError(
-                f"the server does not take the undo, and nothing of it is left: {error}"
+                f"the server rejects the undo, which is rolled back: {error}"
             ) from error
         node.do("commit")
         node.do("make_durable")
@@ -300,7 +300,7 @@ class _Rewind:
     def _check_alone(self, executed: Any) -> None:
         now = self._node.executed()
         if now != executed:
-            raise LookAgainError(f"somebody wrote to it meanwhile: {now.minus(executed)}")
+            raise LookAgainError(f"another session wrote to it meanwhile: {now.minus(executed)}")
 
     def _finish(self, marker: Marker, *, resumed: bool) -> RewindReport:
         with self._writable():
@@ -312,7 +312,7 @@ class _Rewind:
         now = node.executed()
         if not before.contains(now):
             raise MyhaError(
-                f"a rewind was undone and not finished, and since then {now.minus(before)} came in:"
+                f"an earlier rewind was not finished, and since then {now.minus(before)} came in:"
                 f" reseed this node; what was undone is in {marker.quarantine}"
             )
         node.do("make_durable")
@@ -334,8 +334,7 @@ def check_tables(node: Node[Any], tables: Mapping[str, TableCounts]) -> None:
         fact = node.table_facts(name)
         if fact is None:
             raise RewindRefusedError(
-                f"{name} is not there, or not to be seen by this account (GRANT REFERENCES ON"
-                " *.* lets it)"
+                f"{name} does not exist, or this account cannot see it (GRANT REFERENCES ON *.*)"
             )
         if fact.engine != "InnoDB" or fact.kind != "BASE TABLE":
             raise RewindRefusedError(

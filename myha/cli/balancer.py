@@ -19,8 +19,8 @@ def balancer() -> None:
 @click.option(
     "--await-script",
     metavar="PATH",
-    help="Where `myha balancer await-script` was saved on the balancer's machine: clients then "
-    "wait for the new writer instead of being turned away. Needs HAProxy with Lua.",
+    help="Path of the output of `myha balancer await-script` on the balancer's machine: clients "
+    "then wait for the new writer instead of being turned away. Needs HAProxy with Lua.",
 )
 @click.option("--user", default="", help="User that HAProxy runs as.")
 @click.option("--group", default="", help="Group that HAProxy runs as.")

@@ -83,18 +83,18 @@ def _row(values: dict[str, str]) -> str:
 
 @click.group()
 def conflicts() -> None:
-    """Writes of the two nodes that crossed."""
+    """Conflicting writes of the two nodes."""
 
 
 @conflicts.command()
-@click.option("--seconds", type=click.FloatRange(min=0.1), help="End after so many seconds.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line; the summary last.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, the summary last.")
 @click.pass_context
 def watch(ctx: click.Context, seconds: float | None, as_json: bool) -> None:
     """Read both binary logs and print conflicts as they happen, until Ctrl-C.
 
-    A conflict is a pair of changes of one row or unique key on the two nodes, neither of which had
-    seen the other. Exit status 1 when there was one.
+    A conflict: both nodes changed the same row or unique key before either had received the
+    other's change. Exit status 1 when there was one.
     """
     printer = _Printer(as_json=as_json)
     watcher = Watch(load(ctx.obj["config_path"]), printer)
@@ -116,13 +116,13 @@ def _summary(watcher: Watch, seconds: float) -> list[str]:
     lines = [f"{metrics['rows']:,} row changes in {seconds:.1f} s: {watcher.summary()}"]
     lines += [f"  {count} on {table}" for table, count in metrics["conflicts_by_table"].items()]
     lines += [
-        f"  out of reach ({reason}): {count} changes of {table or 'unnamed tables'}"
+        f"  not compared ({reason}): {count} changes of {table or 'unnamed tables'}"
         for reason, tables in metrics["out_of_reach"].items()
         for table, count in tables.items()
     ]
     if metrics["given_up"]:
-        lines.append(f"  {metrics['given_up']} transactions were forgotten: memory's limit")
+        lines.append(f"  {metrics['given_up']} transactions were dropped: memory limit reached")
     for name, node in metrics["nodes"].items():
         if node["unseen"]:
-            lines.append(f"  {node['unseen']} transactions of {name} were purged unread")
+            lines.append(f"  {node['unseen']} transactions of {name} were purged before reading")
     return lines

@@ -13,7 +13,7 @@ LIMIT = 100
 
 @click.group()
 def divergence() -> None:
-    """See what a node has that the writer lacks, and why its replication has stopped."""
+    """Show how a node differs from the writer, and why it stopped."""
 
 
 @divergence.command()
@@ -23,7 +23,7 @@ def divergence() -> None:
     type=click.IntRange(min=0),
     default=LIMIT,
     show_default=True,
-    help="Show at most so many changes, oldest first; 0 for all of them.",
+    help="Show at most this many changes, oldest first; 0 shows all.",
 )
 @click.option("--writer", metavar="NODE", help="Compare with this node. Default: the writer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -31,7 +31,7 @@ def divergence() -> None:
 def show(ctx: click.Context, node: str, limit: int, writer: str | None, as_json: bool) -> None:
     """Show the errant transactions of NODE, and the error of its applier.
 
-    Asks the servers themselves and changes nothing; no daemon is needed. Exit status 0 when nothing
+    Asks the servers themselves and changes nothing; needs no daemon. Exit status 0 when nothing
     has diverged, 1 when something has.
     """
     from myha.operations.divergence.look import Divergence, names_for  # noqa: PLC0415

@@ -31,40 +31,40 @@ ALL = "all"
 
 @click.command()
 @click.argument("scenario", type=click.Choice([*SCENARIOS, ALL]))
-@click.option("--sandbox", is_flag=True, help="Make a cluster for it on this machine (default).")
+@click.option("--sandbox", is_flag=True, help="Use a new cluster on this machine (default).")
 @click.option(
     "--config",
     "config_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Act on the running cluster of this configuration. Asks first.",
+    help="Use the running cluster of this configuration. Asks first.",
 )
 @click.option(
-    "--flavour", type=click.Choice(["mysql", "mariadb"]), help="Of the sandbox. Default: mysql."
+    "--flavour", type=click.Choice(["mysql", "mariadb"]), help="For the sandbox. Default: mysql."
 )
 @click.option(
     "--mode",
     type=click.Choice(["single-writer", "dual-writer"]),
-    help="Of the sandbox. Default: single-writer.",
+    help="For the sandbox. Default: the scenario's, mostly single-writer.",
 )
 @click.option(
     "--durability",
     type=click.Choice(["lossless", "bounded", "async"]),
-    help="Of the sandbox. Default: lossless, with two writers bounded.",
+    help="For the sandbox. Default: lossless; with two writers: bounded.",
 )
 @click.option(
     "--heal",
     metavar="WAYS",
-    help=f"heal.policy of the sandbox, as resume,merge,manual. Default: {','.join(HEAL_POLICY)}.",
+    help=f"heal.policy for the sandbox: resume,merge,manual. Default: {','.join(HEAL_POLICY)}.",
 )
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--clients", type=click.IntRange(1, 256), default=8, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="Of everything random.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of all that is random.")
 @click.option(
     "--pause-ms",
     type=click.FloatRange(0, 10_000),
     default=0.0,
     show_default=True,
-    help="Each client's rest after a transaction; 0 is full speed.",
+    help="Pause of each client after a transaction; 0 is full speed.",
 )
 @click.option(
     "--json",
@@ -73,7 +73,7 @@ ALL = "all"
     help="Write the report to this file too ('-': to standard output, instead of the table).",
 )
 @click.option("--yes", is_flag=True, help="With --config: do not ask.")
-@click.option("--force", is_flag=True, help="Even if the cluster is not healthy.")
+@click.option("--force", is_flag=True, help="Go on even if the cluster is not healthy.")
 @click.pass_context
 def drill(
     ctx: click.Context,
@@ -93,11 +93,11 @@ def drill(
     yes: bool,
     force: bool,
 ) -> None:
-    """Hurt a cluster while clients write, and judge what came of it.
+    """Cause a fault while clients write, and judge the result.
 
     Clients write numbered rows through the balancer and keep a ledger of every OK they get. After
     the fault the drill waits for the pair to be whole and compares the ledger with both nodes. Exit
-    status 1 means that something was lost, doubled or not whole again.
+    status 1: something was lost or duplicated, or the pair did not become whole.
     """
     options = runner.Options(rounds, clients, seed, pause_ms, force)
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
@@ -132,8 +132,8 @@ def _refuse_what_is_ambiguous(
     given = ctx.find_root().get_parameter_source("config_path")
     if given is ParameterSource.COMMANDLINE and config_path is None and not sandbox:
         raise ConfigError(
-            f"`myha drill {scenario} --config {ctx.obj['config_path']}` hurts that cluster, and"
-            " --sandbox makes one: say which"
+            f"`myha drill {scenario} --config {ctx.obj['config_path']}` acts on that cluster,"
+            " --sandbox on a new one: choose one"
         )
 
 
@@ -143,8 +143,8 @@ def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool
     if yes:
         return
     if not sys.stdin.isatty():
-        raise RefusedError(f"{text} Nobody is here to be asked", "--yes")
-    click.confirm(f"{text} Go on?", abort=True)
+        raise RefusedError(f"{text} There is nobody to ask", "--yes")
+    click.confirm(f"{text} Continue?", abort=True)
 
 
 def _by_mode(chosen: list[Scenario], mode: Mode | None) -> dict[Mode, list[Scenario]]:
@@ -210,7 +210,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("myha: interrupted; what the drill had broken is put right again", err=True)
+        click.echo("myha: interrupted; what the drill had broken is repaired", err=True)
         raise click.exceptions.Exit(INTERRUPTED_EXIT_STATUS) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -34,7 +34,7 @@ Data = dict[str, Any]
     default="auto",
     show_default=True,
     help="How: `merge` its errant transactions into the writer, `rewind` them on the node, "
-    "`reseed` it from the writer, or `auto`: what heal.policy names, in that order.",
+    "`reseed` it from the writer, or `auto`: the methods of heal.policy, in order.",
 )
 @click.option(
     "--plan",
@@ -45,15 +45,15 @@ Data = dict[str, Any]
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Reseed even if what only NODE has cannot be put into quarantine, since its server does "
-    "not start or its binary log is gone.",
+    help="Reseed even if transactions that only NODE has cannot be put into quarantine, because "
+    "its server does not start or its binary log is gone.",
 )
-@click.option("--wait/--no-wait", default=True, help="Follow it to its end. Default: --wait.")
+@click.option("--wait/--no-wait", default=True, help="Wait until the heal ends. Default: --wait.")
 @click.pass_context
 def heal(  # noqa: PLR0917  # the command's own options
     ctx: click.Context, node: str, method: str, plan_only: bool, accept_loss: bool, wait: bool
 ) -> None:
-    """Bring NODE back whose data has diverged. It gets no traffic until it is verified."""
+    """Bring back NODE, whose data has diverged. It gets no traffic until its data is verified."""
     config = load(ctx.obj["config_path"])
     if plan_only:
         ctx.exit(0 if _show_plan(config, node, method) else 1)
@@ -65,7 +65,7 @@ def heal(  # noqa: PLR0917  # the command's own options
         _follow(socket_path(config.cluster.state_dir), node)
     except KeyboardInterrupt:
         click.echo(
-            f"detached: the heal of {node} goes on; `myha status` shows how far it is, "
+            f"detached: the heal of {node} continues; `myha status` shows its progress, "
             f"`myha fence {node}` stops it"
         )
 
@@ -101,11 +101,11 @@ def _follow(control: Path, node: str) -> None:
                 ended_at = None
                 _show(reporter, status, node)
             elif entry["membership"] == "fenced":
-                raise MyhaError(f"{node} is not healed, and stays fenced: {entry['reason']}")
+                raise MyhaError(f"{node} is not healed and stays fenced: {entry['reason']}")
             else:
                 ended_at = heard_at if ended_at is None else ended_at
                 if heard_at - ended_at > RETURN_SECONDS:
-                    raise MyhaError(f"{node} is healed and has not returned; see `myha explain`")
+                    raise MyhaError(f"{node} is healed but has not rejoined; see `myha explain`")
     click.echo(f"{node} is a member again{_done(control, node)}")
 
 

@@ -73,11 +73,14 @@ def _key(section: str, table: str, key: str, meaning: str, *, explain: bool) -> 
     show_default=True,
     help="Where to write the configuration.",
 )
-@click.option("--force", is_flag=True, help="Write over a configuration that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing configuration.")
 def init(path: Path, force: bool) -> None:
-    """Write a commented myha.toml, and passwords for the accounts that `myha setup` makes."""
+    """Write a commented myha.toml and passwords for the new accounts.
+
+    The accounts themselves are made by `myha setup`.
+    """
     folder = path.absolute().parent / "secrets"
-    taken = f"{path}: is there already; use --force to write over it, or another --path"
+    taken = f"{path}: exists already; use --force to overwrite it, or another --path"
     if path.exists() and not force:
         raise ConfigError(taken)
     try:

@@ -30,7 +30,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 @click.group()
 def quarantine() -> None:
-    """What heals have taken out of the live data, and how to bring it back."""
+    """What heals took out of the live data, and how to replay it."""
 
 
 def _root(config: Config) -> Path:
@@ -44,7 +44,7 @@ def _root(config: Config) -> Path:
 @_json_option
 @click.pass_context
 def list_(ctx: click.Context, *, as_json: bool) -> None:
-    """Show all incidents. Exit status 1 when the files of one are not what was written."""
+    """List all incidents. Exit status 1 when files of one are missing or damaged."""
     config = load(ctx.obj["config_path"])
     found = incidents(_root(config))
     on_writer, why_unknown = _applied(config) if found else ({}, "")
@@ -54,7 +54,7 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
     elif lines:
         Console().print(_list_table(lines))
         if why_unknown:
-            click.echo(f"what was applied so far is not known: {why_unknown}")
+            click.echo(f"cannot tell what has been applied so far: {why_unknown}")
     else:
         click.echo(f"nothing is in quarantine in {_root(config)}")
     ctx.exit(1 if any(one["problem"] for one in lines) else 0)
@@ -121,7 +121,7 @@ def _list_table(lines: Iterable[dict[str, Any]]) -> Table:
 @_json_option
 @click.pass_context
 def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) -> None:
-    """Show the transactions of incident ID (or a part of it that only one has), and their rows."""
+    """Show the transactions and rows of incident ID (part of an id will do, if it is unique)."""
     config = load(ctx.obj["config_path"])
     one = find(_root(config), incident_id)
     problem = one.problem()
@@ -195,7 +195,7 @@ def _values(values: Any) -> str:
     metavar="FILE",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The new .tar.gz.",
+    help="The .tar.gz file to write.",
 )
 @click.pass_context
 def export_(ctx: click.Context, *, incident_id: str, target: Path) -> None:
@@ -211,7 +211,7 @@ def export_(ctx: click.Context, *, incident_id: str, target: Path) -> None:
 @quarantine.command(name="replay")
 @click.argument("incident_id", metavar="ID")
 @click.option(
-    "--apply", "really", is_flag=True, help="Do it. Without, it is tried and rolled back."
+    "--apply", "really", is_flag=True, help="Keep the result. Without it all is rolled back."
 )
 @click.option("--skip-conflicts", is_flag=True, help="Go on after a transaction that conflicts.")
 @click.option("--only", metavar="GTID", multiple=True, help="Only this transaction. Repeatable.")
@@ -224,9 +224,9 @@ def replay_(
     skip_conflicts: bool,
     only: tuple[str, ...],
 ) -> None:
-    """Do the transactions of incident ID again on the writer, each row checked first.
+    """Replay the transactions of incident ID on the writer; each row is checked first.
 
-    A dry run unless --apply. What was applied is on record on the server itself: no transaction is
+    A dry run unless --apply. The server itself records what was applied, so no transaction is
     applied twice. Exit status 1 when there are conflicts.
     """
     config = load(ctx.obj["config_path"])
@@ -253,7 +253,7 @@ def _say(report: ReplayReport, name: str) -> None:
         click.echo(f"conflict: {conflict.gtid}: {conflict.reason}")
     click.echo(f"{report} on {name}")
     if report.dry_run and report.applied:
-        click.echo("nothing was changed: this was a dry run; --apply does it")
+        click.echo("nothing was changed: this was a dry run; add --apply to keep the result")
     if report.not_tried:
         click.echo("--skip-conflicts goes on after a conflict, --only GTID picks one")
 
@@ -262,7 +262,7 @@ def _writer_of(config: Config) -> str:
     record = read_record(config.cluster.state_dir)
     if record is None:
         raise MyhaError(
-            f"there is no record in {config.cluster.state_dir}: who is the writer is not known"
+            f"there is no record in {config.cluster.state_dir}, so the writer is not known"
         )
     return record.writer
 

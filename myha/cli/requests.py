@@ -12,7 +12,7 @@ from myha.supervisor.control import ask, ask_until, socket_path
 
 
 def request(ctx: click.Context, **fields: Any) -> None:
-    """Ask the daemon, say what it answered. Raises `RefusedError` when it would not."""
+    """Ask the daemon and print its answer. Raises `RefusedError` when it would not."""
     config = load(ctx.obj["config_path"])
     answer = ask(socket_path(config.cluster.state_dir), fields)
     if not answer["ok"]:
@@ -26,23 +26,23 @@ def request(ctx: click.Context, **fields: Any) -> None:
     "--max-outage",
     type=click.FloatRange(0.05, 60),
     metavar="SECONDS",
-    help="How long writes may stand still. Default: timing.max_outage_seconds.",
+    help="How long writes may stop. Default: timing.max_outage_seconds.",
 )
 @click.option(
     "--wait",
     type=click.FloatRange(0, 86400),
     metavar="SECONDS",
-    help="How long to wait for a moment in which that is enough. Default: "
+    help="How long to wait for the standby to be close enough behind for that. Default: "
     "timing.switchover_wait_seconds.",
 )
-@click.option("--now", is_flag=True, help="Go on at once, however long writes stand still for it.")
+@click.option("--now", is_flag=True, help="Switch over at once, however long writes stop.")
 @click.pass_context
 def switchover(
     ctx: click.Context, *, to: str | None, max_outage: float | None, wait: float | None, now: bool
 ) -> None:
-    """Make the standby the writer, planned: nothing is lost, clients reconnect.
+    """Make the standby the writer, as planned: nothing is lost.
 
-    While the standby is too far behind nothing is touched; Ctrl-C ends the waiting.
+    Clients reconnect. While the standby is too far behind nothing changes; Ctrl-C ends the wait.
     """
     config = load(ctx.obj["config_path"])
     fields = {
@@ -69,21 +69,24 @@ def switchover(
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Even if acknowledged writes that only the old writer has may be lost. They stay on it, "
-    "and are put into quarantine when it returns.",
+    help="Go on even if the standby may lack acknowledged writes. They stay on the old writer and "
+    "go to quarantine when it returns.",
 )
 @click.pass_context
 def failover(ctx: click.Context, to: str | None, accept_loss: bool) -> None:
-    """Make the standby the writer although the writer is not there to hand over."""
+    """Make the standby the writer when the writer cannot hand over."""
     request(ctx, do="failover", to=to, accept_loss="yes" if accept_loss else None)
 
 
 @click.command()
 @click.argument("node")
-@click.option("--reason", default="", help="Why; kept on record.")
+@click.option("--reason", default="", help="The reason, kept on record.")
 @click.pass_context
 def fence(ctx: click.Context, node: str, reason: str) -> None:
-    """Take NODE out: no traffic, read-only, not replicating, on record until it is unfenced."""
+    """Fence NODE: no traffic, read-only, no replication.
+
+    It stays fenced until it is unfenced or healed.
+    """
     request(ctx, do="fence", node=node, reason=reason or None)
 
 
@@ -91,7 +94,7 @@ def fence(ctx: click.Context, node: str, reason: str) -> None:
 @click.argument("node")
 @click.pass_context
 def unfence(ctx: click.Context, node: str) -> None:
-    """Let NODE return: it is looked at, and fenced again if its data has diverged."""
+    """Let NODE rejoin. It is inspected first, and fenced again if it has errant transactions."""
     request(ctx, do="unfence", node=node)
 
 
@@ -99,5 +102,5 @@ def unfence(ctx: click.Context, node: str) -> None:
 @click.argument("state", type=click.Choice(["on", "off"]))
 @click.pass_context
 def maintenance(ctx: click.Context, state: str) -> None:
-    """While maintenance is on, myha observes and does not act."""
+    """Switch maintenance on or off. While it is on, myha observes and does not act."""
     request(ctx, do="maintenance", state=state)

@@ -15,8 +15,8 @@ from myha.hosts.priority import go_first
 def run(ctx: click.Context) -> None:
     """Run the supervisor in the foreground until SIGTERM or Ctrl-C.
 
-    It logs to stderr and keeps its record and journal in cluster.state_dir. When it ends, whatever
-    it had begun is finished or undone first; routing and replication then stay as they are.
+    It logs to stderr and keeps its record and journal in cluster.state_dir. Before it ends, it
+    finishes or undoes the plan under way; routing and replication then stay as they are.
     """
     from myha.supervisor.service import Service  # noqa: PLC0415  # `--help` need not wait for it
 

@@ -24,7 +24,7 @@ directory_option = click.option(
     "--dir",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The sandbox's directory; without it a default one of this user.",
+    help="The sandbox's directory. Default: one in this user's own folder.",
 )
 
 
@@ -35,15 +35,15 @@ def sandbox() -> None:
 
 @sandbox.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--again", is_flag=True, help="Fetch anew what had been fetched before.")
+@click.option("--again", is_flag=True, help="Fetch again what has been fetched before.")
 def fetch(names: tuple[str, ...], again: bool) -> None:
     """Find or fetch server programs (without NAME: mysql and haproxy).
 
-    Programs on PATH are used if they serve; otherwise Debian packages go to a private folder in
-    this user's cache directory, without root. NAME is one of: mysql, mariadb, mariadb-backup,
-    haproxy, sysbench, etcd, percona-toolkit, sshd (for tests).
+    Programs on PATH are used if they are recent enough; otherwise Debian packages go to a private
+    folder in this user's cache directory, without root. NAME is one of: mysql, mariadb,
+    mariadb-backup, haproxy, sysbench, etcd, percona-toolkit, sshd (for tests).
     """
-    with _interruptible("interrupted; nothing half fetched is left"), _progress() as tell:
+    with _interruptible("interrupted; the unfinished download was removed"), _progress() as tell:
         for name in names or _DEFAULT_PROGRAMS:
             program = programs.fetch(name, tell, again=again)
             place = program.prefix or program.argv[0]
@@ -58,21 +58,21 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
 @click.option(
     "--durability",
     type=click.Choice(["lossless", "bounded", "async"]),
-    help="Default: lossless, with two writers bounded.",
+    help="Default: lossless; with two writers: bounded.",
 )
 @click.option("--bare", is_flag=True, help="Servers and HAProxy only: no setup, no supervisor.")
 @directory_option
 def up(
     flavour: Flavour, mode: Mode, durability: Durability | None, bare: bool, directory: Path | None
 ) -> None:
-    """Bring a cluster up on this machine and leave it running."""
+    """Start a cluster on this machine and leave it running."""
     interrupted = "interrupted; the sandbox was taken down again"
     with _interruptible(interrupted), _progress() as tell:
         cluster = Cluster.create(directory, flavour, mode, durability, tell)
         cluster.up(bare=bare, output=click.echo)
     _show(cluster)
     if bare:
-        click.echo("nothing is set up: both servers are bare, and HAProxy routes to neither")
+        click.echo("nothing is set up: both servers are bare, and HAProxy routes to none")
     click.echo(f"configuration: {cluster.config_path}")
     click.echo(f"use it with:   myha --config {cluster.config_path} status")
     click.echo(f"end it with:   myha sandbox down --dir {cluster.directory}")
@@ -81,7 +81,7 @@ def up(
 @sandbox.command()
 @directory_option
 def down(directory: Path | None) -> None:
-    """End a cluster's processes and remove all its files."""
+    """Stop a cluster and remove all its files."""
     with _progress() as tell:
         cluster = Cluster.open(_only_one(directory), tell)
         tell(f"ending the processes in {cluster.directory}")

@@ -11,20 +11,20 @@ from myha.errors import ConfigError
 
 
 @click.command()
-@click.option("--plan", "plan_only", is_flag=True, help="Show what would be done, and end.")
+@click.option("--plan", "plan_only", is_flag=True, help="Show what would be done, and stop.")
 @click.option("--yes", is_flag=True, help="Do not ask before changing anything.")
 @click.option(
     "--kick-sessions",
     is_flag=True,
-    help="End the sessions that began before the new auto-increment settings and still hold "
+    help="End the sessions that began before the new auto-increment settings and still use "
     "the old ones.",
 )
 @click.pass_context
 def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool) -> None:
-    """Make a running pair of two servers that have an administrator's account.
+    """Turn two servers into a running pair.
 
-    Checks both, shows the plan, asks, carries it out and proves that the pair works. It can be run
-    again at any time: what is already so is left alone.
+    Needs an administrator's account on both. Checks them, shows the plan, asks, carries it out and
+    proves that the pair works. Run it again at any time: it changes only what is not yet right.
     """
     from myha.operations.setup.boot import boot_ids  # noqa: PLC0415
     from myha.operations.setup.run import Setup  # noqa: PLC0415
@@ -33,7 +33,7 @@ def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool
         if yes:
             return True
         if not sys.stdin.isatty():
-            raise ConfigError("setup asks before it changes anything: say --yes, or only --plan")
+            raise ConfigError("setup asks before it changes anything: add --yes, or only --plan")
         return click.confirm("Carry this plan out?", default=False)
 
     config = load(ctx.obj["config_path"])

@@ -20,12 +20,12 @@ SHOWN_FAILURES = 5
 
 @click.command()
 @click.option("--runs", type=click.IntRange(1), default=1000, show_default=True, help="Histories.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first one.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first.")
 @click.option("--flavour", type=click.Choice(sorted(FLAVOURS)), help="Default: the seed decides.")
 @click.option("--mode", type=click.Choice([one.value for one in Mode]))
 @click.option("--durability", type=click.Choice([one.value for one in Durability]))
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
-@click.option("--trace", is_flag=True, help="Tell every history step by step (few runs only).")
+@click.option("--trace", is_flag=True, help="Print every history step by step (few runs only).")
 @click.option(
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
@@ -48,13 +48,13 @@ def simulate(
     save: Path | None,
     scenario: Path | None,
 ) -> None:
-    """Run histories of a simulated pair under faults, and judge each by the invariants.
+    """Run a simulated pair under faults, and check its invariants.
 
     The same seed gives the same history. Ends with exit status 1 when an invariant was broken.
     """
     if mode == Mode.DUAL_WRITER.value and durability == Durability.LOSSLESS.value:
         raise ConfigError(
-            '--durability lossless cannot be had with --mode dual-writer; take "bounded" or "async"'
+            '--durability lossless needs --mode single-writer; use "bounded" or "async"'
         )
     if scenario is not None:
         _replay(scenario, trace=trace)

@@ -96,7 +96,7 @@ def picture(data: Data) -> RenderableType:
         (f"{data.get('name', '')}: ", "bold"), (data["verdict"], f"bold {style}"), "\n"
     )
     if data.get("supervisor"):
-        head.append("From the record and a look of this command's own:\n")
+        head.append("From the record, and from what this command itself sees:\n")
     head.append(data["sentence"] + "\n")
     maintenance = ", maintenance" if data["maintenance"] else ""
     head.append(
@@ -113,7 +113,7 @@ def picture(data: Data) -> RenderableType:
             head.append(f"\n  to override: {refusal['override']}", style="red")
     for name in ("config_changed", "journal_failure"):
         if data.get(name):
-            note = {"config_changed": "the configuration file was changed since the start"}
+            note = {"config_changed": "the configuration file has changed since the start"}
             head.append(f"\n{note.get(name, data[name])}", style="yellow")
     return Group(head, _nodes(data), _balancers(data))
 
@@ -182,7 +182,10 @@ def _balancers(data: Data) -> Table:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def explain(ctx: click.Context, as_json: bool) -> None:
-    """Say what is going on, from which observations, and what follows or is refused."""
+    """Explain the verdict: what was observed, and what follows.
+
+    Also what is refused, why, and the command that overrides it.
+    """
     data = _status(ctx)
     recent = [] if data.get("supervisor") else _ask(ctx, do="events", limit=15)["events"]
     if as_json:
@@ -217,14 +220,27 @@ def explanation(data: Data) -> list[str]:
         lines.append(f"  refused: {refusal['reason']}")
         if refusal["override"]:
             lines.append(f"    to override: {refusal['override']}")
-    for one in data["incidents"]:
-        lines.append(
-            f"  failed {one['attempts']} times, last {one['ago_seconds']} s ago: {one['plan']} "
-            f"{one['node']}: {one['reason']}"
-        )
     if lines[-1] == "What follows:":
-        lines.append("  nothing: there is nothing to do")
-    return lines
+        lines.append("  nothing to do")
+    return lines + _failed(data)
+
+
+def _failed(data: Data) -> list[str]:
+    """Plans that have failed and not succeeded since: of the past, whatever holds now."""
+    if not data["incidents"]:
+        return []
+    return [
+        "Failed lately:",
+        *(
+            f"  {one['ago_seconds']:.0f} s ago, {one['plan']} {one['node']}"
+            f"{_attempts(one['attempts'])}: {one['reason']}"
+            for one in data["incidents"]
+        ),
+    ]
+
+
+def _attempts(count: int) -> str:
+    return f" (attempt {count})" if count > 1 else ""
 
 
 def _facts(node: Data) -> list[str]:
@@ -255,9 +271,11 @@ def _acknowledging(semisync: Data) -> str:
 
 
 @click.command()
-@click.option("-n", "limit", default=50, show_default=True, help="How many, the latest ones.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with new ones until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "-n", "limit", default=50, show_default=True, help="Show this many events, the latest."
+)
+@click.option("--follow", "-f", is_flag=True, help="Keep showing new events until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_context
 def events(ctx: click.Context, limit: int, follow: bool, as_json: bool) -> None:
     """Show the journal: verdicts, plans, steps, refusals, requests."""

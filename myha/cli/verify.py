@@ -29,13 +29,13 @@ INTERRUPTED_STATUS = 130
 ROWS_SHOWN = 50
 
 _tables = click.option(
-    "--tables", metavar="DB.TABLE,...", help="Only these tables. Default: all of the users'."
+    "--tables", metavar="DB.TABLE,...", help="Only these tables. Default: all user tables."
 )
 _throttle = click.option(
     "--throttle",
     type=click.FloatRange(1, 100),
     metavar="PERCENT",
-    help="Keep one session on each node busy for at most this share of the time. "
+    help="Keep the session on each node busy for at most this percentage of the time. "
     "Default: verify.busy_percent.",
 )
 
@@ -61,7 +61,7 @@ def _stoppable(reporter: TerminalReporter) -> Iterator[None]:
 @click.command()
 @_tables
 @_throttle
-@click.option("--restart", is_flag=True, help="Begin anew, even if a run was stopped half way.")
+@click.option("--restart", is_flag=True, help="Start over, even if a run was stopped half way.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verify(
@@ -75,7 +75,7 @@ def verify(
     """Compare the rows of the two nodes while both serve traffic.
 
     Exit status 0 when nothing differs, 1 when something does, 130 when it was stopped: the next
-    call then goes on where this one was.
+    run then continues where this one stopped.
     """
     config = load(ctx.obj["config_path"])
     only = split_names(tables) if tables is not None else None
@@ -102,7 +102,7 @@ def verify(
 )
 @_tables
 @_throttle
-@click.option("--apply", is_flag=True, help="Do it, once it was shown and agreed to.")
+@click.option("--apply", is_flag=True, help="Make the changes, after showing them and asking.")
 @click.option("--yes", is_flag=True, help="With --apply: do not ask.")
 @click.pass_context
 def repair(
@@ -114,17 +114,17 @@ def repair(
     apply: bool,
     yes: bool,
 ) -> None:
-    """Make the rows of the other node equal to NODE's, where they differ.
+    """Make the other node's rows equal to NODE's where they differ.
 
-    Compares, shows each row that would be overwritten, put in or removed, and ends; with --apply
-    it does it, with the rows as they were in quarantine first. Uses accounts.admin_user.
+    Compares the nodes and shows each row that would be updated, inserted or deleted. With --apply
+    it saves the old rows to quarantine and then makes the changes. Uses accounts.admin_user.
     """
     config = load(ctx.obj["config_path"])
     only = split_names(tables) if tables is not None else None
     if source not in config.nodes:
         raise ConfigError(f"--from {source!r} is not a node; choose {' or '.join(config.nodes)}")
     if apply and not yes and not sys.stdin.isatty():
-        raise ConfigError("repair asks before it changes anything: say --yes, or leave out --apply")
+        raise ConfigError("repair asks before it changes anything: add --yes, or leave out --apply")
     reporter = TerminalReporter(Console(stderr=True))
     pair = administered(config)
     try:
@@ -173,8 +173,8 @@ def _show(plan: RepairPlan) -> None:
         put_in = sum(one.before is None for one in plan.changes)
         removed = sum(one.after is None for one in plan.changes)
         click.echo(
-            f"On {plan.target}: {len(plan.changes) - put_in - removed} rows overwritten, {put_in} "
-            f"put in, {removed} removed, so that they are as on {plan.source}"
+            f"On {plan.target}: {len(plan.changes) - put_in - removed} rows to update, {put_in} "
+            f"to insert, {removed} to delete, to match {plan.source}"
         )
     else:
         click.echo(plan.report.text())
@@ -182,6 +182,6 @@ def _show(plan: RepairPlan) -> None:
 
 def _agreed(plan: RepairPlan, *, apply: bool, yes: bool) -> bool:
     if not apply:
-        click.echo("Nothing was changed: say --apply to do it")
+        click.echo("Nothing was changed: add --apply to make these changes")
         return False
-    return yes or click.confirm(f"Write this to {plan.target}?", default=False)
+    return yes or click.confirm(f"Make these changes on {plan.target}?", default=False)

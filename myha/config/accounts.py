@@ -31,7 +31,9 @@ class AccountsConfig(Table):
     """Logins. A password comes from its file, or from MYHA_<ROLE>_PASSWORD, which wins."""
 
     admin_user: User = Field(
-        "root", description="Administrator on both nodes, for setup and reseed; never the daemon."
+        "root",
+        description="Administrator on both nodes, for setup, repair and reseed; the supervisor "
+        "itself never uses it.",
     )
     admin_password_file: FilePath = Field(
         Path("secrets/admin"),
@@ -137,7 +139,9 @@ def read_password(file: Path) -> str:
         mode = stat.S_IMODE(status.st_mode)
         raise PasswordError(f"others can read {file} (mode {mode:04o}); run: chmod 600 {file}")
     if status.st_size > PASSWORD_LIMIT_BYTES:
-        raise PasswordError(f"{file} is longer than {PASSWORD_LIMIT_BYTES} bytes; one line is due")
+        raise PasswordError(
+            f"{file} is longer than {PASSWORD_LIMIT_BYTES} bytes; it must hold one line"
+        )
     try:
         text = file.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:

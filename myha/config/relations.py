@@ -121,7 +121,7 @@ def _mode_problems(config: Config) -> Iterator[Problem]:
     if dual and config.cluster.durability is Durability.LOSSLESS:
         yield (
             "cluster.durability",
-            '"lossless" cannot be had with mode = "dual-writer"; '
+            '"lossless" does not work with mode = "dual-writer"; '
             'set durability = "bounded" or "async"',
         )
     failover = config.failover

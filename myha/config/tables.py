@@ -50,10 +50,10 @@ class ClusterConfig(Table):
     stray_replicas: StrayRule = Field(
         StrayRule.SOLO,
         strict=False,
-        description="What is done when a replica outside the pair has semi-sync switched on, so "
-        'that its acknowledgement could stand in for the standby\'s: "solo" (the writer is not '
-        'armed until that has ended), "wait-for-all" (on MySQL: a commit waits for them and for'
-        " the standby; on MariaDB, which cannot, as solo).",
+        description="What to do when a replica outside the pair has semi-sync on and so could "
+        'acknowledge in place of the standby: "solo" (the writer is not armed while that is so), '
+        '"wait-for-all" (MySQL: a commit waits for those replicas and for the standby; MariaDB '
+        'cannot do that and does the same as with "solo").',
     )
     event_scheduler: bool = Field(
         default=True,
@@ -67,20 +67,22 @@ class ClusterConfig(Table):
 
 
 class NodeConfig(Table):
-    """One database server: how it is reached, and what this machine can do to it."""
+    """One database server: how to reach it, and what this machine can do to it."""
 
-    host: Host = Field(description="Where the supervisor and the balancers reach the node.")
+    host: Host = Field(
+        description="Address at which the supervisor and the balancers reach the node."
+    )
     port: Port = Field(3306, description="Its port for SQL.")
     replication_host: Host = Field(
         "",
         validate_default=False,
-        description="Where the other node reaches it.",
+        description="Address at which the other node reaches it.",
         json_schema_extra={"shown_default": "the same as host"},
     )
     replication_port: Port = Field(
         0,
         validate_default=False,
-        description="The port at which the other node reaches it.",
+        description="Port at which the other node reaches it.",
         json_schema_extra={"shown_default": "the same as port"},
     )
     auto_increment_offset: int = Field(
@@ -88,7 +90,7 @@ class NodeConfig(Table):
         ge=1,
         le=2,
         validate_default=False,
-        description="Residue class of the ids that this node generates (the increment is 2).",
+        description="Which ids this node generates: 1 for odd ones, 2 for even ones.",
         json_schema_extra={"shown_default": "1 for the first node, 2 for the second"},
     )
     option_file: OptionalPath = Field(
@@ -99,7 +101,7 @@ class NodeConfig(Table):
     fence_command: Words = Field(
         (),
         description="Command with arguments that fences the node from outside (power, network); "
-        "exit status 0 must mean that it is certainly fenced. Empty: there is none.",
+        "exit status 0 must mean that it is fenced for certain. Empty: there is none.",
     )
     pid_file: OptionalPath = Field(
         None,
@@ -118,9 +120,9 @@ class NodeConfig(Table):
     )
     shell: Words = Field(
         (),
-        description="Command after which a script as its one last word is run on the node's host, "
-        'for a drill or a reseed: ["ssh", "-o", "BatchMode=yes", "mysql@db1"], ["docker", "exec", '
-        '"-i", "db1", "sh", "-c"]. Empty: the node is on this machine.',
+        description="Command that runs a shell script on the node's host, for a drill or a reseed; "
+        'myha appends the script as the last word: ["ssh", "-o", "BatchMode=yes", "mysql@db1"], '
+        '["docker", "exec", "-i", "db1", "sh", "-c"]. Empty: the node is on this machine.',
     )
     data_dir: OptionalPath = Field(
         None,
@@ -134,8 +136,8 @@ class NodeConfig(Table):
     )
     backup_command: Words = Field(
         (),
-        description="Command that starts mariabackup on the node's host (mbstream beside it), for "
-        "a reseed on MariaDB, of this node or from it; empty: the one on PATH there.",
+        description="Command that starts mariabackup on the node's host (mbstream must be there "
+        "too), for a reseed on MariaDB, of this node or from it; empty: the one on PATH there.",
     )
 
     @model_validator(mode="before")
@@ -175,13 +177,13 @@ class BalancerConfig(Table):
 
 
 class TimingConfig(Table):
-    """How often to look, and how long to wait, in seconds; and who goes first."""
+    """How often to check, how long to wait (in seconds), and with which priority."""
 
     deadtime_seconds: float = Field(
-        1.5, ge=0.2, le=300, description="A writer silent for so long is lost."
+        1.5, ge=0.2, le=300, description="A writer that is silent for this long is lost."
     )
     look_interval_seconds: float = Field(
-        0.5, ge=0.02, le=10, description="Time between two looks at a node or balancer."
+        0.5, ge=0.02, le=10, description="Time between two checks of a node or balancer."
     )
     pulse_interval_seconds: float = Field(
         0.5, ge=0.05, le=10, description="Time between two writes of the heartbeat row."
@@ -193,35 +195,36 @@ class TimingConfig(Table):
         0.5,
         ge=0.1,
         le=60,
-        description="Heartbeat of an idle replication channel; a node heard through its peer "
-        "is alive.",
+        description="Heartbeat of an idle replication channel; a node that its peer still hears is "
+        "alive.",
     )
     applied_deadline_seconds: float = Field(
         30.0,
         ge=0.1,
         le=86400,
-        description="How long a change of writer waits until all that was received is applied.",
+        description="How long a change of writer waits until the new one has applied all it "
+        "received.",
     )
     max_outage_seconds: float = Field(
         0.2,
         ge=0.05,
         le=60,
-        description="How long writes may stand still for a switchover; it waits for a moment in "
-        "which that is enough, and is undone where it turns out not to be.",
+        description="How long writes may stop for a switchover. It begins when the standby is "
+        "close enough behind for that, and is undone if it takes longer.",
     )
     switchover_wait_seconds: float = Field(
         60.0,
         ge=1,
         le=86400,
-        description="How long `myha switchover` waits for such a moment.",
+        description="How long `myha switchover` waits for the standby to be close enough behind.",
     )
     niceness: int = Field(
         -10,
         ge=-20,
         le=0,
-        description="At which the supervisor and the reader of conflicts run, ahead of all else on "
-        "a busy machine, where the kernel permits it (root, or LimitNICE= in its unit); 0: like "
-        "all else.",
+        description="Niceness of the supervisor and the conflict reader. Below 0 they run ahead of "
+        "other processes on a busy machine, if the kernel permits it (root, or LimitNICE= in the "
+        "unit). 0: like any other process.",
     )
 
 
@@ -229,13 +232,13 @@ class LagConfig(Table):
     """When a reader lags too much to serve reads. All in seconds."""
 
     out_seconds: float = Field(
-        10.0, ge=0.1, le=86400, description="A reader that lags more goes out of the reader pool."
+        10.0, ge=0.1, le=86400, description="A reader that lags more leaves the reader pool."
     )
     in_seconds: float = Field(
         2.0, ge=0.1, le=86400, description="It may come back when it lags less than this."
     )
     in_hold_seconds: float = Field(
-        5.0, ge=0, le=3600, description="So long it must have lagged less than in_seconds before."
+        5.0, ge=0, le=3600, description="For how long it must lag less than in_seconds first."
     )
 
 
@@ -246,9 +249,9 @@ class FailoverConfig(Table):
         3,
         ge=1,
         le=100,
-        description="So many unattended failovers within flap_window_seconds; then only by hand, "
-        "or when the writer is proven dead, the standby has everything, and the writer had been "
-        "one for flap_settled_seconds.",
+        description="How many unattended failovers are allowed within flap_window_seconds. After "
+        "that only by hand, or when the writer is proven dead, the standby has everything, and the "
+        "writer had been the writer for flap_settled_seconds.",
     )
     flap_window_seconds: float = Field(
         600.0, ge=1, le=604800, description="The time over which failovers are counted, in seconds."
@@ -257,7 +260,8 @@ class FailoverConfig(Table):
         60.0,
         ge=1,
         le=86400,
-        description="A writer that dies sooner after it took over is part of a loop of failovers.",
+        description="A writer that dies sooner than this after it took over is part of a "
+        "failover loop.",
     )
     auto_failback: bool = Field(
         default=False,
@@ -268,26 +272,26 @@ class FailoverConfig(Table):
         300.0,
         ge=0,
         le=604800,
-        description="So long the preferred node must have been healthy before that.",
+        description="For how long both nodes must have been healthy before that.",
     )
 
 
 class HealConfig(Table):
-    """How a node that returns is brought back."""
+    """How a node that returns is healed."""
 
     policy: Words = Field(
         ("resume", "rewind", "manual"),
-        description='Ways to try, in order: "resume" (nothing to undo), "merge" (its errant '
-        'transactions flow to the writer), "rewind" (undo them on the node), "reseed" (replace its '
-        'data), "manual" (leave it fenced and say why; last).',
+        description='Ways to try, in order: "resume" (nothing to undo), "merge" (apply its '
+        'errant transactions on the writer), "rewind" (undo them on the node), "reseed" (replace '
+        'its data), "manual" (leave it fenced and say why; must be last).',
     )
     verify_limit_seconds: float = Field(
         0.0,
         ge=0,
         le=86_400,
-        description="After a merge or rewind, the tables that it touched are compared for at most "
-        "this long before the node returns; 0: until all of their rows are. Until it returns the "
-        "writer runs alone.",
+        description="After a merge or rewind, how long the tables that it touched are compared at "
+        "most before the node rejoins; 0: until all their rows are compared. The writer runs alone "
+        "until the node rejoins.",
     )
 
     @field_validator("policy")
@@ -310,8 +314,8 @@ class VerifyConfig(Table):
         0.0,
         ge=0,
         le=31_536_000,
-        description="Time between the daemon's own comparisons; 0: it makes none, `myha verify` "
-        "does.",
+        description="Time between the daemon's own comparisons; 0: none, only `myha verify` "
+        "compares.",
     )
     tables: Words = Field(
         (), description='Tables that the daemon compares, as "schema.table"; empty: all.'
@@ -320,18 +324,18 @@ class VerifyConfig(Table):
         100.0,
         ge=1,
         le=100,
-        description="The share of its time that a comparison keeps its one session on each node "
-        "busy.",
+        description="For which percentage of the time a comparison may keep its session on each "
+        "node busy.",
     )
     chunk_seconds: float = Field(
-        0.1, ge=0.01, le=60, description="How long one chunk's query should take."
+        0.1, ge=0.01, le=60, description="How long the query of one chunk should take."
     )
     lag_limit_seconds: float = Field(
         1.0,
         ge=0.05,
         le=3600,
-        description="Above this lag of the standby a comparison pauses; below it slows down "
-        "while the lag grows.",
+        description="A comparison pauses while the standby lags more than this, and slows down "
+        "while a smaller lag grows.",
     )
 
     @field_validator("tables")
@@ -345,7 +349,7 @@ class VerifyConfig(Table):
 
 
 class ConflictsConfig(Table):
-    """The live reader of write conflicts, a process beside the daemon."""
+    """The live reader of write conflicts, a process of its own."""
 
     enabled: bool = Field(
         default=True,
@@ -356,11 +360,11 @@ class ConflictsConfig(Table):
         300.0,
         ge=0,
         le=86400,
-        description='So long it reads after a failover with mode = "single-writer".',
+        description='How long it reads after a failover with mode = "single-writer".',
     )
     audit: bool = Field(
         default=True,
-        description="Report ids that a node generated outside its residue class, in the same pass.",
+        description="Also report ids that do not fit the auto_increment_offset of their node.",
     )
 
 

@@ -123,6 +123,6 @@ class Collations:
         codec = codec_of(charset)
         if codec is None:
             return None
-        if name not in self._known:
-            self._known[name] = Collation(charset, name, codec, self._ask)
-        return self._known[name].fold(prefix_characters)
+        # More than one thread comes here: the first one's is everybody's.
+        found = self._known.setdefault(name, Collation(charset, name, codec, self._ask))
+        return found.fold(prefix_characters)

@@ -35,17 +35,18 @@ _Touched = dict[tuple[int, Hashable], dict[tuple[bytes, ...], _RowOf]]
 Confirm = Callable[[TableKey, tuple[bytes, ...], tuple[bytes, ...]], bool | None]
 
 REASONS = {
-    "no_key": "has neither a primary key nor a unique key without NULLs: its rows have no name",
+    "no_key": "has neither a primary key nor a unique key without NULLs: its rows cannot be "
+    "identified",
     "partial_image": "is logged with partial row images: set binlog_row_image = FULL",
-    "functional_key": "has a unique key on an expression, whose value no row image tells",
+    "functional_key": "has a unique key on an expression, whose value is in no row image",
     "cascade": "has foreign keys that change other tables' rows, and those changes are not logged",
     "table_not_found": "is not there any more, or hidden from the supervisor's account",
     "table_changed": "was altered since these rows were written",
     "unknown_type": "has a column of a type whose length is not known",
     "unreadable": "had rows that could not be read",
     "compressed": "was written with compressed events: turn the compression of binary logs off",
-    "statement": "was changed by a statement and not by rows: set binlog_format = ROW",
-    "ddl": "was altered by a statement that has no rows",
+    "statement": "was changed by a statement, not by row events: set binlog_format = ROW",
+    "ddl": "was changed by DDL, which has no rows",
     "xa": "was changed by an XA transaction, whose order is that of its PREPARE",
 }
 
@@ -78,7 +79,7 @@ class Conflict:
     def text(self) -> str:
         values = ", ".join(f"{name}={value}" for name, value in self.values.items())
         more = f" and {self.more} more there" if self.more else ""
-        doubt = "" if self.certain else " (the key's texts may be different for the collation)"
+        doubt = "" if self.certain else " (the collation may tell the key's texts apart)"
         return (
             f"{self.table} {self.key} ({values}): {self.first.change} on {self.first.node}"
             f" ({self.first.gtid}){more} and {self.second.change} on {self.second.node}"

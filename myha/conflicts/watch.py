@@ -9,9 +9,11 @@ import gc
 import select
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from myha.binlog.columns import Query
 from myha.binlog.events import TableMap
 from myha.binlog.stream import POSITION_LOST, TornLogError
 from myha.config import Config
@@ -22,6 +24,7 @@ from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
 from myha.conflicts.positions import Identity, position_after, ranges_of
 from myha.conflicts.reader import Reader
 from myha.conflicts.report import Findings
+from myha.conflicts.tables import CALL_SECONDS, Tables, query_of
 from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
 from myha.core.gtid import MysqlGtidSet
@@ -36,7 +39,6 @@ START_TOGETHER_SECONDS = 3.0  # so long one node waits for the other, so that bo
 POLL_SECONDS = 0.1
 TELL_EVERY_SECONDS = 0.5
 BEHIND_TOLD_SECONDS = 5.0
-_CALL_SECONDS = 2.0
 _BACKOFF_FIRST_SECONDS, _BACKOFF_LAST_SECONDS = 0.1, 5.0
 _STEADY_SECONDS = 5.0
 
@@ -51,6 +53,7 @@ class NodeState:
     side: int
     companion: Companion
     session: Session  # for the main thread's questions
+    tables: Tables
     link: Link | None = None
     reader: Reader | None = None
     identity: Identity | None = None
@@ -63,7 +66,7 @@ class NodeState:
     told_error: str = ""
     told_behind_seconds: float = 0.0
     unseen: int = 0  # transactions that were never read
-    facts: dict[str, Facts | None] = field(default_factory=dict)
+    facts: dict[tuple[str, str], Facts | None] = field(default_factory=dict)  # of tables met
 
 
 class Watch:
@@ -94,12 +97,14 @@ class Watch:
             endpoint = Endpoint(node.host, node.port)
 
             def session(endpoint: Endpoint = endpoint) -> Session:
-                return Session(endpoint, account, connect_timeout_seconds=_CALL_SECONDS, tls=tls)
+                return Session(endpoint, account, connect_timeout_seconds=CALL_SECONDS, tls=tls)
 
             def link(endpoint: Endpoint = endpoint) -> Link:
                 return Link(endpoint, account, tls, HEARTBEAT_SECONDS)
 
-            self._nodes.append(NodeState(name, side, Companion(name, link, session()), session()))
+            companion = Companion(name, link, session())
+            tables = Tables(name, session(), self._reading_facts(side))
+            self._nodes.append(NodeState(name, side, companion, session(), tables))
         self._started_at = time.monotonic()
         self._told_at = 0.0
         self._told_rows = 0
@@ -114,6 +119,7 @@ class Watch:
         try:
             for node in self._nodes:
                 node.companion.start()
+                node.tables.start()
             while not self._reporter.cancelled():
                 if seconds is not None and time.monotonic() - self._started_at >= seconds:
                     break
@@ -123,6 +129,7 @@ class Watch:
             gc.set_threshold(*thresholds)
             for node in self._nodes:
                 node.companion.stop()
+                node.tables.stop()
                 node.session.close()
                 if node.link is not None:
                     node.link.close()
@@ -163,7 +170,7 @@ class Watch:
         if node.link is None or node.reader is None or self.detector is None:
             return
         try:
-            piece = node.link.read()
+            piece = self._piece(node)
             if piece:
                 node.reader.feed(piece)
         except ServerGoneError as error:
@@ -175,6 +182,9 @@ class Watch:
             self._lose(node, f"{node.link.endpoint}: {error} (error {error.code})")
         if self.detector.clashes:
             self.findings.clashes(self.detector.take_clashes())
+
+    def _piece(self, node: NodeState) -> bytes:
+        return node.link.read() if node.link is not None else b""
 
     # ---- connections
 
@@ -228,6 +238,7 @@ class Watch:
         node.identity, node.logs_cascades = link.identity, link.logs_cascades
         peer = self._nodes[1 - node.side]
         self._identify(node)
+        seen_through = not (node.reader is None or node.lost or node.was_reset)
         try:
             if node.reader is None:
                 start = self._first_start(node, link, common)
@@ -242,8 +253,19 @@ class Watch:
         node.link, node.begun_at = link, time.monotonic()
         node.lost = node.was_reset = False
         self._told(node, "")
+        if not seen_through:
+            self._meet_tables(node)
         if peer.identity is not None:
             self._identify(peer)
+
+    def _meet_tables(self, node: NodeState) -> None:
+        """At a new place in the log nothing is known of the tables: ask before the rows come."""
+        node.facts.clear()
+        if node.reader is not None:
+            node.reader.forget_tables()
+        node.tables.ask_all()
+        with suppress(ServerError):  # connected now, for what cannot be known beforehand
+            node.session.query("SELECT 1", deadline_seconds=CALL_SECONDS)
 
     def _check_flavour(self, link: Link) -> None:
         if self.flavour and link.flavour != self.flavour:
@@ -311,7 +333,7 @@ class Watch:
         node.unseen += unseen.count()
         self._reporter.event(
             "conflicts-gap",
-            f"{node.name}'s binary log no longer has what comes next:"
+            f"{node.name} has purged binary logs that were not read yet:"
             f" {unseen.count()} transactions were not compared",
             node=node.name,
             unseen=str(unseen.count()),
@@ -329,13 +351,15 @@ class Watch:
         if table_map.schema == INTERNAL_SCHEMA or self.detector is None:
             return None
         node = self._nodes[side]
-        name = table_map.name
+        name = (table_map.schema, table_map.table)
         if name not in node.facts:
-            node.facts[name] = self._ask_facts(node, table_map.schema, table_map.table)
+            known = node.tables.known(name)
+            node.facts[name] = self._ask_facts(node, *name) if known is None else known
         facts = node.facts[name]
         missing = "table_not_found"
         if facts is not None and not fits(table_map, facts):
             facts, missing = None, "table_changed"
+            node.tables.drop(name)
             del node.facts[name]  # as it is now is not as it will be when the reader has caught up
         audit = None
         if self._audit:
@@ -346,24 +370,26 @@ class Watch:
         self.findings.beyond(reason, table, changes)
 
     def schema_changed(self) -> None:
+        met = {name for node in self._nodes for name in node.facts}
         for node in self._nodes:
+            node.tables.ask_again(met)
             node.facts.clear()
             if node.reader is not None:
                 node.reader.forget_tables()
 
+    def _reading_facts(self, side: int) -> Callable[[Query, str, str], Facts | None]:
+        def read(query: Query, schema: str, table: str) -> Facts | None:
+            logged = self._nodes[side].logs_cascades
+            return read_facts(query, self._collations, schema, table, cascades_logged=logged)
+
+        return read
+
     def _ask_facts(self, node: NodeState, schema: str, table: str) -> Facts | None:
         """From the node itself, else from its peer, which has the same tables soon enough."""
+        read = self._reading_facts(node.side)
         for one in (node, self._nodes[1 - node.side]):
-            try:
-                return read_facts(
-                    _query(one.session),
-                    self._collations,
-                    schema,
-                    table,
-                    cascades_logged=node.logs_cascades,
-                )
-            except ServerError:
-                continue
+            with suppress(ServerError):
+                return read(query_of(one.session), schema, table)
         return None
 
     def _weights(
@@ -377,7 +403,7 @@ class Watch:
         """One question to whichever node answers."""
         for node in self._nodes:
             try:
-                return node.session.query(sql, deadline_seconds=_CALL_SECONDS)
+                return node.session.query(sql, deadline_seconds=CALL_SECONDS)
             except ServerError:
                 continue
         return None
@@ -474,7 +500,7 @@ class Watch:
             elif count:
                 parts.append(f"{node.name} {seconds:.0f} s and {count:,} bytes behind")
         if beyond := sum(found.out_of_reach.values()):
-            parts.append(f"{beyond} changes out of reach")
+            parts.append(f"{beyond} changes not compared")
         return ", ".join(parts)
 
     def metrics(self) -> dict[str, Any]:
@@ -511,11 +537,3 @@ class Watch:
             "unseen": node.unseen,
             "held": self.detector.live(node.side) if self.detector is not None else 0,
         }
-
-
-def _query(session: Session) -> Callable[[str, Sequence[object]], Sequence[Sequence[Any]]]:
-    def query(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
-        arguments: Any = tuple(values) or None
-        return session.query(sql, arguments, deadline_seconds=_CALL_SECONDS)
-
-    return query

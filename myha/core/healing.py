@@ -75,11 +75,11 @@ def fence_broken(it: Situation) -> Answer:
     reason = f"its applier failed: {look.applier.error} (error {look.applier.errno})"
     override = f"myha heal {it.standby} --method reseed"
     if not needs_other_data(look.applier.errno):
-        return Refusal(f"{it.standby}: {reason}; that is not for myha to mend", override)
+        return Refusal(f"{it.standby}: {reason}; myha cannot repair that", override)
     if "reseed" not in it.heal_methods:
         return Refusal(
-            f"{it.standby}: {reason}; nothing is errant there to merge or rewind, and heal.policy "
-            "does not let myha replace its data",
+            f"{it.standby}: {reason}; it has no errant transactions to merge or rewind, and "
+            "heal.policy does not let myha reseed it",
             override,
         )
     return fence(it, Cause.BROKEN, reason)
@@ -167,7 +167,7 @@ def heal_node(it: Situation, node: str, method: str, *, accept_loss: bool = Fals
         return methods
     if not it.s.answering and "reseed" not in methods:
         return Refusal(
-            f"{node} does not answer ({it.s.contact}), and only a reseed can do without it",
+            f"{node} does not answer ({it.s.contact}), and only a reseed works without that",
             f"myha heal {node} --method reseed",
         )
     entry = it.s_entry
@@ -187,7 +187,7 @@ def _not_to_be_healed(it: Situation, node: str) -> Refusal | None:
         return Refusal(f"there is no node {node}; the nodes are {' and '.join(it.policy.nodes)}")
     if node == it.writer:
         return Refusal(
-            f"{node} is the writer: what it holds is the pair's history",
+            f"{node} is the writer: its data is the pair's data",
             f"myha switchover --to {it.standby}",
         )
     if it.heal is not None:
@@ -199,7 +199,7 @@ def _not_to_be_healed(it: Situation, node: str) -> Refusal | None:
         return Refusal(f"a heal of {node} has not ended yet; try again in a moment")
     if not it.writer_installed:
         return Refusal(
-            f"the writer {it.writer} is not in place: there is nothing to heal {node} to"
+            f"the writer {it.writer} does not take writes; {node} can be healed when it does"
         )
     return None
 
@@ -211,10 +211,12 @@ def _methods(it: Situation, method: str) -> tuple[str, ...] | Refusal:
     other_data = it.member or it.s_entry.cause is Cause.BROKEN
     if method != "auto":
         if method not in METHODS:
-            return Refusal(f"there is no method {method}; there are {', '.join(METHODS)}, auto")
+            return Refusal(
+                f"there is no method {method}; the methods are {', '.join(METHODS)}, auto"
+            )
         if it.member and method != "reseed":
             return Refusal(
-                f"{it.standby} is a member: it has nothing errant to {method}",
+                f"{it.standby} is a member: it has no errant transactions to {method}",
                 f"myha heal {it.standby} --method reseed",
             )
         return (method,)
@@ -227,7 +229,7 @@ def _methods(it: Situation, method: str) -> tuple[str, ...] | Refusal:
     if not methods:
         ways = ", ".join(it.policy.heal)
         return Refusal(
-            f"heal.policy ({ways}) names no method that would do for {it.standby}",
+            f"heal.policy ({ways}) names no method that can heal {it.standby}",
             f"myha heal {it.standby} --method {'reseed' if other_data else 'rewind'}",
         )
     return methods

@@ -141,17 +141,17 @@ STATE: tuple[Invariant[State], ...] = (
     ),
     Invariant(
         "writer-has-all",
-        "a write that a client heard OK for is not on the writer on record",
+        "a write that a client got an OK for is not on the writer on record",
         _writer_has_all,
     ),
     Invariant(
         "armed-standby-has-all",
-        "the record says armed, and the standby lacks a write that a client heard OK for",
+        "the record says armed, but the standby lacks a write that a client got an OK for",
         _armed_standby_has_all,
     ),
     Invariant(
         "armed-waits",
-        "the record says armed, and the writer acknowledges without waiting",
+        "the record says armed, but the writer acknowledges without waiting",
         _armed_waits,
     ),
     Invariant(
@@ -169,12 +169,12 @@ OPENED: tuple[Invariant[Opened], ...] = (
     ),
     Invariant(
         "opened-a-member",
-        "a node was opened that is fenced or has not been looked at",
+        "a node was opened that is fenced or has not been inspected",
         lambda did: did.membership is Membership.MEMBER,
     ),
     Invariant(
         "applied-before-open",
-        "a node was opened before all that it had received was applied",
+        "a node was opened before it had applied all that it had received",
         # Where both take writes there is always something under way between two open nodes.
         lambda did: did.unapplied == 0 or (did.dual and did.receiving),
     ),
@@ -183,7 +183,7 @@ OPENED: tuple[Invariant[Opened], ...] = (
 ROUTED: tuple[Invariant[Routed], ...] = (
     Invariant(
         "routed-to-a-member",
-        "traffic was sent to a node that is fenced or has not been looked at",
+        "traffic was sent to a node that is fenced or has not been inspected",
         lambda did: did.membership is Membership.MEMBER,
     ),
 )
@@ -191,7 +191,7 @@ ROUTED: tuple[Invariant[Routed], ...] = (
 RECEIVED: tuple[Invariant[Received], ...] = (
     Invariant(
         "received-from-a-member",
-        "the writer took in what a node brought that is fenced or has not been looked at",
+        "the writer received from a node that is fenced or has not been inspected",
         lambda did: did.membership is Membership.MEMBER,
     ),
 )

@@ -127,7 +127,8 @@ class SemiSync:
     """Semi-synchronous replication as one node reports it.
 
     `source_waits`: a commit here waits for an acknowledgement and does not give up before the
-    durability allows it (enabled, status ON, and a time-out that fits). `source_clients` counts
+    durability allows it (enabled, status ON, and a time-out that fits; `source_timeout_fits` is
+    that last one alone: a bounded wait is not ON all the time). `source_clients` counts
     the connections that acknowledge, `acknowledgers` says which they are, as far as the server
     tells; `source_wait_count` is how many acknowledgements a commit waits for, and
     `source_may_wait_for_several` whether that can be set. `replica_acknowledges`: this node's own
@@ -143,6 +144,7 @@ class SemiSync:
     source_wait_count: int = 1
     source_may_wait_for_several: bool = False
     replica_acknowledges: bool = False
+    source_timeout_fits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

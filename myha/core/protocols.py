@@ -79,7 +79,9 @@ def promotable(it: Situation) -> Refusal | None:
     if it.fenced:
         return Refusal(f"{it.standby} is fenced: {it.s_entry.reason}", f"myha unfence {it.standby}")
     if not it.member_present or look is None:
-        return Refusal(f"{it.standby} is not known to hold {it.writer}'s history", override)
+        return Refusal(
+            f"{it.standby} is not known to have all of {it.writer}'s transactions", override
+        )
     if look.applier.errno:
         return Refusal(f"the applier of {it.standby} has failed: {look.applier.error}", None)
     if it.lossless and not it.armed:
@@ -135,7 +137,7 @@ def _flapping(it: Situation, *, death_proven: bool = False) -> Refusal | None:
         return None
     reason = (
         f"{it.recent_failovers} failovers in the last {it.policy.flap_window_seconds:.0f} s: "
-        "the writer role is flapping, and the cause needs a person"
+        "the writer role is flapping, and a person must find the cause"
     )
     return Refusal(reason, f"myha failover --to {it.standby}")
 
@@ -290,7 +292,7 @@ def release(cause: Cause, why: str) -> Callable[[Situation], Answer]:
 
 
 def correct_record(it: Situation) -> Answer:
-    change = RecordChange("solo, since the writer does not wait", sync=Sync.SOLO)
+    change = RecordChange("solo: the writer does not wait for acknowledgements", sync=Sync.SOLO)
     sentence = "correct the record to solo"
     return make(it, "correct-record", it.writer, sentence, ChangeRecord(change=change))
 
@@ -359,7 +361,7 @@ def quiet_steps(it: Situation) -> tuple[Step, ...]:
 
 
 def isolate(it: Situation) -> Answer:
-    sentence = f"fence {it.standby} and stop its replication for a look"
+    sentence = f"fence {it.standby} and stop its replication to inspect it"
     return make(
         it,
         "isolate",
@@ -374,7 +376,7 @@ def isolate(it: Situation) -> Answer:
 
 
 def stop_listening(it: Situation) -> Answer:
-    sentence = f"stop the receiver of {it.writer} until {it.standby} has been looked at"
+    sentence = f"stop the receiver of {it.writer} until {it.standby} has been inspected"
     return make(it, "stop-listening", it.writer, sentence, StopReceiver(node=it.writer))
 
 
@@ -438,7 +440,7 @@ def restore_source(it: Situation) -> Answer:
     if it.armed and node == it.standby:
         change = RecordChange(f"solo: {node} has lost its source", sync=Sync.SOLO)
         solo = ChangeRecord(change=change)
-    sentence = f"set replication on {node} up again"
+    sentence = f"set up replication on {node} again"
     return make(
         it,
         "restore-source",
@@ -498,7 +500,7 @@ def distrust(it: Situation) -> Answer:
     return Refusal(
         f"{it.writer} is not armed while {it.stray_names} can acknowledge its commits. There: SET "
         "GLOBAL rpl_semi_sync_replica_enabled = OFF (MariaDB: rpl_semi_sync_slave_enabled), then "
-        "stop and start the receiver; and the same in its option file"
+        "stop and start the receiver; and set the same in its option file"
     )
 
 
@@ -507,7 +509,9 @@ def match_acknowledgements(it: Situation) -> Answer:
     acknowledge what the standby lacks: solo, until the standby is seen to have all."""
     solo = None
     if it.armed:
-        change = RecordChange("solo while fewer acknowledgements are waited for", sync=Sync.SOLO)
+        change = RecordChange(
+            "solo while the writer waits for fewer acknowledgements", sync=Sync.SOLO
+        )
         solo = ChangeRecord(change=change)
     sentence = f"make {it.writer} wait for as many acknowledgements as its replicas can give"
     return make(it, "match-acknowledgements", it.writer, sentence, solo, _wait(it))
@@ -518,7 +522,7 @@ def open_second(it: Situation) -> Answer:
         it,
         "open-second",
         it.standby,
-        f"open {it.standby} for writes beside {it.writer}",
+        f"open {it.standby} for writes, as well as {it.writer}",
         # Not for long: if the source is lost meanwhile, there is more urgent work to do.
         AwaitCaughtUp(node=it.standby, source=it.writer, deadline_seconds=1.0),
         Open(node=it.standby),
@@ -531,7 +535,7 @@ def arm_second(it: Situation) -> Answer:
 
 
 def make_schema(it: Situation) -> Answer:
-    sentence = f"make the schema myha again on {it.writer}"
+    sentence = f"recreate the schema myha on {it.writer}"
     return make(it, "make-schema", it.writer, sentence, MakeSchema(node=it.writer))
 
 
@@ -557,7 +561,7 @@ def run_no_events_on_standby(it: Situation) -> Answer:
 
 
 def route(it: Situation) -> Answer:
-    return make(it, "route", it.writer, "make the balancers route as they should", *it.routing)
+    return make(it, "route", it.writer, "correct the routing of the balancers", *it.routing)
 
 
 # -- planned change of writer ---------------------------------------------------------------------
@@ -578,7 +582,7 @@ def switchover(
     if to == it.writer:
         return Refusal(f"{to} is the writer already")
     if not it.writer_installed:
-        return Refusal(f"the writer {it.writer} is not in place", f"myha failover --to {to}")
+        return Refusal(f"the writer {it.writer} does not take writes", f"myha failover --to {to}")
     look = it.s.look
     if not it.standby_replicates or look is None:
         return Refusal(f"{to} does not replicate from {it.writer}; see `myha explain`")
@@ -621,7 +625,7 @@ def _switchover(it: Situation, max_outage_seconds: float | None) -> Plan:
         close = replace(close, grace_seconds=closing / 2, deadline_seconds=closing)
         caught_up = replace(caught_up, deadline_seconds=limit * CATCHING_UP_SHARE)
     change = RecordChange(
-        f"{new} is the writer, solo until it is seen to wait",
+        f"{new} is the writer, solo until it waits for acknowledgements",
         writer=new,
         new_epoch=True,
         sync=Sync.SOLO,

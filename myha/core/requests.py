@@ -21,7 +21,8 @@ def forced_failover(it: Situation, to: str, *, accept_loss: bool) -> Answer:
     if to and to != it.standby:
         return Refusal(f"{to} is not the standby; the standby is {it.standby}")
     if it.writer_installed:
-        return Refusal(f"the writer {it.writer} is in place", f"myha switchover --to {it.standby}")
+        reason = f"the writer {it.writer} takes writes: no failover is needed"
+        return Refusal(reason, f"myha switchover --to {it.standby}")
     refusal = promotable(it)
     if refusal is not None and not (accept_loss and it.s.answering and not it.fenced):
         return refusal
@@ -54,9 +55,9 @@ def unfence_node(it: Situation, node: str) -> Answer:
         return Refusal(f"{node} is not fenced")
     if it.heal is not None or it.heal_job is not None:
         return Refusal(
-            f"{node} is being healed: its data is not known to be whole", f"myha fence {node}"
+            f"{node} is being healed, and its data is not verified yet", f"myha fence {node}"
         )
-    entry = away(Cause.BY_HAND, "unfenced by hand; to be looked at")
+    entry = away(Cause.BY_HAND, "unfenced by hand; to be inspected")
     change = RecordChange(f"{node} is unfenced and away", nodes=((node, entry),))
     return make(it, "unfence", node, f"unfence {node}", ChangeRecord(change=change))
 

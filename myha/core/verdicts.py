@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from myha.core.model import Cause, Contact, Durability, JobResult, ThreadState, View
+from myha.core.model import Cause, Contact, Durability, JobResult, NodeLook, ThreadState, View
 from myha.core.situation import Situation
 
 LAG_UNKNOWN_SECONDS = 5.0  # a supervisor that has just begun has no heartbeat of its own yet
@@ -229,7 +229,12 @@ def _unprotected(it: Situation) -> bool:
         return False
     if it.lossless:
         return not it.armed and it.standby_near
-    return not look.semisync.source_enabled
+    return not _waits_as_configured(look)
+
+
+def _waits_as_configured(look: NodeLook) -> bool:
+    """For bounded waiting, which the server switches off and on by itself meanwhile."""
+    return look.semisync.source_enabled and look.semisync.source_timeout_fits
 
 
 def _second_closed(it: Situation) -> bool:
@@ -244,7 +249,7 @@ def _second_unprotected(it: Situation) -> bool:
         return False
     if look is None or not look.open or look.semisync.source_clients < 1:
         return False
-    return not look.semisync.source_enabled
+    return not _waits_as_configured(look)
 
 
 def _writes_stalled(it: Situation) -> bool:
@@ -380,7 +385,7 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "record-claims-too-much",
-        "The record says that {writer} waits for acknowledgements, and it does not.",
+        "The record says that {writer} waits for acknowledgements, but it does not.",
         _claims_too_much,
     ),
     Verdict(
@@ -489,7 +494,7 @@ TABLE: tuple[Verdict, ...] = (
     Verdict(
         "broken-fenced",
         "{standby} is fenced because its applier failed on its data, and the policy lets myha "
-        "replace them.",
+        "replace it.",
         _broken_fenced,
     ),
     Verdict(
@@ -520,7 +525,7 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "second-unprotected",
-        "{standby} takes writes and does not wait for an acknowledgement yet.",
+        "{standby} takes writes and does not wait for acknowledgements as configured yet.",
         _second_unprotected,
     ),
     Verdict(
@@ -531,7 +536,8 @@ TABLE: tuple[Verdict, ...] = (
     ),
     Verdict(
         "unprotected",
-        "{writer} does not wait for {standby}, which is there to acknowledge: it can be armed.",
+        "{writer} does not wait for {standby} as configured, although it is there to acknowledge: "
+        "{writer} is made to wait.",
         _unprotected,
     ),
     Verdict(

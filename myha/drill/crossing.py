@@ -123,7 +123,7 @@ def _run_repair(stage: Stage) -> None:
         stage.problem(f"the repair did not end in {REPAIR_DEADLINE_SECONDS:.0f} s")
         return
     if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["without a word"]
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         stage.problem(f"the repair ended with status {done.returncode}: {lines[-1]}")
 
 

@@ -190,7 +190,7 @@ class Fates:
         if merged and out:
             yield (
                 f"{len(merged)} errant rows live on and {len(out)} were taken out, so the heal was"
-                f" no whole one: {_examples(merged)} live on"
+                f" incomplete: {_examples(merged)} live on"
             )
 
 

@@ -189,7 +189,7 @@ def _wrong_content(evidence: Evidence, fate: Fates) -> Iterator[str]:
         wrong = [row.key for row in tables.rows if not is_right(row)]
         yield from _say(f"with a payload on {name} that was never written", wrong)
         moved = [r.key for r in tables.ids if told.get(r.key, r.id) != r.id]
-        yield from _say(f"with an id on {name} that its client was not told", moved)
+        yield from _say(f"with an id on {name} that its client did not get", moved)
         misfit = [
             r.key
             for r in tables.ids

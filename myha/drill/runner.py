@@ -84,7 +84,7 @@ def check(target: Target, scenario: Scenario, options: Options) -> None:
     if scenario.unattended_failover and options.rounds > limit and not options.force:
         raise RefusedError(
             f"{options.rounds} rounds are more failovers than failover.flap_limit ({limit}) allows"
-            " in a row: the supervisor would rightly refuse",
+            " in a row: the supervisor would refuse some",
             "fewer --rounds, or --force",
         )
     if not options.force and not _becomes_whole(target):
@@ -104,14 +104,14 @@ def misfit(target: Target, scenario: Scenario) -> str:
         for name in config.nodes:
             if name not in target.hosts:
                 return (
-                    f"{scenario.name} acts on the servers' processes, and nothing tells how to"
-                    f" reach that of {name}: set nodes.{name}.pid_file and start_command, or on"
-                    " another machine shell, start_command and stop_command"
+                    f"{scenario.name} acts on the servers' processes, and the configuration does"
+                    f" not say how to reach {name}'s: set nodes.{name}.pid_file and start_command,"
+                    " on another machine shell, start_command and stop_command"
                 )
     if scenario.heals and not set(scenario.heals) & set(config.heal.policy):
         return (
             f"{scenario.name} leaves a node that only {' or '.join(scenario.heals)} can bring back,"
-            f" and heal.policy ({', '.join(config.heal.policy)}) allows none of it: the node would"
+            f" but heal.policy ({', '.join(config.heal.policy)}) has none of these: the node would"
             " stay fenced"
         )
     return ""
@@ -279,7 +279,7 @@ class Round:
                     return
             time.sleep(POLL_SECONDS)
         self.problems.append(
-            f"the supervisor did not answer the fault in {PLAN_DEADLINE_SECONDS:.0f} s:"
+            f"the supervisor did not react to the fault within {PLAN_DEADLINE_SECONDS:.0f} s:"
             f" {why_not_whole(self.target)}"
         )
 
@@ -288,7 +288,7 @@ class Round:
         if is_whole(self.target, status):
             return time.monotonic()
         self.problems.append(
-            f"the pair is not whole {HEALTHY_DEADLINE_SECONDS:.0f} s after the fault was put right:"
+            f"the pair is not whole {HEALTHY_DEADLINE_SECONDS:.0f} s after the fault was repaired:"
             f" {why_not_whole(self.target)}"
         )
         return None

@@ -87,7 +87,7 @@ def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
         host = stage.target.hosts[fault.node]
         if not host.await_gone(STOP_DEADLINE_SECONDS):
             raise MyhaError(f"{host.name} is still there after it was killed")
-        stage.tell(f"no failover, rightly; starting {fault.node} again")
+        stage.tell(f"no failover, as it should be; starting {fault.node} again")
         host.start(START_DEADLINE_SECONDS)
         stage.await_plan(fault.plans)
     finally:
@@ -107,7 +107,7 @@ def _await_refusal(stage: Stage) -> None:
         if any(one["verdict"] == "writer-dead" for one in status["refusals"]):
             return
         time.sleep(POLL_SECONDS)
-    stage.problem("the writer's death was neither answered nor refused")
+    stage.problem("the supervisor neither failed over nor refused to")
 
 
 STRAY = (

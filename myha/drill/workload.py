@@ -121,5 +121,5 @@ class Workload:
         return self._said.read().decode(errors="replace")
 
     def _ended(self) -> MyhaError:
-        last = self._output().strip().splitlines()[-1:] or ["without a word"]
+        last = self._output().strip().splitlines()[-1:] or ["no output"]
         return MyhaError(f"the drill's clients ended by themselves: {last[0]}")

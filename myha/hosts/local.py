@@ -128,8 +128,8 @@ class LocalHost:
                 return
             if time.monotonic() > ends:
                 raise MyhaError(
-                    f"{self.name} (pid {self.pid()}) runs and does not serve;"
-                    f" look into {self.log_file} or kill it"
+                    f"{self.name} (pid {self.pid()}) runs but accepts no connections;"
+                    f" see {self.log_file}, or kill it"
                 )
             time.sleep(POLL_SECONDS)
         self._remove_stale_lock()
@@ -145,7 +145,7 @@ class LocalHost:
         if not self.await_gone(deadline_seconds):
             raise MyhaError(
                 f"{self.name} (pid {self.pid()}) has not ended {deadline_seconds:g} s after"
-                f" SIGTERM; look into {self.log_file}"
+                f" SIGTERM; see {self.log_file}"
             )
 
     def kill(self) -> None:
@@ -304,7 +304,7 @@ class LocalHost:
                 )
             if time.monotonic() > ends:
                 raise MyhaError(
-                    f"{self.name} does not serve {deadline_seconds:g} s after its start:"
+                    f"{self.name} accepts no connections {deadline_seconds:g} s after its start:"
                     f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
                 )
             time.sleep(POLL_SECONDS)
@@ -324,7 +324,7 @@ def end_processes(argvs: list[tuple[str, ...]], deadline_seconds: float) -> None
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > ends:
-            raise MyhaError(f"process {left[0]} does not end after SIGKILL: look at it with ps")
+            raise MyhaError(f"process {left[0]} does not end after SIGKILL: inspect it with ps")
         time.sleep(POLL_SECONDS)
 
 

@@ -78,7 +78,9 @@ class RemoteHost:
         run_to_end(f"{self.name}: start_command", self._start_command, deadline_seconds)
         while not self._ready():
             if time.monotonic() > ends:
-                raise MyhaError(f"{self.name}: start_command has ended, and it does not serve")
+                raise MyhaError(
+                    f"{self.name}: start_command has ended, but it accepts no connections"
+                )
             time.sleep(POLL_SECONDS)
 
     def stop(self, deadline_seconds: float) -> None:
@@ -90,7 +92,7 @@ class RemoteHost:
             self._signal("TERM")
         if not self.await_gone(deadline_seconds):
             raise MyhaError(
-                f"{self.name} has not ended {deadline_seconds:g} s after it was told to"
+                f"{self.name} has not ended {deadline_seconds:g} s after the request to stop"
             )
 
     def kill(self) -> None:
@@ -149,7 +151,7 @@ class RemoteHost:
             if machine != self._machine:
                 raise MyhaError(
                     f"{self.name}: its shell leads to the machine {machine}, and the server calls"
-                    f" its own {self._machine}: mend nodes.{self._shell.name}.shell"
+                    f" its own {self._machine}: correct nodes.{self._shell.name}.shell"
                 )
             self._seen = True
         return self._pid_file

@@ -110,7 +110,7 @@ class Shell:
             raise ShellError(f"{self.name}: {self._of_whom} does not work: {said}")
         if before:  # it would also be in the midst of the data
             raise ShellError(
-                f"{self.name}: {self._of_whom} says something before the script does:"
+                f"{self.name}: {self._of_whom} prints something before the script does:"
                 f" {telling(before.encode(), 0)}; make its login silent"
             )
         if done.returncode != 0:

@@ -375,7 +375,7 @@ def _install_from_first_suite(recipe: Recipe, work: Path, progress: Progress, lo
         except MissingProgramError:
             raise
         except MyhaError as error:
-            progress(f"Debian {suite} does not serve: {error}")
+            progress(f"Debian {suite} cannot be used: {error}")
             failure = error
             continue
         content = {"suite": suite, "versions": versions, "packages": packages}

@@ -535,6 +535,11 @@ class BaseServer(ABC):
     def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
         """Start the applier if it is stopped without an error; ServerError if it has failed."""
 
+    def _timeout_fits(self, found_ms: int) -> bool:
+        """Whether commits wait for as long as configured; without an end, for at least so long."""
+        wanted_ms = self.waiting_timeout_ms
+        return found_ms >= wanted_ms if wanted_ms >= WAIT_FOREVER_MS else found_ms == wanted_ms
+
     def _session(self) -> Session:
         return Session(
             self.endpoint,

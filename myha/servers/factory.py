@@ -45,7 +45,7 @@ def flavour_of(config: Config) -> type[BaseServer]:
             continue
         with connection:
             return MariaDBServer if is_mariadb(connection) else MySQLServer
-    told = "no node can be asked what it is: " + "; ".join(errors)
+    told = "no node answers which kind of server it is: " + "; ".join(errors)
     raise ServerGoneError(told) if may_come else MyhaError(told)
 
 

@@ -11,7 +11,6 @@ from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError
 from myha.servers.base import (
-    WAIT_FOREVER_MS,
     BaseServer,
     Client,
     heartbeats_of,
@@ -161,8 +160,7 @@ class MariaDBServer(BaseServer):
         every: dict[str, str] = dict(rows)
         status = {name.removeprefix("Rpl_semi_sync_master_"): text for name, text in rows}
         clients = int(status.get("clients", 0))
-        wanted_ms, timeout = self.waiting_timeout_ms, int(timeout_ms)
-        fits = timeout >= wanted_ms if wanted_ms >= WAIT_FOREVER_MS else timeout == wanted_ms
+        fits = self._timeout_fits(int(timeout_ms))
         return SemiSync(
             source_enabled=bool(int(enabled)),
             source_waits=bool(int(enabled))
@@ -175,6 +173,7 @@ class MariaDBServer(BaseServer):
             waiting_sessions=int(status.get("wait_sessions", 0)),
             acknowledgers=_acknowledgers(session, deadline) if clients else (),
             replica_acknowledges=every.get("Rpl_semi_sync_slave_status") == "ON",
+            source_timeout_fits=fits,
         )
 
     def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync:

@@ -155,11 +155,7 @@ class MySQLServer(BaseServer):
         values = dict(pair.split("=", 1) for pair in (status or "").split(",") if pair)
         connections = _acknowledgers(values.pop(_CONNECTIONS, ""))
         prefix = f"Rpl_semi_sync_{facts.source_word}_"
-        lossless = self.waiting_timeout_ms >= 4_294_967_295
-        timeout = int(timeout_ms or 0)
-        fits = (
-            timeout >= self.waiting_timeout_ms if lossless else timeout == self.waiting_timeout_ms
-        )
+        fits = self._timeout_fits(int(timeout_ms or 0))
         on = values.get(prefix + "status") == "ON"
         return SemiSync(
             # Without a client, and told not to wait for one, it is as good as off.
@@ -176,6 +172,7 @@ class MySQLServer(BaseServer):
             source_wait_count=int(count or 1),
             source_may_wait_for_several=bool(facts.source_word),
             replica_acknowledges=values.get(f"Rpl_semi_sync_{facts.replica_word}_status") == "ON",
+            source_timeout_fits=fits,
         )
 
     def executed(self) -> GtidSet:

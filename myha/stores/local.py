@@ -103,7 +103,7 @@ def said(directory: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise MyhaError(
-            f"the store in {directory} failed: {error}; see to its disk space and permissions"
+            f"the store in {directory} failed: {error}; check its disk space and permissions"
         ) from error
     except OSError as error:
         raise MyhaError(f"the state directory {directory}: {error.strerror or error}") from error

@@ -19,7 +19,7 @@ class ThreadedCalls:
 
     def start(self, call: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
         if not self._free.acquire(blocking=False):
-            done(MyhaError("too much is under way beside the plan already"))
+            done(MyhaError("too many calls are under way in the background"))
             return
 
         def work() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import socket
 import socketserver
 import threading
@@ -76,7 +77,7 @@ def _hangs(path: Path, timeout_seconds: float) -> SupervisorAwayError:
         silent = time.time() - lock.stat().st_mtime
         since = f"; its last sign of life was {silent:.0f} s ago"
         since += f". If it is stopped, `kill -CONT {pid}` lets it go on; else end it with"
-        since += f" `kill -9 {pid}` and start `myha run`: clients notice nothing of that"
+        since += f" `kill -9 {pid}` and start `myha run`: clients do not notice that"
     return SupervisorAwayError(f"{who} does not answer within {timeout_seconds:g} s{since}")
 
 
@@ -93,7 +94,7 @@ def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
             f"no supervisor is running here ({path} does not answer); start it with `myha run`"
         ) from None
     except PermissionError:
-        raise MyhaError(f"{path} belongs to another user: ask as the one who runs myha") from None
+        raise MyhaError(f"{path} belongs to another user: run this as the user of myha") from None
     except TimeoutError:
         raise _hangs(path, timeout_seconds) from None
     except OSError as error:
@@ -102,6 +103,16 @@ def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
         raise SupervisorAwayError("the supervisor ended before it answered; see its log")
     answer: Data = json.loads(line)
     return answer
+
+
+def _left(client: socket.socket) -> bool:
+    """Whether who asked has gone: told that nobody answers, a person has done something else since.
+
+    A supervisor that stood still finds such requests when it goes on.
+    """
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 class ControlServer:
@@ -144,6 +155,8 @@ class ControlServer:
             return
         try:
             while line := connection.rfile.readline(REQUEST_LIMIT_BYTES):
+                if _left(connection.connection):
+                    return
                 self._reply(connection, self._answer(line))
         except (TimeoutError, OSError):
             return

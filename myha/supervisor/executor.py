@@ -241,7 +241,7 @@ class Executor:
         store = self.tools.store
         record = store.read()
         if record is None or record.version != run.version:
-            raise StoreConflictError("the record was changed by somebody else meanwhile")
+            raise StoreConflictError("something else has changed the record meanwhile")
         changed = step.change.apply(record, self.tools.clock.wall())
         store.compare_and_set(record.version, changed)
         run.epoch, run.version, run.record = changed.epoch, changed.version, changed
@@ -262,7 +262,7 @@ class Executor:
         for name, error in failed.items():
             self._note("balancer-failed", f"{step} in {name}: {error}", run, balancer=name)
         if failed and len(failed) == len(calls):
-            raise BalancerError("no balancer has done it: " + ", ".join(failed))
+            raise BalancerError("no balancer did it: " + ", ".join(failed))
 
     def _await(self, step: Step, condition: Callable[[float], bool]) -> Performing:
         """Ask with a server-side wait in slices, so that a step's deadline is kept."""
@@ -270,7 +270,7 @@ class Executor:
         end = clock.monotonic() + step.deadline_seconds
         while not condition(max(0.001, min(WAIT_SLICE_SECONDS, end - clock.monotonic()))):
             if clock.monotonic() >= end:
-                raise StepFailedError(f"not so after {step.deadline_seconds:.1f} s")
+                raise StepFailedError(f"not reached after {step.deadline_seconds:.1f} s")
             yield Pause(POLL_SECONDS)
 
     def _await_applied(self, step: AwaitApplied) -> Performing:
@@ -287,7 +287,7 @@ class Executor:
         end = clock.monotonic() + step.deadline_seconds
         while not self.tools.servers[step.node].received().contains(wanted):
             if clock.monotonic() >= end:
-                raise StepFailedError(f"not so after {step.deadline_seconds:.1f} s")
+                raise StepFailedError(f"not reached after {step.deadline_seconds:.1f} s")
             yield Pause(POLL_SECONDS)
 
     def _require_only_with_standby(self, step: RequireOnlyWithStandby) -> None:
@@ -295,7 +295,7 @@ class Executor:
         standby = acknowledgement.Standby(step.identities, own_word)
         here = self.tools.servers[step.node].semisync()
         if not acknowledgement.standby_among(here, standby):
-            raise StepFailedError(f"{step.standby} is not among those that acknowledge")
+            raise StepFailedError(f"{step.standby} does not acknowledge")
         if not acknowledgement.only_with_standby(here, standby):
             others = ", ".join(str(one) for one in acknowledgement.strays(here, standby))
             raise StepFailedError(f"{others} can acknowledge in place of {step.standby}")
@@ -316,11 +316,10 @@ class Executor:
             if clock.monotonic() >= end:
                 break
             yield Pause(POLL_SECONDS)
-        behind = f"{least_seconds * 1000:.0f} ms" if least_seconds < math.inf else "more than that"
+        behind = min(least_seconds, step.deadline_seconds)
         raise NotNearError(
-            f"{step.node} is not near enough to {step.source}: in {step.deadline_seconds:.0f} s it "
-            f"was behind by {behind} at least, wanted are {step.within_seconds * 1000:.0f} ms; "
-            "nothing was changed"
+            f"{step.node} is too far behind {step.source}: by {behind * 1000:.0f} ms or more, and "
+            f"{step.within_seconds * 1000:.0f} ms is the limit; nothing was changed"
         )
 
     def _require_no_errant(self, step: RequireNoErrant) -> None:
@@ -329,7 +328,9 @@ class Executor:
         reference = self.tools.servers[step.reference].executed()
         errant = own.minus(reference)
         if not errant.is_empty():
-            raise StepFailedError(f"{step.node} has what {step.reference} lacks: {errant}")
+            raise StepFailedError(
+                f"{step.node} has transactions that {step.reference} lacks: {errant}"
+            )
 
     def _job(self, step: StartJob | StopJob) -> None:
         jobs, deadline = self.tools.jobs, step.deadline_seconds

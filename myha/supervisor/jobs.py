@@ -89,7 +89,9 @@ class ProcessJobs:
             if self._closed:
                 raise MyhaError("the supervisor is stopping")
             if len(self._running) >= MAX_JOBS:
-                raise MyhaError(f"{len(self._running)} jobs run already; let one of them end")
+                raise MyhaError(
+                    f"{len(self._running)} jobs are running already; wait until one ends"
+                )
         future: Future[_Running] = Future()
         try:
             self._orders.put((order, future), timeout=deadline_seconds)
@@ -224,7 +226,7 @@ class ProcessJobs:
         elif running.stopping:
             result, more = JobResult.STOPPED, {"reason": "stopped"}
         else:
-            last = running.said[-1] if running.said else "without a word"
+            last = running.said[-1] if running.said else "no output"
             result, more = JobResult.FAILED, {"reason": f"its process ended with {status}: {last}"}
         if running.stopping and result is JobResult.FAILED:
             result = JobResult.STOPPED  # it failed since it was told to end

@@ -31,7 +31,7 @@ class StoreJournal:
             self._store.note(at, wall, kind, text, fields)
         except MyhaError as error:
             if not self.failure:
-                self._say(wall, "journal", f"cannot be written, going on without: {error}")
+                self._say(wall, "journal", f"cannot be written, continuing without it: {error}")
             self.failure = str(error)
             return
         if self.failure:

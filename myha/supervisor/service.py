@@ -213,7 +213,7 @@ class Service:
 
     def _stop(self, number: signal.Signals) -> None:
         running = self.daemon.brain.running
-        first = f" when this is done: {running.sentence}" if running else ""
+        first = f" when the plan under way is done: {running.sentence}" if running else ""
         self.journal.note("supervisor", f"{number.name}: stopping{first}", {})
         self.daemon.stop()
 
@@ -225,8 +225,8 @@ class Service:
             if changed and not said:
                 self.journal.note(
                     "config",
-                    f"{self.config.path} was changed; this supervisor goes on with what it read "
-                    "when it started: restart it to use the new file",
+                    f"{self.config.path} has changed; this supervisor still uses the file as it "
+                    "was at its start: restart it to use the new one",
                     {},
                 )
             said = changed

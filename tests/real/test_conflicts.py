@@ -14,7 +14,8 @@ import pytest
 
 from myha.config import Config, load
 from myha.conflicts import job
-from myha.conflicts.watch import Watch
+from myha.conflicts.keys import Facts
+from myha.conflicts.watch import NodeState, Watch
 from myha.operations.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
@@ -376,6 +377,32 @@ def test_a_table_altered_while_it_is_read(writers: Writers) -> None:
         until(writers.same_history, "replication to go on")
 
 
+def test_a_table_is_known_before_its_rows_come(
+    writers: Writers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy server takes long to answer, and the reader would stand still for it."""
+    table = writers.table("expected", "id INT PRIMARY KEY, n INT", "VALUES (1, 1)")
+    name, asked = ("shop", "expected"), []
+    ask = Watch._ask_facts
+
+    def noting(watch: Watch, node: NodeState, schema: str, table: str) -> Facts | None:
+        asked.append((schema, table))
+        return ask(watch, node, schema, table)
+
+    monkeypatch.setattr(Watch, "_ask_facts", noting)
+    with Watching(writers) as watching:
+        nodes = watching.watch._nodes
+        for change, rows in ((f"UPDATE {table} SET n = 2", 1), (f"UPDATE {table} SET n = 3", 2)):
+            until(lambda: all(one.tables.known(name) for one in nodes), "both nodes' tables")
+            writers.run("a", change)
+            until(lambda rows=rows: watching.watch.rows == rows, "the row")  # type: ignore[misc]
+            assert name not in asked
+            watching.caught_up()
+            writers.run("a", f"ALTER TABLE {table} COMMENT 'row {rows}'")
+            until(writers.same_history, "the statement on both nodes")
+            watching.caught_up()
+
+
 def test_a_reader_whose_connection_is_cut_goes_on_where_it_was(writers: Writers) -> None:
     table = writers.table("cut", "id INT PRIMARY KEY, n INT", "VALUES (1, 0)")
     with Watching(writers) as watching, writers.held():
@@ -407,7 +434,7 @@ def test_what_was_purged_before_it_was_read_is_told(writers: Writers) -> None:
     (last,) = writers.run("a", "FLUSH BINARY LOGS", "SHOW BINARY LOGS")[-1:]
     until(lambda: _purged(writers, str(last[0])), "the old binary logs gone")
     with Watching(writers, since=since) as watching:
-        (event,) = watching.await_told("conflicts-gap", "a's binary log")
+        (event,) = watching.await_told("conflicts-gap", "a has purged binary logs")
         assert int(event[2]["unseen"]) == 4
         with writers.held():
             writers.run("a", f"UPDATE {table} SET n = 10")

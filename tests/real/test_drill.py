@@ -105,7 +105,7 @@ def test_a_shell_to_another_machine_than_the_servers_hits_nothing(pair: Target, 
     host.aim(str(cluster.nodes["a"].pid_file), "elsewhere")
     pid = cluster.servers["a"].pid()
     for hit in (host.kill, host.freeze):
-        with pytest.raises(MyhaError, match=r"calls its own elsewhere: mend nodes\.a\.shell"):
+        with pytest.raises(MyhaError, match=r"calls its own elsewhere: correct nodes\.a\.shell"):
             hit()
     assert cluster.servers["a"].pid() == pid
     assert not cluster.servers["a"].frozen()
@@ -195,7 +195,7 @@ def test_what_a_cluster_is_not_made_for_is_refused(pair: Target) -> None:
         runner.check(in_use, SCENARIOS["reseed"], options)
     heal = pair.config.heal.model_copy(update={"policy": ("resume", "rewind", "manual")})
     narrow = replace(pair, config=pair.config.model_copy(update={"heal": heal}))
-    with pytest.raises(RefusedError, match=r"only reseed can bring back, and heal\.policy"):
+    with pytest.raises(RefusedError, match=r"only reseed can bring back, but heal\.policy"):
         runner.check(narrow, SCENARIOS["diverge-ddl"], options)
     runner.check(narrow, SCENARIOS["diverge"], options)
 

@@ -262,11 +262,11 @@ def test_conflicts_are_told_with_the_row_in_the_way(pair: Pair, tmp_path: Path) 
         (conflict,) = stopped.conflicts
         assert conflict.gtid == second
         assert "key un" in conflict.reason
-        assert "in the way is (id=9, v=9, n=5)" in conflict.reason
+        assert "the conflicting row is (id=9, v=9, n=5)" in conflict.reason
     rest = back(pair, incident, apply=True, skip_conflicts=True)
     assert (rest.applied, rest.already_there) == ([third], [first])
     assert [one.gtid for one in rest.conflicts] == [second, fourth]
-    assert "the row is not as it was" in rest.conflicts[1].reason
+    assert "the row has changed since" in rest.conflicts[1].reason
     assert "in the way is (id=2, v=-2, n=2)" in rest.conflicts[1].reason
     assert pair.p.run("SELECT * FROM conf.t ORDER BY id") == ((1, 12, 1), (2, -2, 2), (9, 9, 5))
 

@@ -556,7 +556,7 @@ def test_a_server_that_does_not_start_any_more(
     for path in (data / "ibdata1", data / "mysql.ibd"):
         if path.exists():
             path.write_bytes(b"ruined" * 1000)
-    with pytest.raises(HealRefusedError, match="does not start, so that its own transactions"):
+    with pytest.raises(HealRefusedError, match="does not start, so its errant transactions"):
         pair.reseed(method)
     assert (data / "ibdata1").read_bytes().startswith(b"ruined")
     report, reporter = pair.reseed(method, accept_loss=True)

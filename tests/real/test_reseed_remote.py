@@ -135,7 +135,7 @@ def test_a_shell_that_does_not_work_changes_nothing(pair: RemotePair, sshd: Sshd
             "Permission denied": sshd.words(key="other"),
             "timed out": sshd.words(port=deaf.getsockname()[1]),
             "nonesuch: No such file": ["nonesuch", "db1"],
-            "says something before": ["sh", "-c", 'echo welcome; eval "$0"'],
+            "prints something before": ["sh", "-c", 'echo welcome; eval "$0"'],
         }
         for number, (said, words) in enumerate(ways.items()):
             one, other = "ab" if number % 2 else "ba"  # as the node, or as the one it copies

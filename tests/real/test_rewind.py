@@ -304,7 +304,7 @@ def test_a_row_that_was_changed_behind_the_binlog_is_not_overwritten(
         "SET sql_log_bin=0",
         "DELETE FROM gone.t WHERE id=1",
     )
-    _assert_refused(pair, tmp_path, "does not take the undo, and nothing of it is left")
+    _assert_refused(pair, tmp_path, "rejects the undo, which is rolled back")
 
 
 def test_transactions_that_stay_survive_between_those_undone(pair: Pair, tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_only_a_fenced_node_is_rewound(pair: Pair, tmp_path: Path) -> None:
     pair.open()
     pair.w.run("INSERT INTO fence.t VALUES (2)")
     pair.fence()
-    with pytest.raises(RewindRefusedError, match="look at it again"):
+    with pytest.raises(RewindRefusedError, match="inspect it again"):
         rewind_node(
             pair.sup(),
             pair.flavour,

@@ -111,7 +111,7 @@ def test_the_command_refuses_what_cannot_be_had() -> None:
     arguments = ["--mode", "dual-writer", "--durability", "lossless"]
     result = CliRunner().invoke(simulate, arguments)
     assert result.exit_code != 0
-    assert "lossless cannot be had" in str(result.exception)
+    assert "lossless needs --mode single-writer" in str(result.exception)
 
 
 def test_the_command_refuses_a_file_that_is_no_scenario(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ _OWNER = re.compile(r"#\d+")
 
 
 class _MysqlSide(MysqlNode):
-    errand: ClassVar[str] = "look at the server"
+    errand: ClassVar[str] = "inspection of the server"
 
 
 class _MariadbSide(MariadbNode):
-    errand: ClassVar[str] = "look at the server"
+    errand: ClassVar[str] = "inspection of the server"
 
 
 def open_node(connect: Connect, flavour: str, deadline_seconds: float) -> Node[Any]:

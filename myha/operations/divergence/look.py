@@ -116,7 +116,7 @@ class Divergence:
         """Tell it line by line; of changes and statements at most `limit`, 0 for all."""
         node, writer = self.names.node, self.names.writer
         if self.look is None:
-            say(f"{node} is the writer: its history is the pair's")
+            say(f"{node} is the writer: it cannot have errant transactions")
         elif self.look.errant.is_empty():
             say(f"{node} has no transaction that {writer} lacks")
         else:
@@ -141,7 +141,7 @@ class Divergence:
                 for line in item.lines():
                     say(f"  {line}")
         except MyhaError as error:
-            say(f"  they cannot be shown: {error}")
+            say(f"  their changes cannot be shown: {error}")
         if items.more_changes or items.more_transactions:
             say(
                 f"  and {items.more_changes} more changes, {items.more_transactions} more"

@@ -63,12 +63,12 @@ class ReplicationErrorReport:
         if self.statement:
             found.append(f"  statement: {self.statement}")
         for row in self.in_the_way:
-            found.append(f"  in the way, by key {row.key}: {row.text}")
+            found.append(f"  conflicting row, by key {row.key}: {row.text}")
             if row.differs:
-                found.append(f"    other values in: {', '.join(row.differs)}")
+                found.append(f"    different values in: {', '.join(row.differs)}")
         if self.finding:
             found.append(f"  {self.finding}")
-        found += [f"  not found out: {note}" for note in self.notes]
+        found += [f"  not determined: {note}" for note in self.notes]
         return [*found, f"heal: {self.sentence}"]
 
     def as_json(self) -> dict[str, Any]:
@@ -150,8 +150,8 @@ class _Search:
             if found is not None:
                 return found
         raise MyhaError(
-            f"it is not among the first {_TRANSACTIONS_SEARCHED} that the node lacks in the"
-            " writer's binary log"
+            f"it is not among the first {_TRANSACTIONS_SEARCHED} transactions in the writer's "
+            "binary log that the node lacks"
         )
 
     def _in_transaction(
@@ -177,7 +177,7 @@ class _Search:
                     return self._row(event, mapped, report)
                 self._remember(event, mapped)
         if failure.gtid:
-            return replace(report, notes=("which of its changes it is",))
+            return replace(report, notes=("which of its changes fails",))
         return None
 
     def _is_the_one(
@@ -333,24 +333,24 @@ def heal_for(failure: Failure, look: ErrantLook, node: str) -> tuple[str, str]:
         if look.diverged:
             return "rewind", (
                 f"{node} has errant transactions ({look.errant.count()}), the likely cause:"
-                f" `myha fence {node}` and `myha heal {node}` take them out (rewind) or to the"
-                " writer (merge)"
+                f" `myha fence {node}`, then `myha heal {node}`: it undoes them (rewind) or applies"
+                " them on the writer (merge)"
             )
         return "reseed", (
-            f"nothing is errant on {node}: its rows were changed without its binary log"
+            f"{node} has no errant transactions: its rows were changed without its binary log"
             f" (sql_log_bin=0, or outside the server), so {reseed}"
         )
     if kind == "schema":
-        return "reseed", f"the tables of {node} are not the writer's: {reseed}"
+        return "reseed", f"the tables of {node} differ from the writer's: {reseed}"
     return "", _NO_HEAL[kind].format(node=node, reseed=reseed)
 
 
 _NO_HEAL = {
-    "waiting": "none: its data are as they should be; START REPLICA on {node} tries again",
+    "waiting": "none: its data is right; START REPLICA on {node} tries again",
     "no-room": "none: make room on {node} (disk, tablespace or memory), then START REPLICA there",
     "relay-log": "none: only its relay log is damaged; STOP REPLICA, RESET REPLICA and START"
-    " REPLICA on {node} fetch it anew",
-    "settings": "none: its data are as they should be; put right the setting or the grant that the"
-    " message names, then START REPLICA on {node}",
-    "other": "not known as one of its data; if the cause cannot be put right by hand, {reseed}",
+    " REPLICA on {node} fetch it again",
+    "settings": "none: its data is right; correct the setting or the grant that the message names,"
+    " then START REPLICA on {node}",
+    "other": "not known as an error of its data; if you cannot remove the cause by hand, {reseed}",
 }

@@ -151,9 +151,7 @@ def errant_items(node: Node[Any], look: ErrantLook, decoders: Decoders) -> Itera
     except ServerError as error:
         raise refusal_of(error) from error
     except ValueError as error:
-        raise MyhaError(f"the place of {look.errant} in its binary log has no name: {error}") from (
-            error
-        )
+        raise MyhaError(f"cannot find where {look.errant} is in its binary log: {error}") from error
 
 
 def at_text(timestamp: int) -> str:

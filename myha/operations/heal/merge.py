@@ -114,7 +114,7 @@ class _Merge:
         executed, there = node.executed(), self._executed_there()
         if not there.contains(keep) or executed.minus(keep) != seen.minus(keep):
             raise LookAgainError(
-                f"the executed set of the node is {executed} now and was {seen}: look at it again"
+                f"the node's executed set is {executed} now and was {seen}: inspect it again"
             )
         errant = executed.minus(there)
         if errant.is_empty():
@@ -128,7 +128,7 @@ class _Merge:
             left = executed.minus(self._executed_there())
             if not left.is_empty():
                 raise HealRefusedError(
-                    f"{merged} transactions are merged, and {left} is still errant"
+                    f"{merged} transactions are merged, but {left} is still errant"
                 )
             return MergeReport(merged, draft.rows, path)
 
@@ -154,8 +154,8 @@ class _Merge:
                 meter.advance()
                 if draft.rows > self._max_rows:
                     raise HealRefusedError(
-                        f"more than {self._max_rows} rows are errant: too many to lock on the"
-                        " writer for a check"
+                        f"more than {self._max_rows} rows are errant: too many to lock on"
+                        " the writer for a check"
                     )
 
         draft.take_changes(told(), later)
@@ -262,5 +262,5 @@ def _refusing(one: SpooledTransaction, before: str = "") -> Iterator[None]:
         raise HealRefusedError(f"{before}transaction {one.gtid}: {error.reason}") from error
     except ServerError as error:
         raise HealRefusedError(
-            f"{before}transaction {one.gtid}: the writer does not take it: {error}"
+            f"{before}transaction {one.gtid}: the writer rejects it: {error}"
         ) from error

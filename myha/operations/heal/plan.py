@@ -47,7 +47,7 @@ class MethodPlan:
     def line(self) -> str:
         if self.refused:
             return f"{self.method}: does not apply: {self.refused}"
-        about = "" if self.seconds is None else f"; about {duration(self.seconds)}, and the verify"
+        about = "" if self.seconds is None else f"; about {duration(self.seconds)}, then verified"
         return f"{self.method}: {self.does}{about}"
 
 
@@ -70,14 +70,14 @@ class HealPlan:
     def lines(self) -> list[str]:
         found = [f"{self.node}: {self.standing}; the writer is {self.writer}", *self.problems]
         if self.errant is None:
-            found.append("what is errant cannot be known")
+            found.append("its errant transactions cannot be determined")
         elif self.errant.is_empty():
-            found.append(f"nothing is errant: {self.writer} has all that {self.node} has")
+            found.append(f"no errant transactions: {self.writer} has all that {self.node} has")
         else:
             found.append(f"errant: {self.errant.count()} transactions: {self.errant}")
         if self.contents is not None:
             found += _contents(self.contents)
-        found.append("in the order in which they would be tried:")
+        found.append("methods, in the order in which they would be tried:")
         found += [f"  {one.line()}" for one in self.methods]
         if not self.methods:
             found.append("  none: heal.policy names no method; name one with --method")
@@ -100,14 +100,14 @@ def _counts(counts: TableCounts) -> str:
 
 
 def plan_heal(config: Config, node: str, method: str, reporter: Reporter) -> HealPlan:
-    """What `myha heal` would do. Raises `MyhaError` when there is nothing to heal NODE to."""
+    """What `myha heal` would do. Raises `MyhaError` when NODE cannot be healed."""
     record = read_record(config.cluster.state_dir)
     if record is None:
         raise MyhaError(f"there is no record in {config.cluster.state_dir}: run `myha setup`")
     if node not in config.nodes:
         raise MyhaError(f"there is no node {node}; the nodes are {' and '.join(config.nodes)}")
     if node == record.writer:
-        raise MyhaError(f"{node} is the writer: what it holds is the pair's history")
+        raise MyhaError(f"{node} is the writer: its data is the pair's data")
     return _Planner(config, record, node, reporter).plan(_methods(config, method))
 
 
@@ -195,7 +195,7 @@ class _Planner:
         if refused:
             return MethodPlan(method, refused=refused)
         if errant is not None and errant.is_empty():
-            return MethodPlan(method, does="nothing to do but to verify all data")
+            return MethodPlan(method, does="nothing to undo or apply; all data is verified")
         rows = contents.rows if contents is not None else 0
         if method == "rewind":
             return MethodPlan(
@@ -205,8 +205,8 @@ class _Planner:
             )
         return MethodPlan(
             method,
-            does=f"{rows} rows applied on {self.writer}, if each of them is there still as "
-            f"{self.name} saw it: that is checked first, in full",
+            does=f"{rows} rows applied on {self.writer}, if each is there still as {self.name} "
+            "saw it; all of them are checked first",
             seconds=FIXED_SECONDS + rows / CHECK_ROWS_PER_SECOND,
         )
 

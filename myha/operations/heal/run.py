@@ -126,7 +126,7 @@ def replicate(work: HealWork) -> None:
     executed, wanted = histories(work)
     errant = executed.minus(wanted)
     if not errant.is_empty():
-        raise MyhaError(f"{work.order.node} still has what {work.order.writer} lacks: {errant}")
+        raise MyhaError(f"{work.order.node} still has errant transactions: {errant}")
     node.start_replication(START_DEADLINE_SECONDS)
     missing = wanted.minus(executed)
     meter = Meter(work.reporter, "catch up", total=float(missing.count()), unit="transactions")
@@ -162,7 +162,7 @@ def verify_data(work: HealWork, tables: frozenset[str] | None) -> str:
     order = work.order
     only = None if tables is None else _still_there(work, tables)
     if only is not None and not only:
-        return "none of its tables is left to verify"
+        return "none of its tables exists any more: nothing to verify"
     # A reseed replaces everything; the other methods check each row that they change anyway.
     seconds = work.config.heal.verify_limit_seconds if tables is not None else 0.0
     with Limit(work.reporter, seconds) as limit:
@@ -178,7 +178,7 @@ def verify_data(work: HealWork, tables: frozenset[str] | None) -> str:
     if limit.over:
         if limit.differences:
             raise MyhaError(f"differs after the heal: {limit.differences} rows or more")
-        return f"compared for {seconds:g} s and nothing differed; the rest is for `myha verify`"
+        return f"compared for {seconds:g} s and nothing differed; `myha verify` compares the rest"
     if not report.equal:
         for line in report.lines():
             work.reporter.event("differs", line)

@@ -273,7 +273,7 @@ class _Replay:
             self._writer.do("note_replayed", values)
         except ServerError as error:
             if error.code == _DUPLICATE:
-                raise HealRefusedError("somebody has replayed it meanwhile") from error
+                raise HealRefusedError("another replay has applied it meanwhile") from error
             raise
 
     def _apply(self, one: SpooledTransaction) -> int:

@@ -75,7 +75,13 @@ class Stage(IntEnum):
 
 
 NEEDS_STOPPED_REPLICATION = frozenset(
-    {"binlog_format", "gtid_strict_mode", "slave_parallel_threads"}
+    {
+        "binlog_format",
+        "gtid_strict_mode",
+        "replica_parallel_workers",  # could be set, and would do nothing before the next start
+        "replica_preserve_commit_order",
+        "slave_parallel_threads",
+    }
 )
 
 
@@ -177,7 +183,7 @@ def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
             return (
                 f"{facts.node}: the server has started without reading "
                 f"{config.nodes[facts.node].option_file}; include that file in its option file, "
-                "or after a restart it is neither fenced nor set up"
+                "or after a restart the server is neither fenced nor set up"
             )
         return None
     wanted = settings(config, facts, peer)
@@ -186,7 +192,8 @@ def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
         return None
     return (
         f"{facts.node}: install the option file fragment on its host (below), or set "
-        f"nodes.{facts.node}.option_file: without it a restart is neither fenced nor set up"
+        f"nodes.{facts.node}.option_file: without it the server is neither fenced nor set up "
+        "after a restart"
     )
 
 
@@ -248,7 +255,7 @@ def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
             yield Action(
                 Stage.HISTORY,
                 facts.node,
-                f"replicate from the common position {behind.executed} on",
+                f"replicate from the common position {behind.executed}",
                 "take_earlier_history_as_replicated",
                 {"position": str(behind.executed)},
             )
@@ -257,7 +264,7 @@ def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
         yield Action(
             Stage.HISTORY,
             facts.node,
-            f"begin its history anew: RESET of the binary logs ({facts.executed} made accounts "
+            f"start its history over: RESET of the binary logs ({facts.executed} made accounts "
             "and the like; there is no data)",
             "forget_history",
         )
@@ -271,7 +278,7 @@ def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
         yield Action(
             Stage.HISTORY,
             facts.node,
-            f"replicate from the common position {facts.executed} on",
+            f"replicate from the common position {facts.executed}",
             "take_history_as_replicated",
             {"position": str(facts.executed)},
         )
@@ -359,7 +366,7 @@ def _join(config: Config, record: Record | None) -> Iterator[Action]:
     standby = next(name for name in config.names if name != writer)
     dual = config.cluster.mode.value == "dual-writer"
     for name, peer in (config.names, config.names[::-1]):
-        yield Action(Stage.JOIN, name, f"start replication, wait until it has what {peer} has")
+        yield Action(Stage.JOIN, name, f"start replication, wait for it to catch up with {peer}")
     if not dual:
         yield Action(Stage.JOIN, standby, "close it for writes: the standby")
     yield Action(Stage.JOIN, writer, "open it for writes: the writer")

@@ -31,7 +31,7 @@ def carry_out(config: Config, sessions: Sessions, actions: list[Action], tell: T
         except MyhaError as error:
             raise MyhaError(
                 f"setup stopped at step {number} of {len(due)} ({action}): {error}; the steps "
-                "before it are done: correct this and run `myha setup` again, it goes on from here"
+                "before it are done: correct this and run `myha setup` again, it continues here"
             ) from None
 
 

@@ -23,7 +23,7 @@ SEEDING = "drop its schemas on the wrong one, and setup copies the data there"
 
 
 class History(Enum):
-    """How the two servers' pasts relate, as far as they may become a pair."""
+    """How the two servers' histories relate, as far as they may become a pair."""
 
     SAME = "both have executed the same transactions"
     FRESH = "both are new: their histories differ, and neither holds data"
@@ -166,8 +166,8 @@ def _channel_refusals(config: Config, facts: Facts, peer: Facts) -> Iterator[str
         name = f" (channel {channel.name})" if channel.name else ""
         if channel.source != wanted and channel.source_server_id != peer.server_id:
             yield (
-                f"{facts.node}: replicates from a third server, {channel.source}{name}; a pair is "
-                "no ring of three: end that with STOP REPLICA and RESET REPLICA ALL"
+                f"{facts.node}: replicates from a third server, {channel.source}{name}; a pair has "
+                "only two servers: end that with STOP REPLICA and RESET REPLICA ALL"
             )
         elif channel.name:
             yield (

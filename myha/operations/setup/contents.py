@@ -23,13 +23,13 @@ def different_contents(
     refusals: tuple[str, ...] = ()
     if different:
         refusals = (
-            f"{names}: the rows of {_listed(different)} differ, though the histories are one; "
+            f"{names}: the rows of {_listed(different)} differ, though the histories are equal; "
             "make both nodes from one backup",
         )
     warnings: tuple[str, ...] = ()
     if large:
         shown = _listed([str(table) for table in large])
-        warnings = (f"{names}: tables too large to be compared here: {shown}",)
+        warnings = (f"{names}: tables too large to compare during setup: {shown}",)
     return refusals, warnings
 
 

@@ -71,13 +71,17 @@ def _mysql(config: Config) -> tuple[Setting, ...]:
     boot = When.AT_BOOT
     return (
         Setting("replica_net_timeout", str(net_timeout_seconds(config)), why="notice a dead link"),
+        Setting("replica_parallel_workers", "16", why="few workers fall behind, and delay"),
+        Setting("replica_preserve_commit_order", "ON", why="a history without gaps"),
         Setting("rpl_semi_sync_replica_enabled", "ON", why="acknowledge what is received"),
-        Setting("rpl_semi_sync_source_wait_point", "AFTER_SYNC", why="nobody reads what may go"),
-        Setting("rpl_semi_sync_source_wait_no_replica", "ON", why="waiting is not given up"),
+        Setting(
+            "rpl_semi_sync_source_wait_point", "AFTER_SYNC", why="no reads of what may be lost"
+        ),
+        Setting("rpl_semi_sync_source_wait_no_replica", "ON", why="a commit goes on waiting"),
         Setting("rpl_semi_sync_source_enabled", "OFF", boot, "only the supervisor arms a writer"),
         Setting("read_only", "ON", boot, "boot fenced"),
         Setting("super_read_only", "ON", boot, "boot fenced"),
-        Setting("skip_replica_start", "ON", boot, "boot fenced: replicate only once looked at"),
+        Setting("skip_replica_start", "ON", boot, "boot fenced: replicate once inspected"),
         Setting("relay_log_recovery", "ON", boot, "a crash may tear the relay log"),
     )
 
@@ -88,14 +92,16 @@ def _mariadb(config: Config, facts: Facts, peer: Facts) -> tuple[Setting, ...]:
         Setting("gtid_domain_id", str(domain_id(facts, peer)), why="each node's own history"),
         Setting("gtid_strict_mode", "ON", why="histories must not fork silently"),
         Setting("slave_net_timeout", str(net_timeout_seconds(config)), why="notice a dead link"),
-        Setting("rpl_semi_sync_slave_kill_conn_timeout", "1", why="a hung source holds up no stop"),
-        Setting("slave_parallel_threads", "8", why="one applier thread falls behind, and delays"),
+        Setting("rpl_semi_sync_slave_kill_conn_timeout", "1", why="a hung source delays no stop"),
+        Setting("slave_parallel_threads", "8", why="one applier thread falls behind"),
         Setting("rpl_semi_sync_slave_enabled", "ON", why="acknowledge what is received"),
-        Setting("rpl_semi_sync_master_wait_point", "AFTER_SYNC", why="nobody reads what may go"),
-        Setting("rpl_semi_sync_master_wait_no_slave", "ON", why="waiting is not given up"),
+        Setting(
+            "rpl_semi_sync_master_wait_point", "AFTER_SYNC", why="no reads of what may be lost"
+        ),
+        Setting("rpl_semi_sync_master_wait_no_slave", "ON", why="a commit goes on waiting"),
         Setting("rpl_semi_sync_master_enabled", "OFF", boot, "only the supervisor arms a writer"),
         Setting("read_only", "ON", boot, "boot fenced"),
-        Setting("skip_slave_start", "ON", boot, "boot fenced: replicate only once looked at"),
+        Setting("skip_slave_start", "ON", boot, "boot fenced: replicate once inspected"),
         Setting("relay_log_recovery", "ON", boot, "a crash may tear the relay log"),
     )
 

@@ -103,7 +103,7 @@ def _catch_up(config: Config, session: AdminSession, peer: AdminSession, tell: T
     lacking = wanted.minus(executed(session)).count()
     while lacking:
         before = lacking
-        tell(f"{session.name}: {lacking} transactions of {peer.name} still to come")
+        tell(f"{session.name}: {lacking} transactions of {peer.name} still missing")
         arrived = _await(
             lambda: wanted.minus(executed(session)).is_empty(),
             config.timing.applied_deadline_seconds,
@@ -123,9 +123,9 @@ def set_roles(config: Config, sessions: Sessions, tell: Tell) -> None:
         tell(f"{standby.name}: open it for writes")
         standby.run("open")
     else:
-        tell(f"{standby.name}: close it for writes, the standby")
+        tell(f"{standby.name}: close it for writes; it is the standby")
         standby.run("close")
-    tell(f"{writer}: open it for writes, the writer")
+    tell(f"{writer}: open it for writes; it is the writer")
     sessions[writer].run("open")
 
 

@@ -130,7 +130,7 @@ class Setup:
 
     def _show_fragment(self, facts: Facts, peer: Facts) -> None:
         file = self._config.nodes[facts.node].option_file
-        where = f"installed as {file}" if file else "to be installed on its host by you"
+        where = f"installed as {file}" if file else "for you to install on its host"
         self._tell(f"option file fragment of {facts.node}, {where}:")
         for line in fragment(self._config, facts, peer).splitlines():
             self._tell(f"    {line}")
@@ -230,9 +230,9 @@ class Setup:
         writers = self._config.names if dual else (record.writer,)
         hindrances = out_of_service(pair, writers)
         if hindrances:
-            self._tell(f"no proof, as the pair is not in service: {'; '.join(hindrances)}")
+            self._tell(f"no proof, because the pair is not in service: {'; '.join(hindrances)}")
             self._tell(
-                "the supervisor (`myha run`) brings it back; `myha status` shows how far it is"
+                "the supervisor (`myha run`) brings it back; `myha status` shows its progress"
             )
             return
         with self._sessions() as sessions:
@@ -248,7 +248,7 @@ class Setup:
         if left:
             raise MyhaError(
                 "\n".join(
-                    f"{action}: was done and does not hold; see the server's log, then run "
+                    f"{action}: was done, but is undone again; see the server's log, then run "
                     "`myha setup` again"
                     for action in left
                     if action.stage is not Stage.JOIN

@@ -158,8 +158,8 @@ class TableComparison:
         theirs = self._both.standby.query(sql)
         if max(len(ours), len(theirs)) > LEAF_LIMIT:
             self._state.note = (
-                f"more than {LEAF_LIMIT:,} rows share the part of a key that can be walked along,"
-                " and their sums differed at some moment: they were not told apart"
+                f"more than {LEAF_LIMIT:,} rows share the part of the key that can be used, and "
+                "their checksums differed at some moment: they were not compared one by one"
             )
             return
         mine = {tuple(map(str, row[:-1])): row[-1] for row in ours}
@@ -274,8 +274,8 @@ class TableComparison:
 
     def _too_large(self) -> str:
         return (
-            f"has no key to walk along and more than {KEYLESS_ROWS:,} rows: not compared;"
-            " give it a primary key"
+            f"has no usable key and more than {KEYLESS_ROWS:,} rows: not compared; add a primary "
+            "key"
         )
 
     def _multiset(self, side: ComparedNode, lock: str) -> Counter[Values] | None:

@@ -36,7 +36,7 @@ from myha.servers.statements import Flavour
 FOR_UPDATE = " FOR UPDATE"
 TRIES = 8
 TRY_AGAIN_SECONDS = 0.2
-SKIPPED_CHANGED = "was changed since it was shown"
+SKIPPED_CHANGED = "has changed since it was shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ class RepairReport:
         return not self.skipped and not self.left_out
 
     def text(self) -> str:
-        said = f"{self.repaired} rows of {self.target} are now as on {self.source}"
+        said = f"{self.repaired} rows of {self.target} now equal those of {self.source}"
         if self.quarantine is not None:
-            said += f"; what they were is in {self.quarantine}"
+            said += f"; the old rows are in {self.quarantine}"
         if self.skipped:
             said += f"; {len(self.skipped)} rows were skipped"
         return said
@@ -146,8 +146,8 @@ class Repair:
         )
         left_out = [f"definition: {line}" for line in report.schema]
         left_out += [
-            f"{one.table}: {one.uncounted_chunks} more chunks differ than were looked at: repair "
-            "again afterwards, or `myha heal --method reseed`"
+            f"{one.table}: {one.uncounted_chunks} more chunks differ: repair again afterwards, or "
+            "`myha heal --method reseed`"
             for one in report.tables
             if one.uncounted_chunks
         ]
@@ -160,7 +160,7 @@ class Repair:
         for name, keys in by_table.items():
             reason = _not_repairable(known[name], triggers)
             if reason:
-                left_out.append(f"{name}: {len(keys)} rows differ and stay so: {reason}")
+                left_out.append(f"{name}: {len(keys)} rows differ and are not repaired: {reason}")
                 continue
             looks = Looks(known[name], self._flavour, row_limit_bytes(self._both))
             for start in range(0, len(keys), BATCH_ROWS):
@@ -268,7 +268,7 @@ class Repair:
                 return written
             time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
         raise ServerError(
-            f"{self.target}: the rows are in use all the time: try again when there is less load"
+            f"{self.target}: the rows are locked all the time: try again when there is less load"
         )
 
     def _write_once(self, batch: Sequence[Change]) -> list[Change] | None:
@@ -330,11 +330,11 @@ def _named(change: Change) -> str:
 def _not_repairable(table: Table, triggers: set[str]) -> str:
     """Why rows of this table are not written by a repair; empty when they are."""
     if table.walk is None:
-        return "it has no key that names a row"
+        return "it has no key that identifies a row"
     if not table.transactional:
         return f"{table.engine} has no transactions"
     if table.kind != "BASE TABLE":
-        return "it keeps the history of its rows, to which a repair would add"
+        return "it is system-versioned, and a repair would add to its history"
     if table.full_name in triggers:
         return "it has triggers, which a repair would fire"
     return ""

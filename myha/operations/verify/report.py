@@ -91,9 +91,9 @@ class VerifyReport:
                 found.append(f"{count:,} rows differ")
             more = sum(one.uncounted_chunks for one in self.tables)
             if more:
-                found.append(f"more in {more} chunks were not looked at one by one")
+                found.append(f"more in {more} chunks were not compared row by row")
             if self.schema:
-                found.append(f"{len(self.schema)} differences of definition")
+                found.append(f"{len(self.schema)} definitions differ")
             said += ", ".join(found)
         left_out = len(self.not_verified)
         if left_out:
@@ -123,7 +123,7 @@ class VerifyReport:
             if table.uncounted_chunks:
                 found.append(
                     f"{table.table}: {table.uncounted_chunks} more chunks differ; their rows were"
-                    " not looked for, since so many differ already"
+                    " not compared one by one, since so many differ already"
                 )
             if table.note:
                 found.append(f"{table.table}: {table.note}")

@@ -124,7 +124,7 @@ class _Verify:
             self._run.save(now=True)
             kept = ""
             if self._run.path is not None:
-                kept = "; what was compared is kept: `myha verify` goes on, --restart begins anew"
+                kept = "; progress is kept: `myha verify` continues, --restart starts over"
             raise CancelledError(f"stopped{kept}") from None
         except MyhaError:
             self._run.save(now=True)
@@ -158,7 +158,7 @@ class _Verify:
                 name not in theirs or not same_rows_possible(ours[name], theirs[name])
             ):
                 state = self._run.table(name, ours[name].definition)
-                state.note = "rows not compared, since the definitions differ"
+                state.note = "rows not compared: the definitions differ"
                 state.done = True
         return ours, schema
 
@@ -231,7 +231,7 @@ def _explained(error: ServerError, *, changed_definition: bool) -> str:
     if error.code in CHANGED:
         return f"not compared: it was changed or dropped meanwhile ({error})"
     if error.code == LOCK_TIMEOUT:
-        return f"not wholly compared: somebody holds a lock on it ({error})"
+        return f"only partly compared: another session holds a lock on it ({error})"
     if changed_definition and error.code:
         return f"not compared: the definitions differ ({error})"
     raise error
@@ -244,7 +244,7 @@ def not_comparable(table: Table) -> str:
     unknown = [column for column in table.compared if column.kind is None]
     if unknown:
         shown = ", ".join(f"{column.name} {column.data_type}" for column in unknown)
-        return f"has columns of a type that is not known here ({shown}): not compared"
+        return f"has columns of unknown types ({shown}): not compared"
     return "" if table.compared else "has no columns that hold data"
 
 

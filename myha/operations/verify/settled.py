@@ -61,13 +61,14 @@ class Settled:
                 before, moved = history, now
             if now - moved > STUCK_SECONDS or now - began > CATCH_UP_SECONDS:
                 raise MyhaError(
-                    f"{replica.name} has not applied within {now - began:.0f} s what {source.name} "
-                    "had: nothing can be compared while it does not replicate; see `myha explain`"
+                    f"{replica.name} did not catch up with {source.name} within "
+                    f"{now - began:.0f} s: nothing can be compared while it does not replicate; "
+                    "see `myha explain`"
                 )
             self._reporter.progress(
                 "waiting",
                 done=now - began,
-                text=f"{replica.name} has not applied yet what {source.name} had",
+                text=f"{replica.name} is catching up with {source.name}",
             )
 
     def loose(self, look: Look[T]) -> tuple[T, T, T]:

@@ -120,7 +120,7 @@ class Backup:
     def _words(self, host: NodeHost) -> tuple[str, ...]:
         words = backup_words(self._config, host)
         if words is None:
-            raise MyhaError(f"{host.name}: mariabackup is gone from {host.where}")
+            raise MyhaError(f"{host.name}: mariabackup is not found any more on {host.where}")
         return words
 
     def _login(self) -> bytes:
@@ -238,4 +238,4 @@ def _await_room(outgoing: select.poll, reporter: Reporter, name: str) -> None:
     while not outgoing.poll(LOOK_SECONDS * 1000):
         go_on(reporter)
         if time.monotonic() > ends:
-            raise MyhaError(f"{name}: its host has taken nothing for {STALL_SECONDS:.0f} s")
+            raise MyhaError(f"{name}: its host has accepted no data for {STALL_SECONDS:.0f} s")

@@ -49,13 +49,13 @@ def _directory_unfit(
 ) -> str | None:
     data = host.real(configured)
     if host.disk(data)[1] == str(data):
-        return f"{data} is a mount point, so that it cannot be exchanged"
+        return f"{data} is a mount point, so it cannot be replaced"
     server = donor if node is None else node
     told = Path(str(server.value("SELECT @@GLOBAL.datadir")))
     is_same = told in (configured, data) or host.real(told) == data
     if node is not None:
         if not is_same:
-            return f"nodes.{node.name}.data_dir is {data}, and the server works in {told}"
+            return f"nodes.{node.name}.data_dir is {data}, but the server uses {told}"
         return _not_at_home(host, node)
     # No server to compare with; but two hosts that were mixed up are told by the donor's.
     if is_same and host.is_home_of(donor):
@@ -72,7 +72,7 @@ def _program_unfit(config: Config, host: NodeHost, server_version: str) -> str |
     if found is None:
         return f"{words[-1]} does not start on {host.where}"
     if found[1] != ".".join(server_version.split(".")[:2]):
-        return f"mariabackup on {host.where} is of {found[1]} and the server of {server_version}"
+        return f"mariabackup on {host.where} is version {found[1]}, the server {server_version}"
     return None
 
 
@@ -81,5 +81,5 @@ def _not_at_home(host: NodeHost, session: ReseedSession) -> str | None:
         return None
     key = f"nodes.{host.name}.shell"
     if host.is_local:
-        return f"{session.name} does not run on this machine, or as another user; else set {key}"
-    return f"the binary logs of {session.name} are not seen (or may not be read) through {key}"
+        return f"{session.name} runs on another machine (then set {key}) or as another user"
+    return f"the binary logs of {session.name} cannot be found or read through {key}"

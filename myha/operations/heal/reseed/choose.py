@@ -50,11 +50,11 @@ def _unfit(
 ) -> str | None:
     if method is Method.CLONE:
         if donor.flavour is not Flavour.MYSQL:
-            return "MariaDB has none"
+            return "MySQL only"
         return clone.unfit(donor, node.version if node is not None else None)
     if method is Method.BACKUP:
         if donor.flavour is not Flavour.MARIADB:
-            return "it is of MariaDB"
+            return "MariaDB only"
         return backup_fit.unfit(order.config, order.node, donor, node)
     return objects.unfit(donor)
 

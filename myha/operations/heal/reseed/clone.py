@@ -82,8 +82,7 @@ def _end_running(session: ReseedSession) -> None:
         _kill(session, running)
         if time.monotonic() > ends:
             raise MyhaError(
-                f"{session.name}: a clone into it does not end; restart the server, then run this"
-                " again"
+                f"{session.name}: a clone into it hangs; restart the server, then run this again"
             )
         time.sleep(LOOK_SECONDS)
 
@@ -205,7 +204,7 @@ class Clone:
         with suppress(ServerError), ReseedSession(self._config, self._node.name) as session:
             session.perform(f"KILL QUERY {self._number}")
         work.join(_CANCEL_DEADLINE_SECONDS)
-        raise CancelledError("stopped on request; the clone begins anew when it is run again")
+        raise CancelledError("stopped on request; the next run starts the clone over")
 
     def _progress(self, looker: ReseedSession, meter: Meter) -> int:
         row = looker.rows(

@@ -54,7 +54,7 @@ def quarantine_errant(
         )
     except (HealRefusedError, ServerError, ValueError) as error:
         raise HealRefusedError(
-            f"{session.name}: its {errant.count()} transactions of its own ({_short(errant)}) "
+            f"{session.name}: its {errant.count()} errant transactions ({_short(errant)}) "
             f"cannot be put into quarantine, and would be lost: {error}"
         ) from error
     finally:

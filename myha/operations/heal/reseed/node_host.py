@@ -113,7 +113,7 @@ class NodeHost:
         said = self.shell.run(_DISK, str(path)).strip()
         found = re.search(r"\s(-?\d+)\s+(?:\d+%|-)\s+(/.*)$", said)
         if found is None:
-            raise ShellError(f"{self.name}: df does not tell the room at {path}: {said}")
+            raise ShellError(f"{self.name}: df does not show the free space at {path}: {said}")
         return max(0, int(found[1])) * 1024, found[2]
 
     def used_bytes(self, directory: Path, bases: tuple[str, ...]) -> int:

@@ -65,9 +65,9 @@ class ReseedReport:
     quarantine_path: Path | None = None
 
     def __str__(self) -> str:
-        kept = (
-            f", its own transactions kept in {self.quarantine_path}" if self.quarantine_path else ""
-        )
+        kept = ""
+        if self.quarantine_path:
+            kept = f", its errant transactions kept in {self.quarantine_path}"
         return (
             f"{amount(self.copied_bytes, 'bytes')} copied by {self.method} in "
             f"{self.seconds:.1f} s{kept}"

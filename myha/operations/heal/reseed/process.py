@@ -114,7 +114,7 @@ class NodeProcess:
             self.host.remove(self._aside)
         except ShellError as error:
             # The node has its data; what is left over here costs room, and no more.
-            self._reporter.event("reseed", f"what was moved aside could not be removed: {error}")
+            self._reporter.event("reseed", f"the old data directory could not be removed: {error}")
 
     def start(self) -> None:
         """Start it where that is configured, else wait until somebody has."""
@@ -125,8 +125,8 @@ class NodeProcess:
             self._await(
                 self._serves,
                 START_DEADLINE_SECONDS,
-                f"{self.name}: start_command has ended, and the server does not serve",
-                "waits for the server to serve",
+                f"{self.name}: start_command has ended, but the server accepts no connections",
+                "waits for the server to accept connections",
             )
         else:
             self._await(
@@ -164,7 +164,7 @@ class NodeProcess:
             self._host.stop(END_DEADLINE_SECONDS)
             return
         if not self.is_ours:
-            raise MyhaError(f"{self.name}: has no start_command, so it is not stopped from here")
+            raise MyhaError(f"{self.name}: has no start_command, so myha does not stop it")
         self._command("stop_command", END_DEADLINE_SECONDS)
         self._await_deaf()
         data = self.data_dir
@@ -172,7 +172,7 @@ class NodeProcess:
             self._await(
                 lambda: not self.host.works_in(data),
                 END_DEADLINE_SECONDS,
-                f"{self.name}: stop_command has ended, and a process still works in {data}",
+                f"{self.name}: stop_command has ended, but a process still uses {data}",
                 "waits for the server to end",
             )
 
@@ -208,7 +208,7 @@ def session_or_none(config: Config, name: str) -> ReseedSession | None:
         return None
     except ServerSilentError as error:
         raise HealRefusedError(
-            f"{error}: it may hang, and cannot be told from one that works; end that process first"
+            f"{error}: the server may hang or may work, which cannot be told; stop it first"
         ) from error
 
 

@@ -131,12 +131,12 @@ class _Reseed:
         process = self._process
         if not process.is_ours:
             raise HealRefusedError(
-                f"{name}: its server does not run, and nothing here can start it; start it on its "
+                f"{name}: its server does not run, and myha cannot start it; start it on its "
                 f"host, or set nodes.{name}.start_command with pid_file or stop_command"
             )
         if process.data_is_lost:
             text = f"{name}: the data directory {process.data_dir} is lost"
-            self._reporter.event("reseed", f"{text}; nothing of it can be kept")
+            self._reporter.event("reseed", f"{text}; there is nothing to quarantine")
             try:
                 plan = choose(self._order, donor, None)
             except HealRefusedError as error:
@@ -152,8 +152,8 @@ class _Reseed:
         except MyhaError as error:
             if self._fresh or not self._order.accept_loss:
                 raise HealRefusedError(
-                    f"{name}: its server does not start, so that its own transactions cannot be "
-                    f"put into quarantine: {error}"
+                    f"{name}: its server does not start, so its errant transactions cannot be put "
+                    f"into quarantine: {error}"
                 ) from error
             self._reporter.event("loss", f"accepted: {name} does not start: {error}")
             return self._begin_anew(donor)
@@ -171,9 +171,9 @@ class _Reseed:
     def _check(self, donor: ReseedSession, node: ReseedSession) -> None:
         identity = "SELECT @@GLOBAL.server_id AS i, @@GLOBAL.port AS p, @@GLOBAL.hostname AS h"
         if node.flavour is not donor.flavour:
-            raise HealRefusedError(f"{node.name} and {donor.name} are not of one kind")
+            raise HealRefusedError(f"{node.name} and {donor.name} are not the same kind of server")
         if node.rows(identity) == donor.rows(identity):
-            raise HealRefusedError(f"{node.name} and {donor.name} are one server")
+            raise HealRefusedError(f"{node.name} and {donor.name} are the same server")
         if self._order.seed or self._fresh:
             return
         if not is_on(str(node.value("SELECT @@GLOBAL.read_only"))):
@@ -204,7 +204,7 @@ class _Reseed:
         )
         if errant_of(node, donor) != errant:
             raise MyhaError(
-                f"{node.name}: somebody writes to it; nothing was replaced, run it again"
+                f"{node.name}: another session writes to it; nothing was replaced; run this again"
             )
 
     # --- the copy

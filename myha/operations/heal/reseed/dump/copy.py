@@ -63,9 +63,7 @@ class Dump:
                 return history
             for source in self._sources:
                 source.perform("ROLLBACK")
-        raise MyhaError(
-            f"{self._donor_name}: its tables are being defined anew all the time; try again later"
-        )
+        raise MyhaError(f"{self._donor_name}: its tables are altered all the time; try again later")
 
     def _check_columns(self) -> None:
         for table in self._what.rows:

@@ -72,8 +72,8 @@ def unfit(donor: ReseedSession) -> str | None:
         return None
     row = rows[0]
     if row["k"] == "SYSTEM VERSIONED":
-        return f"{row['t']} keeps its history, which no client can write"
-    return f"{row['t']} ({row['e']}) knows no snapshot"
+        return f"{row['t']} is system-versioned, and no client can write its history"
+    return f"{row['t']} ({row['e']}) cannot be read in a snapshot"
 
 
 def read(donor: ReseedSession) -> Definitions:

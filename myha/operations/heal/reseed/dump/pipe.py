@@ -206,7 +206,7 @@ class _Loader:
         wire = self._target.wire
         wire._execute_command(COMMAND.COM_QUERY, self._sql)
         if wire._read_packet().get_all_data()[:1] != bytes((_LOCAL_FILE,)):
-            raise MyhaError(f"{self._name}: the server does not ask for the rows")
+            raise MyhaError(f"{self._name}: the server refuses LOAD DATA LOCAL")
         wire._sock.settimeout(SILENCE_SECONDS)
 
     def _reason(self, error: Exception) -> MyhaError:
@@ -232,11 +232,11 @@ class _Loader:
         taken, skipped, warnings = map(int, counts.groups()) if counts else (-1, 0, 0)
         if taken != self._rows or skipped:
             raise MyhaError(
-                f"{self._name}: the server took {taken - skipped} of {self._rows} rows"
+                f"{self._name}: the server stored {taken - skipped} of {self._rows} rows"
                 f"{self._first_warning()}"
             )
         if warnings and (told := self._first_warning()):
-            raise MyhaError(f"{self._name}: a row was not taken as it is{told}")
+            raise MyhaError(f"{self._name}: the server stored a row changed{told}")
         self._rows = self._bytes = 0
 
     def _first_warning(self) -> str:
