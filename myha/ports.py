@@ -84,6 +84,18 @@ class Server(Protocol):
     def make_schema(self, deadline_seconds: float) -> None:
         """Make what is missing of the schema `myha`, into the binary log."""
 
+    def place_events(
+        self, *, run: bool, disabled: frozenset[tuple[str, str]], deadline_seconds: float
+    ) -> str:
+        """Let the application's scheduled events run here, or leave them to the peer.
+
+        `disabled`: which ones (schema, name) the application has disabled, beside those noted.
+        Returns what was changed, in one line; empty when nothing was.
+        """
+
+    def disabled_events(self, deadline_seconds: float) -> frozenset[tuple[str, str]]:
+        """Which events are disabled here, as (schema, name)."""
+
     def prove_write(self, epoch: int, deadline_seconds: float) -> None: ...
 
     def disconnect(self) -> None: ...

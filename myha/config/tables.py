@@ -55,6 +55,11 @@ class ClusterConfig(Table):
         '"wait-for-all" (MySQL: a commit waits for those replicas and for the standby; MariaDB '
         'cannot do that and does the same as with "solo").',
     )
+    event_scheduler: bool = Field(
+        default=True,
+        description="Whether the servers run scheduled events: setup sets event_scheduler so on "
+        "both nodes. Events run on the writer only, wherever that is.",
+    )
     state_dir: FilePath = Field(
         Path("/var/lib/myha"),
         description="Folder of the record, the journal, the lock and the control socket.",

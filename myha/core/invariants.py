@@ -21,12 +21,14 @@ class NodeState:
 
     `acknowledges`: a client that writes to it now would hear OK. `by_stranger`: somebody else
     opened it, and the supervisor has not closed it since. `waits`: its commits wait for an
-    acknowledgement without giving up. `lacks`: acknowledged writes that it has not even received.
+    acknowledgement without giving up. `runs_disabled`: an event that the application has disabled
+    is enabled on it. `lacks`: acknowledged writes that it has not even received.
     """
 
     acknowledges: bool = False
     by_stranger: bool = False
     waits: bool = True
+    runs_disabled: bool = False
     in_recorded_life: bool = True
     lacks: int = 0
 
@@ -151,6 +153,11 @@ STATE: tuple[Invariant[State], ...] = (
         "armed-waits",
         "the record says armed, but the writer acknowledges without waiting",
         _armed_waits,
+    ),
+    Invariant(
+        "disabled-events-rest",
+        "an event that the application has disabled is enabled",
+        lambda now: not (now.writer.runs_disabled or now.standby.runs_disabled),
     ),
 )
 

@@ -148,6 +148,21 @@ class SemiSync:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """The application's scheduled events on one node, not more than a few seconds old.
+
+    `enabled` run here; `left` do not, since they are left to the node that they came from. `noted`:
+    which ones the application has disabled here stands in the replicated table. `visible`: our
+    account may see events.
+    """
+
+    enabled: int = 0
+    left: int = 0
+    noted: bool = True
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class NodeLook:
     """One whole look at an answering server.
 
@@ -177,6 +192,7 @@ class NodeLook:
     stall_reason: str = ""
     offline: bool = False
     schema: bool = True  # the tables that the supervisor itself writes to are there
+    events: Events = Events()
 
     @property
     def applied(self) -> bool:

@@ -116,5 +116,8 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "schema-missing": protocols.make_schema,
     "unprotected": protocols.arm,
     "routing-differs": protocols.route,
+    "writer-events-off": protocols.run_writers_events,
+    "standby-events-on": protocols.run_no_events_on_standby,
+    "events-unnoted": protocols.run_writers_events,
     "failback-due": _failback,
 }

@@ -302,6 +302,22 @@ class MakeSchema(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceEvents(NodeStep):
+    """The application's scheduled events run on the node, or are left to its peer (`run` False).
+
+    What the application has disabled stays so; with two writers also what it disabled on `ask`.
+    One that cannot be altered is named, after all others have been.
+    """
+
+    name: ClassVar[str] = "place-events"
+    run: bool = True
+    ask: NodeName = ""
+
+    def __str__(self) -> str:
+        return f"run the events on {self.node}" if self.run else f"run no events on {self.node}"
+
+
+@dataclass(frozen=True, slots=True)
 class ProveWrite(NodeStep):
     """A row written on the node by the supervisor is there when read back."""
 

@@ -28,6 +28,7 @@ from myha.core.plans import (
     KillClients,
     MakeSchema,
     Open,
+    PlaceEvents,
     Plan,
     ProveWrite,
     PutIn,
@@ -53,6 +54,7 @@ NEAR_SLICE_SECONDS = 2.0  # no longer at a time: nothing else is decided meanwhi
 NEAR_SHARE = 8  # of the outage agreed to, for the backlog that is left when the writer closes
 CLOSING_SHARE, CATCHING_UP_SHARE = 0.4, 0.5  # of the outage agreed to
 CLOSING_NOW_SECONDS = 3.0
+PLACE_EVENTS_DEADLINE_SECONDS = 10.0  # there may be thousands
 GRACE_SECONDS = 0.5  # for a transaction that holds up the closing
 MAX_LAG_SECONDS_FOR_SWITCHOVER = 5.0
 
@@ -192,10 +194,22 @@ def _install_steps(it: Situation, node: str, *, is_open: bool = False) -> tuple[
     applied = AwaitApplied(node=node, deadline_seconds=deadline)
     routed = PutIn(node=node, pool="writer", balancers=it.policy.balancers, best_effort=True)
     proved = ProveWrite(node=node, best_effort=True, beside=True)
+    # The last of all, and beside: no client waits for an event.
+    events = _run_events(node)
     if is_open:
         late = replace(applied, deadline_seconds=min(1.0, deadline), best_effort=True)
-        return routed, proved, late
-    return applied, Open(node=node), routed, proved
+        return routed, proved, late, events
+    return applied, Open(node=node), routed, proved, events
+
+
+def _run_events(node: str) -> PlaceEvents:
+    deadline = PLACE_EVENTS_DEADLINE_SECONDS
+    return PlaceEvents(node=node, beside=True, best_effort=True, deadline_seconds=deadline)
+
+
+def _no_events(node: str) -> PlaceEvents:
+    """What cannot be changed is found by the looks, and is in the way of nothing."""
+    return PlaceEvents(node=node, run=False, best_effort=True)
 
 
 def install(it: Situation) -> Answer:
@@ -356,6 +370,8 @@ def isolate(it: Situation) -> Answer:
         *quiet_steps(it),
         # Whatever it holds must not flow to the writer before it has been looked at.
         StopReceiver(node=it.writer),
+        # On MariaDB read-only does not bind an event whose definer may write all the same.
+        _no_events(it.standby),
     )
 
 
@@ -391,6 +407,8 @@ def rejoin(it: Situation) -> Answer:
         RequireNoErrant(node=it.standby, reference=it.writer),
         RestoreSource(node=it.standby) if it.standby_sourceless else None,
         RestoreSource(node=it.writer) if it.writer_sourceless else None,
+        # Those of a former writer, or of a copy of the writer, are enabled still.
+        _no_events(it.standby),
         StartReplication(node=it.standby, deadline_seconds=5.0),
         StartReplication(node=it.writer, deadline_seconds=5.0),
         ChangeRecord(change=change),
@@ -521,6 +539,24 @@ def make_schema(it: Situation) -> Answer:
     return make(it, "make-schema", it.writer, sentence, MakeSchema(node=it.writer))
 
 
+# -- the application's events --------------------------------------------------------------------
+
+
+def run_writers_events(it: Situation) -> Answer:
+    """With two writers the application may have disabled one on the other node, just now."""
+    ask = it.standby if it.dual and it.s.answering else ""
+    step = PlaceEvents(node=it.writer, ask=ask, deadline_seconds=PLACE_EVENTS_DEADLINE_SECONDS)
+    sentence = f"run the events on {it.writer} that are not disabled"
+    return make(it, "place-events", it.writer, sentence, step)
+
+
+def run_no_events_on_standby(it: Situation) -> Answer:
+    deadline = PLACE_EVENTS_DEADLINE_SECONDS
+    step = PlaceEvents(node=it.standby, run=False, deadline_seconds=deadline)
+    sentence = f"leave the events on {it.standby} to {it.writer}"
+    return make(it, "place-events", it.standby, sentence, step)
+
+
 # -- the rest ------------------------------------------------------------------------------------
 
 
@@ -601,6 +637,8 @@ def _switchover(it: Situation, max_outage_seconds: float | None) -> Plan:
         new,
         f"switch over from {old} to {new}",
         near,
+        # While it is open: later read-only would have to be lifted for it. Undone by `install`.
+        _no_events(old),
         Drain(node=old, pool="writer", balancers=names, best_effort=True),
         close,
         caught_up,
@@ -612,4 +650,5 @@ def _switchover(it: Situation, max_outage_seconds: float | None) -> Plan:
         Open(node=new),
         PutIn(node=new, pool="writer", balancers=names, best_effort=True),
         ProveWrite(node=new, best_effort=True, beside=True),
+        _run_events(new),
     )

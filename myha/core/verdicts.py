@@ -267,6 +267,26 @@ def _schema_missing(it: Situation) -> bool:
     return it.writer_installed and it.w.look is not None and not it.w.look.schema
 
 
+def _writer_events_off(it: Situation) -> bool:
+    return it.writer_installed and it.w.look is not None and it.w.look.events.left > 0
+
+
+def _standby_events_on(it: Situation) -> bool:
+    if not (it.s.answering and it.writer_installed) or it.s.look is None:
+        return False
+    healed = it.heal is not None or it.heal_job is not None
+    return it.s.look.events.enabled > 0 and not healed
+
+
+def _events_unnoted(it: Situation) -> bool:
+    return it.writer_installed and it.w.look is not None and not it.w.look.events.noted
+
+
+def _events_unseen(it: Situation) -> bool:
+    looks = [one.look for one in (it.w, it.s) if one.answering]
+    return any(look is not None and not look.events.visible for look in looks)
+
+
 def _lag_unknown(it: Situation) -> bool:
     since = it.s.lag_unknown_since
     slow = since is not None and it.at - since >= LAG_UNKNOWN_SECONDS
@@ -525,6 +545,25 @@ TABLE: tuple[Verdict, ...] = (
         "A balancer does not route as it should.",
         lambda it: bool(it.routing),
     ),
+    # This one first, so that none runs on both.
+    Verdict(
+        "standby-events-on",
+        "Scheduled events are enabled on {standby}, which is not the writer: they are disabled "
+        "there.",
+        _standby_events_on,
+    ),
+    Verdict(
+        "writer-events-off",
+        "Scheduled events do not run on {writer}, the writer, although nobody has disabled them: "
+        "they are enabled.",
+        _writer_events_off,
+    ),
+    Verdict(
+        "events-unnoted",
+        "Scheduled events were disabled or enabled again on {writer}: that is noted for the next "
+        "writer.",
+        _events_unnoted,
+    ),
     Verdict(
         "failback-due",
         "{standby} is the preferred writer and both nodes have been healthy for the set time.",
@@ -553,6 +592,12 @@ TABLE: tuple[Verdict, ...] = (
         "lag-unknown",
         "The lag of {standby} is not known: no heartbeat has come through from {writer}.",
         _lag_unknown,
+    ),
+    Verdict(
+        "events-unseen",
+        "The supervisor's account may not see scheduled events on {writer} or {standby}, so they "
+        "do not follow the writer.",
+        _events_unseen,
     ),
     Verdict(
         "flapping",

@@ -21,6 +21,7 @@ from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.report import Report, RoundResult
 from myha.drill.stage import START_DEADLINE_SECONDS, Fault, Scenario
 from myha.drill.target import Status, Target
+from myha.drill.ticks import Ticking
 from myha.drill.worker import Order, payload
 from myha.drill.workload import Workload
 from myha.errors import MyhaError, RefusedError
@@ -169,12 +170,25 @@ class Round:
         self.conflicts = 0
         self.held = False
         self.direct: Workload | None = None
+        self.ticking = Ticking(self.target, self.tell)
 
     # -- the course of a round -------------------------------------------------------------------
 
     def play(self) -> RoundResult:
         self._await_ready()
         self.target.make_tables()
+        self._note(self.ticking.begin(self.writer, self.after_event))
+        try:
+            return self._play()
+        finally:
+            with suppress(MyhaError):  # on a cluster that takes no writes it is not running
+                self.ticking.end()
+
+    def _note(self, what: str) -> None:
+        if what:
+            self.problem(what)
+
+    def _play(self) -> RoundResult:
         whole_at: float | None = None
         with Workload(self._order()) as workload:
             self.slow_down = lambda: self._slow_down(workload)
@@ -404,6 +418,7 @@ class Round:
                 phases["written"] = round(written, 1)
         if seen.get("stuck"):
             self.problems.append(f"{seen['stuck']} clients got no answer and no error for 15 s")
+        self._judge_ticks(events, fault)
         problems = (*self.problems, *judgement.problems)
         return RoundResult(
             node=fault.node,
@@ -429,6 +444,18 @@ class Round:
             journal=tuple(timeline.lines(events, fault.at)) if problems else (),
             clients=seen,
         )
+
+    def _judge_ticks(self, events: list[dict[str, Any]], fault: Fault) -> None:
+        """A node that was left out on purpose has only what it had."""
+        ticking = self.ticking
+        writer, fenced = self._roles_now()
+        self._note(ticking.await_tick(writer))
+        ticking.end()
+        merged = fault.node if timeline.returned(events) == "merge" else ""
+        for problem in ticking.problems(writer, events, self.writer, merged):
+            self.problem(problem)
+        for problem in ticking.differ([one for one in self.target.config.nodes if one != fenced]):
+            self.problem(problem)
 
     def _roles_now(self) -> tuple[str, str]:
         """The writer, and the node that is left fenced, if one is."""

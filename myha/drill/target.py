@@ -129,8 +129,11 @@ class Target:
         self.await_counts()
 
     def drop_tables(self) -> None:
+        statements = load_statements(self.flavour, "drill")
         with self.session(*self.writer_address) as session:
-            for statement in load_statements(self.flavour, "drill").all("drill_drop"):
+            for (event,) in query(session, statements.one("drill_rests")):
+                query(session, statements.one("drill_drop_rests", event=event))
+            for statement in statements.all("drill_drop"):
                 query(session, statement)
 
     def await_counts(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from myha.binlog.rewind import rewind_node, unfinished_rewind
 from myha.core.gtid import GtidSet
-from myha.core.model import NodeLook, SemiSync
+from myha.core.model import Events, NodeLook, SemiSync
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.servers import statements
 from myha.servers.connection import (
@@ -37,12 +37,28 @@ from myha.servers.connection import (
     Tls,
     connect,
 )
+from myha.servers.events import (
+    EventName,
+    EventPlacer,
+    disabled_of,
+    may_see,
+    read_events,
+    summary,
+)
 from myha.servers.lag import LagMeter, stamp, unstamp
 from myha.servers.watch import tcp_refused
 
 WAIT_FOREVER_MS = 4_294_967_295  # 49 days: the largest semi-sync timeout that both flavours take
 CONNECT_RETRY_SECONDS = 1
 RETRY_COUNT = 4_294_967_295  # a receiver gives up at this number; it never gets there
+MAKE_SCHEMA = (
+    "make_schema",
+    "make_heartbeat",
+    "make_proof",
+    "make_marker",
+    "make_disabled_events",
+)
+EVENTS_EVERY = 4  # looks
 KEEP_WARM_SECONDS = 15.0  # well below the sessions' wait_timeout
 KILL_ROUND_SECONDS = 0.02
 POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
@@ -129,6 +145,10 @@ class BaseServer(ABC):
         self._pulse_lock = threading.Lock()
         self._pulse_wall = 0.0
         self._stalls = StallClock()
+        self._events = Events()
+        self._events_life = 0  # which connection of the watch session they were read by
+        self._events_due = True
+        self._looks_since_events = 0
 
     # Looking
 
@@ -150,6 +170,7 @@ class BaseServer(ABC):
                 # A table or plugin has gone since: what there is is found out anew.
                 self._learn(session, deadline)
                 look = self._look(session, at, deadline)
+            look = replace(look, events=self._events_now(session, deadline))
         except ServerError:
             self._watch_life = -1
             raise
@@ -161,6 +182,25 @@ class BaseServer(ABC):
         with contextlib.suppress(ServerError):
             self._control.keep_warm(KEEP_WARM_SECONDS, self.call_deadline_seconds)
         return look
+
+    def _events_now(self, session: Session, deadline: Deadline) -> Events:
+        """Read again only now and then: it takes longer than all else that a look reads."""
+        self._looks_since_events += 1
+        new = session.lives != self._events_life
+        if not (new or self._events_due or self._looks_since_events >= EVENTS_EVERY):
+            return self._events
+        self._events_due = False  # before the reading: a change meanwhile makes it due again
+        self._looks_since_events = 0
+        try:
+            # A privilege counts from the next login on.
+            visible = may_see(session, deadline) if new else self._events.visible
+            self._events = summary(session, deadline, visible=visible)
+            self._events_life = session.lives
+        except (ServerGoneError, ServerSilentError):
+            raise
+        except ServerError:
+            self._events_due = True  # a look is for more than events
+        return self._events
 
     def _source_stamp(self, own_server_id: int) -> float | None:
         """The newest stamp that another server wrote; with two nodes there is one at most."""
@@ -286,7 +326,7 @@ class BaseServer(ABC):
         """Make what is missing of the schema. ServerError naming the command if that is denied."""
         with self._step(deadline_seconds) as (session, deadline):
             try:
-                for block in ("make_schema", "make_heartbeat", "make_proof", "make_marker"):
+                for block in MAKE_SCHEMA:
                     for statement in self._schema_sql.all(block):
                         session.query(statement, deadline_seconds=deadline.left_seconds)
             except (ServerGoneError, ServerSilentError):
@@ -294,6 +334,36 @@ class BaseServer(ABC):
             except ServerError as error:
                 raise ServerError(f"{error}; `myha setup` makes the schema", error.code) from error
         self._watch_life = -1  # the next look finds it
+
+    def place_events(
+        self, *, run: bool, disabled: frozenset[EventName], deadline_seconds: float
+    ) -> str:
+        """Let the application's events run here, or leave them to the peer; what was changed.
+
+        Through a session of its own: it is not logged, which no other step may inherit.
+        """
+        deadline = Deadline(deadline_seconds)
+        try:
+            with self._control.fresh() as session:
+                placer = EventPlacer(session, deadline, self._sql, self._schema_sql)
+                if run:
+                    placer.run(disabled, lambda: not self._is_closed(session, deadline))
+                else:
+                    placer.leave(lambda: self._alterable(session, deadline))
+        except ServerError as error:
+            raise type(error)(f"{self.name}: {error}", error.code) from None
+        finally:
+            self._events_due = True
+        return str(placer.placed)
+
+    def disabled_events(self, deadline_seconds: float) -> frozenset[EventName]:
+        with self._step(deadline_seconds) as (session, deadline):
+            return disabled_of(read_events(session, deadline))
+
+    @contextlib.contextmanager
+    def _alterable(self, session: Session, deadline: Deadline) -> Iterator[None]:  # noqa: ARG002
+        """Let the session alter events, also where clients may not write."""
+        yield
 
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:
         """Write the epoch's row and read it back. Raises if it is not there."""

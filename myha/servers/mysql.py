@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from myha.core.gtid import GtidSet, MysqlGtidSet
@@ -18,6 +20,7 @@ from myha.servers.base import (
 )
 from myha.servers.connection import Deadline, Row, Session
 
+CLOSE_AGAIN_SECONDS = 1.0
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
 
 # A client's threads, by name: one for each connection, or the thread pool's.
@@ -387,6 +390,31 @@ class MySQLServer(BaseServer):
             deadline_seconds=seconds + self.call_deadline_seconds,
         )
         return bool(rows[0][0] == 0)
+
+    @contextlib.contextmanager
+    def _alterable(self, session: Session, deadline: Deadline) -> Iterator[None]:
+        """Super-read-only binds us too, so it is lifted for that moment; read-only stays on.
+
+        The server begins again with events at once then, and with those whose definer may write
+        under read-only that would be a write: so its scheduler rests meanwhile.
+        """
+        state = "SELECT @@GLOBAL.super_read_only, @@GLOBAL.event_scheduler"
+        rows = session.query(state, deadline_seconds=deadline.left_seconds)
+        closed, scheduler = one_row(rows, self.name)
+        if not int(closed):
+            yield
+            return
+        runs = scheduler == "ON"
+        try:
+            if runs:
+                self._run(session, deadline, "stop_scheduler")
+            self._run(session, deadline, "let_us_alter_events")
+            yield
+        finally:
+            again = Deadline(max(CLOSE_AGAIN_SECONDS, deadline.left_seconds))
+            self._run(session, again, "close_again")
+            if runs:
+                self._run(session, again, "start_scheduler")
 
     def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
         if _applier_state(session, deadline) != "OFF":

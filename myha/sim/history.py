@@ -25,7 +25,7 @@ from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal
 from myha.sim.judge import Judge, Violation
 from myha.sim.parameters import BALANCERS, NODES, Parameters
-from myha.sim.server import SimServer
+from myha.sim.server import ENABLED, RUNS, SimServer
 from myha.sim.store import SimStore
 from myha.sim.supervisor import MutatePlan, SimSupervisor
 from myha.sim.world import RunawayError, World
@@ -138,6 +138,8 @@ class History:
             server.channel.state = ThreadState.RUNNING
             server.open = dual or server.index == 0
             server.waits = server.open and self.parameters.durability is not Durability.ASYNC
+            if server.index == 0:
+                server.do_place_events(run=True)
         for balancer in self.balancers.values():
             for pool, node in balancer.routes:
                 balancer.routes[pool, node] = pool == "reader" or self.servers[node].open
@@ -263,6 +265,8 @@ class History:
             return f"{server.name} does not replicate"
         if server.open is not (server is writer or self.policy.mode is Mode.DUAL_WRITER):
             return f"{server.name} is {'open' if server.open else 'closed'}"
+        if (server.events[RUNS] == ENABLED) is not (server is writer):
+            return f"the event on {server.name} is {server.events[RUNS]}"
         return ""
 
     def _routes_not_whole(self) -> str:

@@ -10,7 +10,7 @@ from myha.core.model import Cause, Membership, Mode, Policy, Record, Sync, Threa
 from myha.core.planning import Decision
 from myha.core.plans import ChangeRecord, Plan
 from myha.sim.clients import Ledger
-from myha.sim.server import DIRECT, SimServer
+from myha.sim.server import DIRECT, ENABLED, RESTS, SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import World
 
@@ -159,6 +159,8 @@ class Judge:
             record.sync,
             standby_entry.membership,
             self.loss_accepted,
+            writer.events[RESTS],
+            standby.events[RESTS],
         )
         if key in self._good:
             return
@@ -188,6 +190,7 @@ class Judge:
                 acknowledges=self._says_ok(server),
                 by_stranger=server.by_stranger,
                 waits=server.waits and server.wait_limit_seconds is None,
+                runs_disabled=server.events[RESTS] == ENABLED,
                 in_recorded_life=record.node(server.name).boot_id == server.boot_id,
                 lacks=lacks,
             )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
-from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.model import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sim.channel import Channel
 from myha.sim.flavours import UUIDS, Flavour, Transaction
@@ -26,6 +26,10 @@ UNREACHABLE_POLL_SECONDS = 0.1
 COMMAND_SURVIVES = 0.5  # how often a command sent to a frozen server is carried out when it thaws
 
 DIRECT = "direct"  # in the place of a balancer's name, for sessions that come past them
+# The application's events, one of which it has disabled; and what each does on one node.
+RUNS, RESTS = "runs", "rests"
+ENABLED, DISABLED, LEFT = "enabled", "disabled", "left to the peer"
+
 NO_ERROR = {state: ReplicationThread(state) for state in ThreadState}
 
 
@@ -93,6 +97,7 @@ class SimServer:
         self._executed: GtidSet = flavour.empty
         self._unfolded: list[Transaction] = []
         self._received: tuple[GtidSet, int, GtidSet] | None = None
+        self.events = {RUNS: LEFT, RESTS: LEFT}
         self.changes = 0  # grows with whatever a look shows
         self._look: tuple[int, str, NodeLook] | None = None
         self.on_opened: Callable[[SimServer], None] = lambda _: None
@@ -381,7 +386,7 @@ class SimServer:
                 return NodeLook(
                     now, old.server_id, old.server_uuid, old.boot_id, old.version, old.open,
                     old.executed, old.received, old.receiver, old.applier, old.source, progress,
-                    old.semisync, old.sessions, 0.0,
+                    old.semisync, old.sessions, 0.0, events=old.events,
                 )  # fmt: skip
         semisync = self.semisync_now()
         running = ThreadState.RUNNING if self.applier_running else ThreadState.STOPPED
@@ -405,6 +410,7 @@ class SimServer:
             sessions=len(self.sessions),
             lag_seconds=0.0,
             offline=self.offline,
+            events=self.events_now(),
         )
         self._look = (self.changes, progress, look)
         return look
@@ -503,6 +509,24 @@ class SimServer:
             self.finish(tuple(self.acknowledged_once))
         self.acknowledged_once.clear()
 
+    def events_now(self) -> Events:
+        status = list(self.events.values())
+        return Events(enabled=status.count(ENABLED), left=status.count(LEFT))
+
+    def do_place_events(self, *, run: bool) -> str:
+        """Which one the application has disabled is known on both nodes."""
+        if run and not self.open and LEFT in self.events.values():
+            raise ServerError(f"{self.name}: is read-only")
+        for name, status in self.events.items():
+            if run and status == LEFT:
+                self.events[name] = DISABLED if self.is_noted(name) else ENABLED
+            elif not run and status == ENABLED:
+                self.events[name] = LEFT
+        return ""
+
+    def is_noted(self, event: str) -> bool:
+        return event == RESTS
+
     def do_disable_waiting(self) -> None:
         self.waits = False
         self.finish(tuple(self.waiting))
@@ -566,6 +590,7 @@ class SimServer:
         self.drop_relay()
         executed, has = donor.executed_now(), self.flavour.has
         self._set_binlog([one for one in donor.binlog if has(executed, one)])
+        self.events = dict(donor.events)  # as they are there: a copy is no replica yet
         self.applier_errno = 0
         self.emptied = False
         self.on_undone(self, 0, 0)

@@ -322,7 +322,7 @@ def _began(look: NodeLook, at: float) -> NodeLook:
         at, look.server_id, look.server_uuid, look.boot_id, look.version, look.open,
         look.executed, look.received, look.receiver, look.applier, look.source, look.progress,
         look.semisync, look.sessions, look.lag_seconds, look.lag_bytes,
-        look.writes_stalled_seconds, look.stall_reason, look.offline,
+        look.writes_stalled_seconds, look.stall_reason, look.offline, look.schema, look.events,
     )  # fmt: skip
 
 
@@ -449,6 +449,19 @@ class ServerPort:
 
     def kill_clients(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.cut_sessions)
+
+    def place_events(
+        self,
+        *,
+        run: bool,
+        disabled: frozenset[tuple[str, str]],  # noqa: ARG002  # a port
+        deadline_seconds: float,
+    ) -> str:
+        return self._do(deadline_seconds, lambda: self._server.do_place_events(run=run))
+
+    def disabled_events(self, deadline_seconds: float) -> frozenset[tuple[str, str]]:
+        """None beside the one that both nodes know of."""
+        return self._do(deadline_seconds, frozenset)
 
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
         caller = self._supervisor

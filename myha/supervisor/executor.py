@@ -33,6 +33,7 @@ from myha.core.plans import (
     MakeSchema,
     NodeStep,
     Open,
+    PlaceEvents,
     Plan,
     ProveWrite,
     PutIn,
@@ -209,6 +210,8 @@ class Executor:
             server.enable_waiting(step.acknowledgements, deadline)
         elif isinstance(step, ProveWrite):
             server.prove_write(run.epoch, deadline)
+        elif isinstance(step, PlaceEvents):
+            self._place_events(run, step)
         else:
             calls: dict[type[NodeStep], Callable[[float], None]] = {
                 StopReceiver: server.stop_receiver,
@@ -222,6 +225,17 @@ class Executor:
                 MakeSchema: server.make_schema,
             }
             calls[type(step)](deadline)
+
+    def _place_events(self, run: Run, step: PlaceEvents) -> None:
+        deadline = step.deadline_seconds
+        disabled: frozenset[tuple[str, str]] = frozenset()
+        if step.ask:
+            disabled = self.tools.servers[step.ask].disabled_events(deadline)
+        said = self.tools.servers[step.node].place_events(
+            run=step.run, disabled=disabled, deadline_seconds=deadline
+        )
+        if said:
+            self._note("events", f"{step.node}: {said}", run)
 
     def _change_record(self, run: Run, step: ChangeRecord) -> None:
         store = self.tools.store

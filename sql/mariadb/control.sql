@@ -6,6 +6,7 @@
 --   REPLICATION MASTER ADMIN                   semi-sync of the source
 --   READ_ONLY ADMIN                            read_only
 --   CONNECTION ADMIN                           KILL, login when the server is full
+--   EVENT, SET USER                            the application's events
 --   SELECT, INSERT, UPDATE, DELETE on myha.*   heartbeat and proof
 -- read_only does not bind accounts with READ_ONLY ADMIN or SUPER: give clients neither.
 
@@ -66,3 +67,28 @@ REPLACE INTO myha.proof (epoch, node, at) VALUES (%(epoch)s, %(node)s, %(at)s);
 -- name: pulse
 -- One row for each writer, as pt-heartbeat keeps it.
 REPLACE INTO myha.heartbeat (ts, server_id) VALUES (%(ts)s, @@GLOBAL.server_id);
+
+-- name: unlogged_session
+-- The status of an event is a node's own: replicated it would be the peer's too, and DDL that only
+-- one node has, which nothing can undo.
+SET SESSION sql_log_bin = 0;
+
+-- name: logged_session
+SET SESSION sql_log_bin = 1;
+
+-- name: enable_event
+-- Without its definer it would become ours.
+ALTER DEFINER = {definer} EVENT {event} ENABLE;
+
+-- name: disable_event
+ALTER DEFINER = {definer} EVENT {event} DISABLE;
+
+-- name: leave_event
+-- As a replica has them. Also where the peer is not there to run it.
+ALTER DEFINER = {definer} EVENT {event} DISABLE ON SLAVE;
+
+-- name: note_disabled_event
+REPLACE INTO myha.disabled_events (event_schema, event_name) VALUES (%(schema)s, %(name)s);
+
+-- name: forget_disabled_event
+DELETE FROM myha.disabled_events WHERE event_schema = %(schema)s AND event_name = %(name)s;

@@ -6,6 +6,7 @@
 DROP TABLE IF EXISTS myha_drill;
 DROP TABLE IF EXISTS myha_drill_ids;
 DROP TABLE IF EXISTS myha_drill_errant;
+DROP TABLE IF EXISTS myha_drill_ticks;
 CREATE TABLE myha_drill (
   client INT NOT NULL,
   number BIGINT NOT NULL,
@@ -25,6 +26,42 @@ CREATE TABLE myha_drill_ids (
 DROP TABLE IF EXISTS myha_drill;
 DROP TABLE IF EXISTS myha_drill_ids;
 DROP TABLE IF EXISTS myha_drill_errant;
+DROP TABLE IF EXISTS myha_drill_ticks;
+DROP EVENT IF EXISTS myha_drill_ticks;
+
+-- An event that runs every second, and one that the application has disabled.
+
+-- name: drill_make_ticks
+CREATE TABLE myha_drill_ticks (
+  id BIGINT NOT NULL AUTO_INCREMENT,
+  event VARCHAR(8) NOT NULL,
+  origin BIGINT NOT NULL,
+  at DOUBLE NOT NULL,
+  PRIMARY KEY (id)
+) ENGINE = InnoDB;
+DROP EVENT IF EXISTS myha_drill_ticks;
+CREATE EVENT myha_drill_ticks ON SCHEDULE EVERY 1 SECOND DO
+  INSERT INTO myha_drill_ticks (event, origin, at)
+  VALUES ('ticks', @@server_id, UNIX_TIMESTAMP(NOW(6)));
+
+-- name: drill_make_rests
+-- By a new name each time: what the supervisor has noted of the last one says nothing of this one.
+CREATE EVENT {event} ON SCHEDULE EVERY 1 SECOND DISABLE DO
+  INSERT INTO myha_drill_ticks (event, origin, at)
+  VALUES ('rests', @@server_id, UNIX_TIMESTAMP(NOW(6)));
+
+-- name: drill_rests
+SELECT EVENT_NAME FROM information_schema.EVENTS
+WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME LIKE 'myha\_drill\_rests\_%';
+
+-- name: drill_drop_rests
+DROP EVENT IF EXISTS {event};
+
+-- name: drill_end_ticks
+DROP EVENT IF EXISTS myha_drill_ticks;
+
+-- name: drill_ticks
+SELECT event, origin, at FROM myha_drill_ticks ORDER BY at, id;
 
 -- name: drill_database
 CREATE DATABASE IF NOT EXISTS {database};

@@ -112,5 +112,10 @@ DELETE FROM {table} WHERE {others};
 -- name: take_grants
 FLUSH PRIVILEGES;
 
--- name: disable_event
-ALTER EVENT {event} DISABLE ON SLAVE;
+-- name: leave_event
+-- Without its definer it would become ours.
+ALTER DEFINER = {definer} EVENT {event} DISABLE ON SLAVE;
+
+-- name: stop_scheduler
+-- Setup's settings, which come last, switch it on again.
+SET GLOBAL event_scheduler = OFF;

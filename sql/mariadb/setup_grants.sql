@@ -17,6 +17,8 @@ GRANT REFERENCES ON *.* TO %(user)s@'%%';
 GRANT SELECT ON *.* TO %(user)s@'%%';
 -- act: open and fence, cut sessions, replicate, rewind
 GRANT READ_ONLY ADMIN, CONNECTION ADMIN, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, BINLOG ADMIN, BINLOG REPLAY ON *.* TO %(user)s@'%%';
+-- act: the application's events follow the writer, and keep their definers
+GRANT EVENT, SET USER ON *.* TO %(user)s@'%%';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `myha`.* TO %(user)s@'%%';
 
 -- name: grant_replication

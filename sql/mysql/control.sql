@@ -9,6 +9,7 @@
 --   CONNECTION_ADMIN                     KILL, offline mode, login when the server is full or offline
 --   SYSTEM_USER                          KILL sessions of accounts that have SYSTEM_USER themselves
 --   SELECT on performance_schema.*       all looks
+--   EVENT, SET_ANY_DEFINER               the application's events (SET_USER_ID on older servers)
 --   SELECT, INSERT, UPDATE, DELETE on myha.*   heartbeat and proof
 
 -- name: stop_receiver
@@ -76,3 +77,45 @@ REPLACE INTO myha.proof (epoch, node, at) VALUES (%(epoch)s, %(node)s, %(at)s);
 -- name: pulse
 -- One row for each writer, as pt-heartbeat keeps it.
 REPLACE INTO myha.heartbeat (ts, server_id) VALUES (%(ts)s, @@GLOBAL.server_id);
+
+-- name: unlogged_session
+-- The status of an event is a node's own: replicated it would be the peer's too, and DDL that only
+-- one node has, which nothing can undo.
+SET SESSION sql_log_bin = 0;
+
+-- name: logged_session
+SET SESSION sql_log_bin = 1;
+
+-- name: enable_event
+-- Without its definer it would become ours.
+ALTER DEFINER = {definer} EVENT {event} ENABLE;
+
+-- name: disable_event
+ALTER DEFINER = {definer} EVENT {event} DISABLE;
+
+-- name: leave_event
+-- As a replica has them. Also where the peer is not there to run it.
+ALTER DEFINER = {definer} EVENT {event} DISABLE ON REPLICA;
+
+-- name: leave_event_older_servers
+ALTER DEFINER = {definer} EVENT {event} DISABLE ON SLAVE;
+
+-- name: note_disabled_event
+REPLACE INTO myha.disabled_events (event_schema, event_name) VALUES (%(schema)s, %(name)s);
+
+-- name: forget_disabled_event
+DELETE FROM myha.disabled_events WHERE event_schema = %(schema)s AND event_name = %(name)s;
+
+-- name: stop_scheduler
+SET GLOBAL event_scheduler = OFF;
+
+-- name: start_scheduler
+SET GLOBAL event_scheduler = ON;
+
+-- name: let_us_alter_events
+-- read_only stays on: only accounts that may write under it can.
+SET GLOBAL super_read_only = IF(@@GLOBAL.read_only, 0, @@GLOBAL.super_read_only);
+
+-- name: close_again
+-- Not on a node that has been opened meanwhile.
+SET GLOBAL super_read_only = IF(@@GLOBAL.read_only, 1, @@GLOBAL.super_read_only);

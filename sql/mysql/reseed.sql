@@ -132,8 +132,13 @@ DELETE FROM {table} WHERE {others};
 -- name: take_grants
 FLUSH PRIVILEGES;
 
--- name: disable_event
-ALTER EVENT {event} DISABLE ON REPLICA;
+-- name: leave_event
+-- Without its definer it would become ours.
+ALTER DEFINER = {definer} EVENT {event} DISABLE ON REPLICA;
 
--- name: disable_event_older_servers
-ALTER EVENT {event} DISABLE ON SLAVE;
+-- name: leave_event_older_servers
+ALTER DEFINER = {definer} EVENT {event} DISABLE ON SLAVE;
+
+-- name: stop_scheduler
+-- Setup's settings, which come last, switch it on again.
+SET GLOBAL event_scheduler = OFF;

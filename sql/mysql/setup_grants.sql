@@ -20,8 +20,18 @@ GRANT LOCK TABLES ON *.* TO %(user)s@'%%';
 -- act: open and fence, cut sessions, replicate, rewind
 -- (SYSTEM_USER, to cut off sessions of administrators too: a fence that cannot is none)
 GRANT SYSTEM_USER, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN ON *.* TO %(user)s@'%%';
+-- act: the application's events follow the writer
+GRANT EVENT ON *.* TO %(user)s@'%%';
 GRANT SELECT ON performance_schema.* TO %(user)s@'%%';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `myha`.* TO %(user)s@'%%';
+
+-- Events keep their definers. Of the following blocks the first that the server knows counts.
+
+-- name: grant_supervisor_1
+GRANT SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER ON *.* TO %(user)s@'%%';
+
+-- name: grant_supervisor_2
+GRANT SET_USER_ID ON *.* TO %(user)s@'%%';
 
 -- name: grant_replication
 GRANT REPLICATION SLAVE ON *.* TO %(user)s@'%%';

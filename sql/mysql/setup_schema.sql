@@ -31,6 +31,14 @@ CREATE TABLE IF NOT EXISTS myha.marker (
     at DOUBLE NOT NULL
 ) ENGINE = InnoDB;
 
+-- name: make_disabled_events
+-- Which scheduled events the application has disabled on the writer: a replica cannot tell.
+CREATE TABLE IF NOT EXISTS myha.disabled_events (
+    event_schema VARCHAR(64) NOT NULL,
+    event_name VARCHAR(64) NOT NULL,
+    PRIMARY KEY (event_schema, event_name)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
 -- name: write_marker
 INSERT INTO myha.marker (node, token, at) VALUES (%(node)s, %(token)s, UNIX_TIMESTAMP(NOW(6)));
 

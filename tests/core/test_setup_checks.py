@@ -91,6 +91,8 @@ REFUSED = [
     ({"plugins": frozenset({"rpl_semi_sync_master"})}, "old semi-sync plugins"),
     ({"channels": (from_peer("10.0.0.9"),)}, "b: replicates from a third server, 10.0.0.9:3306"),
     ({"channels": (from_peer(name="x"),)}, "over the named channel x"),
+    ({"variables": without(event_scheduler="DISABLED")}, "event_scheduler is DISABLED"),
+    ({"enabled_events": ("shop.night",)}, "switching it on would start shop.night: if that is"),
     ({"schemas": frozenset({"shop"})}, "b: has the empty schema shop"),
 ]
 
@@ -100,6 +102,33 @@ def test_refusals(config: Config, changes: dict[str, Any], sentence: str) -> Non
     findings = check(config, facts("a"), facts("b", **changes), None)
     assert any(sentence in refusal for refusal in findings.refusals), findings.refusals
     assert all("\n" not in refusal for refusal in findings.refusals)
+
+
+def test_a_scheduler_that_runs_or_is_not_wanted_starts_nothing(config: Config) -> None:
+    sleeping: dict[str, Any] = {"enabled_events": ("shop.night",)}
+    awake = facts("b", variables=without(event_scheduler="ON"), **sleeping)
+    assert check(config, facts("a"), awake, None).refusals == ()
+    unwanted = config.model_copy(
+        update={"cluster": config.cluster.model_copy(update={"event_scheduler": False})}
+    )
+    off = facts("b", variables=without(event_scheduler="DISABLED"), **sleeping)
+    assert check(unwanted, facts("a"), off, None).refusals == ()
+    steps = [str(x) for x in plan(unwanted, (facts("a"), off), History.SAME, None, kick=False)]
+    scheduler = [step for step in steps if "event_scheduler" in step]
+    assert [step.split(" now")[0] for step in scheduler] == ["a: set event_scheduler = OFF"]
+
+
+def test_privileges_go_by_the_name_that_the_server_knows(config: Config) -> None:
+    new, old = "SET_ANY_DEFINER", "SET_USER_ID"
+    for known, expected in (
+        ({new, "ALLOW_NONEXISTENT_DEFINER", old}, new),
+        ({old}, old),
+        (set(), ""),
+    ):
+        pair = (facts("a", privileges=frozenset(known)), facts("b"))
+        steps = [str(x) for x in plan(config, pair, History.SAME, None, kick=False)]
+        granted = " ".join(step for step in steps if step.startswith("a: grant the supervisor"))
+        assert {one for one in (new, old) if one in granted} == ({expected} - {""})
 
 
 def test_nothing_to_say_of_two_good_servers(config: Config) -> None:

@@ -95,6 +95,10 @@ class Pair:
             "CREATE EVENT app.daily ON SCHEDULE EVERY 1 DAY DO DELETE FROM app.t",
             "CREATE USER 'only_b'@'%' IDENTIFIED BY 'Secret-1'",
             "GRANT SELECT ON app.* TO 'only_b'@'%'",
+            "CREATE DEFINER = 'only_b'@'%' EVENT app.`100 % ``odd``` ON SCHEDULE EVERY 1 DAY"
+            " DISABLE DO DELETE FROM app.t",
+            # Its definer may write under read-only.
+            "CREATE EVENT app.often ON SCHEDULE EVERY 1 SECOND DO SET @x = 1",
         )
         self.add_rows(20_000)
         self.b("INSERT INTO app.keyless VALUES (REPEAT(0xfe, 100)), (REPEAT(0x01, 4000000))")
@@ -182,7 +186,7 @@ class Pair:
             " UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
             " WHERE ROUTINE_SCHEMA = 'app' UNION ALL SELECT TRIGGER_NAME"
             " FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'app'"
-            " UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS"
+            " UNION ALL SELECT CONCAT(EVENT_NAME, DEFINER) FROM information_schema.EVENTS"
             " WHERE EVENT_SCHEMA = 'app' ORDER BY 1",
         )
 
@@ -205,6 +209,7 @@ class Pair:
         assert self.objects("a") == self.objects("b") != []
         events = self.ask("a", "SELECT STATUS FROM information_schema.EVENTS")
         assert "ENABLED" not in {status for (status,) in events}
+        assert self.ask("a", "SELECT @@GLOBAL.event_scheduler") == [("ON",)]
         with closing(self.connect("a", "only_b", "Secret-1")) as connection:
             connection.query("SELECT COUNT(*) FROM app.t")
         if self.mysql:

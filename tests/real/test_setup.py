@@ -429,16 +429,22 @@ def _with_options(pair: Cluster, name: str, *lines: str) -> None:
 
 
 def test_servers_that_cannot_be_a_pair(cluster: MakeCluster, flavour: Flavour) -> None:
-    """No binlog, no GTID, equal server ids: all of it is told at once."""
+    """No binlog, no GTID, equal server ids, events that sleep: all of it is told at once."""
     pair = cluster(flavour=flavour)
-    _with_options(pair, "a", "skip_log_bin", "server_id = 7", "log_slave_updates = OFF")
+    without_binlog = ["skip_log_bin", "log_slave_updates = OFF"]
+    _with_options(pair, "a", *without_binlog, "server_id = 7", "event_scheduler = OFF")
     mysql_only = ["gtid_mode = OFF", "enforce_gtid_consistency = OFF"] if mysql(pair) else []
-    _with_options(pair, "b", "server_id = 7", *mysql_only)
+    _with_options(pair, "b", "server_id = 7", "event_scheduler = DISABLED", *mysql_only)
     pair.start_servers()
+    ask(
+        pair, "a", "CREATE DATABASE app", "CREATE EVENT app.e ON SCHEDULE EVERY 1 DAY DO SET @a = 1"
+    )
     status, said = setup(pair, "--yes")
     assert status == 1
     assert "the server ids are equal (7); set another server_id" in said
     assert "a: the binary log is off; put log_bin" in said
+    assert "a: its event scheduler is off, and switching it on would start app.e:" in said
+    assert "b: event_scheduler is DISABLED" in said
     if mysql(pair):
         assert "b: GTIDs are off; put gtid_mode = ON" in said
         assert "a: log_replica_updates is off" in said

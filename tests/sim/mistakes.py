@@ -12,6 +12,7 @@ from myha.core.plans import (
     ChangeRecord,
     DisableWaiting,
     EnableWaiting,
+    PlaceEvents,
     Plan,
     ProveWrite,
     PutIn,
@@ -135,6 +136,13 @@ class CountsOnly(SimServer):
         return replace(seen, acknowledgers=known)
 
 
+class EnablesAllEvents(SimServer):
+    """Does not know which events the application has disabled: a replica's status does not tell."""
+
+    def is_noted(self, event: str) -> bool:
+        return False
+
+
 def healed_before_the_job_ended(plan: Plan) -> Plan:
     """The record says that the node is healed as soon as the job runs."""
     if plan.kind != "start-heal":
@@ -202,6 +210,10 @@ MISTAKES: dict[str, Mutation] = {
     "the writer listens to a lost standby": Mutation(
         mutate_plan=without(("release", "isolate", "stop-listening"), StopReceiver)
     ),
+    "a new writer's events stay a replica's": Mutation(
+        mutate_plan=without(("failover", "install", "switchover", "place-events"), PlaceEvents)
+    ),
+    "events that were disabled are enabled": Mutation(server=EnablesAllEvents),
     "healed on record before the job ended": Mutation(mutate_plan=healed_before_the_job_ended),
     "traffic for a node that is being healed": Mutation(mutate_plan=routed_while_it_is_healed),
     "undone before it is in quarantine": Mutation(heal=KeepsNothing),

@@ -39,6 +39,8 @@ CAUGHT = {
         {"received-from-a-member", "whole-again"},
     ),
     "waiting commits released before the clients are cut": (0, 3000, {"writer-has-all"}),
+    "a new writer's events stay a replica's": (0, 100, {"whole-again"}),
+    "events that were disabled are enabled": (0, 100, {"disabled-events-rest"}),
     "healed on record before the job ended": (0, 400, {"healed-on-record", "whole-again"}),
     "traffic for a node that is being healed": (0, 400, {"routed-to-a-member"}),
     "undone before it is in quarantine": (0, 400, {"quarantined"}),

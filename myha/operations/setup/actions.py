@@ -37,6 +37,7 @@ OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     ),
     "proof": ("epoch", "node", "at"),
     "marker": ("id", "node", "token", "at"),
+    "disabled_events": ("event_schema", "event_name"),
 }
 INCREMENTS_TABLE = {"increments": ("server_id", "connection_id")}
 # Settings that a session keeps from its beginning: who holds old ones is named, or ended.
@@ -48,6 +49,12 @@ SESSION_SETTINGS = frozenset(
         "binlog_row_image",
         "gtid_domain_id",
     }
+)
+
+
+# Also where the default would do: ids depend on it, or the supervisor sets it for a moment.
+ALWAYS_PERSISTED = frozenset(
+    {"auto_increment_increment", "auto_increment_offset", "event_scheduler"}
 )
 
 
@@ -164,7 +171,7 @@ def _is_set(facts: Facts, setting: Setting) -> bool:
         return at_boot
     # Not persisted, but what the server starts with anyway: its option file's, or the default.
     starts_so = persisted is None and setting.variable in facts.configured
-    return now and (at_boot or (starts_so and not setting.variable.startswith("auto_increment")))
+    return now and (at_boot or (starts_so and setting.variable not in ALWAYS_PERSISTED))
 
 
 def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
@@ -220,16 +227,12 @@ def _account(
     elif login.requires_tls is not tls:
         sentence = f"{'require TLS' if tls else 'no longer require TLS'} of {named}"
         yield Action(Stage.ACCOUNT, facts.node, sentence, "require_tls", values, words)
-    missing = wanted_grants(facts.flavour, role) - login.grants
-    if missing:
-        privileges = ", ".join(f"{name} on {target}" for name, target in sorted(missing))
-        yield Action(
-            Stage.ACCOUNT,
-            facts.node,
-            f"grant {named}: {privileges}",
-            f"grant_{role}",
-            values,
-        )
+    for block, grants in wanted_grants(facts.flavour, role, facts.privileges).items():
+        missing = grants - login.grants
+        if missing:
+            privileges = ", ".join(f"{name} on {target}" for name, target in sorted(missing))
+            sentence = f"grant {named}: {privileges}"
+            yield Action(Stage.ACCOUNT, facts.node, sentence, block, values)
 
 
 def _schema(facts: Facts) -> Iterator[Action]:

@@ -46,6 +46,7 @@ def check(config: Config, first: Facts, second: Facts, record: Record | None) ->
     refusals = [*_pair_refusals(first, second)]
     for facts in pair:
         refusals += _server_refusals(facts)
+        refusals += _event_refusals(config, facts)
     for facts, peer in (pair, pair[::-1]):
         refusals += _channel_refusals(config, facts, peer)
     if config.accounts.tls == "require" and not pair_tls(config, first, second):
@@ -114,6 +115,24 @@ def _server_refusals(facts: Facts) -> Iterator[str]:
         yield (
             f"{node}: log_slave_updates is off; put log_slave_updates = ON into its option file "
             "and restart it"
+        )
+
+
+def _event_refusals(config: Config, facts: Facts) -> Iterator[str]:
+    """Whether to start what has not run so far is not for us to say."""
+    if not config.cluster.event_scheduler or facts.on("event_scheduler"):
+        return
+    scheduler = facts.variables.get("event_scheduler", "OFF").upper()
+    if scheduler == "DISABLED":
+        yield (
+            f"{facts.node}: event_scheduler is DISABLED, which only its option file can change: "
+            "put event_scheduler = ON there and restart it, or set cluster.event_scheduler = false"
+        )
+    elif facts.enabled_events:
+        yield (
+            f"{facts.node}: its event scheduler is off, and switching it on would start "
+            f"{_listed(facts.enabled_events)}: if that is wanted, SET GLOBAL event_scheduler = ON "
+            "there, else set cluster.event_scheduler = false, or disable these events"
         )
 
 

@@ -39,7 +39,7 @@ def net_timeout_seconds(config: Config) -> int:
 def settings(config: Config, facts: Facts, peer: Facts) -> tuple[Setting, ...]:
     """Every setting that setup makes on one server."""
     own = _mysql(config) if facts.flavour is Flavour.MYSQL else _mariadb(config, facts, peer)
-    return (*_increments(config, facts.node), *_binlog(), *own)
+    return (*_increments(config, facts.node), *_binlog(), *_events(config, facts), *own)
 
 
 def _increments(config: Config, node: str) -> tuple[Setting, ...]:
@@ -56,6 +56,15 @@ def _binlog() -> tuple[Setting, ...]:
         Setting("binlog_row_image", "FULL", why="a heal needs whole row images"),
         Setting("binlog_row_metadata", "FULL", why="a heal needs the columns' names"),
     )
+
+
+def _events(config: Config, facts: Facts) -> tuple[Setting, ...]:
+    """On both nodes: what runs where is the events' own status, which follows the writer."""
+    wanted = config.cluster.event_scheduler
+    if not wanted and facts.variables.get("event_scheduler", "").upper() == "DISABLED":
+        return ()  # it is off, and cannot be set while the server runs
+    value = "ON" if wanted else "OFF"
+    return (Setting("event_scheduler", value, why="scheduled events run on the writer"),)
 
 
 def _mysql(config: Config) -> tuple[Setting, ...]:

@@ -90,6 +90,8 @@ class Facts:
     persisted: Mapping[str, str] = field(default_factory=dict)  # MySQL: mysqld-auto.cnf
     configured: frozenset[str] = frozenset()  # MariaDB: variables whose value is the option file's
     plugins: frozenset[str] = frozenset()
+    privileges: frozenset[str] = frozenset()  # that the server knows, in capitals
+    enabled_events: tuple[str, ...] = ()  # of the user's, that run here where the scheduler does
     schemas: frozenset[str] = frozenset()
     tables: tuple[Table, ...] = ()
     objects: int = 0  # views, routines, triggers and events of the user's

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from myha.config import Account, Config, join_address
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
@@ -24,6 +25,7 @@ from myha.operations.setup.facts import (
 from myha.operations.setup.grants import parse_grants
 from myha.operations.setup.session import AdminSession, log_in
 from myha.servers.connection import ACCESS_DENIED
+from myha.servers.events import SCHEDULER_DISABLED
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
@@ -57,6 +59,7 @@ def _facts(config: Config, session: AdminSession) -> Facts:
     history = executed(session)
     node = config.nodes[session.name]
     fragment, missed = _fragment(session, node.option_file)
+    events = _events(session)
     return Facts(
         node=session.name,
         flavour=session.flavour,
@@ -69,9 +72,13 @@ def _facts(config: Config, session: AdminSession) -> Facts:
         persisted=_persisted(session) if mysql else {},
         configured=_configured(session),
         plugins=_plugins(session),
+        privileges=frozenset(
+            str(row["Privilege"]).upper() for row in session.rows("SHOW PRIVILEGES")
+        ),
+        enabled_events=tuple(str(row["e"]) for row in events if str(row["s"]) == "ENABLED"),
         schemas=frozenset(str(row["s"]).lower() for row in session.rows(_SCHEMAS)),
         tables=_tables(session),
-        objects=int(session.value(_OBJECTS) or 0),
+        objects=int(session.value(_OBJECTS) or 0) + len(events),
         channels=channels(session),
         replica_ids=_replica_ids(session),
         accounts=_accounts(session, config),
@@ -167,8 +174,11 @@ _SCHEMAS = f"SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA WHERE SCHE
 _OBJECTS = (
     f"SELECT (SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA {_NOT_OURS})"
     f" + (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA {_NOT_OURS})"
-    f" + (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA {_NOT_OURS})"
-    f" + (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA {_NOT_OURS}) AS n"
+    f" + (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA {_NOT_OURS}) AS n"
+)
+_EVENTS = (
+    "SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) AS e, STATUS AS s FROM information_schema.EVENTS "
+    f"WHERE EVENT_SCHEMA {_NOT_OURS} ORDER BY e"
 )
 _TABLES = f"""
 SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS n, t.ENGINE AS e, t.DATA_LENGTH AS b,
@@ -201,6 +211,16 @@ def _tables(session: AdminSession) -> tuple[Table, ...]:
         )
         for row in session.rows(_TABLES)
     )
+
+
+def _events(session: AdminSession) -> list[dict[str, Any]]:
+    """None where the scheduler is disabled at the start: MariaDB then does not show any."""
+    try:
+        return session.rows(_EVENTS)
+    except ServerError as error:
+        if error.code != SCHEDULER_DISABLED:
+            raise
+        return []
 
 
 def _our_columns(session: AdminSession) -> dict[str, tuple[str, ...]]:

@@ -22,6 +22,19 @@ def parse_grants(lines: Iterable[str]) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def wanted_grants(flavour: Flavour, role: str) -> frozenset[tuple[str, str]]:
-    """What the role `supervisor` or `replication` needs."""
-    return parse_grants(statements.load(flavour.value, "setup_grants").all(f"grant_{role}"))
+def wanted_grants(
+    flavour: Flavour, role: str, known: frozenset[str]
+) -> dict[str, frozenset[tuple[str, str]]]:
+    """What the role `supervisor` or `replication` needs, by the block that grants it.
+
+    `known` are the privileges that the server knows: what has another name on another version
+    stands in numbered blocks, of which the first counts whose names are all known.
+    """
+    sql = statements.load(flavour.value, "setup_grants")
+    base = f"grant_{role}"
+    wanted = {base: parse_grants(sql.all(base))}
+    for block in (name for name in sql.names() if name.startswith(f"{base}_")):
+        grants = parse_grants(sql.all(block))
+        if {privilege for privilege, _ in grants} <= known:
+            return {**wanted, block: grants}
+    return wanted

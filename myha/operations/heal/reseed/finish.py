@@ -6,7 +6,7 @@ from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError
 from myha.operations.heal.reseed.clone import clean_up_copy
-from myha.operations.heal.reseed.dump.objects import disable_events
+from myha.operations.heal.reseed.dump.objects import leave_events, stop_scheduler
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.setup.actions import Stage, plan
 from myha.operations.setup.apply import carry_out
@@ -50,12 +50,13 @@ def fix_settings(config: Config, name: str, *, only_before: bool = False) -> Non
 
 def clean(node: ReseedSession) -> None:
     """Remove what a copy of the donor's files brought that is the donor's own."""
+    stop_scheduler(node)
     with node.writable():
         if node.flavour is Flavour.MYSQL:
             clean_up_copy(node)
         else:
             node.forget_replication()
-        disable_events(node)
+        leave_events(node)
 
 
 def check(node: ReseedSession, history: GtidSet) -> None:

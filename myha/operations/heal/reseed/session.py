@@ -39,6 +39,7 @@ class ReseedSession(AdminSession):
 
     def do(self, block: str, values: Values | None = None, **words: str) -> None:
         """The named statements. ServerError when the server says no."""
+        words = {word: text.replace("%", "%%") for word, text in words.items()}
         for sql in statements.load(self.flavour.value, "reseed").all(block, **words):
             self._execute(sql, values if values is not None else {})
 

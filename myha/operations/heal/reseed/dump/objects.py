@@ -16,6 +16,7 @@ from myha.operations.heal.reseed.dump.tables import Column, Table
 from myha.operations.heal.reseed.session import ReseedSession, quoted
 from myha.operations.progress import Reporter, go_on
 from myha.operations.setup.facts import OUR_SCHEMA, Flavour
+from myha.servers.events import account
 
 SYSTEM = "('mysql', 'sys', 'information_schema', 'performance_schema')"
 _AUTO_INCREMENT = re.compile(r" AUTO_INCREMENT=\d+")
@@ -206,8 +207,9 @@ def make_others(
 ) -> None:
     """Sequences, code, views, triggers and events, after the rows: no trigger has fired for them.
 
-    Events are as replication would have made them: they do not run here.
+    Events are as replication would have made them: they do not run here, at no moment.
     """
+    stop_scheduler(node)
     waiting = sorted(what.others, key=lambda one: _ORDER.get(one.kind, 0))
     while waiting:
         later: list[Definition] = []
@@ -223,6 +225,7 @@ def make_others(
         if len(later) == len(waiting):
             raise MyhaError(f"{later[0].kind.lower()} {later[0].schema}.{later[0].name}: {reason}")
         waiting = later
+    leave_events(node)
 
 
 _ORDER = {"SEQUENCE": 0, "PACKAGE": 1, "PACKAGE BODY": 2, "VIEW": 4, "TRIGGER": 5, "EVENT": 6}
@@ -241,27 +244,29 @@ def _make(node: ReseedSession, donor: ReseedSession, one: Definition) -> None:
         node.do("loader")
         if one.time_zone:
             node.do("session_time_zone", {"zone": "+00:00"})
-    if one.kind == "EVENT":
-        disable_event(node, one.full_name)
     if one.kind == "SEQUENCE":
         value = donor.value(f"SELECT next_not_cached_value FROM {one.full_name}")
         node.do("set_sequence", {"value": int(value)}, sequence=one.full_name)
 
 
-def disable_event(node: ReseedSession, full_name: str) -> None:
-    if node.flavour is Flavour.MARIADB:
-        node.do("disable_event", event=full_name)
-    else:
-        node.do_as_old("disable_event", event=full_name)
+def stop_scheduler(node: ReseedSession) -> None:
+    """No event runs while the node is not itself yet: some may write under read-only."""
+    if str(node.value("SELECT @@GLOBAL.event_scheduler")) == "ON":
+        node.do("stop_scheduler")
 
 
-def disable_events(node: ReseedSession) -> None:
-    """What a copy of the donor's files brought: events run on a writer only."""
+def leave_events(node: ReseedSession) -> None:
+    """What the copy brought as enabled is the donor's to run. What is disabled is so on both."""
     for row in node.rows(
-        "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n FROM information_schema.EVENTS "
+        "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, DEFINER AS d FROM information_schema.EVENTS "
         f"WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA NOT IN {SYSTEM}"
     ):
-        disable_event(node, quoted(str(row["s"]), str(row["n"])))
+        event = quoted(str(row["s"]), str(row["n"]))
+        definer = account(str(row["d"]))
+        if node.flavour is Flavour.MARIADB:
+            node.do("leave_event", event=event, definer=definer)
+        else:
+            node.do_as_old("leave_event", event=event, definer=definer)
 
 
 def _use(node: ReseedSession, schema: str) -> None:
