@@ -23,15 +23,34 @@ def forced_failover(it: Situation, to: str, *, accept_loss: bool) -> Answer:
     if it.writer_installed:
         reason = f"the writer {it.writer} takes writes: no failover is needed"
         return Refusal(reason, f"myha switchover --to {it.standby}")
-    refusal = promotable(it)
+    refusal = promotable(it) or _may_still_serve(it)
     if refusal is not None and not (accept_loss and it.s.answering and not it.fenced):
         return refusal
     outside = None
     if it.w.contact is Contact.SILENT and it.writer in it.policy.fence_commands:
-        # It may live and go on; the person takes over even if it cannot be fenced.
+        # It may live and go on. Who accepts a loss takes over even if it cannot be fenced.
         deadline = FENCE_OUTSIDE_DEADLINE_SECONDS
-        outside = FenceOutside(node=it.writer, best_effort=True, deadline_seconds=deadline)
+        outside = FenceOutside(node=it.writer, best_effort=accept_loss, deadline_seconds=deadline)
     return failover(it, outside, unattended=False)
+
+
+def _may_still_serve(it: Situation) -> Refusal | None:
+    """A living writer goes on serving whom the balancers do not cut off, and there would be two.
+
+    Not where its commits need the standby, which stops acknowledging.
+    """
+    override = f"myha failover --to {it.standby} --accept-loss"
+    if it.dual or (it.armed and not it.cut_off):
+        return None
+    if it.cut_off:
+        reason = f"{it.standby} still hears the writer {it.writer}: it lives and may serve clients"
+        return Refusal(reason, override)
+    if it.w.contact is Contact.REFUSING or it.writer in it.policy.fence_commands:
+        return None
+    if it.w.answering:
+        return None  # closed: it only has to be looked at
+    reason = f"{it.writer} is not proven dead and could still acknowledge writes"
+    return Refusal(reason, override)
 
 
 def fence_node(it: Situation, node: str, reason: str) -> Answer:

@@ -114,3 +114,22 @@ def test_a_failover_records_before_it_acts_and_opens_last() -> None:
 def test_nothing_is_decided_on_looks_from_before_the_last_plan() -> None:
     decision = decide(replace(SITUATIONS["writer-dead"], settled_at=1000.0))
     assert decision.plan is None
+
+
+def test_a_writer_that_may_live_is_not_replaced_by_hand_without_a_word_about_loss() -> None:
+    """Outside of lossless it would go on to acknowledge to whom the balancers do not cut off."""
+
+    def forced(name: str, **options: bool) -> str:
+        view = {**SITUATIONS, **VARIANTS}[name]
+        assert view.record is not None
+        return told(forced_failover(Situation(view, view.record), "", **options))
+
+    assert "still hears the writer db1" in forced("cut-off", accept_loss=False)
+    assert "is not proven dead" in forced("writer-hung, async", accept_loss=False)
+    for name in ("cut-off", "writer-hung, async"):
+        assert "fail over from db1 to db2" in forced(name, accept_loss=True)
+    for name in ("writer-hung", "writer-hung, dual-writer"):
+        assert "fail over from db1 to db2" in forced(name, accept_loss=False)
+    fenced = forced("writer-hung, async with a fence command", accept_loss=False)
+    assert "fence-outside" in fenced
+    assert "best_effort" not in fenced.splitlines()[1]

@@ -310,7 +310,7 @@ def test_a_writer_that_changes_between_the_two_checks_keeps_what_was_merged(
             pair.p.run("UPDATE mid.t SET v=-3 WHERE id=3")
         return False
 
-    with pytest.raises(HealRefusedError, match=r"2 of 3 are merged.*not as it was"):
+    with pytest.raises(HealRefusedError, match=r"2 of 3 are merged.*has changed since"):
         merge(pair, tmp_path, reporter=ListReporter(interfere))
     assert pair.p.run("SELECT * FROM mid.t ORDER BY id") == ((1, 101), (2, 102), (3, -3))
     assert pair.executed(pair.w).minus(pair.executed(pair.p)).count() == 1

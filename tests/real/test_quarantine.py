@@ -267,7 +267,7 @@ def test_conflicts_are_told_with_the_row_in_the_way(pair: Pair, tmp_path: Path) 
     assert (rest.applied, rest.already_there) == ([third], [first])
     assert [one.gtid for one in rest.conflicts] == [second, fourth]
     assert "the row has changed since" in rest.conflicts[1].reason
-    assert "in the way is (id=2, v=-2, n=2)" in rest.conflicts[1].reason
+    assert "the conflicting row is (id=2, v=-2, n=2)" in rest.conflicts[1].reason
     assert pair.p.run("SELECT * FROM conf.t ORDER BY id") == ((1, 12, 1), (2, -2, 2), (9, 9, 5))
 
 
@@ -425,5 +425,5 @@ def test_the_commands_list_show_export_and_replay(pair: Pair, tmp_path: Path) ->
     assert incident.id in myha("list")
     pair.p.run("DELETE FROM cmd.t", "DELETE FROM myha.replayed", "INSERT INTO cmd.t VALUES (1,'x')")
     told = myha("replay", incident.id, "--apply", status=1)
-    assert "in the way is (id=1, v='x')" in told
+    assert "the conflicting row is (id=1, v='x')" in told
     pair.p.run("DROP TABLE myha.replayed")
