@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from myha.drill.ticks import RESTS, TICKS, Change, Tick, changes, wrong_ticks
+from myha.drill.ticks import RESTS, TICKS, Change, Tick, Ticking, changes, wrong_ticks
+from myha.errors import ServerError
 
 A, B = 1, 2
 CHANGED = [Change(B, 100.0)]
@@ -48,3 +54,36 @@ def test_changes_are_those_on_record() -> None:
         line("switchover", "record", "a", "step-failed"),
     ]
     assert changes(events, {"a": A, "b": B}) == [Change(B, 100.0), Change(A, 100.0)]
+
+
+class Denies:
+    """A target whose account may do anything but make events."""
+
+    flavour = "mysql"
+    account = SimpleNamespace(user="app")
+
+    @contextmanager
+    def node_session(self, _: str) -> Iterator[FakeSession]:
+        yield FakeSession()
+
+
+class FakeSession:
+    def cursor(self) -> Any:
+        return nullcontext(self)
+
+    def execute(self, sql: str) -> None:
+        if sql.startswith("CREATE EVENT"):
+            raise ServerError("Access denied for user 'app' to database 'app'", 1044)
+
+    def fetchall(self) -> list[tuple[str]]:
+        return [("ON",)]
+
+
+def test_an_account_that_may_make_no_events_plays_without() -> None:
+    said: list[str] = []
+    ticking = Ticking(Denies(), said.append)  # type: ignore[arg-type]  # what it uses of one
+    assert ticking.begin("a", 7) == ""
+    assert said == ["'app' may not make events there (EVENT): played without an event"]
+    ticking.end()  # asks nothing
+    assert ticking.await_tick("a") == ""
+    assert ticking.problems("a", [], "a", "") == ticking.differ(["a", "b"]) == []
