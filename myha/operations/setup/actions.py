@@ -12,19 +12,19 @@ from enum import IntEnum
 
 from myha.config import Account, Config
 from myha.core.model import Record
+from myha.core.settings import Setting, When, setting_differences
 from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
-    Setting,
-    When,
     channel,
     first_writer,
     fragment,
     pair_tls,
     settings,
 )
-from myha.operations.setup.facts import Channel, Facts, Flavour, Login, same_value
+from myha.operations.setup.facts import Channel, Facts, Flavour, Login
 from myha.operations.setup.grants import wanted_grants
 from myha.servers.base import RETRY_COUNT
+from myha.servers.wanted import SESSION_SETTINGS
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "heartbeat": (
@@ -39,16 +39,6 @@ OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "marker": ("id", "node", "token", "at"),
 }
 INCREMENTS_TABLE = {"increments": ("server_id", "connection_id")}
-# Settings that a session keeps from its beginning: who holds old ones is named, or ended.
-SESSION_SETTINGS = frozenset(
-    {
-        "auto_increment_increment",
-        "auto_increment_offset",
-        "binlog_format",
-        "binlog_row_image",
-        "gtid_domain_id",
-    }
-)
 
 
 class Stage(IntEnum):
@@ -65,11 +55,6 @@ class Stage(IntEnum):
     CHANNEL = 8
     SESSION = 9
     JOIN = 10
-
-
-NEEDS_STOPPED_REPLICATION = frozenset(
-    {"binlog_format", "gtid_strict_mode", "slave_parallel_threads"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +119,7 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
             f"set {setting.variable} = {setting.value} {when} ({setting.why})",
             block,
             words={"variable": setting.variable, "value": setting.value},
-            needs_stopped=setting.variable in NEEDS_STOPPED_REPLICATION,
+            needs_stopped=setting.rests,
         )
     if facts.flavour is not Flavour.MARIADB:
         return
@@ -149,16 +134,9 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
 
 
 def _is_set(facts: Facts, setting: Setting) -> bool:
-    now = same_value(facts.variables.get(setting.variable, ""), setting.value)
-    if facts.flavour is Flavour.MARIADB:
-        return now or setting.when is When.AT_BOOT  # the fragment's part
-    persisted = facts.persisted.get(setting.variable)
-    at_boot = persisted is not None and same_value(persisted, setting.value)
-    if setting.when is When.AT_BOOT:
-        return at_boot
-    # Not persisted, but what the server starts with anyway: its option file's, or the default.
-    starts_so = persisted is None and setting.variable in facts.configured
-    return now and (at_boot or (starts_so and not setting.variable.startswith("auto_increment")))
+    if facts.flavour is Flavour.MARIADB:  # at boot is the fragment's part
+        return not setting_differences((setting,), facts.variables, None)
+    return not setting_differences((setting,), facts.variables, facts.persisted, facts.configured)
 
 
 def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:

@@ -130,15 +130,3 @@ class Facts:
 
 def is_on(value: str) -> bool:
     return value.upper() in {"ON", "1", "YES", "TRUE"}
-
-
-def same_value(left: str, right: str) -> bool:
-    """Whether two texts are one value to the server: ON is 1, 10 is 10.000."""
-    if left.upper() == right.upper():
-        return True
-    words = {"ON": "1", "OFF": "0"}
-    left, right = words.get(left.upper(), left), words.get(right.upper(), right)
-    try:
-        return float(left) == float(right)
-    except ValueError:
-        return left == right

@@ -10,7 +10,6 @@ from pathlib import Path
 from myha.config import Account, Config, join_address
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import ServerError
-from myha.operations.setup.desired import INCREMENT
 from myha.operations.setup.facts import (
     OUR_SCHEMA,
     Channel,
@@ -24,6 +23,7 @@ from myha.operations.setup.facts import (
 from myha.operations.setup.grants import parse_grants
 from myha.operations.setup.session import AdminSession, log_in
 from myha.servers.connection import ACCESS_DENIED
+from myha.servers.wanted import INCREMENT
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
