@@ -119,4 +119,5 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "unprotected": protocols.arm,
     "routing-differs": protocols.route,
     "failback-due": _failback,
+    "standby-fenced": healing.left_fenced,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
@@ -95,8 +96,13 @@ class MySQLServer(BaseServer):
     _looks = 0
     _lag_bytes: int | None = None
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._settings = mysql_settings.SettingsReader()
+
     def _learn(self, session: Session, deadline: Deadline) -> None:
         self._facts = _learn(session, deadline)
+        self._settings.forget()
         self.offers_tls = self._offers_tls(session, deadline)
         self._drift.changed()
 
@@ -195,7 +201,7 @@ class MySQLServer(BaseServer):
     def _read_settings(
         self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
     ) -> tuple[Difference, ...]:
-        return mysql_settings.differences(wanted, session, deadline)
+        return self._settings.differences(wanted, session, deadline)
 
     def _by_hand(self, one: Difference) -> str:
         how = "PERSIST_ONLY" if one.kind is Kind.AT_BOOT else "PERSIST"

@@ -25,24 +25,35 @@ _CHANNEL = (
 )
 
 
-def differences(
-    wanted: tuple[Setting, ...], session: Session, deadline: Deadline
-) -> tuple[Difference, ...]:
-    """What differs now or at boot."""
-    names = [one.variable for one in wanted]
-    values = _values(names, session, deadline)
-    persisted = _named("persisted_variables", "VARIABLE_VALUE", names, session, deadline)
-    sources: dict[str, str] = {}
-    if any(one.variable not in persisted for one in wanted):  # else it does not matter
-        sources = _named("variables_info", "VARIABLE_SOURCE", names, session, deadline)
-    configured = {name for name, source in sources.items() if source not in _SET_SINCE}
-    found = setting_differences(wanted, values, persisted, configured, supervised=True)
-    return tuple(
-        replace(one, by_hand=_PLUGIN_GONE)
-        if one.kind is Kind.SETTING and one.name not in values
-        else one
-        for one in found
-    )
+class SettingsReader:
+    """What differs now or at boot. Where a value comes from costs more to ask than the value, so
+    that it is asked only when one has changed."""
+
+    def __init__(self) -> None:
+        self._known: tuple[dict[str, str], dict[str, str]] | None = None
+        self._found: tuple[Difference, ...] = ()
+
+    def forget(self) -> None:
+        self._known = None
+
+    def differences(
+        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+    ) -> tuple[Difference, ...]:
+        names = [one.variable for one in wanted]
+        values = _values(names, session, deadline)
+        persisted = _named("persisted_variables", "VARIABLE_VALUE", names, session, deadline)
+        if self._known != (values, persisted):
+            sources = _named("variables_info", "VARIABLE_SOURCE", names, session, deadline)
+            configured = {name for name, source in sources.items() if source not in _SET_SINCE}
+            found = setting_differences(wanted, values, persisted, configured, supervised=True)
+            self._found = tuple(_with_plugin(one, values) for one in found)
+            self._known = (values, persisted)
+        return self._found
+
+
+def _with_plugin(one: Difference, values: dict[str, str]) -> Difference:
+    gone = one.kind is Kind.SETTING and one.name not in values
+    return replace(one, by_hand=_PLUGIN_GONE) if gone else one
 
 
 _PLUGIN_GONE = "its plugin is not there: stop the supervisor, run `myha setup`, start it again"

@@ -301,6 +301,9 @@ VARIANTS: dict[str, View] = {
         OUT,
         **DUAL,
     ),
+    "standby-fenced, its data in doubt and no reseed allowed": solo_view(
+        seen("db2", **CLEAN), fenced(Cause.BROKEN)
+    ),
     "settings-differ, a filter on the only writer": view(seen("db1", differs=(FILTER,))),
     "settings-differ, replication has to rest": view(db2=seen("db2", differs=(THREADS, DELAY))),
     "settings-differ on the writer": view(seen("db1", differs=(DELAY,))),

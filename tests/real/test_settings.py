@@ -214,6 +214,7 @@ def test_a_standby_with_a_filter_is_fenced_and_comes_back_without(pair: Pair) ->
         "changes may be missing (replicate_ignore_db is app)" in status["nodes"][standby]["reason"]
     )
     assert standby not in pair.routes("reader")
+    assert f"to override: myha heal {standby} --method reseed" in pair.myha("explain").stdout
     pair.await_event(
         "verdict", f"A replication filter is in force: {standby}: replicate_ignore_db is app"
     )
