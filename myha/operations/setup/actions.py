@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from myha.config import Account, Config
 from myha.core.model import Record
-from myha.core.settings import Setting, When, setting_differences
+from myha.core.settings import Setting, When, channel_differences, setting_differences
 from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
     channel,
@@ -24,6 +24,7 @@ from myha.operations.setup.desired import (
 from myha.operations.setup.facts import Channel, Facts, Flavour, Login
 from myha.operations.setup.grants import wanted_grants
 from myha.servers.base import RETRY_COUNT
+from myha.servers.connection import ACCESS_DENIED
 from myha.servers.wanted import SESSION_SETTINGS
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
@@ -273,13 +274,13 @@ def _channel(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
         sentence,
         "replicate",
         {
-            "host": wanted.host,
-            "port": wanted.port,
+            "host": config.nodes[peer.node].replication_host,
+            "port": config.nodes[peer.node].replication_port,
             "user": wanted.user,
             "retry": wanted.retry_seconds,
             "retry_count": RETRY_COUNT,
             "heartbeat": wanted.heartbeat_seconds,
-            "tls": int(wanted.tls),
+            "tls": int(bool(wanted.tls)),
         },
         secret=config.accounts.replication(),
         needs_stopped=True,
@@ -290,28 +291,13 @@ def _channel_differs(
     config: Config, facts: Facts, peer: Facts, existing: Channel | None
 ) -> list[str]:
     """What about the channel is not as wanted, in words; a missing one is one difference."""
-    wanted = channel(config, facts, peer)
     if existing is None:
         return ["none yet"]
-    mysql = facts.flavour is Flavour.MYSQL
-    checks = (
-        (existing.source == wanted.source, f"its address is {wanted.source}"),
-        (existing.user == wanted.user, f"as {wanted.user}"),
-        (existing.by_gtid, "by GTID"),
-        (existing.tls is wanted.tls, "with TLS" if wanted.tls else "without TLS"),
-        (existing.retry_seconds == wanted.retry_seconds, f"retry every {wanted.retry_seconds} s"),
-        (not mysql or existing.retry_count == RETRY_COUNT, "never give up"),
-        (not mysql or existing.public_key, "ask for the public key"),
-        (
-            abs(existing.heartbeat_seconds - wanted.heartbeat_seconds) < 0.001,
-            f"heartbeat every {wanted.heartbeat_seconds:g} s",
-        ),
-        (
-            peer.replication.password_works and existing.error_code != 1045,
-            "with the present password",
-        ),
-    )
-    return [words for holds, words in checks if not holds]
+    wanted = channel(config, facts, peer)
+    differs = [str(one) for one in channel_differences(existing.options, wanted)]
+    if not peer.replication.password_works or existing.error_code == ACCESS_DENIED:
+        differs.append("with the present password")
+    return differs
 
 
 def _sessions(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:

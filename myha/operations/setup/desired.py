@@ -5,10 +5,8 @@ The settings themselves are in `myha/servers/wanted.py`, where the supervisor fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from myha.config import Config
-from myha.core.settings import Setting, own_domain
+from myha.core.settings import ChannelOptions, Setting, own_domain
 from myha.operations.setup.facts import Facts, Flavour
 from myha.servers import wanted
 from myha.servers.base import CONNECT_RETRY_SECONDS, RETRY_COUNT
@@ -41,28 +39,18 @@ def fragment(config: Config, facts: Facts, peer: Facts) -> str:
     return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class WantedChannel:
+def channel(config: Config, facts: Facts, peer: Facts) -> ChannelOptions:
     """The one replication channel of a node."""
-
-    host: str
-    port: int
-    source: str
-    user: str
-    tls: bool
-    heartbeat_seconds: float
-    retry_seconds: int = CONNECT_RETRY_SECONDS
-
-
-def channel(config: Config, facts: Facts, peer: Facts) -> WantedChannel:
-    node = config.nodes[peer.node]
-    return WantedChannel(
-        host=node.replication_host,
-        port=node.replication_port,
-        source=node.replication_address,
+    return ChannelOptions(
+        source=config.nodes[peer.node].replication_address,
         user=config.accounts.replication_user,
-        tls=pair_tls(config, facts, peer),
+        by_gtid=True,
+        retry_seconds=CONNECT_RETRY_SECONDS,
         heartbeat_seconds=config.timing.heartbeat_period_seconds,
+        delay_seconds=0,
+        tls=pair_tls(config, facts, peer),
+        retry_count=RETRY_COUNT,
+        public_key=True,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from myha.core.gtid import GtidSet
+from myha.core.settings import ChannelOptions
 
 OUR_SCHEMA = "myha"
 SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema", OUR_SCHEMA})
@@ -51,6 +52,22 @@ class Channel:
     error_code: int = 0
     error: str = ""
     source_server_id: int = 0
+    delay_seconds: int = 0
+
+    @property
+    def options(self) -> ChannelOptions:
+        """What of it setup makes."""
+        return ChannelOptions(
+            source=self.source,
+            user=self.user,
+            by_gtid=self.by_gtid,
+            retry_seconds=self.retry_seconds,
+            heartbeat_seconds=self.heartbeat_seconds,
+            delay_seconds=self.delay_seconds,
+            tls=self.tls,
+            retry_count=self.retry_count,
+            public_key=self.public_key,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,7 @@ def _mysql_channels(session: AdminSession) -> tuple[Channel, ...]:
                 error_code=receiver_code or int(more.get("Last_SQL_Errno") or 0),
                 error=_line(row["receiver_error"] or more.get("Last_SQL_Error") or ""),
                 source_server_id=int(more.get("Source_Server_Id") or 0),
+                delay_seconds=int(more.get("SQL_Delay") or 0),
             )
         )
     return tuple(channels)
@@ -272,6 +273,7 @@ def _mariadb_channels(session: AdminSession) -> tuple[Channel, ...]:
             error_code=int(row["Last_IO_Errno"] or row["Last_SQL_Errno"] or 0),
             error=_line(row["Last_IO_Error"] or row["Last_SQL_Error"] or ""),
             source_server_id=int(row["Master_Server_Id"] or 0),
+            delay_seconds=int(row["SQL_Delay"] or 0),
         )
         for row in session.rows("SHOW ALL SLAVES STATUS")
     )
