@@ -60,7 +60,8 @@ def _plans(it: Situation, node: str, differs: tuple[Difference, ...]) -> Iterabl
         sentence = f"set on {node} what differs from setup: {listed(at_once)}"
         step = RestoreSettings(node=node, deadline_seconds=SET_SECONDS)
         yield make(it, "restore-settings", node, sentence, step)
-    elif resting:
+    elif resting and (node == it.standby or it.standby_replicates):
+        # The writer listens to nobody but a standby in good standing, and need not before.
         yield _with_rest(it, node, resting)
 
 

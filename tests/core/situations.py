@@ -306,6 +306,12 @@ VARIANTS: dict[str, View] = {
     ),
     "settings-differ, a filter on the only writer": view(seen("db1", differs=(FILTER,))),
     "settings-differ, replication has to rest": view(db2=seen("db2", differs=(THREADS, DELAY))),
+    "settings-differ on the writer, which runs alone": view(
+        seen("db1", differs=(DELAY,), receiver=STOPPED, semisync=IDLE),
+        lost("db2", REFUSING),
+        record(away(), Sync.SOLO),
+        OUT,
+    ),
     "settings-differ on the writer": view(seen("db1", differs=(DELAY,))),
     "settings-differ, one plan failed": replace(
         view(seen("db1", differs=(IMAGE,)), seen("db2", differs=(IMAGE,))),
