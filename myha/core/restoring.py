@@ -32,15 +32,22 @@ from myha.core.settings import Difference, Kind
 from myha.core.situation import Situation
 
 STOP_SECONDS = START_SECONDS = SET_SECONDS = 5.0
+ATTEMPTS = 5  # then not before the incident is forgotten: each one may cost a moment of solo
 CLOSE_SECONDS, CATCH_UP_SECONDS = 3.0, 5.0
 
 
 def restore(it: Situation) -> Answer:
     """The first plan for a node; one that failed lately is not in the other node's way."""
-    plans = [plan for node, differs in it.drifted for plan in _plans(it, node, differs)]
+    found = [plan for node, differs in it.drifted for plan in _plans(it, node, differs)]
+    failed = {(one.plan, one.node): one.attempts for one in it.view.incidents}
+    plans = [one for one in found if failed.get((one.kind, one.node), 0) < ATTEMPTS]
     if plans:
-        failed = {(one.plan, one.node) for one in it.view.incidents}
         return min(plans, key=lambda plan: (plan.kind, plan.node) in failed)
+    if found:
+        return Refusal(
+            f"{found[0].sentence}: has failed {ATTEMPTS} times and is tried again later; or stop "
+            "the supervisor, run `myha setup`, and start it again"
+        )
     by_hand = [
         f"{node}: {one}: {one.by_hand}"
         for node, differs in it.drifted

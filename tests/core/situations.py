@@ -317,6 +317,10 @@ VARIANTS: dict[str, View] = {
         view(seen("db1", differs=(IMAGE,)), seen("db2", differs=(IMAGE,))),
         incidents=(Incident("restore-settings", "db2", NOW - 1.0, "denied"),),
     ),
+    "settings-differ, the plan has failed too often": replace(
+        view(db2=seen("db2", differs=(DELAY,))),
+        incidents=(Incident("restore-replication", "db2", NOW - 90.0, "denied", 5),),
+    ),
     "settings-differ, what is left is an administrator's": view(seen("db1", differs=(OFFSET,))),
     "stray-acknowledger, solo already": view(
         seen("db1", semisync=waits(REPORTS)), on_record=record(sync=Sync.SOLO)
