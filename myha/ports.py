@@ -54,8 +54,13 @@ class Server(Protocol):
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected."""
 
-    def restore_source(self, deadline_seconds: float) -> None:
-        """Configure the peer as the source, where none is; the threads are left as they are."""
+    def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
+        """The channel is as setup makes it. Its threads have to be stopped, and are left so; one
+        that is as it should be is not touched. ServerError when a filter is left in force."""
+
+    def restore_settings(self, deadline_seconds: float, *, resting: bool) -> None:
+        """The settings are as setup makes them; those for which replication has to rest only if it
+        does. ServerError naming those that it may not set."""
 
     def await_applied(self, deadline_seconds: float) -> bool:
         """True when all that was received is committed; False when that is not so at the deadline.

@@ -19,7 +19,8 @@ OPERATING = (ROOT / "docs" / "operating.md").read_text()
 
 @pytest.mark.parametrize("verdict", TABLE, ids=lambda verdict: verdict.name)
 def test_each_verdict_has_its_place_in_the_runbook(verdict) -> None:  # type: ignore[no-untyped-def]
-    sentence = verdict.sentence.format(writer="WRITER", standby="STANDBY", strays="STRAYS")
+    words = ("writer", "standby", "strays", "filters", "differences")
+    sentence = verdict.sentence.format(**{word: word.upper() for word in words})
     assert f"### {verdict.name}\n\n> {sentence}\n" in OPERATING
 
 

@@ -85,6 +85,19 @@ def fence_broken(it: Situation) -> Answer:
     return fence(it, Cause.BROKEN, reason)
 
 
+def left_fenced(it: Situation) -> Answer:
+    """Where only other data help and the policy does not give them, a person is told."""
+    if it.s_entry.cause is not Cause.BROKEN or it.s_entry.heal is not None:
+        return None
+    if "reseed" in it.heal_methods:
+        return None  # begun as soon as both nodes are there
+    return Refusal(
+        f"{it.standby} stays fenced: {it.s_entry.reason}; heal.policy does not let myha replace "
+        f"its data, and `myha unfence {it.standby}` is for somebody who knows that they are right",
+        f"myha heal {it.standby} --method reseed",
+    )
+
+
 def start(it: Situation) -> Answer:
     """Begin the present method, or begin it again. The node is quiet for it, as far as it is there.
 

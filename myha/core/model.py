@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from myha.core.gtid import GtidSet
+from myha.core.settings import Difference, Kind
 
 NodeName: TypeAlias = str
 
@@ -69,6 +70,7 @@ class Cause(StrEnum):
     BROKEN = "broken"  # its applier failed on its data
     HEALING = "healing"  # a heal is under way: nothing else touches it
     BY_HAND = "by-hand"
+    TRUSTED = "trusted"  # unfenced by somebody who was told why its data was in doubt
     STRANGER = "stranger"  # replicated from a server outside the pair
 
 
@@ -193,11 +195,17 @@ class NodeLook:
     offline: bool = False
     schema: bool = True  # the tables that the supervisor itself writes to are there
     events: Events = Events()
+    differs: tuple[Difference, ...] = ()  # what is not as setup made it; every few looks anew
 
     @property
     def applied(self) -> bool:
         """Whether everything received is committed."""
         return self.executed.contains(self.received)
+
+    @property
+    def filters(self) -> tuple[Difference, ...]:
+        """What keeps changes of its source from being applied."""
+        return tuple(one for one in self.differs if one.kind is Kind.FILTER)
 
     @property
     def lag_transactions(self) -> int:

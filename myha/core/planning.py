@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from myha.core import healing, protocols
+from myha.core import healing, protocols, restoring
 from myha.core.model import Cause, View
 from myha.core.plans import Plan, Refusal
 from myha.core.protocols import Answer
@@ -93,6 +93,7 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "stray-acknowledger": protocols.distrust,
     "waits-for-absent": protocols.match_acknowledgements,
     "stalled-solo": protocols.stop_waiting("unstall"),
+    "replication-filtered": restoring.fence_filtered,
     "waiting-unwanted": protocols.stop_waiting("stop-waiting"),
     "standby-waits": protocols.standby_stops_waiting,
     "standby-open": protocols.close_standby,
@@ -109,6 +110,7 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "broken-fenced": healing.begin_for_broken,
     "replication-broken": healing.fence_broken,
     "source-missing": protocols.restore_source,
+    "settings-differ": restoring.restore,
     "replication-stopped": protocols.restart_standby_replication,
     "reverse-stopped": protocols.restart_writer_replication,
     "second-closed": protocols.open_second,
@@ -120,4 +122,5 @@ PLANNERS: dict[str, Callable[[Situation], Answer]] = {
     "standby-events-on": protocols.run_no_events_on_standby,
     "events-unnoted": protocols.run_writers_events,
     "failback-due": _failback,
+    "standby-fenced": healing.left_fenced,
 }

@@ -135,9 +135,26 @@ class StopReplication(NodeStep):
 
 @dataclass(frozen=True, slots=True)
 class RestoreSource(NodeStep):
-    """The node has its peer for a source, as setup made it. One that has a source keeps it."""
+    """The node's replication channel is as setup made it; its threads rest.
+
+    A filter that is found is an error, since the node's data is not known to be right then, unless
+    it `clears_filters`.
+    """
 
     name: ClassVar[str] = "restore-source"
+    clears_filters: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSettings(NodeStep):
+    """The node's settings are as setup made them, now and, where the server can, at its next start.
+
+    Sessions keep what they began with. `resting`: replication rests, so that those that need it are
+    set as well.
+    """
+
+    name: ClassVar[str] = "restore-settings"
+    resting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

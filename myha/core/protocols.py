@@ -36,6 +36,7 @@ from myha.core.plans import (
     Refusal,
     RequireNoErrant,
     RequireOnlyWithStandby,
+    RestoreSettings,
     RestoreSource,
     StartReplication,
     Step,
@@ -46,6 +47,7 @@ from myha.core.plans import (
     fenced,
     member,
 )
+from myha.core.settings import Kind
 from myha.core.situation import Situation
 
 FENCE_OUTSIDE_DEADLINE_SECONDS = 30.0
@@ -84,6 +86,10 @@ def promotable(it: Situation) -> Refusal | None:
         )
     if look.applier.errno:
         return Refusal(f"the applier of {it.standby} has failed: {look.applier.error}", None)
+    if it.filters:
+        names = ", ".join(one.name for one in it.filters)
+        reason = f"{it.standby} replicates with a filter ({names}): it may lack changes"
+        return Refusal(reason, override)
     if it.lossless and not it.armed:
         reason = (
             f"the record says solo: {it.standby} may lack writes that {it.writer} has acknowledged"
@@ -394,7 +400,7 @@ def fence_errant(it: Situation) -> Answer:
 
 def rejoin(it: Situation) -> Answer:
     look = it.s.look
-    if look is None or it.standby in _rejoin_blocked(it) or it.heal_job is not None:
+    if look is None or _rejoin_blocked(it) or it.heal_job is not None:
         return None
     change = RecordChange(
         f"{it.standby} is a member again", nodes=((it.standby, member(look.boot_id)),)
@@ -405,7 +411,7 @@ def rejoin(it: Situation) -> Answer:
         it.standby,
         f"resume replication between {it.writer} and {it.standby}",
         RequireNoErrant(node=it.standby, reference=it.writer),
-        RestoreSource(node=it.standby) if it.standby_sourceless else None,
+        *_restore_steps(it),
         RestoreSource(node=it.writer) if it.writer_sourceless else None,
         # Those of a former writer, or of a copy of the writer, are enabled still.
         _no_events(it.standby),
@@ -415,18 +421,40 @@ def rejoin(it: Situation) -> Answer:
     )
 
 
-def _rejoin_blocked(it: Situation) -> tuple[str, ...]:
-    return () if it.standby_source_is_peer else (it.standby,)
+def _rejoin_blocked(it: Situation) -> bool:
+    """It replicates from a stranger, and nobody has answered for its data since."""
+    return not (it.standby_source_is_peer or it.standby_judged)
+
+
+def _restore_steps(it: Situation) -> tuple[Step, ...]:
+    """What of the standby is not as setup made it, before it replicates; its threads rest."""
+    look = it.s.look
+    if look is None:
+        return ()
+    kinds = {one.kind for one in look.differs if not one.by_hand}
+    steps: tuple[Step, ...] = ()
+    if kinds & {Kind.SETTING, Kind.AT_BOOT}:
+        # One that may not be set is told when the node is a member again.
+        set_ = RestoreSettings(
+            node=it.standby, resting=True, best_effort=True, deadline_seconds=5.0
+        )
+        steps = (set_,)
+    if kinds & {Kind.CHANNEL, Kind.FILTER} or not look.source or not it.standby_source_is_peer:
+        clears = it.standby_judged
+        restore = RestoreSource(node=it.standby, clears_filters=clears, deadline_seconds=5.0)
+        steps = (*steps, restore)
+    return steps
 
 
 def restart_standby_replication(it: Situation) -> Answer:
     """Where both threads were stopped, a start may throw away what was received and not applied.
 
     (MariaDB does, with GTID.) It is received again, but until then the record must not say armed.
+    So too where one of them still ran: whoever stopped the other may stop that before the start.
     """
     sentence = f"start replication on {it.standby}"
     solo = None
-    if it.armed and it.standby_threads_stopped:
+    if it.armed:
         change = RecordChange(f"solo while {it.standby} starts again", sync=Sync.SOLO)
         solo = ChangeRecord(change=change)
     step = StartReplication(node=it.standby)
@@ -586,6 +614,8 @@ def switchover(
     look = it.s.look
     if not it.standby_replicates or look is None:
         return Refusal(f"{to} does not replicate from {it.writer}; see `myha explain`")
+    if it.filters:
+        return Refusal(f"{to} replicates with a filter and may lack changes; see `myha explain`")
     behind = look.lag_seconds or 0.0
     if behind > MAX_LAG_SECONDS_FOR_SWITCHOVER and not now:
         override = f"myha switchover --to {to} --now"

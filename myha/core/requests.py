@@ -76,7 +76,9 @@ def unfence_node(it: Situation, node: str) -> Answer:
         return Refusal(
             f"{node} is being healed, and its data is not verified yet", f"myha fence {node}"
         )
-    entry = away(Cause.BY_HAND, "unfenced by hand; to be inspected")
+    doubted = it.s_entry.cause in (Cause.BROKEN, Cause.STRANGER)
+    cause = Cause.TRUSTED if doubted else Cause.BY_HAND
+    entry = away(cause, "unfenced by hand; to be inspected")
     change = RecordChange(f"{node} is unfenced and away", nodes=((node, entry),))
     return make(it, "unfence", node, f"unfence {node}", ChangeRecord(change=change))
 

@@ -33,6 +33,7 @@ from myha.core.model import (
 from myha.core.observations import HEAL
 from myha.core.plans import Step
 from myha.core.routing import differences
+from myha.core.settings import Difference
 
 # A standby may be this far behind and still be waited for without a stall that clients notice.
 MAX_TRANSACTIONS_BEHIND_TO_ARM = 20
@@ -340,6 +341,58 @@ class Situation:
         return self.w.look is not None and not self.w.look.source
 
     @once
+    def drifted(self) -> tuple[tuple[str, tuple[Difference, ...]], ...]:
+        """Each node that serves and what of it is not as setup made it; the standby first.
+
+        Not where a filter makes its data doubtful: that is judged before anything is put right.
+        """
+        found = []
+        s_look, w_look = self.s.look, self.w.look
+        if self.member_present and s_look is not None and not self.filters:
+            found.append((self.standby, s_look.differs))
+        if self.writer_installed and w_look is not None and not self.writer_filters:
+            found.append((self.writer, w_look.differs))
+        return tuple((node, differs) for node, differs in found if differs)
+
+    @once
+    def filters(self) -> tuple[Difference, ...]:
+        """What keeps changes of the writer from being applied on the standby."""
+        return self.s.look.filters if self.s.look is not None else ()
+
+    @once
+    def filtered(self) -> bool:
+        """The standby's data cannot be known to be right: a filter was in force there.
+
+        Not where its data was replaced since, or a person has said that nothing was left out: what
+        is still in force then is cleared before it replicates.
+        """
+        returned = self.returned and not self.standby_judged
+        return bool(self.filters) and (self.member_present or returned)
+
+    @once
+    def standby_judged(self) -> bool:
+        """Away since its data was healed, or since a person has said that they are right."""
+        return self.away and self.s_entry.cause in (Cause.HEALED, Cause.TRUSTED)
+
+    @once
+    def writer_filters(self) -> tuple[Difference, ...]:
+        """With two writers: what keeps changes of its peer from being applied on the writer.
+
+        With one the peer writes nothing, and its filter is an option like any other.
+        """
+        look = self.w.look
+        return look.filters if self.dual and self.writer_installed and look is not None else ()
+
+    @once
+    def filter_names(self) -> str:
+        found = ((self.standby, self.filters), (self.writer, self.writer_filters))
+        return _by_node(found)
+
+    @once
+    def difference_names(self) -> str:
+        return _by_node(self.drifted)
+
+    @once
     def apart(self) -> bool:
         """Not a member: nothing may flow from it to the writer."""
         return not self.member
@@ -453,3 +506,8 @@ class Situation:
         if one is None:
             return False
         return self.at < one.at + HEAL_BACKOFF_FIRST_SECONDS * 2.0 ** max(0, one.attempts - 1)
+
+
+def _by_node(found: tuple[tuple[str, tuple[Difference, ...]], ...]) -> str:
+    """What differs, as `node: this, that; node: that`."""
+    return "; ".join(f"{node}: {', '.join(map(str, these))}" for node, these in found if these)

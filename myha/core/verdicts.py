@@ -28,7 +28,7 @@ class Holds(Enum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One row. `sentence` has {writer} and {standby} for the names of the nodes, {strays} for who
-    else can acknowledge."""
+    else can acknowledge, {filters} and {differences} for what is not as setup made it."""
 
     name: str
     sentence: str
@@ -37,7 +37,11 @@ class Verdict:
 
     def say(self, situation: Situation) -> str:
         return self.sentence.format(
-            writer=situation.writer, standby=situation.standby, strays=situation.stray_names
+            writer=situation.writer,
+            standby=situation.standby,
+            strays=situation.stray_names,
+            filters=situation.filter_names,
+            differences=situation.difference_names,
         )
 
 
@@ -165,6 +169,14 @@ def _replication_changed(it: Situation) -> bool:
     if not it.member_present or look is None:
         return False
     return not it.standby_source_is_peer
+
+
+def _replication_filtered(it: Situation) -> bool:
+    return it.filtered or bool(it.writer_filters)
+
+
+def _settings_differ(it: Situation) -> bool:
+    return it.heal is None and bool(it.drifted)
 
 
 def _writer_listens(it: Situation) -> bool:
@@ -427,6 +439,12 @@ TABLE: tuple[Verdict, ...] = (
         _replication_changed,
     ),
     Verdict(
+        "replication-filtered",
+        "A replication filter is in force: {filters}. Changes are left out there, so that its data "
+        "is not known to be right: it is fenced.",
+        _replication_filtered,
+    ),
+    Verdict(
         "waiting-unwanted",
         "{writer} waits for acknowledgements although the durability is async.",
         _waiting_unwanted,
@@ -507,6 +525,12 @@ TABLE: tuple[Verdict, ...] = (
         "source-missing",
         "No replication source is configured on {standby}, or on {writer}: it is set up again.",
         _source_missing,
+    ),
+    Verdict(
+        "settings-differ",
+        "Somebody or a restart has changed what setup made: {differences}. What the supervisor may "
+        "set is put right.",
+        _settings_differ,
     ),
     Verdict(
         "replication-stopped",

@@ -20,8 +20,9 @@ from typing import Any, ClassVar
 from myha.binlog.rewind import rewind_node, unfinished_rewind
 from myha.core.gtid import GtidSet
 from myha.core.model import Events, NodeLook, SemiSync
+from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers import statements
+from myha.servers import drift, statements
 from myha.servers.connection import (
     NO_SUCH_DATABASE,
     NO_SUCH_TABLE,
@@ -122,6 +123,8 @@ class BaseServer(ABC):
         waiting_timeout_ms: int = WAIT_FOREVER_MS,
         quarantine_root: Path | None = None,
         source: Source | None = None,
+        settings: tuple[Setting, ...] = (),
+        option_file: str = "",
     ) -> None:
         self.name = name
         self.endpoint = endpoint
@@ -134,6 +137,9 @@ class BaseServer(ABC):
         self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
         self._quarantine_root = quarantine_root
         self._source = source
+        self._drift = drift.Drift(settings)
+        self._option_file = option_file  # where setup puts its fragment; empty: an operator did
+        self.offers_tls: bool | None = None  # as the last connection has found
         self._setup_sql = statements.load(self.flavour, "setup")
         self._tls = tls
         self._sql = statements.load(self.flavour, "control")
@@ -292,13 +298,15 @@ class BaseServer(ABC):
         with self._step(deadline_seconds) as (session, deadline):
             self._disable_waiting(session, deadline)
 
-    def restore_source(self, deadline_seconds: float) -> None:
-        """Configure the peer as the source. ServerError when it is not known, or not allowed."""
+    def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
+        """Make the channel as setup does. ServerError when that is not known, or not allowed."""
         source = self._source
         if source is None:
             raise ServerError(f"{self.name}: its source is not known; `myha setup` configures it")
         with self._step(deadline_seconds) as (session, deadline):
-            if self._has_source(session, deadline):
+            found, filters = self._read_channel(session, deadline)
+            wanted = self._wanted_channel()
+            if found is not None and not drift.of_channel(found, wanted, filters):
                 return
             tls = source.tls and self._offers_tls(session, deadline) and self._peer_offers_tls()
             values = {
@@ -311,10 +319,87 @@ class BaseServer(ABC):
                 "heartbeat": source.heartbeat_seconds,
                 "tls": int(tls),
             }
-            for statement in self._setup_sql.all("replicate"):
-                session.query(statement, values, deadline_seconds=deadline.left_seconds)
-            if not self._has_source(session, deadline):
+            clears = clears_filters and bool(filters)
+            for block in ("clear_filters", "replicate") if clears else ("replicate",):
+                for statement in self._setup_sql.all(block):
+                    session.query(statement, values, deadline_seconds=deadline.left_seconds)
+            self._drift.changed()
+            found, filters = self._read_channel(session, deadline)
+            if found is None:
                 raise ServerError(f"{self.name}: no source is configured when read back")
+            left = drift.of_channel(found, self._wanted_channel(), filters)
+            if left:
+                raise ServerError(f"{self.name}: when read back, {drift.listed(left)}")
+
+    def restore_settings(self, deadline_seconds: float, *, resting: bool) -> None:
+        """Set what differs, each by itself: one that is denied is not in the others' way."""
+        with self._step(deadline_seconds) as (session, deadline):
+            denied = []
+            for one in self._to_set(session, deadline, resting=resting):
+                try:
+                    self._restore_setting(session, deadline, one)
+                except (ServerGoneError, ServerSilentError):
+                    raise
+                except ServerError as error:
+                    if not drift.is_denied(error):
+                        raise
+                    self._drift.denied(one)
+                    denied.append(f"{one} ({error})")
+            self._drift.changed()
+            if denied:
+                raise ServerError(f"{self.name}: the supervisor may not set {'; '.join(denied)}")
+            left = self._to_set(session, deadline, resting=resting)
+            if left:
+                raise ServerError(f"{self.name}: when read back, {drift.listed(left)}")
+
+    def _to_set(
+        self, session: Session, deadline: Deadline, *, resting: bool
+    ) -> tuple[Difference, ...]:
+        found = self._differing(session, deadline)
+        return tuple(one for one in found if not one.by_hand and (resting or not one.rests))
+
+    def _restore_setting(self, session: Session, deadline: Deadline, one: Difference) -> None:
+        block = "set_at_boot" if one.kind is Kind.AT_BOOT else "set_now_and_at_boot"
+        for statement in self._setup_sql.all(block, variable=one.name, value=one.wanted):
+            session.query(statement, deadline_seconds=deadline.left_seconds)
+
+    def _look_for_differences(
+        self, session: Session, deadline: Deadline, look: NodeLook, sign: object
+    ) -> tuple[Difference, ...]:
+        """What is not as setup made it, read every few looks, and when the look shows that somebody
+        was at work: `sign` has changed, or replication was stopped."""
+        threads = (look.receiver.state, look.applier.state)
+        if self._drift.is_due((sign, look.source, threads, look.semisync.replica_enabled)):
+            found = self._differing(session, deadline)
+            channel, filters = self._read_channel(session, deadline)
+            in_channel = drift.of_channel(channel, self._wanted_channel(), filters)
+            self._drift.differences = (*found, *in_channel)
+        return self._drift.differences
+
+    def _differing(self, session: Session, deadline: Deadline) -> tuple[Difference, ...]:
+        if not self._drift.settings:
+            return ()
+        found = self._read_settings(self._drift.settings, session, deadline)
+        return self._drift.with_denied(found, self._by_hand)
+
+    def _wanted_channel(self) -> ChannelOptions | None:
+        """None where the source's account is not known here."""
+        source, peer = self._source, self.peer
+        if source is None:
+            return None
+        offered = (self.offers_tls, peer.offers_tls if peer is not None else None)
+        tls = None if None in offered else source.tls and all(offered)
+        return ChannelOptions(
+            source=f"{source.host}:{source.port}",
+            user=source.account.user,
+            by_gtid=True,
+            tls=tls,
+            retry_seconds=CONNECT_RETRY_SECONDS,
+            retry_count=RETRY_COUNT,
+            public_key=True,
+            heartbeat_seconds=float(source.heartbeat_seconds),
+            delay_seconds=0,
+        )
 
     def _peer_offers_tls(self) -> bool:
         if self.peer is None:
@@ -476,7 +561,20 @@ class BaseServer(ABC):
     def received(self) -> GtidSet: ...
 
     @abstractmethod
-    def _has_source(self, session: Session, deadline: Deadline) -> bool: ...
+    def _read_settings(
+        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+    ) -> tuple[Difference, ...]:
+        """The settings that differ."""
+
+    @abstractmethod
+    def _by_hand(self, one: Difference) -> str:
+        """The statement by which an administrator puts this right."""
+
+    @abstractmethod
+    def _read_channel(
+        self, session: Session, deadline: Deadline
+    ) -> tuple[ChannelOptions | None, dict[str, str]]:
+        """The default channel's options, None without a source, and the filters in force."""
 
     @abstractmethod
     def _offers_tls(self, session: Session, deadline: Deadline) -> bool: ...

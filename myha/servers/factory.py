@@ -10,6 +10,7 @@ from myha.servers.base import WAIT_FOREVER_MS, BaseServer, Source, is_mariadb, l
 from myha.servers.connection import Endpoint, connect
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
+from myha.servers.wanted import settings
 
 QUARANTINE_FOLDER = "quarantine"
 
@@ -78,6 +79,8 @@ def make_servers(config: Config, kind: type[BaseServer] | None = None) -> dict[s
             waiting_timeout_ms=waiting_timeout_ms(config),
             quarantine_root=config.cluster.state_dir / QUARANTINE_FOLDER,
             source=_source(config, name),
+            settings=settings(config, name, adapter.flavour),
+            option_file=str(node.option_file or ""),
         )
         for name, node in config.nodes.items()
     }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.settings import ChannelOptions, Difference, Setting
 from myha.errors import ServerError
+from myha.servers import mariadb_settings
 from myha.servers.base import (
     BaseServer,
     Client,
@@ -82,6 +84,8 @@ class MariaDBServer(BaseServer):
     """
 
     flavour = "mariadb"
+    gtid_domain = 0
+    _lacks: tuple[Difference, ...] = ()  # what was seen to be missing in this life's option file
 
     _facts: _Facts
     _looks = 0
@@ -96,7 +100,12 @@ class MariaDBServer(BaseServer):
             deadline_seconds=deadline.left_seconds,
         )
         version, uid, started, heartbeat = one_row(rows, self.name)
-        self._facts = _Facts(version, f"{uid}:{started}", bool(heartbeat))
+        boot_id = f"{uid}:{started}"
+        if not hasattr(self, "_facts") or self._facts.boot_id != boot_id:
+            self._lacks = ()
+        self._facts = _Facts(version, boot_id, bool(heartbeat))
+        self.offers_tls = self._offers_tls(session, deadline)
+        self._drift.changed()
 
     def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook:
         facts = self._facts
@@ -110,14 +119,14 @@ class MariaDBServer(BaseServer):
                 f" {beats if facts.heartbeat else 'NULL'},"
                 f" (SELECT CONCAT(COUNT(*), ' ', COALESCE(GROUP_CONCAT(IF({_STUCK}, p.ID, NULL)),"
                 f" '')) FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
-                f" {_SEMISYNC_VARIABLES}",
+                f" {_SEMISYNC_VARIABLES}, @@GLOBAL.replicate_events_marked_for_skip",
                 {"user": self.account.user},
                 deadline_seconds=deadline.left_seconds,
             ),
             self.name,
         )
         server_id, uid, read_only, binlog_pos, slave_pos, beats_text, clients = row[:7]
-        semisync = self._semisync(tuple(row[7:]), session, deadline)
+        semisync = self._semisync(tuple(row[7:-1]), session, deadline)
         channels = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
         executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
         received = executed
@@ -128,10 +137,12 @@ class MariaDBServer(BaseServer):
         now = time.monotonic()
         stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
         own = next((c for c in channels if c["Connection_name"] == "" and c["Master_Host"]), None)
+        skips = str(row[-1])
+        options, filters = mariadb_settings.options(own), mariadb_settings.filters(own, skips)
         self._looks += 1
         if not facts.heartbeat and self._looks % HEARTBEAT_TABLE_EVERY == 0:
             self._watch_life = -1  # the table may have been made meanwhile
-        return NodeLook(
+        look = NodeLook(
             at=at,
             server_id=int(server_id),
             server_uuid=uid,
@@ -151,6 +162,9 @@ class MariaDBServer(BaseServer):
             stall_reason="commits do not end" if stalled else "",
             schema=facts.heartbeat,
         )
+        sign = (options, *filters.items())
+        differs = self._look_for_differences(session, deadline, look, sign)
+        return replace(look, differs=differs) if differs else look
 
     def _semisync(
         self, variables: tuple[Any, ...], session: Session, deadline: Deadline
@@ -193,8 +207,29 @@ class MariaDBServer(BaseServer):
                 received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
             return received
 
-    def _has_source(self, session: Session, deadline: Deadline) -> bool:
-        return self._channel(session, deadline) is not None
+    def _read_settings(
+        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+    ) -> tuple[Difference, ...]:
+        """Also what the option file was seen to lack, as long as this life of the server lasts."""
+        now = mariadb_settings.values(wanted, session, deadline)
+        self.gtid_domain = int(now["gtid_domain_id"])
+        other = self.peer.gtid_domain if isinstance(self.peer, MariaDBServer) else 0
+        found = mariadb_settings.differences(wanted, now, other)
+        if found:
+            lacks = mariadb_settings.lacks(found, self._option_file, session, deadline)
+            known = {one.name for one in self._lacks}
+            self._lacks += tuple(one for one in lacks if one.name not in known)
+        return (*found, *self._lacks)
+
+    def _by_hand(self, one: Difference) -> str:
+        return f"SET GLOBAL {one.name} = {one.wanted}"
+
+    def _read_channel(
+        self, session: Session, deadline: Deadline
+    ) -> tuple[ChannelOptions | None, dict[str, str]]:
+        own = self._channel(session, deadline)
+        skips = value(session, mariadb_settings.SKIPS, deadline)
+        return mariadb_settings.options(own), mariadb_settings.filters(own, skips)
 
     def _offers_tls(self, session: Session, deadline: Deadline) -> bool:
         return str(value(session, "SELECT @@GLOBAL.have_ssl", deadline)) == "YES"

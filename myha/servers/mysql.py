@@ -6,10 +6,13 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.errors import ServerError
+from myha.servers import mysql_settings
 from myha.servers.base import (
     BaseServer,
     Client,
@@ -96,8 +99,15 @@ class MySQLServer(BaseServer):
     _looks = 0
     _lag_bytes: int | None = None
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._settings = mysql_settings.SettingsReader()
+
     def _learn(self, session: Session, deadline: Deadline) -> None:
         self._facts = _learn(session, deadline)
+        self._settings.forget()
+        self.offers_tls = self._offers_tls(session, deadline)
+        self._drift.changed()
 
     def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook:
         facts = self._facts
@@ -110,6 +120,10 @@ class MySQLServer(BaseServer):
         self._looks += 1
         if self._looks % LAG_BYTES_EVERY == 1 and look.source:
             self._lag_bytes = _lag_bytes(session, deadline)
+        sign = one_row(rows, self.name)[9]  # how many filters
+        differs = self._look_for_differences(session, deadline, look, sign)
+        if differs:
+            look = replace(look, differs=differs)
         if not facts.heartbeat and self._looks % LAG_BYTES_EVERY == 0:
             self._watch_life = -1  # the table may have been made meanwhile
         return look
@@ -121,13 +135,13 @@ class MySQLServer(BaseServer):
         received = executed
         for row in rows:
             received = received.union(MysqlGtidSet.parse(row[-1] or ""))
-        channel = next((row for row in rows if row[9] == ""), None)
+        channel = next((row for row in rows if row[10] == ""), None)
         self.heartbeats = heartbeats_of(beats)
         count, _, stuck = (clients or "0 ").partition(" ")
         now = time.monotonic()
         stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
         receiver, applier, source, progress = _channel(channel)
-        others = [f"{row[10]}:{row[11]}" for row in rows if row[9]]
+        others = [f"{row[11]}:{row[12]}" for row in rows if row[10]]
         return NodeLook(
             at=at,
             server_id=int(server_id),
@@ -184,12 +198,19 @@ class MySQLServer(BaseServer):
             sql = f"SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, NULLIF({_RECEIVED}, ''))"
             return MysqlGtidSet.parse(value(session, sql, deadline))
 
-    def _has_source(self, session: Session, deadline: Deadline) -> bool:
-        sql = (
-            "SELECT COALESCE(MAX(HOST), '') FROM"
-            " performance_schema.replication_connection_configuration WHERE CHANNEL_NAME = ''"
-        )
-        return bool(value(session, sql, deadline))
+    def _read_settings(
+        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+    ) -> tuple[Difference, ...]:
+        return self._settings.differences(wanted, session, deadline)
+
+    def _by_hand(self, one: Difference) -> str:
+        how = "PERSIST_ONLY" if one.kind is Kind.AT_BOOT else "PERSIST"
+        return f"SET {how} {one.name} = {one.wanted}"
+
+    def _read_channel(
+        self, session: Session, deadline: Deadline
+    ) -> tuple[ChannelOptions | None, dict[str, str]]:
+        return mysql_settings.channel(session, deadline)
 
     def _offers_tls(self, session: Session, deadline: Deadline) -> bool:
         sql = (
@@ -468,6 +489,7 @@ def _look_sql(source: str, replica: str, *, heartbeat: bool) -> str:
         f" COALESCE(GROUP_CONCAT(IF({_STUCK}, t.PROCESSLIST_ID, NULL)), ''))"
         f" FROM performance_schema.threads t WHERE {_CLIENT_THREADS}"
         " AND COALESCE(t.PROCESSLIST_USER, '') <> %(user)s),"
+        f" {mysql_settings.FILTERS},"
         " c.CHANNEL_NAME, c.HOST, c.PORT, s.SERVICE_STATE, s.LAST_ERROR_NUMBER,"
         " s.LAST_ERROR_MESSAGE, a.SERVICE_STATE,"
         " CONCAT_WS('/', s.SOURCE_UUID, s.THREAD_ID, s.COUNT_RECEIVED_HEARTBEATS,"
@@ -527,13 +549,13 @@ def _acknowledgers(text: str) -> tuple[Acknowledger, ...]:
 
 def _channel(row: Row | None) -> tuple[ReplicationThread, ReplicationThread, str, str]:
     """Receiver, applier, source and progress of the default channel."""
-    if row is None or not row[10]:
+    if row is None or not row[11]:
         return ReplicationThread(), ReplicationThread(), "", ""
     receiver = ReplicationThread(
-        _STATES.get(row[12], ThreadState.STOPPED), int(row[13] or 0), one_line(row[14] or "")
+        _STATES.get(row[13], ThreadState.STOPPED), int(row[14] or 0), one_line(row[15] or "")
     )
-    applier = ReplicationThread(_STATES.get(row[15], ThreadState.STOPPED))
-    return receiver, applier, f"{row[10]}:{row[11]}", f"{row[16]}/{row[17]}"
+    applier = ReplicationThread(_STATES.get(row[16], ThreadState.STOPPED))
+    return receiver, applier, f"{row[11]}:{row[12]}", f"{row[17]}/{row[18]}"
 
 
 def _with_applier_error(look: NodeLook, session: Session, deadline: Deadline) -> NodeLook:

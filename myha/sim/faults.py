@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from myha.core.model import ThreadState
+from myha.core.settings import Difference
 from myha.sim.parameters import Fault
+from myha.sim.server import FILTER, OPTION, SETTING
 from myha.sim.supervisor import HANG_UP_SECONDS
 
 if TYPE_CHECKING:
@@ -154,6 +156,18 @@ class Faults:
         if server.alive and not server.relay:
             server.do_stop_replication()
             server.channel.source = ""
+            server.touched()
+
+    def stranger_changes_settings(self, fault: Fault) -> None:
+        self._change(self.node(fault), SETTING, OPTION)
+
+    def stranger_filters(self, fault: Fault) -> None:
+        """A filter, in the option file too: from now on whatever is applied is left out."""
+        self._change(self.node(fault), FILTER)
+
+    def _change(self, server: SimServer, *what: Difference) -> None:
+        if server.alive:
+            server.changed += tuple(one for one in what if one not in server.changed)
             server.touched()
 
     def stray_replica(self, fault: Fault) -> None:
@@ -307,6 +321,8 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "stranger-stops-replication": Faults.stranger_stops_replication,
     "stranger-moves-source": Faults.stranger_moves_source,
     "stranger-resets-source": Faults.stranger_resets_source,
+    "stranger-changes-settings": Faults.stranger_changes_settings,
+    "stranger-filters": Faults.stranger_filters,
     "stray-replica": Faults.stray_replica,
     "full": Faults.full,
     "applier-fails": Faults.applier_fails,

@@ -198,6 +198,8 @@ class SimHeal:
     def _catch_up(self) -> Doing[None]:
         """One way: the writer's receiver stays stopped."""
         node, writer = self.node, self.writer
+        clears = self.order.method == "reseed"
+        yield from self._call(node, lambda: node.do_restore_source(clears_filters=clears))
         yield from self._call(node, node.do_start_replication)
         yield from self._call(writer, writer.executed_now)
         wanted = writer.executed_now()

@@ -228,7 +228,9 @@ class History:
             return
         if entry.cause not in (Cause.ERRANT, Cause.BROKEN):
             supervisor.request("unfence", {"node": name})
-        elif entry.heal is not None:  # what the policy allows was tried
+        elif (
+            entry.heal is not None or entry.cause is Cause.BROKEN
+        ):  # what the policy allows was tried
             supervisor.request("heal", {"node": name, "method": "reseed"})
         elif self.parameters.heal == ("resume", "manual"):
             supervisor.request("heal", {"node": name, "method": "rewind"})
@@ -251,6 +253,10 @@ class History:
             return missing
         if any(client.running for client in self.clients):
             return "busy"
+        for server in (writer, standby):
+            if server.changed or server.left_out:
+                what = "left changes out" if server.left_out else "is not as setup made it"
+                return f"{server.name} {what}"
         if writer.waiting or standby.waiting or writer.relay or standby.relay:
             return "transactions under way"
         if writer.executed_now() != standby.executed_now() or writer.has != standby.has:

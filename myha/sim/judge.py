@@ -51,6 +51,7 @@ class Judge:
         self._connected_as = dict.fromkeys(servers, Membership.MEMBER)
         self._failed_since_armed: set[str] = set()
         self._forgiven: set[int] = set()
+        self._filters_seen: set[str] = set()  # of whom a look showed the filter to a decision
         self._good: set[tuple[object, ...]] = set()
         self._writer_lacks = self._standby_lacks = 0
         self._recount(store.record)
@@ -64,6 +65,7 @@ class Judge:
             server.on_merged = self._merged
             server.on_dropped = self.recount
             server.on_failed = self._failed
+            server.on_left_out = self._left_out
             server.channel.on_connected = self._connected
 
     def broken(self, name: str, sentence: str) -> None:
@@ -110,6 +112,8 @@ class Judge:
         )
         if old.writer != new.writer and new.node(old.writer).membership is not Membership.MEMBER:
             self._failed_since_armed.add(old.writer)  # it was lost, dead or not
+        if old.writer != new.writer:
+            self._took_over(self.servers[new.writer])
         if old.writer != new.writer or old.sync is not new.sync:
             if new.sync is Sync.ARMED:
                 self._failed_since_armed = {
@@ -134,6 +138,22 @@ class Judge:
                 "failovers-apart",
                 f"one more failover, {held_seconds:.2f} s after the last change of writer",
             )
+
+    # -- filters -----------------------------------------------------------------------------------
+
+    def _left_out(self, server: SimServer, serials: set[int]) -> None:
+        """With one writer its peer writes nothing, unless a stranger does: that one answers."""
+        if self._dual or server.name != self.store.record.writer:
+            server.left_out |= serials
+
+    def _knows_filter(self, server: SimServer) -> bool:
+        return bool(server.left_out) and server.name in self._filters_seen
+
+    def _took_over(self, server: SimServer) -> None:
+        """What it left out before anybody could see its filter is lost to the pair."""
+        if self._knows_filter(server) and not self.loss_accepted:
+            self.broken("left-out", f"{server.name} is the writer, and left changes out")
+        server.left_out.clear()
 
     def _failed(self, server: SimServer) -> None:
         self._failed_since_armed.add(server.name)
@@ -217,6 +237,7 @@ class Judge:
         current = view.record is not None and view.record.version == record.version
         if not (decision.settled and current) or record.maintenance:
             return  # in maintenance nothing is done about it
+        self._see_filters(view)
         for server in self.servers.values():
             look = view.node(server.name).look
             if server.stray is None or look is None or look.at <= server.stray.since:
@@ -227,6 +248,12 @@ class Judge:
                 self._expect_solo(view, decision)
             else:
                 server.stray.known = True
+
+    def _see_filters(self, view: View) -> None:
+        for server in self.servers.values():
+            look = view.node(server.name).look
+            if look is not None and look.filters:
+                self._filters_seen.add(server.name)
 
     def _expect_solo(self, view: View, decision: Decision) -> None:
         if not _makes_solo(decision.plan) and not any(i.plan == "distrust" for i in view.incidents):
@@ -253,6 +280,8 @@ class Judge:
             self.broken(one.name, f"{server.name}: {one.sentence}")
 
     def routed(self, node: str) -> None:
+        if self._knows_filter(self.servers[node]) and node != self.store.record.writer:
+            self.broken("left-out", f"traffic was sent to {node}, which left changes out")
         for one in invariants.broken(invariants.ROUTED, Routed(self._membership(node))):
             self.broken(one.name, f"{node}: {one.sentence}")
 

@@ -96,6 +96,8 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("stranger-stops-replication", 3, ("standby", "writer")),
     ("stranger-moves-source", 1, ("standby",)),
     ("stranger-resets-source", 2, ("standby", "standby", "writer")),
+    ("stranger-changes-settings", 2, ("standby", "writer")),
+    ("stranger-filters", 2, ("standby", "standby", "writer")),
     ("stray-replica", 3, ("writer",)),
     ("full", 2, ("writer", "standby")),
     ("applier-fails", 2, ("standby",)),

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from myha.core.gtid import GtidSet
 from myha.core.model import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.settings import Difference, Kind
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sim.channel import Channel
 from myha.sim.flavours import UUIDS, Flavour, Transaction
@@ -30,6 +31,9 @@ DIRECT = "direct"  # in the place of a balancer's name, for sessions that come p
 RUNS, RESTS = "runs", "rests"
 ENABLED, DISABLED, LEFT = "enabled", "disabled", "left to the peer"
 
+SETTING = Difference(Kind.SETTING, "binlog_row_image", "MINIMAL", "FULL")
+OPTION = Difference(Kind.CHANNEL, "the delay", "60 s", "0 s", rests=True)
+FILTER = Difference(Kind.FILTER, "replicate_ignore_db", "shop", "", rests=True)
 NO_ERROR = {state: ReplicationThread(state) for state in ThreadState}
 
 
@@ -91,6 +95,8 @@ class SimServer:
         self.written_when_emptied: set[int] = set()  # by whoever opened it: with GTIDs used before
         self.number = 0
         self.applier_running, self.applier_errno = False, 0
+        self.changed: tuple[Difference, ...] = ()  # by a stranger, from what setup made
+        self.left_out: set[int] = set()  # by a filter, although its binlog names them
         self.apply_seconds = 0.002
         self.applying = False
         self.inbox: list[Callable[[], None]] = []  # has reached a frozen server
@@ -105,6 +111,7 @@ class SimServer:
         self.on_undone: Callable[[SimServer, int, int], None] = lambda _s, _a, _b: None
         self.on_merged: Callable[[SimServer], None] = lambda _: None
         self.on_failed: Callable[[SimServer], None] = lambda _: None
+        self.on_left_out: Callable[[SimServer, set[int]], None] = lambda _s, _o: None
         self.on_dropped: Callable[[], None] = lambda: None
         self.make_serial: Callable[[], int] = lambda: 0
         self.channel: Channel  # from its peer; set by whoever wires the pair
@@ -276,6 +283,8 @@ class SimServer:
                 self.number = one.number
             self._write(one)
         self._unfolded.extend(batch)
+        if FILTER in self.changed:
+            self.on_left_out(self, {one.serial for one in batch})
 
     # -- the process -----------------------------------------------------------------------------
 
@@ -387,6 +396,7 @@ class SimServer:
                     now, old.server_id, old.server_uuid, old.boot_id, old.version, old.open,
                     old.executed, old.received, old.receiver, old.applier, old.source, progress,
                     old.semisync, old.sessions, 0.0, events=old.events,
+                    differs=old.differs,
                 )  # fmt: skip
         semisync = self.semisync_now()
         running = ThreadState.RUNNING if self.applier_running else ThreadState.STOPPED
@@ -411,6 +421,7 @@ class SimServer:
             lag_seconds=0.0,
             offline=self.offline,
             events=self.events_now(),
+            differs=self.changed,
         )
         self._look = (self.changes, progress, look)
         return look
@@ -479,12 +490,19 @@ class SimServer:
         self.channel.start()
         self.start_applying()
 
-    def do_restore_source(self) -> None:
-        if not self.channel.source:
-            self.channel.source = self.channel.own_source
+    def do_restore_source(self, *, clears_filters: bool) -> None:
+        if self.channel.state is not ThreadState.STOPPED or self.applier_running:
+            raise ServerError(f"{self.name}: replication runs")
+        if FILTER in self.changed and not clears_filters:
+            raise ServerError(f"{self.name}: a filter is in force")
+        self.channel.source = self.channel.own_source
+        self.changed = tuple(one for one in self.changed if one is SETTING)
+
+    def do_restore_settings(self) -> None:
+        self.changed = tuple(one for one in self.changed if one is not SETTING)
 
     def is_applied(self) -> bool:
-        if not self.applier_running and not self.applier_errno:
+        if not self.applier_running and not self.applier_errno and self.channel.source:
             self.applier_running = True
             self.start_applying()
         return not self.relay
@@ -592,12 +610,14 @@ class SimServer:
         self._set_binlog([one for one in donor.binlog if has(executed, one)])
         self.events = dict(donor.events)  # as they are there: a copy is no replica yet
         self.applier_errno = 0
+        self.left_out = set(donor.left_out)
         self.emptied = False
         self.on_undone(self, 0, 0)
 
     def _set_binlog(self, ones: list[Transaction]) -> None:
         self.binlog = ones
         self.has = {one.serial for one in ones}
+        self.left_out &= self.has
         gtids = self.flavour.empty
         for one in ones:
             gtids = self.flavour.add(gtids, one)

@@ -409,8 +409,12 @@ class ServerPort:
         if not caller.wait_for(connected):
             raise ServerError(f"{self.name}: the receiver has not connected in time")
 
-    def restore_source(self, deadline_seconds: float) -> None:
-        self._do(deadline_seconds, self._server.do_restore_source)
+    def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
+        server = self._server
+        self._do(deadline_seconds, lambda: server.do_restore_source(clears_filters=clears_filters))
+
+    def restore_settings(self, deadline_seconds: float, *, resting: bool) -> None:  # noqa: ARG002  # a port
+        self._do(deadline_seconds, self._server.do_restore_settings)
 
     def await_applied(self, deadline_seconds: float) -> bool:
         caller, server = self._supervisor, self._server

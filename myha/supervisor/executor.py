@@ -39,6 +39,7 @@ from myha.core.plans import (
     PutIn,
     RequireNoErrant,
     RequireOnlyWithStandby,
+    RestoreSettings,
     RestoreSource,
     StartJob,
     StartReplication,
@@ -212,6 +213,10 @@ class Executor:
             server.prove_write(run.epoch, deadline)
         elif isinstance(step, PlaceEvents):
             self._place_events(run, step)
+        elif isinstance(step, RestoreSource):
+            server.restore_source(deadline, clears_filters=step.clears_filters)
+        elif isinstance(step, RestoreSettings):
+            server.restore_settings(deadline, resting=step.resting)
         else:
             calls: dict[type[NodeStep], Callable[[float], None]] = {
                 StopReceiver: server.stop_receiver,
@@ -221,7 +226,6 @@ class Executor:
                 Fence: server.fence,
                 DisableWaiting: server.disable_waiting,
                 KillClients: server.kill_clients,
-                RestoreSource: server.restore_source,
                 MakeSchema: server.make_schema,
             }
             calls[type(step)](deadline)

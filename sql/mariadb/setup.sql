@@ -47,8 +47,23 @@ CHANGE MASTER TO
     MASTER_USE_GTID = slave_pos,
     MASTER_CONNECT_RETRY = %(retry)s,
     MASTER_HEARTBEAT_PERIOD = %(heartbeat)s,
+    MASTER_DELAY = 0,
+    IGNORE_SERVER_IDS = (),
+    IGNORE_DOMAIN_IDS = (),
+    DO_DOMAIN_IDS = (),
     MASTER_SSL = %(tls)s,
     MASTER_SSL_VERIFY_SERVER_CERT = 0;
+
+-- name: clear_filters
+-- Those of server ids and domains are options of the channel, see `replicate`.
+SET GLOBAL replicate_do_db = '';
+SET GLOBAL replicate_ignore_db = '';
+SET GLOBAL replicate_do_table = '';
+SET GLOBAL replicate_ignore_table = '';
+SET GLOBAL replicate_wild_do_table = '';
+SET GLOBAL replicate_wild_ignore_table = '';
+SET GLOBAL replicate_rewrite_db = '';
+SET GLOBAL replicate_events_marked_for_skip = 'REPLICATE';
 
 -- name: end_session
 KILL CONNECTION %(number)s;

@@ -6,6 +6,7 @@
 --   PROCESS, REPLICATION CLIENT          who is connected, how replication stands
 --   REPLICATION_SLAVE_ADMIN              start and stop replication
 --   SYSTEM_VARIABLES_ADMIN               read-only, semi-sync, offline mode
+--   PERSIST_RO_VARIABLES_ADMIN           put right what the server starts with
 --   CONNECTION_ADMIN                     KILL, offline mode, login when the server is full or offline
 --   SYSTEM_USER                          KILL sessions of accounts that have SYSTEM_USER themselves
 --   SELECT on performance_schema.*       all looks

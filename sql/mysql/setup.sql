@@ -55,8 +55,20 @@ CHANGE REPLICATION SOURCE TO
     SOURCE_CONNECT_RETRY = %(retry)s,
     SOURCE_RETRY_COUNT = %(retry_count)s,
     SOURCE_HEARTBEAT_PERIOD = %(heartbeat)s,
+    SOURCE_DELAY = 0,
     SOURCE_SSL = %(tls)s,
     GET_SOURCE_PUBLIC_KEY = 1;
+
+-- name: clear_filters
+-- Without a channel's name: for all channels, and for those that are made later.
+CHANGE REPLICATION FILTER
+    REPLICATE_DO_DB = (),
+    REPLICATE_IGNORE_DB = (),
+    REPLICATE_DO_TABLE = (),
+    REPLICATE_IGNORE_TABLE = (),
+    REPLICATE_WILD_DO_TABLE = (),
+    REPLICATE_WILD_IGNORE_TABLE = (),
+    REPLICATE_REWRITE_DB = ();
 
 -- name: end_session
 KILL CONNECTION %(number)s;

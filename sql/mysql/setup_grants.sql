@@ -18,8 +18,9 @@ GRANT SELECT ON *.* TO %(user)s@'%%';
 -- merge, replay: lock the rows that are compared (SELECT ... FOR UPDATE asks for it)
 GRANT LOCK TABLES ON *.* TO %(user)s@'%%';
 -- act: open and fence, cut sessions, replicate, rewind
+-- (PERSIST_RO_VARIABLES_ADMIN, to put right what the server starts with)
 -- (SYSTEM_USER, to cut off sessions of administrators too: a fence that cannot is none)
-GRANT SYSTEM_USER, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN ON *.* TO %(user)s@'%%';
+GRANT SYSTEM_USER, SYSTEM_VARIABLES_ADMIN, PERSIST_RO_VARIABLES_ADMIN, CONNECTION_ADMIN, REPLICATION_SLAVE_ADMIN, REPLICATION_APPLIER, BINLOG_ADMIN, SESSION_VARIABLES_ADMIN ON *.* TO %(user)s@'%%';
 -- act: the application's events follow the writer
 GRANT EVENT ON *.* TO %(user)s@'%%';
 GRANT SELECT ON performance_schema.* TO %(user)s@'%%';

@@ -12,6 +12,7 @@ from myha.core.model import (
     Events,
     Heal,
     HealOutcome,
+    Incident,
     Job,
     JobResult,
     Mode,
@@ -24,6 +25,7 @@ from myha.core.model import (
     ThreadState,
     View,
 )
+from myha.core.settings import Difference, Kind
 from tests.core.views import (
     NOW,
     STOPPED,
@@ -92,6 +94,18 @@ def heal_view(
     return replace(base, jobs=() if job is None else (job,), heals=outcome)
 
 
+IMAGE = Difference(Kind.SETTING, "binlog_row_image", "MINIMAL", "FULL")
+THREADS = Difference(Kind.SETTING, "slave_parallel_threads", "0", "8", rests=True)
+DELAY = Difference(Kind.CHANNEL, "the delay", "60 s", "0 s", rests=True)
+FILTER = Difference(Kind.FILTER, "replicate_ignore_db", "shop", "", rests=True)
+OFFSET = Difference(
+    Kind.SETTING,
+    "auto_increment_offset",
+    "7",
+    "2",
+    by_hand="SET GLOBAL auto_increment_offset = 2",
+)
+
 SITUATIONS: dict[str, View] = {
     "isolated": view(lost("db1", SILENT), lost("db2", SILENT)),
     "both-lost": view(lost("db1", REFUSING), lost("db2", REFUSING)),
@@ -115,6 +129,8 @@ SITUATIONS: dict[str, View] = {
     "writer-closed": view(seen("db1", open=False)),
     "standby-open": view(db2=seen("db2", open=True)),
     "replication-changed": view(db2=seen("db2", source="elsewhere:3306")),
+    "replication-filtered": view(db2=seen("db2", differs=(FILTER,))),
+    "settings-differ": view(db2=seen("db2", differs=(IMAGE, OFFSET))),
     "waiting-unwanted": view(durability=Durability.ASYNC),
     "standby-waits": view(db2=seen("db2", semisync=WAITS)),
     "writer-listens": view(
@@ -266,6 +282,51 @@ VARIANTS: dict[str, View] = {
     ),
     "source-missing on the writer": view(seen("db1", source="", **CLEAN)),
     "returned-clean, without a source": solo_view(seen("db2", source="", **CLEAN)),
+    "replication-filtered, the writer is dead": view(
+        lost("db1", REFUSING),
+        replace(unsourced(), look=seen("db2", differs=(FILTER,), receiver=STOPPED).look),
+    ),
+    "replication-filtered, it has returned so": solo_view(seen("db2", differs=(FILTER,), **CLEAN)),
+    "returned-clean, healed, with a filter": solo_view(
+        seen("db2", differs=(IMAGE, FILTER), **CLEAN), away(Cause.HEALED)
+    ),
+    "returned-clean, unfenced, from another source": solo_view(
+        seen("db2", source="elsewhere:3306", **CLEAN), away(Cause.TRUSTED)
+    ),
+    "replication-filtered on one of two writers": view(
+        seen("db1", differs=(FILTER,)),
+        seen("db2", open=True),
+        lb1=routes(writer_db2=True),
+        **DUAL,  # type: ignore[arg-type]
+    ),
+    "replication-filtered on both writers": view(
+        seen("db1", differs=(FILTER,)),
+        solo_view(seen("db2", **CLEAN)).node("db2"),
+        record(fenced(Cause.BROKEN), Sync.SOLO),
+        OUT,
+        **DUAL,
+    ),
+    "standby-fenced, its data in doubt and no reseed allowed": solo_view(
+        seen("db2", **CLEAN), fenced(Cause.BROKEN)
+    ),
+    "settings-differ, a filter on the only writer": view(seen("db1", differs=(FILTER,))),
+    "settings-differ, replication has to rest": view(db2=seen("db2", differs=(THREADS, DELAY))),
+    "settings-differ on the writer, which runs alone": view(
+        seen("db1", differs=(DELAY,), receiver=STOPPED, semisync=IDLE),
+        lost("db2", REFUSING),
+        record(away(), Sync.SOLO),
+        OUT,
+    ),
+    "settings-differ on the writer": view(seen("db1", differs=(DELAY,))),
+    "settings-differ, one plan failed": replace(
+        view(seen("db1", differs=(IMAGE,)), seen("db2", differs=(IMAGE,))),
+        incidents=(Incident("restore-settings", "db2", NOW - 1.0, "denied"),),
+    ),
+    "settings-differ, the plan has failed too often": replace(
+        view(db2=seen("db2", differs=(DELAY,))),
+        incidents=(Incident("restore-replication", "db2", NOW - 90.0, "denied", 5),),
+    ),
+    "settings-differ, what is left is an administrator's": view(seen("db1", differs=(OFFSET,))),
     "stray-acknowledger, solo already": view(
         seen("db1", semisync=waits(REPORTS)), on_record=record(sync=Sync.SOLO)
     ),

@@ -10,10 +10,11 @@ import pytest
 
 from myha.config import Config, load
 from myha.core.gtid import MysqlGtidSet
+from myha.core.settings import same_value
 from myha.operations.setup.actions import Stage, plan
 from myha.operations.setup.checks import History, check
 from myha.operations.setup.desired import domain_id
-from myha.operations.setup.facts import Channel, Facts, Flavour, Table, same_value
+from myha.operations.setup.facts import Channel, Facts, Flavour, Table
 
 UUIDS = {
     "a": "aaaaaaaa-0000-0000-0000-000000000001",

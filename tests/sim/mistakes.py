@@ -18,10 +18,12 @@ from myha.core.plans import (
     PutIn,
     RecordChange,
     RequireNoErrant,
+    RestoreSettings,
     RestoreSource,
     StartReplication,
     Step,
     StopReceiver,
+    StopReplication,
     away,
     member,
 )
@@ -158,6 +160,18 @@ def routed_while_it_is_healed(plan: Plan) -> Plan:
     return replace(plan, steps=(*plan.steps, PutIn(node=plan.node, pool="reader", balancers=LB)))
 
 
+def filter_cleared_without_fencing(plan: Plan) -> Plan:
+    """As if what a filter left out would come by itself once it is gone."""
+    if plan.kind != "fence" or "filter" not in plan.sentence:
+        return plan
+    steps = (
+        StopReplication(node=plan.node),
+        RestoreSource(node=plan.node, clears_filters=True),
+        StartReplication(node=plan.node),
+    )
+    return replace(plan, steps=steps)
+
+
 LB = ("lb1",)
 
 
@@ -203,6 +217,13 @@ MISTAKES: dict[str, Mutation] = {
     "acknowledgements counted, whoever gives them": Mutation(server=CountsOnly),
     "a source that was reset is not set up again": Mutation(
         mutate_plan=without(("restore-source", "rejoin"), RestoreSource)
+    ),
+    "a filter cleared without fencing": Mutation(mutate_plan=filter_cleared_without_fencing),
+    "what a stranger changed is left so": Mutation(
+        mutate_plan=without(
+            ("restore-settings", "restore-replication", "rejoin"),
+            (RestoreSettings, RestoreSource),
+        )
     ),
     "no guard against a loop of failovers": Mutation(
         policy=lambda policy: replace(policy, flap_limit=1000)

@@ -32,6 +32,8 @@ CAUGHT = {
         {"armed-by-the-standby", "armed-standby-has-all"},
     ),
     "a source that was reset is not set up again": (0, 400, {"whole-again"}),
+    "a filter cleared without fencing": (0, 800, {"left-out", "whole-again"}),
+    "what a stranger changed is left so": (0, 400, {"whole-again"}),
     "no guard against a loop of failovers": (0, 400, {"failovers-apart"}),
     "the writer listens to a lost standby": (
         0,

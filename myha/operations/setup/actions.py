@@ -12,19 +12,20 @@ from enum import IntEnum
 
 from myha.config import Account, Config
 from myha.core.model import Record
+from myha.core.settings import Setting, When, channel_differences, setting_differences
 from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
-    Setting,
-    When,
     channel,
     first_writer,
     fragment,
     pair_tls,
     settings,
 )
-from myha.operations.setup.facts import Channel, Facts, Flavour, Login, same_value
+from myha.operations.setup.facts import Channel, Facts, Flavour, Login
 from myha.operations.setup.grants import wanted_grants
 from myha.servers.base import RETRY_COUNT
+from myha.servers.connection import ACCESS_DENIED
+from myha.servers.wanted import SESSION_SETTINGS
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "heartbeat": (
@@ -40,22 +41,6 @@ OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "disabled_events": ("event_schema", "event_name"),
 }
 INCREMENTS_TABLE = {"increments": ("server_id", "connection_id")}
-# Settings that a session keeps from its beginning: who holds old ones is named, or ended.
-SESSION_SETTINGS = frozenset(
-    {
-        "auto_increment_increment",
-        "auto_increment_offset",
-        "binlog_format",
-        "binlog_row_image",
-        "gtid_domain_id",
-    }
-)
-
-
-# Also where the default would do: ids depend on it, or the supervisor sets it for a moment.
-ALWAYS_PERSISTED = frozenset(
-    {"auto_increment_increment", "auto_increment_offset", "event_scheduler"}
-)
 
 
 class Stage(IntEnum):
@@ -72,17 +57,6 @@ class Stage(IntEnum):
     CHANNEL = 8
     SESSION = 9
     JOIN = 10
-
-
-NEEDS_STOPPED_REPLICATION = frozenset(
-    {
-        "binlog_format",
-        "gtid_strict_mode",
-        "replica_parallel_workers",  # could be set, and would do nothing before the next start
-        "replica_preserve_commit_order",
-        "slave_parallel_threads",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +121,7 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
             f"set {setting.variable} = {setting.value} {when} ({setting.why})",
             block,
             words={"variable": setting.variable, "value": setting.value},
-            needs_stopped=setting.variable in NEEDS_STOPPED_REPLICATION,
+            needs_stopped=setting.rests,
         )
     if facts.flavour is not Flavour.MARIADB:
         return
@@ -162,16 +136,9 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
 
 
 def _is_set(facts: Facts, setting: Setting) -> bool:
-    now = same_value(facts.variables.get(setting.variable, ""), setting.value)
-    if facts.flavour is Flavour.MARIADB:
-        return now or setting.when is When.AT_BOOT  # the fragment's part
-    persisted = facts.persisted.get(setting.variable)
-    at_boot = persisted is not None and same_value(persisted, setting.value)
-    if setting.when is When.AT_BOOT:
-        return at_boot
-    # Not persisted, but what the server starts with anyway: its option file's, or the default.
-    starts_so = persisted is None and setting.variable in facts.configured
-    return now and (at_boot or (starts_so and setting.variable not in ALWAYS_PERSISTED))
+    if facts.flavour is Flavour.MARIADB:  # at boot is the fragment's part
+        return not setting_differences((setting,), facts.variables, None)
+    return not setting_differences((setting,), facts.variables, facts.persisted, facts.configured)
 
 
 def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
@@ -305,13 +272,13 @@ def _channel(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
         sentence,
         "replicate",
         {
-            "host": wanted.host,
-            "port": wanted.port,
+            "host": config.nodes[peer.node].replication_host,
+            "port": config.nodes[peer.node].replication_port,
             "user": wanted.user,
             "retry": wanted.retry_seconds,
             "retry_count": RETRY_COUNT,
             "heartbeat": wanted.heartbeat_seconds,
-            "tls": int(wanted.tls),
+            "tls": int(bool(wanted.tls)),
         },
         secret=config.accounts.replication(),
         needs_stopped=True,
@@ -322,28 +289,13 @@ def _channel_differs(
     config: Config, facts: Facts, peer: Facts, existing: Channel | None
 ) -> list[str]:
     """What about the channel is not as wanted, in words; a missing one is one difference."""
-    wanted = channel(config, facts, peer)
     if existing is None:
         return ["none yet"]
-    mysql = facts.flavour is Flavour.MYSQL
-    checks = (
-        (existing.source == wanted.source, f"its address is {wanted.source}"),
-        (existing.user == wanted.user, f"as {wanted.user}"),
-        (existing.by_gtid, "by GTID"),
-        (existing.tls is wanted.tls, "with TLS" if wanted.tls else "without TLS"),
-        (existing.retry_seconds == wanted.retry_seconds, f"retry every {wanted.retry_seconds} s"),
-        (not mysql or existing.retry_count == RETRY_COUNT, "never give up"),
-        (not mysql or existing.public_key, "ask for the public key"),
-        (
-            abs(existing.heartbeat_seconds - wanted.heartbeat_seconds) < 0.001,
-            f"heartbeat every {wanted.heartbeat_seconds:g} s",
-        ),
-        (
-            peer.replication.password_works and existing.error_code != 1045,
-            "with the present password",
-        ),
-    )
-    return [words for holds, words in checks if not holds]
+    wanted = channel(config, facts, peer)
+    differs = [str(one) for one in channel_differences(existing.options, wanted)]
+    if not peer.replication.password_works or existing.error_code == ACCESS_DENIED:
+        differs.append("with the present password")
+    return differs
 
 
 def _sessions(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from myha.core.gtid import GtidSet
+from myha.core.settings import ChannelOptions
 
 OUR_SCHEMA = "myha"
 SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema", OUR_SCHEMA})
@@ -51,6 +52,22 @@ class Channel:
     error_code: int = 0
     error: str = ""
     source_server_id: int = 0
+    delay_seconds: int = 0
+
+    @property
+    def options(self) -> ChannelOptions:
+        """What of it setup makes."""
+        return ChannelOptions(
+            source=self.source,
+            user=self.user,
+            by_gtid=self.by_gtid,
+            retry_seconds=self.retry_seconds,
+            heartbeat_seconds=self.heartbeat_seconds,
+            delay_seconds=self.delay_seconds,
+            tls=self.tls,
+            retry_count=self.retry_count,
+            public_key=self.public_key,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +149,3 @@ class Facts:
 
 def is_on(value: str) -> bool:
     return value.upper() in {"ON", "1", "YES", "TRUE"}
-
-
-def same_value(left: str, right: str) -> bool:
-    """Whether two texts are one value to the server: ON is 1, 10 is 10.000."""
-    if left.upper() == right.upper():
-        return True
-    words = {"ON": "1", "OFF": "0"}
-    left, right = words.get(left.upper(), left), words.get(right.upper(), right)
-    try:
-        return float(left) == float(right)
-    except ValueError:
-        return left == right

@@ -11,7 +11,6 @@ from typing import Any
 from myha.config import Account, Config, join_address
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import ServerError
-from myha.operations.setup.desired import INCREMENT
 from myha.operations.setup.facts import (
     OUR_SCHEMA,
     Channel,
@@ -26,6 +25,7 @@ from myha.operations.setup.grants import parse_grants
 from myha.operations.setup.session import AdminSession, log_in
 from myha.servers.connection import ACCESS_DENIED
 from myha.servers.events import SCHEDULER_DISABLED
+from myha.servers.wanted import INCREMENT
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
@@ -270,6 +270,7 @@ def _mysql_channels(session: AdminSession) -> tuple[Channel, ...]:
                 error_code=receiver_code or int(more.get("Last_SQL_Errno") or 0),
                 error=_line(row["receiver_error"] or more.get("Last_SQL_Error") or ""),
                 source_server_id=int(more.get("Source_Server_Id") or 0),
+                delay_seconds=int(more.get("SQL_Delay") or 0),
             )
         )
     return tuple(channels)
@@ -292,6 +293,7 @@ def _mariadb_channels(session: AdminSession) -> tuple[Channel, ...]:
             error_code=int(row["Last_IO_Errno"] or row["Last_SQL_Errno"] or 0),
             error=_line(row["Last_IO_Error"] or row["Last_SQL_Error"] or ""),
             source_server_id=int(row["Master_Server_Id"] or 0),
+            delay_seconds=int(row["SQL_Delay"] or 0),
         )
         for row in session.rows("SHOW ALL SLAVES STATUS")
     )

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from myha.config import Config
 from myha.errors import MyhaError
 from myha.operations.setup.apply import Sessions, Tell
-from myha.operations.setup.desired import INCREMENT, first_writer
+from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Channel
 from myha.operations.setup.gather import channels, executed
 from myha.operations.setup.session import AdminSession
+from myha.servers.wanted import INCREMENT
 
 CONNECT_DEADLINE_SECONDS = 30.0
 ERROR_DEADLINE_SECONDS = 5.0  # an error that the receiver still has after so many retries stays

@@ -1,0 +1,161 @@
+"""Putting right what is not as setup made it: settings, the replication channel, filters. Pure.
+
+One plan at a time, for one node. What needs no rest of replication goes first, since it costs
+nothing; what the supervisor may not set is refused with the statement for an administrator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from myha.core.model import Cause, Sync
+from myha.core.plans import (
+    AwaitCaughtUp,
+    ChangeRecord,
+    CloseGently,
+    DisableWaiting,
+    KillClients,
+    Plan,
+    RecordChange,
+    Refusal,
+    RestoreSettings,
+    RestoreSource,
+    StartReplication,
+    Step,
+    StopReceiver,
+    StopReplication,
+    TakeOut,
+    fenced,
+)
+from myha.core.protocols import Answer, fence, make, promotable
+from myha.core.settings import Difference, Kind
+from myha.core.situation import Situation
+
+STOP_SECONDS = START_SECONDS = SET_SECONDS = 5.0
+ATTEMPTS = 5  # then not before the incident is forgotten: each one may cost a moment of solo
+CLOSE_SECONDS, CATCH_UP_SECONDS = 3.0, 5.0
+
+
+def restore(it: Situation) -> Answer:
+    """The first plan for a node; one that failed lately is not in the other node's way."""
+    found = [plan for node, differs in it.drifted for plan in _plans(it, node, differs)]
+    failed = {(one.plan, one.node): one.attempts for one in it.view.incidents}
+    plans = [one for one in found if failed.get((one.kind, one.node), 0) < ATTEMPTS]
+    if plans:
+        return min(plans, key=lambda plan: (plan.kind, plan.node) in failed)
+    if found:
+        return Refusal(
+            f"{found[0].sentence}: has failed {ATTEMPTS} times and is tried again later; or stop "
+            "the supervisor, run `myha setup`, and start it again"
+        )
+    by_hand = [
+        f"{node}: {one}: {one.by_hand}"
+        for node, differs in it.drifted
+        for one in differs
+        if one.by_hand
+    ]
+    if not by_hand:
+        return None
+    return Refusal("the supervisor may not or cannot set this; " + "; ".join(by_hand))
+
+
+def _plans(it: Situation, node: str, differs: tuple[Difference, ...]) -> Iterable[Plan]:
+    ours = [one for one in differs if not one.by_hand]
+    at_once = [one for one in ours if not one.rests]
+    resting = [one for one in ours if one.rests]
+    if at_once:
+        sentence = f"set on {node} what differs from setup: {listed(at_once)}"
+        step = RestoreSettings(node=node, deadline_seconds=SET_SECONDS)
+        yield make(it, "restore-settings", node, sentence, step)
+    elif resting and (node == it.standby or it.standby_replicates):
+        # The writer listens to nobody but a standby in good standing, and need not before.
+        yield _with_rest(it, node, resting)
+
+
+def _with_rest(it: Situation, node: str, differs: list[Difference]) -> Plan:
+    """Replication rests meanwhile, and what was received may go with the old channel: solo before.
+
+    The peer's receiver goes on, so that the writer's own channel costs the record nothing.
+    """
+    solo = None
+    if it.armed and node == it.standby:
+        change = RecordChange(f"solo while replication of {node} is put right", sync=Sync.SOLO)
+        solo = ChangeRecord(change=change)
+    sentence = f"put replication of {node} right: {listed(differs)}"
+    return make(
+        it,
+        "restore-replication",
+        node,
+        sentence,
+        solo,
+        StopReplication(node=node, deadline_seconds=STOP_SECONDS),
+        *_restore_steps(node, differs),
+        StartReplication(node=node, deadline_seconds=START_SECONDS),
+    )
+
+
+def _restore_steps(node: str, differs: Iterable[Difference]) -> tuple[Step, ...]:
+    """While both threads rest."""
+    kinds = {one.kind for one in differs if not one.by_hand}
+    steps: tuple[Step, ...] = ()
+    if kinds & {Kind.SETTING, Kind.AT_BOOT}:
+        steps = (RestoreSettings(node=node, resting=True, deadline_seconds=SET_SECONDS),)
+    if kinds & {Kind.CHANNEL, Kind.FILTER}:
+        clears = Kind.FILTER in kinds
+        restore = RestoreSource(node=node, clears_filters=clears, deadline_seconds=SET_SECONDS)
+        steps = (*steps, restore)
+    return steps
+
+
+def listed(differs: Iterable[Difference]) -> str:
+    return ", ".join(str(one) for one in differs)
+
+
+# -- filters ---------------------------------------------------------------------------------------
+
+
+def fence_filtered(it: Situation) -> Answer:
+    """What a filter left out is named in the executed set all the same: only other data help.
+
+    It is cleared when the node comes back, healed or unfenced by somebody who knows better.
+    """
+    if it.filtered:
+        return fence(it, Cause.BROKEN, left_out(it.filters))
+    refusal = promotable(it)
+    if refusal is None:
+        return _replace_writer(it)
+    return Refusal(f"{it.writer}: {left_out(it.writer_filters)}; and {refusal.reason}")
+
+
+def left_out(filters: Iterable[Difference]) -> str:
+    return f"a replication filter was in force, so changes may be missing ({listed(filters)})"
+
+
+def _replace_writer(it: Situation) -> Plan:
+    """With two writers: the one on record lacks what the other wrote, so that one's history counts.
+
+    It has all of its peer's writes first. Cut before the record changes it is opened again.
+    """
+    old, new = it.writer, it.standby
+    reason = left_out(it.writer_filters)
+    change = RecordChange(
+        f"{new} is the writer, solo; {old} is fenced: {reason}",
+        writer=new,
+        new_epoch=True,
+        sync=Sync.SOLO,
+        nodes=((old, fenced(Cause.BROKEN, reason)),),
+    )
+    return make(
+        it,
+        "replace-filtered",
+        new,
+        f"fence {old}: {reason}",
+        TakeOut(node=old, balancers=it.policy.balancers, best_effort=True),
+        CloseGently(node=old, deadline_seconds=CLOSE_SECONDS),
+        KillClients(node=old, best_effort=True),
+        AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_SECONDS),
+        ChangeRecord(change=change),
+        DisableWaiting(node=new, best_effort=True),
+        StopReceiver(node=new, best_effort=True),
+        StopReplication(node=old, best_effort=True, deadline_seconds=STOP_SECONDS),
+    )

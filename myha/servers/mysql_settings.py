@@ -1,0 +1,106 @@
+"""MySQL: the settings and the channel of a server as they are, to be compared with setup's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myha.core.settings import ChannelOptions, Difference, Kind, Setting, setting_differences
+from myha.errors import ServerError
+from myha.servers.connection import UNKNOWN_VARIABLE, Deadline, Session
+
+# Of the filters a look reads only how many there are.
+FILTERS = (
+    "(SELECT COUNT(*) FROM performance_schema.replication_applier_filters WHERE FILTER_RULE <> '')"
+)
+_FILTER_RULES = (
+    "SELECT FILTER_NAME, FILTER_RULE FROM performance_schema.replication_applier_filters"
+    " WHERE CHANNEL_NAME = '' AND FILTER_RULE <> ''"
+)
+_CHANNEL = (
+    "SELECT c.HOST, c.PORT, c.USER, c.AUTO_POSITION, c.SSL_ALLOWED, c.CONNECTION_RETRY_INTERVAL,"
+    " c.CONNECTION_RETRY_COUNT, c.HEARTBEAT_INTERVAL, c.GET_PUBLIC_KEY, a.DESIRED_DELAY"
+    " FROM performance_schema.replication_connection_configuration c"
+    " JOIN performance_schema.replication_applier_configuration a USING (CHANNEL_NAME)"
+    " WHERE CHANNEL_NAME = ''"
+)
+
+
+class SettingsReader:
+    """What differs now or at boot. Where a value comes from costs more to ask than the value, so
+    that it is asked only when one has changed."""
+
+    def __init__(self) -> None:
+        self._known: tuple[dict[str, str], dict[str, str]] | None = None
+        self._found: tuple[Difference, ...] = ()
+
+    def forget(self) -> None:
+        self._known = None
+
+    def differences(
+        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+    ) -> tuple[Difference, ...]:
+        names = [one.variable for one in wanted]
+        values = _values(names, session, deadline)
+        persisted = _named("persisted_variables", "VARIABLE_VALUE", names, session, deadline)
+        if self._known != (values, persisted):
+            sources = _named("variables_info", "VARIABLE_SOURCE", names, session, deadline)
+            configured = {name for name, source in sources.items() if source not in _SET_SINCE}
+            found = setting_differences(wanted, values, persisted, configured, supervised=True)
+            self._found = tuple(_with_plugin(one, values) for one in found)
+            self._known = (values, persisted)
+        return self._found
+
+
+def _with_plugin(one: Difference, values: dict[str, str]) -> Difference:
+    gone = one.kind is Kind.SETTING and one.name not in values
+    return replace(one, by_hand=_PLUGIN_GONE) if gone else one
+
+
+_PLUGIN_GONE = "its plugin is not there: stop the supervisor, run `myha setup`, start it again"
+_SET_SINCE = ("DYNAMIC", "PERSISTED")
+
+
+def _values(names: list[str], session: Session, deadline: Deadline) -> dict[str, str]:
+    """Each value that there is: the table of all of them costs more than asking for a few."""
+    listed = ", ".join(f"@@GLOBAL.{name}" for name in names)
+    try:
+        rows = session.query(f"SELECT {listed}", deadline_seconds=deadline.left_seconds)
+    except ServerError as error:
+        if error.code != UNKNOWN_VARIABLE:
+            raise
+        return _named("global_variables", "VARIABLE_VALUE", names, session, deadline)
+    return {name: str(value) for name, value in zip(names, rows[0], strict=True)}
+
+
+def _named(
+    table: str, column: str, names: list[str], session: Session, deadline: Deadline
+) -> dict[str, str]:
+    listed = ", ".join(f"'{name}'" for name in names)
+    rows = session.query(
+        f"SELECT VARIABLE_NAME, {column} FROM performance_schema.{table}"
+        f" WHERE VARIABLE_NAME IN ({listed})",
+        deadline_seconds=deadline.left_seconds,
+    )
+    return {str(name).lower(): str(value) for name, value in rows}
+
+
+def channel(session: Session, deadline: Deadline) -> tuple[ChannelOptions | None, dict[str, str]]:
+    """The default channel's options, None without a source, and the filters in force."""
+    rows = session.query(_CHANNEL, deadline_seconds=deadline.left_seconds)
+    rules = session.query(_FILTER_RULES, deadline_seconds=deadline.left_seconds)
+    filters = {str(name): str(rule) for name, rule in rules}
+    if not rows or not rows[0][0]:
+        return None, filters
+    host, port, user, auto_position, tls, retry, count, heartbeat, public_key, delay = rows[0]
+    options = ChannelOptions(
+        source=f"{host}:{port}",
+        user=str(user),
+        by_gtid=str(auto_position) in ("1", "YES"),
+        tls=tls == "YES",
+        retry_seconds=int(retry),
+        retry_count=int(count),
+        public_key=public_key == "YES",
+        heartbeat_seconds=float(heartbeat),
+        delay_seconds=int(delay or 0),
+    )
+    return options, filters

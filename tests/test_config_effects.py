@@ -1,0 +1,517 @@
+"""Every key of myha.toml changes what it says, seen where the program itself reads it.
+
+Each key has one row: two values, and a look at what is built from the configuration. A key without
+a row fails, and so does one whose two values make no difference, or another one than they should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import myha.core
+from myha.balancers.render import render_haproxy
+from myha.cli import requests, run
+from myha.config import TABLES, Config, load
+from myha.conflicts.watch import Watch
+from myha.core.model import (
+    Durability,
+    Membership,
+    Mode,
+    NodeRecord,
+    Policy,
+    Record,
+    StrayRule,
+    Sync,
+)
+from myha.core.planning import Decision, decide
+from myha.drill import target
+from myha.errors import MyhaError
+from myha.operations.heal import run as heal_run
+from myha.operations.heal.reseed.backup_fit import backup_words
+from myha.operations.heal.reseed.node_host import NodeHost
+from myha.operations.heal.reseed.process import NodeProcess
+from myha.operations.heal.work import admin_account
+from myha.operations.progress import ListReporter
+from myha.operations.verify import job as verify_job
+from myha.servers.mysql import MySQLServer
+from myha.stores.local import LocalStore
+from myha.supervisor import service as service_module
+from myha.supervisor.housekeeping import conflicts_wanted
+from myha.supervisor.service import Service
+from tests.core.views import view
+
+Keys = dict[str, dict[str, str]]  # table -> key -> TOML
+
+BASE: Keys = {
+    "cluster": {"state_dir": '"state"'},
+    "nodes.a": {"host": '"10.0.0.1"'},
+    "nodes.b": {"host": '"10.0.0.2"'},
+    "balancers.lb1": {
+        "socket": '"/run/haproxy/admin.sock"',
+        "writer_listen": '"127.0.0.1:3307"',
+        "reader_listen": '"127.0.0.1:3308"',
+    },
+}
+ROLES = ("admin", "supervisor", "replication", "drill")
+
+
+class Caught(Exception):  # noqa: N818  # it carries a value out, and is no error
+    """What a command was about to do."""
+
+
+class Built:
+    """What the program makes of a file, each part when it is asked for."""
+
+    def __init__(self, config: Config, patch: pytest.MonkeyPatch) -> None:
+        self.config = config
+        self.patch = patch
+        self.open: list[Service] = []
+
+    @cached_property
+    def service(self) -> Service:
+        """The supervisor as `myha run` makes it; it is not run."""
+        nodes = tuple((n, NodeRecord(Membership.MEMBER, boot_id="1")) for n in self.config.names)
+        store = LocalStore(self.config.cluster.state_dir)
+        store.compare_and_set(0, Record(1, 1, self.config.names[0], Sync.SOLO, nodes))
+        store.close()
+        self.patch.setattr(service_module, "flavour_of", lambda _config: MySQLServer)
+        made = Service(self.config)
+        self.open.append(made)
+        return made
+
+    @property
+    def server(self) -> MySQLServer:
+        one = self.service.servers["a"]
+        assert isinstance(one, MySQLServer)
+        return one
+
+    @property
+    def policy(self) -> Any:
+        return self.service.daemon.brain.view.policy
+
+    def setting(self, name: str) -> str:
+        return next(s.value for s in self.server._drift.settings if s.variable == name)
+
+    @property
+    def rendered(self) -> str:
+        return render_haproxy(self.config, "lb1")
+
+    def host(self) -> Any:
+        """How the drill reaches the process of node a."""
+        return target.of_config(self.config.path).hosts.get("a")
+
+    def command(self, cli: Any, *words: str) -> Any:
+        """What a command hands on, once it has read the file."""
+        done = CliRunner().invoke(cli, words, obj={"config_path": self.config.path})
+        assert isinstance(done.exception, Caught), done.output
+        return done.exception.args
+
+    def catch(self, module: object, name: str) -> None:
+        def caught(*args: object, **more: object) -> None:
+            raise Caught(*args, *more.values())
+
+        self.patch.setattr(module, name, caught)
+
+    def close(self) -> None:
+        for one in self.open:
+            one.lock.release()
+            one.store.close()
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`see` of the key's first and second value; `also` stands in both files."""
+
+    values: tuple[str, str]  # as TOML
+    seen: tuple[object, object]
+    see: Callable[[Built], object]
+    also: Keys = field(default_factory=dict)
+
+
+def number(first: float, second: float, see: Callable[[Built], object]) -> Effect:
+    """What is seen is the number itself."""
+    return Effect((str(first), str(second)), (first, second), see)
+
+
+def of_policy(name: str) -> Callable[[Built], object]:
+    return lambda it: getattr(it.policy, name)
+
+
+def _state_dir(it: Built) -> object:
+    folder = it.service.control.path.parent
+    assert list(folder.iterdir()), "the record is there"
+    return folder.name
+
+
+def _fences(it: Built) -> object:
+    assert it.service.tools.outside is not None
+    try:
+        it.service.tools.outside.fence("a", 10.0)
+    except MyhaError as error:
+        return (it.policy.fence_commands, "no fence_command" in str(error))
+    return (it.policy.fence_commands, True)
+
+
+def _initialises(it: Built) -> object:
+    marker = it.config.path.parent / "made"
+    process = NodeProcess(it.config, "a", ListReporter())
+    try:
+        process.initialise()
+    except MyhaError:
+        return "refused"
+    return marker.exists() or "ran"
+
+
+def _replication(it: Built) -> object:
+    """Where the peer of node b replicates from, for the adapter and for every decision."""
+    source = it.service.servers["b"]._source  # type: ignore[attr-defined]
+    return (source.host, source.port, it.policy.source_of("b"))
+
+
+def _account(role: str) -> Callable[[Built], object]:
+    """The login as the part of the program that uses it holds it."""
+
+    def see(it: Built) -> Any:
+        if role == "supervisor":
+            return it.server.account
+        if role == "replication":
+            assert it.server._source is not None
+            return it.server._source.account
+        if role == "admin":
+            return admin_account(it.config)
+        return target.of_config(it.config.path).account
+
+    return see
+
+
+def user_of(role: str) -> Effect:
+    see = _account(role)
+
+    def user(it: Built) -> object:
+        found = see(it)
+        return found.user  # type: ignore[attr-defined]
+
+    return Effect(('"one"', '"other"'), ("one", "other"), user)
+
+
+def password_of(role: str) -> Effect:
+    see = _account(role)
+
+    def password(it: Built) -> object:
+        found = see(it)
+        return found.password.get_secret_value()  # type: ignore[attr-defined]
+
+    return Effect(('"first"', '"second"'), ("in first", "in second"), password)
+
+
+def _increments(it: Built) -> object:
+    return it.setting("auto_increment_offset")
+
+
+def _comparison_due(it: Built) -> object:
+    house = it.service.housekeeping
+    now = view()
+    healthy = decide(now)
+    house._healthy_since = now.at - 60.0
+    return house._verify_due(now, Decision(healthy.verdicts))
+
+
+def _compares(it: Built) -> object:
+    it.catch(verify_job, "verify_pair")
+    try:
+        verify_job.run({"config": str(it.config.path)}, ListReporter())
+    except Caught as caught:
+        return caught.args[-1]
+    return None
+
+
+def _limit(it: Built) -> object:
+    it.catch(heal_run, "Limit")
+    work: Any = type("Work", (), {"config": it.config, "reporter": ListReporter(), "order": None})()
+    it.patch.setattr(heal_run, "_still_there", lambda *_: frozenset({"app.t"}))
+    try:
+        heal_run.verify_data(work, frozenset({"app.t"}))
+    except Caught as caught:
+        return caught.args[-1]
+    return None
+
+
+def _reads_conflicts(it: Built, *, ago_seconds: float = 10.0) -> object:
+    now = view()
+    assert now.record is not None
+    record = replace(now.record, writer_since_wall=now.wall - ago_seconds)
+    return conflicts_wanted(it.config, replace(now, record=record))
+
+
+def _niceness(it: Built) -> object:
+    it.catch(run, "go_first")
+    return it.command(run.run)[0]
+
+
+def _waits(it: Built) -> object:
+    it.catch(requests, "ask_until")
+    return it.command(requests.switchover)[2]
+
+
+def _event_scheduler(it: Built) -> object:
+    """What the supervisor keeps; setup makes the same list."""
+    kept = {one.variable: one.value for one in it.server._drift.settings}
+    return kept["event_scheduler"]
+
+
+REMOTE: Keys = {"nodes.a": {"shell": '["ssh", "a"]', "start_command": '["start"]'}}
+STOPPED: Keys = {"nodes.a": {"start_command": '["start"]', "stop_command": '["stop"]'}}
+BOUNDED: Keys = {"cluster": {"durability": '"bounded"'}}
+PREFERRED: Keys = {"failover": {"preferred": '"b"'}}
+
+EFFECTS: dict[str, Effect] = {
+    "cluster.name": Effect(
+        ('"one"', '"two"'), ("one", "two"), lambda it: it.service.handle({"do": "status"})["name"]
+    ),
+    "cluster.mode": Effect(
+        ('"single-writer"', '"dual-writer"'),
+        ((Mode.SINGLE_WRITER, False), (Mode.DUAL_WRITER, True)),
+        lambda it: (it.policy.mode, conflicts_wanted(it.config, replace(view(), policy=it.policy))),
+        also={**BOUNDED, "conflicts": {"after_failover_seconds": "0"}},
+    ),
+    "cluster.durability": Effect(
+        ('"lossless"', '"async"'), (Durability.LOSSLESS, Durability.ASYNC), of_policy("durability")
+    ),
+    "cluster.bounded_timeout_seconds": Effect(
+        ("0.5", "2"), (500, 2000), lambda it: it.server.waiting_timeout_ms, also=BOUNDED
+    ),
+    "cluster.stray_replicas": Effect(
+        ('"solo"', '"wait-for-all"'),
+        (StrayRule.SOLO, StrayRule.WAIT_FOR_ALL),
+        of_policy("stray_replicas"),
+    ),
+    "cluster.event_scheduler": Effect(("true", "false"), ("ON", "OFF"), _event_scheduler),
+    "cluster.state_dir": Effect(('"here"', '"there"'), ("here", "there"), _state_dir),
+    "nodes.host": Effect(
+        ('"10.0.0.8"', '"10.0.0.9"'),
+        (("10.0.0.8", True), ("10.0.0.9", False)),
+        lambda it: (it.server.endpoint.host, "10.0.0.8:3306" in it.rendered),
+    ),
+    "nodes.port": Effect(
+        ("3316", "3317"),
+        ((3316, True), (3317, False)),
+        lambda it: (it.server.endpoint.port, "10.0.0.1:3316" in it.rendered),
+    ),
+    "nodes.replication_host": Effect(
+        ('"r1"', '"r2"'), (("r1", 3306, "r1:3306"), ("r2", 3306, "r2:3306")), _replication
+    ),
+    "nodes.replication_port": Effect(
+        ("4001", "4002"),
+        (("10.0.0.1", 4001, "10.0.0.1:4001"), ("10.0.0.1", 4002, "10.0.0.1:4002")),
+        _replication,
+    ),
+    "nodes.auto_increment_offset": Effect(
+        ("1", "2"), ("1", "2"), _increments, also={"nodes.b": {"auto_increment_offset": "OTHER"}}
+    ),
+    "nodes.option_file": Effect(
+        ('""', '"/etc/my.cnf.d/myha.cnf"'),
+        ("", "/etc/my.cnf.d/myha.cnf"),
+        lambda it: it.server._option_file,
+    ),
+    "nodes.fence_command": Effect(("[]", '["true"]'), (((), True), (("a",), True)), _fences),
+    "nodes.pid_file": Effect(
+        ('"/run/one.pid"', '"/run/two.pid"'),
+        (Path("/run/one.pid"), Path("/run/two.pid")),
+        lambda it: it.host().pid_file,
+        also={"nodes.a": {"start_command": '["start"]'}},
+    ),
+    "nodes.start_command": Effect(
+        ('["one"]', '["two"]'),
+        (("one",), ("two",)),
+        lambda it: it.host()._start_command,
+        also={"nodes.a": {"shell": '["ssh", "a"]', "stop_command": '["stop"]'}},
+    ),
+    "nodes.stop_command": Effect(
+        ('["one"]', '["two"]'),
+        (("one",), ("two",)),
+        lambda it: it.host()._stop_command,
+        also=REMOTE,
+    ),
+    "nodes.shell": Effect(
+        ("[]", '["ssh", "a"]'), (False, True), lambda it: it.host() is not None, also=STOPPED
+    ),
+    "nodes.data_dir": Effect(
+        ('"/var/lib/one"', '"/var/lib/two"'),
+        (Path("/var/lib/one"), Path("/var/lib/two")),
+        lambda it: NodeProcess(it.config, "a", ListReporter()).data_dir,
+        also=STOPPED,
+    ),
+    "nodes.init_command": Effect(
+        ("[]", '["true"]'),
+        ("refused", "ran"),
+        _initialises,
+        also={"nodes.a": {**STOPPED["nodes.a"], "data_dir": '"/var/lib/one"'}},
+    ),
+    "nodes.backup_command": Effect(
+        ('["one"]', '["two"]'),
+        (("one",), ("two",)),
+        lambda it: backup_words(it.config, NodeHost(it.config, "a")),
+    ),
+    **{f"accounts.{role}_user": user_of(role) for role in ROLES},
+    **{f"accounts.{role}_password_file": password_of(role) for role in ROLES},
+    "accounts.tls": Effect(('"require"', '"off"'), ("require", "off"), lambda it: it.server._tls),
+    "balancers.socket": Effect(
+        ('"/run/one.sock"', '"/run/two.sock"'),
+        (("/run/one.sock", True), ("/run/two.sock", False)),
+        lambda it: (
+            it.service.tools.balancers["lb1"]._socket,  # type: ignore[attr-defined]
+            "/run/one.sock" in it.rendered,
+        ),
+    ),
+    "balancers.writer_listen": Effect(
+        ('"127.0.0.1:4407"', '"127.0.0.1:4408"'),
+        (True, False),
+        lambda it: "bind '127.0.0.1:4407'" in it.rendered,
+    ),
+    "balancers.reader_listen": Effect(
+        ('"127.0.0.1:4407"', '"127.0.0.1:4408"'),
+        (True, False),
+        lambda it: "bind '127.0.0.1:4407'" in it.rendered,
+    ),
+    "timing.deadtime_seconds": number(1.5, 3.0, of_policy("deadtime_seconds")),
+    "timing.look_interval_seconds": Effect(
+        ("0.25", "0.5"),
+        ({0.25}, {0.5}),
+        lambda it: {one._interval_seconds for one in it.service._watchers(lambda _: None)},
+    ),
+    "timing.pulse_interval_seconds": number(
+        0.25, 0.75, lambda it: it.service.pulses["a"]._interval_seconds
+    ),
+    "timing.call_deadline_seconds": Effect(
+        ("0.5", "0.75"),
+        ({0.5}, {0.75}),
+        lambda it: {
+            it.server.call_deadline_seconds,
+            it.service.pulses["a"]._deadline_seconds,
+            it.service.tools.balancers["lb1"]._call_deadline_seconds,  # type: ignore[attr-defined]
+        },
+    ),
+    "timing.heartbeat_period_seconds": Effect(
+        ("0.25", "0.5"),
+        ((0.25, 0.25), (0.5, 0.5)),
+        lambda it: (
+            it.policy.heartbeat_period_seconds,
+            it.server._source.heartbeat_seconds if it.server._source is not None else None,
+        ),
+    ),
+    "timing.applied_deadline_seconds": number(20.0, 40.0, of_policy("applied_deadline_seconds")),
+    "timing.max_outage_seconds": number(0.2, 0.5, of_policy("max_outage_seconds")),
+    "timing.switchover_wait_seconds": number(10.0, 20.0, _waits),
+    "timing.niceness": number(-5, 0, _niceness),
+    "lag.out_seconds": number(10.0, 20.0, of_policy("lag_out_seconds")),
+    "lag.in_seconds": number(2.0, 3.0, of_policy("lag_in_seconds")),
+    "lag.in_hold_seconds": number(5.0, 6.0, of_policy("lag_in_hold_seconds")),
+    "failover.flap_limit": number(3, 4, of_policy("flap_limit")),
+    "failover.flap_window_seconds": number(60.0, 90.0, of_policy("flap_window_seconds")),
+    "failover.flap_settled_seconds": number(60.0, 90.0, of_policy("flap_settled_seconds")),
+    "failover.auto_failback": Effect(
+        ("false", "true"), (False, True), of_policy("auto_failback"), also=PREFERRED
+    ),
+    "failover.preferred": Effect(('""', '"b"'), ("", "b"), of_policy("preferred")),
+    "failover.failback_after_seconds": number(10.0, 20.0, of_policy("failback_after_seconds")),
+    "heal.policy": Effect(
+        ('["resume", "manual"]', '["reseed"]'),
+        (("resume", "manual"), ("reseed",)),
+        of_policy("heal"),
+    ),
+    "heal.verify_limit_seconds": number(5.0, 7.0, _limit),
+    "conflicts.enabled": Effect(("true", "false"), (True, False), _reads_conflicts),
+    "conflicts.after_failover_seconds": Effect(("60", "5"), (True, False), _reads_conflicts),
+    "conflicts.audit": Effect(
+        ("true", "false"), (True, False), lambda it: Watch(it.config, ListReporter())._audit
+    ),
+    "verify.every_seconds": Effect(("0", "3600"), (False, True), _comparison_due),
+    "verify.tables": Effect(("[]", '["app.t"]'), (None, ("app.t",)), _compares),
+    "verify.busy_percent": number(
+        50.0, 80.0, lambda it: verify_job.throttle_of(it.config).busy_percent
+    ),
+    "verify.chunk_seconds": number(
+        0.2, 0.4, lambda it: verify_job.throttle_of(it.config).chunk_seconds
+    ),
+    "verify.lag_limit_seconds": number(
+        2.0, 4.0, lambda it: verify_job.throttle_of(it.config).lag_limit_seconds
+    ),
+}
+# There is one kind so far: another one is refused, and needs a row here when there are two.
+ONE_VALUE = {"balancers.kind": '"haproxy"'}
+WHERE = {"nodes": "nodes.a", "balancers": "balancers.lb1"}
+
+
+def write(folder: Path, name: str, value: str, also: Keys) -> Config:
+    table, key = name.split(".")
+    keys = {known: dict(rows) for known, rows in BASE.items()}
+    for known, rows in (*also.items(), (WHERE.get(table, table), {key: value})):
+        keys.setdefault(known, {}).update(rows)
+    other = {"1": "2", "2": "1"}.get(value, "")
+    text = "\n".join(
+        line
+        for known, rows in keys.items()
+        for line in (f"[{known}]", *(f"{k} = {v.replace('OTHER', other)}" for k, v in rows.items()))
+    )
+    folder.mkdir()
+    for file in ("first", "second", *(f"secrets/{role}" for role in (*ROLES, "app"))):
+        path = folder / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"in {file}\n")
+        path.chmod(0o600)
+    (folder / "myha.toml").write_text(text)
+    return load(folder / "myha.toml")
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Config], Built]]:
+    for role in ROLES:
+        monkeypatch.delenv(f"MYHA_{role.upper()}_PASSWORD", raising=False)
+    made: list[Built] = []
+
+    def build(config: Config) -> Built:
+        made.append(Built(config, monkeypatch))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_the_key_changes_what_it_says(
+    name: str, tmp_path: Path, built: Callable[[Config], Built]
+) -> None:
+    effect = EFFECTS[name]
+    assert effect.seen[0] != effect.seen[1]
+    seen = tuple(
+        effect.see(built(write(tmp_path / str(nth), name, value, effect.also)))
+        for nth, value in enumerate(effect.values)
+    )
+    assert seen == effect.seen
+
+
+def test_every_key_has_its_row() -> None:
+    keys = {f"{table}.{key}" for table, model in TABLES.items() for key in model.model_fields}
+    assert keys == {*EFFECTS, *ONE_VALUE}
+
+
+@pytest.mark.parametrize("name", ONE_VALUE)
+def test_a_key_with_one_value_takes_no_other(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "good", name, ONE_VALUE[name], {})
+    with pytest.raises(MyhaError, match=name.split(".")[1]):
+        write(tmp_path / "bad", name, '"another"', {})
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Policy)])
+def test_every_field_of_the_policy_decides_something(name: str) -> None:
+    core = Path(myha.core.__file__).parent
+    readers = [path.read_text() for path in core.glob("*.py")]
+    assert any(f"policy.{name}" in text or f"self.{name}" in text for text in readers)
