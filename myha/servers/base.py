@@ -369,7 +369,7 @@ class BaseServer(ABC):
         """What is not as setup made it, read every few looks, and when the look shows that somebody
         was at work: `sign` has changed, or replication was stopped."""
         threads = (look.receiver.state, look.applier.state)
-        if self._drift.is_due((sign, look.source, threads, look.semisync.replica_enabled)):
+        if self._drift.is_due((sign, look.source, look.semisync.replica_enabled), threads):
             found = self._differing(session, deadline)
             channel, filters = self._read_channel(session, deadline)
             in_channel = drift.of_channel(channel, self._wanted_channel(), filters)

@@ -35,6 +35,7 @@ class Drift:
     settings: tuple[Setting, ...] = ()
     differences: tuple[Difference, ...] = ()
     sign: object = None  # what a look shows for nothing: when it changes, all is read again
+    threads: object = None  # the state of the replication threads
     _due: bool = True
     _looks: int = 0
     _denied_at: dict[tuple[Kind, str], float] = field(default_factory=dict)
@@ -43,12 +44,17 @@ class Drift:
         """A step has put something right, or tried to: the next look reads all of it."""
         self._due = True
 
-    def is_due(self, sign: object) -> bool:
-        """Whether this look is one that reads it; counts the looks."""
+    def is_due(self, sign: object, threads: object) -> bool:
+        """Whether this look is one that reads it; counts the looks.
+
+        A thread that has stopped may be somebody at work on the channel. But it may also be the
+        loss of the writer, and this look what a failover waits for: then the next one reads.
+        """
         self._looks += 1
         due = self._due or sign != self.sign or self._looks >= READ_EVERY_LOOKS
         if due:
-            self._due, self._looks, self.sign = False, 0, sign
+            self._looks, self.sign = 0, sign
+        self._due, self.threads = threads != self.threads, threads
         return due
 
     def denied(self, one: Difference) -> None:
