@@ -160,5 +160,5 @@ def test_a_shell_to_the_wrong_host_is_noticed(
     if subprocess.run([*words, "true"], check=False).returncode != 0:
         pytest.skip("no file system can be mounted here")
     config = pair.configured("wrong", {"a": words, "b": sshd.words()})
-    with pytest.raises(HealRefusedError, match=r"logs of a are not seen .*nodes\.a\.shell"):
+    with pytest.raises(HealRefusedError, match=r"logs of a cannot be found .*nodes\.a\.shell"):
         plan_reseed(ReseedOrder(config, "a", "b", {}, (Method.BACKUP,)))
