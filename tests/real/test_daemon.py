@@ -483,7 +483,7 @@ def test_an_edited_configuration_is_noticed_and_not_used(pair: Pair) -> None:
     text = path.read_text()
     try:
         path.write_text(text + "\n# edited\n")
-        pair.await_event("config", "was changed")
+        pair.await_event("config", "has changed")
         assert pair.status()["config_changed"] is True
     finally:
         path.write_text(text)

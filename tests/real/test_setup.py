@@ -564,7 +564,7 @@ def test_fragment_by_hand(cluster: MakeCluster, tmp_path: Path) -> None:
     assert status == 0, said
     for name in pair.nodes:
         assert f"warning: {name}: install the option file fragment" in said
-        shown = said.rpartition(f"option file fragment of {name}, to be installed")[2]
+        shown = said.rpartition(f"option file fragment of {name}, for you to install")[2]
         lines = [line[4:] for line in shown.splitlines()[1:] if line.startswith("    ")]
         end = lines.index("master_retry_count = 4294967295") + 1
         pair.nodes[name].fragment.write_text("\n".join(lines[:end]) + "\n")
