@@ -16,8 +16,8 @@ Report = dict[str, Any]
 TARGETS: dict[tuple[str, str], tuple[float | None, float | None]] = {
     ("crash", "mysql"): (250, 500),
     ("crash", "mariadb"): (150, 500),
-    ("switchover", "mysql"): (50, 150),
-    ("switchover", "mariadb"): (50, 150),
+    ("switchover", "mysql"): (30, 150),
+    ("switchover", "mariadb"): (20, 150),
     ("hang", "mysql"): (None, 2000),
     ("hang", "mariadb"): (None, 2000),
     ("crash, two writers", "mysql"): (150, 350),
@@ -133,6 +133,8 @@ def _outages(drills: list[Report]) -> str:
         outages = [r["outage_ms"] for r in rounds]
         whole = [r["whole_ms"] for r in rounds if r["whole_ms"] is not None]
         returned = ", ".join(sorted({r["returned"] for r in rounds if r["returned"]})) or "-"
+        if undone := sum(r.get("undone", 0) for r in rounds):
+            returned += f"; {undone} undone before"
         lines.append(
             f"| {one['scenario']} | {server(one)} | {len(rounds)} | {min(outages):.0f}"
             f" | {statistics.median(outages):.0f} | {max(outages):.0f}"

@@ -49,6 +49,7 @@ class RoundResult:
     left: int = 0
     destroyed: int = 0
     conflicts: int = 0
+    undone: int = 0  # switchovers that were taken back, since they would have cost too much
 
     @property
     def good(self) -> bool:
@@ -69,6 +70,7 @@ class RoundResult:
             "left": self.left,
             "destroyed": self.destroyed,
             "conflicts": self.conflicts,
+            "undone": self.undone,
             "returned": self.returned,
             "whole_ms": self.whole_ms,
             "converged": self.converged,
@@ -125,6 +127,7 @@ class Report:
                 "left": sum(one.left for one in self.rounds),
                 "destroyed": sum(one.destroyed for one in self.rounds),
                 "conflicts": sum(one.conflicts for one in self.rounds),
+                "undone": sum(one.undone for one in self.rounds),
                 "converged": all(one.converged for one in self.rounds),
             },
         }
@@ -233,6 +236,10 @@ def _conflicts(data: dict[str, Any]) -> str:
     return f"; {data['conflicts']} conflicts reported" if data["conflicts"] else ""
 
 
+def _undone(data: dict[str, Any]) -> str:
+    return f"; {data['undone']} undone and asked for again" if data["undone"] else ""
+
+
 def verdict(report: Report) -> str:
     """The closing sentence."""
     data = report.data()["summary"]
@@ -248,7 +255,7 @@ def verdict(report: Report) -> str:
     )
     facts = (
         f"{data['acknowledged_lost']} of {data['acknowledged']} acknowledged transactions lost,"
-        f" {data['duplicated']} duplicated{_errant(data)}{_conflicts(data)}"
+        f" {data['duplicated']} duplicated{_errant(data)}{_conflicts(data)}{_undone(data)}"
     )
     if report.good:
         return f"{report.scenario}: passed. {stopped}; {facts}; both nodes equal and whole again."

@@ -436,6 +436,7 @@ class Round:
             left=judgement.left,
             destroyed=judgement.destroyed,
             conflicts=self.conflicts,
+            undone=timeline.undone(events),
             returned=timeline.returned(events),
             whole_ms=None if whole_at is None else round((whole_at - fault.at) * 1000, 1),
             converged=judgement.converged,

@@ -133,6 +133,20 @@ def _is_heal(event: Event) -> bool:
     return event["kind"] == "plan" and event.get("plan") == "healed"
 
 
+# From the closing on clients wait; before it a switchover that ends has touched nothing.
+_COSTS = frozenset({"close", "await-caught-up"})
+
+
+def undone(events: Iterable[Event]) -> int:
+    """How many switchovers had begun to close the old writer, and were taken back."""
+    return sum(
+        event["kind"] == "step-failed"
+        and event.get("plan") == "switchover"
+        and event.get("step") in _COSTS
+        for event in events
+    )
+
+
 def conflicts(events: Iterable[Event]) -> list[Event]:
     """The conflicts in the drill's tables that were reported."""
     return [one for one in events if one["kind"] == "conflict" and "myha_drill" in str(one["text"])]
