@@ -269,7 +269,7 @@ class BaseServer(ABC):
 
     def semisync(self) -> SemiSync:
         with self._step(self.call_deadline_seconds) as (session, deadline):
-            return self._semisync_now(session, deadline)
+            return self._semisync_now(session, deadline, who=True)
 
     def enable_waiting(self, acknowledgements: int, deadline_seconds: float) -> None:
         """Make commits wait; ServerError when fewer semi-sync replicas are connected.
@@ -595,7 +595,8 @@ class BaseServer(ABC):
     def fence(self, deadline_seconds: float) -> None: ...
 
     @abstractmethod
-    def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync: ...
+    def _semisync_now(self, session: Session, deadline: Deadline, *, who: bool = False) -> SemiSync:
+        """As of now; who it is that acknowledges only where that is asked, since it costs more."""
 
     @abstractmethod
     def _disable_waiting(self, session: Session, deadline: Deadline) -> None: ...

@@ -167,7 +167,12 @@ class MariaDBServer(BaseServer):
         return replace(look, differs=differs) if differs else look
 
     def _semisync(
-        self, variables: tuple[Any, ...], session: Session, deadline: Deadline
+        self,
+        variables: tuple[Any, ...],
+        session: Session,
+        deadline: Deadline,
+        *,
+        who: bool = True,
     ) -> SemiSync:
         enabled, timeout_ms, point, no_replica, replica_enabled = variables
         rows = session.query(_SEMISYNC_STATUS, deadline_seconds=deadline.left_seconds)
@@ -185,16 +190,16 @@ class MariaDBServer(BaseServer):
             source_clients=clients,
             replica_enabled=bool(int(replica_enabled)),
             waiting_sessions=int(status.get("wait_sessions", 0)),
-            acknowledgers=_acknowledgers(session, deadline) if clients else (),
+            acknowledgers=_acknowledgers(session, deadline) if clients and who else (),
             replica_acknowledges=every.get("Rpl_semi_sync_slave_status") == "ON",
             source_timeout_fits=fits,
         )
 
-    def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync:
+    def _semisync_now(self, session: Session, deadline: Deadline, *, who: bool = False) -> SemiSync:
         rows = session.query(
             f"SELECT {_SEMISYNC_VARIABLES}", deadline_seconds=deadline.left_seconds
         )
-        return self._semisync(one_row(rows, self.name), session, deadline)
+        return self._semisync(one_row(rows, self.name), session, deadline, who=who)
 
     def executed(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as (session, deadline):

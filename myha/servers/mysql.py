@@ -343,11 +343,11 @@ class MySQLServer(BaseServer):
             if self._semisync_now(session, deadline).source_enabled:
                 raise ServerError(f"{self.name}: semi-sync is still on when read back")
 
-    def _semisync_now(self, session: Session, deadline: Deadline) -> SemiSync:
+    def _semisync_now(self, session: Session, deadline: Deadline, *, who: bool = False) -> SemiSync:
         facts = self._known(session, deadline)
         row = session.query(
             f"SELECT {_semisync_variables(facts.source_word, facts.replica_word)},"
-            f" {_semisync_status(facts.source_word, facts.replica_word)}",
+            f" {_semisync_status(facts.source_word, facts.replica_word, who=who)}",
             deadline_seconds=deadline.left_seconds,
         )
         return self._semisync(facts, *one_row(row, self.name))
@@ -521,7 +521,7 @@ def _semisync_variables(source: str, replica: str) -> str:
     return f"CONCAT_WS(',', {of_source}, {of_replica})"
 
 
-def _semisync_status(source: str, replica: str) -> str:
+def _semisync_status(source: str, replica: str, *, who: bool = True) -> str:
     """An expression: the status values as `name=value,...`, and with them the connections."""
     names = [f"Rpl_semi_sync_{source}_{it}" for it in ("status", "clients", "wait_sessions")]
     if not source:
@@ -531,10 +531,12 @@ def _semisync_status(source: str, replica: str) -> str:
     if not names:
         return "NULL"
     listed = ", ".join(f"'{name}'" for name in names)
+    values = (
+        "(SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)"
+        f" FROM performance_schema.global_status WHERE VARIABLE_NAME IN ({listed}))"
+    )
     return (
-        "CONCAT_WS(',', (SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)"
-        f" FROM performance_schema.global_status WHERE VARIABLE_NAME IN ({listed})),"
-        f" CONCAT('{_CONNECTIONS}=', {_ACKNOWLEDGERS}))"
+        f"CONCAT_WS(',', {values}, CONCAT('{_CONNECTIONS}=', {_ACKNOWLEDGERS}))" if who else values
     )
 
 

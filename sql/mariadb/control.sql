@@ -43,11 +43,12 @@ SET GLOBAL read_only = IF(UNIX_TIMESTAMP(SYSDATE(6)) < %(until)s, 0, @@GLOBAL.re
 SET SESSION lock_wait_timeout = %(wait_seconds)s, GLOBAL read_only = ON;
 
 -- name: enable_waiting
--- The state first, the switch last: from the switch on, commits wait as the state says.
-SET GLOBAL rpl_semi_sync_master_timeout = %(timeout_ms)s;
-SET GLOBAL rpl_semi_sync_master_wait_no_slave = ON;
-SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC';
-SET GLOBAL rpl_semi_sync_master_enabled = ON;
+-- The state first, the switch last: from the switch on, commits wait as the state says. In one
+-- statement, which sets them in this order: in a switchover clients wait for it.
+SET GLOBAL rpl_semi_sync_master_timeout = %(timeout_ms)s,
+    GLOBAL rpl_semi_sync_master_wait_no_slave = ON,
+    GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC',
+    GLOBAL rpl_semi_sync_master_enabled = ON;
 
 -- name: disable_waiting
 -- Releases the commits that wait, and tells their clients OK. %(until)s as in `open`.

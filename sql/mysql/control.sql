@@ -49,12 +49,13 @@ SET GLOBAL offline_mode = ON;
 SET GLOBAL offline_mode = OFF;
 
 -- name: enable_waiting
--- The state first, the switch last: from the switch on, commits wait as the state says.
-SET GLOBAL rpl_semi_sync_{source}_timeout = %(timeout_ms)s;
-SET GLOBAL rpl_semi_sync_{source}_wait_for_{replica}_count = %(count)s;
-SET GLOBAL rpl_semi_sync_{source}_wait_no_{replica} = ON;
-SET GLOBAL rpl_semi_sync_{source}_wait_point = 'AFTER_SYNC';
-SET GLOBAL rpl_semi_sync_{source}_enabled = ON;
+-- The state first, the switch last: from the switch on, commits wait as the state says. In one
+-- statement, which sets them in this order: in a switchover clients wait for it.
+SET GLOBAL rpl_semi_sync_{source}_timeout = %(timeout_ms)s,
+    GLOBAL rpl_semi_sync_{source}_wait_for_{replica}_count = %(count)s,
+    GLOBAL rpl_semi_sync_{source}_wait_no_{replica} = ON,
+    GLOBAL rpl_semi_sync_{source}_wait_point = 'AFTER_SYNC',
+    GLOBAL rpl_semi_sync_{source}_enabled = ON;
 
 -- name: wait_for_present_only
 -- With no standby connected this ends all waiting, at once. %(until)s as in `open`.
