@@ -447,6 +447,13 @@ def _restore_steps(it: Situation) -> tuple[Step, ...]:
     return steps
 
 
+def solo_first(it: Situation, node: str, sentence: str) -> ChangeRecord | None:
+    """Before anything that may cost an armed standby what it has received; None where it is not."""
+    if not it.armed or node != it.standby:
+        return None
+    return ChangeRecord(change=RecordChange(sentence, sync=Sync.SOLO))
+
+
 def restart_standby_replication(it: Situation) -> Answer:
     """Where both threads were stopped, a start may throw away what was received and not applied.
 
@@ -454,10 +461,7 @@ def restart_standby_replication(it: Situation) -> Answer:
     So too where one of them still ran: whoever stopped the other may stop that before the start.
     """
     sentence = f"start replication on {it.standby}"
-    solo = None
-    if it.armed:
-        change = RecordChange(f"solo while {it.standby} starts again", sync=Sync.SOLO)
-        solo = ChangeRecord(change=change)
+    solo = solo_first(it, it.standby, f"solo while {it.standby} starts again")
     step = StartReplication(node=it.standby)
     return make(it, "restart-replication", it.standby, sentence, solo, step)
 
@@ -465,10 +469,7 @@ def restart_standby_replication(it: Situation) -> Answer:
 def restore_source(it: Situation) -> Answer:
     """What was received went with the source: it is received again, and until then it is solo."""
     node = it.standby if it.standby_sourceless else it.writer
-    solo = None
-    if it.armed and node == it.standby:
-        change = RecordChange(f"solo: {node} has lost its source", sync=Sync.SOLO)
-        solo = ChangeRecord(change=change)
+    solo = solo_first(it, node, f"solo: {node} has lost its source")
     sentence = f"set up replication on {node} again"
     return make(
         it,

@@ -27,7 +27,7 @@ from myha.core.plans import (
     TakeOut,
     fenced,
 )
-from myha.core.protocols import Answer, fence, make, promotable
+from myha.core.protocols import Answer, fence, make, promotable, solo_first
 from myha.core.settings import Difference, Kind
 from myha.core.situation import Situation
 
@@ -77,10 +77,7 @@ def _with_rest(it: Situation, node: str, differs: list[Difference]) -> Plan:
 
     The peer's receiver goes on, so that the writer's own channel costs the record nothing.
     """
-    solo = None
-    if it.armed and node == it.standby:
-        change = RecordChange(f"solo while replication of {node} is put right", sync=Sync.SOLO)
-        solo = ChangeRecord(change=change)
+    solo = solo_first(it, node, f"solo while replication of {node} is put right")
     sentence = f"put replication of {node} right: {listed(differs)}"
     return make(
         it,
