@@ -38,8 +38,8 @@ from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.work import admin_account
-from myha.operations.progress import ListReporter
 from myha.operations.verify import job as verify_job
+from myha.progress import ListReporter
 from myha.servers.mysql import MySQLServer
 from myha.stores.local import LocalStore
 from myha.supervisor import service as service_module

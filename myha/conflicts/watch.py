@@ -29,7 +29,7 @@ from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
 from myha.core.gtid import MysqlGtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError
-from myha.operations.progress import Reporter
+from myha.progress import Reporter
 from myha.servers.connection import Endpoint, Session
 
 TORN_ATTEMPTS = 2

@@ -12,8 +12,8 @@ from typing import Any, cast
 from myha.config import Account, Config, load
 from myha.core.model import Cause
 from myha.errors import ConfigError, MyhaError
-from myha.operations.progress import Reporter
 from myha.ports import WatchedServer
+from myha.progress import Reporter
 from myha.servers.connection import Connection, Endpoint, connect
 from myha.servers.factory import flavour_of, make_servers
 from myha.servers.statements import Flavour

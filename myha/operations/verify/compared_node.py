@@ -18,7 +18,7 @@ import pymysql
 
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import ServerError, ServerGoneError
-from myha.operations.progress import Reporter, go_on
+from myha.progress import Reporter, go_on
 from myha.servers import statements
 from myha.servers.statements import Flavour
 

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from myha.errors import ConfigError, MyhaError, ServerError
-from myha.operations.progress import CancelledError, Meter, Reporter
 from myha.operations.verify.compare import TableComparison
 from myha.operations.verify.compared_node import (
     CHANGED,
@@ -28,6 +27,7 @@ from myha.operations.verify.tables import (
     same_rows_possible,
     schema_differences,
 )
+from myha.progress import CancelledError, Meter, Reporter
 from myha.servers.statements import Flavour
 
 ROW_LIMIT = 1000
