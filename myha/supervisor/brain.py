@@ -6,12 +6,13 @@ new is decided, and after it every node is looked at afresh before anything is.
 
 from __future__ import annotations
 
-from myha.core.healing import heal_node
 from myha.core.model import Policy, Record, View
 from myha.core.observations import Observation, PlanEnded, RecordRead, first_view, fold
 from myha.core.planning import Decision, decide
 from myha.core.plans import Plan, Refusal
-from myha.core.protocols import Answer, switchover
+from myha.core.protocols.answer import Answer
+from myha.core.protocols.healing import heal_node
+from myha.core.protocols.switchover import switchover
 from myha.core.requests import (
     fence_node,
     forced_failover,
