@@ -12,8 +12,8 @@ import pytest
 from myha.binlog.columns import Query
 from myha.conflicts.keys import Facts
 from myha.conflicts.tables import Tables
+from myha.database.connection import Session
 from myha.errors import ServerGoneError
-from myha.servers.connection import Session
 
 DEADLINE_SECONDS = 10.0
 ITEMS, ORDERS = ("shop", "items"), ("shop", "orders")

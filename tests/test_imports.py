@@ -18,6 +18,7 @@ LEVELS = (
     {"drill", "sim", "sandbox", "web"},
     {"supervisor", "operations", "conflicts"},
     {"servers", "balancers", "stores", "hosts", "binlog"},
+    {"database"},
     {"ports"},
     {"core"},
 )

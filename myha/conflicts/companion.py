@@ -12,8 +12,8 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 from tenacity.wait import wait_exponential
 
 from myha.conflicts.wire import Link
+from myha.database.connection import Session
 from myha.errors import ServerError
-from myha.servers.connection import Session
 
 ASK_EVERY_SECONDS = 1.0
 _ASK_DEADLINE_SECONDS = 2.0

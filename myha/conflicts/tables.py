@@ -14,8 +14,8 @@ from typing import Any
 
 from myha.binlog.columns import Query
 from myha.conflicts.keys import INTERNAL_SCHEMA, Facts
+from myha.database.connection import Session
 from myha.errors import ServerError
-from myha.servers.connection import Session
 
 KNOWN_LIMIT = 1_000  # tables that are asked about at the start; others when their rows come
 CALL_SECONDS = 2.0

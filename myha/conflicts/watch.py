@@ -28,9 +28,9 @@ from myha.conflicts.tables import CALL_SECONDS, Tables, query_of
 from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
 from myha.core.gtid import MysqlGtidSet
+from myha.database.connection import Endpoint, Session
 from myha.errors import MyhaError, ServerError, ServerGoneError
 from myha.operations.progress import Reporter
-from myha.servers.connection import Endpoint, Session
 
 TORN_ATTEMPTS = 2
 HEARTBEAT_SECONDS = 1.0

@@ -19,8 +19,8 @@ from pymysql.err import MySQLError
 from myha.binlog.stream import encode_gtid_set
 from myha.conflicts.positions import Identity
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
+from myha.database.connection import Connection, Endpoint, Login, Tls, connect, translate
 from myha.errors import ServerGoneError
-from myha.servers.connection import Connection, Endpoint, Login, Tls, connect, translate
 
 PIECE_BYTES = 512 << 10
 CONNECT_SECONDS = 3.0

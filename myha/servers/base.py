@@ -21,9 +21,8 @@ from myha.binlog.rewind import rewind_node, unfinished_rewind
 from myha.core.gtid import GtidSet
 from myha.core.model import Events, NodeLook, SemiSync
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
-from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers import drift, statements
-from myha.servers.connection import (
+from myha.database import statements
+from myha.database.connection import (
     NO_SUCH_DATABASE,
     NO_SUCH_TABLE,
     UNKNOWN_VARIABLE,
@@ -38,6 +37,8 @@ from myha.servers.connection import (
     Tls,
     connect,
 )
+from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.servers import drift
 from myha.servers.events import (
     EventName,
     EventPlacer,

@@ -15,9 +15,9 @@ from enum import Enum
 from typing import TypeAlias
 
 from myha.core.model import Events
+from myha.database.connection import NO_SUCH_DATABASE, NO_SUCH_TABLE, Arguments, Deadline, Session
+from myha.database.statements import Statements
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers.connection import NO_SUCH_DATABASE, NO_SUCH_TABLE, Arguments, Deadline, Session
-from myha.servers.statements import Statements
 
 EventName: TypeAlias = tuple[str, str]  # schema, name
 

@@ -10,6 +10,7 @@ from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
+from myha.database.connection import Deadline, Session
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
 from myha.servers.base import (
@@ -20,7 +21,6 @@ from myha.servers.base import (
     one_row,
     value,
 )
-from myha.servers.connection import Deadline, Session
 
 STOPPING_SECONDS = 0.05
 IDLE_SPARED_SECONDS = 0.2  # in a fence: few idle sessions hold up read-only (LOCK TABLES does)

@@ -18,7 +18,7 @@ from myha.core.settings import (
     own_domain,
     setting_differences,
 )
-from myha.servers.connection import Deadline, Session
+from myha.database.connection import Deadline, Session
 
 SKIPS = "SELECT @@GLOBAL.replicate_events_marked_for_skip"
 _SKIPS_NONE = "REPLICATE"

@@ -11,6 +11,7 @@ from typing import Any
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
+from myha.database.connection import Deadline, Row, Session
 from myha.errors import ServerError
 from myha.servers import mysql_settings
 from myha.servers.base import (
@@ -21,7 +22,6 @@ from myha.servers.base import (
     one_row,
     value,
 )
-from myha.servers.connection import Deadline, Row, Session
 
 CLOSE_AGAIN_SECONDS = 1.0
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting, setting_differences
+from myha.database.connection import UNKNOWN_VARIABLE, Deadline, Session
 from myha.errors import ServerError
-from myha.servers.connection import UNKNOWN_VARIABLE, Deadline, Session
 
 # Of the filters a look reads only how many there are.
 FILTERS = (

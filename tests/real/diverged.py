@@ -14,7 +14,7 @@ import pytest
 
 from myha.binlog.rewind import RewindReport, rewind_node
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
-from myha.servers import statements
+from myha.database import statements
 from tests.real.bare import BareServer, bare_server
 
 DEADLINE_SECONDS = 30.0

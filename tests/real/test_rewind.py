@@ -20,9 +20,9 @@ from myha.binlog.rewind import (
     unfinished_rewind,
 )
 from myha.core.gtid import MariadbGtidSet
+from myha.database import statements
 from myha.errors import MyhaError, ServerError
 from myha.sandbox import programs
-from myha.servers import statements
 from tests.real.diverged import (
     Connection,
     Pair,

@@ -19,11 +19,7 @@ from pydantic import SecretStr
 from myha import config as configuration
 from myha.config import Account
 from myha.core.model import ThreadState
-from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
-from myha.servers.base import BaseServer, Client
-from myha.servers.connection import (
+from myha.database.connection import (
     ACCESS_DENIED,
     FOREIGN_PROTOCOL,
     Deadline,
@@ -31,6 +27,10 @@ from myha.servers.connection import (
     Session,
     connect,
 )
+from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.sandbox.cluster import Cluster
+from myha.sandbox.servers import Flavour
+from myha.servers.base import BaseServer, Client
 from myha.servers.factory import make_servers
 from myha.servers.watch import tcp_refused
 from tests.real.conftest import need

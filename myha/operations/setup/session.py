@@ -16,10 +16,10 @@ from pymysql.constants import ER
 from pymysql.err import MySQLError
 
 from myha.config import Account, Config
+from myha.database import statements
+from myha.database.connection import Connection, Endpoint, connect, translate
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.operations.setup.facts import Flavour, is_on
-from myha.servers import statements
-from myha.servers.connection import Connection, Endpoint, connect, translate
 
 CONNECT_DEADLINE_SECONDS = 5.0
 STATEMENT_DEADLINE_SECONDS = 60.0
