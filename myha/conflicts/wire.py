@@ -65,7 +65,7 @@ class Link:
                 cursor.execute(sql)
                 return list(cursor.fetchall())
         except MySQLError as error:
-            raise translate(error, self.endpoint, CONNECT_SECONDS) from None
+            raise translate(error, str(self.endpoint), CONNECT_SECONDS) from None
         except OSError as error:
             raise ServerGoneError(f"{self.endpoint}: {error}") from None
 

@@ -120,7 +120,7 @@ class AdminSession:
                 cursor.execute(sql, values)
                 return cursor.fetchall()
         except MySQLError as error:
-            found = translate(error, self._endpoint, STATEMENT_DEADLINE_SECONDS)
+            found = translate(error, str(self._endpoint), STATEMENT_DEADLINE_SECONDS)
             raise type(found)(f"{self.name}: {found}", found.code) from None
         except OSError as error:
             raise ServerGoneError(f"{self.name}: {self._endpoint}: {error}") from None
