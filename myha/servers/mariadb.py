@@ -281,7 +281,7 @@ class MariaDBServer(BaseServer):
         from its next file then.
         """
         with self._step(deadline_seconds) as session:
-            self._finish_rewind(session.deadline)
+            self._prepare_for_replication(session.deadline)
             asked = int(session.value("SELECT @@GLOBAL.rpl_semi_sync_slave_enabled"))
             if not asked:
                 self._run(session, "ask_for_semisync")

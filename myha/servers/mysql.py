@@ -240,7 +240,7 @@ class MySQLServer(BaseServer):
         unfinished fence has left the server offline: a node that replicates is known to be good.
         """
         with self._step(deadline_seconds) as session:
-            self._finish_rewind(session.deadline)
+            self._prepare_for_replication(session.deadline)
             semisync_off = self._ask_for_semisync(session)
             if semisync_off or _receiver_state(session) == "CONNECTING":
                 self._run(session, "stop_receiver")

@@ -35,6 +35,7 @@ from myha.supervisor.journal import StoreJournal
 from myha.supervisor.pulse import Pulse
 from myha.supervisor.status import status
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
+from myha.undo.rewind import finish_rewind
 
 REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
 REQUEST_DEADLINE_SECONDS = 55.0
@@ -92,7 +93,9 @@ class Service:
         self.store = LocalStore(config.cluster.state_dir)
         record = self._take_over(self._record())
         self.journal = StoreJournal(self.store, self.clock)
-        self.servers: dict[str, WatchedServer] = make_servers(config, self._flavour())
+        self.servers: dict[str, WatchedServer] = make_servers(
+            config, self._flavour(), before_replication=finish_rewind
+        )
         balancers: dict[str, Balancer] = {
             name: HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
             for name, one in config.balancers.items()
