@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from myha.supervisor.service import Service
 
 import myha.core
 from myha.balancers.render import render_haproxy
@@ -44,7 +45,6 @@ from myha.servers.mysql import MySQLServer
 from myha.stores.local import LocalStore
 from myha.supervisor import service as service_module
 from myha.supervisor.housekeeping import conflicts_wanted
-from myha.supervisor.service import Service
 from tests.core.views import view
 
 Keys = dict[str, dict[str, str]]  # table -> key -> TOML
