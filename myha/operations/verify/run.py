@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
+from myha.database.statements import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError
 from myha.operations.verify.compare import TableComparison
 from myha.operations.verify.compared_node import (
@@ -28,7 +29,6 @@ from myha.operations.verify.tables import (
     schema_differences,
 )
 from myha.progress import CancelledError, Meter, Reporter
-from myha.servers.statements import Flavour
 
 ROW_LIMIT = 1000
 SCHEMA_LOOKS = 3
