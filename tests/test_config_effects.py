@@ -513,5 +513,5 @@ def test_a_key_with_one_value_takes_no_other(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [one.name for one in fields(Policy)])
 def test_every_field_of_the_policy_decides_something(name: str) -> None:
     core = Path(myha.core.__file__).parent
-    readers = [path.read_text() for path in core.glob("*.py")]
+    readers = [path.read_text() for path in core.rglob("*.py")]
     assert any(f"policy.{name}" in text or f"self.{name}" in text for text in readers)
