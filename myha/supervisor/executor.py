@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -79,8 +79,8 @@ class Pause:
 class Tools:
     """All that the executor acts through."""
 
-    servers: dict[str, Server]
-    balancers: dict[str, Balancer]
+    servers: Mapping[str, Server]
+    balancers: Mapping[str, Balancer]
     store: Store
     clock: Clock
     calls: ConcurrentCalls
