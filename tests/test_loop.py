@@ -91,10 +91,10 @@ def test_one_plan_at_a_time_and_everybody_is_looked_at_after_it() -> None:
     assert looks == LookNow(("db1", "db2"), ("lb1",))
     loop.take(NodeLooked("db2", look("db2", at=NOW + 2)))
     loop.decide()
-    assert not loop.decision.settled
+    assert not loop.decision.fresh
     loop.take(NodeMissed("db1", NOW + 2, Contact.REFUSING))
     loop.decide()
-    assert loop.decision.settled
+    assert loop.decision.fresh
 
 
 def test_a_request_is_replied_to_when_its_plan_has_ended() -> None:
@@ -154,7 +154,7 @@ def test_a_stopped_loop_begins_only_what_must_not_be_left_half_done() -> None:
 
 
 def test_a_stopped_loop_does_not_wait_for_ever() -> None:
-    loop = loop_at(replace(view(), settled_at=NOW + 1))
+    loop = loop_at(replace(view(), plan_ended_at=NOW + 1))
     loop.take(Stop())
     assert not loop.decide().leave
     tick(loop, NOW + STOP_DEADLINE_SECONDS + 1)

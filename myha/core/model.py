@@ -411,7 +411,7 @@ class View:
     record: Record | None
     nodes: tuple[tuple[NodeName, NodeView], ...]
     balancers: tuple[tuple[str, BalancerView], ...]
-    settled_at: float = -1.0  # when the last plan ended: looks from before it prove nothing now
+    plan_ended_at: float = -1.0  # when the last plan ended: looks from before it prove nothing now
     incidents: tuple[Incident, ...] = field(default=())
     jobs: tuple[Job, ...] = ()
     heals: tuple[HealOutcome, ...] = ()

@@ -139,7 +139,7 @@ def first_view(policy: Policy, at: float, wall: float, record: Record | None) ->
         record=record,
         nodes=tuple((name, NodeView(contact_since=at)) for name in policy.nodes),
         balancers=tuple((name, BalancerView()) for name in policy.balancers),
-        settled_at=at,
+        plan_ended_at=at,
     )
 
 
@@ -167,7 +167,7 @@ def fold(view: View, seen: Observation) -> View:
         return replace(view, at=at, jobs=(*_other_jobs(view, seen.job), seen.job))
     if isinstance(seen, JobEnded):
         return replace(view, at=at, jobs=_other_jobs(view, seen.job), heals=_heals(view, seen))
-    return replace(view, at=at, settled_at=at, incidents=_incidents(view, seen))
+    return replace(view, at=at, plan_ended_at=at, incidents=_incidents(view, seen))
 
 
 def _with(pairs: tuple[tuple[str, T], ...], name: str, value: T) -> tuple[tuple[str, T], ...]:

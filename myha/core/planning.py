@@ -20,23 +20,23 @@ URGENT_BACKOFF_LIMIT_SECONDS = 1.0
 class Decision:
     """The verdicts that hold, and what follows: a plan, or the refusals met on the way to none.
 
-    Not `settled` while a look from before the end of the last plan is part of the view.
+    Not `fresh` while a look from before the end of the last plan is part of the view.
     """
 
     verdicts: tuple[Verdict, ...]
     plan: Plan | None = None
     refusals: tuple[tuple[str, Refusal], ...] = ()
-    settled: bool = True
+    fresh: bool = True
 
 
 def decide(view: View) -> Decision:
     """What to do now. Nothing until every node has been looked at since the last plan ended."""
     it = situation_of(view)
     if it is None:
-        return Decision((), settled=False)
+        return Decision((), fresh=False)
     verdicts = assess(it)
-    if any(node.checked_at <= view.settled_at for _, node in view.nodes):
-        return Decision(verdicts, settled=False)
+    if any(node.checked_at <= view.plan_ended_at for _, node in view.nodes):
+        return Decision(verdicts, fresh=False)
     if it.record.maintenance:
         reason = Refusal(
             "maintenance is on: myha observes and does not act", "myha maintenance off"

@@ -67,7 +67,7 @@ def _balancers_where(view: View, pool: str, node: NodeName, traffic: bool) -> tu
     names = []
     for name, balancer in view.balancers:
         look = balancer.look
-        if not balancer.answering or look is None or look.at <= view.settled_at:
+        if not balancer.answering or look is None or look.at <= view.plan_ended_at:
             continue  # a look from before the last plan says nothing of its effect
         for route in look.routes:
             if (route.pool, route.node) == (pool, node) and route.takes_traffic is traffic:

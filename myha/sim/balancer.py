@@ -7,7 +7,8 @@ from collections.abc import Callable
 from myha.core.model import BalancerLook, ServerRoute
 from myha.core.plans import POOLS
 from myha.errors import BalancerError
-from myha.sim.server import Session, SimServer
+from myha.sim.process import Session
+from myha.sim.server import SimServer
 from myha.sim.world import Doing, World
 
 POLL_SECONDS = 0.05
@@ -27,7 +28,7 @@ class SimBalancer:
         self._look: BalancerLook | None = None
 
     def restart(self) -> None:
-        self.world.say(f"{self.name} restarts, out of traffic")
+        self.world.note(f"{self.name} restarts, out of traffic")
         self.life += 1
         self.up = True
         self.routes = dict.fromkeys(self.routes, False)

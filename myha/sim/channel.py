@@ -9,7 +9,7 @@ from myha.core.model import ThreadState
 
 if TYPE_CHECKING:
     from myha.sim.flavours import Transaction
-    from myha.sim.server import SimServer
+    from myha.sim.process import ServerProcess
 
 RETRY_SECONDS = 0.15
 NET_TIMEOUT_SECONDS = 1.0  # a receiver that has heard nothing for so long connects again
@@ -19,7 +19,9 @@ NOTICES_SECONDS = 0.004  # a broken connection
 class Channel:
     """The receiver of `owner`, connected to `peer` or to some server outside the pair."""
 
-    def __init__(self, owner: SimServer, peer: SimServer, source: str, period: float) -> None:
+    def __init__(
+        self, owner: ServerProcess, peer: ServerProcess, source: str, period: float
+    ) -> None:
         self.owner = owner
         self.peer = peer
         self.own_source = source
@@ -31,9 +33,9 @@ class Channel:
         self.pumping = False
         self.transfer_seconds = 0.0  # for one batch, beside the latency
         self.batch = 1000  # transactions that get through at once
-        self.on_connected: Callable[[SimServer], None] = lambda _: None
+        self.on_connected: Callable[[ServerProcess], None] = lambda _: None
         self._heard = ""
-        self._unsaid: list[int] = []  # received, not yet acknowledged, the link being down
+        self._unacknowledged: list[int] = []  # received, not yet acknowledged, the link being down
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -48,7 +50,7 @@ class Channel:
     def acknowledges(self) -> bool:
         return self.flows
 
-    def connected_to(self, server: SimServer) -> bool:
+    def connected_to(self, server: ServerProcess) -> bool:
         """As `server` sees it: a dump thread is there. Silence goes unnoticed."""
         return self.peer is server and self.owner.up and self.state is ThreadState.RUNNING
 
@@ -110,7 +112,7 @@ class Channel:
             self.position = 0
             self.on_connected(owner)
             # It says what it has: commits that wait for just that are released.
-            self._unsaid = [serial for serial in peer.waiting if serial in owner.has]
+            self._unacknowledged = [serial for serial in peer.waiting if serial in owner.has]
             self._changed()
             self._acknowledge()
             self.pump()
@@ -191,14 +193,14 @@ class Channel:
         self.position = max(self.position, end)
         if ones:
             owner.receive(ones)
-            self._unsaid.extend([one.serial for one in ones])
+            self._unacknowledged.extend([one.serial for one in ones])
             self._acknowledge()
         self.pump()
 
     def _acknowledge(self) -> None:
-        if not self._unsaid or not self.peer.up:
+        if not self._unacknowledged or not self.peer.up:
             return
         world = self.owner.world
         if world.linked(self.owner.name, self.peer.name):
-            said, self._unsaid = tuple(self._unsaid), []
+            said, self._unacknowledged = tuple(self._unacknowledged), []
             world.after(world.latency_seconds, self.peer.acknowledged, said, self.peer.life)

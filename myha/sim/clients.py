@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from myha.sim.flavours import Transaction
-from myha.sim.server import DIRECT, Session, SimServer
+from myha.sim.process import DIRECT, Session
+from myha.sim.server import SimServer
 from myha.sim.world import World
 
 RETRY_SECONDS = 0.06

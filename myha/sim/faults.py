@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from myha.core.model import ThreadState
 from myha.core.settings import Difference
 from myha.sim.parameters import Fault
-from myha.sim.server import FILTER, OPTION, SETTING
+from myha.sim.process import FILTER, OPTION, SETTING
 from myha.sim.supervisor import HANG_UP_SECONDS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Faults:
     def strike(self, fault: Fault) -> None:
         if self.over:
             return
-        self.world.say(f"FAULT {fault.what} {fault.role}{fault.argument}")
+        self.world.note(f"FAULT {fault.what} {fault.role}{fault.argument}")
         DEEDS[fault.what](self, fault)
 
     # -- who ---------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ class Faults:
 
     def repair(self) -> None:
         """Everything works again, and one supervisor is at work."""
-        self.world.say("everything is repaired")
+        self.world.note("everything is repaired")
         self.over = True
         self.waiting.clear()
         history, world = self.history, self.world

@@ -79,7 +79,9 @@ class SimHeal:
 
     def _ended(self, result: JobResult, reason: str) -> None:
         self._end()
-        self.world.say(f"the heal of {self.order.node} by {self.order.method}: {result} ({reason})")
+        self.world.note(
+            f"the heal of {self.order.node} by {self.order.method}: {result} ({reason})"
+        )
         self.supervisor.jobs.ended(self, result, reason)
 
     def _boundary(self) -> Doing[None]:
@@ -187,7 +189,7 @@ class SimHeal:
     def _empty(self) -> None:
         self.require_record()
         self.require_quiet()
-        self.node.rewind(self.node.flavour.empty, besides=self.writer.has)
+        self.node.rewind(self.node.flavour.empty, elsewhere=self.writer.has)
         self.node.emptied = True
 
     def _fill(self) -> None:

@@ -25,9 +25,10 @@ from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal
 from myha.sim.judge import Judge, Violation
 from myha.sim.parameters import BALANCERS, NODES, Parameters
-from myha.sim.server import ENABLED, RUNS, SimServer
+from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.supervisor import MutatePlan, SimSupervisor
+from myha.sim.whole import CLIENTS_SERVED, Missing, Pair
 from myha.sim.world import RunawayError, World
 from myha.supervisor.executor import Executor
 
@@ -195,20 +196,29 @@ class History:
         self.faults.repair()
         self._operate()
         end = REPAIRED_SECONDS + WHOLE_WITHIN_SECONDS
-        missing = ""
+        missing: Missing | None = None
         while world.now < end and not bad:
             world.run_until(world.now + CHECK_SECONDS, lambda: bool(bad))
-            missing = self._not_whole()
-            if not missing:
+            missing = self._missing()
+            if missing is None:
                 break
-            if missing == "busy" and all(c.last_ok_at > REPAIRED_SECONDS for c in self.clients):
+            served = all(one.last_ok_at > REPAIRED_SECONDS for one in self.clients)
+            if missing.invariant == CLIENTS_SERVED and served:
                 for client in self.clients:
                     client.running = False
         if bad:
             return
-        if missing:
-            self.judge.broken("whole-again", f"the pair did not become whole: {missing}")
+        if missing is not None:
+            self.judge.broken(missing.invariant, missing.sentence)
         self.judge.at_the_end()
+
+    def _missing(self) -> Missing | None:
+        """What keeps the pair from being whole again, the clients at rest included."""
+        pair = Pair(self.policy, self.store.record, self.servers, self.balancers)
+        missing = pair.not_serving()
+        if missing is None and any(client.running for client in self.clients):
+            return Missing(CLIENTS_SERVED, "a client has not heard an OK since the repair")
+        return missing or pair.not_equal()
 
     def _operate(self) -> None:
         """After the repair a person does what only a person may."""
@@ -234,53 +244,6 @@ class History:
             supervisor.request("heal", {"node": name, "method": "reseed"})
         elif self.parameters.heal == ("resume", "manual"):
             supervisor.request("heal", {"node": name, "method": "rewind"})
-
-    # -- whole -----------------------------------------------------------------------------------
-
-    def _not_whole(self) -> str:
-        """What keeps the pair from being whole; "busy" when only clients do."""
-        record, policy = self.store.record, self.policy
-        writer, standby = self.servers[record.writer], self.servers[policy.peer(record.writer)]
-        missing = self._node_not_whole(writer, writer) or self._node_not_whole(standby, writer)
-        if missing:
-            return missing
-        if policy.durability is Durability.LOSSLESS and record.sync is not Sync.ARMED:
-            return "not armed"
-        if writer.waits is (policy.durability is Durability.ASYNC):
-            return f"{writer.name} waits: {writer.waits}"
-        missing = self._routes_not_whole()
-        if missing:
-            return missing
-        if any(client.running for client in self.clients):
-            return "busy"
-        for server in (writer, standby):
-            if server.changed or server.left_out:
-                what = "left changes out" if server.left_out else "is not as setup made it"
-                return f"{server.name} {what}"
-        if writer.waiting or standby.waiting or writer.relay or standby.relay:
-            return "transactions under way"
-        if writer.executed_now() != standby.executed_now() or writer.has != standby.has:
-            return "the nodes differ"
-        return ""
-
-    def _node_not_whole(self, server: SimServer, writer: SimServer) -> str:
-        entry = self.store.record.node(server.name)
-        if entry.membership is not Membership.MEMBER or entry.boot_id != server.boot_id:
-            return f"{server.name} is {entry.membership} on record ({entry.reason})"
-        if not server.channel.flows or not server.applier_running:
-            return f"{server.name} does not replicate"
-        if server.open is not (server is writer or self.policy.mode is Mode.DUAL_WRITER):
-            return f"{server.name} is {'open' if server.open else 'closed'}"
-        if (server.events[RUNS] == ENABLED) is not (server is writer):
-            return f"the event on {server.name} is {server.events[RUNS]}"
-        return ""
-
-    def _routes_not_whole(self) -> str:
-        for balancer in self.balancers.values():
-            for (pool, node), on in balancer.routes.items():
-                if on is not (pool == "reader" or self.servers[node].open):
-                    return f"{balancer.name} routes {pool} to {node}: {on}"
-        return ""
 
 
 def _policy(parameters: Parameters) -> Policy:

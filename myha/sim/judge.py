@@ -10,7 +10,8 @@ from myha.core.model import Cause, Membership, Mode, Policy, Record, Sync, Threa
 from myha.core.planning import Decision
 from myha.core.plans import ChangeRecord, Plan
 from myha.sim.clients import Ledger
-from myha.sim.server import DIRECT, ENABLED, RESTS, SimServer
+from myha.sim.process import DIRECT, ENABLED, RESTS, ServerProcess
+from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import World
 
@@ -69,7 +70,7 @@ class Judge:
             server.channel.on_connected = self._connected
 
     def broken(self, name: str, sentence: str) -> None:
-        self.world.say(f"BROKEN: {name}: {sentence}")
+        self.world.note(f"BROKEN: {name}: {sentence}")
         self.violations.append(Violation(self.world.now, name, sentence))
 
     # -- acknowledged writes ---------------------------------------------------------------------
@@ -106,7 +107,7 @@ class Judge:
             self.world.dirty = True
 
     def _record_changed(self, old: Record, new: Record) -> None:
-        self.world.say(
+        self.world.note(
             f"on record: epoch {new.epoch}, writer {new.writer}, {new.sync}, "
             + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
         )
@@ -141,24 +142,24 @@ class Judge:
 
     # -- filters -----------------------------------------------------------------------------------
 
-    def _left_out(self, server: SimServer, serials: set[int]) -> None:
+    def _left_out(self, server: ServerProcess, serials: set[int]) -> None:
         """With one writer its peer writes nothing, unless a stranger does: that one answers."""
         if self._dual or server.name != self.store.record.writer:
             server.left_out |= serials
 
-    def _knows_filter(self, server: SimServer) -> bool:
+    def _knows_filter(self, server: ServerProcess) -> bool:
         return bool(server.left_out) and server.name in self._filters_seen
 
-    def _took_over(self, server: SimServer) -> None:
+    def _took_over(self, server: ServerProcess) -> None:
         """What it left out before anybody could see its filter is lost to the pair."""
         if self._knows_filter(server) and not self.loss_accepted:
             self.broken("left-out", f"{server.name} is the writer, and left changes out")
         server.left_out.clear()
 
-    def _failed(self, server: SimServer) -> None:
+    def _failed(self, server: ServerProcess) -> None:
         self._failed_since_armed.add(server.name)
 
-    def _connected(self, server: SimServer) -> None:
+    def _connected(self, server: ServerProcess) -> None:
         self._connected_as[server.name] = self._membership(server.peer.name)
 
     # -- at every instant ------------------------------------------------------------------------
@@ -168,8 +169,8 @@ class Judge:
         writer, standby = self._pair(record)
         standby_entry = record.node(standby.name)
         key = (
-            self._says_ok(writer),
-            self._says_ok(standby),
+            self._would_acknowledge(writer),
+            self._would_acknowledge(standby),
             writer.by_stranger,
             standby.by_stranger,
             writer.waits and writer.wait_limit_seconds is None,
@@ -192,7 +193,7 @@ class Judge:
         if fine:
             self._good.add(key)
 
-    def _says_ok(self, server: SimServer) -> bool:
+    def _would_acknowledge(self, server: ServerProcess) -> bool:
         """After a forced failover a writer that may live counts only while clients are on it.
 
         What only a stray lets it say that nobody has had a chance to see does not count.
@@ -205,9 +206,9 @@ class Judge:
         return server.acknowledges and through_balancers
 
     def _state(self, record: Record, writer: SimServer, standby: SimServer) -> State:
-        def node(server: SimServer, lacks: int) -> NodeState:
+        def node(server: ServerProcess, lacks: int) -> NodeState:
             return NodeState(
-                acknowledges=self._says_ok(server),
+                acknowledges=self._would_acknowledge(server),
                 by_stranger=server.by_stranger,
                 waits=server.waits and server.wait_limit_seconds is None,
                 runs_disabled=server.events[RESTS] == ENABLED,
@@ -228,14 +229,14 @@ class Judge:
     # -- at what a supervisor decides ------------------------------------------------------------
 
     @staticmethod
-    def _unseen(server: SimServer) -> bool:
+    def _unseen(server: ServerProcess) -> bool:
         return server.stray is not None and not server.stray.known
 
     def decided(self, view: View, decision: Decision) -> None:
         """Once a look has shown a stray, the record may not go on to say armed by its word."""
         record = self.store.record
         current = view.record is not None and view.record.version == record.version
-        if not (decision.settled and current) or record.maintenance:
+        if not (decision.fresh and current) or record.maintenance:
             return  # in maintenance nothing is done about it
         self._see_filters(view)
         for server in self.servers.values():
@@ -267,7 +268,7 @@ class Judge:
     def _membership(self, node: str) -> Membership:
         return self.store.record.node(node).membership
 
-    def _opened(self, server: SimServer) -> None:
+    def _opened(self, server: ServerProcess) -> None:
         did = Opened(
             is_writer=server.name == self.store.record.writer,
             dual=self._dual,
@@ -275,7 +276,7 @@ class Judge:
             unapplied=len(server.relay),
             receiving=server.channel.state is not ThreadState.STOPPED,
         )
-        self.world.say(f"{server.name} opens")
+        self.world.note(f"{server.name} opens")
         for one in invariants.broken(invariants.OPENED, did):
             self.broken(one.name, f"{server.name}: {one.sentence}")
 
@@ -285,7 +286,7 @@ class Judge:
         for one in invariants.broken(invariants.ROUTED, Routed(self._membership(node))):
             self.broken(one.name, f"{node}: {one.sentence}")
 
-    def _received(self, server: SimServer) -> None:
+    def _received(self, server: ServerProcess) -> None:
         if server.name != self.store.record.writer or not server.open or server.peer.by_stranger:
             return
         known = self._connected_as[server.name]
@@ -295,14 +296,14 @@ class Judge:
         for one in invariants.broken(invariants.RECEIVED, did):
             self.broken(one.name, f"{server.name}: {one.sentence}")
 
-    def _undone(self, server: SimServer, transactions: int, quarantined: int) -> None:
+    def _undone(self, server: ServerProcess, transactions: int, quarantined: int) -> None:
         healing = self.store.record.node(server.name).cause is Cause.HEALING
         did = Undone(transactions, quarantined, healing)
         for one in invariants.broken(invariants.UNDONE, did):
             self.broken(one.name, f"{server.name}: {one.sentence}")
         self.recount()
 
-    def _merged(self, server: SimServer) -> None:
+    def _merged(self, server: ServerProcess) -> None:
         self._undone(server, 0, 0)
 
     # -- at the end ------------------------------------------------------------------------------

@@ -1,11 +1,4 @@
-"""A simulated database server: binlog, relay log, semi-sync, read-only, boot-fenced restarts.
-
-It keeps what real servers were seen to do and what the protocols rest on: a commit is in the binlog
-(and on its way to the replica) before it waits for the acknowledgement; a restart commits what is
-in the binlog, drops the relay log, and leaves the server closed with replication stopped; a frozen
-server carries out later what had reached its socket; whoever stops waiting tells the waiting
-clients OK, unless they have been cut off before.
-"""
+"""A simulated server as its callers reach it: the steps of a supervisor, and what heals do."""
 
 from __future__ import annotations
 
@@ -13,12 +6,19 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
-from myha.core.model import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
-from myha.core.settings import Difference, Kind
+from myha.core.model import ThreadState
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.sim.channel import Channel
-from myha.sim.flavours import UUIDS, Flavour, Transaction
-from myha.sim.world import Doing, World
+from myha.sim.flavours import Transaction
+from myha.sim.process import (
+    DISABLED,
+    ENABLED,
+    FILTER,
+    LEFT,
+    RESTS,
+    SETTING,
+    ServerProcess,
+)
+from myha.sim.world import Doing
 
 T = TypeVar("T")
 
@@ -26,407 +26,9 @@ POLL_SECONDS = 0.02
 UNREACHABLE_POLL_SECONDS = 0.1
 COMMAND_SURVIVES = 0.5  # how often a command sent to a frozen server is carried out when it thaws
 
-DIRECT = "direct"  # in the place of a balancer's name, for sessions that come past them
-# The application's events, one of which it has disabled; and what each does on one node.
-RUNS, RESTS = "runs", "rests"
-ENABLED, DISABLED, LEFT = "enabled", "disabled", "left to the peer"
 
-SETTING = Difference(Kind.SETTING, "binlog_row_image", "MINIMAL", "FULL")
-OPTION = Difference(Kind.CHANNEL, "the delay", "60 s", "0 s", rests=True)
-FILTER = Difference(Kind.FILTER, "replicate_ignore_db", "shop", "", rests=True)
-NO_ERROR = {state: ReplicationThread(state) for state in ThreadState}
-
-
-class Session:
-    """A client's connection. `alive` is what the client's end of it says."""
-
-    __slots__ = ("alive", "balancer", "broke", "node")
-
-    def __init__(self, node: str, balancer: str, broke: Callable[[], None]) -> None:
-        self.node = node
-        self.balancer = balancer
-        self.alive = True
-        self.broke = broke
-
-    def end(self) -> None:
-        if self.alive:
-            self.alive = False
-            self.broke()
-
-
-class Stray:
-    """A replica outside the pair, connected with semi-sync. `known`: a decision was made on a look
-    that showed it; what it lets go before nobody can help."""
-
-    __slots__ = ("known", "since")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.known = False
-
-
-Heard = Callable[[Transaction], None]
-Waiting = tuple[Transaction, Session | None, Heard | None]
-
-
-class SimServer:
-    """One server process and its data. Methods that yield are calls of a supervisor."""
-
-    def __init__(self, world: World, index: int, name: str, flavour: Flavour) -> None:
-        self.world = world
-        self.index = index
-        self.name = name
-        self.flavour = flavour
-        self.up, self.frozen, self.full, self.life = True, False, False, 1
-        self.leaving = False  # shutting down: refuses connections, its replica is still fed
-        self.open = self.offline = self.waits = self.closing = self.by_stranger = False
-        self.wait_limit_seconds: float | None = None  # bounded: how long a commit waits
-        self.wait_count = 1  # how many acknowledgements a commit waits for
-        self.acknowledged_once: set[int] = set()  # where it waits for two
-        self.stray: Stray | None = None
-        self.released_unseen: set[int] = set()  # by a stray that nobody could know of yet
-        self.sessions: dict[Session, None] = {}
-        self.waiting: dict[int, Waiting] = {}
-        self.binlog: list[Transaction] = []
-        self.has: set[int] = set()  # serials in the binlog or the relay log
-        self.relay: list[Transaction] = []
-        self.quarantine: list[Transaction] = []
-        self.emptied = False  # by a reseed that has not filled it yet
-        self.written_when_emptied: set[int] = set()  # by whoever opened it: with GTIDs used before
-        self.number = 0
-        self.applier_running, self.applier_errno = False, 0
-        self.changed: tuple[Difference, ...] = ()  # by a stranger, from what setup made
-        self.left_out: set[int] = set()  # by a filter, although its binlog names them
-        self.apply_seconds = 0.002
-        self.applying = False
-        self.inbox: list[Callable[[], None]] = []  # has reached a frozen server
-        self._executed: GtidSet = flavour.empty
-        self._unfolded: list[Transaction] = []
-        self._received: tuple[GtidSet, int, GtidSet] | None = None
-        self.events = {RUNS: LEFT, RESTS: LEFT}
-        self.changes = 0  # grows with whatever a look shows
-        self._look: tuple[int, str, NodeLook] | None = None
-        self.on_opened: Callable[[SimServer], None] = lambda _: None
-        self.on_received: Callable[[SimServer], None] = lambda _: None
-        self.on_undone: Callable[[SimServer, int, int], None] = lambda _s, _a, _b: None
-        self.on_merged: Callable[[SimServer], None] = lambda _: None
-        self.on_failed: Callable[[SimServer], None] = lambda _: None
-        self.on_left_out: Callable[[SimServer, set[int]], None] = lambda _s, _o: None
-        self.on_dropped: Callable[[], None] = lambda: None
-        self.make_serial: Callable[[], int] = lambda: 0
-        self.channel: Channel  # from its peer; set by whoever wires the pair
-        self.peer: SimServer
-
-    # -- what it is ------------------------------------------------------------------------------
-
-    @property
-    def boot_id(self) -> str:
-        return f"{self.name}-{self.life}"
-
-    @property
-    def alive(self) -> bool:
-        return self.up and not self.frozen
-
-    @property
-    def acknowledges(self) -> bool:
-        """A client's write would get an OK now."""
-        if not self.up or self.frozen or not self.open or self.offline or self.closing:
-            return False
-        if self.leaving:
-            return False
-        if not self.waits or self.wait_limit_seconds is not None:
-            return True
-        by_peer = self.peer.channel.acknowledges
-        if self.wait_count > 1:
-            return by_peer and self.stray is not None
-        return by_peer or self.stray is not None
-
-    def touched(self) -> None:
-        self.changes += 1
-        self.world.dirty = True
-
-    def executed_now(self) -> GtidSet:
-        if self._unfolded:
-            gtids, add = self._executed, self.flavour.add
-            for one in self._unfolded:
-                gtids = add(gtids, one)
-            self._executed, self._unfolded = gtids, []
-        return self._executed
-
-    def received_now(self) -> GtidSet:
-        executed = self.executed_now()
-        if not self.relay:
-            return executed
-        known = self._received
-        if known is not None and known[0] is executed and known[1] == self.relay[-1].serial:
-            return known[2]
-        gtids = executed
-        for one in self.relay:
-            gtids = self.flavour.add(gtids, one)
-        self._received = (executed, self.relay[-1].serial, gtids)
-        return gtids
-
-    # -- transactions ----------------------------------------------------------------------------
-
-    def begin(self, session: Session | None, heard: Heard | None) -> Transaction | None:
-        """A client's commit arrives: None when it is refused, else it waits or is done."""
-        if not self.open or self.closing or self.leaving:
-            return None
-        self.number += 1
-        one = Transaction(self.make_serial(), self.index, self.number)
-        self._write(one)
-        if self.waits:
-            self.waiting[one.serial] = (one, session, heard)
-            if self.flavour.counts_waiting:
-                self._unfolded.append(one)
-            if self.wait_limit_seconds is not None:
-                self.world.after(self.wait_limit_seconds, self._waited_enough, self.life, one)
-            if self.stray is not None:
-                self._stray_acknowledges((one.serial,))
-        else:
-            self._unfolded.append(one)
-            self._say_ok(one, session, heard)
-        return one
-
-    def _write(self, one: Transaction) -> None:
-        """Into the binlog, and off to the replica."""
-        self.binlog.append(one)
-        self.has.add(one.serial)
-        if self.emptied:
-            self.written_when_emptied.add(one.serial)
-        self.changes += 1
-        if one.serial not in self.peer.has:
-            self.peer.channel.pump()
-
-    def _waited_enough(self, life: int, one: Transaction) -> None:
-        if life == self.life and self.up:
-            if self.frozen:
-                self.inbox.append(lambda: self._waited_enough(life, one))
-            else:
-                self.finish((one.serial,))
-
-    def finish(self, serials: tuple[int, ...]) -> None:
-        """Commits wait no more: they are done, and the clients that are still there hear OK."""
-        for serial in serials:
-            found = self.waiting.pop(serial, None)
-            if found is not None:
-                one, session, heard = found
-                if not self.flavour.counts_waiting:
-                    self._unfolded.append(one)
-                self._say_ok(one, session, heard)
-        self.changes += 1
-
-    def _say_ok(self, one: Transaction, session: Session | None, heard: Heard | None) -> None:
-        if session is None or heard is None or not session.alive:
-            return
-        if self.world.linked(session.balancer, self.name):
-            heard(one)
-        else:
-            session.end()
-
-    def acknowledged(self, serials: tuple[int, ...], life: int, stray: Stray | None = None) -> None:
-        """A replica says that it has these."""
-        if life != self.life or not self.up:
-            return
-        if self.frozen:
-            self.inbox.append(lambda: self.acknowledged(serials, life, stray))
-        elif self.waiting:
-            serials = self._enough(serials)
-            if stray is not None and not stray.known:
-                self.released_unseen.update(one for one in serials if one not in self.peer.has)
-            self.finish(serials)
-
-    def _enough(self, serials: tuple[int, ...]) -> tuple[int, ...]:
-        """Those that now have as many acknowledgements as a commit waits for."""
-        if self.wait_count == 1:
-            return serials
-        before = self.acknowledged_once & set(serials)
-        self.acknowledged_once ^= set(serials)
-        return tuple(before)
-
-    def stray_connects(self) -> None:
-        self.stray = Stray(self.world.now)
-        self._stray_acknowledges(tuple(self.waiting))
-        self.touched()
-
-    def stray_leaves(self) -> None:
-        self.stray = None
-        self.touched()
-
-    def _stray_acknowledges(self, serials: tuple[int, ...]) -> None:
-        self.world.after(
-            self.world.latency_seconds, self.acknowledged, serials, self.life, self.stray
-        )
-
-    def receive(self, ones: list[Transaction]) -> None:
-        """Into the relay log."""
-        self.on_received(self)
-        self.relay.extend(ones)
-        self.has.update([one.serial for one in ones])
-        self.changes += 1
-        self.start_applying()
-
-    def start_applying(self) -> None:
-        if self.relay and not self.applying and self.applier_running and self.alive:
-            self.applying = True
-            self.world.after(self.apply_seconds, self._apply, self.life)
-
-    def _apply(self, life: int) -> None:
-        if life != self.life:
-            return
-        self.applying = False
-        if not (self.alive and self.applier_running):
-            return
-        batch, self.relay = self.relay, []
-        for one in batch:
-            if one.origin == self.index and one.number > self.number:
-                self.number = one.number
-            self._write(one)
-        self._unfolded.extend(batch)
-        if FILTER in self.changed:
-            self.on_left_out(self, {one.serial for one in batch})
-
-    # -- the process -----------------------------------------------------------------------------
-
-    def cut_sessions(self) -> None:
-        """Nothing more is heard through them from now on."""
-        sessions, self.sessions = self.sessions, {}
-        for session in sessions:
-            session.end()
-
-    def crash(self) -> None:
-        if not self.up:
-            return
-        self.world.say(f"{self.name} crashes")
-        self.up = self.frozen = self.leaving = False
-        self.on_failed(self)
-        self.inbox.clear()
-        self.cut_sessions()
-        self.channel.owner_lost()
-        self.peer.channel.source_lost()
-        self.touched()
-
-    def shut_down(self) -> None:
-        """A clean shutdown begins: no more clients, and commits that wait go on waiting."""
-        if self.alive and not self.leaving:
-            self.world.say(f"{self.name} is shutting down")
-            self.leaving = True
-            self.on_failed(self)
-            self.cut_sessions()
-            self.touched()
-
-    def restart(self) -> None:
-        """Boots closed, with replication stopped; what is in the binlog is committed."""
-        if self.up:
-            return
-        self.life += 1
-        self.wait_count = 1
-        self.acknowledged_once.clear()
-        if self.stray is not None:
-            self.stray = Stray(self.world.now)  # connects again
-        self.world.say(f"{self.name} is up again, fenced")
-        self.up = True
-        self.open = self.offline = self.waits = self.closing = self.by_stranger = False
-        for serial in list(self.waiting):
-            one, _, _ = self.waiting.pop(serial)
-            if not self.flavour.counts_waiting:
-                self._unfolded.append(one)
-        self.drop_relay()
-        self.applier_running, self.applying = False, False
-        self.channel.stop()
-        self.touched()
-
-    def drop_relay(self) -> None:
-        if self.relay:
-            self.has.difference_update([one.serial for one in self.relay])
-            self.relay = []
-            self.on_dropped()
-
-    def freeze(self) -> None:
-        if self.alive:
-            self.world.say(f"{self.name} hangs")
-            self.channel.settle()
-            self.peer.channel.settle()
-            self.frozen = True
-            self.on_failed(self)
-            self.channel.stalled()
-            self.peer.channel.stalled()
-            self.touched()
-
-    def thaw(self) -> None:
-        if not self.frozen:
-            return
-        self.world.say(f"{self.name} goes on")
-        self.frozen = False
-        inbox, self.inbox = self.inbox, []
-        for act in inbox:
-            act()
-        self.start_applying()
-        self.channel.go_on()
-        self.peer.channel.go_on()
-        self.touched()
-
-    # -- looked at -------------------------------------------------------------------------------
-
-    def semisync_now(self) -> SemiSync:
-        connections = []
-        if self.peer.channel.connected_to(self):
-            connections.append(Acknowledger(1, "repl", self.peer.name, UUIDS[self.peer.index]))
-        if self.stray is not None:
-            connections.append(Acknowledger(2, "report", "elsewhere", "stray"))
-        return SemiSync(
-            source_enabled=self.waits,
-            source_waits=self.waits,
-            source_clients=len(connections),
-            replica_enabled=True,
-            waiting_sessions=len(self.waiting),
-            acknowledgers=tuple(connections),
-            source_wait_count=self.wait_count,
-            source_may_wait_for_several=self.flavour.waits_for_several,
-            replica_acknowledges=self.channel.acknowledges,
-        )
-
-    def look_now(self) -> NodeLook:
-        now, progress = self.world.now, self.channel.progress()
-        known = self._look
-        if known is not None and known[0] == self.changes and known[1] == progress:
-            old = known[2]
-            if not self.relay:
-                return NodeLook(
-                    now, old.server_id, old.server_uuid, old.boot_id, old.version, old.open,
-                    old.executed, old.received, old.receiver, old.applier, old.source, progress,
-                    old.semisync, old.sessions, 0.0, events=old.events,
-                    differs=old.differs,
-                )  # fmt: skip
-        semisync = self.semisync_now()
-        running = ThreadState.RUNNING if self.applier_running else ThreadState.STOPPED
-        applier = NO_ERROR[running]
-        if self.applier_errno:
-            applier = ReplicationThread(ThreadState.STOPPED, self.applier_errno, "duplicate key")
-        look = NodeLook(
-            at=now,
-            server_id=self.index + 1,
-            server_uuid=UUIDS[self.index],
-            boot_id=self.boot_id,
-            version="simulated",
-            open=self.open,
-            executed=self.executed_now(),
-            received=self.received_now(),
-            receiver=NO_ERROR[self.channel.state],
-            applier=applier,
-            source=self.channel.source,
-            progress=progress,
-            semisync=semisync,
-            sessions=len(self.sessions),
-            lag_seconds=0.0,
-            offline=self.offline,
-            events=self.events_now(),
-            differs=self.changed,
-        )
-        self._look = (self.changes, progress, look)
-        return look
-
-    # -- the supervisor's calls ------------------------------------------------------------------
+class SimServer(ServerProcess):
+    """Methods that yield are calls of a supervisor."""
 
     def call(self, caller: str, deadline_seconds: float, act: Callable[[], T]) -> Doing[T]:
         """Reach the server, act there, and come back; a frozen one may act when it thaws."""
@@ -459,7 +61,7 @@ class SimServer:
                 try:
                     act()
                 except ServerError as error:
-                    self.world.say(f"{self.name}: a late command failed: {error}")
+                    self.world.note(f"{self.name}: a late command failed: {error}")
                 self.touched()
 
             self.inbox.append(later)
@@ -527,10 +129,6 @@ class SimServer:
             self.finish(tuple(self.acknowledged_once))
         self.acknowledged_once.clear()
 
-    def events_now(self) -> Events:
-        status = list(self.events.values())
-        return Events(enabled=status.count(ENABLED), left=status.count(LEFT))
-
     def do_place_events(self, *, run: bool) -> str:
         """Which one the application has disabled is known on both nodes."""
         if run and not self.open and LEFT in self.events.values():
@@ -593,13 +191,13 @@ class SimServer:
 
     # -- what heals do -----------------------------------------------------------------------------
 
-    def rewind(self, keep: GtidSet, besides: set[int] | None = None) -> None:
-        """Take out everything outside `keep`. What is in `besides` is elsewhere: no loss."""
+    def rewind(self, keep: GtidSet, elsewhere: set[int] | None = None) -> None:
+        """Take out everything outside `keep`. What is in `elsewhere` is elsewhere: no loss."""
         self.drop_relay()
         has = self.flavour.has
         gone = [one for one in self.binlog if not has(keep, one)]
         self._set_binlog([one for one in self.binlog if has(keep, one)])
-        only_here = {one.serial for one in gone} - (besides or set()) - self.written_when_emptied
+        only_here = {one.serial for one in gone} - (elsewhere or set()) - self.written_when_emptied
         kept = {one.serial for one in self.quarantine}
         self.on_undone(self, len(only_here), len(only_here & kept))
 

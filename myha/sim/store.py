@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from myha.core.model import Record
 from myha.errors import StoreConflictError
 
-if TYPE_CHECKING:
-    from myha.sim.heal import SimHeal
+
+class LockHolder(Protocol):
+    """A job that works on a node; `done` when it has ended, whatever became of its process."""
+
+    done: bool
 
 
 class SimStore:
@@ -17,7 +20,7 @@ class SimStore:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.locks: dict[str, SimHeal] = {}  # by node: which job works on it
+        self.locks: dict[str, LockHolder] = {}  # by node: which job works on it
         self.on_change: Callable[[Record, Record], None] = lambda _old, _new: None
 
     def read(self) -> Record | None:

@@ -125,7 +125,7 @@ class SimSupervisor:
 
     def note(self, kind: str, text: str, fields: dict[str, str]) -> None:  # noqa: ARG002  # a port
         if self.world.trace is not None:
-            self.world.say(f"{self.name}: {kind}: {text}")
+            self.world.note(f"{self.name}: {kind}: {text}")
 
     def fence(self, node: str, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
         """The fence command: pulls the plug."""
@@ -165,19 +165,19 @@ class SimSupervisor:
 
     def kill(self) -> None:
         if self.alive:
-            self.world.say(f"{self.name} dies")
+            self.world.note(f"{self.name} dies")
             self.alive = False
             if self._run is not None and not self.in_call:
                 self._run.close()
 
     def pause(self) -> None:
-        self.world.say(f"{self.name} stands still")
+        self.world.note(f"{self.name} stands still")
         self.paused = True
 
     def resume(self) -> None:
         """Goes on with the plan that it was at; without the lock it begins no other."""
         if self.alive and self.paused:
-            self.world.say(f"{self.name} goes on")
+            self.world.note(f"{self.name} goes on")
             self.paused = False
             if self._run is not None:
                 self._later(STEP_SECONDS)
@@ -198,7 +198,7 @@ class SimSupervisor:
             elif isinstance(effect, Note):
                 self.note(effect.kind, effect.text, effect.fields)
             else:
-                self.world.say(f"{self.name}: {effect.request.name}: {effect.text}")
+                self.world.note(f"{self.name}: {effect.request.name}: {effect.text}")
 
     def _tick_loop(self) -> None:
         self.take(Tick(self.world.now, WALL_START + self.world.now))
@@ -215,7 +215,7 @@ class SimSupervisor:
         """An operator's request; whether a plan for it was begun."""
         if not self.alive or self.paused or self.deposed:
             return False
-        self.world.say(f"operator: {name} {' '.join(arguments.values())}")
+        self.world.note(f"operator: {name} {' '.join(arguments.values())}")
         before = self.loop.running
         self._tick_loop()
         self.take(Request(name, arguments))

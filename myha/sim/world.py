@@ -41,7 +41,7 @@ class World:
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._next = 0
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         if self.trace is not None:
             self.trace.append((self.now, text))
 

@@ -131,7 +131,7 @@ class Housekeeping(threading.Thread):
         """By the clock, and only on a pair that has been whole for a while."""
         every = self._config.verify.every_seconds
         healthy = bool(decision.verdicts) and decision.verdicts[0].name == "healthy"
-        if not healthy or not decision.settled:
+        if not healthy or not decision.fresh:
             self._healthy_since = None
             return False
         if self._healthy_since is None:

@@ -212,7 +212,7 @@ class Loop:
 
     def _notes(self) -> list[Note]:
         """Once at every change: the verdict in force, and a refusal that goes with it."""
-        if not self.decision.settled:
+        if not self.decision.fresh:
             return []
         notes: list[Note] = []
         verdicts = self.decision.verdicts
@@ -220,7 +220,7 @@ class Loop:
         if name != self._noted_verdict:
             self._noted_verdict = name
             it = situation_of(self.view)
-            sentence = verdicts[0].say(it) if it is not None and verdicts else NOT_SET_UP
+            sentence = verdicts[0].text(it) if it is not None and verdicts else NOT_SET_UP
             notes.append(Note("verdict", sentence, {"verdict": name}))
         refusal = "; ".join(str(one) for _, one in self.decision.refusals)
         if refusal != self._noted_refusal:
@@ -241,7 +241,7 @@ class Loop:
             return False
         if self.view.at - self._stopping_since > STOP_DEADLINE_SECONDS:
             return True
-        fresh = all(node.checked_at > self.view.settled_at for _, node in self.view.nodes)
+        fresh = all(node.checked_at > self.view.plan_ended_at for _, node in self.view.nodes)
         return fresh and (self.decision.plan is None or not self._may_begin())
 
     # -- the heartbeat ---------------------------------------------------------------------------

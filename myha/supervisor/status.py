@@ -28,15 +28,15 @@ def status(
     verdicts = decision.verdicts
     first = verdicts[0] if verdicts else None
     record = view.record
-    settled = decision.settled and running is None
+    settled = decision.fresh and running is None
     healthy = first is not None and first.name == "healthy" and settled
     return {
         "settled": settled,
         "verdict": first.name if first else "not-set-up",
-        "sentence": _sentence(first.say(it), first, it.standby, failures)
+        "sentence": _sentence(first.text(it), first, it.standby, failures)
         if first and it
         else NOT_SET_UP,
-        "verdicts": [{"name": v.name, "sentence": v.say(it)} for v in verdicts if it],
+        "verdicts": [{"name": v.name, "sentence": v.text(it)} for v in verdicts if it],
         "healthy": healthy,
         "mode": view.policy.mode.value,
         "durability": view.policy.durability.value,

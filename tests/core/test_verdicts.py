@@ -29,10 +29,10 @@ def test_names_are_unique() -> None:
 def test_sentence_is_one_line_that_names_nodes(row: Verdict) -> None:
     it = situation_of(SITUATIONS["healthy"])
     assert it is not None
-    said = row.say(it)
-    assert said.endswith(".")
-    assert "{" not in said
-    assert "\n" not in said
+    sentence = row.text(it)
+    assert sentence.endswith(".")
+    assert "{" not in sentence
+    assert "\n" not in sentence
 
 
 def test_healthy_is_said_where_nothing_else_is() -> None:

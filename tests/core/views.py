@@ -144,5 +144,5 @@ def view(
         record=on_record or record(),
         nodes=(("db1", db1 or seen("db1")), ("db2", db2 or seen("db2"))),
         balancers=(("lb1", lb1 or routes()),),
-        settled_at=1.0,
+        plan_ended_at=1.0,
     )

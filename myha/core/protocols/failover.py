@@ -94,7 +94,7 @@ def _flapping(it: Situation, *, death_proven: bool = False) -> Refusal | None:
     Not where that would help nobody: the writer is proven dead, it was no part of a quick loop,
     and the standby is proven to hold everything.
     """
-    if not it.flaps or (death_proven and it.armed and it.writer_settled):
+    if not it.flaps or (death_proven and it.armed and it.writer_held_role_long):
         return None
     reason = (
         f"{it.recent_failovers} failovers in the last {it.policy.flap_window_seconds:.0f} s: "

@@ -34,7 +34,7 @@ class Situation(Replicating):
         return self.recent_failovers > self.policy.flap_limit
 
     @once
-    def writer_settled(self) -> bool:
+    def writer_held_role_long(self) -> bool:
         """The writer has been one for long enough not to be part of a loop."""
         held_seconds = self.view.wall - self.record.writer_since_wall
         return held_seconds >= self.policy.flap_settled_seconds

@@ -7,6 +7,7 @@ from myha.core.model import (
     Durability,
     Membership,
     Mode,
+    NodeLook,
     NodeRecord,
     NodeView,
     Record,
@@ -104,14 +105,16 @@ class Contacts:
         return self.w.answering and look is not None and look.boot_id != self.w_entry.boot_id
 
     @once
-    def writer_installed(self) -> bool:
+    def installed_look(self) -> NodeLook | None:
+        """The look at the writer, while it takes writes in the life that is on record."""
         look = self.w.look
-        return (
-            self.w.answering
-            and look is not None
-            and look.open
-            and look.boot_id == self.w_entry.boot_id
-        )
+        if not self.w.answering or look is None or look.boot_id != self.w_entry.boot_id:
+            return None
+        return look if look.open else None
+
+    @once
+    def writer_installed(self) -> bool:
+        return self.installed_look is not None
 
     @once
     def member(self) -> bool:
@@ -131,25 +134,20 @@ class Contacts:
         return not self.member
 
     @once
-    def member_present(self) -> bool:
-        """A member, answering, in the life that was looked at."""
+    def member_look(self) -> NodeLook | None:
+        """The look at the standby, while it is a member and answers in the life on record."""
         look = self.s.look
-        return (
-            self.member
-            and self.s.answering
-            and look is not None
-            and look.boot_id == self.s_entry.boot_id
-        )
+        if not (self.member and self.s.answering) or look is None:
+            return None
+        return look if look.boot_id == self.s_entry.boot_id else None
+
+    @once
+    def member_present(self) -> bool:
+        return self.member_look is not None
 
     @once
     def standby_restarted(self) -> bool:
-        look = self.s.look
-        return (
-            self.member
-            and self.s.answering
-            and look is not None
-            and look.boot_id != self.s_entry.boot_id
-        )
+        return self.member and self.s.answering and not self.member_present
 
     @once
     def returned(self) -> bool:

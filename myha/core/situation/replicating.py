@@ -20,11 +20,8 @@ class Replicating(Acknowledging):
 
     @once
     def standby_replicates(self) -> bool:
-        look = self.s.look
-        if not self.member_present or look is None:
-            return False
-        running = ThreadState.RUNNING
-        return look.receiver.state is running and look.applier.state is running
+        look, running = self.member_look, ThreadState.RUNNING
+        return look is not None and (look.receiver.state, look.applier.state) == (running, running)
 
     @once
     def standby_threads_stopped(self) -> bool:
@@ -117,11 +114,10 @@ class Replicating(Acknowledging):
         Not where a filter makes its data doubtful: that is judged before anything is put right.
         """
         found = []
-        s_look, w_look = self.s.look, self.w.look
-        if self.member_present and s_look is not None and not self.filters:
-            found.append((self.standby, s_look.differs))
-        if self.writer_installed and w_look is not None and not self.writer_filters:
-            found.append((self.writer, w_look.differs))
+        if self.member_look is not None and not self.filters:
+            found.append((self.standby, self.member_look.differs))
+        if self.installed_look is not None and not self.writer_filters:
+            found.append((self.writer, self.installed_look.differs))
         return tuple((node, differs) for node, differs in found if differs)
 
     @once
@@ -150,8 +146,8 @@ class Replicating(Acknowledging):
 
         With one the peer writes nothing, and its filter is an option like any other.
         """
-        look = self.w.look
-        return look.filters if self.dual and self.writer_installed and look is not None else ()
+        look = self.installed_look
+        return look.filters if self.dual and look is not None else ()
 
     @once
     def filter_names(self) -> str:

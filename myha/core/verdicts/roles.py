@@ -13,23 +13,17 @@ def _waiting_unwanted(it: Situation) -> bool:
 
 
 def _standby_waits(it: Situation) -> bool:
-    look = it.s.look
-    here = it.member_present and look is not None and not it.dual
-    return here and look is not None and look.semisync.source_enabled
+    look = it.member_look
+    return look is not None and look.semisync.source_enabled and not it.dual
 
 
 def _standby_open(it: Situation) -> bool:
-    look = it.s.look
-    if not it.member_present or look is None or not look.open:
-        return False
-    return not it.dual
+    look = it.member_look
+    return look is not None and look.open and not it.dual
 
 
 def _replication_changed(it: Situation) -> bool:
-    look = it.s.look
-    if not it.member_present or look is None:
-        return False
-    return not it.standby_source_is_peer
+    return it.member_present and not it.standby_source_is_peer
 
 
 def _replication_filtered(it: Situation) -> bool:
@@ -38,8 +32,9 @@ def _replication_filtered(it: Situation) -> bool:
 
 def _writer_listens(it: Situation) -> bool:
     look = it.w.look
-    here = it.apart and it.w.answering and look is not None
-    return here and look is not None and look.receiver.state is not ThreadState.STOPPED
+    if not (it.apart and it.w.answering) or look is None:
+        return False
+    return look.receiver.state is not ThreadState.STOPPED
 
 
 ROWS: tuple[Verdict, ...] = (

@@ -33,7 +33,7 @@ class Verdict:
     planner: Callable[[Situation], Answer] | None = None
     holds: Holds = Holds.NOTHING
 
-    def say(self, situation: Situation) -> str:
+    def text(self, situation: Situation) -> str:
         return self.sentence.format(
             writer=situation.writer,
             standby=situation.standby,

@@ -18,13 +18,12 @@ from myha.core.verdicts.row import Verdict
 
 
 def _replication_broken(it: Situation) -> bool:
-    look = it.s.look
-    return it.member_present and look is not None and look.applier.errno != 0
+    return it.member_look is not None and it.member_look.applier.errno != 0
 
 
 def _replication_stopped(it: Situation) -> bool:
-    look = it.s.look
-    if not it.member_present or look is None or not it.writer_installed or look.applier.errno:
+    look = it.member_look
+    if look is None or not it.writer_installed or look.applier.errno:
         return False
     stopped = ThreadState.STOPPED
     return stopped in (look.receiver.state, look.applier.state) and not it.standby_sourceless
@@ -38,11 +37,8 @@ def _source_missing(it: Situation) -> bool:
 
 
 def _reverse_stopped(it: Situation) -> bool:
-    look = it.w.look
-    if not it.standby_replicates or not it.writer_installed or look is None:
-        return False
-    stopped = ThreadState.STOPPED
-    if it.writer_sourceless or look.applier.errno:
+    look, stopped = it.installed_look, ThreadState.STOPPED
+    if not it.standby_replicates or look is None or it.writer_sourceless or look.applier.errno:
         return False
     return stopped in (look.receiver.state, look.applier.state)
 
@@ -52,8 +48,8 @@ def _settings_differ(it: Situation) -> bool:
 
 
 def _unprotected(it: Situation) -> bool:
-    look = it.w.look
-    if it.policy.durability is Durability.ASYNC or not it.writer_installed or look is None:
+    look = it.installed_look
+    if it.policy.durability is Durability.ASYNC or look is None:
         return False
     if not it.standby_replicates or not it.standby_acknowledges:
         return False
@@ -85,11 +81,11 @@ def _second_unprotected(it: Situation) -> bool:
 
 
 def _schema_missing(it: Situation) -> bool:
-    return it.writer_installed and it.w.look is not None and not it.w.look.schema
+    return it.installed_look is not None and not it.installed_look.schema
 
 
 def _writer_events_off(it: Situation) -> bool:
-    return it.writer_installed and it.w.look is not None and it.w.look.events.left > 0
+    return it.installed_look is not None and it.installed_look.events.left > 0
 
 
 def _standby_events_on(it: Situation) -> bool:
@@ -100,7 +96,7 @@ def _standby_events_on(it: Situation) -> bool:
 
 
 def _events_unnoted(it: Situation) -> bool:
-    return it.writer_installed and it.w.look is not None and not it.w.look.events.noted
+    return it.installed_look is not None and not it.installed_look.events.noted
 
 
 def _failback_due(it: Situation) -> bool:
