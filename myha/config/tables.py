@@ -60,6 +60,11 @@ class ClusterConfig(Table):
         description="Whether the servers run scheduled events: setup sets event_scheduler so on "
         "both nodes. Events run on the writer only, wherever that is.",
     )
+    store: Literal["local"] = Field(
+        "local",
+        description='Where the record of the pair is kept: "local" (files in state_dir, one '
+        "supervisor).",
+    )
     state_dir: FilePath = Field(
         Path("/var/lib/myha"),
         description="Folder of the record, the journal, the lock and the control socket.",

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from myha.core import acknowledgement
 from myha.core.gtid import GtidSet
@@ -50,16 +50,20 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.errors import BalancerError, MyhaError, StoreConflictError
-from myha.ports import Balancer, Clock, ConcurrentCalls, JobOrder, Jobs, OutsideFence, Server, Store
+from myha.ports import (
+    Balancer,
+    Clock,
+    ConcurrentCalls,
+    JobOrder,
+    Jobs,
+    Journal,
+    OutsideFence,
+    RecordStore,
+    Server,
+)
 
 POLL_SECONDS = 0.01
 WAIT_SLICE_SECONDS = 0.25
-
-
-class Journal(Protocol):
-    """Where the executor says what it does. `fields` are short strings for programs to read."""
-
-    def note(self, kind: str, text: str, fields: dict[str, str]) -> None: ...
 
 
 class StepFailedError(MyhaError):
@@ -83,7 +87,7 @@ class Tools:
 
     servers: dict[str, Server]
     balancers: dict[str, Balancer]
-    store: Store
+    store: RecordStore
     clock: Clock
     calls: ConcurrentCalls
     journal: Journal

@@ -29,8 +29,7 @@ from myha.core.model import Job, JobResult
 from myha.core.observations import JobEnded, JobProgressed
 from myha.errors import MyhaError
 from myha.operations.progress import Progress
-from myha.ports import Clock, JobOrder
-from myha.supervisor.executor import Journal
+from myha.ports import Clock, JobOrder, Journal
 
 MODULE = "myha.operations.job"
 MAX_JOBS = 4

@@ -23,15 +23,15 @@ from myha.hosts.signals import told
 from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
-from myha.stores.local import LocalStore, SupervisorLock, read_record
+from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
 from myha.supervisor.brain import Brain
 from myha.supervisor.concurrent_calls import ThreadedCalls
-from myha.supervisor.control import PING, ControlServer, Data, alive, socket_path
+from myha.supervisor.control import PING, ControlServer, Data, socket_path
 from myha.supervisor.daemon import Daemon, Request
 from myha.supervisor.executor import Tools
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
-from myha.supervisor.journal import StoreJournal
+from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.pulse import Pulse
 from myha.supervisor.status import status
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
@@ -86,12 +86,13 @@ class Service:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.clock = SystemClock()
-        self._check(read_record(config.cluster.state_dir))  # before anything is made there
-        self.lock = SupervisorLock(config.cluster.state_dir)
-        self.lock.acquire()
-        self.store = LocalStore(config.cluster.state_dir)
-        record = self._take_over(self._record())
-        self.journal = StoreJournal(self.store, self.clock)
+        self._check(require_record(config))  # before anything is made there
+        self.lease = supervisor_lease(config)
+        self.lease.acquire()
+        self.store = open_record_store(config)
+        record = self._take_over(self._check(require_record(config)))
+        self.journal_file = open_journal(config)
+        self.journal = LoggedJournal(self.journal_file)
         self.servers: dict[str, WatchedServer] = make_servers(config, self._flavour())
         balancers: dict[str, Balancer] = {
             name: HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
@@ -134,14 +135,7 @@ class Service:
         )
         return waiting(flavour_of, self.config)
 
-    def _record(self) -> Record:
-        return self._check(self.store.read())
-
-    def _check(self, record: Record | None) -> Record:
-        if record is None:
-            raise MyhaError(
-                f"there is no record of a pair in {self.config.cluster.state_dir}: run `myha setup`"
-            )
+    def _check(self, record: Record) -> Record:
         names = tuple(name for name, _ in record.nodes)
         if sorted(names) != sorted(self.config.nodes):
             raise MyhaError(
@@ -209,7 +203,7 @@ class Service:
                 pulse.stop()
             self.control.stop()
             self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
-            self.lock.release()
+            self.lease.release()
 
     def _stop(self, number: signal.Signals) -> None:
         running = self.daemon.brain.running
@@ -220,7 +214,7 @@ class Service:
     def _watch_config(self) -> None:
         said = False
         while not self._ending.wait(CONFIG_CHECK_SECONDS):
-            alive(self.config.cluster.state_dir)
+            self.lease.renew()
             changed = self.config.changed_on_disk()
             if changed and not said:
                 self.journal.note(
@@ -241,8 +235,9 @@ class Service:
         if name == "status":
             return self._status()
         if name == "events":
-            limit = min(EVENTS_LIMIT, int(request.get("limit", 50)))
-            return {"ok": True, "events": self.store.events(limit, int(request.get("after", 0)))}
+            limit, after = int(request.get("limit", 50)), int(request.get("after", 0))
+            events = self.journal_file.events(min(EVENTS_LIMIT, limit), after)
+            return {"ok": True, "events": events}
         if name in REQUESTS:
             return self._request(name, request)
         return {"ok": False, "text": f"there is no request {name!r}"}
