@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import myha.core
-from myha.balancers.render import render_haproxy
+from myha.balancers.haproxy.render import render_haproxy
 from myha.cli import requests, run
 from myha.config import TABLES, Config, load
 from myha.conflicts.watch import Watch

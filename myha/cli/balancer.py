@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
+from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.config import load
 from myha.errors import ConfigError
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from myha.balancers.haproxy import HAProxyBalancer
+from myha.balancers.haproxy.adapter import HAProxyBalancer
 from myha.config import Config
 from myha.core.model import Contact, Record
 from myha.core.observations import (

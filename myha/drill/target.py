@@ -19,7 +19,7 @@ from typing import Any
 import pymysql
 from pymysql.err import MySQLError
 
-from myha.balancers.haproxy import HAProxyBalancer
+from myha.balancers.haproxy.adapter import HAProxyBalancer
 from myha.config import Account, Config, load, split_address
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import ServerError

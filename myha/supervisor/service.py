@@ -13,7 +13,7 @@ from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
-from myha.balancers.haproxy import HAProxyBalancer
+from myha.balancers.haproxy.adapter import HAProxyBalancer
 from myha.config import Config
 from myha.core.model import Mode, Record, View
 from myha.core.planning import Decision

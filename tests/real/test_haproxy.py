@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from myha.balancers.haproxy import HAProxyBalancer
-from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
+from myha.balancers.haproxy.adapter import HAProxyBalancer
+from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.cli.balancer import balancer as balancer_command
 from myha.config import Config, load
 from myha.core.observations import BalancerLooked
