@@ -123,9 +123,13 @@ class WatchedServer(Server, Protocol):
 
 
 class Balancer(Protocol):
-    """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`."""
+    """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`.
+
+    `ends_sessions`: `take_out` also ends the sessions that are open there.
+    """
 
     name: str
+    ends_sessions: bool
 
     def look(self) -> BalancerLook: ...
 

@@ -19,7 +19,7 @@ from typing import Any
 import pymysql
 from pymysql.err import MySQLError
 
-from myha.balancers.haproxy.adapter import HAProxyBalancer
+from myha.balancers.factory import make_balancers
 from myha.config import Account, Config, load, split_address
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import ServerError
@@ -61,11 +61,7 @@ class Target:
 
     def __post_init__(self) -> None:
         self.account = self.config.accounts.drill()
-        deadline = self.config.timing.call_deadline_seconds
-        self.balancers = [
-            HAProxyBalancer(name, one.socket, deadline)
-            for name, one in self.config.balancers.items()
-        ]
+        self.balancers = list(make_balancers(self.config).values())
         self.server_version = ""
         self.flavour: Flavour = "mysql"
         self.server_ids: dict[str, int] = {}

@@ -13,14 +13,14 @@ from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
-from myha.balancers.haproxy.adapter import HAProxyBalancer
+from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.model import Mode, Record, View
 from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
 from myha.hosts.signals import told
-from myha.ports import Balancer, Server, WatchedServer
+from myha.ports import Server, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
 from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
@@ -94,16 +94,12 @@ class Service:
         self.journal_file = open_journal(config)
         self.journal = LoggedJournal(self.journal_file)
         self.servers: dict[str, WatchedServer] = make_servers(config, self._flavour())
-        balancers: dict[str, Balancer] = {
-            name: HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
-            for name, one in config.balancers.items()
-        }
         servers: dict[str, Server] = dict(self.servers)
         commands = {name: node.fence_command for name, node in config.nodes.items()}
         self.jobs = ProcessJobs(config.path, self.clock, self.journal)
         self.tools = Tools(
             servers,
-            balancers,
+            make_balancers(config),
             self.store,
             self.clock,
             ThreadedCalls(),

@@ -190,6 +190,7 @@ def test_put_in_routes_and_look_counts_sessions(proxy: Proxy) -> None:
 
 
 def test_take_out_shuts_sessions_of_all_its_pools(proxy: Proxy) -> None:
+    assert proxy.balancer.ends_sessions
     for pool in ("writer", "reader"):
         proxy.balancer.put_in(pool, "a")
     clients = [proxy.dial(proxy.writer_port)[0] for _ in range(20)]
