@@ -16,11 +16,11 @@ import pymysql
 
 from benchmarks.load import server
 from benchmarks.parts import Say
-from myha.binlog.rewind import rewind_node
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import ADMIN_USER, Flavour
+from myha.undo.rewind import rewind_node
 
 MB = 10**6
 SMALL_BYTES, LARGE_BYTES = 10 * MB, 5_000 * MB

@@ -15,8 +15,9 @@ ROOT = Path(myha.__file__).parent
 # A package may import what stands beside or below it here, and what everything may use.
 LEVELS = (
     {"cli"},
-    {"drill", "sim", "sandbox", "web"},
+    {"drill", "sim", "sandbox"},
     {"supervisor", "operations", "conflicts"},
+    {"undo"},
     {"servers", "balancers", "stores", "hosts", "binlog"},
     {"ports"},
     {"core"},

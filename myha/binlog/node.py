@@ -14,7 +14,7 @@ from myha.binlog import stream
 from myha.binlog.errors import LookAgainError, RewindRefusedError
 from myha.binlog.events import MAGIC, Gtid, RawEvent
 from myha.binlog.session import Session
-from myha.binlog.tears import past_tears
+from myha.binlog.torn_files import past_torn_ends
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
@@ -214,11 +214,11 @@ class MariadbNode(Node[MariadbGtidSet]):
                 connection, position, server_id=server_id, deadline_seconds=self.left_seconds
             )
         )
-        return past_tears(found, self._file_after, self._from_its_first_byte)
+        return past_torn_ends(found, self._file_after, self._from_its_first_byte)
 
     def events_from(self, file: str, offset: int) -> Iterable[RawEvent]:
         found = super().events_from(file, offset)
-        return past_tears(found, self._file_after, self._from_its_first_byte)
+        return past_torn_ends(found, self._file_after, self._from_its_first_byte)
 
     def _from_its_first_byte(self, file: str) -> Iterable[RawEvent]:
         return super().events_from(file, len(MAGIC))

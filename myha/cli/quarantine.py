@@ -20,9 +20,10 @@ from myha.operations.heal.work import Connect, admin_account, connector
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.operations.terminal import TerminalReporter
-from myha.servers.factory import QUARANTINE_FOLDER, flavour_of
+from myha.servers.factory import flavour_of
 from myha.servers.statements import Flavour
 from myha.stores.factory import require_record
+from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
 ROWS_SHOWN = 200
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -23,7 +23,7 @@ from myha.operations.verify.repair import Repair, RepairPlan
 from myha.operations.verify.report import difference_lines
 from myha.operations.verify.state import only_one
 from myha.operations.verify.tables import split_names
-from myha.servers.factory import QUARANTINE_FOLDER
+from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
 INTERRUPTED_STATUS = 130
 ROWS_SHOWN = 50

@@ -28,10 +28,10 @@ from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
 from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
-from myha.servers.factory import QUARANTINE_FOLDER
 from myha.servers.statements import Flavour
 from myha.servers.statements import load as load_statements
 from myha.supervisor.control import ask, ask_until, socket_path
+from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
 DATABASE = "app"
 CALL_SECONDS = 10.0

@@ -54,6 +54,8 @@ _FLAVOUR_OPTIONS: dict[Flavour, dict[str, str]] = {
         "performance_schema": "ON",
         "mysqlx": "OFF",
         "secure_file_priv": "NULL",
+        # Off, its default on small machines, all commits stop for 100 ms a few times a minute.
+        "loose_innodb_log_writer_threads": "ON",
     },
     "mariadb": {"gtid_strict_mode": "ON", "log_slave_updates": "ON", "binlog_format": "ROW"},
 }

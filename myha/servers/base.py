@@ -14,10 +14,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-from myha.binlog.rewind import rewind_node, unfinished_rewind
 from myha.core.gtid import GtidSet
 from myha.core.model import Events, NodeLook, SemiSync
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
@@ -107,6 +105,17 @@ class StallClock:
         return max((at - then for then in self._since.values()), default=0.0)
 
 
+class BeforeReplication(Protocol):
+    """What has to be ended on a server before its replication starts; raises to refuse it."""
+
+    def __call__(
+        self,
+        connect: Callable[[], Connection],
+        flavour: statements.Flavour,
+        deadline_seconds: float,
+    ) -> None: ...
+
+
 class BaseServer(ABC):
     """The parts of a `WatchedServer` that do not depend on the flavour."""
 
@@ -121,7 +130,7 @@ class BaseServer(ABC):
         call_deadline_seconds: float = 1.0,
         tls: Tls = "auto",
         waiting_timeout_ms: int = WAIT_FOREVER_MS,
-        quarantine_root: Path | None = None,
+        before_replication: BeforeReplication | None = None,
         source: Source | None = None,
         settings: tuple[Setting, ...] = (),
         option_file: str = "",
@@ -135,7 +144,7 @@ class BaseServer(ABC):
         self.peer: BaseServer | None = None
         self.source_pulses: LagMeter | None = None  # of the server that this one replicates from
         self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
-        self._quarantine_root = quarantine_root
+        self._before_replication = before_replication
         self._source = source
         self._drift = drift.Drift(settings)
         self._option_file = option_file  # where setup puts its fragment; empty: an operator did
@@ -513,26 +522,6 @@ class BaseServer(ABC):
                 if deadline.passed:
                     return False
 
-    def rewind(self, keep: GtidSet, incident: dict[str, str], deadline_seconds: float) -> str:
-        """Quarantine and undo all transactions outside `keep`; returns what was done.
-
-        The node has to be read-only with replication stopped. Raises RewindRefusedError with the
-        reason when it cannot be undone exactly; then nothing has changed.
-        """
-        if self._quarantine_root is None:
-            raise ServerError(f"{self.name}: no folder for the quarantine is configured")
-        deadline = Deadline(deadline_seconds)
-        report = rewind_node(
-            self._connector(deadline),
-            self.flavour,
-            self.executed(),
-            keep,
-            quarantine_dir=self._quarantine_root,
-            incident=incident,
-            deadline_seconds=deadline.left_seconds,
-        )
-        return f"{self.name}: {report}"
-
     def _connector(self, deadline: Deadline) -> Callable[[], Connection]:
         """Makes connections of their own, each of whose calls may take what is left."""
 
@@ -547,10 +536,10 @@ class BaseServer(ABC):
 
         return connect_anew
 
-    def _finish_rewind(self, deadline: Deadline) -> None:
-        """End a rewind that died half way: until then the executed set belies the data."""
-        if unfinished_rewind(self._connector(deadline), self.flavour):
-            self.rewind(self.executed(), {"node": self.name}, deadline.left_seconds)
+    def _prepare_for_replication(self, deadline: Deadline) -> None:
+        """What others have to end on this server before it may replicate."""
+        if self._before_replication is not None:
+            self._before_replication(self._connector(deadline), self.flavour, deadline.left_seconds)
 
     # For the flavours
 

@@ -6,13 +6,18 @@ from myha.config import Config
 from myha.core.model import Durability
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import WatchedServer
-from myha.servers.base import WAIT_FOREVER_MS, BaseServer, Source, is_mariadb, link
+from myha.servers.base import (
+    WAIT_FOREVER_MS,
+    BaseServer,
+    BeforeReplication,
+    Source,
+    is_mariadb,
+    link,
+)
 from myha.servers.connection import Endpoint, connect
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
 from myha.servers.wanted import settings
-
-QUARANTINE_FOLDER = "quarantine"
 
 
 def waiting_timeout_ms(config: Config) -> int:
@@ -66,8 +71,17 @@ def _source(config: Config, name: str) -> Source | None:
     )
 
 
-def make_servers(config: Config, kind: type[BaseServer] | None = None) -> dict[str, WatchedServer]:
-    """An adapter for each node, by name, linked so that each measures its lag by the other."""
+def make_servers(
+    config: Config,
+    kind: type[BaseServer] | None = None,
+    *,
+    before_replication: BeforeReplication | None = None,
+) -> dict[str, WatchedServer]:
+    """An adapter for each node, by name, linked so that each measures its lag by the other.
+
+    `before_replication` is called by `start_replication` first. Whoever starts replication of a
+    pair that serves gives `undo.rewind.finish_rewind`.
+    """
     adapter = flavour_of(config) if kind is None else kind
     servers = {
         name: adapter(
@@ -77,7 +91,7 @@ def make_servers(config: Config, kind: type[BaseServer] | None = None) -> dict[s
             call_deadline_seconds=config.timing.call_deadline_seconds,
             tls=config.accounts.tls,
             waiting_timeout_ms=waiting_timeout_ms(config),
-            quarantine_root=config.cluster.state_dir / QUARANTINE_FOLDER,
+            before_replication=before_replication,
             source=_source(config, name),
             settings=settings(config, name, adapter.flavour),
             option_file=str(node.option_file or ""),

@@ -288,7 +288,7 @@ class MariaDBServer(BaseServer):
         from its next file then.
         """
         with self._step(deadline_seconds) as (session, deadline):
-            self._finish_rewind(deadline)
+            self._prepare_for_replication(deadline)
             asked = int(value(session, "SELECT @@GLOBAL.rpl_semi_sync_slave_enabled", deadline))
             if not asked:
                 self._run(session, deadline, "ask_for_semisync")

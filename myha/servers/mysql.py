@@ -247,7 +247,7 @@ class MySQLServer(BaseServer):
         unfinished fence has left the server offline: a node that replicates is known to be good.
         """
         with self._step(deadline_seconds) as (session, deadline):
-            self._finish_rewind(deadline)
+            self._prepare_for_replication(deadline)
             semisync_off = self._ask_for_semisync(session, deadline)
             if semisync_off or _receiver_state(session, deadline) == "CONNECTING":
                 self._run(session, deadline, "stop_receiver")

@@ -185,6 +185,7 @@ class Executor:
             AwaitCaughtUp: self._await_caught_up,
             AwaitNear: self._await_near,
             AwaitReceived: self._await_received,
+            ProveWrite: partial(self._prove_write, run),
         }
         at_once: dict[type[Step], Callable[[Any], None]] = {
             ChangeRecord: partial(self._change_record, run),
@@ -213,8 +214,6 @@ class Executor:
             server.close_gently(step.grace_seconds, deadline)
         elif isinstance(step, EnableWaiting):
             server.enable_waiting(step.acknowledgements, deadline)
-        elif isinstance(step, ProveWrite):
-            server.prove_write(run.epoch, deadline)
         elif isinstance(step, PlaceEvents):
             self._place_events(run, step)
         elif isinstance(step, RestoreSource):
@@ -280,6 +279,11 @@ class Executor:
             if clock.monotonic() >= end:
                 raise StepFailedError(f"not reached after {step.deadline_seconds:.1f} s")
             yield Pause(POLL_SECONDS)
+
+    def _prove_write(self, run: Run, step: ProveWrite) -> Performing:
+        if step.after_seconds > 0:
+            yield Pause(step.after_seconds)
+        self.tools.servers[step.node].prove_write(run.epoch, step.deadline_seconds)
 
     def _await_applied(self, step: AwaitApplied) -> Performing:
         yield from self._await(step, self.tools.servers[step.node].await_applied)

@@ -35,6 +35,7 @@ from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.pulse import Pulse
 from myha.supervisor.status import status
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
+from myha.undo.rewind import finish_rewind
 
 REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
 REQUEST_DEADLINE_SECONDS = 55.0
@@ -93,7 +94,9 @@ class Service:
         record = self._take_over(self._check(require_record(config)))
         self.journal_file = open_journal(config)
         self.journal = LoggedJournal(self.journal_file)
-        self.servers: dict[str, WatchedServer] = make_servers(config, self._flavour())
+        self.servers: dict[str, WatchedServer] = make_servers(
+            config, self._flavour(), before_replication=finish_rewind
+        )
         servers: dict[str, Server] = dict(self.servers)
         commands = {name: node.fence_command for name, node in config.nodes.items()}
         self.jobs = ProcessJobs(config.path, self.clock, self.journal)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from myha.binlog import events, stream
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import EventType, RawEvent
-from myha.binlog.inverse import TableCounts, changes, count, redo_step, undo_step
-from myha.binlog.tears import LostEndError, past_tears
-from myha.binlog.touches import LaterTouches
+from myha.binlog.torn_files import LostEndError, past_torn_ends
 from myha.binlog.transactions import Transaction, streamed, transactions
 from myha.core.gtid import MysqlGtidSet
+from myha.undo.inverse import TableCounts, changes, count, redo_step, undo_step
+from myha.undo.later_changes import LaterChanges
 
 UUID = bytes(range(16))
 UUID_TEXT = "00010203-0405-0607-0809-0a0b0c0d0e0f"
@@ -199,7 +199,7 @@ def test_a_later_change_of_an_errant_row_is_found_and_others_are_not() -> None:
         images = [image(before), image(after)]
         return transaction(table_event(), rows_event(EventType.UPDATE_ROWS, images))
 
-    later = LaterTouches()
+    later = LaterChanges()
     later.kept(update((1, b"new"), (1, b"newer")))  # before any errant one: no matter
     later.errant("t.x", image((1, b"new")))
     later.kept(update((2, b"new"), (2, b"x")))
@@ -210,7 +210,7 @@ def test_a_later_change_of_an_errant_row_is_found_and_others_are_not() -> None:
 
 
 def test_more_errant_rows_than_can_be_compared_are_refused_only_if_a_change_came_later() -> None:
-    later = LaterTouches(max_rows=1)
+    later = LaterChanges(max_rows=1)
     later.errant("t.x", image((1, b"a")))
     later.errant("t.x", image((2, b"b")))
     later.kept(transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((3, b""))])))
@@ -326,7 +326,7 @@ def test_a_log_is_read_on_behind_what_a_crash_cut_off() -> None:
         "b3": lambda: log_of(4, 5, name="b3", before=3),
     }
     first = log_of(1, 2, name="b1", before=0, torn=True)
-    found = past_tears(first, {"b1": "b2", "b2": "b3"}.get, lambda file: files[file]())
+    found = past_torn_ends(first, {"b1": "b2", "b2": "b3"}.get, lambda file: files[file]())
     assert [one.gtid.number for one in streamed(found)] == [1, 2, 3, 4, 5]
 
 
@@ -337,13 +337,13 @@ def test_a_torn_log_that_misses_what_was_committed_is_refused() -> None:
     }
     torn = log_of(1, 2, name="b1", before=0, torn=True)
     with pytest.raises(LostEndError, match="what was committed there is missing"):
-        list(past_tears(torn, {"b1": "b2", "b2": "b3"}.get, lambda file: files[file]()))
+        list(past_torn_ends(torn, {"b1": "b2", "b2": "b3"}.get, lambda file: files[file]()))
 
 
 def test_a_log_whose_last_file_is_torn_has_no_end() -> None:
     torn = log_of(1, name="b1", before=0, torn=True)
     with pytest.raises(stream.TornLogError):
-        list(past_tears(torn, lambda _: None, lambda _: iter(())))
+        list(past_torn_ends(torn, lambda _: None, lambda _: iter(())))
 
 
 def test_gtid_sets_are_encoded_as_the_dump_command_takes_them() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from myha.binlog.events import EventType, RawEvent
-from myha.binlog.inverse import changes
-from myha.binlog.quarantine import Draft, verify
-from myha.binlog.spool import ChangePlaces, Spool
-from myha.binlog.touches import LaterTouches
 from myha.binlog.transactions import streamed
 from myha.errors import MyhaError
+from myha.undo.inverse import changes
+from myha.undo.later_changes import LaterChanges
+from myha.undo.quarantine import Draft, verify
+from myha.undo.spool import ChangePlaces, Spool
 from tests.core.test_binlog import FORMAT, image, make, rows_event, table_event, transaction
 
 COUNT = 3
@@ -67,13 +67,13 @@ def test_a_spool_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 
 def test_a_draft_is_complete_or_absent(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Draft(tmp_path, flavour="mysql", query=None) as draft:
-        draft.take_changes(streamed(stream()), LaterTouches())
+        draft.take_changes(streamed(stream()), LaterChanges())
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
     paths = []
     for _ in range(2):
         with Draft(tmp_path, flavour="mysql", query=None) as draft:
-            draft.take_changes(streamed(stream()), LaterTouches())
+            draft.take_changes(streamed(stream()), LaterChanges())
             paths.append(draft.finish("rewind", {"why": "a test"}))
             assert len(list(draft.undo_steps())) == 2 * COUNT
     assert paths[0] == paths[1]

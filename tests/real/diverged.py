@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import pymysql
 import pytest
 
-from myha.binlog.rewind import RewindReport, rewind_node
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.servers import statements
+from myha.undo.rewind import RewindReport, rewind_node
 from tests.real.bare import BareServer, bare_server
 
 DEADLINE_SECONDS = 30.0

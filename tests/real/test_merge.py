@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from myha.binlog import outcome, quarantine
 from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.operations.heal.merge import MergeReport, merge_node
 from myha.operations.progress import CancelledError, ListReporter
+from myha.undo import outcome, quarantine
 from tests.real.diverged import (
     DEADLINE_SECONDS,
     Pair,

@@ -16,7 +16,6 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
-from myha.binlog import quarantine
 from myha.binlog.errant import read_errant
 from myha.binlog.errors import HealRefusedError
 from myha.binlog.node import MariadbNode, MysqlNode, Node
@@ -29,6 +28,7 @@ from myha.operations.quarantine.incidents import Incident, export, find, inciden
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.servers.statements import Flavour
 from myha.stores.local.record import LocalRecordStore
+from myha.undo import quarantine
 from tests.real.diverged import (
     DEADLINE_SECONDS,
     Pair,
@@ -100,7 +100,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import pymysql
-from myha.binlog.rewind import rewind_node
+from myha.undo.rewind import rewind_node
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError
 flavour, port, executed, keep, directory, limit = sys.argv[1:]

@@ -20,7 +20,6 @@ import pymysql
 import pytest
 
 from myha import config as configuration
-from myha.binlog import quarantine
 from myha.binlog.errors import HealRefusedError
 from myha.errors import MyhaError
 from myha.operations.heal.reseed import (
@@ -35,6 +34,7 @@ from myha.operations.heal.reseed.session import MARIADB_MARK, MYSQL_MARK
 from myha.operations.progress import CancelledError, ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
+from myha.undo import quarantine
 from tests.real.pair import until
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
 

@@ -12,17 +12,17 @@ from typing import Any
 import pymysql
 import pytest
 
-from myha.binlog import quarantine
-from myha.binlog.rewind import (
-    RewindRefusedError,
-    RewindReport,
-    rewind_node,
-    unfinished_rewind,
-)
+from myha.binlog.errors import RewindRefusedError
 from myha.core.gtid import MariadbGtidSet
 from myha.errors import MyhaError, ServerError
 from myha.sandbox import programs
 from myha.servers import statements
+from myha.undo import quarantine
+from myha.undo.rewind import (
+    RewindReport,
+    finish_rewind,
+    rewind_node,
+)
 from tests.real.diverged import (
     Connection,
     Pair,
@@ -136,7 +136,7 @@ def test_every_kind_of_row_is_restored_and_replication_goes_on(pair: Pair, tmp_p
     assert pair.w.value("SELECT @@read_only") == 1
     if pair.is_mysql:
         assert pair.w.value("SELECT @@super_read_only") == 1
-    assert not unfinished_rewind(pair.sup(), pair.flavour)
+    assert not unfinished(pair)
     _check_quarantine(report, errant, tmp_path)
     pair.proves_both_ways("kinds")
     marker = "SELECT 1 FROM information_schema.tables WHERE table_name='rewind'"
@@ -442,7 +442,7 @@ def test_a_rewind_that_died_is_right_when_run_again(pair: Pair, tmp_path: Path) 
             pair.rewind(tmp_path, pair.sup(dying_at(word)))
         until("its lock is free", lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1)
         committed = word not in ("INSERT INTO myha", "COMMIT")
-        assert unfinished_rewind(pair.sup(), pair.flavour) == committed, word
+        assert unfinished(pair) == committed, word
         report = pair.rewind(tmp_path)
         assert report.resumed == committed
         assert (report.undone_transactions, report.rows) == (2, 3 + number), word
@@ -454,6 +454,38 @@ def test_a_rewind_that_died_is_right_when_run_again(pair: Pair, tmp_path: Path) 
         pair.w.run(f"INSERT INTO died.t VALUES ({10 + number}, 0)")
         until("P has W's", lambda: pair.has_all(pair.p, pair.w))
     assert pair.snapshot(pair.w, "died") == pair.snapshot(pair.p, "died")
+
+
+def unfinished(pair: Pair) -> bool:
+    """Whether an undo is committed on W whose GTID state is not set."""
+    return bool(pair.w.value("SELECT COUNT(*) FROM myha.rewind WHERE finished_at IS NULL"))
+
+
+def test_a_rewind_that_died_is_finished_before_replication_starts(
+    pair: Pair, tmp_path: Path
+) -> None:
+    make_database(pair, "half", "t (id INT PRIMARY KEY, v INT)")
+    pair.w.run("INSERT INTO half.t VALUES (1,1),(2,2)")
+    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    before, keep = pair.snapshot(pair.w, "half"), pair.executed(pair.w)
+    finish_rewind(pair.sup(), pair.flavour, 30)
+    assert pair.executed(pair.w) == keep, "nothing was unfinished"
+    come_back_with(pair, "UPDATE half.t SET v=v+100")
+    with pytest.raises(ServerError):
+        pair.rewind(tmp_path, pair.sup(dying_at("SET GLOBAL gtid")))
+    until("its lock is free", lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1)
+    assert unfinished(pair)
+    kept = sorted(tmp_path.iterdir())
+    pair.open()
+    with pytest.raises(RewindRefusedError, match="fence it first"):
+        finish_rewind(pair.sup(), pair.flavour, 30)
+    pair.fence()
+    finish_rewind(pair.sup(), pair.flavour, 30)
+    assert not unfinished(pair)
+    assert pair.executed(pair.w) == keep
+    assert pair.snapshot(pair.w, "half") == before
+    assert sorted(tmp_path.iterdir()) == kept
+    pair.whole()
 
 
 def test_the_sql_is_complete_in_both_flavours() -> None:

@@ -19,7 +19,6 @@ from typing import Any, get_args
 import pymysql
 import pytest
 
-from myha.binlog import quarantine
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError
 from myha.operations.progress import ListReporter, Progress
@@ -30,6 +29,7 @@ from myha.operations.verify.repair import Repair
 from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
 from myha.sandbox.servers import Flavour
+from myha.undo import quarantine
 from tests.real.pair import Pair, running_pair, until
 from tests.real.test_rewind import (
     COLUMNS,

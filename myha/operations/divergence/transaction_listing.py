@@ -14,13 +14,13 @@ from myha.binlog.columns import ColumnFact
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import DecodeError, RewindRefusedError
 from myha.binlog.events import ROWS, UPDATES, WRITES, EventType, RawEvent, TableMap
-from myha.binlog.inverse import TableCounts, count
 from myha.binlog.literals import show
 from myha.binlog.node import Node
 from myha.binlog.readable import Decoders, TableFacts, named, query_statement
 from myha.binlog.values import Row
 from myha.errors import MyhaError, ServerError
 from myha.operations.divergence.errant import ErrantLook
+from myha.undo.inverse import TableCounts, count
 
 _SECRET = re.compile(r"\b(IDENTIFIED|PASSWORD)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"|0x[0-9A-Fa-f]+")

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from myha.binlog import outcome
-from myha.binlog.apply_check import CheckedRows, Writer
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
-from myha.binlog.inverse import changes
 from myha.binlog.node import MariadbNode, MysqlNode, Node
-from myha.binlog.quarantine import Draft
-from myha.binlog.rewind import check_tables
 from myha.binlog.session import Connect
-from myha.binlog.spool import SpooledTransaction
-from myha.binlog.touches import LaterTouches
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.progress import Meter, Reporter, go_on
+from myha.undo import outcome
+from myha.undo.apply_check import CheckedRows, Writer
+from myha.undo.inverse import changes
+from myha.undo.later_changes import LaterChanges
+from myha.undo.quarantine import Draft
+from myha.undo.rewind import check_tables
+from myha.undo.spool import SpooledTransaction
 
 DEADLINE_SECONDS = 600.0
 MAX_ROWS = 200_000  # checked in one transaction, which locks them on the writer
@@ -145,7 +145,7 @@ class _Merge:
 
     def _collect(self, draft: Draft, errant: Any, kept: Any) -> None:
         meter = Meter(self._reporter, "read", total=float(errant.count()), unit="transactions")
-        later = LaterTouches()
+        later = LaterChanges()
 
         def told() -> Any:
             for one in read_errant(self._node, errant, kept, for_kept=later.kept):

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from myha.binlog.errors import HealRefusedError
-from myha.binlog.inverse import TableCounts
-from myha.binlog.rewind import RewindPlan, plan_rewind
 from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.core.model import NodeRecord, Record
@@ -23,6 +21,8 @@ from myha.operations.progress import Meter, Reporter, amount, duration, go_on
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
 from myha.stores.factory import require_record
+from myha.undo.inverse import TableCounts
+from myha.undo.rewind import RewindPlan, plan_rewind
 
 METHODS = ("merge", "rewind", "reseed")
 TABLES_TOLD = 20

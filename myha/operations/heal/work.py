@@ -15,9 +15,11 @@ from myha.errors import ConfigError, MyhaError
 from myha.operations.progress import Reporter
 from myha.ports import WatchedServer
 from myha.servers.connection import Connection, Endpoint, connect
-from myha.servers.factory import QUARANTINE_FOLDER, flavour_of, make_servers
+from myha.servers.factory import flavour_of, make_servers
 from myha.servers.statements import Flavour
 from myha.stores.factory import read_record
+from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
+from myha.undo.rewind import finish_rewind
 
 CONNECT_DEADLINE_SECONDS = 5.0
 READ_DEADLINE_SECONDS = 600.0
@@ -99,7 +101,7 @@ class HealWork:
         self.reporter = GuardedReporter(reporter, self.config, order)
         kind = flavour_of(self.config)
         self.flavour: Flavour = kind.flavour
-        servers = make_servers(self.config, kind)
+        servers = make_servers(self.config, kind, before_replication=finish_rewind)
         self.node: WatchedServer = servers[order.node]
         self.writer: WatchedServer = servers[order.writer]
         self.quarantine_dir = self.config.cluster.state_dir / QUARANTINE_FOLDER

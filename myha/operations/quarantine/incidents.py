@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from myha.binlog import outcome
-from myha.binlog.quarantine import EVENTS, ROWS_FILE, SUMMARY, verify
 from myha.errors import ConfigError, MyhaError
 from myha.files import replacing
+from myha.undo import outcome
+from myha.undo.quarantine import EVENTS, ROWS_FILE, SUMMARY, verify
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from myha.binlog.apply_check import CheckedRows, Writer
 from myha.binlog.errors import HealRefusedError
-from myha.binlog.inverse import changes
 from myha.binlog.session import Connect
-from myha.binlog.spool import Spool, SpooledTransaction
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import ConfigError, MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.progress import Meter, Reporter, go_on
 from myha.operations.quarantine.incidents import Incident
+from myha.undo.apply_check import CheckedRows, Writer
+from myha.undo.inverse import changes
+from myha.undo.spool import Spool, SpooledTransaction
 
 DEADLINE_SECONDS = 600.0
 OWN_SCHEMA = "myha"  # heartbeats and the like: nobody's data

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from myha.binlog.quarantine import SUMMARY, SUMS
 from myha.errors import MyhaError
 from myha.files import sync_directory
 from myha.operations.verify.columns import equals, literal, quoted, readable
 from myha.operations.verify.compare import Row
 from myha.operations.verify.hashing import Looks
+from myha.undo.quarantine import SUMMARY, SUMS
 
 _PARTIAL = ".repair-"
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from myha.binlog import quarantine
 from myha.binlog.errant import read_errant
 from myha.binlog.errors import HealRefusedError
 from myha.binlog.node import MariadbNode, MysqlNode
@@ -17,7 +16,7 @@ from myha.errors import ServerError
 from myha.operations.heal.reseed.session import ReseedSession, without_mark
 from myha.operations.setup.facts import Flavour
 from myha.operations.setup.session import log_in
-from myha.servers.factory import QUARANTINE_FOLDER
+from myha.undo import quarantine
 
 DEADLINE_SECONDS = 3600.0
 _NODES: dict[Flavour, type[MysqlNode] | type[MariadbNode]] = {
@@ -46,7 +45,7 @@ def quarantine_errant(
         # Both have these: a difference would not say which server wrote MariaDB's last one.
         kept = without_mark(session.flavour, session.executed()).intersection(donor.executed())
         return quarantine.write_raw(
-            config.cluster.state_dir / QUARANTINE_FOLDER,
+            config.cluster.state_dir / quarantine.FOLDER,
             flavour=session.flavour.value,
             transactions=read_errant(node, errant, kept),
             incident={**incident, "node": session.name, "errant": str(errant)},

@@ -36,7 +36,6 @@ from myha.binlog import events
 from myha.binlog.columns import Query
 from myha.binlog.errors import DecodeError, HealRefusedError
 from myha.binlog.events import ROWS, EventType, RowChanges
-from myha.binlog.inverse import TableCounts, count, redo_step, undo_step
 from myha.binlog.readable import (
     Decoders,
     TableFacts,
@@ -47,12 +46,14 @@ from myha.binlog.readable import (
     query_statement,
     statements,
 )
-from myha.binlog.spool import ChangePlaces, Spool, SpooledTransaction
-from myha.binlog.touches import LaterTouches
 from myha.binlog.transactions import StreamedTransaction
 from myha.errors import MyhaError
 from myha.files import locked, sync_directory
+from myha.undo.inverse import TableCounts, count, redo_step, undo_step
+from myha.undo.later_changes import LaterChanges
+from myha.undo.spool import ChangePlaces, Spool, SpooledTransaction
 
+FOLDER = "quarantine"  # below the state directory
 SUMS = "SHA256SUMS"
 SUMMARY = "summary.json"
 EVENTS = "events.binlog"
@@ -177,7 +178,7 @@ class Draft:
     # ---- taking
 
     def take_changes(
-        self, transactions: Iterable[StreamedTransaction], later: LaterTouches
+        self, transactions: Iterable[StreamedTransaction], later: LaterChanges
     ) -> None:
         """Take transactions that must be row changes alone, and tell `later` of each row.
 

@@ -19,7 +19,7 @@ class LostEndError(ServerError):
     """A file of the binary log lacks, at its torn end, what was committed."""
 
 
-def past_tears(
+def past_torn_ends(
     stream: Iterable[RawEvent],
     next_file: Callable[[str], str | None],
     dump_file: Callable[[str], Iterable[RawEvent]],

@@ -17,14 +17,12 @@ import pymysql
 
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
-from myha.binlog.inverse import TableCounts
 from myha.binlog.node import MariadbNode, Marker, MysqlNode, Node
-from myha.binlog.quarantine import Draft
-from myha.binlog.touches import LaterTouches
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-
-__all__ = ["RewindRefusedError", "RewindReport", "rewind_node", "unfinished_rewind"]
+from myha.undo.inverse import TableCounts
+from myha.undo.later_changes import LaterChanges
+from myha.undo.quarantine import Draft
 
 DEADLINE_SECONDS = 120.0
 _BASE64_GROWTH = 4 / 3
@@ -80,8 +78,7 @@ def plan_rewind(
     `scratch` is a directory for what is read meanwhile. Raises RewindRefusedError with the reason
     when it could not be undone exactly, ServerError when it cannot be read.
     """
-    make: type[MysqlNode] | type[MariadbNode] = MysqlNode if flavour == "mysql" else MariadbNode
-    node: Node[Any] = make(connect, deadline_seconds)
+    node = _session(connect, flavour, deadline_seconds)
     try:
         rewind = _Rewind(node, executed, keep, _Files(scratch, {}, tell))
         return rewind.plan()
@@ -125,18 +122,31 @@ def rewind_node(
     raise ValueError(f"GTID sets that are not of {flavour}: {executed!r}, {keep!r}")
 
 
-def unfinished_rewind(connect: Connect, flavour: str, *, deadline_seconds: float = 5.0) -> bool:
-    """True when an undo is committed on this node and its GTID state is not yet set.
+def finish_rewind(connect: Connect, flavour: str, deadline_seconds: float) -> None:
+    """Set the GTID state of a rewind whose undo is committed and that died then.
 
-    Such a node's executed set does not say what its data are: call `rewind_node` before anything
-    else is decided about it.
+    Until that is done a node's executed set does not say what its data are. Without such a rewind
+    it does nothing. Raises like `rewind_node`.
     """
-    make: type[MysqlNode] | type[MariadbNode] = MysqlNode if flavour == "mysql" else MariadbNode
-    node = make(connect, deadline_seconds)
+    node = _session(connect, flavour, deadline_seconds)
     try:
-        return node.unfinished() is not None
+        if node.unfinished() is None:
+            return
+        _require(node.not_fenced())
+        node.prepare()
+        marker = node.unfinished()
+        if marker is not None:
+            _finish(node, marker)
+    except ServerError as error:
+        raise refusal_of(error) from error
     finally:
         node.close()
+
+
+def _session(connect: Connect, flavour: str, deadline_seconds: float) -> Node[Any]:
+    if flavour == "mysql":
+        return MysqlNode(connect, deadline_seconds)
+    return MariadbNode(connect, deadline_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +169,11 @@ class _Rewind:
 
     def run(self) -> RewindReport:
         try:
-            why = self._node.not_fenced() or self._node.not_exact()
-            if why is not None:
-                raise RewindRefusedError(why)
+            _require(self._node.not_fenced() or self._node.not_exact())
             self._node.prepare()
             marker = self._node.unfinished()
             if marker is not None:
-                return self._finish(marker, resumed=True)
+                return _finish(self._node, marker)
             return self._undo()
         except ServerError as error:
             raise refusal_of(error) from error
@@ -174,8 +182,7 @@ class _Rewind:
 
     def plan(self) -> RewindPlan:
         node = self._node
-        if why := node.not_exact():
-            raise RewindRefusedError(why)
+        _require(node.not_exact())
         kept = self._seen.intersection(self._keep)
         self._history(kept)
         with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
@@ -187,7 +194,7 @@ class _Rewind:
 
     def _take(self, draft: Draft, errant: Any, kept: Any) -> None:
         """Read the errant transactions; raises RewindRefusedError when they cannot be undone."""
-        later = LaterTouches()
+        later = LaterChanges()
         found = read_errant(self._node, errant, kept, for_kept=later.kept)
         total = float(errant.count())
         draft.take_changes(self._counted("read", found, total, "transactions"), later)
@@ -220,14 +227,14 @@ class _Rewind:
                 "rows": draft.rows,
                 "quarantine": str(path),
             }
-            with self._writable():
+            with _writable(node):
                 self._apply(executed, draft, values)
                 marker = node.unfinished()
                 if marker is None:
                     raise MyhaError(
                         "the undo is committed, but its marker row is missing: reseed this node"
                     )
-                return self._set_history(marker, resumed=False)
+                return _set_history(node, marker, resumed=False)
 
     def _counted(
         self, phase: str, items: Iterable[T], total: float | None, unit: str
@@ -258,15 +265,6 @@ class _Rewind:
             )
 
     # ---- changing
-
-    @contextmanager
-    def _writable(self) -> Iterator[None]:
-        """Lets this session write; the node is closed again whatever happens."""
-        self._node.do("let_us_write")
-        try:
-            yield
-        finally:
-            self._node.close_for_writes()
 
     def _apply(self, executed: Any, draft: Draft, values: Mapping[str, object]) -> None:
         node = self._node
@@ -302,26 +300,42 @@ class _Rewind:
         if now != executed:
             raise LookAgainError(f"another session wrote to it meanwhile: {now.minus(executed)}")
 
-    def _finish(self, marker: Marker, *, resumed: bool) -> RewindReport:
-        with self._writable():
-            return self._set_history(marker, resumed=resumed)
 
-    def _set_history(self, marker: Marker, *, resumed: bool) -> RewindReport:
-        node = self._node
-        before = node.parse(marker.executed)
-        now = node.executed()
-        if not before.contains(now):
-            raise MyhaError(
-                f"an earlier rewind was not finished, and since then {now.minus(before)} came in:"
-                f" reseed this node; what was undone is in {marker.quarantine}"
-            )
-        node.do("make_durable")
-        node.do("reset_history", {"history": marker.history, "kept": marker.kept})
-        now = node.executed()
-        if now != node.parse(marker.kept):
-            raise MyhaError(f"after the rewind the executed set is {now}, not {marker.kept}")
-        node.do("mark_finished", {"id": marker.id})
-        return RewindReport(marker.transactions, marker.rows, Path(marker.quarantine), resumed)
+def _require(why_not: str | None) -> None:
+    if why_not is not None:
+        raise RewindRefusedError(why_not)
+
+
+@contextmanager
+def _writable(node: Node[Any]) -> Iterator[None]:
+    """Lets this session write; the node is closed again whatever happens."""
+    node.do("let_us_write")
+    try:
+        yield
+    finally:
+        node.close_for_writes()
+
+
+def _finish(node: Node[Any], marker: Marker) -> RewindReport:
+    with _writable(node):
+        return _set_history(node, marker, resumed=True)
+
+
+def _set_history(node: Node[Any], marker: Marker, *, resumed: bool) -> RewindReport:
+    before = node.parse(marker.executed)
+    now = node.executed()
+    if not before.contains(now):
+        raise MyhaError(
+            f"an earlier rewind was not finished, and since then {now.minus(before)} came in:"
+            f" reseed this node; what was undone is in {marker.quarantine}"
+        )
+    node.do("make_durable")
+    node.do("reset_history", {"history": marker.history, "kept": marker.kept})
+    now = node.executed()
+    if now != node.parse(marker.kept):
+        raise MyhaError(f"after the rewind the executed set is {now}, not {marker.kept}")
+    node.do("mark_finished", {"id": marker.id})
+    return RewindReport(marker.transactions, marker.rows, Path(marker.quarantine), resumed)
 
 
 def check_tables(node: Node[Any], tables: Mapping[str, TableCounts]) -> None:

@@ -8,13 +8,13 @@ a server looks a row up by its key alone; merging it would leave the two nodes w
 from hashlib import blake2b
 
 from myha.binlog.errors import RewindRefusedError
-from myha.binlog.inverse import changes
 from myha.binlog.transactions import Logged
+from myha.undo.inverse import changes
 
 MAX_ROWS = 500_000  # remembered, about 100 bytes each
 
 
-class LaterTouches:
+class LaterChanges:
     """Finds a kept transaction that built on a row which an errant one had written.
 
     Rows are remembered by a hash of 64 bits: two that agree by chance are refused, which is safe.

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from myha.binlog import events
 from myha.binlog.events import EventType, Gtid, RawEvent
-from myha.binlog.inverse import Change, changes
 from myha.binlog.transactions import StreamedTransaction
 from myha.errors import MyhaError
+from myha.undo.inverse import Change, changes
 
 _CHUNK_BYTES = 1 << 18
 _EVENT_BYTES = 1 << 14  # enough for most: servers begin a new row event at 8 KB

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal
 
 from myha.binlog.errors import DecodeError, HealRefusedError
 from myha.binlog.events import RowChanges
-from myha.binlog.inverse import redo_step
 from myha.binlog.literals import SESSION, key_predicate, quoted, row_predicate, show
 from myha.binlog.readable import Decoders, TableFacts
 from myha.binlog.session import Connect, Session
-from myha.binlog.spool import SpooledTransaction
 from myha.binlog.values import Row
 from myha.errors import ServerError
+from myha.undo.inverse import redo_step
+from myha.undo.spool import SpooledTransaction
 
 _DUPLICATE = frozenset({1062, 1022, 1586, 1859})
 _MISSING = frozenset({1032})
