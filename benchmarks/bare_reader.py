@@ -17,8 +17,8 @@ from benchmarks.arrivals import Arrivals
 from benchmarks.crossing import MARK, MARK_BYTES
 from myha.config import load
 from myha.conflicts.wire import PIECE_BYTES, Link
+from myha.database.connection import Endpoint
 from myha.hosts.priority import set_niceness
-from myha.servers.connection import Endpoint
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from myha.supervisor.service import Service
 
 import myha.core
 from myha.balancers.haproxy.render import render_haproxy
@@ -44,7 +45,6 @@ from myha.servers.mysql import MySQLServer
 from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import service as service_module
 from myha.supervisor.housekeeping import conflicts_wanted
-from myha.supervisor.service import Service
 from tests.core.views import view
 
 Keys = dict[str, dict[str, str]]  # table -> key -> TOML
@@ -94,7 +94,7 @@ class Built:
 
     @property
     def policy(self) -> Any:
-        return self.service.daemon.brain.view.policy
+        return self.service.loop.view.policy
 
     def setting(self, name: str) -> str:
         return next(s.value for s in self.server._drift.settings if s.variable == name)
@@ -385,17 +385,17 @@ EFFECTS: dict[str, Effect] = {
     "timing.look_interval_seconds": Effect(
         ("0.25", "0.5"),
         ({0.25}, {0.5}),
-        lambda it: {one._interval_seconds for one in it.service._watchers(lambda _: None)},
+        lambda it: {one._interval_seconds for one in it.service.driver.watchers},
     ),
     "timing.pulse_interval_seconds": number(
-        0.25, 0.75, lambda it: it.service.pulses["a"]._interval_seconds
+        0.25, 0.75, lambda it: it.service.heartbeats["a"]._interval_seconds
     ),
     "timing.call_deadline_seconds": Effect(
         ("0.5", "0.75"),
         ({0.5}, {0.75}),
         lambda it: {
             it.server.call_deadline_seconds,
-            it.service.pulses["a"]._deadline_seconds,
+            it.service.heartbeats["a"]._deadline_seconds,
             it.service.tools.balancers["lb1"]._call_deadline_seconds,  # type: ignore[attr-defined]
         },
     ),

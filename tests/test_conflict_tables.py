@@ -12,8 +12,8 @@ import pytest
 from myha.binlog.columns import Query
 from myha.conflicts.keys import Facts
 from myha.conflicts.tables import Tables
+from myha.database.session import WarmSession
 from myha.errors import ServerGoneError
-from myha.servers.connection import Session
 
 DEADLINE_SECONDS = 10.0
 ITEMS, ORDERS = ("shop", "items"), ("shop", "orders")
@@ -64,7 +64,7 @@ def server() -> Server:
 
 @pytest.fixture
 def tables(server: Server) -> Iterator[Tables]:
-    made = Tables("a", cast("Session", server), server.read)
+    made = Tables("a", cast("WarmSession", server), server.read)
     made.start()
     yield made
     server.may_answer.set()

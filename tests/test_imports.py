@@ -19,6 +19,7 @@ LEVELS = (
     {"supervisor", "operations", "conflicts"},
     {"undo"},
     {"servers", "balancers", "stores", "hosts", "binlog"},
+    {"database"},
     {"ports"},
     {"core"},
 )

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import pymysql
 
+from myha.database import statements
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers import statements
 
 Connect = Callable[[], "pymysql.Connection[Any]"]
 

@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from myha.config import Config, load
+from myha.database.statements import Flavour
 from myha.errors import MyhaError
 from myha.operations.heal.work import Connect, admin_account, connector
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.operations.terminal import TerminalReporter
 from myha.servers.factory import flavour_of
-from myha.servers.statements import Flavour
 from myha.stores.factory import require_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 

@@ -12,8 +12,8 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 from tenacity.wait import wait_exponential
 
 from myha.conflicts.wire import Link
+from myha.database.session import WarmSession
 from myha.errors import ServerError
-from myha.servers.connection import Session
 
 ASK_EVERY_SECONDS = 1.0
 _ASK_DEADLINE_SECONDS = 2.0
@@ -42,7 +42,7 @@ class Companion:
     """A thread for one node. Hand-over is by single attributes, which need no lock."""
 
     def __init__(
-        self, name: str, make_link: Callable[[], Link], session: Session, mariadb: bool = False
+        self, name: str, make_link: Callable[[], Link], session: WarmSession, mariadb: bool = False
     ) -> None:
         self.name = name
         self.end: End | None = None

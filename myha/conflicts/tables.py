@@ -14,8 +14,8 @@ from typing import Any
 
 from myha.binlog.columns import Query
 from myha.conflicts.keys import INTERNAL_SCHEMA, Facts
+from myha.database.session import WarmSession
 from myha.errors import ServerError
-from myha.servers.connection import Session
 
 KNOWN_LIMIT = 1_000  # tables that are asked about at the start; others when their rows come
 CALL_SECONDS = 2.0
@@ -33,7 +33,7 @@ Read = Callable[[Query, str, str], Facts | None]
 class Tables:
     """A thread for one node. `known` is what can be had without asking; it never waits."""
 
-    def __init__(self, name: str, session: Session, read: Read) -> None:
+    def __init__(self, name: str, session: WarmSession, read: Read) -> None:
         self._session = session
         self._query = query_of(session)
         self._read = read
@@ -115,7 +115,7 @@ class Tables:
                 self._known[name] = facts
 
 
-def query_of(session: Session) -> Query:
+def query_of(session: WarmSession) -> Query:
     """The session as `myha.binlog.columns` asks."""
 
     def query(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:

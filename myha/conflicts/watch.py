@@ -28,9 +28,10 @@ from myha.conflicts.tables import CALL_SECONDS, Tables, query_of
 from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
 from myha.core.gtid import MysqlGtidSet
+from myha.database.connection import Endpoint
+from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
 from myha.operations.progress import Reporter
-from myha.servers.connection import Endpoint, Session
 
 TORN_ATTEMPTS = 2
 HEARTBEAT_SECONDS = 1.0
@@ -52,7 +53,7 @@ class NodeState:
     name: str
     side: int
     companion: Companion
-    session: Session  # for the main thread's questions
+    session: WarmSession  # for the main thread's questions
     tables: Tables
     link: Link | None = None
     reader: Reader | None = None
@@ -96,8 +97,8 @@ class Watch:
         for side, (name, node) in enumerate(config.nodes.items()):
             endpoint = Endpoint(node.host, node.port)
 
-            def session(endpoint: Endpoint = endpoint) -> Session:
-                return Session(endpoint, account, connect_timeout_seconds=CALL_SECONDS, tls=tls)
+            def session(endpoint: Endpoint = endpoint) -> WarmSession:
+                return WarmSession(endpoint, account, connect_timeout_seconds=CALL_SECONDS, tls=tls)
 
             def link(endpoint: Endpoint = endpoint) -> Link:
                 return Link(endpoint, account, tls, HEARTBEAT_SECONDS)

@@ -19,8 +19,8 @@ from pymysql.err import MySQLError
 from myha.binlog.stream import encode_gtid_set
 from myha.conflicts.positions import Identity
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
+from myha.database.connection import Connection, Endpoint, Login, Tls, connect, translate
 from myha.errors import ServerGoneError
-from myha.servers.connection import Connection, Endpoint, Login, Tls, connect, translate
 
 PIECE_BYTES = 512 << 10
 CONNECT_SECONDS = 3.0
@@ -65,7 +65,7 @@ class Link:
                 cursor.execute(sql)
                 return list(cursor.fetchall())
         except MySQLError as error:
-            raise translate(error, self.endpoint, CONNECT_SECONDS) from None
+            raise translate(error, str(self.endpoint), CONNECT_SECONDS) from None
         except OSError as error:
             raise ServerGoneError(f"{self.endpoint}: {error}") from None
 

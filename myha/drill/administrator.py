@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 import pymysql
 from pymysql.err import MySQLError
 
+from myha.database.statements import Statements
+from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT, ErrantLedger, ErrantRow, ErrantTable, in_flight
 from myha.drill.rows import IdRow, Row
 from myha.drill.target import Target, query
 from myha.drill.worker import payload
 from myha.errors import MyhaError
-from myha.servers.statements import Statements
-from myha.servers.statements import load as load_statements
 
 OPEN_DEADLINE_SECONDS = 15.0
 RETRY_SECONDS = 0.1

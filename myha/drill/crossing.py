@@ -7,12 +7,12 @@ import sys
 import time
 from dataclasses import dataclass
 
+from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT, ErrantRow
 from myha.drill.rows import Row
 from myha.drill.stage import Fault, Scenario, Stage
 from myha.drill.target import query
 from myha.drill.worker import payload
-from myha.servers.statements import load as load_statements
 
 ROWS = 10
 READER_DEADLINE_SECONDS = 30.0

@@ -6,6 +6,7 @@ import shutil
 import time
 
 from myha.core.model import Durability
+from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT
 from myha.drill.rows import Row
 from myha.drill.stage import (
@@ -19,7 +20,6 @@ from myha.drill.stage import (
 from myha.drill.target import query
 from myha.drill.worker import payload
 from myha.errors import MyhaError
-from myha.servers.statements import load as load_statements
 
 RELEASE_PLANS = ("release",)
 FENCE_PLANS = ("fence", "heal")

@@ -10,11 +10,11 @@ import time
 
 import pymysql
 
+from myha.database.statements import load as load_statements
 from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Fault, Scenario, Stage
 from myha.drill.target import Target, query
 from myha.errors import MyhaError, RefusedError
 from myha.sandbox.cluster import Cluster
-from myha.servers.statements import load as load_statements
 
 NOTICED_DEADLINE_SECONDS = 20.0
 STANDBY_FROZEN_SECONDS = 1.0  # less than the dead time

@@ -21,6 +21,8 @@ from pymysql.err import MySQLError
 
 from myha.balancers.factory import make_balancers
 from myha.config import Account, Config, load, split_address
+from myha.database.statements import Flavour
+from myha.database.statements import load as load_statements
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import ServerError
 from myha.hosts.local import LocalHost, accepts_tcp
@@ -28,8 +30,6 @@ from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
 from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
-from myha.servers.statements import Flavour
-from myha.servers.statements import load as load_statements
 from myha.supervisor.control import ask, ask_until, socket_path
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 

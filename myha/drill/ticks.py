@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from myha.database.statements import load
 from myha.drill.target import Target, query
 from myha.drill.timeline import TAKEOVER_PLANS
 from myha.errors import ServerError
-from myha.servers.statements import load
 
 TICKS, RESTS = "ticks", "rests"
 SLACK_SECONDS = 1.0  # between the clocks, and from the record to the last tick of the old writer

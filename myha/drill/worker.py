@@ -25,8 +25,8 @@ from typing import Any
 import pymysql
 from pymysql.err import MySQLError
 
+from myha.database.statements import Flavour, load
 from myha.drill.ledger import Kind, LedgerWriter
-from myha.servers.statements import Flavour, load
 
 # Threads hand over to each other at every answer; the default of 5 ms would be paid each time.
 THREAD_SWITCH_SECONDS = 0.0005

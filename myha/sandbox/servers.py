@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from myha.database.statements import load
 from myha.errors import MissingProgramError, MyhaError
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.sandbox.debian import Progress
 from myha.sandbox.programs import Program, cache_dir, cache_lock
-from myha.servers.statements import load
 
 Flavour = Literal["mysql", "mariadb"]
 

@@ -14,28 +14,27 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from myha.core.gtid import GtidSet
 from myha.core.model import Events, NodeLook, SemiSync
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
-from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers import drift, statements
-from myha.servers.connection import (
+from myha.database import statements
+from myha.database.connection import (
     NO_SUCH_DATABASE,
     NO_SUCH_TABLE,
     UNKNOWN_VARIABLE,
-    Arguments,
     Connection,
-    Deadline,
     Endpoint,
     Login,
     Row,
-    Session,
-    SessionPool,
     Tls,
+    Values,
     connect,
 )
+from myha.database.session import Deadline, SessionPool, WarmSession
+from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.servers import drift
 from myha.servers.events import (
     EventName,
     EventPlacer,
@@ -170,22 +169,22 @@ class BaseServer(ABC):
     def look(self) -> NodeLook:
         """One whole look, over the watch connection. Also keeps the connection for steps warm."""
         at = time.monotonic()
-        deadline = Deadline(self.call_deadline_seconds)
         session = self._watch
-        session.ensure(deadline.left_seconds)
+        session.limit = Deadline(self.call_deadline_seconds)
+        session.ensure(session.left_seconds)
         try:
             if session.lives != self._watch_life:
-                self._learn(session, deadline)
+                self._learn(session)
                 self._watch_life = session.lives
             try:
-                look = self._look(session, at, deadline)
+                look = self._look(session, at)
             except ServerError as error:
                 if error.code not in (NO_SUCH_TABLE, NO_SUCH_DATABASE, UNKNOWN_VARIABLE):
                     raise
                 # A table or plugin has gone since: what there is is found out anew.
-                self._learn(session, deadline)
-                look = self._look(session, at, deadline)
-            look = replace(look, events=self._events_now(session, deadline))
+                self._learn(session)
+                look = self._look(session, at)
+            look = replace(look, events=self._events_now(session))
         except ServerError:
             self._watch_life = -1
             raise
@@ -198,7 +197,7 @@ class BaseServer(ABC):
             self._control.keep_warm(KEEP_WARM_SECONDS, self.call_deadline_seconds)
         return look
 
-    def _events_now(self, session: Session, deadline: Deadline) -> Events:
+    def _events_now(self, session: WarmSession) -> Events:
         """Read again only now and then: it takes longer than all else that a look reads."""
         self._looks_since_events += 1
         new = session.lives != self._events_life
@@ -208,8 +207,8 @@ class BaseServer(ABC):
         self._looks_since_events = 0
         try:
             # A privilege counts from the next login on.
-            visible = may_see(session, deadline) if new else self._events.visible
-            self._events = summary(session, deadline, visible=visible)
+            visible = may_see(session) if new else self._events.visible
+            self._events = summary(session, visible=visible)
             self._events_life = session.lives
         except (ServerGoneError, ServerSilentError):
             raise
@@ -253,23 +252,21 @@ class BaseServer(ABC):
 
         Raises ServerError at the deadline, and then the order to close has been taken back.
         """
-        deadline = Deadline(deadline_seconds)
-        with self._control.borrow() as session:
+        with self._control.borrow(Deadline(deadline_seconds)) as session:
 
-            def end_blockers(second: Session, seconds: float) -> None:
+            def end_blockers(second: WarmSession, seconds: float) -> None:
                 if seconds >= 2 * grace_seconds:
-                    ids = self._not_in_commit(second, deadline)
+                    ids = self._not_in_commit(second)
                 else:
-                    ids = self._blockers(second, session.connection_id, deadline)
-                self._kill_all(second, deadline, only=ids)
+                    ids = self._blockers(second, session.connection_id)
+                self._kill_all(second, only=ids)
 
-            self._close(session, grace_seconds, deadline, end_blockers)
+            self._close(session, grace_seconds, end_blockers)
 
     def kill_clients(self, deadline_seconds: float) -> None:
         """End the client sessions that are there; ServerError if one cannot be ended."""
-        deadline = Deadline(deadline_seconds)
-        with self._control.borrow() as session:
-            denied = self._end_clients(session, deadline, until_none_is_left=False)
+        with self._control.borrow(Deadline(deadline_seconds)) as session:
+            denied = self._end_clients(session, until_none_is_left=False)
         if denied:
             raise ServerError(
                 f"{self.name}: the supervisor's account may not end the sessions of"
@@ -277,16 +274,16 @@ class BaseServer(ABC):
             )
 
     def semisync(self) -> SemiSync:
-        with self._step(self.call_deadline_seconds) as (session, deadline):
-            return self._semisync_now(session, deadline, who=True)
+        with self._step(self.call_deadline_seconds) as session:
+            return self._semisync_now(session, who=True)
 
     def enable_waiting(self, acknowledgements: int, deadline_seconds: float) -> None:
         """Make commits wait; ServerError when fewer semi-sync replicas are connected.
 
         A server that knows no such number takes one acknowledgement for enough.
         """
-        with self._step(deadline_seconds) as (session, deadline):
-            clients = self._semisync_now(session, deadline).source_clients
+        with self._step(deadline_seconds) as session:
+            clients = self._semisync_now(session).source_clients
             if clients < acknowledgements:
                 there = "no semi-sync replica is" if clients == 0 else f"{clients} of them are"
                 raise ServerError(
@@ -294,30 +291,30 @@ class BaseServer(ABC):
                     f" {there} connected, so every write would stall"
                 )
             values = {"timeout_ms": self.waiting_timeout_ms, "count": acknowledgements}
-            self._run(session, deadline, "enable_waiting", values)
+            self._run(session, "enable_waiting", values)
 
             def waits() -> bool:
-                now = self._semisync_now(session, deadline)
+                now = self._semisync_now(session)
                 enough = now.source_wait_count == acknowledgements
                 return now.source_waits and (enough or not now.source_may_wait_for_several)
 
-            self._until(waits, deadline, "commits do not wait for an acknowledgement")
+            self._until(waits, session.deadline, "commits do not wait for an acknowledgement")
 
     def disable_waiting(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._disable_waiting(session, deadline)
+        with self._step(deadline_seconds) as session:
+            self._disable_waiting(session)
 
     def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
         """Make the channel as setup does. ServerError when that is not known, or not allowed."""
         source = self._source
         if source is None:
             raise ServerError(f"{self.name}: its source is not known; `myha setup` configures it")
-        with self._step(deadline_seconds) as (session, deadline):
-            found, filters = self._read_channel(session, deadline)
+        with self._step(deadline_seconds) as session:
+            found, filters = self._read_channel(session)
             wanted = self._wanted_channel()
             if found is not None and not drift.of_channel(found, wanted, filters):
                 return
-            tls = source.tls and self._offers_tls(session, deadline) and self._peer_offers_tls()
+            tls = source.tls and self._offers_tls(session) and self._peer_offers_tls()
             values = {
                 "host": source.host,
                 "port": source.port,
@@ -330,10 +327,9 @@ class BaseServer(ABC):
             }
             clears = clears_filters and bool(filters)
             for block in ("clear_filters", "replicate") if clears else ("replicate",):
-                for statement in self._setup_sql.all(block):
-                    session.query(statement, values, deadline_seconds=deadline.left_seconds)
+                session.run(self._setup_sql.all(block), values)
             self._drift.changed()
-            found, filters = self._read_channel(session, deadline)
+            found, filters = self._read_channel(session)
             if found is None:
                 raise ServerError(f"{self.name}: no source is configured when read back")
             left = drift.of_channel(found, self._wanted_channel(), filters)
@@ -342,11 +338,11 @@ class BaseServer(ABC):
 
     def restore_settings(self, deadline_seconds: float, *, resting: bool) -> None:
         """Set what differs, each by itself: one that is denied is not in the others' way."""
-        with self._step(deadline_seconds) as (session, deadline):
+        with self._step(deadline_seconds) as session:
             denied = []
-            for one in self._to_set(session, deadline, resting=resting):
+            for one in self._to_set(session, resting=resting):
                 try:
-                    self._restore_setting(session, deadline, one)
+                    self._restore_setting(session, one)
                 except (ServerGoneError, ServerSilentError):
                     raise
                 except ServerError as error:
@@ -357,38 +353,35 @@ class BaseServer(ABC):
             self._drift.changed()
             if denied:
                 raise ServerError(f"{self.name}: the supervisor may not set {'; '.join(denied)}")
-            left = self._to_set(session, deadline, resting=resting)
+            left = self._to_set(session, resting=resting)
             if left:
                 raise ServerError(f"{self.name}: when read back, {drift.listed(left)}")
 
-    def _to_set(
-        self, session: Session, deadline: Deadline, *, resting: bool
-    ) -> tuple[Difference, ...]:
-        found = self._differing(session, deadline)
+    def _to_set(self, session: WarmSession, *, resting: bool) -> tuple[Difference, ...]:
+        found = self._differing(session)
         return tuple(one for one in found if not one.by_hand and (resting or not one.rests))
 
-    def _restore_setting(self, session: Session, deadline: Deadline, one: Difference) -> None:
+    def _restore_setting(self, session: WarmSession, one: Difference) -> None:
         block = "set_at_boot" if one.kind is Kind.AT_BOOT else "set_now_and_at_boot"
-        for statement in self._setup_sql.all(block, variable=one.name, value=one.wanted):
-            session.query(statement, deadline_seconds=deadline.left_seconds)
+        session.run(self._setup_sql.all(block, variable=one.name, value=one.wanted))
 
     def _look_for_differences(
-        self, session: Session, deadline: Deadline, look: NodeLook, sign: object
+        self, session: WarmSession, look: NodeLook, sign: object
     ) -> tuple[Difference, ...]:
         """What is not as setup made it, read every few looks, and when the look shows that somebody
         was at work: `sign` has changed, or replication was stopped."""
         threads = (look.receiver.state, look.applier.state)
         if self._drift.is_due((sign, look.source, look.semisync.replica_enabled), threads):
-            found = self._differing(session, deadline)
-            channel, filters = self._read_channel(session, deadline)
+            found = self._differing(session)
+            channel, filters = self._read_channel(session)
             in_channel = drift.of_channel(channel, self._wanted_channel(), filters)
             self._drift.differences = (*found, *in_channel)
         return self._drift.differences
 
-    def _differing(self, session: Session, deadline: Deadline) -> tuple[Difference, ...]:
+    def _differing(self, session: WarmSession) -> tuple[Difference, ...]:
         if not self._drift.settings:
             return ()
-        found = self._read_settings(self._drift.settings, session, deadline)
+        found = self._read_settings(self._drift.settings, session)
         return self._drift.with_denied(found, self._by_hand)
 
     def _wanted_channel(self) -> ChannelOptions | None:
@@ -413,16 +406,15 @@ class BaseServer(ABC):
     def _peer_offers_tls(self) -> bool:
         if self.peer is None:
             return False
-        with self.peer._step(self.call_deadline_seconds) as (session, deadline):
-            return self.peer._offers_tls(session, deadline)
+        with self.peer._step(self.call_deadline_seconds) as session:
+            return self.peer._offers_tls(session)
 
     def make_schema(self, deadline_seconds: float) -> None:
         """Make what is missing of the schema. ServerError naming the command if that is denied."""
-        with self._step(deadline_seconds) as (session, deadline):
+        with self._step(deadline_seconds) as session:
             try:
                 for block in MAKE_SCHEMA:
-                    for statement in self._schema_sql.all(block):
-                        session.query(statement, deadline_seconds=deadline.left_seconds)
+                    session.run(self._schema_sql.all(block))
             except (ServerGoneError, ServerSilentError):
                 raise
             except ServerError as error:
@@ -436,14 +428,13 @@ class BaseServer(ABC):
 
         Through a session of its own: it is not logged, which no other step may inherit.
         """
-        deadline = Deadline(deadline_seconds)
         try:
-            with self._control.fresh() as session:
-                placer = EventPlacer(session, deadline, self._sql, self._schema_sql)
+            with self._control.fresh(Deadline(deadline_seconds)) as session:
+                placer = EventPlacer(session, self._sql, self._schema_sql)
                 if run:
-                    placer.run(disabled, lambda: not self._is_closed(session, deadline))
+                    placer.run(disabled, lambda: not self._is_closed(session))
                 else:
-                    placer.leave(lambda: self._alterable(session, deadline))
+                    placer.leave(lambda: self._alterable(session))
         except ServerError as error:
             raise type(error)(f"{self.name}: {error}", error.code) from None
         finally:
@@ -451,24 +442,21 @@ class BaseServer(ABC):
         return str(placer.placed)
 
     def disabled_events(self, deadline_seconds: float) -> frozenset[EventName]:
-        with self._step(deadline_seconds) as (session, deadline):
-            return disabled_of(read_events(session, deadline))
+        with self._step(deadline_seconds) as session:
+            return disabled_of(read_events(session))
 
     @contextlib.contextmanager
-    def _alterable(self, session: Session, deadline: Deadline) -> Iterator[None]:  # noqa: ARG002
+    def _alterable(self, session: WarmSession) -> Iterator[None]:  # noqa: ARG002
         """Let the session alter events, also where clients may not write."""
         yield
 
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:
         """Write the epoch's row and read it back. Raises if it is not there."""
-        deadline = Deadline(deadline_seconds)
         row = {"epoch": epoch, "node": self.name, "at": time.time()}
-        with self._control.borrow() as session:
-            self._run(session, deadline, "prove_write", row)
+        with self._control.borrow(Deadline(deadline_seconds)) as session:
+            self._run(session, "prove_write", row)
             rows = session.query(
-                "SELECT node FROM myha.proof WHERE epoch = %(epoch)s",
-                {"epoch": epoch},
-                deadline_seconds=deadline.left_seconds,
+                "SELECT node FROM myha.proof WHERE epoch = %(epoch)s", {"epoch": epoch}
             )
         if [found for (found,) in rows] != [self.name]:
             raise ServerError(
@@ -482,14 +470,15 @@ class BaseServer(ABC):
         ServerSilentError when it is not committed within the deadline.
         """
         with self._pulse_lock:
-            session, deadline = self._pulse, Deadline(deadline_seconds)
+            session = self._pulse
+            session.limit = Deadline(deadline_seconds)
             if session.waiting:
                 with contextlib.suppress(ServerGoneError):  # cut off meanwhile: begin anew
-                    self._finish_pulse(deadline.left_seconds)
+                    self._finish_pulse(session.left_seconds)
             self._pulse_wall = wall
             statement = self._sql.one("pulse")
-            session.send(statement, {"ts": stamp(wall)}, deadline_seconds=deadline.left_seconds)
-            self._finish_pulse(deadline.left_seconds)
+            session.send(statement, {"ts": stamp(wall)})
+            self._finish_pulse(session.left_seconds)
 
     def _finish_pulse(self, wait_seconds: float) -> None:
         if self._pulse.receive(wait_seconds) is None:
@@ -502,10 +491,10 @@ class BaseServer(ABC):
         text = self._text_of(wanted)
         if not text:
             return True
-        with self._control.borrow() as session:
+        with self._control.borrow(deadline) as session:
             while True:
                 slice_seconds = max(0.001, min(WAIT_SLICE_SECONDS, deadline.left_seconds))
-                if self._wait_executed(session, text, slice_seconds):
+                if self._executes_all(session, text, slice_seconds):
                     return True
                 if deadline.passed:
                     return False
@@ -513,14 +502,23 @@ class BaseServer(ABC):
     def await_applied(self, deadline_seconds: float) -> bool:
         """True when all that was received is committed. ServerError if the applier has failed."""
         deadline = Deadline(deadline_seconds)
-        with self._control.borrow() as session:
+        with self._control.borrow(deadline) as session:
             while True:
                 slice_seconds = max(0.001, min(WAIT_SLICE_SECONDS, deadline.left_seconds))
-                if self._wait_applied(session, slice_seconds):
+                if self._applies_all(session, slice_seconds):
                     return True
-                self._ensure_applier(session, deadline)
+                self._ensure_applier(session)
                 if deadline.passed:
                     return False
+
+    def _executes_all(self, session: WarmSession, text: str, seconds: float) -> bool:
+        """Wait inside the server, and then for a call's time longer for its answer."""
+        with session.limited(Deadline(seconds + self.call_deadline_seconds)):
+            return self._wait_executed(session, text, seconds)
+
+    def _applies_all(self, session: WarmSession, seconds: float) -> bool:
+        with session.limited(Deadline(seconds + self.call_deadline_seconds)):
+            return self._wait_applied(session, seconds)
 
     def _connector(self, deadline: Deadline) -> Callable[[], Connection]:
         """Makes connections of their own, each of whose calls may take what is left."""
@@ -551,7 +549,7 @@ class BaseServer(ABC):
 
     @abstractmethod
     def _read_settings(
-        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+        self, wanted: tuple[Setting, ...], session: WarmSession
     ) -> tuple[Difference, ...]:
         """The settings that differ."""
 
@@ -560,13 +558,11 @@ class BaseServer(ABC):
         """The statement by which an administrator puts this right."""
 
     @abstractmethod
-    def _read_channel(
-        self, session: Session, deadline: Deadline
-    ) -> tuple[ChannelOptions | None, dict[str, str]]:
+    def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
         """The default channel's options, None without a source, and the filters in force."""
 
     @abstractmethod
-    def _offers_tls(self, session: Session, deadline: Deadline) -> bool: ...
+    def _offers_tls(self, session: WarmSession) -> bool: ...
 
     @abstractmethod
     def stop_receiver(self, deadline_seconds: float) -> None: ...
@@ -584,29 +580,29 @@ class BaseServer(ABC):
     def fence(self, deadline_seconds: float) -> None: ...
 
     @abstractmethod
-    def _semisync_now(self, session: Session, deadline: Deadline, *, who: bool = False) -> SemiSync:
+    def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
         """As of now; who it is that acknowledges only where that is asked, since it costs more."""
 
     @abstractmethod
-    def _disable_waiting(self, session: Session, deadline: Deadline) -> None: ...
+    def _disable_waiting(self, session: WarmSession) -> None: ...
 
     @abstractmethod
-    def _learn(self, session: Session, deadline: Deadline) -> None:
+    def _learn(self, session: WarmSession) -> None:
         """What holds for one connection: the server's identity and what it can do."""
 
     @abstractmethod
-    def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook: ...
+    def _look(self, session: WarmSession, at: float) -> NodeLook: ...
 
     @abstractmethod
-    def _is_closed(self, session: Session, deadline: Deadline) -> bool:
+    def _is_closed(self, session: WarmSession) -> bool:
         """Whether read-only is on."""
 
     @abstractmethod
-    def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
+    def _clients(self, session: WarmSession) -> list[Client]:
         """All client sessions apart from the supervisor's own account."""
 
     @abstractmethod
-    def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
+    def _blockers(self, session: WarmSession, closer: int) -> set[int]:
         """The sessions that hold up the session `closer`, which waits to set read-only."""
 
     @abstractmethod
@@ -614,13 +610,13 @@ class BaseServer(ABC):
         """The set as `_wait_executed` wants it; empty when there is nothing to wait for."""
 
     @abstractmethod
-    def _wait_executed(self, session: Session, text: str, seconds: float) -> bool: ...
+    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool: ...
 
     @abstractmethod
-    def _wait_applied(self, session: Session, seconds: float) -> bool: ...
+    def _wait_applied(self, session: WarmSession, seconds: float) -> bool: ...
 
     @abstractmethod
-    def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
+    def _ensure_applier(self, session: WarmSession) -> None:
         """Start the applier if it is stopped without an error; ServerError if it has failed."""
 
     def _timeout_fits(self, found_ms: int) -> bool:
@@ -628,31 +624,28 @@ class BaseServer(ABC):
         wanted_ms = self.waiting_timeout_ms
         return found_ms >= wanted_ms if wanted_ms >= WAIT_FOREVER_MS else found_ms == wanted_ms
 
-    def _session(self) -> Session:
-        return Session(
+    def _session(self) -> WarmSession:
+        return WarmSession(
             self.endpoint,
             self.account,
             connect_timeout_seconds=self.call_deadline_seconds,
             tls=self._tls,
         )
 
-    def _words(self, session: Session, deadline: Deadline) -> dict[str, str]:  # noqa: ARG002
+    def _words(self, session: WarmSession) -> dict[str, str]:  # noqa: ARG002
         """The words of this server's own variable names."""
         return {}
 
-    def _run(
-        self, session: Session, deadline: Deadline, block: str, arguments: Arguments = None
-    ) -> None:
+    def _run(self, session: WarmSession, block: str, arguments: Values = None) -> None:
         """Carry out one block of control.sql."""
-        words = self._words(session, deadline)
-        for statement in self._sql.all(block, **words):
-            session.query(statement, arguments, deadline_seconds=deadline.left_seconds)
+        words = self._words(session)
+        session.run(self._sql.all(block, **words), arguments)
 
-    def _run_in_time(self, session: Session, deadline: Deadline, block: str) -> None:
+    def _run_in_time(self, session: WarmSession, block: str) -> None:
         """Carry out a block that the server ignores if it comes to it after the deadline only."""
         sql = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
-        now = float(value(session, sql, deadline))
-        self._run(session, deadline, block, {"until": now + deadline.left_seconds})
+        now = float(session.value(sql))
+        self._run(session, block, {"until": now + session.left_seconds})
 
     def _until(self, reached: Callable[[], bool], deadline: Deadline, what: str) -> None:
         """Poll until so; ServerError saying `what` is not so at the deadline."""
@@ -665,35 +658,32 @@ class BaseServer(ABC):
 
     def _close(
         self,
-        session: Session,
+        session: WarmSession,
         grace_seconds: float,
-        deadline: Deadline,
-        while_waiting: Callable[[Session, float], None],
+        while_waiting: Callable[[WarmSession, float], None],
     ) -> None:
         """Set read-only. While that waits, after the grace, call `while_waiting(second, seconds)`.
 
         At the deadline the statement is killed, since it would close the node some time later.
         """
         began = time.monotonic()
-        wait_seconds = math.ceil(deadline.left_seconds) + 1  # the deadline below comes first
-        (statement,) = self._sql.all("close", **self._words(session, deadline))
-        session.send(
-            statement, {"wait_seconds": wait_seconds}, deadline_seconds=deadline.left_seconds
-        )
-        if session.receive(min(grace_seconds, deadline.left_seconds)) is None:
-            with self._control.fresh() as second:
-                self._close_slowly(session, second, began, deadline, while_waiting)
-        if not self._is_closed(session, deadline):
+        wait_seconds = math.ceil(session.left_seconds) + 1  # the deadline below comes first
+        (statement,) = self._sql.all("close", **self._words(session))
+        session.send(statement, {"wait_seconds": wait_seconds})
+        if session.receive(min(grace_seconds, session.left_seconds)) is None:
+            with self._control.fresh(session.deadline) as second:
+                self._close_slowly(session, second, began, while_waiting)
+        if not self._is_closed(session):
             raise ServerError(f"{self.name}: read-only is not on when read back")
 
     def _close_slowly(
         self,
-        session: Session,
-        second: Session,
+        session: WarmSession,
+        second: WarmSession,
         began: float,
-        deadline: Deadline,
-        while_waiting: Callable[[Session, float], None],
+        while_waiting: Callable[[WarmSession, float], None],
     ) -> None:
+        deadline = session.deadline
         try:
             while not deadline.passed:
                 while_waiting(second, time.monotonic() - began)
@@ -708,25 +698,21 @@ class BaseServer(ABC):
             " a commit waits for an acknowledgement, or a session cannot be ended"
         )
 
-    def _take_back(self, session: Session, second: Session) -> None:
+    def _take_back(self, session: WarmSession, second: WarmSession) -> None:
         """Kill the statement that `session` waits for, and read its end or drop the connection."""
         if not session.waiting:
             return
         with contextlib.suppress(ServerError):
-            self._run(
-                second, Deadline(TELL_SECONDS), "kill_statement", {"id": session.connection_id}
-            )
+            second.limit = Deadline(TELL_SECONDS)
+            self._run(second, "kill_statement", {"id": session.connection_id})
             session.receive(TELL_SECONDS)
         if session.waiting:
             with contextlib.suppress(ServerError):
-                self._run(
-                    second, Deadline(TELL_SECONDS), "kill_session", {"id": session.connection_id}
-                )
+                second.limit = Deadline(TELL_SECONDS)
+                self._run(second, "kill_session", {"id": session.connection_id})
             session.close()
 
-    def _end_clients(
-        self, session: Session, deadline: Deadline, *, until_none_is_left: bool
-    ) -> set[str]:
+    def _end_clients(self, session: WarmSession, *, until_none_is_left: bool) -> set[str]:
         """Kill clients; returns the users that may not be killed.
 
         `until_none_is_left`: again, until all are that have connected meanwhile. Clients that
@@ -738,35 +724,33 @@ class BaseServer(ABC):
         denied: set[str] = set()
 
         def ended() -> bool:
-            fresh = [c for c in self._clients(session, deadline) if c.id not in killed]
+            fresh = [c for c in self._clients(session) if c.id not in killed]
             for client in fresh:
-                if self._kill(session, deadline, client):
+                if self._kill(session, client):
                     killed.add(client.id)
                 else:
                     denied.add(client.user)
             return not until_none_is_left or all(client.user in denied for client in fresh)
 
-        self._until(ended, deadline, "client sessions are still there")
+        self._until(ended, session.deadline, "client sessions are still there")
         return denied
 
-    def _kill_all(
-        self, session: Session, deadline: Deadline, only: set[int] | None = None
-    ) -> set[int]:
+    def _kill_all(self, session: WarmSession, only: set[int] | None = None) -> set[int]:
         """Kill every client (or those of `only`); returns the ids of those that it might kill."""
         return {
             client.id
-            for client in self._clients(session, deadline)
-            if (only is None or client.id in only) and self._kill(session, deadline, client)
+            for client in self._clients(session)
+            if (only is None or client.id in only) and self._kill(session, client)
         }
 
-    def _not_in_commit(self, session: Session, deadline: Deadline) -> set[int]:
+    def _not_in_commit(self, session: WarmSession) -> set[int]:
         """A commit ends by itself once it is acknowledged; to kill one may tell others OK."""
-        return {one.id for one in self._clients(session, deadline) if not one.commits}
+        return {one.id for one in self._clients(session) if not one.commits}
 
-    def _kill(self, session: Session, deadline: Deadline, client: Client) -> bool:
+    def _kill(self, session: WarmSession, client: Client) -> bool:
         """False if the account may not; a session that has gone meanwhile is fine."""
         try:
-            self._run(session, deadline, "kill_session", {"id": client.id})
+            self._run(session, "kill_session", {"id": client.id})
         except (ServerGoneError, ServerSilentError):
             raise
         except ServerError as error:
@@ -777,12 +761,11 @@ class BaseServer(ABC):
         return True
 
     @contextlib.contextmanager
-    def _step(self, deadline_seconds: float) -> Iterator[tuple[Session, Deadline]]:
-        """A session and the deadline of one step."""
-        deadline = Deadline(deadline_seconds)
-        with self._control.borrow() as session:
-            session.ensure(deadline.left_seconds)
-            yield session, deadline
+    def _step(self, deadline_seconds: float) -> Iterator[WarmSession]:
+        """A session with the deadline of one step, connected."""
+        with self._control.borrow(Deadline(deadline_seconds)) as session:
+            session.ensure(session.left_seconds)
+            yield session
 
 
 def link(first: BaseServer, second: BaseServer) -> None:
@@ -814,12 +797,6 @@ def heartbeats_of(text: str | None) -> dict[int, float]:
         if wall is not None:
             found[int(number)] = wall
     return found
-
-
-def value(session: Session, sql: str, deadline: Deadline) -> Any:
-    """The first column of the only row, None without a row."""
-    rows = session.query(sql, deadline_seconds=deadline.left_seconds)
-    return rows[0][0] if rows else None
 
 
 def one_line(text: str) -> str:

@@ -15,9 +15,10 @@ from enum import Enum
 from typing import TypeAlias
 
 from myha.core.model import Events
+from myha.database.connection import NO_SUCH_DATABASE, NO_SUCH_TABLE, Values
+from myha.database.session import Session
+from myha.database.statements import Statements
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers.connection import NO_SUCH_DATABASE, NO_SUCH_TABLE, Arguments, Deadline, Session
-from myha.servers.statements import Statements
 
 EventName: TypeAlias = tuple[str, str]  # schema, name
 
@@ -87,14 +88,14 @@ class Placed:
         return "; ".join(f"{what}: {_listed(names)}" for what, names in said if names)
 
 
-def read_events(session: Session, deadline: Deadline) -> list[Event]:
+def read_events(session: Session) -> list[Event]:
     """All that the application has and our account may see.
 
     Where the scheduler is disabled at the server's start, MariaDB shows none and alters none.
     """
     known = {one.name: one for one in (Status.ENABLED, Status.DISABLED)}
     try:
-        rows = session.query(_EVENTS, deadline_seconds=deadline.left_seconds)
+        rows = session.query(_EVENTS)
     except ServerError as error:
         if error.code == SCHEDULER_DISABLED:
             return []
@@ -105,10 +106,10 @@ def read_events(session: Session, deadline: Deadline) -> list[Event]:
     ]
 
 
-def read_noted(session: Session, deadline: Deadline) -> frozenset[EventName] | None:
+def read_noted(session: Session) -> frozenset[EventName] | None:
     """Those that the application has disabled on the writer; None without the table."""
     try:
-        rows = session.query(_NOTED, deadline_seconds=deadline.left_seconds)
+        rows = session.query(_NOTED)
     except ServerError as error:
         if error.code in (NO_SUCH_TABLE, NO_SUCH_DATABASE):
             return None
@@ -116,18 +117,18 @@ def read_noted(session: Session, deadline: Deadline) -> frozenset[EventName] | N
     return frozenset((str(schema), str(name)) for schema, name in rows)
 
 
-def may_see(session: Session, deadline: Deadline) -> bool:
+def may_see(session: Session) -> bool:
     """Whether our account may see events at all: without the privilege there seem to be none."""
-    return bool(session.query(_MAY_SEE, deadline_seconds=deadline.left_seconds)[0][0])
+    return bool(session.query(_MAY_SEE)[0][0])
 
 
-def summary(session: Session, deadline: Deadline, *, visible: bool) -> Events:
+def summary(session: Session, *, visible: bool) -> Events:
     """For the look."""
     if not visible:
         return Events(visible=False)
-    events = read_events(session, deadline)
+    events = read_events(session)
     disabled = disabled_of(events)
-    noted = read_noted(session, deadline)
+    noted = read_noted(session)
     return Events(
         enabled=sum(one.status is Status.ENABLED for one in events),
         left=sum(one.status is Status.LEFT for one in events),
@@ -142,11 +143,8 @@ def disabled_of(events: Iterable[Event]) -> frozenset[EventName]:
 class EventPlacer:
     """Changes the status of events, through a session that nobody else uses: it is not logged."""
 
-    def __init__(
-        self, session: Session, deadline: Deadline, sql: Statements, schema_sql: Statements
-    ) -> None:
+    def __init__(self, session: Session, sql: Statements, schema_sql: Statements) -> None:
         self._session = session
-        self._deadline = deadline
         self._sql = sql
         self._schema_sql = schema_sql
         self.placed = Placed()
@@ -158,10 +156,10 @@ class EventPlacer:
         writer may have run it already. `is_open` is asked before each: a node that has been
         replaced since must not begin.
         """
-        noted = read_noted(self._session, self._deadline)
+        noted = read_noted(self._session)
         disabled |= noted or frozenset()
         self._do("unlogged_session")
-        for event in read_events(self._session, self._deadline):
+        for event in read_events(self._session):
             if event.status is not Status.LEFT:
                 continue
             if not is_open():
@@ -191,29 +189,27 @@ class EventPlacer:
         self._confirm(Status.ENABLED)
 
     def _enabled(self) -> list[Event]:
-        events = read_events(self._session, self._deadline)
+        events = read_events(self._session)
         return [one for one in events if one.status is Status.ENABLED]
 
     def _note(self, noted: frozenset[EventName] | None, disabled: frozenset[EventName]) -> None:
         """Which ones the application has disabled, for the next writer; this is replicated."""
-        events = read_events(self._session, self._deadline)
+        events = read_events(self._session)
         unchanged = {one.key for one in events if one.status is Status.LEFT and one.key in disabled}
         wanted = disabled_of(events) | unchanged
         if wanted == (noted or frozenset()):
             return
         self._do("logged_session")
         if noted is None:
-            for statement in self._schema_sql.all("make_disabled_events"):
-                self._session.query(statement, deadline_seconds=self._deadline.left_seconds)
+            self._session.run(self._schema_sql.all("make_disabled_events"))
         for schema, name in sorted((noted or frozenset()) - wanted):
             self._do("forget_disabled_event", {"schema": schema, "name": name})
         for schema, name in sorted(wanted - (noted or frozenset())):
             self._do("note_disabled_event", {"schema": schema, "name": name})
             self.placed.noted.append(f"{schema}.{name}")
 
-    def _do(self, block: str, arguments: Arguments = None) -> None:
-        for statement in self._sql.all(block):
-            self._session.query(statement, arguments, deadline_seconds=self._deadline.left_seconds)
+    def _do(self, block: str, arguments: Values = None) -> None:
+        self._session.run(self._sql.all(block), arguments)
 
     def _alter(self, event: Event, block: str, done: list[str]) -> None:
         """One that cannot be altered is named, and is not in the way of the others."""
@@ -230,21 +226,20 @@ class EventPlacer:
 
     def _query(self, event: Event, block: str) -> None:
         words = {"definer": account(event.definer), "event": qualified(event)}
-        seconds = self._deadline.left_seconds
         try:
-            self._session.query(self._sql.one(block, **words), deadline_seconds=seconds)
+            self._session.query(self._sql.one(block, **words))
         except ServerError as error:
             older = f"{block}_older_servers"
             if error.code != SYNTAX_ERROR or older not in self._sql.names():
                 raise
-            self._session.query(self._sql.one(older, **words), deadline_seconds=seconds)
+            self._session.query(self._sql.one(older, **words))
 
     def _confirm(self, unwanted: Status) -> None:
         """Read back. An event made or changed meanwhile is the next look's affair."""
         if self.placed.failed:
             raise ServerError("events that cannot be altered: " + "; ".join(self.placed.failed))
         done = {*self.placed.enabled, *self.placed.kept_disabled, *self.placed.left}
-        events = read_events(self._session, self._deadline)
+        events = read_events(self._session)
         still = [str(one) for one in events if one.status is unwanted and str(one) in done]
         if still:
             raise ServerError(f"events that are as they were when read back: {_listed(still)}")

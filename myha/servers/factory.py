@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from myha.config import Config
 from myha.core.model import Durability
+from myha.database.connection import Endpoint, connect
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import WatchedServer
 from myha.servers.base import (
@@ -14,7 +15,6 @@ from myha.servers.base import (
     is_mariadb,
     link,
 )
-from myha.servers.connection import Endpoint, connect
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
 from myha.servers.wanted import settings

@@ -10,6 +10,7 @@ from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
+from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
 from myha.servers.base import (
@@ -18,9 +19,7 @@ from myha.servers.base import (
     heartbeats_of,
     one_line,
     one_row,
-    value,
 )
-from myha.servers.connection import Deadline, Session
 
 STOPPING_SECONDS = 0.05
 IDLE_SPARED_SECONDS = 0.2  # in a fence: few idle sessions hold up read-only (LOCK TABLES does)
@@ -90,24 +89,23 @@ class MariaDBServer(BaseServer):
     _facts: _Facts
     _looks = 0
 
-    def _learn(self, session: Session, deadline: Deadline) -> None:
+    def _learn(self, session: WarmSession) -> None:
         rows = session.query(
             "SELECT VERSION(), @@GLOBAL.server_uid,"
             " (SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
             "  FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'),"
             " (SELECT COUNT(*) FROM information_schema.TABLES"
-            "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')",
-            deadline_seconds=deadline.left_seconds,
+            "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')"
         )
         version, uid, started, heartbeat = one_row(rows, self.name)
         boot_id = f"{uid}:{started}"
         if not hasattr(self, "_facts") or self._facts.boot_id != boot_id:
             self._lacks = ()
         self._facts = _Facts(version, boot_id, bool(heartbeat))
-        self.offers_tls = self._offers_tls(session, deadline)
+        self.offers_tls = self._offers_tls(session)
         self._drift.changed()
 
-    def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook:
+    def _look(self, session: WarmSession, at: float) -> NodeLook:
         facts = self._facts
         beats = "(SELECT GROUP_CONCAT(server_id, '=', ts) FROM myha.heartbeat)"
         # What was executed is read before what was received: nothing is ever missing between them
@@ -121,13 +119,12 @@ class MariaDBServer(BaseServer):
                 f" '')) FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
                 f" {_SEMISYNC_VARIABLES}, @@GLOBAL.replicate_events_marked_for_skip",
                 {"user": self.account.user},
-                deadline_seconds=deadline.left_seconds,
             ),
             self.name,
         )
         server_id, uid, read_only, binlog_pos, slave_pos, beats_text, clients = row[:7]
-        semisync = self._semisync(tuple(row[7:-1]), session, deadline)
-        channels = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
+        semisync = self._semisync(tuple(row[7:-1]), session)
+        channels = session.query_named(_SLAVES)
         executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
         received = executed
         for channel in channels:
@@ -163,19 +160,18 @@ class MariaDBServer(BaseServer):
             schema=facts.heartbeat,
         )
         sign = (options, *filters.items())
-        differs = self._look_for_differences(session, deadline, look, sign)
+        differs = self._look_for_differences(session, look, sign)
         return replace(look, differs=differs) if differs else look
 
     def _semisync(
         self,
         variables: tuple[Any, ...],
-        session: Session,
-        deadline: Deadline,
+        session: WarmSession,
         *,
         who: bool = True,
     ) -> SemiSync:
         enabled, timeout_ms, point, no_replica, replica_enabled = variables
-        rows = session.query(_SEMISYNC_STATUS, deadline_seconds=deadline.left_seconds)
+        rows = session.query(_SEMISYNC_STATUS)
         every: dict[str, str] = dict(rows)
         status = {name.removeprefix("Rpl_semi_sync_master_"): text for name, text in rows}
         clients = int(status.get("clients", 0))
@@ -190,38 +186,36 @@ class MariaDBServer(BaseServer):
             source_clients=clients,
             replica_enabled=bool(int(replica_enabled)),
             waiting_sessions=int(status.get("wait_sessions", 0)),
-            acknowledgers=_acknowledgers(session, deadline) if clients and who else (),
+            acknowledgers=_acknowledgers(session) if clients and who else (),
             replica_acknowledges=every.get("Rpl_semi_sync_slave_status") == "ON",
             source_timeout_fits=fits,
         )
 
-    def _semisync_now(self, session: Session, deadline: Deadline, *, who: bool = False) -> SemiSync:
-        rows = session.query(
-            f"SELECT {_SEMISYNC_VARIABLES}", deadline_seconds=deadline.left_seconds
-        )
-        return self._semisync(one_row(rows, self.name), session, deadline, who=who)
+    def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
+        rows = session.query(f"SELECT {_SEMISYNC_VARIABLES}")
+        return self._semisync(one_row(rows, self.name), session, who=who)
 
     def executed(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as (session, deadline):
-            return _executed(session, deadline)
+        with self._step(self.call_deadline_seconds) as session:
+            return _executed(session)
 
     def received(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as (session, deadline):
-            received: GtidSet = _executed(session, deadline)
-            for channel in session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds):
+        with self._step(self.call_deadline_seconds) as session:
+            received: GtidSet = _executed(session)
+            for channel in session.query_named(_SLAVES):
                 received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
             return received
 
     def _read_settings(
-        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+        self, wanted: tuple[Setting, ...], session: WarmSession
     ) -> tuple[Difference, ...]:
         """Also what the option file was seen to lack, as long as this life of the server lasts."""
-        now = mariadb_settings.values(wanted, session, deadline)
+        now = mariadb_settings.values(wanted, session)
         self.gtid_domain = int(now["gtid_domain_id"])
         other = self.peer.gtid_domain if isinstance(self.peer, MariaDBServer) else 0
         found = mariadb_settings.differences(wanted, now, other)
         if found:
-            lacks = mariadb_settings.lacks(found, self._option_file, session, deadline)
+            lacks = mariadb_settings.lacks(found, self._option_file, session)
             known = {one.name for one in self._lacks}
             self._lacks += tuple(one for one in lacks if one.name not in known)
         return (*found, *self._lacks)
@@ -229,15 +223,13 @@ class MariaDBServer(BaseServer):
     def _by_hand(self, one: Difference) -> str:
         return f"SET GLOBAL {one.name} = {one.wanted}"
 
-    def _read_channel(
-        self, session: Session, deadline: Deadline
-    ) -> tuple[ChannelOptions | None, dict[str, str]]:
-        own = self._channel(session, deadline)
-        skips = value(session, mariadb_settings.SKIPS, deadline)
+    def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
+        own = self._channel(session)
+        skips = session.value(mariadb_settings.SKIPS)
         return mariadb_settings.options(own), mariadb_settings.filters(own, skips)
 
-    def _offers_tls(self, session: Session, deadline: Deadline) -> bool:
-        return str(value(session, "SELECT @@GLOBAL.have_ssl", deadline)) == "YES"
+    def _offers_tls(self, session: WarmSession) -> bool:
+        return str(session.value("SELECT @@GLOBAL.have_ssl")) == "YES"
 
     def stop_receiver(self, deadline_seconds: float) -> None:
         """The receiver takes in nothing more; its thread may end a moment later.
@@ -247,38 +239,39 @@ class MariaDBServer(BaseServer):
         source good-bye. A source that hangs does not answer that, and a failover must not wait.
         """
         deadline = Deadline(deadline_seconds)
-        with self._control.fresh() as stopping, self._control.borrow() as session:
-            (statement,) = self._sql.all("stop_receiver", **self._words(session, deadline))
-            stopping.send(statement, deadline_seconds=deadline.left_seconds)
+        with (
+            self._control.fresh(deadline) as stopping,
+            self._control.borrow(deadline) as session,
+        ):
+            (statement,) = self._sql.all("stop_receiver", **self._words(session))
+            stopping.send(statement)
             while stopping.receive(min(STOPPING_SECONDS, deadline.left_seconds)) is None:
-                if self._is_being_stopped(session, stopping.connection_id, deadline):
+                if self._is_being_stopped(session, stopping.connection_id):
                     return
                 if deadline.passed:
                     raise ServerError(f"{self.name}: the receiver has not stopped")
             self._until(
-                lambda: _receiver(self._channel(session, deadline)).state is ThreadState.STOPPED,
-                deadline,
+                lambda: _receiver(self._channel(session)).state is ThreadState.STOPPED,
+                session.deadline,
                 "the receiver has not stopped",
             )
 
-    def _is_being_stopped(self, session: Session, stopper: int, deadline: Deadline) -> bool:
+    def _is_being_stopped(self, session: WarmSession, stopper: int) -> bool:
         rows = session.query(
-            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s",
-            {"id": stopper},
-            deadline_seconds=deadline.left_seconds,
+            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s", {"id": stopper}
         )
         return bool(rows) and rows[0][0] == "Killing slave"
 
     def stop_replication(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._run(session, deadline, "stop_replication")
+        with self._step(deadline_seconds) as session:
+            self._run(session, "stop_replication")
 
             def stopped() -> bool:
-                channel = self._channel(session, deadline)
+                channel = self._channel(session)
                 states = {_receiver(channel).state, _applier(channel).state}
                 return states == {ThreadState.STOPPED}
 
-            self._until(stopped, deadline, "replication has not stopped")
+            self._until(stopped, session.deadline, "replication has not stopped")
 
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected.
@@ -287,25 +280,25 @@ class MariaDBServer(BaseServer):
         a killed source left half an event: it has all that stands before, and the source sends
         from its next file then.
         """
-        with self._step(deadline_seconds) as (session, deadline):
-            self._prepare_for_replication(deadline)
-            asked = int(value(session, "SELECT @@GLOBAL.rpl_semi_sync_slave_enabled", deadline))
+        with self._step(deadline_seconds) as session:
+            self._prepare_for_replication(session.deadline)
+            asked = int(session.value("SELECT @@GLOBAL.rpl_semi_sync_slave_enabled"))
             if not asked:
-                self._run(session, deadline, "ask_for_semisync")
-            state = _receiver(self._channel(session, deadline)).state
+                self._run(session, "ask_for_semisync")
+            state = _receiver(self._channel(session)).state
             if state is ThreadState.CONNECTING or (not asked and state is not ThreadState.STOPPED):
-                self._run(session, deadline, "stop_receiver")
+                self._run(session, "stop_receiver")
             if state is not ThreadState.RUNNING:
-                self._align_position(session, deadline)
-            self._run(session, deadline, "start_replication")
+                self._align_position(session)
+            self._run(session, "start_replication")
             tears: set[str] = set()
             self._until(
-                lambda: self._replicates(session, deadline, tears),
-                deadline,
+                lambda: self._replicates(session, tears),
+                session.deadline,
                 "no connection to the source",
             )
 
-    def _align_position(self, session: Session, deadline: Deadline) -> None:
+    def _align_position(self, session: WarmSession) -> None:
         """Let the position count what this node itself wrote and its peer has.
 
         `gtid_slave_pos` knows of replicated transactions only. A former writer would ask its peer
@@ -314,36 +307,36 @@ class MariaDBServer(BaseServer):
         """
         if self.peer is None:
             return
-        with self.peer._step(deadline.left_seconds) as (peers, _):
-            theirs = _executed(peers, deadline)
-        wanted = _executed(session, deadline).intersection(theirs)
-        applied = str(value(session, "SELECT @@GLOBAL.gtid_slave_pos", deadline))
+        with self.peer._step(session.left_seconds) as peers:
+            theirs = _executed(peers)
+        wanted = _executed(session).intersection(theirs)
+        applied = str(session.value("SELECT @@GLOBAL.gtid_slave_pos"))
         if MariadbGtidSet.parse(applied).contains(wanted):
             return
-        if not self._wait_applied(session, 0.001):
+        if not self._applies_all(session, 0.001):
             return  # received and not applied: a full stop would throw it away
-        self._run(session, deadline, "stop_replication")
-        self._run(session, deadline, "set_position", {"position": str(wanted)})
+        self._run(session, "stop_replication")
+        self._run(session, "set_position", {"position": str(wanted)})
 
-    def _replicates(self, session: Session, deadline: Deadline, tears: set[str]) -> bool:
+    def _replicates(self, session: WarmSession, tears: set[str]) -> bool:
         """Whether it does. `tears`: the positions up to which it had received at torn files."""
-        channel = self._channel(session, deadline)
+        channel = self._channel(session)
         receiver = _receiver(channel)
         if receiver.state is ThreadState.STOPPED:
             received = channel["Gtid_IO_Pos"] if channel is not None else ""
             if TORN_LOG in receiver.error and received not in tears:
                 tears.add(received)
-                self._run(session, deadline, "start_replication")
+                self._run(session, "start_replication")
                 return False
             reason = receiver.error or "no source is configured, or replication was stopped again"
             raise ServerError(f"{self.name}: the receiver does not run: {reason}", receiver.errno)
-        self._ensure_applier(session, deadline)
+        self._ensure_applier(session)
         return receiver.state is ThreadState.RUNNING
 
     def open(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._run_in_time(session, deadline, "open")
-            if self._is_closed(session, deadline):
+        with self._step(deadline_seconds) as session:
+            self._run_in_time(session, "open")
+            if self._is_closed(session):
                 raise ServerError(f"{self.name}: still read-only when read back")
 
     def fence(self, deadline_seconds: float) -> None:
@@ -365,118 +358,110 @@ class MariaDBServer(BaseServer):
 
         What an account with READ_ONLY ADMIN begins later is beyond any fence on MariaDB.
         """
-        with self._step(deadline_seconds) as (session, deadline):
-            self._end_acknowledgements(session, deadline)
+        with self._step(deadline_seconds) as session:
+            self._end_acknowledgements(session)
             closer = session.connection_id
             killed: set[int] = set()
 
-            def silence(second: Session, seconds: float) -> None:
-                if not self._waits_for_lock(second, closer, deadline):
+            def silence(second: WarmSession, seconds: float) -> None:
+                if not self._waits_for_lock(second, closer):
                     return
-                self._end_acknowledgements(second, deadline)  # a replica may be back by now
-                clients = self._clients(second, deadline)
-                if any(one.waits for one in clients) or self._applier_waits(second, deadline):
-                    self._silence(second, clients, killed, deadline)
+                self._end_acknowledgements(second)  # a replica may be back by now
+                clients = self._clients(second)
+                if any(one.waits for one in clients) or self._applier_waits(second):
+                    self._silence(second, clients, killed)
                 else:
                     idle_too = seconds >= IDLE_SPARED_SECONDS
-                    self._end_holders(second, clients, deadline, idle_too=idle_too)
+                    self._end_holders(second, clients, idle_too=idle_too)
 
-            self._close(session, 0.0, deadline, silence)
-            denied = self._end_clients(session, deadline, until_none_is_left=False)
-            if any(c.waits and c.user in denied for c in self._clients(session, deadline)):
+            self._close(session, 0.0, silence)
+            denied = self._end_clients(session, until_none_is_left=False)
+            if any(c.waits and c.user in denied for c in self._clients(session)):
                 raise ServerError(
                     f"{self.name}: a commit of {', '.join(sorted(denied))} waits for an"
                     " acknowledgement and may not be cut off: end it by hand"
                 )
-            self._disable_waiting(session, deadline)
+            self._disable_waiting(session)
 
-    def _end_acknowledgements(self, session: Session, deadline: Deadline) -> None:
+    def _end_acknowledgements(self, session: WarmSession) -> None:
         """End the replicas' connections where commits wait for them. They connect again in time."""
-        if not self._semisync_now(session, deadline).source_enabled:
+        if not self._semisync_now(session).source_enabled:
             return
 
         def ended() -> bool:
-            for number, _, _ in session.query(_DUMPS, deadline_seconds=deadline.left_seconds):
-                self._kill(session, deadline, Client(int(number), ""))
-            return self._semisync_now(session, deadline).source_clients == 0
+            for number, _, _ in session.query(_DUMPS):
+                self._kill(session, Client(int(number), ""))
+            return self._semisync_now(session).source_clients == 0
 
-        self._until(ended, deadline, "a replica still acknowledges")
+        self._until(ended, session.deadline, "a replica still acknowledges")
 
-    def _waits_for_lock(self, session: Session, closer: int, deadline: Deadline) -> bool:
+    def _waits_for_lock(self, session: WarmSession, closer: int) -> bool:
         rows = session.query(
-            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s",
-            {"id": closer},
-            deadline_seconds=deadline.left_seconds,
+            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s", {"id": closer}
         )
         return bool(rows) and str(rows[0][0]).startswith("Waiting for")
 
-    def _end_holders(
-        self, session: Session, clients: list[Client], deadline: Deadline, *, idle_too: bool
-    ) -> None:
+    def _end_holders(self, session: WarmSession, clients: list[Client], *, idle_too: bool) -> None:
         """Kill who works, or with `idle_too` everybody, as long as nobody commits.
 
         Looked at anew before each one: he may have come to his commit, with others behind him.
         """
         for client in clients:
-            now = {one.id: one for one in self._clients(session, deadline)}
+            now = {one.id: one for one in self._clients(session)}
             if any(one.commits for one in now.values()):
                 return
             if client.id in now and (idle_too or now[client.id].works):
-                self._kill(session, deadline, client)
+                self._kill(session, client)
 
-    def _silence(
-        self, session: Session, clients: list[Client], killed: set[int], deadline: Deadline
-    ) -> None:
+    def _silence(self, session: WarmSession, clients: list[Client], killed: set[int]) -> None:
         """Kill all but the commit that waits; that one too as soon as it is the only one left.
 
         The node's own applier may be the one that waits. For it there is nobody to tell.
         """
         for client in clients:
-            if not client.waits and self._kill(session, deadline, client):
+            if not client.waits and self._kill(session, client):
                 killed.add(client.id)
-        left = [one for one in self._clients(session, deadline) if one.id not in killed]
+        left = [one for one in self._clients(session) if one.id not in killed]
         if any(one.commits and not one.waits for one in left):
             return
         # Whoever else is left has connected since, and stands behind read-only.
         waiting = [one for one in left if one.waits]
-        killed.update(one.id for one in waiting if self._kill(session, deadline, one))
-        if not waiting and self._applier_waits(session, deadline):
-            self._run_in_time(session, deadline, "disable_waiting")
+        killed.update(one.id for one in waiting if self._kill(session, one))
+        if not waiting and self._applier_waits(session):
+            self._run_in_time(session, "disable_waiting")
 
-    def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
-        self._run_in_time(session, deadline, "disable_waiting")
-        if self._semisync_now(session, deadline).source_enabled:
+    def _disable_waiting(self, session: WarmSession) -> None:
+        self._run_in_time(session, "disable_waiting")
+        if self._semisync_now(session).source_enabled:
             raise ServerError(f"{self.name}: semi-sync is still on when read back")
 
-    def _channel(self, session: Session, deadline: Deadline) -> Status | None:
+    def _channel(self, session: WarmSession) -> Status | None:
         """The default channel; None when it has no source."""
-        rows = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
+        rows = session.query_named(_SLAVES)
         return next((c for c in rows if c["Connection_name"] == "" and c["Master_Host"]), None)
 
-    def _is_closed(self, session: Session, deadline: Deadline) -> bool:
-        return bool(int(value(session, "SELECT @@GLOBAL.read_only", deadline)))
+    def _is_closed(self, session: WarmSession) -> bool:
+        return bool(int(session.value("SELECT @@GLOBAL.read_only")))
 
-    def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
+    def _clients(self, session: WarmSession) -> list[Client]:
         rows = session.query(
             f"SELECT p.ID, p.USER, COALESCE({_WAITS_FOR_ACK}, 0), COALESCE({_COMMITS}, 0),"
             f" p.COMMAND <> 'Sleep' FROM information_schema.PROCESSLIST p WHERE {_TO_END}",
             {"user": self.account.user},
-            deadline_seconds=deadline.left_seconds,
         )
         return [
             Client(int(number), user or "", bool(waits), bool(commits), bool(works))
             for number, user, waits, commits, works in rows
         ]
 
-    def _applier_waits(self, session: Session, deadline: Deadline) -> bool:
+    def _applier_waits(self, session: WarmSession) -> bool:
         rows = session.query(
             "SELECT COUNT(*) FROM information_schema.PROCESSLIST p"
-            f" WHERE p.USER = 'system user' AND {_WAITS_FOR_ACK.replace('%%', '%')}",
-            deadline_seconds=deadline.left_seconds,
+            f" WHERE p.USER = 'system user' AND {_WAITS_FOR_ACK.replace('%%', '%')}"
         )
         return bool(rows[0][0])
 
-    def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
+    def _blockers(self, session: WarmSession, closer: int) -> set[int]:
         """Sessions at work or in a transaction: who holds which lock is not shown by default.
 
         Not those in a commit: they end by themselves when the standby has acknowledged, and to
@@ -488,18 +473,16 @@ class MariaDBServer(BaseServer):
             " (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX))"
             f" AND NOT COALESCE({_COMMITS}, 0)",
             {"user": self.account.user},
-            deadline_seconds=deadline.left_seconds,
         )
         return {int(number) for (number,) in rows} - {closer}
 
     def _text_of(self, wanted: GtidSet) -> str:
         return str(wanted)
 
-    def _wait_executed(self, session: Session, text: str, seconds: float) -> bool:
+    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool:
         """The server waits for replicated transactions only, so the rest is looked at here."""
-        deadline = Deadline(seconds + self.call_deadline_seconds)
         wanted = MariadbGtidSet.parse(text)
-        missing = wanted.minus(_executed(session, deadline))
+        missing = wanted.minus(_executed(session))
         if missing.is_empty():
             return True
         last = [
@@ -509,18 +492,16 @@ class MariaDBServer(BaseServer):
         session.query(
             "SELECT MASTER_GTID_WAIT(%(position)s, %(seconds)s)",
             {"position": ",".join(last), "seconds": seconds},
-            deadline_seconds=deadline.left_seconds,
         )
-        return _executed(session, deadline).contains(wanted)
+        return _executed(session).contains(wanted)
 
-    def _wait_applied(self, session: Session, seconds: float) -> bool:
-        deadline = Deadline(self.call_deadline_seconds)
-        rows = session.query_named(_SLAVES, deadline_seconds=deadline.left_seconds)
+    def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
+        rows = session.query_named(_SLAVES)
         received = ",".join(row["Gtid_IO_Pos"] for row in rows if row["Gtid_IO_Pos"])
         return not received or self._wait_executed(session, received, seconds)
 
-    def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
-        channel = self._channel(session, deadline)
+    def _ensure_applier(self, session: WarmSession) -> None:
+        channel = self._channel(session)
         applier = _applier(channel)
         if channel is None or applier.state is not ThreadState.STOPPED:
             return
@@ -528,22 +509,22 @@ class MariaDBServer(BaseServer):
             raise ServerError(
                 f"{self.name}: the applier has failed: {applier.error}", applier.errno
             )
-        self._run(session, deadline, "start_applier")
+        self._run(session, "start_applier")
 
 
-def _executed(session: Session, deadline: Deadline) -> MariadbGtidSet:
+def _executed(session: WarmSession) -> MariadbGtidSet:
     """What is committed, whether written here or replicated."""
     sql = "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos"
-    rows = session.query(sql, deadline_seconds=deadline.left_seconds)
+    rows = session.query(sql)
     binlog_pos, slave_pos = one_row(rows, "executed")
     return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
 
 
-def _acknowledgers(session: Session, deadline: Deadline) -> tuple[Acknowledger, ...]:
+def _acknowledgers(session: WarmSession) -> tuple[Acknowledger, ...]:
     """The connections that may acknowledge. Which of several do, the server does not tell; and of
     a connection not which server is at its other end, but where there is one only."""
-    dumps = session.query(_DUMPS, deadline_seconds=deadline.left_seconds)
-    replicas = session.query(_REPLICAS, deadline_seconds=deadline.left_seconds)
+    dumps = session.query(_DUMPS)
+    replicas = session.query(_REPLICAS)
     identity = str(replicas[0][0]) if len(replicas) == 1 else ""
     return tuple(Acknowledger(int(n), user, host or "", identity) for n, user, host in dumps)
 

@@ -18,7 +18,7 @@ from myha.core.settings import (
     own_domain,
     setting_differences,
 )
-from myha.servers.connection import Deadline, Session
+from myha.database.session import Session
 
 SKIPS = "SELECT @@GLOBAL.replicate_events_marked_for_skip"
 _SKIPS_NONE = "REPLICATE"
@@ -36,12 +36,12 @@ _FILTERS = (
 )
 
 
-def values(wanted: tuple[Setting, ...], session: Session, deadline: Deadline) -> dict[str, str]:
+def values(wanted: tuple[Setting, ...], session: Session) -> dict[str, str]:
     """The values that count now; a variable that only counts at boot is not to be seen."""
     names = [one.variable for one in wanted if one.when is not When.AT_BOOT]
     names += ["gtid_domain_id", "server_id"]
     listed = ", ".join(f"@@GLOBAL.{name}" for name in names)
-    rows = session.query(f"SELECT {listed}", deadline_seconds=deadline.left_seconds)
+    rows = session.query(f"SELECT {listed}")
     return {name: str(value) for name, value in zip(names, rows[0], strict=True)}
 
 
@@ -57,15 +57,12 @@ def differences(
     return setting_differences(wanted, now, None, supervised=True)
 
 
-def lacks(
-    found: tuple[Difference, ...], file: str, session: Session, deadline: Deadline
-) -> tuple[Difference, ...]:
+def lacks(found: tuple[Difference, ...], file: str, session: Session) -> tuple[Difference, ...]:
     """Those that are what the server began with, so that they will be so after every restart."""
     listed = ", ".join(f"'{one.name}'" for one in found)
     rows = session.query(
         "SELECT VARIABLE_NAME FROM information_schema.SYSTEM_VARIABLES"
-        f" WHERE VARIABLE_NAME IN ({listed}) AND GLOBAL_VALUE_ORIGIN <> 'SQL'",
-        deadline_seconds=deadline.left_seconds,
+        f" WHERE VARIABLE_NAME IN ({listed}) AND GLOBAL_VALUE_ORIGIN <> 'SQL'"
     )
     unset = {str(name).lower() for (name,) in rows}
     where = f"its option file (setup's part of it is {file})" if file else "its option file"

@@ -11,6 +11,8 @@ from typing import Any
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
+from myha.database.connection import Row
+from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mysql_settings
 from myha.servers.base import (
@@ -19,9 +21,7 @@ from myha.servers.base import (
     heartbeats_of,
     one_line,
     one_row,
-    value,
 )
-from myha.servers.connection import Deadline, Row, Session
 
 CLOSE_AGAIN_SECONDS = 1.0
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
@@ -103,25 +103,23 @@ class MySQLServer(BaseServer):
         super().__init__(*args, **more)
         self._settings = mysql_settings.SettingsReader()
 
-    def _learn(self, session: Session, deadline: Deadline) -> None:
-        self._facts = _learn(session, deadline)
+    def _learn(self, session: WarmSession) -> None:
+        self._facts = _learn(session)
         self._settings.forget()
-        self.offers_tls = self._offers_tls(session, deadline)
+        self.offers_tls = self._offers_tls(session)
         self._drift.changed()
 
-    def _look(self, session: Session, at: float, deadline: Deadline) -> NodeLook:
+    def _look(self, session: WarmSession, at: float) -> NodeLook:
         facts = self._facts
-        rows = session.query(
-            facts.look_sql, {"user": self.account.user}, deadline_seconds=deadline.left_seconds
-        )
+        rows = session.query(facts.look_sql, {"user": self.account.user})
         look = self._read_look(facts, one_row(rows, self.name), rows, at)
         if look.applier.state is ThreadState.STOPPED and look.source:
-            look = _with_applier_error(look, session, deadline)
+            look = _with_applier_error(look, session)
         self._looks += 1
         if self._looks % LAG_BYTES_EVERY == 1 and look.source:
-            self._lag_bytes = _lag_bytes(session, deadline)
+            self._lag_bytes = _lag_bytes(session)
         sign = one_row(rows, self.name)[9]  # how many filters
-        differs = self._look_for_differences(session, deadline, look, sign)
+        differs = self._look_for_differences(session, look, sign)
         if differs:
             look = replace(look, differs=differs)
         if not facts.heartbeat and self._looks % LAG_BYTES_EVERY == 0:
@@ -190,53 +188,48 @@ class MySQLServer(BaseServer):
         )
 
     def executed(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as (session, deadline):
-            return MysqlGtidSet.parse(value(session, "SELECT @@GLOBAL.gtid_executed", deadline))
+        with self._step(self.call_deadline_seconds) as session:
+            return MysqlGtidSet.parse(session.value("SELECT @@GLOBAL.gtid_executed"))
 
     def received(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as (session, deadline):
+        with self._step(self.call_deadline_seconds) as session:
             sql = f"SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, NULLIF({_RECEIVED}, ''))"
-            return MysqlGtidSet.parse(value(session, sql, deadline))
+            return MysqlGtidSet.parse(session.value(sql))
 
     def _read_settings(
-        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
+        self, wanted: tuple[Setting, ...], session: WarmSession
     ) -> tuple[Difference, ...]:
-        return self._settings.differences(wanted, session, deadline)
+        return self._settings.differences(wanted, session)
 
     def _by_hand(self, one: Difference) -> str:
         how = "PERSIST_ONLY" if one.kind is Kind.AT_BOOT else "PERSIST"
         return f"SET {how} {one.name} = {one.wanted}"
 
-    def _read_channel(
-        self, session: Session, deadline: Deadline
-    ) -> tuple[ChannelOptions | None, dict[str, str]]:
-        return mysql_settings.channel(session, deadline)
+    def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
+        return mysql_settings.channel(session)
 
-    def _offers_tls(self, session: Session, deadline: Deadline) -> bool:
+    def _offers_tls(self, session: WarmSession) -> bool:
         sql = (
             "SELECT MAX(VALUE) FROM performance_schema.tls_channel_status"
             " WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
         )
-        return str(value(session, sql, deadline)) == "Yes"
+        return str(session.value(sql)) == "Yes"
 
     def stop_receiver(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._run(session, deadline, "stop_receiver")
+        with self._step(deadline_seconds) as session:
+            self._run(session, "stop_receiver")
             self._until(
-                lambda: _receiver_state(session, deadline) == "OFF",
-                deadline,
+                lambda: _receiver_state(session) == "OFF",
+                session.deadline,
                 "the receiver has not stopped",
             )
 
     def stop_replication(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._run(session, deadline, "stop_replication")
+        with self._step(deadline_seconds) as session:
+            self._run(session, "stop_replication")
             self._until(
-                lambda: (
-                    _receiver_state(session, deadline) == "OFF"
-                    and _applier_state(session, deadline) == "OFF"
-                ),
-                deadline,
+                lambda: _receiver_state(session) == "OFF" and _applier_state(session) == "OFF",
+                session.deadline,
                 "replication has not stopped",
             )
 
@@ -246,46 +239,46 @@ class MySQLServer(BaseServer):
         A receiver that sits out its retry pause is started anew. Clients are admitted again if an
         unfinished fence has left the server offline: a node that replicates is known to be good.
         """
-        with self._step(deadline_seconds) as (session, deadline):
-            self._prepare_for_replication(deadline)
-            semisync_off = self._ask_for_semisync(session, deadline)
-            if semisync_off or _receiver_state(session, deadline) == "CONNECTING":
-                self._run(session, deadline, "stop_receiver")
-            self._run(session, deadline, "start_replication")
+        with self._step(deadline_seconds) as session:
+            self._prepare_for_replication(session.deadline)
+            semisync_off = self._ask_for_semisync(session)
+            if semisync_off or _receiver_state(session) == "CONNECTING":
+                self._run(session, "stop_receiver")
+            self._run(session, "start_replication")
             self._until(
-                lambda: self._replicates(session, deadline), deadline, "no connection to the source"
+                lambda: self._replicates(session), session.deadline, "no connection to the source"
             )
-            if self._is_closed(session, deadline):
-                self._run(session, deadline, "admit_clients")
+            if self._is_closed(session):
+                self._run(session, "admit_clients")
 
-    def _ask_for_semisync(self, session: Session, deadline: Deadline) -> bool:
+    def _ask_for_semisync(self, session: WarmSession) -> bool:
         """Whether it had to be switched on, so that a running receiver has not asked for it."""
-        word = self._words(session, deadline)["replica"]
+        word = self._words(session)["replica"]
         variable = f"SELECT @@GLOBAL.rpl_semi_sync_{word}_enabled"
         try:
-            if int(value(session, variable, deadline)):
+            if int(session.value(variable)):
                 return False
         except ServerError as error:
             if error.code == 1193:  # the plugin is not loaded: durability is "async"
                 return False
             raise
-        self._run(session, deadline, "ask_for_semisync")
+        self._run(session, "ask_for_semisync")
         return True
 
-    def _replicates(self, session: Session, deadline: Deadline) -> bool:
-        state = _receiver_state(session, deadline)
+    def _replicates(self, session: WarmSession) -> bool:
+        state = _receiver_state(session)
         if state == "OFF":
-            number, text = _receiver_error(session, deadline)
+            number, text = _receiver_error(session)
             reason = text or "no source is configured, or replication was stopped again"
             raise ServerError(f"{self.name}: the receiver does not run: {reason}", number)
-        self._ensure_applier(session, deadline)
+        self._ensure_applier(session)
         return state == "ON"
 
     def open(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as (session, deadline):
-            self._run_in_time(session, deadline, "open")
+        with self._step(deadline_seconds) as session:
+            self._run_in_time(session, "open")
             state = "SELECT @@GLOBAL.read_only + @@GLOBAL.super_read_only + @@GLOBAL.offline_mode"
-            if int(value(session, state, deadline)):
+            if int(session.value(state)):
                 raise ServerError(f"{self.name}: still read-only or offline when read back")
 
     def fence(self, deadline_seconds: float) -> None:
@@ -296,26 +289,26 @@ class MySQLServer(BaseServer):
         to tell. If that does not succeed in full, the server stays offline. Offline mode ends when
         read-only is on and none of the old sessions is left: nothing can be acknowledged then.
         """
-        with self._step(deadline_seconds) as (session, deadline):
-            self._run(session, deadline, "cut_clients")
-            denied = self._end_clients(session, deadline, until_none_is_left=True)
-            if any(c.waits and c.user in denied for c in self._clients(session, deadline)):
+        with self._step(deadline_seconds) as session:
+            self._run(session, "cut_clients")
+            denied = self._end_clients(session, until_none_is_left=True)
+            if any(c.waits and c.user in denied for c in self._clients(session)):
                 raise ServerError(
                     f"{self.name}: a commit of {', '.join(sorted(denied))} waits for an"
                     " acknowledgement and may not be cut off: grant the supervisor SYSTEM_USER"
                 )
-            self._disable_waiting(session, deadline)
+            self._disable_waiting(session)
 
-            def end_all(second: Session, _: float) -> None:
-                self._kill_all(second, deadline)
+            def end_all(second: WarmSession, _: float) -> None:
+                self._kill_all(second)
 
-            self._close(session, 0.0, deadline, end_all)
+            self._close(session, 0.0, end_all)
             self._until(
-                lambda: all(c.user in denied for c in self._clients(session, deadline)),
-                deadline,
+                lambda: all(c.user in denied for c in self._clients(session)),
+                session.deadline,
                 "sessions that were cut off have not ended",
             )
-            self._run(session, deadline, "admit_clients")
+            self._run(session, "admit_clients")
 
     def disable_waiting(self, deadline_seconds: float) -> None:
         """Let commits go on, those that wait included.
@@ -325,47 +318,46 @@ class MySQLServer(BaseServer):
         does whoever reads one. So where the server knows already that no standby is connected, it
         is only told not to wait for absent ones, which costs nothing.
         """
-        with self._step(deadline_seconds) as (session, deadline):
-            facts = self._known(session, deadline)
-            if facts.source_word and not self._released(session, deadline):
-                self._disable_waiting(session, deadline)
+        with self._step(deadline_seconds) as session:
+            facts = self._known(session)
+            if facts.source_word and not self._released(session):
+                self._disable_waiting(session)
 
-    def _released(self, session: Session, deadline: Deadline) -> bool:
+    def _released(self, session: WarmSession) -> bool:
         """Whether waiting has ended since no standby is connected."""
-        self._run_in_time(session, deadline, "wait_for_present_only")
-        return not self._semisync_now(session, deadline).source_enabled
+        self._run_in_time(session, "wait_for_present_only")
+        return not self._semisync_now(session).source_enabled
 
-    def _disable_waiting(self, session: Session, deadline: Deadline) -> None:
+    def _disable_waiting(self, session: WarmSession) -> None:
         """Switch the source side off."""
-        facts = self._known(session, deadline)
+        facts = self._known(session)
         if facts.source_word:  # without the plugin nothing waits
-            self._run_in_time(session, deadline, "disable_waiting")
-            if self._semisync_now(session, deadline).source_enabled:
+            self._run_in_time(session, "disable_waiting")
+            if self._semisync_now(session).source_enabled:
                 raise ServerError(f"{self.name}: semi-sync is still on when read back")
 
-    def _semisync_now(self, session: Session, deadline: Deadline, *, who: bool = False) -> SemiSync:
-        facts = self._known(session, deadline)
+    def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
+        facts = self._known(session)
         row = session.query(
             f"SELECT {_semisync_variables(facts.source_word, facts.replica_word)},"
-            f" {_semisync_status(facts.source_word, facts.replica_word, who=who)}",
-            deadline_seconds=deadline.left_seconds,
+            f" {_semisync_status(facts.source_word, facts.replica_word, who=who)}"
         )
         return self._semisync(facts, *one_row(row, self.name))
 
-    def _known(self, session: Session, deadline: Deadline) -> _Facts:
+    def _known(self, session: WarmSession) -> _Facts:
         """The watcher's facts, or those that this session finds before the first look."""
         if not hasattr(self, "_facts"):
-            self._facts = _learn(session, deadline)
+            self._facts = _learn(session)
         return self._facts
 
-    def _words(self, session: Session, deadline: Deadline) -> dict[str, str]:
-        facts = self._known(session, deadline)
+    def _words(self, session: WarmSession) -> dict[str, str]:
+        facts = self._known(session)
         return {"source": facts.source_word or "source", "replica": facts.replica_word or "replica"}
 
-    def _is_closed(self, session: Session, deadline: Deadline) -> bool:
-        return bool(int(value(session, "SELECT @@GLOBAL.super_read_only", deadline)))
+    def _is_closed(self, session: WarmSession) -> bool:
+        return bool(int(session.value("SELECT @@GLOBAL.super_read_only")))
 
-    def _clients(self, session: Session, deadline: Deadline) -> list[Client]:
+    def _clients(self, session: WarmSession) -> list[Client]:
         # Of the supervisor's own, a heartbeat or proof whose commit waits is in the way like any
         # client's.
         rows = session.query(
@@ -374,14 +366,13 @@ class MySQLServer(BaseServer):
             " AND (COALESCE(t.PROCESSLIST_USER, '') <> %(user)s"
             f" OR t.PROCESSLIST_STATE = 'waiting for handler commit' OR {_WAITS_FOR_ACK})",
             {"user": self.account.user},
-            deadline_seconds=deadline.left_seconds,
         )
         return [
             Client(int(number), user or "", waits=bool(waits), commits=bool(waits))
             for number, user, waits in rows
         ]
 
-    def _blockers(self, session: Session, closer: int, deadline: Deadline) -> set[int]:
+    def _blockers(self, session: WarmSession, closer: int) -> set[int]:
         rows = session.query(
             "SELECT DISTINCT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m"
             " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"
@@ -389,38 +380,35 @@ class MySQLServer(BaseServer):
             f" AND {_CLIENT_THREADS} AND t.PROCESSLIST_ID <> %(closer)s"
             f" AND NOT COALESCE({_WAITS_FOR_ACK}, 0)",
             {"closer": closer},
-            deadline_seconds=deadline.left_seconds,
         )
         return {int(number) for (number,) in rows}
 
     def _text_of(self, wanted: GtidSet) -> str:
         return str(wanted)
 
-    def _wait_executed(self, session: Session, text: str, seconds: float) -> bool:
+    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool:
         rows = session.query(
             "SELECT WAIT_FOR_EXECUTED_GTID_SET(%(wanted)s, %(seconds)s)",
             {"wanted": text, "seconds": seconds},
-            deadline_seconds=seconds + self.call_deadline_seconds,
         )
         return bool(rows[0][0] == 0)
 
-    def _wait_applied(self, session: Session, seconds: float) -> bool:
+    def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
         rows = session.query(
             f"SELECT WAIT_FOR_EXECUTED_GTID_SET({_RECEIVED}, %(seconds)s)",
             {"seconds": seconds},
-            deadline_seconds=seconds + self.call_deadline_seconds,
         )
         return bool(rows[0][0] == 0)
 
     @contextlib.contextmanager
-    def _alterable(self, session: Session, deadline: Deadline) -> Iterator[None]:
+    def _alterable(self, session: WarmSession) -> Iterator[None]:
         """Super-read-only binds us too, so it is lifted for that moment; read-only stays on.
 
         The server begins again with events at once then, and with those whose definer may write
         under read-only that would be a write: so its scheduler rests meanwhile.
         """
         state = "SELECT @@GLOBAL.super_read_only, @@GLOBAL.event_scheduler"
-        rows = session.query(state, deadline_seconds=deadline.left_seconds)
+        rows = session.query(state)
         closed, scheduler = one_row(rows, self.name)
         if not int(closed):
             yield
@@ -428,26 +416,26 @@ class MySQLServer(BaseServer):
         runs = scheduler == "ON"
         try:
             if runs:
-                self._run(session, deadline, "stop_scheduler")
-            self._run(session, deadline, "let_us_alter_events")
+                self._run(session, "stop_scheduler")
+            self._run(session, "let_us_alter_events")
             yield
         finally:
-            again = Deadline(max(CLOSE_AGAIN_SECONDS, deadline.left_seconds))
-            self._run(session, again, "close_again")
+            session.limit = Deadline(max(CLOSE_AGAIN_SECONDS, session.left_seconds))
+            self._run(session, "close_again")
             if runs:
-                self._run(session, again, "start_scheduler")
+                self._run(session, "start_scheduler")
 
-    def _ensure_applier(self, session: Session, deadline: Deadline) -> None:
-        if _applier_state(session, deadline) != "OFF":
+    def _ensure_applier(self, session: WarmSession) -> None:
+        if _applier_state(session) != "OFF":
             return
-        errors = session.query(_APPLIER_ERROR, deadline_seconds=deadline.left_seconds)
+        errors = session.query(_APPLIER_ERROR)
         if errors:
             number, text, _ = errors[0]
             raise ServerError(f"{self.name}: the applier has failed: {one_line(text)}", int(number))
-        self._run(session, deadline, "start_applier")
+        self._run(session, "start_applier")
 
 
-def _learn(session: Session, deadline: Deadline) -> _Facts:
+def _learn(session: WarmSession) -> _Facts:
     row = one_row(
         session.query(
             "SELECT @@GLOBAL.server_uuid, VERSION(),"
@@ -458,8 +446,7 @@ def _learn(session: Session, deadline: Deadline) -> _Facts:
             " (SELECT GROUP_CONCAT(VARIABLE_NAME) FROM performance_schema.global_variables"
             "  WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%\\_enabled'),"
             " (SELECT COUNT(*) FROM information_schema.TABLES"
-            "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')",
-            deadline_seconds=deadline.left_seconds,
+            "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')"
         ),
         "identity",
     )
@@ -560,8 +547,8 @@ def _channel(row: Row | None) -> tuple[ReplicationThread, ReplicationThread, str
     return receiver, applier, f"{row[11]}:{row[12]}", f"{row[17]}/{row[18]}"
 
 
-def _with_applier_error(look: NodeLook, session: Session, deadline: Deadline) -> NodeLook:
-    errors = session.query(_APPLIER_ERROR, deadline_seconds=deadline.left_seconds)
+def _with_applier_error(look: NodeLook, session: WarmSession) -> NodeLook:
+    errors = session.query(_APPLIER_ERROR)
     if not errors:
         return look
     number, text, _ = errors[0]
@@ -569,9 +556,9 @@ def _with_applier_error(look: NodeLook, session: Session, deadline: Deadline) ->
     return replace(look, applier=applier)
 
 
-def _lag_bytes(session: Session, deadline: Deadline) -> int | None:
+def _lag_bytes(session: WarmSession) -> int | None:
     """Bytes received and not yet applied. What the source has not sent yet is not in it."""
-    rows = session.query_named("SHOW REPLICA STATUS", deadline_seconds=deadline.left_seconds)
+    rows = session.query_named("SHOW REPLICA STATUS")
     if not rows:
         return None
     status = rows[0]
@@ -580,26 +567,25 @@ def _lag_bytes(session: Session, deadline: Deadline) -> int | None:
     return max(0, int(status["Relay_Log_Space"]) - int(status["Relay_Log_Pos"]))
 
 
-def _receiver_state(session: Session, deadline: Deadline) -> str:
+def _receiver_state(session: WarmSession) -> str:
     sql = (
         "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status"
         " WHERE CHANNEL_NAME = ''"
     )
-    return str(value(session, sql, deadline) or "OFF")
+    return str(session.value(sql) or "OFF")
 
 
-def _applier_state(session: Session, deadline: Deadline) -> str:
+def _applier_state(session: WarmSession) -> str:
     sql = (
         "SELECT SERVICE_STATE FROM performance_schema.replication_applier_status"
         " WHERE CHANNEL_NAME = ''"
     )
-    return str(value(session, sql, deadline) or "OFF")
+    return str(session.value(sql) or "OFF")
 
 
-def _receiver_error(session: Session, deadline: Deadline) -> tuple[int, str]:
+def _receiver_error(session: WarmSession) -> tuple[int, str]:
     rows = session.query(
         "SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE"
-        " FROM performance_schema.replication_connection_status WHERE CHANNEL_NAME = ''",
-        deadline_seconds=deadline.left_seconds,
+        " FROM performance_schema.replication_connection_status WHERE CHANNEL_NAME = ''"
     )
     return (int(rows[0][0]), one_line(rows[0][1])) if rows else (0, "")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting, setting_differences
+from myha.database.connection import UNKNOWN_VARIABLE
+from myha.database.session import Session
 from myha.errors import ServerError
-from myha.servers.connection import UNKNOWN_VARIABLE, Deadline, Session
 
 # Of the filters a look reads only how many there are.
 FILTERS = (
@@ -36,14 +37,12 @@ class SettingsReader:
     def forget(self) -> None:
         self._known = None
 
-    def differences(
-        self, wanted: tuple[Setting, ...], session: Session, deadline: Deadline
-    ) -> tuple[Difference, ...]:
+    def differences(self, wanted: tuple[Setting, ...], session: Session) -> tuple[Difference, ...]:
         names = [one.variable for one in wanted]
-        values = _values(names, session, deadline)
-        persisted = _named("persisted_variables", "VARIABLE_VALUE", names, session, deadline)
+        values = _values(names, session)
+        persisted = _named("persisted_variables", "VARIABLE_VALUE", names, session)
         if self._known != (values, persisted):
-            sources = _named("variables_info", "VARIABLE_SOURCE", names, session, deadline)
+            sources = _named("variables_info", "VARIABLE_SOURCE", names, session)
             configured = {name for name, source in sources.items() if source not in _SET_SINCE}
             found = setting_differences(wanted, values, persisted, configured, supervised=True)
             self._found = tuple(_with_plugin(one, values) for one in found)
@@ -60,34 +59,31 @@ _PLUGIN_GONE = "its plugin is not there: stop the supervisor, run `myha setup`, 
 _SET_SINCE = ("DYNAMIC", "PERSISTED")
 
 
-def _values(names: list[str], session: Session, deadline: Deadline) -> dict[str, str]:
+def _values(names: list[str], session: Session) -> dict[str, str]:
     """Each value that there is: the table of all of them costs more than asking for a few."""
     listed = ", ".join(f"@@GLOBAL.{name}" for name in names)
     try:
-        rows = session.query(f"SELECT {listed}", deadline_seconds=deadline.left_seconds)
+        rows = session.query(f"SELECT {listed}")
     except ServerError as error:
         if error.code != UNKNOWN_VARIABLE:
             raise
-        return _named("global_variables", "VARIABLE_VALUE", names, session, deadline)
+        return _named("global_variables", "VARIABLE_VALUE", names, session)
     return {name: str(value) for name, value in zip(names, rows[0], strict=True)}
 
 
-def _named(
-    table: str, column: str, names: list[str], session: Session, deadline: Deadline
-) -> dict[str, str]:
+def _named(table: str, column: str, names: list[str], session: Session) -> dict[str, str]:
     listed = ", ".join(f"'{name}'" for name in names)
     rows = session.query(
         f"SELECT VARIABLE_NAME, {column} FROM performance_schema.{table}"
-        f" WHERE VARIABLE_NAME IN ({listed})",
-        deadline_seconds=deadline.left_seconds,
+        f" WHERE VARIABLE_NAME IN ({listed})"
     )
     return {str(name).lower(): str(value) for name, value in rows}
 
 
-def channel(session: Session, deadline: Deadline) -> tuple[ChannelOptions | None, dict[str, str]]:
+def channel(session: Session) -> tuple[ChannelOptions | None, dict[str, str]]:
     """The default channel's options, None without a source, and the filters in force."""
-    rows = session.query(_CHANNEL, deadline_seconds=deadline.left_seconds)
-    rules = session.query(_FILTER_RULES, deadline_seconds=deadline.left_seconds)
+    rows = session.query(_CHANNEL)
+    rules = session.query(_FILTER_RULES)
     filters = {str(name): str(rule) for name, rule in rules}
     if not rows or not rows[0][0]:
         return None, filters

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from myha.config import Config
 from myha.core.settings import Setting, When
-from myha.servers.statements import Flavour
+from myha.database.statements import Flavour
 
 INCREMENT = 2
 # Settings that a session keeps from its beginning: who holds old ones is named by setup, or ended.

@@ -15,7 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from myha.core.model import Contact
-from myha.core.observations import BalancerLooked, BalancerMissed, NodeLooked, NodeMissed
+from myha.core.observations import (
+    BalancerLooked,
+    BalancerMissed,
+    NodeLooked,
+    NodeMissed,
+    Observation,
+)
 from myha.errors import BalancerError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import Balancer, WatchedServer
 
@@ -26,7 +32,7 @@ SHUTTING_DOWN_CODE = 1053
 APPEARANCE_SECONDS = 0.02  # between two glances at whether a balancer has come up anew
 MIN_PAUSE_SECONDS = 0.01  # between two looks that events ask for
 
-Emit = Callable[[object], None]
+Emit = Callable[[Observation], None]
 
 
 class Watcher(threading.Thread):

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
-from myha.servers import statements
+from myha.database import statements
 from myha.undo.rewind import RewindReport, rewind_node
 from tests.real.bare import BareServer, bare_server
 

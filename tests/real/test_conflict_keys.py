@@ -24,9 +24,9 @@ from myha.conflicts.positions import position_after
 from myha.conflicts.reader import Reader
 from myha.conflicts.wire import Link
 from myha.core.conflicts import Detector, Transaction
+from myha.database.connection import Endpoint
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
-from myha.servers.connection import Endpoint
 from tests.real.conftest import need
 from tests.real.pair import until
 

@@ -21,12 +21,12 @@ from myha.binlog.errors import HealRefusedError
 from myha.binlog.node import MariadbNode, MysqlNode, Node
 from myha.cli.main import cli
 from myha.core.model import Membership, NodeRecord, Record, Sync
+from myha.database.statements import Flavour
 from myha.errors import MyhaError
 from myha.operations.heal.merge import merge_node
 from myha.operations.progress import ListReporter
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
-from myha.servers.statements import Flavour
 from myha.stores.local.record import LocalRecordStore
 from myha.undo import quarantine
 from tests.real.diverged import (

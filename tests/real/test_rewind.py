@@ -14,9 +14,9 @@ import pytest
 
 from myha.binlog.errors import RewindRefusedError
 from myha.core.gtid import MariadbGtidSet
+from myha.database import statements
 from myha.errors import MyhaError, ServerError
 from myha.sandbox import programs
-from myha.servers import statements
 from myha.undo import quarantine
 from myha.undo.rewind import (
     RewindReport,

@@ -19,18 +19,12 @@ from pydantic import SecretStr
 from myha import config as configuration
 from myha.config import Account
 from myha.core.model import ThreadState
+from myha.database.connection import ACCESS_DENIED, FOREIGN_PROTOCOL, Endpoint, connect
+from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
 from myha.servers.base import BaseServer, Client
-from myha.servers.connection import (
-    ACCESS_DENIED,
-    FOREIGN_PROTOCOL,
-    Deadline,
-    Endpoint,
-    Session,
-    connect,
-)
 from myha.servers.factory import make_servers
 from myha.servers.watch import tcp_refused
 from tests.real.conftest import need
@@ -337,11 +331,11 @@ def test_commits_that_begin_while_a_fence_kills_hear_nothing_either(
             return f"error {error.args[0]}"
         return "OK"
 
-    def over_a_slow_network(session: Session, deadline: Deadline, client: Client) -> bool:
+    def over_a_slow_network(session: WarmSession, client: Client) -> bool:
         if client.user:  # not a replica's connection
             go.set()
             time.sleep(0.05)  # long enough for the commits to begin
-        return kill(session, deadline, client)
+        return kill(session, client)
 
     answers = [background(hold)]
     until(lambda: two.run("a", SLEEPS) == [(1,)], "a statement that holds up read-only")
@@ -513,9 +507,8 @@ def test_a_hung_server_is_given_up_at_the_deadline_and_carries_out_nothing_later
 
 def test_an_open_that_comes_too_late_is_ignored(two: Two) -> None:
     """The statement itself is tried, with a time that has passed on the server's clock."""
-    with two.b._control.borrow() as session:
-        deadline = Deadline(1.0)
-        two.b._run(session, deadline, "open", {"until": time.time() - 0.1})
+    with two.b._control.borrow(Deadline(1.0)) as session:
+        two.b._run(session, "open", {"until": time.time() - 0.1})
     assert not two.b.look().open
 
 
@@ -588,7 +581,7 @@ def foreign(greeting: bytes) -> Iterator[int]:
 def test_tls(two: Two, tls: Any) -> None:
     # The supervisor's own account may be held to TLS by setup; the clients' is not.
     app = Account("app", SecretStr(two.cluster.secret("app")))
-    session = Session(two.a.endpoint, app, connect_timeout_seconds=2.0, tls=tls)
+    session = WarmSession(two.a.endpoint, app, connect_timeout_seconds=2.0, tls=tls)
     status = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
     if tls == "require" and two.a.flavour == "mariadb":  # 10.11 has no certificate by default
         with pytest.raises(ServerError):

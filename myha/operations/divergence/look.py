@@ -9,6 +9,7 @@ from typing import Any
 
 from myha.binlog.node import Node
 from myha.config import Config
+from myha.database.connection import Connection, Endpoint, connect
 from myha.errors import ConfigError, MyhaError
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
 from myha.operations.divergence.failures import applier_failure
@@ -22,7 +23,6 @@ from myha.operations.divergence.transaction_listing import (
     errant_items,
 )
 from myha.servers.base import is_mariadb
-from myha.servers.connection import Connection, Endpoint, connect
 from myha.stores.factory import read_record
 
 CONNECT_DEADLINE_SECONDS = 5.0

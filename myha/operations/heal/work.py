@@ -11,12 +11,12 @@ from typing import Any, cast
 
 from myha.config import Account, Config, load
 from myha.core.model import Cause
+from myha.database.connection import Connection, Endpoint, connect
+from myha.database.statements import Flavour
 from myha.errors import ConfigError, MyhaError
 from myha.operations.progress import Reporter
 from myha.ports import WatchedServer
-from myha.servers.connection import Connection, Endpoint, connect
 from myha.servers.factory import flavour_of, make_servers
-from myha.servers.statements import Flavour
 from myha.stores.factory import read_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.undo.rewind import finish_rewind

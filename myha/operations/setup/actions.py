@@ -13,6 +13,7 @@ from enum import IntEnum
 from myha.config import Account, Config
 from myha.core.model import Record
 from myha.core.settings import Setting, When, channel_differences, setting_differences
+from myha.database.connection import ACCESS_DENIED
 from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
     channel,
@@ -24,7 +25,6 @@ from myha.operations.setup.desired import (
 from myha.operations.setup.facts import Channel, Facts, Flavour, Login
 from myha.operations.setup.grants import wanted_grants
 from myha.servers.base import RETRY_COUNT
-from myha.servers.connection import ACCESS_DENIED
 from myha.servers.wanted import SESSION_SETTINGS
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {

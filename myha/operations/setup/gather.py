@@ -10,6 +10,7 @@ from typing import Any
 
 from myha.config import Account, Config, join_address
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.database.connection import ACCESS_DENIED
 from myha.errors import ServerError
 from myha.operations.setup.facts import (
     OUR_SCHEMA,
@@ -23,7 +24,6 @@ from myha.operations.setup.facts import (
 )
 from myha.operations.setup.grants import parse_grants
 from myha.operations.setup.session import AdminSession, log_in
-from myha.servers.connection import ACCESS_DENIED
 from myha.servers.events import SCHEDULER_DISABLED
 from myha.servers.wanted import INCREMENT
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from myha.database import statements
 from myha.operations.setup.facts import Flavour
-from myha.servers import statements
 
 _GRANT = re.compile(r"GRANT (.+) ON (\S+) TO ", re.IGNORECASE | re.DOTALL)
 

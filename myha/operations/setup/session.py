@@ -16,10 +16,10 @@ from pymysql.constants import ER
 from pymysql.err import MySQLError
 
 from myha.config import Account, Config
+from myha.database import statements
+from myha.database.connection import Connection, Endpoint, connect, translate
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.operations.setup.facts import Flavour, is_on
-from myha.servers import statements
-from myha.servers.connection import Connection, Endpoint, connect, translate
 
 CONNECT_DEADLINE_SECONDS = 5.0
 STATEMENT_DEADLINE_SECONDS = 60.0
@@ -120,7 +120,7 @@ class AdminSession:
                 cursor.execute(sql, values)
                 return cursor.fetchall()
         except MySQLError as error:
-            found = translate(error, self._endpoint, STATEMENT_DEADLINE_SECONDS)
+            found = translate(error, str(self._endpoint), STATEMENT_DEADLINE_SECONDS)
             raise type(found)(f"{self.name}: {found}", found.code) from None
         except OSError as error:
             raise ServerGoneError(f"{self.name}: {self._endpoint}: {error}") from None

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from myha.servers.statements import Flavour
+from myha.database.statements import Flavour
 
 # Values of a column that may be longer than this are digested by themselves: a row that is put
 # together must stay below max_allowed_packet, above which the server makes it NULL.

@@ -17,10 +17,10 @@ from typing import Any
 import pymysql
 
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.database import statements
+from myha.database.statements import Flavour
 from myha.errors import ServerError, ServerGoneError
 from myha.operations.progress import Reporter, go_on
-from myha.servers import statements
-from myha.servers.statements import Flavour
 
 Connect = Callable[[], "pymysql.Connection[Any]"]
 Rows = tuple[tuple[Any, ...], ...]

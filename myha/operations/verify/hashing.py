@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from myha.database.statements import Flavour
 from myha.operations.verify.columns import (
     Bound,
     Column,
@@ -24,7 +25,6 @@ from myha.operations.verify.columns import (
     tokens,
 )
 from myha.operations.verify.tables import Table
-from myha.servers.statements import Flavour
 
 NUMBER_OCTETS = 70  # the longest DECIMAL
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from myha.config import Account, Config
 from myha.core.model import Mode
+from myha.database.connection import Connection, Endpoint, connect
+from myha.database.statements import Flavour
 from myha.errors import ConfigError, MyhaError
 from myha.operations.verify.compared_node import Connect
 from myha.servers.base import is_mariadb
-from myha.servers.connection import Connection, Endpoint, connect
-from myha.servers.statements import Flavour
 from myha.stores.factory import require_record
 
 CONNECT_DEADLINE_SECONDS = 5.0

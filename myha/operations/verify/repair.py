@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from myha.database import statements
+from myha.database.statements import Flavour
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.progress import Meter, Reporter, go_on
 from myha.operations.verify.compare import BATCH_ROWS, Row, difference, read_rows
@@ -30,8 +32,6 @@ from myha.operations.verify.report import RowDifference, VerifyReport
 from myha.operations.verify.run import row_limit_bytes, verify
 from myha.operations.verify.settled import HOLD_SECONDS, LOCK, Settled
 from myha.operations.verify.tables import Table, read_tables
-from myha.servers import statements
-from myha.servers.statements import Flavour
 
 FOR_UPDATE = " FOR UPDATE"
 TRIES = 8

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
+from myha.database.statements import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError
 from myha.operations.progress import CancelledError, Meter, Reporter
 from myha.operations.verify.compare import TableComparison
@@ -28,7 +29,6 @@ from myha.operations.verify.tables import (
     same_rows_possible,
     schema_differences,
 )
-from myha.servers.statements import Flavour
 
 ROW_LIMIT = 1000
 SCHEMA_LOOKS = 3

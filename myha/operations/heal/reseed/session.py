@@ -6,12 +6,12 @@ from typing import Any
 
 from myha.config import Config
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.database import statements
+from myha.database.connection import UNKNOWN_VARIABLE
 from myha.errors import ServerError
 from myha.operations.setup.facts import Flavour
 from myha.operations.setup.gather import executed
 from myha.operations.setup.session import AdminSession, Values
-from myha.servers import statements
-from myha.servers.connection import UNKNOWN_VARIABLE
 
 SYNTAX_ERROR = 1064
 # What stands in a node's history while its data is nobody's: a reseed has begun and not ended.

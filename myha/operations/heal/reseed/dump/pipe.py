@@ -16,10 +16,10 @@ from typing import Any
 import pymysql
 from pymysql.constants import COMMAND
 
+from myha.database import statements
 from myha.errors import MyhaError, ServerError, ServerGoneError
 from myha.operations.heal.reseed.dump.tables import LEAST_ROW_BYTES, Table, load_words, select
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.servers import statements
 
 READ_BYTES = 1 << 20
 PACKET_BYTES = 1 << 18  # less than any sensible max_allowed_packet

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
 from myha.balancers.factory import make_balancers
 from myha.config import Config
-from myha.core.model import Mode, Record, View
+from myha.core.model import Record, View
 from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
@@ -24,17 +23,16 @@ from myha.ports import Server, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
 from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
-from myha.supervisor.brain import Brain
 from myha.supervisor.concurrent_calls import ThreadedCalls
 from myha.supervisor.control import PING, ControlServer, Data, socket_path
-from myha.supervisor.daemon import Daemon, Request
+from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
+from myha.supervisor.heartbeat import HeartbeatWriter
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
-from myha.supervisor.pulse import Pulse
+from myha.supervisor.loop import Loop, Request
 from myha.supervisor.status import status
-from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 from myha.undo.rewind import finish_rewind
 
 REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
@@ -111,13 +109,14 @@ class Service:
             CommandFence(commands),
         )
         now, wall = self.clock.monotonic(), self.clock.wall()
-        brain = Brain(config.policy(), now, wall, record)
-        self.daemon = Daemon(brain, self.tools, self._watchers)
-        self.jobs.emit = self.daemon.queue.put
+        self.loop = Loop(config.policy(), now, wall, record)
+        interval = config.timing.look_interval_seconds
+        self.driver = Driver(self.loop, self.tools, self.servers, interval)
+        self.jobs.emit = self.driver.queue.put
         self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.journal, self._seen)
         self.jobs.on_ended = self.housekeeping.ended
         self.control = ControlServer(socket_path(config.cluster.state_dir), self.handle)
-        self.pulses = {name: self._pulse(name) for name in self.servers}
+        self.heartbeats = {name: self._heartbeat(name) for name in self.servers}
         self._ending = threading.Event()
 
     def _flavour(self) -> type[BaseServer]:
@@ -151,30 +150,17 @@ class Service:
         self.store.compare_and_set(record.version, taken)
         return taken
 
-    def _watchers(self, emit: Any) -> list[Watcher]:
-        interval = self.config.timing.look_interval_seconds
-        nodes = [NodeWatcher(server, interval, emit) for server in self.servers.values()]
-        balancers = [BalancerWatcher(one, interval, emit) for one in self.tools.balancers.values()]
-        return [*nodes, *balancers]
-
     def _seen(self) -> tuple[View, Decision]:
-        return self.daemon.brain.view, self.daemon.brain.decision
+        return self.loop.view, self.loop.decision
 
-    def _pulse(self, name: str) -> Pulse:
+    def _heartbeat(self, name: str) -> HeartbeatWriter:
         timing = self.config.timing
-
-        def wanted() -> bool:
-            view = self.daemon.brain.view
-            look, record = view.node(name).look, view.record
-            writes = view.policy.mode is Mode.DUAL_WRITER or (record and record.writer == name)
-            return look is not None and look.open and bool(writes)
-
-        return Pulse(
+        return HeartbeatWriter(
             self.servers[name],
             self.clock,
             timing.pulse_interval_seconds,
             timing.call_deadline_seconds,
-            wanted,
+            lambda: self.loop.writes_heartbeat(name),
         )
 
     # -- life ------------------------------------------------------------------------------------
@@ -186,29 +172,29 @@ class Service:
             "supervisor", f"started, process {os.getpid()}", {"pid": str(os.getpid())}
         )
         self.control.start()
-        for pulse in self.pulses.values():
-            pulse.start()
+        for heartbeat in self.heartbeats.values():
+            heartbeat.start()
         self.housekeeping.start()
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
         gc.freeze()
         try:
             with told((signal.SIGTERM, signal.SIGINT), self._stop):
-                self.daemon.run()
+                self.driver.run()
         finally:
             self._ending.set()
             self.housekeeping.stop()
             self.jobs.close()
-            for pulse in self.pulses.values():
-                pulse.stop()
+            for heartbeat in self.heartbeats.values():
+                heartbeat.stop()
             self.control.stop()
             self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
             self.lease.release()
 
     def _stop(self, number: signal.Signals) -> None:
-        running = self.daemon.brain.running
+        running = self.loop.running
         first = f" when the plan under way is done: {running.sentence}" if running else ""
         self.journal.note("supervisor", f"{number.name}: stopping{first}", {})
-        self.daemon.stop()
+        self.driver.stop()
 
     def _watch_config(self) -> None:
         said = False
@@ -242,9 +228,8 @@ class Service:
         return {"ok": False, "text": f"there is no request {name!r}"}
 
     def _status(self) -> Data:
-        brain = self.daemon.brain
-        brain_view, decision, running = brain.view, brain.decision, brain.running
-        data = status(brain_view, decision, running, self.housekeeping.diagnoses.found())
+        loop = self.loop
+        data = status(loop.view, loop.decision, loop.running, self.housekeeping.diagnoses.found())
         data["ok"] = True
         data["name"] = self.config.cluster.name
         data["pid"] = os.getpid()
@@ -253,21 +238,20 @@ class Service:
         data["last_jobs"] = self.housekeeping.last()
         data["pulse"] = {
             name: {"stalled_seconds": round(one.stalled_seconds(), 2), "error": one.error}
-            for name, one in self.pulses.items()
+            for name, one in self.heartbeats.items()
         }
         return data
 
     def _request(self, name: str, request: Data) -> Data:
         arguments = {str(k): str(v) for k, v in request.items() if k != "do" and v is not None}
-        asked = Request(name, arguments)
         text = " ".join(f"{key}={value}" for key, value in sorted(arguments.items()))
         self.journal.note("request", f"{name} {text}".strip(), {})
-        self.daemon.ask(asked, REQUEST_DEADLINE_SECONDS)
-        if not asked.ok:
-            self.journal.note("request-refused", f"{name}: {asked.text}", {})
+        reply = self.driver.ask(Request(name, arguments), REQUEST_DEADLINE_SECONDS)
+        if not reply.ok:
+            self.journal.note("request-refused", f"{name}: {reply.text}", {})
         return {
-            "ok": asked.ok,
-            "text": asked.text,
-            "override": asked.override,
-            "ask_again": asked.ask_again,
+            "ok": reply.ok,
+            "text": reply.text,
+            "override": reply.override,
+            "ask_again": reply.ask_again,
         }

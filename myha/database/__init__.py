@@ -1,0 +1,1 @@
+"""Connections to database servers, and what differs between their flavours."""
