@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
 from myha.supervisor.control import ask, ask_until, socket_path
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
+from myha.waiting import wait_until
 
 DATABASE = "app"
 CALL_SECONDS = 10.0
@@ -134,12 +134,12 @@ class Target:
 
     def await_counts(self) -> None:
         """Wait until both nodes hold as many rows; gives up at the deadline without a word."""
-        ends = time.monotonic() + CONVERGE_DEADLINE_SECONDS
-        while True:
+
+        def converged() -> bool:
             counts = {self._counts(name) for name in self.config.nodes}
-            if (len(counts) == 1 and None not in counts) or time.monotonic() > ends:
-                return
-            time.sleep(POLL_SECONDS)
+            return len(counts) == 1 and None not in counts
+
+        wait_until(converged, CONVERGE_DEADLINE_SECONDS, POLL_SECONDS)
 
     def _counts(self, name: str) -> tuple[Any, ...] | None:
         node = self.config.nodes[name]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from myha.errors import MyhaError
 from myha.hosts.commands import run_to_end
 from myha.hosts.shell import Shell, load_script
+from myha.waiting import wait_until
 
 POLL_SECONDS = 0.2  # each look is a way there and back
 FREEZE_DEADLINE_SECONDS = 5.0
@@ -59,12 +60,8 @@ class RemoteHost:
             return
         ends = time.monotonic() + deadline_seconds
         run_to_end(f"{self.name}: start_command", self._start_command, deadline_seconds)
-        while not self._ready():
-            if time.monotonic() > ends:
-                raise MyhaError(
-                    f"{self.name}: start_command has ended, but it accepts no connections"
-                )
-            time.sleep(POLL_SECONDS)
+        if not wait_until(self._ready, ends - time.monotonic(), POLL_SECONDS):
+            raise MyhaError(f"{self.name}: start_command has ended, but it accepts no connections")
 
     def stop(self, deadline_seconds: float) -> None:
         """End it in good order, and wait until it is gone."""
@@ -85,10 +82,8 @@ class RemoteHost:
     def freeze(self) -> None:
         """SIGSTOP: it accepts connections (the kernel does) and answers nothing."""
         self._signal("STOP")
-        ends = time.monotonic() + FREEZE_DEADLINE_SECONDS
-        while self.running() and not self.frozen():
-            if time.monotonic() > ends:
-                raise MyhaError(f"{self.name} does not stop at SIGSTOP")
+        if not wait_until(lambda: self.frozen() or not self.running(), FREEZE_DEADLINE_SECONDS, 0):
+            raise MyhaError(f"{self.name} does not stop at SIGSTOP")
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -104,12 +99,11 @@ class RemoteHost:
 
     def await_gone(self, deadline_seconds: float) -> bool:
         """True when what was told to end is gone, False when it is still there at the deadline."""
-        ends = time.monotonic() + deadline_seconds
-        while self._hit and self._look(self._hit)[0]:
-            if time.monotonic() > ends:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
+
+        def gone() -> bool:
+            return not self._hit or not self._look(self._hit)[0]
+
+        return wait_until(gone, deadline_seconds, POLL_SECONDS)
 
     def _look(self, pid: str = "") -> tuple[str, str]:
         """The server's pid, or this one, and its state's letter; empty when it is gone."""
