@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -85,8 +85,8 @@ class Pause:
 class Tools:
     """All that the executor acts through."""
 
-    servers: dict[str, Server]
-    balancers: dict[str, Balancer]
+    servers: Mapping[str, Server]
+    balancers: Mapping[str, Balancer]
     store: RecordStore
     clock: Clock
     calls: ConcurrentCalls

@@ -1,14 +1,12 @@
-"""`myha run`: one supervisor, put together from its configuration, with signals and socket."""
+"""The supervisor of one pair, put together from its configuration.
+
+It knows of no process around it and of no other pair: whoever runs it gives it a thread.
+"""
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
@@ -18,72 +16,39 @@ from myha.core.model import Record, View
 from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
-from myha.hosts.signals import told
-from myha.ports import Server, WatchedServer
+from myha.ports import WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
 from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
+from myha.supervisor.clock import SystemClock
 from myha.supervisor.concurrent_calls import ThreadedCalls
-from myha.supervisor.control import PING, ControlServer, Data, socket_path
+from myha.supervisor.control import Data
 from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
+from myha.supervisor.fence_command import CommandFence
 from myha.supervisor.heartbeat import HeartbeatWriter
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
-from myha.supervisor.loop import Loop, Request
+from myha.supervisor.loop import Loop, Reply, Request
 from myha.supervisor.status import status
 from myha.undo.rewind import finish_rewind
 
-REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
 REQUEST_DEADLINE_SECONDS = 55.0
-EVENTS_LIMIT = 1000
-# Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
-THREAD_SWITCH_SECONDS = 0.0005
 CONFIG_CHECK_SECONDS = 2.0
 FLAVOUR_RETRY_SECONDS = 1.0
 
 
-class SystemClock:
-    """Implements `myha.ports.Clock`."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
-
-
-class CommandFence:
-    """Implements `myha.ports.OutsideFence` by each node's fence_command; status 0 is success."""
-
-    def __init__(self, commands: dict[str, tuple[str, ...]]) -> None:
-        self._commands = commands
-
-    def fence(self, node: str, deadline_seconds: float) -> None:
-        command = self._commands.get(node)
-        if not command:
-            raise MyhaError(f"nodes.{node} has no fence_command")
-        try:
-            done = subprocess.run(  # the administrator's own command
-                command, timeout=deadline_seconds, capture_output=True, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise MyhaError(f"the fence_command of {node} did not end in time") from None
-        except OSError as error:
-            raise MyhaError(f"the fence_command of {node} cannot be run: {error}") from None
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise MyhaError(
-                f"the fence_command of {node} failed with {done.returncode}: {' '.join(said)}"
-            )
-
-
-class Service:
-    """Everything that lives as long as `myha run` does."""
+class PairSupervisor:
+    """One pair's record, journal, watchers, loop, executor and jobs."""
 
     def __init__(self, config: Config) -> None:
+        """Takes the record over. Waits for a node that says which flavour it is.
+
+        Raises MyhaError when there is no record, another supervisor has it, or it does not fit.
+        """
         self.config = config
+        self.name = config.cluster.name
         self.clock = SystemClock()
         self._check(require_record(config))  # before anything is made there
         self.lease = supervisor_lease(config)
@@ -95,11 +60,10 @@ class Service:
         self.servers: dict[str, WatchedServer] = make_servers(
             config, self._flavour(), before_replication=finish_rewind
         )
-        servers: dict[str, Server] = dict(self.servers)
         commands = {name: node.fence_command for name, node in config.nodes.items()}
         self.jobs = ProcessJobs(config.path, self.clock, self.journal)
         self.tools = Tools(
-            servers,
+            self.servers,
             make_balancers(config),
             self.store,
             self.clock,
@@ -115,7 +79,6 @@ class Service:
         self.jobs.emit = self.driver.queue.put
         self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.journal, self._seen)
         self.jobs.on_ended = self.housekeeping.ended
-        self.control = ControlServer(socket_path(config.cluster.state_dir), self.handle)
         self.heartbeats = {name: self._heartbeat(name) for name in self.servers}
         self._ending = threading.Event()
 
@@ -166,35 +129,34 @@ class Service:
     # -- life ------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT; a plan under way reaches its end first."""
-        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+        """The loop, in this thread, until `stop`; a plan under way reaches its end first."""
         self.journal.note(
             "supervisor", f"started, process {os.getpid()}", {"pid": str(os.getpid())}
         )
-        self.control.start()
         for heartbeat in self.heartbeats.values():
             heartbeat.start()
         self.housekeeping.start()
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
-        gc.freeze()
         try:
-            with told((signal.SIGTERM, signal.SIGINT), self._stop):
-                self.driver.run()
+            self.driver.run()
         finally:
             self._ending.set()
             self.housekeeping.stop()
             self.jobs.close()
             for heartbeat in self.heartbeats.values():
                 heartbeat.stop()
-            self.control.stop()
-            self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
-            self.lease.release()
 
-    def _stop(self, number: signal.Signals) -> None:
+    def stop(self, reason: str) -> None:
+        """From any thread: have `run` end as soon as nothing is left half done."""
         running = self.loop.running
         first = f" when the plan under way is done: {running.sentence}" if running else ""
-        self.journal.note("supervisor", f"{number.name}: stopping{first}", {})
+        self.journal.note("supervisor", f"{reason}: stopping{first}", {})
         self.driver.stop()
+
+    def close(self) -> None:
+        """After `run`: let go of the record. Another supervisor may have it from now on."""
+        self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
+        self.lease.release()
 
     def _watch_config(self) -> None:
         said = False
@@ -210,28 +172,13 @@ class Service:
                 )
             said = changed
 
-    # -- the control socket ----------------------------------------------------------------------
+    # -- what is asked of it, from other threads -------------------------------------------------
 
-    def handle(self, request: Data) -> Data:
-        """One request of the control socket; in a thread of its own."""
-        name = str(request.get("do", ""))
-        if name == PING:
-            return {"ok": True}
-        if name == "status":
-            return self._status()
-        if name == "events":
-            limit, after = int(request.get("limit", 50)), int(request.get("after", 0))
-            events = self.journal_file.events(min(EVENTS_LIMIT, limit), after)
-            return {"ok": True, "events": events}
-        if name in REQUESTS:
-            return self._request(name, request)
-        return {"ok": False, "text": f"there is no request {name!r}"}
-
-    def _status(self) -> Data:
+    def status(self) -> Data:
         loop = self.loop
         data = status(loop.view, loop.decision, loop.running, self.housekeeping.diagnoses.found())
         data["ok"] = True
-        data["name"] = self.config.cluster.name
+        data["name"] = self.name
         data["pid"] = os.getpid()
         data["config_changed"] = self.config.changed_on_disk()
         data["journal_failure"] = self.journal.failure
@@ -242,16 +189,15 @@ class Service:
         }
         return data
 
-    def _request(self, name: str, request: Data) -> Data:
-        arguments = {str(k): str(v) for k, v in request.items() if k != "do" and v is not None}
+    def events(self, limit: int, after: int) -> list[Data]:
+        """The journal's last lines with an id above `after`, oldest first."""
+        return self.journal_file.events(limit, after)
+
+    def request(self, name: str, arguments: dict[str, str]) -> Reply:
+        """Have it done, and wait for that."""
         text = " ".join(f"{key}={value}" for key, value in sorted(arguments.items()))
         self.journal.note("request", f"{name} {text}".strip(), {})
         reply = self.driver.ask(Request(name, arguments), REQUEST_DEADLINE_SECONDS)
         if not reply.ok:
             self.journal.note("request-refused", f"{name}: {reply.text}", {})
-        return {
-            "ok": reply.ok,
-            "text": reply.text,
-            "override": reply.override,
-            "ask_again": reply.ask_again,
-        }
+        return reply
