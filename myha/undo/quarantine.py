@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -49,6 +48,7 @@ from myha.binlog.readable import (
 )
 from myha.binlog.transactions import StreamedTransaction
 from myha.errors import MyhaError
+from myha.files import locked, sync_directory
 from myha.undo.inverse import TableCounts, count, redo_step, undo_step
 from myha.undo.later_changes import LaterChanges
 from myha.undo.spool import ChangePlaces, Spool, SpooledTransaction
@@ -132,7 +132,7 @@ class Draft:
             _remove_left_behind(self.root)
             self._directory = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.root))
             self._opened.callback(shutil.rmtree, self._directory, ignore_errors=True)
-            _lock(self._opened, self._directory)
+            self._opened.enter_context(locked(self._directory))
             self.spool = Spool(self._directory / EVENTS)
             self._opened.callback(self.spool.close)
             self._places = ChangePlaces(self.spool, self._directory)
@@ -256,7 +256,7 @@ class Draft:
                 return final
             self._write_files(name, kind, incident)
             self._directory.rename(final)
-            _sync_directory(self.root)
+            sync_directory(self.root)
         return final
 
     def _write_files(self, name: str, kind: str, incident: Mapping[str, object]) -> None:
@@ -276,7 +276,7 @@ class Draft:
         ordered = "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))
         with _File(self._directory / SUMS, {}) as file:
             file.write(ordered.encode())
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
 
     def _facts(self) -> dict[str, object]:
         return {name: facts.as_json() for name, facts in sorted(self._decoders.facts.items())}
@@ -441,30 +441,14 @@ def _instant(timestamp: int) -> str:
 def _make_private(root: Path) -> None:
     if not root.is_dir():
         root.mkdir(parents=True, mode=0o700)
-        _sync_directory(root.parent)
-
-
-def _lock(opened: contextlib.ExitStack, directory: Path) -> None:
-    """Hold a lock on the directory for as long as this process works on it."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    opened.callback(os.close, descriptor)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sync_directory(root.parent)
 
 
 def _remove_left_behind(root: Path) -> None:
     """What processes that were killed have left half written."""
     for path in root.glob(f"{_PARTIAL}*"):
-        with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
-            _lock(opened, path)
+        with contextlib.suppress(OSError), locked(path):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 __all__ = ["Draft", "verify", "write_raw"]

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from myha.errors import MyhaError
+from myha.files import sync_directory
 from myha.operations.verify.columns import equals, literal, quoted, readable
 from myha.operations.verify.compare import Row
 from myha.operations.verify.hashing import Looks
@@ -89,11 +90,11 @@ def write(
         try:
             sums = {file: _write(partial / file, content) for file, content in parts.items()}
             _write(partial / SUMS, [f"{one}  {file}\n".encode() for file, one in sums.items()])
-            _sync(partial)
+            sync_directory(partial)
             partial.rename(root / name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        _sync(root)
+        sync_directory(root)
     except OSError as error:
         raise MyhaError(
             f"cannot write the quarantine below {root}: {error.strerror or error};"
@@ -162,11 +163,3 @@ def _write(path: Path, content: Iterable[bytes]) -> str:
         file.flush()
         os.fsync(file.fileno())
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
