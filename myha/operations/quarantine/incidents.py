@@ -12,7 +12,8 @@ from typing import Any
 from myha.errors import ConfigError, MyhaError
 from myha.files import replacing
 from myha.undo import outcome
-from myha.undo.quarantine import EVENTS, ROWS_FILE, SUMMARY, verify
+from myha.undo.quarantine import EVENTS, ROWS_FILE, SUMMARY
+from myha.undo.summed_files import verify
 
 
 @dataclass(frozen=True, slots=True)
