@@ -16,6 +16,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 CAUGHT = {
     "open before all is applied": (200, "applied-before-open"),
     "solo recorded after the release": (200, "armed-waits"),
+    "a server that shuts down is cut off before its clients": (800, "writer-has-all"),
     "receiver not stopped at a failover": (800, "single-writer"),
     "rejoin without a look": (400, "received-from-a-member"),
     "armed recorded before it waits": (100, "armed-waits"),
