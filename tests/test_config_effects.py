@@ -43,6 +43,7 @@ from myha.operations.verify import job as verify_job
 from myha.servers.mysql import MySQLServer
 from myha.stores.local import LocalStore
 from myha.supervisor import pair as pair_module
+from myha.supervisor.client import Client
 from myha.supervisor.housekeeping import conflicts_wanted
 from myha.supervisor.pair import PairSupervisor
 from tests.core.views import view
@@ -257,7 +258,7 @@ def _niceness(it: Built) -> object:
 
 
 def _waits(it: Built) -> object:
-    it.catch(requests, "ask_until")
+    it.catch(Client, "request_until")
     return it.command(requests.switchover)[2]
 
 
@@ -273,7 +274,7 @@ BOUNDED: Keys = {"cluster": {"durability": '"bounded"'}}
 PREFERRED: Keys = {"failover": {"preferred": '"b"'}}
 
 EFFECTS: dict[str, Effect] = {
-    "cluster.name": Effect(('"one"', '"two"'), ("one", "two"), lambda it: it.pair.status()["name"]),
+    "cluster.name": Effect(('"one"', '"two"'), ("one", "two"), lambda it: it.pair.status().name),
     "cluster.mode": Effect(
         ('"single-writer"', '"dual-writer"'),
         ((Mode.SINGLE_WRITER, False), (Mode.DUAL_WRITER, True)),

@@ -63,9 +63,9 @@ def _await_reader(stage: Stage) -> None:
     """Until the supervisor reads both binary logs for conflicts, from where they are now."""
     ends = time.monotonic() + READER_DEADLINE_SECONDS
     while time.monotonic() < ends:
-        jobs = stage.target.status().get("jobs", ())
-        reader = next((one for one in jobs if one["kind"] == "conflicts"), None)
-        if reader and reader["phase"] == "watch" and "not read" not in reader["text"]:
+        jobs = stage.target.status().jobs
+        reader = next((one for one in jobs if one.kind == "conflicts"), None)
+        if reader and reader.phase == "watch" and "not read" not in reader.text:
             return
         time.sleep(POLL_SECONDS)
     stage.problem("the supervisor reads no conflicts: is conflicts.enabled set?")

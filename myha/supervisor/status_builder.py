@@ -1,0 +1,198 @@
+"""The status of a pair from what the loop knows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from myha.core.model import (
+    BalancerView,
+    Cause,
+    Heal,
+    Job,
+    Membership,
+    NodeLook,
+    NodeView,
+    Record,
+    View,
+)
+from myha.core.planning import Decision
+from myha.core.plans import Plan
+from myha.core.routing import wanted
+from myha.core.verdicts import NOT_SET_UP, Verdict, situation_of
+from myha.supervisor.status import (
+    AcknowledgerStatus,
+    ApplierFailure,
+    BalancerStatus,
+    HealStatus,
+    IncidentStatus,
+    JobStatus,
+    MethodStatus,
+    NodeStatus,
+    RefusalStatus,
+    RouteStatus,
+    SeenNodeStatus,
+    SemiSyncStatus,
+    Status,
+    ThreadStatus,
+    VerdictStatus,
+)
+
+OF_FAILED_APPLIER = frozenset({"replication-broken", "broken-fenced"})
+
+
+def build_status(
+    name: str,
+    view: View,
+    decision: Decision,
+    running: Plan | None,
+    failures: Mapping[str, ApplierFailure] | None = None,
+) -> Status:
+    """The status of the pair `name`, without what only a supervisor's process can say.
+
+    `failures`: by node, what is known of the error that its applier has stopped with.
+    """
+    failures = failures or {}
+    it = situation_of(view)
+    verdicts = decision.verdicts
+    first = verdicts[0] if verdicts else None
+    record = view.record
+    settled = decision.settled and running is None
+    return Status(
+        settled=settled,
+        verdict=first.name if first else "not-set-up",
+        sentence=_sentence(first.say(it), first, it.standby, failures)
+        if first and it
+        else NOT_SET_UP,
+        verdicts=tuple(VerdictStatus(name=v.name, sentence=v.say(it)) for v in verdicts if it),
+        healthy=first is not None and first.name == "healthy" and settled,
+        mode=view.policy.mode,
+        durability=view.policy.durability,
+        writer=record.writer if record else None,
+        epoch=record.epoch if record else None,
+        sync=record.sync if record else None,
+        maintenance=record.maintenance if record else False,
+        running=running.sentence if running else None,
+        refusals=tuple(
+            RefusalStatus(verdict=of, reason=one.reason, override=one.override)
+            for of, one in decision.refusals
+        ),
+        incidents=tuple(
+            IncidentStatus(
+                plan=one.plan,
+                node=one.node,
+                reason=one.reason,
+                attempts=one.attempts,
+                ago_seconds=round(view.at - one.at, 1),
+            )
+            for one in view.incidents
+        ),
+        jobs=tuple(_job(view, one) for one in view.jobs),
+        nodes={n: _node(view, n, node, record, failures.get(n)) for n, node in view.nodes},
+        balancers={n: _balancer(one) for n, one in view.balancers},
+        ok=True,
+        name=name,
+    )
+
+
+def _sentence(
+    said: str, verdict: Verdict, standby: str, failures: Mapping[str, ApplierFailure]
+) -> str:
+    """The verdict's, and of a failed applier which heal applies, once that is known."""
+    if verdict.name not in OF_FAILED_APPLIER or standby not in failures:
+        return said
+    return f"{said} {failures[standby].kind}: {failures[standby].sentence}."
+
+
+def _node(
+    view: View, name: str, node: NodeView, record: Record | None, failure: ApplierFailure | None
+) -> NodeStatus:
+    entry = record.node(name) if record else None
+    known: dict[str, Any] = {
+        "contact": node.contact,
+        "contact_seconds": round(view.at - node.contact_since, 1),
+        "error": node.error,
+        "membership": entry.membership if entry else None,
+        "cause": entry.cause if entry else Cause.NONE,
+        "reason": entry.reason if entry else "",
+        "fenced": entry is not None and entry.membership is Membership.FENCED,
+        "heal": _heal(view, name, entry.heal) if entry and entry.heal else None,
+        "wanted": {pool: wanted(view, pool, name) for pool in ("writer", "reader")},
+        "reader_ok": node.reader_ok,
+        "failure": failure,
+    }
+    return NodeStatus(**known) if node.look is None else _seen(known, node.look)
+
+
+def _seen(known: dict[str, Any], look: NodeLook) -> SeenNodeStatus:
+    return SeenNodeStatus(
+        **known,
+        version=look.version,
+        server_id=look.server_id,
+        boot_id=look.boot_id,
+        open=look.open,
+        executed=str(look.executed),
+        receiver=ThreadStatus.model_validate(look.receiver),
+        applier=ThreadStatus.model_validate(look.applier),
+        source=look.source,
+        lag_seconds=look.lag_seconds,
+        lag_transactions=look.lag_transactions,
+        lag_bytes=look.lag_bytes,
+        semisync=SemiSyncStatus(
+            source_enabled=look.semisync.source_enabled,
+            source_waits=look.semisync.source_waits,
+            source_clients=look.semisync.source_clients,
+            source_wait_count=look.semisync.source_wait_count,
+            acknowledgers=tuple(
+                AcknowledgerStatus(
+                    name=str(one),
+                    user=one.user,
+                    host=one.host,
+                    identity=one.identity,
+                    session=one.session,
+                )
+                for one in look.semisync.acknowledgers
+            ),
+            replica_enabled=look.semisync.replica_enabled,
+            waiting_sessions=look.semisync.waiting_sessions,
+        ),
+        sessions=look.sessions,
+        writes_stalled_seconds=round(look.writes_stalled_seconds, 2),
+        stall_reason=look.stall_reason,
+    )
+
+
+def _job(view: View, job: Job) -> JobStatus:
+    return JobStatus(
+        kind=job.kind,
+        node=job.node,
+        method=job.method,
+        heal=job.id,
+        seconds=round(view.at - job.since, 1),
+        phase=job.phase,
+        percent=None if job.percent is None else round(job.percent, 1),
+        left_seconds=job.left_seconds,
+        text=job.text,
+    )
+
+
+def _heal(view: View, node: str, heal: Heal) -> HealStatus:
+    last = (one for one in view.heals if one.node == node and one.id == heal.id)
+    return HealStatus(
+        id=heal.id,
+        method=heal.method,
+        methods=heal.methods,
+        cause=heal.cause,
+        refused=heal.refused,
+        last=tuple(MethodStatus.model_validate(one) for one in last),
+    )
+
+
+def _balancer(balancer: BalancerView) -> BalancerStatus:
+    look = balancer.look
+    return BalancerStatus(
+        answering=balancer.answering,
+        error=balancer.error,
+        boot_id=look.boot_id if look else "",
+        routes=tuple(RouteStatus.model_validate(one) for one in look.routes) if look else (),
+    )
