@@ -38,8 +38,8 @@ from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.work import admin_account
-from myha.operations.progress import ListReporter
 from myha.operations.verify import job as verify_job
+from myha.progress import ListReporter
 from myha.servers.mysql import MySQLServer
 from myha.stores.local import LocalStore
 from myha.supervisor import pair as pair_module
@@ -513,5 +513,5 @@ def test_a_key_with_one_value_takes_no_other(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [one.name for one in fields(Policy)])
 def test_every_field_of_the_policy_decides_something(name: str) -> None:
     core = Path(myha.core.__file__).parent
-    readers = [path.read_text() for path in core.glob("*.py")]
+    readers = [path.read_text() for path in core.rglob("*.py")]
     assert any(f"policy.{name}" in text or f"self.{name}" in text for text in readers)

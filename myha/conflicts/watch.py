@@ -31,7 +31,7 @@ from myha.core.gtid import MysqlGtidSet
 from myha.database.connection import Endpoint
 from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
-from myha.operations.progress import Reporter
+from myha.progress import Reporter
 
 TORN_ATTEMPTS = 2
 HEARTBEAT_SECONDS = 1.0

@@ -28,11 +28,11 @@ from typing import Any
 from myha.core.model import Job, JobResult
 from myha.core.observations import JobEnded, JobProgressed, Observation
 from myha.errors import MyhaError
-from myha.operations.progress import Progress
 from myha.ports import Clock, JobOrder
+from myha.progress import Progress
 from myha.supervisor.executor import Journal
 
-MODULE = "myha.operations.job"
+MODULE = "myha.job"
 MAX_JOBS = 4
 STDERR_LINES_KEPT = 20
 LINE_LIMIT_BYTES = 1_000_000

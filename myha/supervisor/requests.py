@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from myha.core.healing import heal_node
 from myha.core.plans import Refusal
-from myha.core.protocols import Answer, switchover
+from myha.core.protocols.answer import Answer
+from myha.core.protocols.healing import heal_node
+from myha.core.protocols.switchover import switchover
 from myha.core.requests import fence_node, forced_failover, maintenance, unfence_node
 from myha.core.situation import Situation
 

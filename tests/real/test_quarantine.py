@@ -24,9 +24,9 @@ from myha.core.model import Membership, NodeRecord, Record, Sync
 from myha.database.statements import Flavour
 from myha.errors import MyhaError
 from myha.operations.heal.merge import merge_node
-from myha.operations.progress import ListReporter
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
+from myha.progress import ListReporter
 from myha.stores.local import LocalStore
 from myha.undo import quarantine
 from tests.real.diverged import (
@@ -296,7 +296,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import pymysql
-from myha.operations.progress import ListReporter
+from myha.progress import ListReporter
 from myha.operations.quarantine import replay
 from myha.operations.quarantine.incidents import find
 flavour, port, root, name, point = sys.argv[1:]

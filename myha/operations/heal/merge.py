@@ -21,7 +21,7 @@ from myha.binlog.node import MariadbNode, MysqlNode, Node
 from myha.binlog.session import Connect
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.operations.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter, go_on
 from myha.undo import outcome
 from myha.undo.apply_check import CheckedRows, Writer
 from myha.undo.inverse import changes

@@ -20,7 +20,7 @@ from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.database import statements
 from myha.database.statements import Flavour
 from myha.errors import ServerError, ServerGoneError
-from myha.operations.progress import Reporter, go_on
+from myha.progress import Reporter, go_on
 
 Connect = Callable[[], "pymysql.Connection[Any]"]
 Rows = tuple[tuple[Any, ...], ...]
