@@ -136,7 +136,7 @@ def only_one(config_path: Path, kind: str, node: str, reporter: Reporter) -> Ite
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > end or reporter.cancelled():
+                if time.monotonic() > end or reporter.permit.refusal():
                     raise MyhaError(f"another {kind} of {node or 'the pair'} runs") from None
                 time.sleep(LOCK_POLL_SECONDS)
         yield
@@ -159,9 +159,9 @@ def _watch_parent(reporter: JsonReporter) -> None:
 
 def _ending(reporter: JsonReporter) -> None:
     """End at the next boundary, or by force when a call hangs; children go the same way."""
-    if reporter.cancelled():
+    if reporter.permit.refusal():
         return
-    reporter.cancel()
+    reporter.permit.withdraw("by the supervisor")
     threading.Thread(target=_force, daemon=True).start()
 
 

@@ -21,7 +21,7 @@ from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 
 START_DEADLINE_SECONDS = 600.0  # a large buffer pool, a long recovery
 END_DEADLINE_SECONDS = 300.0
@@ -193,7 +193,7 @@ class NodeProcess:
         meter = Meter(self._reporter, doing)
         ends = time.monotonic() + deadline_seconds
         while not holds():
-            go_on(self._reporter)
+            self._reporter.permit.require()
             if time.monotonic() > ends:
                 raise MyhaError(told)
             meter.to(0)
