@@ -42,7 +42,7 @@ class HeartbeatWriter(threading.Thread):
         """For how long the write that is under way has not finished (0: none waits), and why."""
         began = self._began_at
         stalled_seconds = 0.0 if began is None else time.monotonic() - began
-        return HeartbeatStatus(stalled_seconds=round(stalled_seconds, 2), error=self._error)
+        return HeartbeatStatus(stalled_seconds=stalled_seconds, error=self._error)
 
     def run(self) -> None:
         while not self._ending.wait(self._interval_seconds):

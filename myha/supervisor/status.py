@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from myha.core.model import (
     Cause,
@@ -33,6 +33,10 @@ class OpenValue(BaseModel):
     """As a job told it: fields that are not named here are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+
+Text = Annotated[str, BeforeValidator(str)]
+Hundredths = Annotated[float, BeforeValidator(lambda number: round(number, 2))]
 
 
 class VerdictStatus(Value):
@@ -154,7 +158,7 @@ class SeenNodeStatus(NodeStatus):
     server_id: int
     boot_id: str
     open: bool
-    executed: str
+    executed: Text
     receiver: ThreadStatus
     applier: ThreadStatus
     source: str
@@ -163,7 +167,7 @@ class SeenNodeStatus(NodeStatus):
     lag_bytes: int | None
     semisync: SemiSyncStatus
     sessions: int
-    writes_stalled_seconds: float
+    writes_stalled_seconds: Hundredths
     stall_reason: str
 
 
@@ -184,7 +188,7 @@ class BalancerStatus(Value):
 class HeartbeatStatus(Value):
     """`stalled_seconds`: for how long the write under way has not finished."""
 
-    stalled_seconds: float
+    stalled_seconds: Hundredths
     error: str
 
 

@@ -22,7 +22,6 @@ from myha.core.routing import wanted
 from myha.core.verdicts import NOT_SET_UP, situation_of
 from myha.core.verdicts.row import Verdict
 from myha.supervisor.status import (
-    AcknowledgerStatus,
     ApplierFailure,
     BalancerStatus,
     HealStatus,
@@ -33,9 +32,7 @@ from myha.supervisor.status import (
     RefusalStatus,
     RouteStatus,
     SeenNodeStatus,
-    SemiSyncStatus,
     Status,
-    ThreadStatus,
     VerdictStatus,
 )
 
@@ -126,41 +123,9 @@ def _node(
 
 
 def _seen(known: dict[str, Any], look: NodeLook) -> SeenNodeStatus:
-    return SeenNodeStatus(
-        **known,
-        version=look.version,
-        server_id=look.server_id,
-        boot_id=look.boot_id,
-        open=look.open,
-        executed=str(look.executed),
-        receiver=ThreadStatus.model_validate(look.receiver),
-        applier=ThreadStatus.model_validate(look.applier),
-        source=look.source,
-        lag_seconds=look.lag_seconds,
-        lag_transactions=look.lag_transactions,
-        lag_bytes=look.lag_bytes,
-        semisync=SemiSyncStatus(
-            source_enabled=look.semisync.source_enabled,
-            source_waits=look.semisync.source_waits,
-            source_clients=look.semisync.source_clients,
-            source_wait_count=look.semisync.source_wait_count,
-            acknowledgers=tuple(
-                AcknowledgerStatus(
-                    name=str(one),
-                    user=one.user,
-                    host=one.host,
-                    identity=one.identity,
-                    session=one.session,
-                )
-                for one in look.semisync.acknowledgers
-            ),
-            replica_enabled=look.semisync.replica_enabled,
-            waiting_sessions=look.semisync.waiting_sessions,
-        ),
-        sessions=look.sessions,
-        writes_stalled_seconds=round(look.writes_stalled_seconds, 2),
-        stall_reason=look.stall_reason,
-    )
+    """Its further fields are of the same names as the look's."""
+    names = SeenNodeStatus.model_fields.keys() - known.keys()
+    return SeenNodeStatus(**known, **{name: getattr(look, name) for name in names})
 
 
 def _job(view: View, job: Job) -> JobStatus:
