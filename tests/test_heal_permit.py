@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from myha.config import load
 from myha.core.model import Cause, Heal, Membership, NodeRecord, Record
 from myha.errors import MyhaError
 from myha.operations.heal import permit as heal_permit
 from myha.operations.heal.permit import HealOrder, HealPermit
 from myha.permit import CancelledError, Permit
-from myha.stores.local import LocalStore
+from myha.stores.local.record import LocalRecordStore
 from tests.core.views import record
+from tests.test_jobs import CONFIG
 
 ORDER = HealOrder("db2", "rewind", 7, "db1", 2)
 HEALING = NodeRecord(
@@ -23,11 +25,13 @@ HEALING = NodeRecord(
 
 class Rig:
     def __init__(self, state_dir: Path) -> None:
-        self.store = LocalStore(state_dir)
+        self.store = LocalRecordStore(state_dir)
+        config = state_dir / "myha.toml"
+        config.write_text(CONFIG.format(state=state_dir))
         self.version = 0
         self.put(record(db2=HEALING))
         self.job = Permit()
-        self.permit = HealPermit(self.job, state_dir, ORDER)
+        self.permit = HealPermit(self.job, load(config), ORDER)
 
     def put(self, changed: Record) -> None:
         self.store.compare_and_set(self.version, replace(changed, version=self.version + 1))

@@ -18,7 +18,7 @@ from myha.cli.own_look import own_look
 from myha.config import Config, load
 from myha.core.model import Contact, Membership, Mode
 from myha.errors import MyhaError, SupervisorAwayError
-from myha.stores.local import read_record
+from myha.stores.factory import read_record
 from myha.supervisor.client import Client
 from myha.supervisor.status import (
     JobStatus,
@@ -40,7 +40,7 @@ def _status(config: Config, *, say: bool = True) -> Status:
     try:
         return Client(config).status()
     except SupervisorAwayError as error:
-        record = read_record(config.cluster.state_dir)
+        record = read_record(config)
         if record is None:
             raise
         if say:

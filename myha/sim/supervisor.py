@@ -504,6 +504,8 @@ class ServerPort:
 class BalancerPort:
     """`myha.ports.Balancer` for one supervisor."""
 
+    ends_sessions = True
+
     def __init__(self, supervisor: SimSupervisor, balancer: SimBalancer) -> None:
         self._supervisor = supervisor
         self._balancer = balancer

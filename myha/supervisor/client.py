@@ -13,7 +13,7 @@ from typing import Any
 
 from myha.config import Config
 from myha.errors import MyhaError, SupervisorAwayError
-from myha.stores.local import LOCK_FILE
+from myha.stores.local.lease import holder_of
 from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, socket_path
 from myha.supervisor.requests import Reply
 from myha.supervisor.status import Status
@@ -85,13 +85,15 @@ def ask(path: Path, request: Data, timeout_seconds: float = CLIENT_TIMEOUT_SECON
 
 def _hangs(path: Path, timeout_seconds: float) -> SupervisorAwayError:
     """The words for a supervisor that is there and silent: who, since when, what to do."""
-    lock = path.parent / LOCK_FILE
     who, since = "the supervisor", ""
-    with suppress(OSError, ValueError):
-        pid = int(lock.read_text())
-        state = re.search(r"^State:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M)
+    holder = holder_of(path.parent)
+    if holder is not None:
+        pid = holder.pid
+        state = None
+        with suppress(OSError):
+            state = re.search(r"^State:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M)
         who = f"the supervisor (process {pid}" + (f", {state[1]})" if state else ")")
-        silent = time.time() - lock.stat().st_mtime
+        silent = time.time() - holder.renewed_wall
         since = f"; its last sign of life was {silent:.0f} s ago"
         since += f". If it is stopped, `kill -CONT {pid}` lets it go on; else end it with"
         since += f" `kill -9 {pid}` and start `myha run`: clients do not notice that"

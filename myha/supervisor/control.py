@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import socketserver
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from myha.errors import MyhaError
-from myha.stores.local import LOCK_FILE
 
 SOCKET_NAME = "myha.sock"
 REQUEST_LIMIT_BYTES = 65_536
@@ -28,12 +25,6 @@ Handler = Callable[[Data], Data]
 
 def socket_path(state_dir: Path) -> Path:
     return state_dir / SOCKET_NAME
-
-
-def alive(state_dir: Path) -> None:
-    """Leave a sign of life where `ask` finds it when no answer comes."""
-    with suppress(OSError):
-        os.utime(state_dir / LOCK_FILE)
 
 
 def _left(client: socket.socket) -> bool:

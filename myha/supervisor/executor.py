@@ -11,7 +11,7 @@ import contextlib
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from myha.core import acknowledgement
 from myha.core.gtid import GtidSet
@@ -48,16 +48,20 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.errors import BalancerError, MyhaError, StoreConflictError
-from myha.ports import Balancer, Clock, ConcurrentCalls, JobOrder, Jobs, OutsideFence, Server, Store
+from myha.ports import (
+    Balancer,
+    Clock,
+    ConcurrentCalls,
+    JobOrder,
+    Jobs,
+    Journal,
+    OutsideFence,
+    RecordStore,
+    Server,
+)
 
 POLL_SECONDS = 0.01
 WAIT_SLICE_SECONDS = 0.25
-
-
-class Journal(Protocol):
-    """Where the executor says what it does. `fields` are short strings for programs to read."""
-
-    def note(self, kind: str, text: str, fields: dict[str, str]) -> None: ...
 
 
 class StepFailedError(MyhaError):
@@ -81,7 +85,7 @@ class Tools:
 
     servers: Mapping[str, Server]
     balancers: Mapping[str, Balancer]
-    store: Store
+    store: RecordStore
     clock: Clock
     calls: ConcurrentCalls
     journal: Journal

@@ -30,7 +30,7 @@ from myha.operations.divergence.replication_error import (
     explain_replication_error,
 )
 from myha.operations.divergence.transaction_listing import Change, decoders_of, errant_items
-from myha.stores.local import LocalStore
+from myha.stores.local.record import LocalRecordStore
 from myha.supervisor.status_builder import build_status
 from tests.core.views import record, view
 from tests.real.bare import BareServer
@@ -579,7 +579,7 @@ def test_the_writer_is_the_one_on_record(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "rec", "t (id INT PRIMARY KEY)")
     nodes = tuple((name, NodeRecord(Membership.MEMBER)) for name in ("w", "p"))
     record = Record(version=1, epoch=1, writer="p", sync=Sync.SOLO, nodes=nodes)
-    store = LocalStore(tmp_path / "state")
+    store = LocalRecordStore(tmp_path / "state")
     store.compare_and_set(0, record)
     store.close()
     pair.stop()

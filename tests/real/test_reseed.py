@@ -35,7 +35,7 @@ from myha.permit import CancelledError
 from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
-from myha.undo import quarantine
+from myha.undo import summed_files
 from tests.real.pair import until
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
 
@@ -356,7 +356,7 @@ def test_an_errant_node_becomes_its_peer_again(
     assert writer.slowest_seconds < 2, "the writer goes on serving"
 
     assert report.quarantine_path is not None
-    quarantine.verify(report.quarantine_path)
+    summed_files.verify(report.quarantine_path)
     assert b"errant" in (report.quarantine_path / "events.binlog").read_bytes()
     summary = json.loads((report.quarantine_path / "summary.json").read_text())
     assert summary["incident"]["why"] == "a test"

@@ -21,7 +21,8 @@ import pytest
 
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
-from myha.stores.local import LocalStore, SupervisorLock
+from myha.stores.local.lease import LocalLease
+from myha.stores.local.record import LocalRecordStore
 
 pytestmark = pytest.mark.real
 
@@ -161,7 +162,7 @@ def test_from_bare_to_a_pair_and_again(cluster: MakeCluster, flavour: Flavour) -
 
 
 def _is_a_pair(pair: Cluster) -> None:
-    store = LocalStore(pair.state_dir)
+    store = LocalRecordStore(pair.state_dir)
     record = store.read()
     store.close()
     assert record is not None
@@ -500,7 +501,7 @@ def _recorded(pair: Cluster) -> bool:
 
 
 def _read(pair: Cluster) -> object:
-    store = LocalStore(pair.state_dir)
+    store = LocalRecordStore(pair.state_dir)
     try:
         return store.read()
     finally:
@@ -536,7 +537,7 @@ def test_leaves_a_running_supervisor_alone(cluster: MakeCluster) -> None:
     pair = cluster(flavour="mariadb")
     pair.start_servers()
     assert setup(pair, "--yes")[0] == 0
-    lock = SupervisorLock(pair.state_dir)
+    lock = LocalLease(pair.state_dir)
     lock.acquire()
     try:
         status, said = setup(pair, "--yes")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from myha.config import Config
 from myha.core.model import Cause
 from myha.errors import MyhaError
 from myha.permit import Permit
-from myha.stores.local import read_record
+from myha.stores.factory import read_record
 
 RECORD_EVERY_SECONDS = 0.05
 
@@ -39,11 +39,11 @@ class HealOrder:
         )
 
 
-def off_record(state_dir: Path, order: HealOrder) -> str:
+def off_record(config: Config, order: HealOrder) -> str:
     """Why the record does not say that this heal is under way; empty when it does."""
-    record = read_record(state_dir)
+    record = read_record(config)
     if record is None:
-        return f"there is no record in {state_dir}"
+        return f"there is no record in {config.cluster.state_dir}"
     if (record.writer, record.epoch) != (order.writer, order.epoch):
         return f"the writer on record is {record.writer} since epoch {record.epoch}"
     entry = record.node(order.node)
@@ -57,10 +57,10 @@ def off_record(state_dir: Path, order: HealOrder) -> str:
 class HealPermit(Permit):
     """The job's permit, which the record withdraws too. Once it does, it is so for good."""
 
-    def __init__(self, job: Permit, state_dir: Path, order: HealOrder) -> None:
+    def __init__(self, job: Permit, config: Config, order: HealOrder) -> None:
         super().__init__()
         self._job = job
-        self._state_dir = state_dir
+        self._config = config
         self._order = order
         self._asked_at = float("-inf")
         self._off_record = ""
@@ -79,6 +79,6 @@ class HealPermit(Permit):
             raise MyhaError(f"nothing was changed: {self._off_record}")
 
     def _ask_record(self) -> None:
-        self._off_record = self._off_record or off_record(self._state_dir, self._order)
+        self._off_record = self._off_record or off_record(self._config, self._order)
         if self._off_record:
             self.withdraw(f"by the record: {self._off_record}")

@@ -30,7 +30,7 @@ class HealWork:
     def __init__(self, config_path: Path, order: HealOrder, reporter: Reporter) -> None:
         self.config: Config = load(config_path)
         self.order = order
-        self.permit = HealPermit(reporter.permit, self.config.cluster.state_dir, order)
+        self.permit = HealPermit(reporter.permit, self.config, order)
         self.reporter: Reporter = WithPermit(reporter, self.permit)
         kind = flavour_of(self.config)
         self.flavour: Flavour = kind.flavour

@@ -11,7 +11,7 @@ from myha.database.statements import Flavour
 from myha.errors import ConfigError, MyhaError
 from myha.operations.verify.compared_node import Connect
 from myha.servers.base import is_mariadb
-from myha.stores.local import read_record
+from myha.stores.factory import require_record
 
 CONNECT_DEADLINE_SECONDS = 5.0
 READ_DEADLINE_SECONDS = 120.0
@@ -60,11 +60,7 @@ def administered(config: Config) -> Pair:
 
 
 def _pair(config: Config, account: Account) -> Pair:
-    record = read_record(config.cluster.state_dir)
-    if record is None:
-        raise MyhaError(
-            f"{config.cluster.state_dir} holds no record of this pair: run `myha setup` first"
-        )
+    record = require_record(config)
     if record.writer not in config.nodes:
         raise ConfigError(
             f"the writer on record, {record.writer!r}, is not a node of this configuration"
