@@ -26,7 +26,7 @@ HEAL_WAYS = ("resume", "merge", "rewind", "reseed", "manual")
 class ClusterConfig(Table):
     """What the pair is, what a client's OK promises, and where the supervisor keeps its record."""
 
-    name: str = Field("main", description="Name of the pair in messages, metrics and the journal.")
+    name: str = Field("main", description="Name of the pair in messages and the journal.")
     mode: Mode = Field(
         Mode.SINGLE_WRITER,
         strict=False,

@@ -32,8 +32,6 @@ CHECK_ROWS_PER_SECOND = 1_000.0
 COPY_BYTES_PER_SECOND = 60_000_000.0
 FIXED_SECONDS = 3.0  # processes, sessions, replication that connects
 
-ERRANT_METHODS = ("merge", "rewind")
-
 
 @dataclass(frozen=True, slots=True)
 class MethodPlan:

@@ -20,7 +20,6 @@ from myha.operations.setup.facts import (
     Login,
     Session,
     Table,
-    is_on,
 )
 from myha.operations.setup.grants import parse_grants
 from myha.operations.setup.session import AdminSession, log_in
@@ -399,9 +398,3 @@ def _mariadb_older_sessions(session: AdminSession) -> list[dict[str, object]]:
         "AND p.ID <> CONNECTION_ID() AND p.COMMAND NOT IN ('Daemon', 'Binlog Dump') "
         "AND p.USER NOT IN ('system user', 'event_scheduler')"
     )
-
-
-def waits_for_acknowledgement(facts: Facts) -> bool:
-    """Whether commits on this server wait for its peer at this moment."""
-    names = ("rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled")
-    return any(is_on(facts.variables.get(name, "OFF")) for name in names)
