@@ -25,7 +25,8 @@ from myha.servers.base import (
 from myha.waiting import wait_until
 
 CLOSE_AGAIN_SECONDS = 1.0
-ENDED_SECONDS, ENDED_POLL_SECONDS = 0.2, 0.002  # for a killed dump thread
+# For a killed dump thread. One whose replica has left by itself may take a second: not waited for.
+ENDED_SECONDS, ENDED_POLL_SECONDS = 0.02, 0.002
 SLEEP_SECONDS = 3600  # of the statement whose end says that the server shuts down
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
 
