@@ -62,7 +62,7 @@ def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
 
 def _await_healthy(pair: Target) -> None:
     ends = time.monotonic() + READY_DEADLINE_SECONDS
-    while not pair.status().get("healthy"):
+    while not pair.status().healthy:
         if time.monotonic() > ends:
             raise MyhaError("the sandbox is not healthy")
         time.sleep(0.1)

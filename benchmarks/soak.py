@@ -38,7 +38,7 @@ def soak(target: Target, minutes: float, clients: int) -> dict[str, Any]:
     ):
         workload.await_acknowledged(clients, 30.0)
         after = target.last_event_id()
-        epoch = target.status()["epoch"]
+        epoch = target.status().epoch or 0
         ends = time.monotonic() + minutes * 60
         while (left := ends - time.monotonic()) > 0:
             time.sleep(min(REPORT_SECONDS, left))
@@ -53,7 +53,7 @@ def soak(target: Target, minutes: float, clients: int) -> dict[str, Any]:
                 f"{loads[-1]:.1f}  plans {dict(plans)}  verdicts {dict(verdicts)}",
                 flush=True,
             )
-        changed = target.status()["epoch"] - epoch
+        changed = (target.status().epoch or 0) - epoch
         workload.stop()
     return {
         "server_version": target.server_version,

@@ -18,7 +18,7 @@ from myha import job
 from myha.config import load
 from myha.conflicts.watch import NodeState, Watch
 from myha.conflicts.wire import PIECE_BYTES
-from myha.progress import Reporter
+from myha.progress import Reporter, WithPermit
 
 
 class _Traced(Watch):
@@ -49,21 +49,19 @@ class _Traced(Watch):
         return piece
 
 
-class _Noting:
+class _Noting(WithPermit):
     """Puts the reader's times into what it tells."""
 
     def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
+        super().__init__(reporter, reporter.permit)
         self.watch: _Traced | None = None
-        self.progress = reporter.progress
-        self.cancelled = reporter.cancelled
 
     def event(self, kind: str, text: str, **fields: str) -> None:
         if kind == "conflict" and self.watch is not None:
             times = (self.watch.arrived, self.watch.received, time.monotonic())
             named = zip(("arrived", "received", "told"), map(repr, times), strict=True)
             fields |= dict(named)
-        self._reporter.event(kind, text, **fields)
+        super().event(kind, text, **fields)
 
 
 def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:

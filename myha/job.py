@@ -124,9 +124,13 @@ def only_one(config_path: Path, kind: str, node: str, reporter: Reporter) -> Ite
     """No two jobs of a kind work on one node, though a killed supervisor's may still be ending."""
     name = f"job-{kind}-{node}.lock" if node else f"job-{kind}.lock"
     path = load(config_path).cluster.state_dir / name
+
+    def stopped() -> bool:
+        return bool(reporter.permit.refusal())
+
     with ExitStack() as held:
         try:
-            held.enter_context(locked(path, wait_seconds=LOCK_SECONDS, stop=reporter.cancelled))
+            held.enter_context(locked(path, wait_seconds=LOCK_SECONDS, stop=stopped))
         except BlockingIOError:
             raise MyhaError(f"another {kind} of {node or 'the pair'} runs") from None
         except OSError as error:
@@ -149,9 +153,9 @@ def _watch_parent(reporter: JsonReporter) -> None:
 
 def _ending(reporter: JsonReporter) -> None:
     """End at the next boundary, or by force when a call hangs; children go the same way."""
-    if reporter.cancelled():
+    if reporter.permit.refusal():
         return
-    reporter.cancel()
+    reporter.permit.withdraw("by the supervisor")
     threading.Thread(target=_force, daemon=True).start()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
-from myha.errors import MyhaError
+from myha.permit import Permit
 
 # Progress of one phase is told this often at most; a new phase and its end are told at once.
 SAY_EVERY_SECONDS = 0.2
@@ -24,7 +24,9 @@ UNITS = {1 << 30: "GiB", 1 << 20: "MiB", 1 << 10: "KiB"}
 
 
 class Reporter(Protocol):
-    """What an operation tells while it runs, and whether it should go on. Never raises."""
+    """What an operation tells while it runs, and its permit to go on. Never raises."""
+
+    permit: Permit
 
     def progress(
         self,
@@ -42,18 +44,17 @@ class Reporter(Protocol):
     def event(self, kind: str, text: str, **fields: str) -> None:
         """A line for the journal: what was done, in one sentence, without a password."""
 
-    def cancelled(self) -> bool:
-        """True when whoever asked has gone or wants it to stop; asked in every loop."""
 
+class WithPermit:
+    """A reporter as it was, for work with another permit."""
 
-class CancelledError(MyhaError):
-    """The operation was told to stop; what it had begun is safe to begin again."""
+    def __init__(self, reporter: Reporter, permit: Permit) -> None:
+        self.permit = permit
+        self._reporter = reporter
+        self.progress = reporter.progress
 
-
-def go_on(reporter: Reporter) -> None:
-    """Raises `CancelledError` when the operation should stop."""
-    if reporter.cancelled():
-        raise CancelledError("stopped on request; it can be begun again")
+    def event(self, kind: str, text: str, **fields: str) -> None:
+        self._reporter.event(kind, text, **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,23 +172,17 @@ class ListReporter:
     def __init__(self, cancel_when: Callable[[Progress], bool] | None = None) -> None:
         self.seen: list[Progress] = []
         self.events: list[tuple[str, str, dict[str, str]]] = []
+        self.permit = Permit()
         self._cancel_when = cancel_when
-        self._cancelled = False
 
     def progress(self, phase: str, *, done: float, **more: Any) -> None:
         one = Progress(phase, done, **more)
         self.seen.append(one)
         if self._cancel_when is not None and self._cancel_when(one):
-            self._cancelled = True
+            self.permit.withdraw("by the test")
 
     def event(self, kind: str, text: str, **fields: str) -> None:
         self.events.append((kind, text, fields))
-
-    def cancel(self) -> None:
-        self._cancelled = True
-
-    def cancelled(self) -> bool:
-        return self._cancelled
 
     @property
     def phases(self) -> list[str]:
@@ -196,7 +191,7 @@ class ListReporter:
 
 
 class JsonReporter:
-    """One JSON object a line to whoever started this process; a reader that has gone cancels.
+    """One JSON object a line to whoever started this process; one that has gone ends the permit.
 
     Safe for several threads. Exactly one of `done`, `refused` and `failed` ends the work.
     """
@@ -204,15 +199,9 @@ class JsonReporter:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._lock = threading.Lock()
-        self._cancelled = threading.Event()
+        self.permit = Permit()
         self._phase = ""
         self._said_at = 0.0
-
-    def cancel(self) -> None:
-        self._cancelled.set()
-
-    def cancelled(self) -> bool:
-        return self._cancelled.is_set()
 
     def progress(
         self,
@@ -255,4 +244,4 @@ class JsonReporter:
                 self._out.write(text)
                 self._out.flush()
             except (OSError, ValueError):
-                self._cancelled.set()  # nobody reads any more
+                self.permit.withdraw("since nobody reads what it tells")

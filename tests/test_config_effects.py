@@ -43,6 +43,7 @@ from myha.progress import ListReporter
 from myha.servers.mysql import MySQLServer
 from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import pair as pair_module
+from myha.supervisor.client import Client
 from myha.supervisor.housekeeping import conflicts_wanted
 from myha.supervisor.pair import PairSupervisor
 from tests.core.views import view
@@ -258,7 +259,7 @@ def _niceness(it: Built) -> object:
 
 
 def _waits(it: Built) -> object:
-    it.catch(requests, "ask_until")
+    it.catch(Client, "request_until")
     return it.command(requests.switchover)[2]
 
 
@@ -274,7 +275,7 @@ BOUNDED: Keys = {"cluster": {"durability": '"bounded"'}}
 PREFERRED: Keys = {"failover": {"preferred": '"b"'}}
 
 EFFECTS: dict[str, Effect] = {
-    "cluster.name": Effect(('"one"', '"two"'), ("one", "two"), lambda it: it.pair.status()["name"]),
+    "cluster.name": Effect(('"one"', '"two"'), ("one", "two"), lambda it: it.pair.status().name),
     "cluster.mode": Effect(
         ('"single-writer"', '"dual-writer"'),
         ((Mode.SINGLE_WRITER, False), (Mode.DUAL_WRITER, True)),

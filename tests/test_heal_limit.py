@@ -7,14 +7,15 @@ import time
 import pytest
 
 from myha.operations.heal.limit import Limit
-from myha.progress import CancelledError, ListReporter, go_on
+from myha.permit import CancelledError
+from myha.progress import ListReporter
 
 
 def compare(limit: Limit, seconds: float) -> bool:
     """As a comparison does: ask in every round; True when it came to its end."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        go_on(limit)
+        limit.permit.require()
         time.sleep(0.001)
     return True
 
@@ -42,7 +43,8 @@ def test_without_a_limit_it_goes_on() -> None:
 
 def test_stopped_on_request_is_not_the_limit() -> None:
     reporter = ListReporter()
-    reporter.cancel()
-    with pytest.raises(CancelledError), Limit(reporter, 30.0) as limit:
+    reporter.permit.withdraw("by the supervisor")
+    stopped = pytest.raises(CancelledError, match="stopped by the supervisor")
+    with stopped, Limit(reporter, 30.0) as limit:
         compare(limit, 30.0)
     assert not limit.over

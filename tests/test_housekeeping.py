@@ -22,7 +22,8 @@ from myha.supervisor.housekeeping import (
     Housekeeping,
     conflicts_wanted,
 )
-from myha.supervisor.status import status
+from myha.supervisor.status import ApplierFailure
+from myha.supervisor.status_builder import build_status
 from tests.core.situations import BROKEN
 from tests.core.views import NOW, WALL, record, seen, view
 from tests.test_jobs import CONFIG, Notes
@@ -109,7 +110,7 @@ def test_a_comparison_is_made_by_the_clock_of_a_whole_pair(config: Config) -> No
     more = {"text": "2 rows differ", "equal": False}
     rig.housekeeping.ended(JobOrder("verify"), JobResult.DONE, more)
     assert [kind for kind, _, _ in rig.notes.lines] == ["differs"]
-    assert rig.housekeeping.last()["verify"]["text"] == "2 rows differ"
+    assert rig.housekeeping.last()["verify"].model_dump()["text"] == "2 rows differ"
     assert rig.pass_seconds(30.0) == []
     marker = config.cluster.state_dir / LAST_VERIFY
     os.utime(marker, (rig.clock.wall() - 120,) * 2)
@@ -163,11 +164,12 @@ def test_a_failed_applier_is_diagnosed_once_for_each_failure(config: Config) -> 
     }
     rig.housekeeping.ended(order, JobResult.DONE, {"error": error})
     assert rig.notes.lines[-1][:2] == ("replication-error", "db2: one; two")
-    assert rig.housekeeping.diagnoses.found() == {"db2": error}
+    found = rig.housekeeping.diagnoses.found()
+    assert found == {"db2": ApplierFailure.model_validate(error)}
     now, decision = rig.seen()
-    told = status(now, decision, None, rig.housekeeping.diagnoses.found())
-    assert told["sentence"].endswith("cannot take over. missing-row: so.")
-    assert told["nodes"]["db2"]["failure"] == error
+    told = build_status("pair", now, decision, None, found)
+    assert told.sentence.endswith("cannot take over. missing-row: so.")
+    assert told.as_json()["nodes"]["db2"]["failure"] == error
     assert rig.pass_seconds(3 * PAUSE_SECONDS) == []
     rig.view = view(db2=seen("db2", applier=replace(BROKEN, errno=1452)))
     assert rig.pass_seconds(0.0) == [DIAGNOSIS], "another failure"

@@ -25,7 +25,7 @@ LEVELS = (
     {"operations", "conflicts"},
     {"undo"},
     {"servers", "balancers", "stores", "hosts", "binlog"},
-    {"progress", "database"},
+    {"progress", "permit", "database"},
     {"ports"},
     {"config"},
     {"core", "errors", "files", "waiting"},

@@ -11,16 +11,16 @@ from myha.supervisor.loop import (
     IDLE_SECONDS,
     PRESS_SECONDS,
     STOP_DEADLINE_SECONDS,
+    Answer,
     Begin,
     Effect,
     LookNow,
     Loop,
     Note,
     PlanResult,
-    Reply,
-    Request,
     Stop,
 )
+from myha.supervisor.requests import Reply, Request
 from tests.core.views import NOW, WALL, away, look, lost, record, routes, seen, unsourced, view
 
 T = TypeVar("T")
@@ -103,30 +103,31 @@ def test_a_request_is_replied_to_when_its_plan_has_ended() -> None:
     (begin,) = loop.take(request)
     assert isinstance(begin, Begin)
     (busy,) = loop.take(second)
-    assert isinstance(busy, Reply)
-    assert (busy.request, busy.ok) == (second, False)
-    assert busy.text.startswith("busy: ")
+    assert isinstance(busy, Answer)
+    assert (busy.request, busy.reply.ok) == (second, False)
+    assert busy.reply.text.startswith("busy: ")
     effects = loop.take(PlanResult("", record(maintenance=True)))
-    assert only(Reply, effects) == [Reply(request, ok=True, text=f"done: {begin.plan.sentence}")]
-    (refused,) = loop.take(second)
-    assert isinstance(refused, Reply)
-    assert (refused.text, refused.override) == ("maintenance is on", "myha maintenance off")
+    done = Reply(ok=True, text=f"done: {begin.plan.sentence}")
+    assert only(Answer, effects) == [Answer(request, done)]
+    refused = Reply(False, "maintenance is on", "myha maintenance off")
+    assert loop.take(second) == (Answer(second, refused),)
 
 
 def test_a_request_that_may_succeed_later_says_so() -> None:
     loop = loop_at(view())
     loop.take(Request("switchover", {}))
     effects = loop.take(PlanResult("too far behind", None, ask_again=True))
-    assert [(one.ok, one.ask_again) for one in only(Reply, effects)] == [(False, True)]
+    (answer,) = only(Answer, effects)
+    assert (answer.reply.ok, answer.reply.ask_again) == (False, True)
 
 
 def test_a_stopped_loop_leaves_when_nothing_is_left_half_done() -> None:
     loop = loop_at(view())
     loop.take(Stop())
     assert loop.decide().leave
-    (refused,) = loop.take(Request("switchover", {}))
-    assert isinstance(refused, Reply)
-    assert refused.text == "the supervisor is stopping"
+    request = Request("switchover", {})
+    refused = Reply(False, "the supervisor is stopping")
+    assert loop.take(request) == (Answer(request, refused),)
 
 
 def test_a_stopped_loop_waits_for_its_plan_and_for_a_look_after_it() -> None:

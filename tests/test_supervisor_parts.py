@@ -11,8 +11,9 @@ import pytest
 
 from myha.core.model import Contact
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+from myha.supervisor.client import ask
 from myha.supervisor.concurrent_calls import MAX_THREADS, ThreadedCalls
-from myha.supervisor.control import ControlServer, ask
+from myha.supervisor.control import ControlServer
 from myha.supervisor.watchers import Watcher, contact_of
 
 

@@ -13,6 +13,7 @@ import click
 
 from myha.config import load
 from myha.conflicts.watch import Watch
+from myha.permit import Permit
 
 STATUS_EVERY_SECONDS = 1.0
 
@@ -22,16 +23,13 @@ class _Printer:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._ended = False
+        self.permit = Permit()
         self._said_at = 0.0
         self._status_shown = False
         self._terminal = sys.stderr.isatty()
 
-    def end(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
-        self._ended = True
-
-    def cancelled(self) -> bool:
-        return self._ended
+    def end(self, number: int, _frame: FrameType | None = None) -> None:
+        self.permit.withdraw(f"by {signal.Signals(number).name}")
 
     def event(self, kind: str, text: str, **fields: str) -> None:
         self._clear()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 
 from myha.cli.requests import request
 from myha.config import Config, load
+from myha.core.model import Cause, Membership
 from myha.errors import MyhaError
 from myha.operations.terminal import TerminalReporter
-from myha.supervisor.control import ask, socket_path
+from myha.supervisor.client import Client
+from myha.supervisor.status import Status
 
 POLL_SECONDS = 0.3
 # A supervisor that is being restarted goes on with the heal that it finds on record.
@@ -22,8 +22,6 @@ GONE_SECONDS = 60.0
 RETURN_SECONDS = 120.0
 JOURNAL_LINES = 300
 METHODS = ("auto", "merge", "rewind", "reseed")
-
-Data = dict[str, Any]
 
 
 @click.command()
@@ -58,11 +56,11 @@ def heal(  # noqa: PLR0917  # the command's own options
     if plan_only:
         ctx.exit(0 if _show_plan(config, node, method) else 1)
     loss = "yes" if accept_loss else None
-    request(ctx, do="heal", node=node, method=method, accept_loss=loss)
+    request(ctx, "heal", node=node, method=method, accept_loss=loss)
     if not wait:
         return
     try:
-        _follow(socket_path(config.cluster.state_dir), node)
+        _follow(Client(config), node)
     except KeyboardInterrupt:
         click.echo(
             f"detached: the heal of {node} continues; `myha status` shows its progress, "
@@ -80,7 +78,7 @@ def _show_plan(config: Config, node: str, method: str) -> bool:
     return plan.possible
 
 
-def _follow(control: Path, node: str) -> None:
+def _follow(supervisor: Client, node: str) -> None:
     """Until it is a member again. Raises `MyhaError` when it ends otherwise."""
     heard_at, ended_at = time.monotonic(), None
     console = Console(stderr=True)
@@ -88,38 +86,37 @@ def _follow(control: Path, node: str) -> None:
         while True:
             time.sleep(POLL_SECONDS)
             try:
-                status = ask(control, {"do": "status"})
+                status = supervisor.status()
             except MyhaError:
                 if time.monotonic() - heard_at > GONE_SECONDS:
                     raise
                 continue
             heard_at = time.monotonic()
-            entry: Data = status["nodes"][node]
-            if entry["membership"] == "member":
+            entry = status.nodes[node]
+            if entry.membership is Membership.MEMBER:
                 break
-            if entry["cause"] == "healing":
+            if entry.cause is Cause.HEALING:
                 ended_at = None
                 _show(reporter, status, node)
-            elif entry["membership"] == "fenced":
-                raise MyhaError(f"{node} is not healed and stays fenced: {entry['reason']}")
+            elif entry.fenced:
+                raise MyhaError(f"{node} is not healed and stays fenced: {entry.reason}")
             else:
                 ended_at = heard_at if ended_at is None else ended_at
                 if heard_at - ended_at > RETURN_SECONDS:
                     raise MyhaError(f"{node} is healed but has not rejoined; see `myha explain`")
-    click.echo(f"{node} is a member again{_done(control, node)}")
+    click.echo(f"{node} is a member again{_done(supervisor, node)}")
 
 
-def _done(control: Path, node: str) -> str:
+def _done(supervisor: Client, node: str) -> str:
     """What the heal that ended last did, from the journal."""
-    events = ask(control, {"do": "events", "limit": JOURNAL_LINES})["events"]
-    for event in reversed(events):
+    for event in reversed(supervisor.events(JOURNAL_LINES)):
         if (event["kind"], event.get("job"), event.get("node")) == ("job-done", "heal", node):
             return f"; {event['text']}"
     return ""
 
 
-def _show(reporter: TerminalReporter, status: Data, node: str) -> None:
-    for job in status["jobs"]:
-        if job["kind"] == "heal" and job["node"] == node:
-            method = job["method"]
-            reporter.line(f"{method}: {job['phase']}", job["percent"], f"{method}: {job['text']}")
+def _show(reporter: TerminalReporter, status: Status, node: str) -> None:
+    for job in status.jobs:
+        if job.kind == "heal" and job.node == node:
+            text = f"{job.method}: {job.text}"
+            reporter.line(f"{job.method}: {job.phase}", job.percent, text)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from myha.balancers.factory import make_balancers
 from myha.config import Config
@@ -28,28 +27,20 @@ from myha.core.planning import decide
 from myha.errors import MyhaError, ServerError, ServerSilentError
 from myha.ports import Balancer, WatchedServer
 from myha.servers.factory import make_servers
-from myha.supervisor.status import status
+from myha.supervisor.status import Status
+from myha.supervisor.status_builder import build_status
 
-Data = dict[str, Any]
 
-
-def own_look(config: Config, record: Record, why: str) -> Data:
+def own_look(config: Config, record: Record, why: str) -> Status:
     """What `myha status` shows, from one look at everything. `why` there was no answer."""
     began = time.monotonic()
     view = first_view(config.policy(), began, time.time(), record)
     calls = [*_of_nodes(config), *_of_balancers(config)]
     with ThreadPoolExecutor(len(calls)) as pool:
-        for seen in pool.map(lambda call: call(), calls):
-            view = fold(view, seen)
-    data = status(view, decide(view), None)
-    return {
-        **data,
-        "ok": True,
-        "name": config.cluster.name,
-        "supervisor": why,
-        "healthy": False,
-        "settled": False,
-    }
+        for observation in pool.map(lambda call: call(), calls):
+            view = fold(view, observation)
+    seen = build_status(config.cluster.name, view, decide(view), None)
+    return seen.model_copy(update={"supervisor": why, "healthy": False, "settled": False})
 
 
 def _of_nodes(config: Config) -> list[Callable[[], Observation]]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from myha.config import load
 from myha.errors import RefusedError
-from myha.supervisor.control import ask, ask_until, socket_path
+from myha.supervisor.client import Client
 
 
-def request(ctx: click.Context, **fields: Any) -> None:
+def request(ctx: click.Context, name: str, **arguments: str | None) -> None:
     """Ask the daemon and print its answer. Raises `RefusedError` when it would not."""
-    config = load(ctx.obj["config_path"])
-    answer = ask(socket_path(config.cluster.state_dir), fields)
-    if not answer["ok"]:
-        raise RefusedError(answer["text"], answer.get("override"))
-    click.echo(answer["text"])
+    reply = Client(load(ctx.obj["config_path"])).request(name, **arguments)
+    if not reply.ok:
+        raise RefusedError(reply.text, reply.override)
+    click.echo(reply.text)
 
 
 @click.command()
@@ -45,23 +42,18 @@ def switchover(
     Clients reconnect. While the standby is too far behind nothing changes; Ctrl-C ends the wait.
     """
     config = load(ctx.obj["config_path"])
-    fields = {
-        "do": "switchover",
-        "to": to,
-        "max_outage": max_outage,
-        "now": "yes" if now else None,
-    }
-    seconds = config.timing.switchover_wait_seconds if wait is None else wait
-    answer = ask_until(
-        socket_path(config.cluster.state_dir),
-        fields,
-        seconds,
+    reply = Client(config).request_until(
+        "switchover",
+        config.timing.switchover_wait_seconds if wait is None else wait,
         lambda text: click.echo(f"waiting: {text}", err=True),
+        to=to,
+        max_outage=max_outage,
+        now="yes" if now else None,
     )
-    if not answer["ok"]:
-        override = "myha switchover --now" if answer.get("ask_again") else answer.get("override")
-        raise RefusedError(answer["text"], override)
-    click.echo(answer["text"])
+    if not reply.ok:
+        override = "myha switchover --now" if reply.ask_again else reply.override
+        raise RefusedError(reply.text, override)
+    click.echo(reply.text)
 
 
 @click.command()
@@ -75,7 +67,7 @@ def switchover(
 @click.pass_context
 def failover(ctx: click.Context, to: str | None, accept_loss: bool) -> None:
     """Make the standby the writer when the writer cannot hand over."""
-    request(ctx, do="failover", to=to, accept_loss="yes" if accept_loss else None)
+    request(ctx, "failover", to=to, accept_loss="yes" if accept_loss else None)
 
 
 @click.command()
@@ -87,7 +79,7 @@ def fence(ctx: click.Context, node: str, reason: str) -> None:
 
     It stays fenced until it is unfenced or healed.
     """
-    request(ctx, do="fence", node=node, reason=reason or None)
+    request(ctx, "fence", node=node, reason=reason or None)
 
 
 @click.command()
@@ -95,7 +87,7 @@ def fence(ctx: click.Context, node: str, reason: str) -> None:
 @click.pass_context
 def unfence(ctx: click.Context, node: str) -> None:
     """Let NODE rejoin. It is inspected first, and fenced again if it has errant transactions."""
-    request(ctx, do="unfence", node=node)
+    request(ctx, "unfence", node=node)
 
 
 @click.command()
@@ -103,4 +95,4 @@ def unfence(ctx: click.Context, node: str) -> None:
 @click.pass_context
 def maintenance(ctx: click.Context, state: str) -> None:
     """Switch maintenance on or off. While it is on, myha observes and does not act."""
-    request(ctx, do="maintenance", state=state)
+    request(ctx, "maintenance", state=state)

@@ -22,7 +22,7 @@ from myha.operations.verify.repair import Repair, RepairPlan
 from myha.operations.verify.report import difference_lines
 from myha.operations.verify.state import only_one
 from myha.operations.verify.tables import split_names
-from myha.progress import CancelledError
+from myha.permit import CancelledError
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
 INTERRUPTED_STATUS = 130
@@ -44,10 +44,10 @@ _throttle = click.option(
 def _stoppable(reporter: TerminalReporter) -> Iterator[None]:
     """The first Ctrl-C asks for an orderly end, a second one ends at once."""
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        if reporter.cancelled():
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if reporter.permit.refusal():
             raise KeyboardInterrupt
-        reporter.cancel()
+        reporter.permit.withdraw(f"by {signal.Signals(number).name}")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -71,7 +71,7 @@ class NodeState:
 
 
 class Watch:
-    """The reader of conflicts of a pair. `run` returns when the reporter is cancelled."""
+    """The reader of conflicts of a pair. `run` returns when its permit ends."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Watch:
     # ---- the loop
 
     def run(self, seconds: float | None = None) -> None:
-        """Watch until cancelled, or for so many seconds. Raises MyhaError for a wrong pair."""
+        """Until its permit ends, or for so many seconds. Raises MyhaError for a wrong pair."""
         self._started_at = self._told_at = time.monotonic()
         thresholds = gc.get_threshold()
         gc.set_threshold(100_000, 50, 100)  # little is made here that only a collection can free
@@ -121,7 +121,7 @@ class Watch:
             for node in self._nodes:
                 node.companion.start()
                 node.tables.start()
-            while not self._reporter.cancelled():
+            while not self._reporter.permit.refusal():
                 if seconds is not None and time.monotonic() - self._started_at >= seconds:
                     break
                 self._turn()

@@ -121,6 +121,11 @@ class Acknowledger:
     identity: str = ""
 
     def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """Who it is, for people."""
         return f"{self.user}@{self.host}" + (f" ({self.identity})" if self.identity else "")
 
 

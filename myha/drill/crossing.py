@@ -64,11 +64,9 @@ def _await_reader(stage: Stage) -> None:
     """Until the supervisor reads both binary logs for conflicts, from where they are now."""
 
     def reads() -> bool:
-        jobs = stage.target.status().get("jobs", ())
-        reader = next((one for one in jobs if one["kind"] == "conflicts"), None)
-        return (
-            reader is not None and reader["phase"] == "watch" and "not read" not in reader["text"]
-        )
+        jobs = stage.target.status().jobs
+        reader = next((one for one in jobs if one.kind == "conflicts"), None)
+        return reader is not None and reader.phase == "watch" and "not read" not in reader.text
 
     if not wait_until(reads, READER_DEADLINE_SECONDS, POLL_SECONDS):
         stage.problem("the supervisor reads no conflicts: is conflicts.enabled set?")

@@ -83,7 +83,7 @@ def _ask_for_reseed(stage: Stage, fault: Fault) -> None:
     time.sleep(REST_SECONDS)
     stage.slow_down()
     stage.tell(f"{fault.node} has lost its data directory: myha heal {fault.node} --method reseed")
-    stage.request({"do": "heal", "node": fault.node, "method": "reseed"})
+    stage.request("heal", node=fault.node, method="reseed")
 
 
 DATA_LOSS = (

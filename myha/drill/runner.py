@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from myha.core.model import Durability, Mode
+from myha.core.model import Durability, Membership, Mode, Sync
 from myha.drill import timeline
 from myha.drill.errant import ErrantLedger
 from myha.drill.judge import Evidence, Judgement, judge
@@ -20,11 +20,13 @@ from myha.drill.observer import HangUp
 from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.report import Report, RoundResult
 from myha.drill.stage import START_DEADLINE_SECONDS, Fault, Scenario
-from myha.drill.target import Status, Target
+from myha.drill.target import Target
 from myha.drill.ticks import Ticking
 from myha.drill.worker import Order, payload
 from myha.drill.workload import Workload
 from myha.errors import MyhaError, RefusedError
+from myha.supervisor.requests import Reply
+from myha.supervisor.status import Status
 from myha.waiting import wait_until
 
 Tell = Callable[[str], None]
@@ -125,8 +127,8 @@ def _becomes_whole(target: Target) -> bool:
 def is_whole(target: Target, status: Status) -> bool:
     """Healthy, nothing under way, and the writer waits for the standby if it shall."""
     lossless = target.config.cluster.durability is Durability.LOSSLESS
-    healthy = bool(status.get("healthy")) and not status.get("maintenance")
-    return healthy and (not lossless or status.get("sync") == "armed")
+    healthy = status.healthy and not status.maintenance
+    return healthy and (not lossless or status.sync is Sync.ARMED)
 
 
 def why_not_whole(target: Target) -> str:
@@ -135,10 +137,10 @@ def why_not_whole(target: Target) -> str:
         status = target.status()
     except MyhaError as error:
         return str(error)
-    if status.get("maintenance"):
+    if status.maintenance:
         return "maintenance is on: the supervisor observes and does not act"
-    refusals = "; ".join(str(one.get("reason")) for one in status.get("refusals", ()))
-    return f"{status.get('sentence')}" + (f" ({refusals})" if refusals else "")
+    refusals = "; ".join(one.reason for one in status.refusals)
+    return status.sentence + (f" ({refusals})" if refusals else "")
 
 
 @dataclass
@@ -256,13 +258,13 @@ class Round:
 
     def _await_ready(self) -> None:
         status = self._await_status(HEALTHY_DEADLINE_SECONDS)
-        if not is_whole(self.target, status) and not self.options.force:
+        if status is None or not (is_whole(self.target, status) or self.options.force):
             raise RefusedError(
                 f"round {self.number} cannot begin, the cluster is not whole:"
                 f" {why_not_whole(self.target)}",
                 "--force",
             )
-        self.writer = str(status["writer"])
+        self.writer = str(status.writer)
         self.standby = next(name for name in self.target.config.nodes if name != self.writer)
         self.after_event = self.target.last_event_id()
 
@@ -282,7 +284,7 @@ class Round:
 
     def _await_whole(self) -> float | None:
         status = self._await_status(HEALTHY_DEADLINE_SECONDS, watch_sessions=True)
-        if is_whole(self.target, status):
+        if status is not None and is_whole(self.target, status):
             return time.monotonic()
         self.problems.append(
             f"the pair is not whole {HEALTHY_DEADLINE_SECONDS:.0f} s after the fault was repaired:"
@@ -290,11 +292,13 @@ class Round:
         )
         return None
 
-    def _await_status(self, deadline_seconds: float, *, watch_sessions: bool = False) -> Status:
-        """The first status that is whole, or the last one at the deadline."""
+    def _await_status(
+        self, deadline_seconds: float, *, watch_sessions: bool = False
+    ) -> Status | None:
+        """The first status that is whole, or the last one at the deadline; None for no answer."""
         began = time.monotonic()
         said, sentence = began, ""
-        status: Status = {}
+        status: Status | None = None
         while time.monotonic() < began + deadline_seconds:
             with suppress(MyhaError):
                 status = self.target.status()
@@ -302,7 +306,7 @@ class Round:
                     return status
                 if watch_sessions:
                     self._watch_sessions(status)
-            now, why = time.monotonic(), status.get("sentence", "no supervisor")
+            now, why = time.monotonic(), status.sentence if status else "no supervisor"
             if now - said > (SAME_TOLD_SECONDS if why == sentence else TOLD_SECONDS):
                 said, sentence = now, why
                 self.tell(
@@ -319,16 +323,16 @@ class Round:
         or put in is not held against it.
         """
         out = _out(before)
-        if not out or before.get("running"):
+        if not out or before.running:
             return
         routes = [route for balancer in self.target.balancers for route in balancer.look().routes]
         after = self.target.status()
-        if after.get("running") or _out(after) != out or after.get("epoch") != before.get("epoch"):
+        if after.running or _out(after) != out or after.epoch != before.epoch:
             return
         for route in routes:
             if route.node in out and (route.sessions or route.takes_traffic):
                 said = (
-                    f"{route.node} is {before['nodes'][route.node]['membership']} and has"
+                    f"{route.node} is {before.nodes[route.node].membership} and has"
                     f" {route.sessions} sessions in the {route.pool} pool"
                 )
                 if said not in self.problems:
@@ -346,19 +350,19 @@ class Round:
             self.held = False
 
     def _maintain(self, state: str) -> None:
-        self.request({"do": "maintenance", "state": state})
+        self.request("maintenance", state=state)
 
-    def request(self, request: dict[str, Any]) -> None:
+    def request(self, name: str, **arguments: str) -> None:
         """Ask the supervisor, again while it is busy; MyhaError when it goes on refusing."""
-        answer: dict[str, Any] = {}
+        replies: list[Reply] = []
 
         def done() -> bool:
-            answer.update(self.target.ask(request))
-            return bool(answer.get("ok")) or "already" in str(answer.get("text"))
+            replies.append(self.target.client.request(name, **arguments))
+            return replies[-1].ok or "already" in replies[-1].text
 
         if not wait_until(done, PLAN_DEADLINE_SECONDS, POLL_SECONDS):
-            words = " ".join(str(word) for word in request.values())
-            raise MyhaError(f"the supervisor refused `{words}`: {answer.get('text')}")
+            words = " ".join((name, *arguments.values()))
+            raise MyhaError(f"the supervisor refused `{words}`: {replies[-1].text}")
 
     def await_conflicts(self, count: int, deadline_seconds: float) -> None:
         """Wait until so many conflicts in the drill's tables stand in the journal."""
@@ -464,9 +468,8 @@ class Round:
         """The writer, and the node that is left fenced, if one is."""
         with suppress(MyhaError):
             status = self.target.status()
-            nodes = status.get("nodes", {}).items()
-            fenced = (name for name, node in nodes if node.get("membership") == "fenced")
-            return str(status["writer"]), next(fenced, "")
+            fenced = (name for name, node in status.nodes.items() if node.fenced)
+            return str(status.writer), next(fenced, "")
         return self.writer, ""
 
     def _judgement(self, attempts: tuple[Attempt, ...], events: list[dict[str, Any]]) -> Judgement:
@@ -495,7 +498,8 @@ class Round:
 
 def _out(status: Status) -> frozenset[str]:
     """The nodes that may have no traffic."""
-    nodes = status.get("nodes", {})
     return frozenset(
-        name for name, node in nodes.items() if node.get("membership") not in (None, "member")
+        name
+        for name, node in status.nodes.items()
+        if node.membership not in (None, Membership.MEMBER)
     )

@@ -59,20 +59,18 @@ def _switch_over(stage: Stage) -> Fault:
     """One that turns out to cost more than was agreed to is undone, and asked for again."""
     at = time.monotonic()
     for _ in range(SWITCHOVER_TRIES):
-        request = {"do": "switchover", "to": stage.standby}
-        answer = stage.target.ask_until(request, NEAR_WAIT_SECONDS)
-        if answer.get("ok"):
+        client = stage.target.client
+        reply = client.request_until("switchover", NEAR_WAIT_SECONDS, to=stage.standby)
+        if reply.ok:
             return Fault(at, stage.writer, ("switchover",))
-        stage.tell(f"not done: {answer.get('text')}")
+        stage.tell(f"not done: {reply.text}")
         _await_healthy(stage)
-    raise RefusedError(f"the supervisor refused the switchover: {answer.get('text')}")
+    raise RefusedError(f"the supervisor refused the switchover: {reply.text}")
 
 
 def _await_healthy(stage: Stage) -> None:
     wait_until(
-        lambda: stage.target.status()["verdict"] == "healthy",
-        UNDONE_DEADLINE_SECONDS,
-        POLL_SECONDS,
+        lambda: stage.target.status().verdict == "healthy", UNDONE_DEADLINE_SECONDS, POLL_SECONDS
     )
 
 

@@ -45,7 +45,7 @@ class Stage(Protocol):
     def release_supervisor(self) -> None:
         """Maintenance off, if it was put on by this round."""
 
-    def request(self, request: dict[str, Any]) -> None:
+    def request(self, name: str, **arguments: str) -> None:
         """Ask the supervisor for something, again while it is busy; MyhaError when it refuses."""
 
     def await_conflicts(self, count: int, deadline_seconds: float) -> None:

@@ -10,6 +10,7 @@ import time
 
 import pymysql
 
+from myha.core.model import Sync
 from myha.database.statements import load as load_statements
 from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Fault, Scenario, Stage
 from myha.drill.target import Target, query
@@ -72,8 +73,8 @@ def _connect(target: Target, cluster: Cluster, writer: str) -> None:
 def _await_noticed(stage: Stage) -> None:
     def noticed() -> bool:
         status = stage.target.status()
-        names = {one["name"] for one in status["verdicts"]}
-        return "stray-acknowledger" in names and status["sync"] == "solo"
+        names = {one.name for one in status.verdicts}
+        return "stray-acknowledger" in names and status.sync is Sync.SOLO
 
     if not wait_until(noticed, NOTICED_DEADLINE_SECONDS, POLL_SECONDS):
         stage.problem("the record says armed although a replica outside the pair acknowledges")
@@ -97,13 +98,13 @@ def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
 def _await_refusal(stage: Stage) -> None:
     def decided() -> bool:
         status = stage.target.status()
-        if status["writer"] != stage.writer:
+        if status.writer != stage.writer:
             stage.problem(
                 f"{stage.standby} took over although what a replica outside the pair had"
                 " acknowledged was not on it"
             )
             return True
-        return any(one["verdict"] == "writer-dead" for one in status["refusals"])
+        return any(one.verdict == "writer-dead" for one in status.refusals)
 
     if not wait_until(decided, REFUSED_DEADLINE_SECONDS, POLL_SECONDS):
         stage.problem("the supervisor neither failed over nor refused to")

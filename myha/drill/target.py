@@ -29,7 +29,8 @@ from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
 from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
-from myha.supervisor.control import ask, ask_until, socket_path
+from myha.supervisor.client import Client
+from myha.supervisor.status import Status
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.waiting import wait_until
 
@@ -41,8 +42,6 @@ POLL_SECONDS = 0.05
 OFFLINE = 3032  # MySQL's offline_mode
 # What a sandbox's supervisor may do by itself: all that the scenarios show.
 HEAL_POLICY = ("resume", "rewind", "reseed", "manual")
-
-Status = dict[str, Any]
 
 
 @dataclass
@@ -58,9 +57,11 @@ class Target:
     cluster: Cluster | None = None  # of a sandbox
     database: str = DATABASE
     account: Account = field(init=False)
+    client: Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.account = self.config.accounts.drill()
+        self.client = Client(self.config)
         self.balancers = list(make_balancers(self.config).values())
         self.server_version = ""
         self.flavour: Flavour = "mysql"
@@ -70,23 +71,14 @@ class Target:
 
     def status(self) -> Status:
         """What the supervisor says of the cluster. Raises MyhaError when there is none."""
-        return self.ask({"do": "status"})
-
-    def ask(self, request: dict[str, Any]) -> Status:
-        return ask(socket_path(self.config.cluster.state_dir), request)
-
-    def ask_until(self, request: dict[str, Any], wait_seconds: float) -> Status:
-        """Ask again for as long as nothing was done yet and that may change."""
-        return ask_until(socket_path(self.config.cluster.state_dir), request, wait_seconds)
+        return self.client.status()
 
     def events(self, after: int) -> list[dict[str, Any]]:
         """The journal's lines with an id above `after`, oldest first (at most EVENTS_PAGE)."""
-        request = {"do": "events", "after": after, "limit": EVENTS_PAGE}
-        events: list[dict[str, Any]] = self.ask(request)["events"]
-        return events
+        return self.client.events(EVENTS_PAGE, after)
 
     def last_event_id(self) -> int:
-        events = self.ask({"do": "events", "after": 0, "limit": 1})["events"]
+        events = self.client.events(1)
         return int(events[-1]["id"]) if events else 0
 
     def learn(self) -> None:

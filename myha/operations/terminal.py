@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from myha.permit import Permit
 from myha.progress import Progress
 
 
@@ -29,7 +30,7 @@ class TerminalReporter:
         )
         self._task: TaskID | None = None
         self._phase = ""
-        self._cancelled = False
+        self.permit = Permit()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -42,12 +43,6 @@ class TerminalReporter:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-
-    def cancel(self) -> None:
-        self._cancelled = True
-
-    def cancelled(self) -> bool:
-        return self._cancelled
 
     def progress(self, phase: str, *, done: float, **more: Any) -> None:
         self.show(Progress(phase, done, **more))

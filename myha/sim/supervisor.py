@@ -37,8 +37,8 @@ from myha.supervisor.loop import (
     Loop,
     Note,
     PlanResult,
-    Request,
 )
+from myha.supervisor.requests import Request
 
 T = TypeVar("T")
 
@@ -198,7 +198,7 @@ class SimSupervisor:
             elif isinstance(effect, Note):
                 self.note(effect.kind, effect.text, effect.fields)
             else:
-                self.world.note(f"{self.name}: {effect.request.name}: {effect.text}")
+                self.world.note(f"{self.name}: {effect.request.name}: {effect.reply.text}")
 
     def _tick_loop(self) -> None:
         self.take(Tick(self.world.now, WALL_START + self.world.now))

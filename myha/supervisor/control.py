@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import select
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from myha.errors import MyhaError, SupervisorAwayError
-from myha.stores.local.lease import holder_of
+from myha.errors import MyhaError
 
 SOCKET_NAME = "myha.sock"
 REQUEST_LIMIT_BYTES = 65_536
 CLIENT_TIMEOUT_SECONDS = 60.0
-ASK_AGAIN_SECONDS = 0.2
 PING = "ping"
-PING_TIMEOUT_SECONDS = 2.0
 MAX_CLIENTS = 16
 
 Data = dict[str, Any]
@@ -31,73 +25,6 @@ Handler = Callable[[Data], Data]
 
 def socket_path(state_dir: Path) -> Path:
     return state_dir / SOCKET_NAME
-
-
-def ask(path: Path, request: Data, timeout_seconds: float = CLIENT_TIMEOUT_SECONDS) -> Data:
-    """Ask the running daemon. `SupervisorAwayError` when there is none, or it answers nothing.
-
-    A request may take long, for one that hangs two seconds are enough to say so: it is asked first
-    whether it is there.
-    """
-    _ask(path, {"do": PING}, PING_TIMEOUT_SECONDS)
-    return _ask(path, request, timeout_seconds)
-
-
-def ask_until(
-    path: Path, request: Data, wait_seconds: float, tell: Callable[[str], None] = lambda _text: None
-) -> Data:
-    """Ask again for as long as the answer is that nothing was done yet and that this may change.
-
-    The supervisor goes on with whatever else is due between two tries.
-    """
-    ends = time.monotonic() + wait_seconds
-    while True:
-        answer = ask(path, request)
-        if answer.get("ok") or not answer.get("ask_again") or time.monotonic() >= ends:
-            return answer
-        tell(str(answer.get("text")))
-        time.sleep(ASK_AGAIN_SECONDS)
-
-
-def _hangs(path: Path, timeout_seconds: float) -> SupervisorAwayError:
-    """The words for a supervisor that is there and silent: who, since when, what to do."""
-    who, since = "the supervisor", ""
-    holder = holder_of(path.parent)
-    if holder is not None:
-        pid = holder.pid
-        state = None
-        with suppress(OSError):
-            state = re.search(r"^State:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M)
-        who = f"the supervisor (process {pid}" + (f", {state[1]})" if state else ")")
-        silent = time.time() - holder.renewed_wall
-        since = f"; its last sign of life was {silent:.0f} s ago"
-        since += f". If it is stopped, `kill -CONT {pid}` lets it go on; else end it with"
-        since += f" `kill -9 {pid}` and start `myha run`: clients do not notice that"
-    return SupervisorAwayError(f"{who} does not answer within {timeout_seconds:g} s{since}")
-
-
-def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
-    try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(timeout_seconds)
-            client.connect(str(path))
-            client.sendall(json.dumps(request).encode() + b"\n")
-            with client.makefile("rb") as lines:
-                line = lines.readline()
-    except (FileNotFoundError, ConnectionRefusedError):
-        raise SupervisorAwayError(
-            f"no supervisor is running here ({path} does not answer); start it with `myha run`"
-        ) from None
-    except PermissionError:
-        raise MyhaError(f"{path} belongs to another user: run this as the user of myha") from None
-    except TimeoutError:
-        raise _hangs(path, timeout_seconds) from None
-    except OSError as error:
-        raise MyhaError(f"{path}: {error.strerror or error}") from None
-    if not line:
-        raise SupervisorAwayError("the supervisor ended before it answered; see its log")
-    answer: Data = json.loads(line)
-    return answer
 
 
 def _left(client: socket.socket) -> bool:

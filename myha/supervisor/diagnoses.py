@@ -7,12 +7,13 @@ told when it is known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from myha.core.model import JobResult, NodeView, View
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Jobs, Journal
+from myha.supervisor.status import ApplierFailure
 
 DIAGNOSIS = "diagnosis"
 START_DEADLINE_SECONDS = 10.0
@@ -29,7 +30,7 @@ class _Node:
     running: bool = False
     told: bool = False
     not_before: float = 0.0
-    found: dict[str, Any] = field(default_factory=dict)
+    found: ApplierFailure | None = None
 
 
 class Diagnoses:
@@ -49,15 +50,15 @@ class Diagnoses:
             known = self._nodes.setdefault(name, _Node())
             failure = _failure_of(node)
             if failure != known.failure:
-                known.failure, known.told, known.not_before, known.found = failure, False, 0.0, {}
+                known.failure, known.told, known.not_before, known.found = failure, False, 0.0, None
             due = failure is not None and not known.told and not known.running
             if due and self._clock.monotonic() >= known.not_before:
                 self._begin(name, known)
 
-    def found(self) -> dict[str, dict[str, Any]]:
+    def found(self) -> dict[str, ApplierFailure]:
         """By node, what `myha divergence show` tells as `replication_error`, with its lines."""
         # From another thread than `check`, which adds a node when it is first seen.
-        return {name: dict(one.found) for name, one in list(self._nodes.items()) if one.found}
+        return {name: one.found for name, one in list(self._nodes.items()) if one.found}
 
     def ended(self, order: JobOrder, result: JobResult, more: dict[str, Any]) -> None:
         """Called when a diagnosis is over."""
@@ -65,15 +66,15 @@ class Diagnoses:
         known.running = False
         known.told = result in (JobResult.DONE, JobResult.REFUSED)
         known.not_before = self._clock.monotonic() + PAUSE_SECONDS
-        error = more.get("error")
-        if known.failure is None or result is not JobResult.DONE or not isinstance(error, dict):
+        if known.failure is None or result is not JobResult.DONE or more.get("error") is None:
             return
-        if error["errno"] != known.failure[1]:  # it failed in another way since
+        error = ApplierFailure.model_validate(more["error"])
+        if error.errno != known.failure[1]:  # it failed in another way since
             known.told, known.not_before = False, 0.0
             return
         known.found = error
-        text = f"{order.node}: {'; '.join(line.strip() for line in error.get('lines', []))}"
-        fields = {"node": order.node, "failure": str(error.get("kind")), "heal": str(error["heal"])}
+        text = f"{order.node}: {'; '.join(line.strip() for line in error.lines)}"
+        fields = {"node": order.node, "failure": error.kind, "heal": error.heal}
         self._journal.note("replication-error", text, fields)
 
     def _begin(self, name: str, known: _Node) -> None:

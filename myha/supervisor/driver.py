@@ -18,18 +18,8 @@ from myha.core.plans import Plan
 from myha.errors import MyhaError
 from myha.ports import WatchedServer
 from myha.supervisor.executor import Executor, NotNearError, Tools
-from myha.supervisor.loop import (
-    Begin,
-    Effect,
-    Event,
-    LookNow,
-    Loop,
-    Note,
-    PlanResult,
-    Reply,
-    Request,
-    Stop,
-)
+from myha.supervisor.loop import Begin, Effect, Event, LookNow, Loop, Note, PlanResult, Stop
+from myha.supervisor.requests import Reply, Request
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 
 QUEUE_LIMIT = 10_000
@@ -76,7 +66,7 @@ class Driver:
         try:
             return future.result(deadline_seconds)
         except TimeoutError:
-            return Reply(request, ok=False, text="still under way; see `myha events`")
+            return Reply(ok=False, text="still under way; see `myha events`")
 
     # -- the loop's thread -----------------------------------------------------------------------
 
@@ -129,7 +119,7 @@ class Driver:
             elif isinstance(effect, Note):
                 self.tools.journal.note(effect.kind, effect.text, effect.fields)
             else:
-                self._replies.pop(effect.request).set_result(effect)
+                self._replies.pop(effect.request).set_result(effect.reply)
 
     # -- the executor's thread -------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from myha.errors import ServerError
 from myha.ports import Clock, WatchedServer
+from myha.supervisor.status import HeartbeatStatus
 
 
 class HeartbeatWriter(threading.Thread):
@@ -32,15 +33,16 @@ class HeartbeatWriter(threading.Thread):
         self._wanted = wanted
         self._ending = threading.Event()
         self._began_at: float | None = None
-        self.error = ""
+        self._error = ""
 
     def stop(self) -> None:
         self._ending.set()
 
-    def stalled_seconds(self) -> float:
-        """For how long the write that is under way has not finished; 0 when none waits."""
+    def status(self) -> HeartbeatStatus:
+        """For how long the write that is under way has not finished (0: none waits), and why."""
         began = self._began_at
-        return 0.0 if began is None else time.monotonic() - began
+        stalled_seconds = 0.0 if began is None else time.monotonic() - began
+        return HeartbeatStatus(stalled_seconds=stalled_seconds, error=self._error)
 
     def run(self) -> None:
         while not self._ending.wait(self._interval_seconds):
@@ -52,6 +54,6 @@ class HeartbeatWriter(threading.Thread):
                 self._server.pulse(self._clock.wall(), self._deadline_seconds)
             except ServerError as error:
                 # Not done: the next attempt goes on counting from the first one's beginning.
-                self.error = str(error)
+                self._error = str(error)
                 continue
-            self._began_at, self.error = None, ""
+            self._began_at, self._error = None, ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from myha.core.planning import Decision
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Jobs, Journal
 from myha.supervisor.diagnoses import DIAGNOSIS, Diagnoses
+from myha.supervisor.status import LastJobStatus
 
 CHECK_SECONDS = 1.0
 START_DEADLINE_SECONDS = 10.0
@@ -37,7 +38,7 @@ class _Kind:
     running: bool = False
     attempts: int = 0
     not_before: float = 0.0
-    last: dict[str, Any] = field(default_factory=dict)
+    last: LastJobStatus | None = None
 
 
 class Housekeeping(threading.Thread):
@@ -66,9 +67,9 @@ class Housekeeping(threading.Thread):
     def stop(self) -> None:
         self._ending.set()
 
-    def last(self) -> dict[str, dict[str, Any]]:
+    def last(self) -> dict[str, LastJobStatus]:
         """How the last job of each kind ended, for the status; empty before the first."""
-        return {name: dict(kind.last) for name, kind in self._kinds.items() if kind.last}
+        return {name: kind.last for name, kind in self._kinds.items() if kind.last}
 
     def run(self) -> None:
         while not self._ending.wait(CHECK_SECONDS):
@@ -91,7 +92,7 @@ class Housekeeping(threading.Thread):
             return
         kind.running = False
         if result is not JobResult.STOPPED:
-            kind.last = {"at": self._clock.wall(), "result": result.value, **more}
+            kind.last = LastJobStatus(**{"at": self._clock.wall(), "result": result, **more})
         if result is JobResult.DONE:
             kind.attempts = 0
         else:

@@ -8,7 +8,6 @@ anything is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,21 +16,13 @@ from myha.core.observations import NodeMissed, Observation, PlanEnded, RecordRea
 from myha.core.planning import Decision, decide
 from myha.core.plans import Plan, Refusal
 from myha.core.verdicts import NOT_SET_UP, situation_of
-from myha.supervisor.requests import answer_request
+from myha.supervisor.requests import Reply, Request, plan_for_request
 
 IDLE_SECONDS = 0.1
 PRESS_SECONDS = 0.01
 STOP_DEADLINE_SECONDS = 40.0
 # A supervisor that is to stop first ends what must not be left half done.
 UNFINISHED = frozenset({"writer-closed", "stalled-solo"})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Request:
-    """Something that an operator asks for; `name` is the command's. No two are equal."""
-
-    name: str
-    arguments: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +71,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A request is done (`ok`) or refused; `override` is the command that insists on it."""
+class Answer:
+    """This is what is replied to a request."""
 
     request: Request
-    ok: bool
-    text: str
-    override: str | None = None
-    ask_again: bool = False
+    reply: Reply
 
 
-Effect: TypeAlias = LookNow | Begin | Note | Reply
+Effect: TypeAlias = LookNow | Begin | Note | Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,23 +141,22 @@ class Loop:
             effects.append(Note("plan-failed", text, {"plan": plan.kind, "node": plan.node}))
         if self._request is not None:
             text = result.reason or f"done: {plan.sentence}"
-            effects.append(
-                Reply(self._request, not result.reason, text, ask_again=result.ask_again)
-            )
+            reply = Reply(not result.reason, text, ask_again=result.ask_again)
+            effects.append(Answer(self._request, reply))
             self._request = None
         policy = self.view.policy
         return (*effects, LookNow(policy.nodes, policy.balancers))
 
     def _requested(self, request: Request) -> tuple[Effect, ...]:
-        answer = self._answer(request)
-        if answer is None:
-            return (Reply(request, ok=True, text="nothing to do"),)
-        if isinstance(answer, Refusal):
-            return (Reply(request, ok=False, text=answer.reason, override=answer.override),)
-        self._request, self.running = request, answer
-        return (Begin(answer),)
+        planned = self._plan_for(request)
+        if planned is None:
+            return (Answer(request, Reply(ok=True, text="nothing to do")),)
+        if isinstance(planned, Refusal):
+            return (Answer(request, Reply(False, planned.reason, planned.override)),)
+        self._request, self.running = request, planned
+        return (Begin(planned),)
 
-    def _answer(self, request: Request) -> Plan | Refusal | None:
+    def _plan_for(self, request: Request) -> Plan | Refusal | None:
         if self._stopping_since is not None:
             return Refusal("the supervisor is stopping")
         it = situation_of(self.view)
@@ -177,7 +164,7 @@ class Loop:
             return Refusal("there is no record of a pair yet: run `myha setup`")
         if self.running is not None:
             return Refusal(f"busy: {self.running.sentence}; try again when that is done")
-        return answer_request(it, request.name, request.arguments)
+        return plan_for_request(it, request)
 
     # -- decisions -------------------------------------------------------------------------------
 

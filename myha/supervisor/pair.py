@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
@@ -22,7 +23,6 @@ from myha.servers.factory import flavour_of, make_servers
 from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
 from myha.supervisor.clock import SystemClock
 from myha.supervisor.concurrent_calls import ThreadedCalls
-from myha.supervisor.control import Data
 from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
 from myha.supervisor.fence_command import CommandFence
@@ -30,8 +30,10 @@ from myha.supervisor.heartbeat import HeartbeatWriter
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
-from myha.supervisor.loop import Loop, Reply, Request
-from myha.supervisor.status import status
+from myha.supervisor.loop import Loop
+from myha.supervisor.requests import Reply, Request
+from myha.supervisor.status import Status
+from myha.supervisor.status_builder import build_status
 from myha.undo.rewind import finish_rewind
 
 REQUEST_DEADLINE_SECONDS = 55.0
@@ -174,22 +176,19 @@ class PairSupervisor:
 
     # -- what is asked of it, from other threads -------------------------------------------------
 
-    def status(self) -> Data:
-        loop = self.loop
-        data = status(loop.view, loop.decision, loop.running, self.housekeeping.diagnoses.found())
-        data["ok"] = True
-        data["name"] = self.name
-        data["pid"] = os.getpid()
-        data["config_changed"] = self.config.changed_on_disk()
-        data["journal_failure"] = self.journal.failure
-        data["last_jobs"] = self.housekeeping.last()
-        data["pulse"] = {
-            name: {"stalled_seconds": round(one.stalled_seconds(), 2), "error": one.error}
-            for name, one in self.heartbeats.items()
+    def status(self) -> Status:
+        loop, failures = self.loop, self.housekeeping.diagnoses.found()
+        known = build_status(self.name, loop.view, loop.decision, loop.running, failures)
+        own = {
+            "pid": os.getpid(),
+            "config_changed": self.config.changed_on_disk(),
+            "journal_failure": self.journal.failure,
+            "last_jobs": self.housekeeping.last(),
+            "pulse": {name: one.status() for name, one in self.heartbeats.items()},
         }
-        return data
+        return known.model_copy(update=own)
 
-    def events(self, limit: int, after: int) -> list[Data]:
+    def events(self, limit: int, after: int) -> list[dict[str, Any]]:
         """The journal's last lines with an id above `after`, oldest first."""
         return self.journal_file.events(limit, after)
 

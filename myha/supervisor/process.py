@@ -7,14 +7,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from myha.errors import MyhaError
 from myha.hosts.signals import told
 from myha.supervisor.control import PING, ControlServer, Data
 from myha.supervisor.pair import PairSupervisor
+from myha.supervisor.requests import REQUESTS
 
-REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
 EVENTS_LIMIT = 1000
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
 THREAD_SWITCH_SECONDS = 0.0005
@@ -77,7 +78,7 @@ class Process:
             return {"ok": True}
         pair = self._pair(request.get("pair"))
         if name == "status":
-            return pair.status()
+            return pair.status().as_json()
         if name == "events":
             limit = min(EVENTS_LIMIT, int(request.get("limit", 50)))
             return {"ok": True, "events": pair.events(limit, int(request.get("after", 0)))}
@@ -85,20 +86,14 @@ class Process:
             raise MyhaError(f"there is no request {name!r}")
         more = {k: v for k, v in request.items() if k not in ("do", "pair") and v is not None}
         reply = pair.request(name, {key: str(value) for key, value in more.items()})
-        return {
-            "ok": reply.ok,
-            "text": reply.text,
-            "override": reply.override,
-            "ask_again": reply.ask_again,
-        }
+        return asdict(reply)
 
     def _pair(self, name: object) -> PairSupervisor:
         """The pair that a request names; one that is alone need not be named."""
+        for one in self.pairs.values():
+            if name == one.name or (name is None and len(self.pairs) == 1):
+                return one
         names = " and ".join(self.pairs)
-        if name is None and len(self.pairs) == 1:
-            return next(iter(self.pairs.values()))
         if name is None:
             raise MyhaError(f"this supervisor has the pairs {names}: name one")
-        if name not in self.pairs:
-            raise MyhaError(f"this supervisor has the pair {names}, and not {name}")
-        return self.pairs[str(name)]
+        raise MyhaError(f"this supervisor has the pair {names}, and not {name}")

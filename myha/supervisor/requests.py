@@ -1,8 +1,9 @@
-"""What an operator asks for over the control socket, as a plan or a refusal of the core. Pure."""
+"""What an operator asks for, as a plan or a refusal of the core, and what is replied. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from myha.core.plans import Refusal
 from myha.core.protocols.answer import Answer
@@ -11,11 +12,34 @@ from myha.core.protocols.switchover import switchover
 from myha.core.requests import fence_node, forced_failover, maintenance, unfence_node
 from myha.core.situation import Situation
 
+REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
 NOT_IN_MAINTENANCE = frozenset({"switchover", "failover", "heal"})
 
 
-def answer_request(it: Situation, name: str, arguments: Mapping[str, str]) -> Answer:
-    """A plan, a refusal, or None when there is nothing to do. `name` is the command's."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Something that an operator asks for; `name` is the command's. No two are equal."""
+
+    name: str
+    arguments: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A request is done (`ok`) or refused; `override` is the command that insists on it.
+
+    `ask_again`: nothing was done, and the same request may succeed the next time.
+    """
+
+    ok: bool
+    text: str
+    override: str | None = None
+    ask_again: bool = False
+
+
+def plan_for_request(it: Situation, request: Request) -> Answer:
+    """A plan, a refusal, or None when there is nothing to do."""
+    name, arguments = request.name, request.arguments
     if it.record.maintenance and name in NOT_IN_MAINTENANCE:
         return Refusal("maintenance is on", "myha maintenance off")
     if name == "switchover":

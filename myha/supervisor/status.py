@@ -1,186 +1,251 @@
-"""The view as plain data, for the control socket and whoever reads it."""
+"""What a supervisor says of its pair, as one value: built by it, sent as JSON, read by commands.
+
+`Status.of_json` and `Status.as_json` are the codec, `Status.model_json_schema()` its schema. What a
+value was not made with (see `Status`) is not in its JSON. Seconds are as seen when it was made.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from myha.core.model import BalancerView, Heal, Job, NodeLook, NodeView, Record, View
-from myha.core.planning import Decision
-from myha.core.plans import Plan
-from myha.core.routing import wanted
-from myha.core.verdicts import NOT_SET_UP, situation_of
-from myha.core.verdicts.row import Verdict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-Data = dict[str, Any]
+from myha.core.model import (
+    Cause,
+    Contact,
+    Durability,
+    JobResult,
+    Membership,
+    Mode,
+    Sync,
+    ThreadState,
+)
+from myha.errors import MyhaError
 
-OF_FAILED_APPLIER = frozenset({"replication-broken", "broken-fenced"})
+
+class Value(BaseModel):
+    """Unknown fields are left out, so that a newer supervisor can be read."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
-def status(
-    view: View, decision: Decision, running: Plan | None, failures: dict[str, Data] | None = None
-) -> Data:
-    """What `myha status` shows: the verdict, the record, the nodes, the balancers.
+class OpenValue(BaseModel):
+    """As a job told it: fields that are not named here are kept."""
 
-    `failures`: by node, what is known of the error that its applier has stopped with.
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+Text = Annotated[str, BeforeValidator(str)]
+Hundredths = Annotated[float, BeforeValidator(lambda number: round(number, 2))]
+
+
+class VerdictStatus(Value):
+    name: str
+    sentence: str
+
+
+class RefusalStatus(Value):
+    """Why the plan of a verdict is not begun, and the command that overrides it."""
+
+    verdict: str
+    reason: str
+    override: str | None
+
+
+class IncidentStatus(Value):
+    """A plan that has failed and not succeeded since."""
+
+    plan: str
+    node: str
+    reason: str
+    attempts: int
+    ago_seconds: float
+
+
+class JobStatus(Value):
+    """A job that runs. `heal` is the id of the heal on record; `text` says how far it is."""
+
+    kind: str
+    node: str
+    method: str
+    heal: int
+    seconds: float
+    phase: str
+    percent: float | None
+    left_seconds: float | None
+    text: str
+
+
+class MethodStatus(Value):
+    """How the last job of a heal's method ended."""
+
+    method: str
+    result: JobResult
+    reason: str
+    attempts: int
+
+
+class HealStatus(Value):
+    """The heal on record, under way or the last one."""
+
+    id: int
+    method: str
+    methods: tuple[str, ...]
+    cause: Cause
+    refused: tuple[str, ...]
+    last: tuple[MethodStatus, ...]
+
+
+class ThreadStatus(Value):
+    """A replication thread."""
+
+    state: ThreadState
+    errno: int
+    error: str
+
+
+class AcknowledgerStatus(Value):
+    name: str
+    user: str
+    host: str
+    identity: str
+    session: int
+
+
+class SemiSyncStatus(Value):
+    source_enabled: bool
+    source_waits: bool
+    source_clients: int
+    source_wait_count: int
+    acknowledgers: tuple[AcknowledgerStatus, ...]
+    replica_enabled: bool
+    waiting_sessions: int
+
+
+class ApplierFailure(OpenValue):
+    """Why an applier has stopped, see `myha divergence show --json`; `lines` are for a terminal."""
+
+    errno: int
+    kind: str
+    heal: str
+    sentence: str
+    lines: tuple[str, ...] = ()
+
+
+class NodeStatus(Value):
+    """A node of which there has been no look.
+
+    `wanted` is by pool: True in, False out, None as it is.
     """
-    failures = failures or {}
-    it = situation_of(view)
-    verdicts = decision.verdicts
-    first = verdicts[0] if verdicts else None
-    record = view.record
-    settled = decision.fresh and running is None
-    healthy = first is not None and first.name == "healthy" and settled
-    return {
-        "settled": settled,
-        "verdict": first.name if first else "not-set-up",
-        "sentence": _sentence(first.text(it), first, it.standby, failures)
-        if first and it
-        else NOT_SET_UP,
-        "verdicts": [{"name": v.name, "sentence": v.text(it)} for v in verdicts if it],
-        "healthy": healthy,
-        "mode": view.policy.mode.value,
-        "durability": view.policy.durability.value,
-        "writer": record.writer if record else None,
-        "epoch": record.epoch if record else None,
-        "sync": record.sync.value if record else None,
-        "maintenance": record.maintenance if record else False,
-        "running": running.sentence if running else None,
-        "refusals": [
-            {"verdict": name, "reason": one.reason, "override": one.override}
-            for name, one in decision.refusals
-        ],
-        "incidents": [
-            {
-                "plan": one.plan,
-                "node": one.node,
-                "reason": one.reason,
-                "attempts": one.attempts,
-                "ago_seconds": round(view.at - one.at, 1),
-            }
-            for one in view.incidents
-        ],
-        "jobs": [_job(view, one) for one in view.jobs],
-        "nodes": {
-            name: {**_node(view, name, node, record), "failure": failures.get(name)}
-            for name, node in view.nodes
-        },
-        "balancers": {name: _balancer(one) for name, one in view.balancers},
-    }
+
+    contact: Contact
+    contact_seconds: float
+    error: str
+    membership: Membership | None
+    cause: Cause
+    reason: str
+    fenced: bool
+    heal: HealStatus | None
+    wanted: dict[str, bool | None]
+    reader_ok: bool
+    failure: ApplierFailure | None
 
 
-def _sentence(said: str, verdict: Verdict, standby: str, failures: dict[str, Data]) -> str:
-    """The verdict's, and of a failed applier which heal applies, once that is known."""
-    if verdict.name not in OF_FAILED_APPLIER or standby not in failures:
-        return said
-    return f"{said} {failures[standby]['kind']}: {failures[standby]['sentence']}."
+class SeenNodeStatus(NodeStatus):
+    """A node, and what the last look at it saw."""
+
+    version: str
+    server_id: int
+    boot_id: str
+    open: bool
+    executed: Text
+    receiver: ThreadStatus
+    applier: ThreadStatus
+    source: str
+    lag_seconds: float | None
+    lag_transactions: int
+    lag_bytes: int | None
+    semisync: SemiSyncStatus
+    sessions: int
+    writes_stalled_seconds: Hundredths
+    stall_reason: str
 
 
-def _node(view: View, name: str, node: NodeView, record: Record | None) -> Data:
-    entry = record.node(name) if record else None
-    data: Data = {
-        "contact": node.contact.value,
-        "contact_seconds": round(view.at - node.contact_since, 1),
-        "error": node.error,
-        "membership": entry.membership.value if entry else None,
-        "cause": entry.cause.value if entry else "",
-        "reason": entry.reason if entry else "",
-        "fenced": bool(entry and entry.membership.value == "fenced"),
-        "heal": _heal(view, name, entry.heal) if entry and entry.heal else None,
-        "wanted": {pool: wanted(view, pool, name) for pool in ("writer", "reader")},
-        "reader_ok": node.reader_ok,
-    }
-    return data if node.look is None else {**data, **_look(node.look)}
+class RouteStatus(Value):
+    pool: str
+    node: str
+    takes_traffic: bool
+    sessions: int
 
 
-def _job(view: View, job: Job) -> Data:
-    return {
-        "kind": job.kind,
-        "node": job.node,
-        "method": job.method,
-        "heal": job.id,
-        "seconds": round(view.at - job.since, 1),
-        "phase": job.phase,
-        "percent": None if job.percent is None else round(job.percent, 1),
-        "left_seconds": job.left_seconds,
-        "text": job.text,
-    }
+class BalancerStatus(Value):
+    answering: bool
+    error: str
+    boot_id: str
+    routes: tuple[RouteStatus, ...]
 
 
-def _heal(view: View, node: str, heal: Heal) -> Data:
-    """The heal on record, under way or the last one, and how its last job ended."""
-    last = [one for one in view.heals if one.node == node and one.id == heal.id]
-    return {
-        "id": heal.id,
-        "method": heal.method,
-        "methods": list(heal.methods),
-        "cause": heal.cause.value,
-        "refused": list(heal.refused),
-        "last": [
-            {
-                "method": one.method,
-                "result": one.result.value,
-                "reason": one.reason,
-                "attempts": one.attempts,
-            }
-            for one in last
-        ],
-    }
+class HeartbeatStatus(Value):
+    """`stalled_seconds`: for how long the write under way has not finished."""
+
+    stalled_seconds: Hundredths
+    error: str
 
 
-def _look(look: NodeLook) -> Data:
-    return {
-        "version": look.version,
-        "server_id": look.server_id,
-        "boot_id": look.boot_id,
-        "open": look.open,
-        "executed": str(look.executed),
-        "receiver": _thread(look.receiver.state.value, look.receiver.errno, look.receiver.error),
-        "applier": _thread(look.applier.state.value, look.applier.errno, look.applier.error),
-        "source": look.source,
-        "lag_seconds": look.lag_seconds,
-        "lag_transactions": look.lag_transactions,
-        "lag_bytes": look.lag_bytes,
-        "semisync": {
-            "source_enabled": look.semisync.source_enabled,
-            "source_waits": look.semisync.source_waits,
-            "source_clients": look.semisync.source_clients,
-            "source_wait_count": look.semisync.source_wait_count,
-            "acknowledgers": [
-                {
-                    "name": str(one),
-                    "user": one.user,
-                    "host": one.host,
-                    "identity": one.identity,
-                    "session": one.session,
-                }
-                for one in look.semisync.acknowledgers
-            ],
-            "replica_enabled": look.semisync.replica_enabled,
-            "waiting_sessions": look.semisync.waiting_sessions,
-        },
-        "sessions": look.sessions,
-        "writes_stalled_seconds": round(look.writes_stalled_seconds, 2),
-        "stall_reason": look.stall_reason,
-    }
+class LastJobStatus(OpenValue):
+    """How the last job of a kind ended; `at` is seconds since the epoch."""
+
+    at: float
+    result: JobResult
 
 
-def _thread(state: str, errno: int, error: str) -> Data:
-    return {"state": state, "errno": errno, "error": error}
+AnyNode = Annotated[SeenNodeStatus | NodeStatus, Field(union_mode="left_to_right")]
 
 
-def _balancer(balancer: BalancerView) -> Data:
-    routes = balancer.look.routes if balancer.look else ()
-    return {
-        "answering": balancer.answering,
-        "error": balancer.error,
-        "boot_id": balancer.look.boot_id if balancer.look else "",
-        "routes": [
-            {
-                "pool": one.pool,
-                "node": one.node,
-                "takes_traffic": one.takes_traffic,
-                "sessions": one.sessions,
-            }
-            for one in routes
-        ],
-    }
+class Status(Value):
+    """One pair. `settled`: all was looked at since the last plan; `sentence` is the verdict's.
+
+    The fields from `pid` on are the supervisor's own; `supervisor` is there instead of them where
+    no supervisor has answered, and says why.
+    """
+
+    settled: bool
+    verdict: str
+    sentence: str
+    verdicts: tuple[VerdictStatus, ...]
+    healthy: bool
+    mode: Mode
+    durability: Durability
+    writer: str | None
+    epoch: int | None
+    sync: Sync | None
+    maintenance: bool
+    running: str | None
+    refusals: tuple[RefusalStatus, ...]
+    incidents: tuple[IncidentStatus, ...]
+    jobs: tuple[JobStatus, ...]
+    nodes: dict[str, AnyNode]
+    balancers: dict[str, BalancerStatus]
+    ok: bool
+    name: str
+    pid: int = 0
+    config_changed: bool = False
+    journal_failure: str = ""
+    last_jobs: dict[str, LastJobStatus] = {}
+    pulse: dict[str, HeartbeatStatus] = {}
+    supervisor: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    @staticmethod
+    def of_json(data: dict[str, Any]) -> Status:
+        """Raises `MyhaError` when it is not a status of this version."""
+        try:
+            return Status.model_validate(data)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise MyhaError(
+                f"the supervisor's status cannot be read ({where}): it is of another version of "
+                "myha; restart it"
+            ) from None

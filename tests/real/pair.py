@@ -13,7 +13,8 @@ from typing import Any
 import pymysql
 
 from myha.sandbox.cluster import Cluster
-from myha.supervisor.control import ask, socket_path
+from myha.supervisor.client import ask
+from myha.supervisor.control import socket_path
 from tests.real.conftest import create
 
 DEADLINE_SECONDS = 60.0

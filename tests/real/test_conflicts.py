@@ -104,7 +104,7 @@ class Watching:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.reporter.cancel()
+        self.reporter.permit.withdraw("by the test")
         self._thread.join(20)
         assert not self._thread.is_alive()
 
@@ -503,7 +503,7 @@ def test_the_job_and_the_command(writers: Writers) -> None:
         writers.run("b", f"UPDATE {table} SET n = 2")
         until(lambda: reporter.events, "the job's event")
     shell.join(30)
-    reporter.cancel()
+    reporter.permit.withdraw("by the test")
     thread.join(20)
     told = [json.loads(line) for line in printed]
     assert [one["table"] for one in told if one.get("event") == "conflict"] == [table]

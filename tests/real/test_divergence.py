@@ -21,7 +21,8 @@ import pymysql
 import pytest
 
 from myha.cli.status import explanation
-from myha.core.model import Membership, NodeRecord, Record, Sync
+from myha.core.model import Cause, Membership, NodeRecord, Record, Sync
+from myha.core.planning import decide
 from myha.operations.divergence.errant import ErrantLook, look_for_errant
 from myha.operations.divergence.failures import applier_failure
 from myha.operations.divergence.history_queries import open_node
@@ -31,6 +32,8 @@ from myha.operations.divergence.replication_error import (
 )
 from myha.operations.divergence.transaction_listing import Change, decoders_of, errant_items
 from myha.stores.local.record import LocalRecordStore
+from myha.supervisor.status_builder import build_status
+from tests.core.views import record, view
 from tests.real.bare import BareServer
 from tests.real.diverged import (
     Pair,
@@ -609,20 +612,11 @@ def test_the_writer_is_the_one_on_record(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_explain_leads_to_it() -> None:
-    node = {
-        "contact": "gone",
-        "contact_seconds": 1,
-        "error": "",
-        "membership": "fenced",
-        "reason": "it has 2 errant transactions: x:1-2",
-    }
-    clean = {**node, "membership": "member", "reason": ""}
-    data = {
-        "verdict": "v", "sentence": "s", "verdicts": [{}], "nodes": {"a": node, "b": clean},
-        "balancers": {}, "running": "", "jobs": [], "refusals": [], "incidents": [],
-    }  # fmt: skip
-    told = [line for line in explanation(data) if "myha divergence show" in line]
-    assert told == ["  a: for the rows, run `myha divergence show a`"]
+    reason = "it has 2 errant transactions: x:1-2"
+    now = view(on_record=record(db2=NodeRecord(Membership.FENCED, Cause.ERRANT, reason)))
+    lines = explanation(build_status("p", now, decide(now), None))
+    told = [line for line in lines if "myha divergence show" in line]
+    assert told == ["  db2: for the rows, run `myha divergence show db2`"]
 
 
 def test_wrong_calls_are_one_line(pair: Pair, tmp_path: Path) -> None:

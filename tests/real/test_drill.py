@@ -210,12 +210,12 @@ def test_the_supervisor_may_die_with_or_without_the_writer(pair: Target, seed: i
 
 
 def test_a_cluster_that_is_not_healthy_is_refused(pair: Target) -> None:
-    pair.ask({"do": "maintenance", "state": "on"})
+    assert pair.client.request("maintenance", state="on").ok
     try:
         with pytest.raises(RefusedError, match="not healthy.*--force"):
             play(pair, "switchover")
     finally:
-        pair.ask({"do": "maintenance", "state": "off"})
+        assert pair.client.request("maintenance", state="off").ok
 
 
 def test_more_failovers_than_the_flap_limit_are_refused(pair: Target) -> None:

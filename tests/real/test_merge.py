@@ -15,7 +15,8 @@ import pytest
 
 from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.operations.heal.merge import MergeReport, merge_node
-from myha.progress import CancelledError, ListReporter
+from myha.permit import CancelledError
+from myha.progress import ListReporter
 from myha.undo import outcome, summed_files
 from tests.real.diverged import (
     DEADLINE_SECONDS,
@@ -373,8 +374,6 @@ def to(port):
 class Slow(ListReporter):
     def progress(self, phase, *, done, **more):
         pass
-    def cancelled(self):
-        return False
 from myha.operations.heal import merge
 real = merge._Merge._merge_one
 count = [0]

@@ -31,7 +31,8 @@ from myha.operations.heal.reseed import (
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import MARIADB_MARK, MYSQL_MARK
-from myha.progress import CancelledError, ListReporter
+from myha.permit import CancelledError
+from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import Flavour
 from myha.undo import summed_files

@@ -1,37 +1,33 @@
-"""A reporter that ends a comparison when its time is over, and knows whether anything differed."""
+"""A comparison that ends when its time is over, and of which is known whether anything differed."""
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from myha.progress import CancelledError, Reporter
+from myha.permit import CancelledError, TimeLimit
+from myha.progress import Reporter, WithPermit
 
 
-class Limit(AbstractContextManager["Limit"]):
-    """Passes everything on for `seconds` (0: no limit), then says stop.
+class Limit(WithPermit, AbstractContextManager["Limit"]):
+    """A reporter whose permit ends after `seconds` (0: no limit).
 
     As a context it swallows the CancelledError that follows from that, and no other: `over` is true
     then. `differences` counts what the comparison told of until then.
     """
 
     def __init__(self, reporter: Reporter, seconds: float) -> None:
-        self._reporter = reporter
-        self._ends = time.monotonic() + seconds if seconds else float("inf")
-        self.progress = reporter.progress
-        self.over = False
+        self._limit = TimeLimit(reporter.permit, seconds)
+        super().__init__(reporter, self._limit)
         self.differences = 0
+
+    @property
+    def over(self) -> bool:
+        return self._limit.over
 
     def event(self, kind: str, text: str, **fields: str) -> None:
         self.differences += kind == "difference"
-        self._reporter.event(kind, text, **fields)
-
-    def cancelled(self) -> bool:
-        if self._reporter.cancelled():
-            return True
-        self.over = time.monotonic() >= self._ends
-        return self.over
+        super().event(kind, text, **fields)
 
     def __exit__(
         self,

@@ -21,7 +21,7 @@ from myha.binlog.node import MariadbNode, MysqlNode, Node
 from myha.binlog.session import Connect
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 from myha.undo import outcome
 from myha.undo.apply_check import CheckedRows, Writer
 from myha.undo.inverse import changes
@@ -149,7 +149,7 @@ class _Merge:
 
         def told() -> Any:
             for one in read_errant(self._node, errant, kept, for_kept=later.kept):
-                go_on(self._reporter)
+                self._reporter.permit.require()
                 yield one
                 meter.advance()
                 if draft.rows > self._max_rows:
@@ -198,7 +198,7 @@ class _Merge:
         checked = CheckedRows(self._writer)
         try:
             for one in errant:
-                go_on(self._reporter)
+                self._reporter.permit.require()
                 with _refusing(one, f"{len(merged)} of {len(errant)} are merged; "):
                     self._merge_one(checked, one, meter)
                 merged.append(str(one.gtid))
@@ -238,7 +238,7 @@ class _Merge:
 
     def _apply(self, checked: CheckedRows, one: SpooledTransaction, meter: Meter) -> None:
         for change in changes(one):
-            go_on(self._reporter)
+            self._reporter.permit.require()
             checked.apply(one, change.rows)
             meter.advance(len(change.rows.images))
 

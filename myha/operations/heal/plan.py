@@ -17,7 +17,7 @@ from myha.core.gtid import GtidSet
 from myha.core.model import NodeRecord, Record
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.work import connector
-from myha.progress import Meter, Reporter, amount, duration, go_on
+from myha.progress import Meter, Reporter, amount, duration
 from myha.servers.base import BaseServer
 from myha.servers.factory import flavour_of, make_servers
 from myha.stores.factory import require_record
@@ -161,7 +161,7 @@ class _Planner:
         meters: dict[str, Meter] = {}
 
         def tell(phase: str, done: float, total: float | None, unit: str) -> None:
-            go_on(self.reporter)
+            self.reporter.permit.require()
             if phase not in meters:
                 meters[phase] = Meter(self.reporter, phase, total=total, unit=unit)
             meters[phase].to(done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from myha.operations.heal.work import HealWork
-from myha.progress import Meter, go_on
+from myha.progress import Meter
 from myha.undo.rewind import rewind_node
 
 # Bounded by what the binary log and the disk can do; a node that hangs must not hold it for ever.
@@ -17,12 +17,12 @@ def rewind(work: HealWork) -> str:
     meters: dict[str, Meter] = {}
 
     def tell(phase: str, done: float, total: float | None, unit: str) -> None:
-        go_on(work.reporter)
+        work.permit.require()
         if phase not in meters:
             meters[phase] = Meter(work.reporter, phase, total=total, unit=unit)
         meters[phase].to(done)
 
-    work.reporter.require_record()
+    work.permit.require_record()
     report = rewind_node(
         work.connector(work.order.node),
         work.flavour,

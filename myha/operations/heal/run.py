@@ -17,8 +17,9 @@ from myha.core.gtid import GtidSet
 from myha.core.model import ThreadState
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.limit import Limit
-from myha.operations.heal.work import HealOrder, HealWork
-from myha.progress import Meter, Reporter, go_on
+from myha.operations.heal.permit import HealOrder
+from myha.operations.heal.work import HealWork
+from myha.progress import Meter, Reporter
 
 START_DEADLINE_SECONDS = 30.0
 STOP_DEADLINE_SECONDS = 30.0
@@ -38,14 +39,14 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     try:
         if work.order.method not in METHODS:
             raise HealRefusedError(f"there is no method {work.order.method}")
-        work.reporter.require_record()
+        work.permit.require_record()
         said = METHODS[work.order.method](work)
         work.reporter.event("heal", said)
         tables = None if work.order.method == "reseed" else work.quarantined_tables() or None
         replicate(work)
         verified = verify_data(work, tables)
         work.node.stop_replication(STOP_DEADLINE_SECONDS)
-        work.reporter.require_record()
+        work.permit.require_record()
     finally:
         work.close()
     return {"text": f"{said}; {verified}", "method": work.order.method}
@@ -66,7 +67,7 @@ def _merge(work: HealWork) -> str:
 
     require_quiet(work)
     executed, keep = histories(work)
-    work.reporter.require_record()
+    work.permit.require_record()
     report = merge_node(
         work.connector(work.order.node),
         work.connector(work.order.writer, admin=True),
@@ -121,7 +122,7 @@ def histories(work: HealWork) -> tuple[GtidSet, GtidSet]:
 
 def replicate(work: HealWork) -> None:
     """One way, from the writer to the node, until it has all that the writer has now."""
-    go_on(work.reporter)
+    work.permit.require()
     node = work.node
     executed, wanted = histories(work)
     errant = executed.minus(wanted)
@@ -135,7 +136,7 @@ def replicate(work: HealWork) -> None:
     meter = Meter(work.reporter, "catch up", total=float(missing.count()), unit="transactions")
     progress_at, left = time.monotonic(), missing.count()
     while not node.await_executed(wanted, CATCH_UP_SLICE_SECONDS):
-        go_on(work.reporter)
+        work.permit.require()
         _require_applying(work)
         now_left = wanted.minus(node.executed()).count()
         if now_left < left:

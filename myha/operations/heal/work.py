@@ -3,93 +3,25 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from myha.config import Account, Config, load
-from myha.core.model import Cause
 from myha.database.connection import Connection, Endpoint, connect
 from myha.database.statements import Flavour
 from myha.errors import ConfigError, MyhaError
+from myha.operations.heal.permit import HealOrder, HealPermit
 from myha.ports import WatchedServer
-from myha.progress import Reporter
+from myha.progress import Reporter, WithPermit
 from myha.servers.factory import flavour_of, make_servers
-from myha.stores.factory import read_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.undo.rewind import finish_rewind
 
 CONNECT_DEADLINE_SECONDS = 5.0
 READ_DEADLINE_SECONDS = 600.0
-RECORD_EVERY_SECONDS = 0.05
 
 Connect = Callable[[], Connection]
-
-
-@dataclass(frozen=True, slots=True)
-class HealOrder:
-    """Which node, by which method, for which heal on record, and under which writer and epoch."""
-
-    node: str
-    method: str
-    id: int
-    writer: str
-    epoch: int
-    accept_loss: bool = False
-
-    @staticmethod
-    def of(raw: Mapping[str, Any]) -> HealOrder:
-        return HealOrder(
-            node=str(raw["node"]),
-            method=str(raw["method"]),
-            id=int(raw["id"]),
-            writer=str(raw["writer"]),
-            epoch=int(raw["epoch"]),
-            accept_loss=bool(raw.get("accept_loss", False)),
-        )
-
-
-def off_record(config: Config, order: HealOrder) -> str:
-    """Why the record does not say that this heal is under way; empty when it does."""
-    record = read_record(config)
-    if record is None:
-        return f"there is no record in {config.cluster.state_dir}"
-    if (record.writer, record.epoch) != (order.writer, order.epoch):
-        return f"the writer on record is {record.writer} since epoch {record.epoch}"
-    entry = record.node(order.node)
-    if entry.cause is not Cause.HEALING or entry.heal is None:
-        return f"{order.node} is not on record as being healed: it is {entry.membership}"
-    if (entry.heal.id, entry.heal.method) != (order.id, order.method):
-        return f"{order.node} is being healed by {entry.heal.method} on record, for another reason"
-    return ""
-
-
-class GuardedReporter:
-    """A reporter that says stop as soon as the record no longer allows the heal."""
-
-    def __init__(self, reporter: Reporter, config: Config, order: HealOrder) -> None:
-        self._reporter = reporter
-        self._config = config
-        self._order = order
-        self._asked_at = float("-inf")
-        self._why = ""
-        self.progress = reporter.progress
-        self.event = reporter.event
-
-    def cancelled(self) -> bool:
-        now = time.monotonic()
-        if not self._why and now - self._asked_at >= RECORD_EVERY_SECONDS:
-            self._asked_at = now
-            self._why = off_record(self._config, self._order)
-        return bool(self._why) or self._reporter.cancelled()
-
-    def require_record(self) -> None:
-        """Raises `MyhaError` with the reason; asked anew just before something is changed."""
-        self._why = self._why or off_record(self._config, self._order)
-        if self._why:
-            raise MyhaError(f"nothing was changed: {self._why}")
 
 
 class HealWork:
@@ -98,7 +30,8 @@ class HealWork:
     def __init__(self, config_path: Path, order: HealOrder, reporter: Reporter) -> None:
         self.config: Config = load(config_path)
         self.order = order
-        self.reporter = GuardedReporter(reporter, self.config, order)
+        self.permit = HealPermit(reporter.permit, self.config, order)
+        self.reporter: Reporter = WithPermit(reporter, self.permit)
         kind = flavour_of(self.config)
         self.flavour: Flavour = kind.flavour
         servers = make_servers(self.config, kind, before_replication=finish_rewind)

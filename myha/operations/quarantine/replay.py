@@ -18,7 +18,7 @@ from myha.binlog.session import Connect
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import ConfigError, MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.quarantine.incidents import Incident
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 from myha.undo.apply_check import CheckedRows, Writer
 from myha.undo.inverse import changes
 from myha.undo.spool import Spool, SpooledTransaction
@@ -159,7 +159,7 @@ class _Replay:
                 unit="transactions",
             )
             for number, one in enumerate(todo):
-                go_on(self._reporter)
+                self._reporter.permit.require()
                 self._before_each()
                 try:
                     rows = self._replay_one(one) if apply else self._try_one(one)
@@ -280,7 +280,7 @@ class _Replay:
         rows = 0
         try:
             for change in changes(one):
-                go_on(self._reporter)
+                self._reporter.permit.require()
                 if change.rows.table.schema != OWN_SCHEMA:
                     self._checked.apply(one, change.rows)
                     rows += len(change.rows.images)

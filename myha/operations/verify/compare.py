@@ -19,7 +19,7 @@ from myha.operations.verify.report import RowDifference
 from myha.operations.verify.settled import Look, Settled
 from myha.operations.verify.state import RunState, TableState
 from myha.operations.verify.walk import Walk, cut, step_of
-from myha.progress import Reporter, go_on
+from myha.progress import Reporter
 
 LEAF_ROWS = 4000
 LEAF_LIMIT = 20_000  # rows that share the walked part of their key, and so cannot be told apart
@@ -89,7 +89,7 @@ class TableComparison:
         walk = Walk(self._looks, self._both.writer)
         self._pace.fresh_table()
         while True:
-            go_on(self._reporter)
+            self._reporter.permit.require()
             began = time.monotonic()
             high = walk.end(low, self._pace.rows)
             rows, differing = self._look_at(low, high)
@@ -133,7 +133,7 @@ class TableComparison:
 
     def _descend(self, low: Bound | None, high: Bound | None, rows: int) -> None:
         """A range of so many rows whose sums differed at some moment: down to its rows."""
-        go_on(self._reporter)
+        self._reporter.permit.require()
         if rows <= LEAF_ROWS:
             self._leaf(low, high)
             return
@@ -186,7 +186,7 @@ class TableComparison:
         if len(suspects) < at_least:
             return
         while suspects and len(self._state.differences) < self._row_limit:
-            go_on(self._reporter)
+            self._reporter.permit.require()
             self._confirm([tuple(key) for key in suspects[:BATCH_ROWS]])
             del suspects[:BATCH_ROWS]
         if suspects:

@@ -20,7 +20,7 @@ from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.database import statements
 from myha.database.statements import Flavour
 from myha.errors import ServerError, ServerGoneError
-from myha.progress import Reporter, go_on
+from myha.progress import Reporter
 
 Connect = Callable[[], "pymysql.Connection[Any]"]
 Rows = tuple[tuple[Any, ...], ...]
@@ -120,7 +120,7 @@ class ComparedNode:
         """
         ends = time.monotonic() + seconds
         while True:
-            go_on(reporter)
+            reporter.permit.require()
             left = ends - time.monotonic()
             if self._await_once(wanted, max(0.0, min(WAIT_SLICE_SECONDS, left))):
                 return True

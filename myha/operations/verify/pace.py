@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError
 from myha.operations.verify.compared_node import ComparedNode
-from myha.progress import Reporter, go_on
+from myha.progress import Reporter
 
 MARK_EVERY_SECONDS = 0.2
 MARKS_KEPT = 600
@@ -155,7 +155,7 @@ class Pace:
     def _sleep(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
         while True:
-            go_on(self._reporter)
+            self._reporter.permit.require()
             left = ends - time.monotonic()
             if left <= 0:
                 return

@@ -31,7 +31,7 @@ from myha.operations.verify.report import RowDifference, VerifyReport
 from myha.operations.verify.run import row_limit_bytes, verify
 from myha.operations.verify.settled import HOLD_SECONDS, LOCK, Settled
 from myha.operations.verify.tables import Table, read_tables
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 
 FOR_UPDATE = " FOR UPDATE"
 TRIES = 8
@@ -236,7 +236,7 @@ class Repair:
         while left and moved:  # what is in one batch's way may be gone after the next
             moved, again = False, []
             for batch in left:
-                go_on(self._reporter)
+                self._reporter.permit.require()
                 try:
                     written = self._write(batch)
                 except ServerError as error:

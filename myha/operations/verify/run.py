@@ -28,7 +28,8 @@ from myha.operations.verify.tables import (
     same_rows_possible,
     schema_differences,
 )
-from myha.progress import CancelledError, Meter, Reporter
+from myha.permit import CancelledError
+from myha.progress import Meter, Reporter
 
 ROW_LIMIT = 1000
 SCHEMA_LOOKS = 3

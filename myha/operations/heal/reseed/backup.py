@@ -23,7 +23,7 @@ from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 
 NEW_SUFFIX = ".reseed-new"
 OLD_SUFFIX = ".reseed-old"
@@ -151,7 +151,7 @@ class Backup:
         meter = Meter(self._reporter, "prepare")
         with self._host.shell.held(load_script("prepare"), *settings) as running:
             while not running.ended():
-                go_on(self._reporter)
+                self._reporter.permit.require()
                 meter.to(0)
                 time.sleep(LOOK_SECONDS)
             running.check("mariabackup --prepare")
@@ -196,7 +196,7 @@ def _pass_on(source: int, target: int, meter: Meter, reporter: Reporter, name: s
     incoming.register(source, select.POLLIN)
     outgoing.register(target, select.POLLOUT)
     while True:
-        go_on(reporter)
+        reporter.permit.require()
         if not incoming.poll(LOOK_SECONDS * 1000):
             continue
         _await_room(outgoing, reporter, name)
@@ -214,6 +214,6 @@ def _pass_on(source: int, target: int, meter: Meter, reporter: Reporter, name: s
 def _await_room(outgoing: select.poll, reporter: Reporter, name: str) -> None:
     ends = time.monotonic() + STALL_SECONDS
     while not outgoing.poll(LOOK_SECONDS * 1000):
-        go_on(reporter)
+        reporter.permit.require()
         if time.monotonic() > ends:
             raise MyhaError(f"{name}: its host has accepted no data for {STALL_SECONDS:.0f} s")

@@ -23,7 +23,8 @@ from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentErr
 from myha.operations.heal.reseed.process import END_DEADLINE_SECONDS, NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.setup.facts import Flavour
-from myha.progress import CancelledError, Meter, Reporter
+from myha.permit import CancelledError
+from myha.progress import Meter, Reporter
 from myha.waiting import wait_until
 
 ACCOUNT = "myha_clone"
@@ -197,17 +198,17 @@ class Clone:
                 ReseedSession(self._config, self._node.name) as looker,
             ):
                 copied = max(copied, self._progress(looker, meter))
-            if self._reporter.cancelled():
-                self._cancel(work)
+            if why := self._reporter.permit.refusal():
+                self._cancel(work, why)
         meter.total = meter.done = max(copied, 1)
         meter.say()
         return copied
 
-    def _cancel(self, work: threading.Thread) -> None:
+    def _cancel(self, work: threading.Thread, why: str) -> None:
         with suppress(ServerError), ReseedSession(self._config, self._node.name) as session:
             session.perform(f"KILL QUERY {self._number}")
         work.join(_CANCEL_DEADLINE_SECONDS)
-        raise CancelledError("stopped on request; the next run starts the clone over")
+        raise CancelledError(f"stopped {why}; the next run starts the clone over")
 
     def _progress(self, looker: ReseedSession, meter: Meter) -> int:
         row = looker.rows(

@@ -22,7 +22,7 @@ from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 from myha.waiting import wait_until
 
 START_DEADLINE_SECONDS = 600.0  # a large buffer pool, a long recovery
@@ -196,7 +196,7 @@ class NodeProcess:
         def reported() -> bool:
             if holds():
                 return True
-            go_on(self._reporter)
+            self._reporter.permit.require()
             meter.to(0)
             return False
 

@@ -28,7 +28,7 @@ from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan, R
 from myha.operations.heal.reseed.process import NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.setup.facts import Flavour, is_on
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 
 
 def plan_reseed(order: ReseedOrder) -> ReseedPlan:
@@ -87,7 +87,7 @@ class _Reseed:
             if node is not None:
                 finish.close(node)
                 self._keep(donor, node)
-            go_on(self._reporter)
+            self._reporter.permit.require()
             try:
                 copied, history = self._copy(plan, donor, node)
                 Meter(self._reporter, "finish")
@@ -256,7 +256,7 @@ class _Reseed:
         work.clear_up()
         try:
             copied, written = work.make(plan.size_bytes)
-            go_on(self._reporter)
+            self._reporter.permit.require()
             Meter(self._reporter, "exchange")
             self._process.stop()
             work.exchange()

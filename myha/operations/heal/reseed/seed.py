@@ -12,6 +12,7 @@ from myha.operations.heal.reseed.run import plan_reseed, reseed_node
 from myha.operations.setup.actions import Action, Stage
 from myha.operations.setup.apply import Tell
 from myha.operations.setup.facts import Facts
+from myha.permit import Permit
 from myha.progress import Progress, Reporter
 
 SPEAK_SECONDS = 2.0
@@ -54,6 +55,7 @@ class _Told:
     """Progress as lines: each phase once, and a long one again every two seconds."""
 
     def __init__(self, tell: Tell) -> None:
+        self.permit = Permit()  # Ctrl-C ends setup, and with it the connections that copy
         self._tell = tell
         self._phase = ""
         self._told_at = 0.0
@@ -77,6 +79,3 @@ class _Told:
 
     def event(self, kind: str, text: str, **fields: str) -> None:  # noqa: ARG002 - the protocol's
         self._tell(f"seed: {text}")
-
-    def cancelled(self) -> bool:
-        return False  # Ctrl-C ends setup, and with it the connections that copy

@@ -24,7 +24,7 @@ from myha.operations.heal.reseed.dump.accounts import copy_accounts
 from myha.operations.heal.reseed.dump.pipe import copy_table
 from myha.operations.heal.reseed.dump.tables import Table
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter
 
 MOST_WORKERS = 4
 LOCK_ATTEMPTS = 60
@@ -77,7 +77,7 @@ class Dump:
                 raise MyhaError(f"{self._donor_name}: {table} has generated columns only")
 
     def _lock_commits(self, locker: ReseedSession) -> None:
-        go_on(self._reporter)
+        self._reporter.permit.require()
         try:
             locker.do("lock_commits")
         except ServerError:
@@ -192,7 +192,7 @@ class _Work:
     def _advance(self, count: int) -> None:
         if self._failure is not None:
             raise self._failure
-        go_on(self._reporter)
+        self._reporter.permit.require()
         with self._lock:
             self._meter.total = max(self._meter.total or 0, self._meter.done + count)
             self._meter.advance(count)

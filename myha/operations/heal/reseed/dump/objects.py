@@ -15,7 +15,7 @@ from myha.errors import MyhaError, ServerError
 from myha.operations.heal.reseed.dump.tables import Column, Table
 from myha.operations.heal.reseed.session import ReseedSession, quoted
 from myha.operations.setup.facts import OUR_SCHEMA, Flavour
-from myha.progress import Reporter, go_on
+from myha.progress import Reporter
 from myha.servers.events import account
 
 SYSTEM = "('mysql', 'sys', 'information_schema', 'performance_schema')"
@@ -182,7 +182,7 @@ def _rows(donor: ReseedSession) -> tuple[Table, ...]:
 def drop_all(node: ReseedSession, reporter: Reporter) -> None:
     """Every schema of users goes. myha's own tables stay and are emptied: others look into them."""
     for name in _names(node):
-        go_on(reporter)
+        reporter.permit.require()
         if name != OUR_SCHEMA:
             node.do("drop_schema", schema=quoted(name))
 
@@ -193,7 +193,7 @@ def make_tables(node: ReseedSession, what: Definitions, reporter: Reporter) -> N
     for _, text in what.schemas:
         node.perform(text.replace("CREATE DATABASE ", "CREATE DATABASE IF NOT EXISTS ", 1))
     for table in what.tables:
-        go_on(reporter)
+        reporter.permit.require()
         _use(node, table.schema)
         if table.schema == OUR_SCHEMA:
             node.perform(table.text.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1))
@@ -214,7 +214,7 @@ def make_others(
     while waiting:
         later: list[Definition] = []
         for one in waiting:
-            go_on(reporter)
+            reporter.permit.require()
             try:
                 _make(node, donor, one)
             except ServerError as error:

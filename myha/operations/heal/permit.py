@@ -1,0 +1,84 @@
+"""A heal's permit: it may go on for as long as the record says that it is under way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from myha.config import Config
+from myha.core.model import Cause
+from myha.errors import MyhaError
+from myha.permit import Permit
+from myha.stores.factory import read_record
+
+RECORD_EVERY_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class HealOrder:
+    """Which node, by which method, for which heal on record, and under which writer and epoch."""
+
+    node: str
+    method: str
+    id: int
+    writer: str
+    epoch: int
+    accept_loss: bool = False
+
+    @staticmethod
+    def of(raw: Mapping[str, Any]) -> HealOrder:
+        return HealOrder(
+            node=str(raw["node"]),
+            method=str(raw["method"]),
+            id=int(raw["id"]),
+            writer=str(raw["writer"]),
+            epoch=int(raw["epoch"]),
+            accept_loss=bool(raw.get("accept_loss", False)),
+        )
+
+
+def off_record(config: Config, order: HealOrder) -> str:
+    """Why the record does not say that this heal is under way; empty when it does."""
+    record = read_record(config)
+    if record is None:
+        return f"there is no record in {config.cluster.state_dir}"
+    if (record.writer, record.epoch) != (order.writer, order.epoch):
+        return f"the writer on record is {record.writer} since epoch {record.epoch}"
+    entry = record.node(order.node)
+    if entry.cause is not Cause.HEALING or entry.heal is None:
+        return f"{order.node} is not on record as being healed: it is {entry.membership}"
+    if (entry.heal.id, entry.heal.method) != (order.id, order.method):
+        return f"{order.node} is being healed by {entry.heal.method} on record, for another reason"
+    return ""
+
+
+class HealPermit(Permit):
+    """The job's permit, which the record withdraws too. Once it does, it is so for good."""
+
+    def __init__(self, job: Permit, config: Config, order: HealOrder) -> None:
+        super().__init__()
+        self._job = job
+        self._config = config
+        self._order = order
+        self._asked_at = float("-inf")
+        self._off_record = ""
+
+    def refusal(self) -> str:
+        now = time.monotonic()
+        if now - self._asked_at >= RECORD_EVERY_SECONDS:
+            self._asked_at = now
+            self._ask_record()
+        return self._withdrawn or self._job.refusal()
+
+    def require_record(self) -> None:
+        """Raises `MyhaError` with the reason; asked anew just before something is changed."""
+        self._ask_record()
+        if self._off_record:
+            raise MyhaError(f"nothing was changed: {self._off_record}")
+
+    def _ask_record(self) -> None:
+        self._off_record = self._off_record or off_record(self._config, self._order)
+        if self._off_record:
+            self.withdraw(f"by the record: {self._off_record}")

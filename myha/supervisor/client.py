@@ -1,0 +1,124 @@
+"""Asks the supervisor of a pair, over the control socket of its process."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from myha.config import Config
+from myha.errors import MyhaError, SupervisorAwayError
+from myha.stores.local.lease import holder_of
+from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, socket_path
+from myha.supervisor.requests import Reply
+from myha.supervisor.status import Status
+
+ASK_AGAIN_SECONDS = 0.2
+PING_TIMEOUT_SECONDS = 2.0
+
+
+class Client:
+    """Asks for one pair. Every method raises `SupervisorAwayError` when no supervisor answers."""
+
+    def __init__(self, config: Config) -> None:
+        self._path = socket_path(config.cluster.state_dir)
+        self._pair = config.cluster.name
+
+    def status(self) -> Status:
+        return Status.of_json(self._ask("status"))
+
+    def events(self, limit: int, after: int = 0) -> list[dict[str, Any]]:
+        """The journal's last lines with an id above `after`, oldest first."""
+        events: list[dict[str, Any]] = self._ask("events", limit=limit, after=after)["events"]
+        return events
+
+    def request(self, name: str, **arguments: str | float | None) -> Reply:
+        """Have it done, and wait for that. `name` is the command's."""
+        answer = ask(self._path, {"do": name, "pair": self._pair, **arguments})
+        return Reply(
+            bool(answer.get("ok")),
+            str(answer.get("text")),
+            answer.get("override"),
+            bool(answer.get("ask_again")),
+        )
+
+    def request_until(
+        self,
+        name: str,
+        wait_seconds: float,
+        tell: Callable[[str], None] = lambda _text: None,
+        **arguments: str | float | None,
+    ) -> Reply:
+        """Ask again for as long as the reply is that nothing was done yet and that may change.
+
+        The supervisor goes on with whatever else is due between two tries.
+        """
+        ends = time.monotonic() + wait_seconds
+        while True:
+            reply = self.request(name, **arguments)
+            if reply.ok or not reply.ask_again or time.monotonic() >= ends:
+                return reply
+            tell(reply.text)
+            time.sleep(ASK_AGAIN_SECONDS)
+
+    def _ask(self, what: str, **fields: int) -> Data:
+        answer = ask(self._path, {"do": what, "pair": self._pair, **fields})
+        if not answer.get("ok"):
+            raise MyhaError(str(answer.get("text")))
+        return answer
+
+
+def ask(path: Path, request: Data, timeout_seconds: float = CLIENT_TIMEOUT_SECONDS) -> Data:
+    """Ask the process behind a socket. `SupervisorAwayError` when none is there, or none answers.
+
+    A request may take long, for one that hangs two seconds are enough to say so: it is asked first
+    whether it is there.
+    """
+    _ask(path, {"do": PING}, PING_TIMEOUT_SECONDS)
+    return _ask(path, request, timeout_seconds)
+
+
+def _hangs(path: Path, timeout_seconds: float) -> SupervisorAwayError:
+    """The words for a supervisor that is there and silent: who, since when, what to do."""
+    who, since = "the supervisor", ""
+    holder = holder_of(path.parent)
+    if holder is not None:
+        pid = holder.pid
+        state = None
+        with suppress(OSError):
+            state = re.search(r"^State:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M)
+        who = f"the supervisor (process {pid}" + (f", {state[1]})" if state else ")")
+        silent = time.time() - holder.renewed_wall
+        since = f"; its last sign of life was {silent:.0f} s ago"
+        since += f". If it is stopped, `kill -CONT {pid}` lets it go on; else end it with"
+        since += f" `kill -9 {pid}` and start `myha run`: clients do not notice that"
+    return SupervisorAwayError(f"{who} does not answer within {timeout_seconds:g} s{since}")
+
+
+def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(timeout_seconds)
+            client.connect(str(path))
+            client.sendall(json.dumps(request).encode() + b"\n")
+            with client.makefile("rb") as lines:
+                line = lines.readline()
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise SupervisorAwayError(
+            f"no supervisor is running here ({path} does not answer); start it with `myha run`"
+        ) from None
+    except PermissionError:
+        raise MyhaError(f"{path} belongs to another user: run this as the user of myha") from None
+    except TimeoutError:
+        raise _hangs(path, timeout_seconds) from None
+    except OSError as error:
+        raise MyhaError(f"{path}: {error.strerror or error}") from None
+    if not line:
+        raise SupervisorAwayError("the supervisor ended before it answered; see its log")
+    answer: Data = json.loads(line)
+    return answer

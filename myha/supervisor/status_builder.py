@@ -1,0 +1,164 @@
+"""The status of a pair from what the loop knows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from myha.core.model import (
+    BalancerView,
+    Cause,
+    Heal,
+    Job,
+    Membership,
+    NodeLook,
+    NodeView,
+    Record,
+    View,
+)
+from myha.core.planning import Decision
+from myha.core.plans import Plan
+from myha.core.routing import wanted
+from myha.core.verdicts import NOT_SET_UP, situation_of
+from myha.core.verdicts.row import Verdict
+from myha.supervisor.status import (
+    ApplierFailure,
+    BalancerStatus,
+    HealStatus,
+    IncidentStatus,
+    JobStatus,
+    MethodStatus,
+    NodeStatus,
+    RefusalStatus,
+    RouteStatus,
+    SeenNodeStatus,
+    Status,
+    VerdictStatus,
+)
+
+OF_FAILED_APPLIER = frozenset({"replication-broken", "broken-fenced"})
+
+
+def build_status(
+    name: str,
+    view: View,
+    decision: Decision,
+    running: Plan | None,
+    failures: Mapping[str, ApplierFailure] | None = None,
+) -> Status:
+    """The status of the pair `name`, without what only a supervisor's process can say.
+
+    `failures`: by node, what is known of the error that its applier has stopped with.
+    """
+    failures = failures or {}
+    it = situation_of(view)
+    verdicts = decision.verdicts
+    first = verdicts[0] if verdicts else None
+    record = view.record
+    settled = decision.fresh and running is None
+    return Status(
+        settled=settled,
+        verdict=first.name if first else "not-set-up",
+        sentence=_sentence(first.text(it), first, it.standby, failures)
+        if first and it
+        else NOT_SET_UP,
+        verdicts=tuple(VerdictStatus(name=v.name, sentence=v.text(it)) for v in verdicts if it),
+        healthy=first is not None and first.name == "healthy" and settled,
+        mode=view.policy.mode,
+        durability=view.policy.durability,
+        writer=record.writer if record else None,
+        epoch=record.epoch if record else None,
+        sync=record.sync if record else None,
+        maintenance=record.maintenance if record else False,
+        running=running.sentence if running else None,
+        refusals=tuple(
+            RefusalStatus(verdict=of, reason=one.reason, override=one.override)
+            for of, one in decision.refusals
+        ),
+        incidents=tuple(
+            IncidentStatus(
+                plan=one.plan,
+                node=one.node,
+                reason=one.reason,
+                attempts=one.attempts,
+                ago_seconds=round(view.at - one.at, 1),
+            )
+            for one in view.incidents
+        ),
+        jobs=tuple(_job(view, one) for one in view.jobs),
+        nodes={n: _node(view, n, node, record, failures.get(n)) for n, node in view.nodes},
+        balancers={n: _balancer(one) for n, one in view.balancers},
+        ok=True,
+        name=name,
+    )
+
+
+def _sentence(
+    said: str, verdict: Verdict, standby: str, failures: Mapping[str, ApplierFailure]
+) -> str:
+    """The verdict's, and of a failed applier which heal applies, once that is known."""
+    if verdict.name not in OF_FAILED_APPLIER or standby not in failures:
+        return said
+    return f"{said} {failures[standby].kind}: {failures[standby].sentence}."
+
+
+def _node(
+    view: View, name: str, node: NodeView, record: Record | None, failure: ApplierFailure | None
+) -> NodeStatus:
+    entry = record.node(name) if record else None
+    known: dict[str, Any] = {
+        "contact": node.contact,
+        "contact_seconds": round(view.at - node.contact_since, 1),
+        "error": node.error,
+        "membership": entry.membership if entry else None,
+        "cause": entry.cause if entry else Cause.NONE,
+        "reason": entry.reason if entry else "",
+        "fenced": entry is not None and entry.membership is Membership.FENCED,
+        "heal": _heal(view, name, entry.heal) if entry and entry.heal else None,
+        "wanted": {pool: wanted(view, pool, name) for pool in ("writer", "reader")},
+        "reader_ok": node.reader_ok,
+        "failure": failure,
+    }
+    return NodeStatus(**known) if node.look is None else _seen(known, node.look)
+
+
+def _seen(known: dict[str, Any], look: NodeLook) -> SeenNodeStatus:
+    """Its further fields are of the same names as the look's."""
+    names = SeenNodeStatus.model_fields.keys() - known.keys()
+    return SeenNodeStatus(**known, **{name: getattr(look, name) for name in names})
+
+
+def _job(view: View, job: Job) -> JobStatus:
+    return JobStatus(
+        kind=job.kind,
+        node=job.node,
+        method=job.method,
+        heal=job.id,
+        seconds=round(view.at - job.since, 1),
+        phase=job.phase,
+        percent=None if job.percent is None else round(job.percent, 1),
+        left_seconds=job.left_seconds,
+        text=job.text,
+    )
+
+
+def _heal(view: View, node: str, heal: Heal) -> HealStatus:
+    last = (one for one in view.heals if one.node == node and one.id == heal.id)
+    return HealStatus(
+        id=heal.id,
+        method=heal.method,
+        methods=heal.methods,
+        cause=heal.cause,
+        refused=heal.refused,
+        last=tuple(MethodStatus.model_validate(one) for one in last),
+    )
+
+
+def _balancer(balancer: BalancerView) -> BalancerStatus:
+    look = balancer.look
+    return BalancerStatus(
+        answering=balancer.answering,
+        error=balancer.error,
+        boot_id=look.boot_id if look else "",
+        routes=tuple(RouteStatus.model_validate(one) for one in look.routes) if look else (),
+    )
