@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from myha.database.flavours import MYSQL
 from myha.drill.ticks import RESTS, TICKS, Change, Tick, Ticking, changes, wrong_ticks
 from myha.errors import ServerError
 
@@ -59,7 +60,7 @@ def test_changes_are_those_on_record() -> None:
 class Denies:
     """A target whose account may do anything but make events."""
 
-    flavour = "mysql"
+    flavour = MYSQL
     account = SimpleNamespace(user="app")
 
     @contextmanager

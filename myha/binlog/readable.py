@@ -48,7 +48,14 @@ class TableFacts:
             ColumnFact(**{**one, "members": tuple(one["members"])}) for one in data["columns"]
         )
         keys = tuple(
-            KeyFact(one["name"], one["primary"], tuple(KeyPart(**part) for part in one["parts"]))
+            KeyFact(
+                one["name"],
+                one["primary"],
+                tuple(
+                    KeyPart(part["column"], part["prefix_length"], part["generated"])
+                    for part in one["parts"]
+                ),
+            )
             for one in data["keys"]
         )
         return cls(columns, keys)

@@ -142,6 +142,11 @@ class Session:
         for sql in statements:
             self.query(sql, values)
 
+    @property
+    def wire(self) -> Connection:
+        """The connection itself, for what passes through as bytes."""
+        return self._ready(self.left_seconds)
+
     def close(self) -> None:
         """Say good-bye, where the connection is one still."""
         connection, self._connection = self._connection, None

@@ -14,9 +14,6 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal
-
-Flavour = Literal["mysql", "mariadb"]
 
 _NAME = re.compile(r"--\s*name:\s*([a-z][a-z0-9 _-]*?)\s*$")
 
@@ -41,7 +38,7 @@ class Statements:
 
 
 @cache
-def load(flavour: Flavour, subject: str | None = None) -> Statements:
+def load(flavour: str, subject: str | None = None) -> Statements:
     """The statements of sql/<flavour>/<subject>.sql, or without a subject those of all the files.
 
     ValueError when a file has two blocks of one name. A name that several files use is only found

@@ -14,7 +14,6 @@ import pymysql
 from pymysql.err import MySQLError
 
 from myha.database.statements import Statements
-from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT, ErrantLedger, ErrantRow, ErrantTable, in_flight
 from myha.drill.rows import IdRow, Row
 from myha.drill.target import Target, query
@@ -38,7 +37,7 @@ class Administrator:
         self._node = node
         self._ledger = ledger
         self._seed = seed
-        self._statements: Statements = load_statements(target.flavour, "drill")
+        self._statements: Statements = target.flavour.statements("drill")
 
     def diverge(self, *, ddl: bool = False) -> int:
         """Errant inserts, deletes and updates on the node; how many rows they are.

@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import dataclass
 
-from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT, ErrantRow
 from myha.drill.rows import Row
 from myha.drill.stage import Fault, Scenario, Stage
@@ -39,7 +38,7 @@ def _cross(stage: Stage) -> Fault:
     """
     _await_reader(stage)
     target = stage.target
-    statements = load_statements(target.flavour, "drill")
+    statements = target.flavour.statements("drill")
     update = statements.one("drill_update")
     with target.node_session(stage.writer) as first, target.node_session(stage.standby) as second:
         values = {"below": ERRANT_CLIENT, "limit": ROWS}
@@ -130,7 +129,7 @@ def _run_repair(stage: Stage) -> None:
 def _restore(stage: Stage) -> None:
     """What the clients wrote comes back by plain updates: the judge knows rows by their payload."""
     target = stage.target
-    update = load_statements(target.flavour, "drill").one("drill_update")
+    update = target.flavour.statements("drill").one("drill_update")
     with target.node_session(stage.writer) as session:
         for one in stage.crossings:
             row = one.before

@@ -6,7 +6,6 @@ import shutil
 import time
 
 from myha.core.model import Durability
-from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT
 from myha.drill.rows import Row
 from myha.drill.stage import (
@@ -28,7 +27,7 @@ FENCE_PLANS = ("fence", "heal")
 def _remove_row(stage: Stage) -> Fault:
     """The standby loses a row that is then updated on the writer, forth and back."""
     target = stage.target
-    statements = load_statements(target.flavour, "drill")
+    statements = target.flavour.statements("drill")
     with target.administrator(stage.standby) as session:
         (values,) = query(
             session, statements.one("drill_oldest") % {"below": ERRANT_CLIENT, "limit": 1}

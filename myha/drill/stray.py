@@ -10,7 +10,6 @@ import time
 
 import pymysql
 
-from myha.database.statements import load as load_statements
 from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Fault, Scenario, Stage
 from myha.drill.target import Target, query
 from myha.errors import MyhaError, RefusedError
@@ -44,7 +43,7 @@ def _cluster(target: Target) -> Cluster:
 
 def _connect(target: Target, cluster: Cluster, writer: str) -> None:
     """With the pair's own account and from its host: told from the standby by its identity only."""
-    statements = load_statements(target.flavour, "drill")
+    statements = target.flavour.statements("drill")
     with target.administrator(writer) as session:
         ((position,),) = query(session, statements.one("drill_position"))
     account, node = target.config.accounts.replication(), target.config.nodes[writer]

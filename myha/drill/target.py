@@ -21,8 +21,9 @@ from pymysql.err import MySQLError
 
 from myha.balancers.haproxy import HAProxyBalancer
 from myha.config import Account, Config, load, split_address
-from myha.database.statements import Flavour
-from myha.database.statements import load as load_statements
+from myha.database.connection import translate
+from myha.database.flavours import MYSQL, Flavour, flavour_of
+from myha.database.session import Session
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import ServerError
 from myha.hosts.local import LocalHost, accepts_tcp
@@ -67,7 +68,7 @@ class Target:
             for name, one in self.config.balancers.items()
         ]
         self.server_version = ""
-        self.flavour: Flavour = "mysql"
+        self.flavour: Flavour = MYSQL
         self.server_ids: dict[str, int] = {}
 
     # -- the supervisor --------------------------------------------------------------------------
@@ -99,12 +100,12 @@ class Target:
             with self.session(node.host, node.port, database=None) as session:
                 sql = "SELECT VERSION(), @@server_id, @@hostname, @@datadir, @@pid_file"
                 version, server_id, machine, data_dir, pid_file = query(session, sql)[0]
+                self.flavour = flavour_of(Session(session, CALL_SECONDS))
             host = self.hosts.get(name)
             if isinstance(host, RemoteHost):
                 host.aim(str(PurePosixPath(data_dir) / pid_file), str(machine))
             self.server_ids[name] = int(server_id)
             self.server_version = str(version)
-            self.flavour = "mariadb" if "mariadb" in str(version).lower() else "mysql"
 
     @property
     def quarantine(self) -> Path:
@@ -119,7 +120,7 @@ class Target:
 
     def make_tables(self) -> None:
         """Fresh tables, made through the balancer like an application's, and seen on both nodes."""
-        statements = load_statements(self.flavour, "drill")
+        statements = self.flavour.statements("drill")
         with self.session(*self.writer_address, database=None) as session:
             for statement in statements.all("drill_database", database=f"`{self.database}`"):
                 query(session, statement)
@@ -129,7 +130,7 @@ class Target:
         self.await_counts()
 
     def drop_tables(self) -> None:
-        statements = load_statements(self.flavour, "drill")
+        statements = self.flavour.statements("drill")
         with self.session(*self.writer_address) as session:
             for (event,) in query(session, statements.one("drill_rests")):
                 query(session, statements.one("drill_drop_rests", event=event))
@@ -149,7 +150,7 @@ class Target:
         node = self.config.nodes[name]
         try:
             with self.session(node.host, node.port) as session:
-                return query(session, load_statements(self.flavour, "drill").one("drill_counts"))[0]
+                return query(session, self.flavour.statements("drill").one("drill_counts"))[0]
         except ServerError:
             return None
 
@@ -172,7 +173,7 @@ class Target:
 
     def tables_in(self, session: pymysql.Connection[Any]) -> Tables:
         """The same of a session that is there already."""
-        statements = load_statements(self.flavour, "drill")
+        statements = self.flavour.statements("drill")
         rows = query(session, statements.one("drill_rows"))
         ids = query(session, statements.one("drill_id_rows"))
         return Tables(tuple(Row(*row) for row in rows), tuple(IdRow(*row) for row in ids))
@@ -202,9 +203,8 @@ class Target:
             with connection:
                 yield connection
         except (MySQLError, OSError) as error:
-            text = " ".join(str(error.args[-1] if error.args else error).split())
-            code = error.args[0] if len(error.args) > 1 and isinstance(error.args[0], int) else 0
-            raise ServerError(f"{who.user!r} at {host}:{port}: {text}", code) from error
+            where = f"{who.user!r} at {host}:{port}"
+            raise translate(error, where, CALL_SECONDS) from error
 
     @contextmanager
     def node_session(self, name: str) -> Iterator[pymysql.Connection[Any]]:
@@ -264,7 +264,7 @@ def _serves(host: str, port: int) -> Callable[[], bool]:
 
 @contextmanager
 def sandbox(
-    flavour: Flavour,
+    flavour: str,
     mode: Mode,
     durability: Durability | None,
     tell: Callable[[str], None],

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from myha.database.statements import load
 from myha.drill.target import Target, query
 from myha.drill.timeline import TAKEOVER_PLANS
 from myha.errors import ServerError
@@ -91,7 +90,7 @@ class Ticking:
     def __init__(self, target: Target, tell: Callable[[str], None]) -> None:
         self._target = target
         self._tell = tell
-        self._sql = load(target.flavour, "drill")
+        self._sql = target.flavour.statements("drill")
         self.on = False
 
     def begin(self, writer: str, after_event: int) -> str:

@@ -19,7 +19,6 @@ from typing import ClassVar, Protocol
 from myha.core.gtid import GtidSet
 from myha.core.model import Events, NodeLook, SemiSync
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
-from myha.database import statements
 from myha.database.connection import (
     NO_SUCH_DATABASE,
     NO_SUCH_TABLE,
@@ -32,6 +31,7 @@ from myha.database.connection import (
     Values,
     connect,
 )
+from myha.database.flavours import Flavour
 from myha.database.session import Deadline, SessionPool, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.servers import drift
@@ -110,7 +110,7 @@ class BeforeReplication(Protocol):
     def __call__(
         self,
         connect: Callable[[], Connection],
-        flavour: statements.Flavour,
+        flavour: Flavour,
         deadline_seconds: float,
     ) -> None: ...
 
@@ -118,7 +118,7 @@ class BeforeReplication(Protocol):
 class BaseServer(ABC):
     """The parts of a `WatchedServer` that do not depend on the flavour."""
 
-    flavour: ClassVar[statements.Flavour]
+    flavour: ClassVar[Flavour]
 
     def __init__(
         self,
@@ -148,10 +148,10 @@ class BaseServer(ABC):
         self._drift = drift.Drift(settings)
         self._option_file = option_file  # where setup puts its fragment; empty: an operator did
         self.offers_tls: bool | None = None  # as the last connection has found
-        self._setup_sql = statements.load(self.flavour, "setup")
+        self._setup_sql = self.flavour.statements("setup")
         self._tls = tls
-        self._sql = statements.load(self.flavour, "control")
-        self._schema_sql = statements.load(self.flavour, "setup_schema")
+        self._sql = self.flavour.statements("control")
+        self._schema_sql = self.flavour.statements("setup_schema")
         self._watch = self._session()
         self._watch_life = 0  # which connection of the watch session the facts below are of
         self._control = SessionPool(self._session)
@@ -314,7 +314,7 @@ class BaseServer(ABC):
             wanted = self._wanted_channel()
             if found is not None and not drift.of_channel(found, wanted, filters):
                 return
-            tls = source.tls and self._offers_tls(session) and self._peer_offers_tls()
+            tls = source.tls and self.flavour.offers_tls(session) and self._peer_offers_tls()
             values = {
                 "host": source.host,
                 "port": source.port,
@@ -407,7 +407,7 @@ class BaseServer(ABC):
         if self.peer is None:
             return False
         with self.peer._step(self.call_deadline_seconds) as session:
-            return self.peer._offers_tls(session)
+            return self.flavour.offers_tls(session)
 
     def make_schema(self, deadline_seconds: float) -> None:
         """Make what is missing of the schema. ServerError naming the command if that is denied."""
@@ -450,6 +450,10 @@ class BaseServer(ABC):
         """Let the session alter events, also where clients may not write."""
         yield
 
+    def executed(self) -> GtidSet:
+        with self._step(self.call_deadline_seconds) as session:
+            return self.flavour.executed(session)
+
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:
         """Write the epoch's row and read it back. Raises if it is not there."""
         row = {"epoch": epoch, "node": self.name, "at": time.time()}
@@ -488,13 +492,12 @@ class BaseServer(ABC):
     def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
         """True when `wanted` is committed here; False when that is not so at the deadline."""
         deadline = Deadline(deadline_seconds)
-        text = self._text_of(wanted)
-        if not text:
+        if wanted.is_empty():
             return True
         with self._control.borrow(deadline) as session:
             while True:
                 slice_seconds = max(0.001, min(WAIT_SLICE_SECONDS, deadline.left_seconds))
-                if self._executes_all(session, text, slice_seconds):
+                if self._executes_all(session, wanted, slice_seconds):
                     return True
                 if deadline.passed:
                     return False
@@ -511,10 +514,10 @@ class BaseServer(ABC):
                 if deadline.passed:
                     return False
 
-    def _executes_all(self, session: WarmSession, text: str, seconds: float) -> bool:
+    def _executes_all(self, session: WarmSession, wanted: GtidSet, seconds: float) -> bool:
         """Wait inside the server, and then for a call's time longer for its answer."""
         with session.limited(Deadline(seconds + self.call_deadline_seconds)):
-            return self._wait_executed(session, text, seconds)
+            return self.flavour.await_executed(session, wanted, seconds)
 
     def _applies_all(self, session: WarmSession, seconds: float) -> bool:
         with session.limited(Deadline(seconds + self.call_deadline_seconds)):
@@ -542,9 +545,6 @@ class BaseServer(ABC):
     # For the flavours
 
     @abstractmethod
-    def executed(self) -> GtidSet: ...
-
-    @abstractmethod
     def received(self) -> GtidSet: ...
 
     @abstractmethod
@@ -560,9 +560,6 @@ class BaseServer(ABC):
     @abstractmethod
     def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
         """The default channel's options, None without a source, and the filters in force."""
-
-    @abstractmethod
-    def _offers_tls(self, session: WarmSession) -> bool: ...
 
     @abstractmethod
     def stop_receiver(self, deadline_seconds: float) -> None: ...
@@ -604,13 +601,6 @@ class BaseServer(ABC):
     @abstractmethod
     def _blockers(self, session: WarmSession, closer: int) -> set[int]:
         """The sessions that hold up the session `closer`, which waits to set read-only."""
-
-    @abstractmethod
-    def _text_of(self, wanted: GtidSet) -> str:
-        """The set as `_wait_executed` wants it; empty when there is nothing to wait for."""
-
-    @abstractmethod
-    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool: ...
 
     @abstractmethod
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool: ...
@@ -779,13 +769,6 @@ def one_row(rows: list[Row], what: str) -> Row:
     if not rows:
         raise ServerError(f"{what}: the server sent no row")
     return rows[0]
-
-
-def is_mariadb(connection: Connection) -> bool:
-    """By what the server has, not by what it calls itself."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'gtid\\_domain\\_id'")
-        return cursor.fetchone() is not None
 
 
 def heartbeats_of(text: str | None) -> dict[int, float]:

@@ -10,6 +10,7 @@ from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
+from myha.database.flavours import MARIADB
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
@@ -82,7 +83,7 @@ class MariaDBServer(BaseServer):
     that was seeded has the latter only.
     """
 
-    flavour = "mariadb"
+    flavour = MARIADB
     gtid_domain = 0
     _lacks: tuple[Difference, ...] = ()  # what was seen to be missing in this life's option file
 
@@ -102,7 +103,7 @@ class MariaDBServer(BaseServer):
         if not hasattr(self, "_facts") or self._facts.boot_id != boot_id:
             self._lacks = ()
         self._facts = _Facts(version, boot_id, bool(heartbeat))
-        self.offers_tls = self._offers_tls(session)
+        self.offers_tls = self.flavour.offers_tls(session)
         self._drift.changed()
 
     def _look(self, session: WarmSession, at: float) -> NodeLook:
@@ -195,13 +196,9 @@ class MariaDBServer(BaseServer):
         rows = session.query(f"SELECT {_SEMISYNC_VARIABLES}")
         return self._semisync(one_row(rows, self.name), session, who=who)
 
-    def executed(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as session:
-            return _executed(session)
-
     def received(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as session:
-            received: GtidSet = _executed(session)
+            received: GtidSet = self.flavour.executed(session)
             for channel in session.query_named(_SLAVES):
                 received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
             return received
@@ -227,9 +224,6 @@ class MariaDBServer(BaseServer):
         own = self._channel(session)
         skips = session.value(mariadb_settings.SKIPS)
         return mariadb_settings.options(own), mariadb_settings.filters(own, skips)
-
-    def _offers_tls(self, session: WarmSession) -> bool:
-        return str(session.value("SELECT @@GLOBAL.have_ssl")) == "YES"
 
     def stop_receiver(self, deadline_seconds: float) -> None:
         """The receiver takes in nothing more; its thread may end a moment later.
@@ -308,10 +302,10 @@ class MariaDBServer(BaseServer):
         if self.peer is None:
             return
         with self.peer._step(session.left_seconds) as peers:
-            theirs = _executed(peers)
-        wanted = _executed(session).intersection(theirs)
+            theirs = self.flavour.executed(peers)
+        wanted = self.flavour.executed(session).intersection(theirs)
         applied = str(session.value("SELECT @@GLOBAL.gtid_slave_pos"))
-        if MariadbGtidSet.parse(applied).contains(wanted):
+        if self.flavour.parse(applied).contains(wanted):
             return
         if not self._applies_all(session, 0.001):
             return  # received and not applied: a full stop would throw it away
@@ -476,29 +470,12 @@ class MariaDBServer(BaseServer):
         )
         return {int(number) for (number,) in rows} - {closer}
 
-    def _text_of(self, wanted: GtidSet) -> str:
-        return str(wanted)
-
-    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool:
-        """The server waits for replicated transactions only, so the rest is looked at here."""
-        wanted = MariadbGtidSet.parse(text)
-        missing = wanted.minus(_executed(session))
-        if missing.is_empty():
-            return True
-        last = [
-            f"{domain}-{server or 1}-{intervals[-1][1]}"
-            for domain, intervals, server in missing.domains()
-        ]
-        session.query(
-            "SELECT MASTER_GTID_WAIT(%(position)s, %(seconds)s)",
-            {"position": ",".join(last), "seconds": seconds},
-        )
-        return _executed(session).contains(wanted)
-
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
         rows = session.query_named(_SLAVES)
         received = ",".join(row["Gtid_IO_Pos"] for row in rows if row["Gtid_IO_Pos"])
-        return not received or self._wait_executed(session, received, seconds)
+        return not received or self.flavour.await_executed(
+            session, MariadbGtidSet.parse(received), seconds
+        )
 
     def _ensure_applier(self, session: WarmSession) -> None:
         channel = self._channel(session)
@@ -510,14 +487,6 @@ class MariaDBServer(BaseServer):
                 f"{self.name}: the applier has failed: {applier.error}", applier.errno
             )
         self._run(session, "start_applier")
-
-
-def _executed(session: WarmSession) -> MariadbGtidSet:
-    """What is committed, whether written here or replicated."""
-    sql = "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos"
-    rows = session.query(sql)
-    binlog_pos, slave_pos = one_row(rows, "executed")
-    return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
 
 
 def _acknowledgers(session: WarmSession) -> tuple[Acknowledger, ...]:

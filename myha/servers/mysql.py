@@ -12,6 +12,7 @@ from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.database.connection import Row
+from myha.database.flavours import MYSQL
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mysql_settings
@@ -93,7 +94,7 @@ class MySQLServer(BaseServer):
     within one second (in a container it may be 1 for both).
     """
 
-    flavour = "mysql"
+    flavour = MYSQL
 
     _facts: _Facts
     _looks = 0
@@ -106,7 +107,7 @@ class MySQLServer(BaseServer):
     def _learn(self, session: WarmSession) -> None:
         self._facts = _learn(session)
         self._settings.forget()
-        self.offers_tls = self._offers_tls(session)
+        self.offers_tls = self.flavour.offers_tls(session)
         self._drift.changed()
 
     def _look(self, session: WarmSession, at: float) -> NodeLook:
@@ -187,10 +188,6 @@ class MySQLServer(BaseServer):
             source_timeout_fits=fits,
         )
 
-    def executed(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as session:
-            return MysqlGtidSet.parse(session.value("SELECT @@GLOBAL.gtid_executed"))
-
     def received(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as session:
             sql = f"SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, NULLIF({_RECEIVED}, ''))"
@@ -207,13 +204,6 @@ class MySQLServer(BaseServer):
 
     def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
         return mysql_settings.channel(session)
-
-    def _offers_tls(self, session: WarmSession) -> bool:
-        sql = (
-            "SELECT MAX(VALUE) FROM performance_schema.tls_channel_status"
-            " WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
-        )
-        return str(session.value(sql)) == "Yes"
 
     def stop_receiver(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as session:
@@ -382,16 +372,6 @@ class MySQLServer(BaseServer):
             {"closer": closer},
         )
         return {int(number) for (number,) in rows}
-
-    def _text_of(self, wanted: GtidSet) -> str:
-        return str(wanted)
-
-    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool:
-        rows = session.query(
-            "SELECT WAIT_FOR_EXECUTED_GTID_SET(%(wanted)s, %(seconds)s)",
-            {"wanted": text, "seconds": seconds},
-        )
-        return bool(rows[0][0] == 0)
 
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
         rows = session.query(

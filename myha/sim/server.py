@@ -17,7 +17,7 @@ from myha.core.model import Acknowledger, Events, NodeLook, ReplicationThread, S
 from myha.core.settings import Difference, Kind
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sim.channel import Channel
-from myha.sim.flavours import UUIDS, Flavour, Transaction
+from myha.sim.flavours import UUIDS, SimulatedFlavour, Transaction
 from myha.sim.world import Doing, World
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ Waiting = tuple[Transaction, Session | None, Heard | None]
 class SimServer:
     """One server process and its data. Methods that yield are calls of a supervisor."""
 
-    def __init__(self, world: World, index: int, name: str, flavour: Flavour) -> None:
+    def __init__(self, world: World, index: int, name: str, flavour: SimulatedFlavour) -> None:
         self.world = world
         self.index = index
         self.name = name

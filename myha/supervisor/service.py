@@ -22,7 +22,7 @@ from myha.errors import MyhaError, ServerGoneError
 from myha.hosts.signals import told
 from myha.ports import Balancer, Server, WatchedServer
 from myha.servers.base import BaseServer
-from myha.servers.factory import flavour_of, make_servers
+from myha.servers.factory import adapter_of, make_servers
 from myha.stores.local import LocalStore, SupervisorLock, read_record
 from myha.supervisor.brain import Brain
 from myha.supervisor.concurrent_calls import ThreadedCalls
@@ -135,7 +135,7 @@ class Service:
             wait=wait_fixed(FLAVOUR_RETRY_SECONDS),
             before_sleep=say,
         )
-        return waiting(flavour_of, self.config)
+        return waiting(adapter_of, self.config)
 
     def _record(self) -> Record:
         return self._check(self.store.read())

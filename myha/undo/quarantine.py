@@ -48,6 +48,7 @@ from myha.binlog.readable import (
     statements,
 )
 from myha.binlog.transactions import StreamedTransaction
+from myha.database.flavours import Flavour
 from myha.errors import MyhaError
 from myha.undo.inverse import TableCounts, count, redo_step, undo_step
 from myha.undo.later_changes import LaterChanges
@@ -70,7 +71,7 @@ _BLOCK_BYTES = 1 << 20
 def write_raw(
     root: Path,
     *,
-    flavour: str,
+    flavour: Flavour,
     transactions: Iterable[StreamedTransaction],
     incident: Mapping[str, object],
     query: Query | None = None,
@@ -114,7 +115,7 @@ class Draft:
     methods raise MyhaError when the disk does not take it.
     """
 
-    def __init__(self, root: Path, *, flavour: str, query: Query | None) -> None:
+    def __init__(self, root: Path, *, flavour: Flavour, query: Query | None) -> None:
         self.root = root
         self.flavour = flavour
         self.tables: dict[str, TableCounts] = {}
@@ -289,7 +290,7 @@ class Draft:
             "kind": kind,
             "incident": dict(incident),
             "quarantined_at": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "flavour": self.flavour,
+            "flavour": self.flavour.name,
             "tables": {name: asdict(counts) for name, counts in sorted(self.tables.items())},
             "rows": self.rows,
             "read_with": f"mysqlbinlog -vv --base64-output=decode-rows {EVENTS}",
@@ -429,9 +430,8 @@ def _binlog(step: bytes) -> bytes:
     return b"BINLOG '" + base64.b64encode(step) + b"';\n"
 
 
-def _opening(flavour: str, format_event: bytes) -> bytes:
-    after = b"SET SESSION gtid_next='AUTOMATIC';\n" if flavour == "mysql" else b""
-    return _binlog(format_event) + after
+def _opening(flavour: Flavour, format_event: bytes) -> bytes:
+    return _binlog(format_event) + flavour.after_format_event
 
 
 def _instant(timestamp: int) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from myha.binlog.node import Node
 from myha.config import Config
 from myha.database.connection import Connection, Endpoint, connect
+from myha.database.flavours import flavour_of
+from myha.database.session import Session
 from myha.errors import ConfigError, MyhaError
-from myha.operations.divergence.errant import ErrantLook, look_for_errant
+from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
 from myha.operations.divergence.failures import applier_failure
-from myha.operations.divergence.history_queries import open_node
 from myha.operations.divergence.replication_error import ReplicationErrorReport, explained
 from myha.operations.divergence.transaction_listing import (
     Head,
@@ -22,7 +21,6 @@ from myha.operations.divergence.transaction_listing import (
     decoders_of,
     errant_items,
 )
-from myha.servers.base import is_mariadb
 from myha.stores.local import read_record
 
 CONNECT_DEADLINE_SECONDS = 5.0
@@ -76,16 +74,12 @@ class Divergence:
 
     def __init__(self, config: Config, names: Names) -> None:
         self.names = names
-        with closing(log_in(config, names.node)) as connection:
-            flavour = "mariadb" if is_mariadb(connection) else "mysql"
+        with Session(log_in(config, names.node), CONNECT_DEADLINE_SECONDS) as session:
+            flavour = flavour_of(session)
         other = names.peer if names.node == names.writer else names.writer
-        self._node: Node[Any] = open_node(
-            lambda: log_in(config, names.node), flavour, DEADLINE_SECONDS
-        )
+        self._node = InspectedNode(lambda: log_in(config, names.node), flavour, DEADLINE_SECONDS)
         try:
-            self._other: Node[Any] = open_node(
-                lambda: log_in(config, other), flavour, DEADLINE_SECONDS
-            )
+            self._other = InspectedNode(lambda: log_in(config, other), flavour, DEADLINE_SECONDS)
         except BaseException:
             self._node.close()
             raise

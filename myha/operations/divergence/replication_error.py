@@ -14,14 +14,14 @@ from myha.binlog.events import ROWS, EventType, RawEvent, TableMap
 from myha.binlog.literals import matches, row_predicate
 from myha.binlog.node import Node
 from myha.binlog.readable import Decoders
-from myha.binlog.session import Connect
 from myha.binlog.transactions import StreamedTransaction, streamed
 from myha.binlog.values import Row
 from myha.core.applier_errors import OF_ROWS
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError
-from myha.operations.divergence.errant import ErrantLook, look_for_errant
+from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
 from myha.operations.divergence.failures import Failure, ForeignKey, applier_failure
-from myha.operations.divergence.history_queries import open_node
 from myha.operations.divergence.live import LiveRow, find, in_the_way, lookup_key
 from myha.operations.divergence.transaction_listing import (
     Change,
@@ -91,7 +91,7 @@ class ReplicationErrorReport:
 def explain_replication_error(
     writer_connect: Connect,
     node_connect: Connect,
-    flavour: str,
+    flavour: Flavour,
     *,
     node: str = "the node",
     deadline_seconds: float = DEADLINE_SECONDS,
@@ -101,12 +101,12 @@ def explain_replication_error(
     The account needs REPLICATION SLAVE on the writer, and SELECT on the node to see rows; what it
     may not see is noted. Raises ServerError when one of the servers cannot be asked at all.
     """
-    ours = open_node(node_connect, flavour, deadline_seconds)
+    ours = InspectedNode(node_connect, flavour, deadline_seconds)
     try:
         failure = applier_failure(ours)
         if failure is None:
             return None
-        theirs = open_node(writer_connect, flavour, deadline_seconds)
+        theirs = InspectedNode(writer_connect, flavour, deadline_seconds)
         try:
             return explained(ours, theirs, failure, look_for_errant(ours, theirs), node)
         finally:
@@ -116,7 +116,7 @@ def explain_replication_error(
 
 
 def explained(
-    ours: Node[Any], theirs: Node[Any], failure: Failure, look: ErrantLook, node: str
+    ours: Node, theirs: Node, failure: Failure, look: ErrantLook, node: str
 ) -> ReplicationErrorReport:
     """The report on a failure that is known already, with sessions that are open."""
     report = ReplicationErrorReport(failure.errno, failure.message, failure.kind, failure.gtid)
@@ -132,7 +132,7 @@ def explained(
 class _Search:
     """Finds the failing event in the writer's binary log, and its row on the node."""
 
-    def __init__(self, ours: Node[Any], theirs: Node[Any], failure: Failure) -> None:
+    def __init__(self, ours: Node, theirs: Node, failure: Failure) -> None:
         self._ours = ours
         self._theirs = theirs
         self._failure = failure

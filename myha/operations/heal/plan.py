@@ -19,7 +19,7 @@ from myha.errors import MyhaError, ServerError
 from myha.operations.heal.work import connector
 from myha.operations.progress import Meter, Reporter, amount, duration, go_on
 from myha.servers.base import BaseServer
-from myha.servers.factory import flavour_of, make_servers
+from myha.servers.factory import adapter_of, make_servers
 from myha.stores.local import read_record
 from myha.undo.inverse import TableCounts
 from myha.undo.rewind import RewindPlan, plan_rewind
@@ -124,7 +124,7 @@ class _Planner:
         self.name = node
         self.entry: NodeRecord = record.node(node)
         self.reporter = reporter
-        self.kind: type[BaseServer] = flavour_of(config)
+        self.kind: type[BaseServer] = adapter_of(config)
         self.servers = make_servers(config, self.kind)
 
     def plan(self, methods: tuple[str, ...]) -> HealPlan:

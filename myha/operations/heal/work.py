@@ -12,11 +12,11 @@ from typing import Any, cast
 from myha.config import Account, Config, load
 from myha.core.model import Cause
 from myha.database.connection import Connection, Endpoint, connect
-from myha.database.statements import Flavour
+from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError
 from myha.operations.progress import Reporter
 from myha.ports import WatchedServer
-from myha.servers.factory import flavour_of, make_servers
+from myha.servers.factory import adapter_of, make_servers
 from myha.stores.local import read_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.undo.rewind import finish_rewind
@@ -93,13 +93,13 @@ class GuardedReporter:
 
 
 class HealWork:
-    """One heal under way. Raises as `flavour_of` when made while neither node answers."""
+    """One heal under way. Raises as `adapter_of` when made while neither node answers."""
 
     def __init__(self, config_path: Path, order: HealOrder, reporter: Reporter) -> None:
         self.config: Config = load(config_path)
         self.order = order
         self.reporter = GuardedReporter(reporter, self.config.cluster.state_dir, order)
-        kind = flavour_of(self.config)
+        kind = adapter_of(self.config)
         self.flavour: Flavour = kind.flavour
         servers = make_servers(self.config, kind, before_replication=finish_rewind)
         self.node: WatchedServer = servers[order.node]

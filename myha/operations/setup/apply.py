@@ -10,7 +10,7 @@ from pathlib import Path
 from myha.config import Config
 from myha.errors import MyhaError, ServerError
 from myha.operations.setup.actions import Action, Stage
-from myha.operations.setup.gather import channels, stale_sessions
+from myha.operations.setup.gather import stale_sessions
 from myha.operations.setup.session import AdminSession
 
 SYNTAX_ERROR = 1064
@@ -83,14 +83,14 @@ def _begin_anew(session: AdminSession, action: Action) -> None:
 
 def _while_stopped(session: AdminSession, action: Action) -> None:
     """Rest the replication threads meanwhile; whatever ran before runs again after."""
-    before = next((c for c in channels(session) if not c.name), None)
+    before = next((c for c in session.flavour.channels(session) if not c.name), None)
     ran = before is not None and (before.receiver != "OFF" or before.applier != "OFF")
     if ran:
-        session.run("stop_replication")
+        session.carry_out("stop_replication")
     with session.writable():
         session.run(action.block, _values(action), **action.words)
     if ran:
-        session.run("start_replication")
+        session.carry_out("start_replication")
 
 
 def install(file: Path, text: str) -> None:

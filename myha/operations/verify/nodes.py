@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from myha.config import Account, Config
 from myha.core.model import Mode
-from myha.database.connection import Connection, Endpoint, connect
-from myha.database.statements import Flavour
+from myha.database.connection import Connect, Connection, Endpoint, connect
+from myha.database.flavours import Flavour, flavour_of
+from myha.database.session import Session
 from myha.errors import ConfigError, MyhaError
-from myha.operations.verify.compared_node import Connect
-from myha.servers.base import is_mariadb
 from myha.stores.local import read_record
 
 CONNECT_DEADLINE_SECONDS = 5.0
@@ -70,11 +69,8 @@ def _pair(config: Config, account: Account) -> Pair:
             f"the writer on record, {record.writer!r}, is not a node of this configuration"
         )
     standby = next(name for name in config.nodes if name != record.writer)
-    connection = log_in(config, record.writer, account)
-    try:
-        flavour: Flavour = "mariadb" if is_mariadb(connection) else "mysql"
-    finally:
-        connection.close()
+    with Session(log_in(config, record.writer, account), CONNECT_DEADLINE_SECONDS) as session:
+        flavour = flavour_of(session)
     return Pair(
         flavour=flavour,
         writer=record.writer,

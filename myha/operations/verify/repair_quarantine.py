@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from myha.database.flavours import Flavour
 from myha.errors import MyhaError
 from myha.operations.verify.columns import equals, literal, quoted, readable
 from myha.operations.verify.compare import Row
@@ -61,7 +62,7 @@ def row_values(looks: Looks, row: Row) -> tuple[str, str]:
 
 
 def write(
-    root: Path, *, flavour: str, changes: Sequence[Change], incident: Mapping[str, object]
+    root: Path, *, flavour: Flavour, changes: Sequence[Change], incident: Mapping[str, object]
 ) -> Path:
     """Write the directory below `root` and return it; MyhaError when that fails."""
     at = datetime.now(UTC)
@@ -76,7 +77,7 @@ def write(
         "kind": "repair",
         "incident": dict(incident),
         "quarantined_at": at.isoformat(timespec="microseconds"),
-        "flavour": flavour,
+        "flavour": flavour.name,
         "tables": {table: dict(counts) for table, counts in sorted(_counts(changes).items())},
         "rows": len(changes),
         "replay_with": "put_back.sql, on the node that was repaired, as an administrator",
