@@ -22,7 +22,7 @@ from benchmarks.parts import Say
 from myha.config import load
 from myha.conflicts.watch import Watch
 from myha.errors import MyhaError
-from myha.operations.progress import ListReporter
+from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 
 TRANSACTIONS = 20_000  # of one row, on each node

@@ -21,7 +21,7 @@ from myha import config as configuration
 from myha.errors import MyhaError
 from myha.operations.heal.reseed import Method, ReseedOrder, reseed_node
 from myha.operations.heal.reseed.backup import streamer_words
-from myha.operations.progress import ListReporter
+from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import ADMIN_USER
 

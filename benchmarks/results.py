@@ -59,12 +59,43 @@ def write_results(folder: Path, path: Path) -> None:
     """Write the page anew from all reports that are there."""
     reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     drills = [one for report in reports if "rounds" in report for one in _split(report)]
-    sections = [HEAD, _machines(reports), _outages(drills), _errant(drills)]
+    sections = [HEAD, _machines(reports), _outages(drills), _switchovers(drills), _errant(drills)]
     for name in (*PARTS, *REPORTED_ONLY):
         if found := [report for report in reports if report.get("part") == name]:
             sections.append(part(name).section(found))
     sections.append(_phases(drills))
     path.write_text("\n".join(one for one in sections if one))
+
+
+def _switchovers(drills: list[Report]) -> str:
+    """What of the outage is the switchover's, and what these servers do to these clients anyway."""
+    lines = [
+        "## Switchovers, ms: min / median / max",
+        "",
+        "`outage` as above: the longest gap until the pair is armed again, a second or more later."
+        " `change`: the longest gap that began before the first write on the new writer."
+        " `control`: the longest gap in as long a time before it, when nothing happened.",
+        "",
+        "| server | rounds | outage | change | control | target of the change |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    found = [one for one in drills if one["scenario"] == "switchover"]
+    for one in found:
+        changes = _values(one, "change_ms")
+        if not changes:
+            continue
+        columns = (_values(one, "outage_ms"), changes, _values(one, "before_ms"))
+        shown = " | ".join(
+            f"{min(c):.0f} / {statistics.median(c):.0f} / {max(c):.0f}" for c in columns
+        )
+        lines.append(
+            f"| {server(one)} | {len(one['rounds'])} | {shown} | {_target(one, changes)} |"
+        )
+    return "\n".join([*lines, ""]) if found else ""
+
+
+def _values(one: Report, name: str) -> list[float]:
+    return [r[name] for r in one["rounds"] if r.get(name) is not None]
 
 
 def _errant(drills: list[Report]) -> str:

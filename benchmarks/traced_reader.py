@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arrivals import Arrivals
+from myha import job
 from myha.config import load
 from myha.conflicts.watch import NodeState, Watch
 from myha.conflicts.wire import PIECE_BYTES
-from myha.operations import job
-from myha.operations.progress import Reporter
+from myha.progress import Reporter
 
 
 class _Traced(Watch):

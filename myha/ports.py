@@ -109,8 +109,11 @@ class Server(Protocol):
 class WatchedServer(Server, Protocol):
     """What a watcher's thread needs beside: its own connection, apart from the one for steps."""
 
-    def hangup_fd(self) -> int | None:
-        """The watch connection's descriptor, None while there is none."""
+    def hangup_fds(self) -> tuple[int, ...]:
+        """Descriptors that become readable, or hang up, as soon as the server ends or begins to.
+
+        Empty while there is no watch connection.
+        """
 
     def refuses(self) -> bool:
         """True only when a new TCP connection is refused by the host: no server process there."""

@@ -38,13 +38,13 @@ from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.work import admin_account
-from myha.operations.progress import ListReporter
 from myha.operations.verify import job as verify_job
+from myha.progress import ListReporter
 from myha.servers.mysql import MySQLServer
 from myha.stores.local import LocalStore
-from myha.supervisor import service as service_module
+from myha.supervisor import pair as pair_module
 from myha.supervisor.housekeeping import conflicts_wanted
-from myha.supervisor.service import Service
+from myha.supervisor.pair import PairSupervisor
 from tests.core.views import view
 
 Keys = dict[str, dict[str, str]]  # table -> key -> TOML
@@ -72,29 +72,29 @@ class Built:
     def __init__(self, config: Config, patch: pytest.MonkeyPatch) -> None:
         self.config = config
         self.patch = patch
-        self.open: list[Service] = []
+        self.open: list[PairSupervisor] = []
 
     @cached_property
-    def service(self) -> Service:
-        """The supervisor as `myha run` makes it; it is not run."""
+    def pair(self) -> PairSupervisor:
+        """The pair's supervisor as `myha run` makes it; it is not run."""
         nodes = tuple((n, NodeRecord(Membership.MEMBER, boot_id="1")) for n in self.config.names)
         store = LocalStore(self.config.cluster.state_dir)
         store.compare_and_set(0, Record(1, 1, self.config.names[0], Sync.SOLO, nodes))
         store.close()
-        self.patch.setattr(service_module, "adapter_of", lambda _config: MySQLServer)
-        made = Service(self.config)
+        self.patch.setattr(pair_module, "adapter_of", lambda _config: MySQLServer)
+        made = PairSupervisor(self.config)
         self.open.append(made)
         return made
 
     @property
     def server(self) -> MySQLServer:
-        one = self.service.servers["a"]
+        one = self.pair.servers["a"]
         assert isinstance(one, MySQLServer)
         return one
 
     @property
     def policy(self) -> Any:
-        return self.service.daemon.brain.view.policy
+        return self.pair.loop.view.policy
 
     def setting(self, name: str) -> str:
         return next(s.value for s in self.server._drift.settings if s.variable == name)
@@ -145,15 +145,16 @@ def of_policy(name: str) -> Callable[[Built], object]:
 
 
 def _state_dir(it: Built) -> object:
-    folder = it.service.control.path.parent
+    assert it.pair.name
+    folder = it.config.cluster.state_dir
     assert list(folder.iterdir()), "the record is there"
     return folder.name
 
 
 def _fences(it: Built) -> object:
-    assert it.service.tools.outside is not None
+    assert it.pair.tools.outside is not None
     try:
-        it.service.tools.outside.fence("a", 10.0)
+        it.pair.tools.outside.fence("a", 10.0)
     except MyhaError as error:
         return (it.policy.fence_commands, "no fence_command" in str(error))
     return (it.policy.fence_commands, True)
@@ -171,7 +172,7 @@ def _initialises(it: Built) -> object:
 
 def _replication(it: Built) -> object:
     """Where the peer of node b replicates from, for the adapter and for every decision."""
-    source = it.service.servers["b"]._source  # type: ignore[attr-defined]
+    source = it.pair.servers["b"]._source  # type: ignore[attr-defined]
     return (source.host, source.port, it.policy.source_of("b"))
 
 
@@ -216,7 +217,7 @@ def _increments(it: Built) -> object:
 
 
 def _comparison_due(it: Built) -> object:
-    house = it.service.housekeeping
+    house = it.pair.housekeeping
     now = view()
     healthy = decide(now)
     house._healthy_since = now.at - 60.0
@@ -272,9 +273,7 @@ BOUNDED: Keys = {"cluster": {"durability": '"bounded"'}}
 PREFERRED: Keys = {"failover": {"preferred": '"b"'}}
 
 EFFECTS: dict[str, Effect] = {
-    "cluster.name": Effect(
-        ('"one"', '"two"'), ("one", "two"), lambda it: it.service.handle({"do": "status"})["name"]
-    ),
+    "cluster.name": Effect(('"one"', '"two"'), ("one", "two"), lambda it: it.pair.status()["name"]),
     "cluster.mode": Effect(
         ('"single-writer"', '"dual-writer"'),
         ((Mode.SINGLE_WRITER, False), (Mode.DUAL_WRITER, True)),
@@ -366,7 +365,7 @@ EFFECTS: dict[str, Effect] = {
         ('"/run/one.sock"', '"/run/two.sock"'),
         (("/run/one.sock", True), ("/run/two.sock", False)),
         lambda it: (
-            it.service.tools.balancers["lb1"]._socket,  # type: ignore[attr-defined]
+            it.pair.tools.balancers["lb1"]._socket,  # type: ignore[attr-defined]
             "/run/one.sock" in it.rendered,
         ),
     ),
@@ -384,18 +383,18 @@ EFFECTS: dict[str, Effect] = {
     "timing.look_interval_seconds": Effect(
         ("0.25", "0.5"),
         ({0.25}, {0.5}),
-        lambda it: {one._interval_seconds for one in it.service._watchers(lambda _: None)},
+        lambda it: {one._interval_seconds for one in it.pair.driver.watchers},
     ),
     "timing.pulse_interval_seconds": number(
-        0.25, 0.75, lambda it: it.service.pulses["a"]._interval_seconds
+        0.25, 0.75, lambda it: it.pair.heartbeats["a"]._interval_seconds
     ),
     "timing.call_deadline_seconds": Effect(
         ("0.5", "0.75"),
         ({0.5}, {0.75}),
         lambda it: {
             it.server.call_deadline_seconds,
-            it.service.pulses["a"]._deadline_seconds,
-            it.service.tools.balancers["lb1"]._call_deadline_seconds,  # type: ignore[attr-defined]
+            it.pair.heartbeats["a"]._deadline_seconds,
+            it.pair.tools.balancers["lb1"]._call_deadline_seconds,  # type: ignore[attr-defined]
         },
     ),
     "timing.heartbeat_period_seconds": Effect(
@@ -513,5 +512,5 @@ def test_a_key_with_one_value_takes_no_other(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [one.name for one in fields(Policy)])
 def test_every_field_of_the_policy_decides_something(name: str) -> None:
     core = Path(myha.core.__file__).parent
-    readers = [path.read_text() for path in core.glob("*.py")]
+    readers = [path.read_text() for path in core.rglob("*.py")]
     assert any(f"policy.{name}" in text or f"self.{name}" in text for text in readers)

@@ -23,7 +23,16 @@ from myha.drill.judge import Evidence, Judgement, Takeover, judge
 from myha.drill.ledger import Attempt, Kind, LedgerReader, LedgerWriter, read_attempts
 from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.rows import IdRow, Row, Tables
-from myha.drill.timeline import Gap, longest_gap, outage, phases_ms, returned, takeovers
+from myha.drill.timeline import (
+    Gap,
+    around_change,
+    before_fault,
+    longest_gap,
+    outage,
+    phases_ms,
+    returned,
+    takeovers,
+)
 from myha.drill.worker import payload
 
 SEED = 7
@@ -485,6 +494,15 @@ def test_writes_that_never_came_back_are_a_gap_up_to_the_end() -> None:
     gap = longest_gap([99.0, 99.9], FAULT_AT, 160.0)
     assert gap.length_ms == pytest.approx(60_100)
     assert longest_gap([], FAULT_AT, 160.0) == Gap(60_000, 0)
+
+
+def test_a_stall_after_a_change_of_writer_is_not_the_changes_own() -> None:
+    times = [99.5, 99.8, 99.99, 100.04, 100.05, 100.35, 100.36]
+    attempts = [attempt(1, number, at) for number, at in enumerate(times, 1)]
+    assert around_change(attempts, FAULT_AT, 50.0) == pytest.approx(50, abs=0.1)
+    assert outage(attempts, FAULT_AT, 100.37)[0].length_ms == pytest.approx(300)
+    assert before_fault(attempts, FAULT_AT, 0.3) == pytest.approx(190)
+    assert before_fault(attempts, FAULT_AT, 0.1) is None
 
 
 def step(at: float, plan: str, name: str, node: str = "b", **more: str) -> dict[str, object]:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from myha.operations.heal.limit import Limit
-from myha.operations.progress import CancelledError, ListReporter, go_on
+from myha.progress import CancelledError, ListReporter, go_on
 
 
 def compare(limit: Limit, seconds: float) -> bool:

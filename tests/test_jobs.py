@@ -20,8 +20,8 @@ import pytest
 from myha.core.model import Durability, Job, JobResult, Mode
 from myha.core.observations import JobEnded, JobProgressed, first_view, fold
 from myha.errors import MyhaError
-from myha.operations.progress import JsonReporter, ListReporter, Meter, Progress
 from myha.ports import JobOrder
+from myha.progress import JsonReporter, ListReporter, Meter, Progress
 from myha.supervisor.jobs import ProcessJobs
 from tests.core.views import record, view
 
@@ -215,7 +215,7 @@ def test_a_job_told_to_end_many_times_at_once_ends(tmp_path: Path) -> None:
     with (tmp_path / "job-conflicts.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         job = subprocess.Popen(
-            [sys.executable, "-m", "myha.operations.job"],
+            [sys.executable, "-m", "myha.job"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

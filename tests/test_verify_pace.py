@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from myha.errors import MyhaError
-from myha.operations.progress import ListReporter, Reporter
 from myha.operations.verify.pace import Pace, Throttle
+from myha.progress import ListReporter, Reporter
 
 
 def pace(reporter: Reporter, **options: float) -> Pace:

@@ -18,9 +18,11 @@ def run(ctx: click.Context) -> None:
     It logs to stderr and keeps its record and journal in cluster.state_dir. Before it ends, it
     finishes or undoes the plan under way; routing and replication then stay as they are.
     """
-    from myha.supervisor.service import Service  # noqa: PLC0415  # `--help` need not wait for it
+    from myha.supervisor.control import socket_path  # noqa: PLC0415  # `--help` need not wait
+    from myha.supervisor.pair import PairSupervisor  # noqa: PLC0415
+    from myha.supervisor.process import Process  # noqa: PLC0415
 
     path: Path = ctx.obj["config_path"]
     config = load(path)
     go_first(config.timing.niceness)
-    Service(config).run()
+    Process([PairSupervisor(config)], socket_path(config.cluster.state_dir)).run()

@@ -26,6 +26,7 @@ def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool
     Needs an administrator's account on both. Checks them, shows the plan, asks, carries it out and
     proves that the pair works. Run it again at any time: it changes only what is not yet right.
     """
+    from myha.operations.heal.reseed.seed import Seed  # noqa: PLC0415
     from myha.operations.setup.boot import boot_ids  # noqa: PLC0415
     from myha.operations.setup.run import Setup  # noqa: PLC0415
 
@@ -37,4 +38,5 @@ def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool
         return click.confirm("Carry this plan out?", default=False)
 
     config = load(ctx.obj["config_path"])
-    Setup(config, click.echo, confirm, boot_ids).run(plan_only=plan_only, kick=kick_sessions)
+    made = Setup(config, click.echo, confirm, boot_ids, Seed)
+    made.run(plan_only=plan_only, kick=kick_sessions)

@@ -1,4 +1,4 @@
-"""`myha simulate`: the real brain and executor against a simulated pair, under faults."""
+"""`myha simulate`: the real loop and executor against a simulated pair, under faults."""
 
 from __future__ import annotations
 

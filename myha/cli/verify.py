@@ -15,7 +15,6 @@ from rich.console import Console
 
 from myha.config import load
 from myha.errors import ConfigError
-from myha.operations.progress import CancelledError
 from myha.operations.terminal import TerminalReporter
 from myha.operations.verify.job import throttle_of, verify_pair
 from myha.operations.verify.nodes import administered
@@ -23,6 +22,7 @@ from myha.operations.verify.repair import Repair, RepairPlan
 from myha.operations.verify.report import difference_lines
 from myha.operations.verify.state import only_one
 from myha.operations.verify.tables import split_names
+from myha.progress import CancelledError
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
 INTERRUPTED_STATUS = 130

@@ -8,7 +8,7 @@ from typing import Any
 
 from myha.config import load
 from myha.conflicts.watch import Watch
-from myha.operations.progress import Reporter
+from myha.progress import Reporter
 
 
 def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:

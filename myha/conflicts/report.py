@@ -20,7 +20,7 @@ from myha.binlog.values import RowDecoder
 from myha.conflicts.extract import Change, Table
 from myha.conflicts.keys import TableKey
 from myha.core.conflicts import Clash, Transaction
-from myha.operations.progress import Reporter
+from myha.progress import Reporter
 
 DETAILS_A_SECOND = 50
 AUDIT_EVERY_SECONDS = 60.0

@@ -32,7 +32,7 @@ from myha.database.flavours import Flavour
 from myha.database.flavours.base import Identity
 from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
-from myha.operations.progress import Reporter
+from myha.progress import Reporter
 
 TORN_ATTEMPTS = 2
 HEARTBEAT_SECONDS = 1.0

@@ -6,7 +6,7 @@ those called `wall` seconds since the epoch; they are never compared with each o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -321,14 +321,6 @@ class Record:
             if known == name:
                 return record
         raise KeyError(name)
-
-    def with_node(self, name: NodeName, **changes: object) -> Record:
-        """The same record with one node's entry changed; `version` is the store's to change."""
-        nodes = tuple(
-            (known, replace(entry, **changes) if known == name else entry)  # type: ignore[arg-type]
-            for known, entry in self.nodes
-        )
-        return replace(self, nodes=nodes)
 
 
 @dataclass(frozen=True, slots=True)

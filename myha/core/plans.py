@@ -8,7 +8,7 @@ ones that follow: nothing that concerns the old writer may be in the way of the 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 from myha.core.model import Cause, Heal, Membership, NodeName, NodeRecord, Record, Sync
 
@@ -344,9 +344,6 @@ class ProveWrite(NodeStep):
 
     name: ClassVar[str] = "prove-write"
     after_seconds: float = 0.0
-
-
-AnyStep: TypeAlias = Step
 
 
 @dataclass(frozen=True, slots=True)

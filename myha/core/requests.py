@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from myha.core.healing import STOP_DEADLINE_SECONDS, stop_heal
 from myha.core.model import Cause, Contact
 from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, StopJob, away
-from myha.core.protocols import (
-    FENCE_OUTSIDE_DEADLINE_SECONDS,
-    Answer,
-    failover,
-    fence,
-    make,
-    promotable,
-)
+from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.failover import FENCE_OUTSIDE_DEADLINE_SECONDS, failover, promotable
+from myha.core.protocols.fencing import fence
+from myha.core.protocols.healing import STOP_DEADLINE_SECONDS, stop_heal
 from myha.core.situation import Situation
 
 

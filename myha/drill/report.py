@@ -25,7 +25,11 @@ _FATES = {
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """One round. Times in milliseconds; `phases_ms` and `gap_began_ms` count from the fault."""
+    """One round. Times in milliseconds; `phases_ms` and `gap_began_ms` count from the fault.
+
+    `change_ms` is the longest gap around the change of writer itself, `before_ms` the longest one
+    in as long a time before the fault; None where there was none.
+    """
 
     node: str
     outage_ms: float
@@ -49,6 +53,8 @@ class RoundResult:
     left: int = 0
     destroyed: int = 0
     conflicts: int = 0
+    change_ms: float | None = None
+    before_ms: float | None = None
     undone: int = 0  # switchovers that were taken back, since they would have cost too much
 
     @property
@@ -76,6 +82,8 @@ class RoundResult:
             "converged": self.converged,
             "node": self.node,
             "gap_began_ms": self.gap_began_ms,
+            "change_ms": self.change_ms,
+            "before_ms": self.before_ms,
             "writer_lost": self.writer_lost,
             "problems": list(self.problems),
             "journal": list(self.journal),

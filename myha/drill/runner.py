@@ -416,6 +416,10 @@ class Round:
             written = timeline.first_after(attempts, fault.at, phases["routed"])
             if written is not None:
                 phases["written"] = round(written, 1)
+        change_ms = None
+        if "written" in phases:
+            change_ms = timeline.around_change(attempts, fault.at, phases["written"])
+        before_ms = timeline.before_fault(attempts, fault.at, until - fault.at)
         if seen.get("stuck"):
             self.problems.append(f"{seen['stuck']} clients got no answer and no error for 15 s")
         self._judge_ticks(events, fault)
@@ -425,6 +429,8 @@ class Round:
             outage_ms=round(gap.length_ms, 1),
             client_outage_ms_max=round(client_ms, 1),
             gap_began_ms=round(gap.began_ms, 1),
+            change_ms=None if change_ms is None else round(change_ms, 1),
+            before_ms=None if before_ms is None else round(before_ms, 1),
             phases_ms=phases,
             acknowledged=judgement.acknowledged,
             acknowledged_lost=judgement.acknowledged_lost,

@@ -81,6 +81,25 @@ def outage(attempts: Iterable[Attempt], fault_at: float, until: float) -> tuple[
     return together, max(each, default=together.length_ms)
 
 
+def around_change(attempts: Iterable[Attempt], fault_at: float, written_ms: float) -> float:
+    """The longest gap over all clients that began before the first write on the new writer, in ms.
+
+    What a change of writer itself costs, without what the server does to its clients later on.
+    """
+    times = [a.ended_at for a in attempts if a.acknowledged and a.ended_at is not None]
+    return longest_gap(times, fault_at, fault_at + written_ms / 1000).length_ms
+
+
+def before_fault(attempts: Iterable[Attempt], fault_at: float, seconds: float) -> float | None:
+    """The longest gap over all clients in so many seconds before the fault, in ms: the control.
+
+    None when there were no two acknowledgements. Shorter where the clients began later.
+    """
+    times = (a.ended_at for a in attempts if a.acknowledged and a.ended_at is not None)
+    within = sorted(at for at in times if fault_at - seconds <= at <= fault_at)
+    return max(((b - a) * 1000 for a, b in pairwise(within)), default=None)
+
+
 def first_after(attempts: Iterable[Attempt], fault_at: float, after_ms: float) -> float | None:
     """The first acknowledgement after a moment, in ms from the fault; None when there is none."""
     times = ((a.ended_at - fault_at) * 1000 for a in attempts if a.acknowledged and a.ended_at)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from myha.operations.progress import Progress
+from myha.progress import Progress
 
 
 class TerminalReporter:

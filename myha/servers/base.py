@@ -222,10 +222,10 @@ class BaseServer(ABC):
             (ts for number, ts in self.heartbeats.items() if number != own_server_id), default=None
         )
 
-    def hangup_fd(self) -> int | None:
-        """The watch connection's descriptor, None while there is none."""
+    def hangup_fds(self) -> tuple[int, ...]:
+        """The watch connection's descriptor, while there is one."""
         fd = self._watch.fileno()
-        return None if fd < 0 else fd
+        return () if fd < 0 else (fd,)
 
     def refuses(self) -> bool:
         """True only when a new TCP connection is refused: no server process there."""

@@ -25,6 +25,7 @@ from myha.servers.base import (
 )
 
 CLOSE_AGAIN_SECONDS = 1.0
+SLEEP_SECONDS = 3600  # of the statement whose end says that the server shuts down
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
 
 # A client's threads, by name: one for each connection, or the thread pool's.
@@ -103,6 +104,35 @@ class MySQLServer(BaseServer):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._settings = mysql_settings.SettingsReader()
+        self._asleep = self._session()
+
+    def hangup_fds(self) -> tuple[int, ...]:
+        """The watch connection's, and that of a sleeping statement.
+
+        A server that is told to shut down ends what runs at once, and refuses new connections; an
+        idle connection it keeps for as long as the shutdown takes.
+        """
+        watching = super().hangup_fds()
+        if not watching:
+            return ()
+        if not self._asleep.waiting:
+            # A full server answers looks and refuses a login: it is then left to the next look.
+            with contextlib.suppress(ServerError):
+                self._asleep.send(
+                    "DO SLEEP(%s)", (SLEEP_SECONDS,), deadline_seconds=self.call_deadline_seconds
+                )
+        fd = self._asleep.fileno()
+        return watching if fd < 0 else (*watching, fd)
+
+    def look(self) -> NodeLook:
+        with contextlib.suppress(ServerError):
+            if self._asleep.waiting:
+                self._asleep.receive(0.0)  # it has ended, or been ended: begun anew after the look
+        return super().look()
+
+    def leave_watch(self) -> None:
+        super().leave_watch()
+        self._asleep.close()
 
     def _learn(self, session: WarmSession) -> None:
         self._facts = _learn(session)

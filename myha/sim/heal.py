@@ -231,7 +231,7 @@ class SimJobs:
     def start(self, order: JobOrder, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
         if order.node not in self._running:
             heal = self._running[order.node] = self._heal(self._supervisor, order)
-            self._supervisor.brain.observe(JobProgressed(self._supervisor.world.now, _job(order)))
+            self._supervisor.take(JobProgressed(self._supervisor.world.now, _job(order)))
             heal.begin()
 
     def stop(self, kind: str, node: str, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
@@ -244,7 +244,7 @@ class SimJobs:
         if self._running.get(heal.order.node) is heal:
             del self._running[heal.order.node]
             now = self._supervisor.world.now
-            self._supervisor.brain.observe(JobEnded(now, _job(heal.order), result, reason))
+            self._supervisor.take(JobEnded(now, _job(heal.order), result, reason))
 
 
 def _job(order: JobOrder) -> Job:

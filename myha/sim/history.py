@@ -214,7 +214,7 @@ class History:
         """After the repair a person does what only a person may."""
         self.world.after(OPERATOR_SECONDS, self._operate)
         supervisor, record = self.supervisor, self.store.record
-        if supervisor is None or supervisor.brain.running is not None:
+        if supervisor is None or supervisor.loop.running is not None:
             return
         if record.maintenance:
             supervisor.request("maintenance", {"state": "off"})

@@ -1,4 +1,4 @@
-"""A simulated supervisor: the production brain and executor, with watchers on virtual time.
+"""A simulated supervisor: the production loop and executor, with watchers on virtual time.
 
 It can die or stand still at every step and in every call. What it sends while another supervisor is
 already at work is what the record's version is there to stop.
@@ -7,11 +7,12 @@ already at work is what the record's version is there to stop.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
-from myha.core.model import BalancerLook, Contact, NodeLook, Policy, SemiSync, ThreadState, View
+from myha.core.model import BalancerLook, Contact, Policy, SemiSync, ThreadState, View
 from myha.core.observations import (
     BalancerLooked,
     BalancerMissed,
@@ -20,15 +21,24 @@ from myha.core.observations import (
     Tick,
 )
 from myha.core.planning import Decision
-from myha.core.plans import Plan, Refusal
+from myha.core.plans import Plan
 from myha.errors import BalancerError, MyhaError, ServerError
 from myha.sim.balancer import SimBalancer
 from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import Doing, World
-from myha.supervisor.brain import Brain
 from myha.supervisor.executor import Executor, Pause, Run, Tools
+from myha.supervisor.loop import (
+    Begin,
+    Effect,
+    Event,
+    LookNow,
+    Loop,
+    Note,
+    PlanResult,
+    Request,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +46,7 @@ WALL_START = 1_700_000_000.0
 LOOK_DEADLINE_SECONDS = 0.15
 STEP_SECONDS = 0.0005
 WAKE_SECONDS = 0.003
+POKED_LOOK_SECONDS = 0.01  # one watcher that is poked again and again looks this often
 BETWEEN_LOOKS_SECONDS = 0.001
 HANG_UP_SECONDS = 0.02
 OUTSIDE_SECONDS = 0.05
@@ -87,7 +98,7 @@ class SimSupervisor:
         self.on_decided: Callable[[View, Decision], None] = lambda _view, _decision: None
         self.jobs = SimJobs(self, heal)
         self.plans: list[str] = []
-        self.brain = Brain(policy, world.now, WALL_START + world.now, store.read())
+        self.loop = Loop(policy, world.now, WALL_START + world.now, store.read())
         ports = {name: ServerPort(self, server) for name, server in servers.items()}
         self.executor = executor(
             Tools(
@@ -104,6 +115,7 @@ class SimSupervisor:
         self._run: Generator[Pause, None, Run] | None = None
         self._step = -1
         self._looking: set[str] = set()
+        self._poked: set[str] = set()
         self._seen_life: dict[str, int] = {}
         self._ticking = 0
         self._turn = False
@@ -172,12 +184,65 @@ class SimSupervisor:
             else:
                 self._wake()
 
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        self._do(self.loop.take(event))
+
+    def _do(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, LookNow):
+                self._look_now(effect)
+            elif isinstance(effect, Begin):
+                self._begin(effect.plan)
+            elif isinstance(effect, Note):
+                self.note(effect.kind, effect.text, effect.fields)
+            else:
+                self.world.say(f"{self.name}: {effect.request.name}: {effect.text}")
+
+    def _tick_loop(self) -> None:
+        self.take(Tick(self.world.now, WALL_START + self.world.now))
+
+    def _decide(self) -> None:
+        if self.loop.running is not None or self.deposed:
+            return
+        self._tick_loop()
+        turn = self.loop.decide()
+        self.on_decided(self.loop.view, self.loop.decision)
+        self._do(turn.effects)
+
+    def request(self, name: str, arguments: dict[str, str]) -> bool:
+        """An operator's request; whether a plan for it was begun."""
+        if not self.alive or self.paused or self.deposed:
+            return False
+        self.world.say(f"operator: {name} {' '.join(arguments.values())}")
+        before = self.loop.running
+        self._tick_loop()
+        self.take(Request(name, arguments))
+        return self.loop.running is not before
+
     # -- watchers ----------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         """Everybody looks at once."""
         self._ticking += 1
         self.world.after(WAKE_SECONDS, self._tick, self._ticking)
+
+    def _look_now(self, asked: LookNow) -> None:
+        """Everybody, or the one that is pressed for proof."""
+        if len(asked.nodes) == len(self.servers):
+            self._wake()
+            return
+        for node in asked.nodes:
+            if node not in self._poked:
+                self._poked.add(node)
+                self.world.after(POKED_LOOK_SECONDS, self._look_poked, node)
+
+    def _look_poked(self, node: str) -> None:
+        self._poked.discard(node)
+        if self.alive and not self.paused:
+            self._look(node)
+            self._decide()
 
     def hung_up(self, node: str) -> None:
         """A watcher's idle connection broke."""
@@ -193,97 +258,65 @@ class SimSupervisor:
         # One after the other, now this one first, now that one, as independent watchers would.
         self._turn = not self._turn
         first, second = self.servers if self._turn else reversed(self.servers)
-        changed = self._look(first, self.servers[first])
-        self.world.after(BETWEEN_LOOKS_SECONDS, self._tick_on, second, changed)
+        self._look(first)
+        self.world.after(BETWEEN_LOOKS_SECONDS, self._tick_on, second)
 
-    def _tick_on(self, node: str, changed: bool) -> None:
+    def _tick_on(self, node: str) -> None:
         if not self.alive or self.paused:
             return
-        changed |= self._look(node, self.servers[node])
+        self._look(node)
         for balancer in self.balancers.values():
             self._look_at_balancer(balancer)
         self._decide()
-        if changed:
-            self._wake()
 
-    def _look(self, node: str, server: SimServer) -> bool:
-        """Whether the contact has changed by it."""
+    def _look(self, node: str) -> None:
         if node in self._looking:
-            return False
+            return
         now = self.world.now
-        if server.frozen or not self.world.linked(self.name, node):
+        if self._answers(node):
+            self._looked(node, now)
+        else:
             self._looking.add(node)
             self.world.after(LOOK_DEADLINE_SECONDS, self._look_ends, node, now)
-            return False
-        return self._take(node, server, now)
+
+    def _answers(self, node: str) -> bool:
+        """If only with a refusal."""
+        return not self.servers[node].frozen and self.world.linked(self.name, node)
 
     def _look_ends(self, node: str, began: float) -> None:
         self._looking.discard(node)
         if not self.alive or self.paused:
             return
-        server = self.servers[node]
-        if server.frozen or not self.world.linked(self.name, node):
-            if self._miss(node, NodeMissed(node, began, Contact.SILENT)):
-                self._wake()
-        elif self._take(node, server, began):
-            self._wake()
+        if self._answers(node):
+            self._looked(node, began)
+        else:
+            self.take(NodeMissed(node, began, Contact.SILENT))
         self._decide()
 
-    def _take(self, node: str, server: SimServer, began: float) -> bool:
+    def _looked(self, node: str, began: float) -> None:
+        server = self.servers[node]
         if not server.up or server.leaving:
             hung_up = self._seen_life.get(node) == server.life
             self._seen_life.pop(node, None)
-            return self._miss(
-                node, NodeMissed(node, began, Contact.REFUSING, hung_up, "", server.leaving)
-            )
-        if server.full:
-            return self._miss(node, NodeMissed(node, began, Contact.FULL))
-        self._seen_life[node] = server.life
-        look = server.look_now()
-        if began < look.at:
-            look = _began(look, began)
-        self.brain.observe(NodeLooked(node, look))
-        return False
-
-    def _miss(self, node: str, seen: NodeMissed) -> bool:
-        before = self.brain.view.node(node).contact
-        self.brain.observe(seen)
-        return before is not seen.contact
+            self.take(NodeMissed(node, began, Contact.REFUSING, hung_up, "", server.leaving))
+        elif server.full:
+            self.take(NodeMissed(node, began, Contact.FULL))
+        else:
+            self._seen_life[node] = server.life
+            look = server.look_now()
+            # A look proves nothing newer than its beginning.
+            self.take(NodeLooked(node, look if began == look.at else replace(look, at=began)))
 
     def _look_at_balancer(self, balancer: SimBalancer) -> None:
         if balancer.up and self.world.linked(self.name, balancer.name):
-            self.brain.observe(BalancerLooked(balancer.name, balancer.look_now()))
+            self.take(BalancerLooked(balancer.name, balancer.look_now()))
         else:
-            self.brain.observe(BalancerMissed(balancer.name, self.world.now))
+            self.take(BalancerMissed(balancer.name, self.world.now))
 
-    # -- decisions and plans -----------------------------------------------------------------------
-
-    def _decide(self) -> None:
-        if self.brain.running is not None or self.deposed:
-            return
-        self.brain.observe(Tick(self.world.now, WALL_START + self.world.now))
-        plan = self.brain.decide()
-        self.on_decided(self.brain.view, self.brain.decision)
-        if plan is not None:
-            self._begin(plan)
-
-    def request(self, name: str, arguments: dict[str, str]) -> bool:
-        """An operator's request; False when it is refused."""
-        if not self.alive or self.paused or self.deposed:
-            return False
-        answer = self.brain.request(name, arguments)
-        said = f": {answer}" if isinstance(answer, Refusal) else ""
-        self.world.say(f"operator: {name} {' '.join(arguments.values())}{said}")
-        if not isinstance(answer, Plan):
-            return False
-        self._begin(answer)
-        return True
+    # -- plans -------------------------------------------------------------------------------------
 
     def _begin(self, plan: Plan) -> None:
-        self.brain.begin(plan)
         self.plans.append(plan.kind)
-        if self.world.trace is not None and self.brain.decision.verdicts:
-            self.world.say(f"{self.name}: verdict: {self.brain.decision.verdicts[0].name}")
         self._run = self.executor.run(self.mutate_plan(plan) if self.mutate_plan else plan)
         self._step = -1
         self._later(STEP_SECONDS)
@@ -294,7 +327,7 @@ class SimSupervisor:
     def _advance(self, run: Generator[Pause, None, Run]) -> None:
         if run is not self._run or not self.alive or self.paused or self.in_call:
             return
-        plan = self.brain.running
+        plan = self.loop.running
         assert plan is not None
         reason = ""
         try:
@@ -312,18 +345,8 @@ class SimSupervisor:
             self._later(pause.seconds or STEP_SECONDS)
             return
         self._run = None
-        self.brain.ended(self.world.now, self.store.read(), reason)
-        self._wake()
-
-
-def _began(look: NodeLook, at: float) -> NodeLook:
-    """A look proves nothing newer than its beginning."""
-    return NodeLook(
-        at, look.server_id, look.server_uuid, look.boot_id, look.version, look.open,
-        look.executed, look.received, look.receiver, look.applier, look.source, look.progress,
-        look.semisync, look.sessions, look.lag_seconds, look.lag_bytes,
-        look.writes_stalled_seconds, look.stall_reason, look.offline, look.schema, look.events,
-    )  # fmt: skip
+        self._tick_loop()
+        self.take(PlanResult(reason, self.store.read()))
 
 
 class SimClock:

@@ -1,1 +1,1 @@
-"""The running supervisor: watchers look, the brain decides, the executor acts."""
+"""The running supervisor: watchers look, the loop decides, the executor acts."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from myha.core import acknowledgement
 from myha.core.gtid import GtidSet
@@ -31,7 +30,6 @@ from myha.core.plans import (
     FenceOutside,
     KillClients,
     MakeSchema,
-    NodeStep,
     Open,
     PlaceEvents,
     Plan,
@@ -81,8 +79,8 @@ class Pause:
 class Tools:
     """All that the executor acts through."""
 
-    servers: dict[str, Server]
-    balancers: dict[str, Balancer]
+    servers: Mapping[str, Server]
+    balancers: Mapping[str, Balancer]
     store: Store
     clock: Clock
     calls: ConcurrentCalls
@@ -102,8 +100,8 @@ class Run:
     failures: list[str] = field(default_factory=list)
 
 
-S = TypeVar("S", bound=Step)
 Performing = Generator[Pause, None, None]
+Performer = Callable[[Run, Any], Performing | None]
 
 
 class Executor:
@@ -111,6 +109,7 @@ class Executor:
 
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
+        self.performers = self._table()
 
     def run(self, plan: Plan) -> Generator[Pause, None, Run]:
         """Perform all steps. Raises `StepFailedError` at the first that fails and may not.
@@ -176,58 +175,63 @@ class Executor:
         self.tools.calls.start(call, done)
 
     def _perform(self, run: Run, step: Step) -> Performing:
-        waiting: dict[type[Step], Callable[[Any], Performing]] = {
+        performer = self.performers.get(type(step))
+        if performer is None:
+            raise StepFailedError(f"no way to perform {step!r}")
+        waiting = performer(run, step)
+        if waiting is not None:
+            yield from waiting
+
+    def _table(self) -> dict[type[Step], Performer]:
+        """How each kind of step is performed."""
+
+        def on(call: Callable[[Server, float, Any], None]) -> Performer:
+            """One call to one server."""
+
+            def perform(_run: Run, step: Any) -> None:
+                call(self.tools.servers[step.node], step.deadline_seconds, step)
+
+            return perform
+
+        return {
+            ChangeRecord: self._change_record,
+            TakeOut: self._balance,
+            PutIn: self._balance,
+            Drain: self._balance,
             AwaitApplied: self._await_applied,
             AwaitCaughtUp: self._await_caught_up,
             AwaitNear: self._await_near,
             AwaitReceived: self._await_received,
-            ProveWrite: partial(self._prove_write, run),
-        }
-        at_once: dict[type[Step], Callable[[Any], None]] = {
-            ChangeRecord: partial(self._change_record, run),
-            TakeOut: partial(self._balance, run),
-            PutIn: partial(self._balance, run),
-            Drain: partial(self._balance, run),
+            ProveWrite: self._prove_write,
             RequireNoErrant: self._require_no_errant,
             RequireOnlyWithStandby: self._require_only_with_standby,
-            StartJob: self._job,
-            StopJob: self._job,
+            StartJob: self._start_job,
+            StopJob: self._stop_job,
             FenceOutside: self._fence_outside,
+            PlaceEvents: self._place_events,
+            StopReceiver: on(lambda server, seconds, _: server.stop_receiver(seconds)),
+            StopReplication: on(lambda server, seconds, _: server.stop_replication(seconds)),
+            StartReplication: on(lambda server, seconds, _: server.start_replication(seconds)),
+            Open: on(lambda server, seconds, _: server.open(seconds)),
+            Fence: on(lambda server, seconds, _: server.fence(seconds)),
+            DisableWaiting: on(lambda server, seconds, _: server.disable_waiting(seconds)),
+            KillClients: on(lambda server, seconds, _: server.kill_clients(seconds)),
+            MakeSchema: on(lambda server, seconds, _: server.make_schema(seconds)),
+            CloseGently: on(
+                lambda server, seconds, step: server.close_gently(step.grace_seconds, seconds)
+            ),
+            EnableWaiting: on(
+                lambda server, seconds, step: server.enable_waiting(step.acknowledgements, seconds)
+            ),
+            RestoreSource: on(
+                lambda server, seconds, step: server.restore_source(
+                    seconds, clears_filters=step.clears_filters
+                )
+            ),
+            RestoreSettings: on(
+                lambda server, seconds, step: server.restore_settings(seconds, resting=step.resting)
+            ),
         }
-        if type(step) in waiting:
-            yield from waiting[type(step)](step)
-        elif type(step) in at_once:
-            at_once[type(step)](step)
-        elif isinstance(step, NodeStep):
-            self._act(run, step)
-        else:
-            raise StepFailedError(f"no way to perform {step!r}")
-
-    def _act(self, run: Run, step: NodeStep) -> None:
-        """The steps that are one call to one server."""
-        server, deadline = self.tools.servers[step.node], step.deadline_seconds
-        if isinstance(step, CloseGently):
-            server.close_gently(step.grace_seconds, deadline)
-        elif isinstance(step, EnableWaiting):
-            server.enable_waiting(step.acknowledgements, deadline)
-        elif isinstance(step, PlaceEvents):
-            self._place_events(run, step)
-        elif isinstance(step, RestoreSource):
-            server.restore_source(deadline, clears_filters=step.clears_filters)
-        elif isinstance(step, RestoreSettings):
-            server.restore_settings(deadline, resting=step.resting)
-        else:
-            calls: dict[type[NodeStep], Callable[[float], None]] = {
-                StopReceiver: server.stop_receiver,
-                StopReplication: server.stop_replication,
-                StartReplication: server.start_replication,
-                Open: server.open,
-                Fence: server.fence,
-                DisableWaiting: server.disable_waiting,
-                KillClients: server.kill_clients,
-                MakeSchema: server.make_schema,
-            }
-            calls[type(step)](deadline)
 
     def _place_events(self, run: Run, step: PlaceEvents) -> None:
         deadline = step.deadline_seconds
@@ -281,15 +285,15 @@ class Executor:
             yield Pause(step.after_seconds)
         self.tools.servers[step.node].prove_write(run.epoch, step.deadline_seconds)
 
-    def _await_applied(self, step: AwaitApplied) -> Performing:
+    def _await_applied(self, _run: Run, step: AwaitApplied) -> Performing:
         yield from self._await(step, self.tools.servers[step.node].await_applied)
 
-    def _await_caught_up(self, step: AwaitCaughtUp | AwaitNear) -> Performing:
+    def _await_caught_up(self, _run: Run, step: AwaitCaughtUp | AwaitNear) -> Performing:
         wanted: GtidSet = self.tools.servers[step.source].executed()
         server = self.tools.servers[step.node]
         yield from self._await(step, lambda slice_: server.await_executed(wanted, slice_))
 
-    def _await_received(self, step: AwaitReceived) -> Performing:
+    def _await_received(self, _run: Run, step: AwaitReceived) -> Performing:
         clock = self.tools.clock
         wanted: GtidSet = self.tools.servers[step.source].executed()
         end = clock.monotonic() + step.deadline_seconds
@@ -298,7 +302,7 @@ class Executor:
                 raise StepFailedError(f"not reached after {step.deadline_seconds:.1f} s")
             yield Pause(POLL_SECONDS)
 
-    def _require_only_with_standby(self, step: RequireOnlyWithStandby) -> None:
+    def _require_only_with_standby(self, _run: Run, step: RequireOnlyWithStandby) -> None:
         own_word = self.tools.servers[step.standby].semisync().replica_acknowledges
         standby = acknowledgement.Standby(step.identities, own_word)
         here = self.tools.servers[step.node].semisync()
@@ -308,7 +312,7 @@ class Executor:
             others = ", ".join(str(one) for one in acknowledgement.strays(here, standby))
             raise StepFailedError(f"{others} can acknowledge in place of {step.standby}")
 
-    def _await_near(self, step: AwaitNear) -> Performing:
+    def _await_near(self, run: Run, step: AwaitNear) -> Performing:
         """Catch up again and again; how long that took is how far the node was behind."""
         clock = self.tools.clock
         end = clock.monotonic() + step.deadline_seconds
@@ -317,7 +321,7 @@ class Executor:
             began = clock.monotonic()
             left = replace(step, deadline_seconds=max(0.001, end - began))
             with contextlib.suppress(StepFailedError):
-                yield from self._await_caught_up(left)
+                yield from self._await_caught_up(run, left)
                 least_seconds = min(least_seconds, clock.monotonic() - began)
             if least_seconds <= step.within_seconds:
                 return
@@ -330,7 +334,7 @@ class Executor:
             f"{step.within_seconds * 1000:.0f} ms is the limit; nothing was changed"
         )
 
-    def _require_no_errant(self, step: RequireNoErrant) -> None:
+    def _require_no_errant(self, _run: Run, step: RequireNoErrant) -> None:
         """The node first, the reference second: what that one gets meanwhile is no error."""
         own = self.tools.servers[step.node].executed()
         reference = self.tools.servers[step.reference].executed()
@@ -340,11 +344,7 @@ class Executor:
                 f"{step.node} has transactions that {step.reference} lacks: {errant}"
             )
 
-    def _job(self, step: StartJob | StopJob) -> None:
-        jobs, deadline = self.tools.jobs, step.deadline_seconds
-        if isinstance(step, StopJob):
-            jobs.stop(step.kind, step.node, deadline)
-            return
+    def _start_job(self, _run: Run, step: StartJob) -> None:
         order = JobOrder(
             kind=step.kind,
             node=step.node,
@@ -354,9 +354,12 @@ class Executor:
             epoch=step.epoch,
             accept_loss=step.accept_loss,
         )
-        jobs.start(order, deadline)
+        self.tools.jobs.start(order, step.deadline_seconds)
 
-    def _fence_outside(self, step: FenceOutside) -> None:
+    def _stop_job(self, _run: Run, step: StopJob) -> None:
+        self.tools.jobs.stop(step.kind, step.node, step.deadline_seconds)
+
+    def _fence_outside(self, _run: Run, step: FenceOutside) -> None:
         if self.tools.outside is None:
             raise StepFailedError(f"there is no fence_command for {step.node}")
         self.tools.outside.fence(step.node, step.deadline_seconds)

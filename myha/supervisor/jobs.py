@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from myha.core.model import Job, JobResult
-from myha.core.observations import JobEnded, JobProgressed
+from myha.core.observations import JobEnded, JobProgressed, Observation
 from myha.errors import MyhaError
-from myha.operations.progress import Progress
 from myha.ports import Clock, JobOrder
+from myha.progress import Progress
 from myha.supervisor.executor import Journal
 
-MODULE = "myha.operations.job"
+MODULE = "myha.job"
 MAX_JOBS = 4
 STDERR_LINES_KEPT = 20
 LINE_LIMIT_BYTES = 1_000_000
@@ -40,7 +40,7 @@ LINE_LIMIT_BYTES = 1_000_000
 TERM_GRACE_SECONDS = 12.0
 POLL_SECONDS = 0.02
 
-Emit = Callable[[object], None]
+Emit = Callable[[Observation], None]
 Ended = Callable[[JobOrder, JobResult, dict[str, Any]], None]
 Key = tuple[str, str]
 

@@ -8,7 +8,8 @@ from myha.core.model import BalancerView, Heal, Job, NodeLook, NodeView, Record,
 from myha.core.planning import Decision
 from myha.core.plans import Plan
 from myha.core.routing import wanted
-from myha.core.verdicts import NOT_SET_UP, Verdict, situation_of
+from myha.core.verdicts import NOT_SET_UP, situation_of
+from myha.core.verdicts.row import Verdict
 
 Data = dict[str, Any]
 

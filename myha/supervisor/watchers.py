@@ -15,7 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from myha.core.model import Contact
-from myha.core.observations import BalancerLooked, BalancerMissed, NodeLooked, NodeMissed
+from myha.core.observations import (
+    BalancerLooked,
+    BalancerMissed,
+    NodeLooked,
+    NodeMissed,
+    Observation,
+)
 from myha.errors import BalancerError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import Balancer, WatchedServer
 
@@ -26,7 +32,7 @@ SHUTTING_DOWN_CODE = 1053
 APPEARANCE_SECONDS = 0.02  # between two glances at whether a balancer has come up anew
 MIN_PAUSE_SECONDS = 0.01  # between two looks that events ask for
 
-Emit = Callable[[object], None]
+Emit = Callable[[Observation], None]
 
 
 class Watcher(threading.Thread):
@@ -68,16 +74,15 @@ class Watcher(threading.Thread):
     def leave(self) -> None:
         """Let go of what the watcher holds, in its own thread."""
 
-    def hangup_fd(self) -> int | None:
-        """A descriptor that becomes readable or hangs up when the watched thing is lost."""
-        return None
+    def hangup_fds(self) -> tuple[int, ...]:
+        """Descriptors that become readable or hang up when the watched thing is lost."""
+        return ()
 
     def _wait(self, until: float) -> bool:
         """Until then, or a poke or hang-up: whether it was one of these."""
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
-        descriptor = self.hangup_fd()
-        if descriptor is not None:
+        for descriptor in self.hangup_fds():
             poll.register(descriptor, select.POLLIN | select.POLLRDHUP | select.POLLHUP)
         left_seconds = until - time.monotonic()
         woken = bool(poll.poll(max(0.0, left_seconds) * 1000))
@@ -94,15 +99,15 @@ class NodeWatcher(Watcher):
         super().__init__(server.name, interval_seconds, emit)
         self._server = server
 
-    def hangup_fd(self) -> int | None:
-        return self._server.hangup_fd()
+    def hangup_fds(self) -> tuple[int, ...]:
+        return self._server.hangup_fds()
 
     def leave(self) -> None:
         self._server.leave_watch()
 
     def look(self) -> None:
         at = time.monotonic()
-        connected = self._server.hangup_fd() is not None
+        connected = bool(self._server.hangup_fds())
         try:
             self._emit(NodeLooked(self._server.name, self._server.look()))
         except ServerGoneError as error:

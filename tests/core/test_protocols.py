@@ -6,16 +6,19 @@ A change of a protocol shows as a diff of `recorded/`. To write the files anew: 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from myha.core.healing import heal_node
 from myha.core.model import View
 from myha.core.planning import decide
 from myha.core.plans import AwaitApplied, ChangeRecord, Plan, Refusal
-from myha.core.protocols import Answer, switchover
+from myha.core.protocols.answer import Answer
+from myha.core.protocols.healing import heal_node
+from myha.core.protocols.switchover import switchover
 from myha.core.requests import fence_node, forced_failover, maintenance, unfence_node
 from myha.core.situation import Situation
 from tests.core.situations import SITUATIONS, VARIANTS
@@ -30,16 +33,32 @@ def check(name: str, text: str) -> None:
     assert path.read_text() == text, f"{path} differs; if that is meant: MYHA_RECORD=1"
 
 
-def told(answer: Answer) -> str:
+def printed(answer: Answer) -> str:
     if answer is None:
         return "  nothing to do\n"
     if isinstance(answer, Refusal):
         return f"  refused: {answer}\n"
     lines = [f"  plan {answer.kind} {answer.node}: {answer.sentence}"]
     for step in answer.steps:
-        marks = [mark for mark in ("beside", "best_effort") if getattr(step, mark)]
-        lines.append(f"    {step}" + (f"  ({', '.join(marks)})" if marks else ""))
+        lines.append(f"    {step}")
+        lines.append(f"      {type(step).__name__} {whole(step, without=('change',))}")
+        if isinstance(step, ChangeRecord):
+            change = step.change
+            lines.append(f"      {whole(change, without=('sentence', 'nodes'))}")
+            lines += [f"      {node}: {whole(entry)}" for node, entry in change.nodes]
     return "\n".join(lines) + "\n"
+
+
+def whole(value: Any, without: tuple[str, ...] = ()) -> str:
+    """Every field, so that nothing of a step changes unseen."""
+    named = ((one.name, getattr(value, one.name)) for one in fields(value))
+    return ", ".join(f"{name}={_text(what)}" for name, what in named if name not in without)
+
+
+def _text(value: Any) -> str:
+    if is_dataclass(value):
+        return f"{type(value).__name__}({whole(value)})"
+    return str(value) if isinstance(value, StrEnum) else repr(value)
 
 
 def decided(name: str, view: View) -> str:
@@ -47,7 +66,7 @@ def decided(name: str, view: View) -> str:
     text = f"{name}\n  verdicts: {', '.join(row.name for row in decision.verdicts)}\n"
     for verdict, refusal in decision.refusals:
         text += f"  {verdict} refused: {refusal}\n"
-    return text + told(decision.plan)
+    return text + printed(decision.plan)
 
 
 def test_decisions() -> None:
@@ -74,18 +93,18 @@ def test_requests() -> None:
         assert view.record is not None
         it = Situation(view, view.record)
         parts += [
-            f"{name}: switchover\n{told(switchover(it, it.standby))}",
-            f"{name}: switchover to the writer\n{told(switchover(it, it.writer))}",
-            f"{name}: failover\n{told(forced_failover(it, '', accept_loss=False))}",
-            f"{name}: failover --accept-loss\n{told(forced_failover(it, '', accept_loss=True))}",
-            f"{name}: fence db2\n{told(fence_node(it, 'db2', 'by hand'))}",
-            f"{name}: fence db1\n{told(fence_node(it, 'db1', 'by hand'))}",
-            f"{name}: unfence db2\n{told(unfence_node(it, 'db2'))}",
-            f"{name}: maintenance on\n{told(maintenance(it, on=True))}",
-            f"{name}: heal db2\n{told(heal_node(it, 'db2', 'auto'))}",
-            f"{name}: heal db2 --method rewind\n{told(heal_node(it, 'db2', 'rewind'))}",
-            f"{name}: heal db2 --method reseed\n{told(heal_node(it, 'db2', 'reseed'))}",
-            f"{name}: heal db1\n{told(heal_node(it, 'db1', 'auto'))}",
+            f"{name}: switchover\n{printed(switchover(it, it.standby))}",
+            f"{name}: switchover to the writer\n{printed(switchover(it, it.writer))}",
+            f"{name}: failover\n{printed(forced_failover(it, '', accept_loss=False))}",
+            f"{name}: failover --accept-loss\n{printed(forced_failover(it, '', accept_loss=True))}",
+            f"{name}: fence db2\n{printed(fence_node(it, 'db2', 'by hand'))}",
+            f"{name}: fence db1\n{printed(fence_node(it, 'db1', 'by hand'))}",
+            f"{name}: unfence db2\n{printed(unfence_node(it, 'db2'))}",
+            f"{name}: maintenance on\n{printed(maintenance(it, on=True))}",
+            f"{name}: heal db2\n{printed(heal_node(it, 'db2', 'auto'))}",
+            f"{name}: heal db2 --method rewind\n{printed(heal_node(it, 'db2', 'rewind'))}",
+            f"{name}: heal db2 --method reseed\n{printed(heal_node(it, 'db2', 'reseed'))}",
+            f"{name}: heal db1\n{printed(heal_node(it, 'db1', 'auto'))}",
         ]
     check("requests", "\n".join(parts))
 
@@ -122,7 +141,7 @@ def test_a_writer_that_may_live_is_not_replaced_by_hand_without_a_word_about_los
     def forced(name: str, **options: bool) -> str:
         view = {**SITUATIONS, **VARIANTS}[name]
         assert view.record is not None
-        return told(forced_failover(Situation(view, view.record), "", **options))
+        return printed(forced_failover(Situation(view, view.record), "", **options))
 
     assert "still hears the writer db1" in forced("cut-off", accept_loss=False)
     assert "is not proven dead" in forced("writer-hung, async", accept_loss=False)
@@ -132,4 +151,5 @@ def test_a_writer_that_may_live_is_not_replaced_by_hand_without_a_word_about_los
         assert "fail over from db1 to db2" in forced(name, accept_loss=False)
     fenced = forced("writer-hung, async with a fence command", accept_loss=False)
     assert "fence-outside" in fenced
-    assert "best_effort" not in fenced.splitlines()[1]
+    assert "FenceOutside" in fenced.splitlines()[2]
+    assert "best_effort=False" in fenced.splitlines()[2]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from myha.core.planning import PLANNERS
 from myha.core.verdicts import TABLE, assess, by_name, situation_of
 from tests.core.situations import SITUATIONS
 
@@ -33,10 +32,6 @@ def test_sentence_is_one_line_that_names_nodes(row: object) -> None:
     assert said.endswith(".")
     assert "{" not in said
     assert "\n" not in said
-
-
-def test_every_planner_belongs_to_a_verdict() -> None:
-    assert set(PLANNERS) <= {row.name for row in TABLE}
 
 
 def test_healthy_is_said_where_nothing_else_is() -> None:

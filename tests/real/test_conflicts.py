@@ -16,7 +16,7 @@ from myha.config import Config, load
 from myha.conflicts import job
 from myha.conflicts.keys import Facts
 from myha.conflicts.watch import NodeState, Watch
-from myha.operations.progress import ListReporter
+from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from tests.real.pair import Pair, running_pair, until
 

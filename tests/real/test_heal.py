@@ -207,9 +207,7 @@ def job_process(pair: Pair) -> int:
     """The process of the only job, a child of the supervisor."""
     daemon = psutil.Process(pair.status()["pid"])
     found: psutil.Process = until(
-        lambda: next(
-            (one for one in daemon.children() if "myha.operations.job" in one.cmdline()), None
-        ),
+        lambda: next((one for one in daemon.children() if "myha.job" in one.cmdline()), None),
         "the job's process",
     )
     return found.pid

@@ -15,7 +15,7 @@ import pytest
 
 from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.operations.heal.merge import MergeReport, merge_node
-from myha.operations.progress import CancelledError, ListReporter
+from myha.progress import CancelledError, ListReporter
 from myha.undo import outcome, quarantine
 from tests.real.diverged import (
     DEADLINE_SECONDS,
@@ -365,7 +365,7 @@ import pymysql
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.database.flavours import FLAVOURS
 from myha.operations.heal.merge import merge_node
-from myha.operations.progress import ListReporter
+from myha.progress import ListReporter
 flavour, w, p, executed, keep, directory, stop_after = sys.argv[1:]
 Sets = MysqlGtidSet if flavour == "mysql" else MariadbGtidSet
 def to(port):

@@ -23,9 +23,9 @@ from myha.cli.main import cli
 from myha.core.model import Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError
 from myha.operations.heal.merge import merge_node
-from myha.operations.progress import ListReporter
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
+from myha.progress import ListReporter
 from myha.stores.local import LocalStore
 from myha.undo import quarantine
 from tests.real.diverged import (
@@ -297,7 +297,7 @@ import sys, time
 from pathlib import Path
 import pymysql
 from myha.database.flavours import FLAVOURS
-from myha.operations.progress import ListReporter
+from myha.progress import ListReporter
 from myha.operations.quarantine import replay
 from myha.operations.quarantine.incidents import find
 flavour, port, root, name, point = sys.argv[1:]

@@ -31,7 +31,7 @@ from myha.operations.heal.reseed import (
 )
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
 from myha.operations.heal.reseed.node_host import NodeHost
-from myha.operations.progress import CancelledError, ListReporter
+from myha.progress import CancelledError, ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.undo import quarantine
 from tests.real.pair import until
@@ -50,7 +50,7 @@ import json, sys
 from pathlib import Path
 from myha.config import load
 from myha.operations.heal.reseed import Method, ReseedOrder, reseed_node
-from myha.operations.progress import JsonReporter
+from myha.progress import JsonReporter
 order = ReseedOrder(load(Path(sys.argv[1])), "a", "b", {}, (Method(sys.argv[2]),))
 reporter = JsonReporter(sys.stdout)
 reporter.done(str(reseed_node(order, reporter)))

@@ -19,7 +19,7 @@ from myha import config as configuration
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.operations.heal.reseed import Method, ReseedOrder, plan_reseed
-from myha.operations.progress import ListReporter
+from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
 from tests.real.pair import until

@@ -473,8 +473,7 @@ def looked(server: BaseServer) -> Any:
 
 def test_a_crash_hangs_up_and_is_refused(two: Two) -> None:
     two.b.look()
-    fd = two.b.hangup_fd()
-    assert fd is not None
+    fd = two.b.hangup_fds()[0]
     assert not hangs_up(fd, 0.3)
     began = time.monotonic()
     two.cluster.servers["b"].kill()
@@ -482,8 +481,28 @@ def test_a_crash_hangs_up_and_is_refused(two: Two) -> None:
     assert time.monotonic() - began < 1.0
     with pytest.raises(ServerGoneError):
         two.b.look()
-    assert two.b.hangup_fd() is None
+    assert two.b.hangup_fds() == ()
     assert two.b.refuses()
+
+
+def test_the_begin_of_a_shutdown_is_known_at_once(two: Two) -> None:
+    """MySQL keeps idle connections for ten seconds then: what runs is ended first."""
+    two.b.look()
+    descriptors = two.b.hangup_fds()
+    assert descriptors
+    assert not any(hangs_up(fd, 0.1) for fd in descriptors)
+    stop = threading.Thread(target=two.cluster.servers["b"].stop, args=(60.0,))
+    stop.start()
+    try:
+        poll = select.poll()
+        for fd in descriptors:
+            poll.register(fd, select.POLLIN | select.POLLHUP)
+        assert poll.poll(8000)  # well below the ten seconds, and far from a timed test
+        with pytest.raises(ServerGoneError):
+            two.b.look()
+        assert two.b.refuses()
+    finally:
+        stop.join()
 
 
 def test_a_hung_server_is_given_up_at_the_deadline_and_carries_out_nothing_later(two: Two) -> None:

@@ -22,13 +22,13 @@ import pytest
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.database.flavours import FLAVOURS
 from myha.errors import MyhaError
-from myha.operations.progress import ListReporter, Progress
 from myha.operations.verify import Throttle, VerifyReport, verify
 from myha.operations.verify.compared_node import ComparedNode
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.repair import Repair
 from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
+from myha.progress import ListReporter, Progress
 from myha.undo import quarantine
 from tests.real.pair import Pair, running_pair, until
 from tests.real.test_rewind import (

@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from myha.operations.progress import CancelledError, Reporter
+from myha.progress import CancelledError, Reporter
 
 
 class Limit(AbstractContextManager["Limit"]):

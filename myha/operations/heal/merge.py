@@ -22,7 +22,7 @@ from myha.core.gtid import GtidSet
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.operations.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter, go_on
 from myha.undo import outcome
 from myha.undo.apply_check import CheckedRows, Writer
 from myha.undo.inverse import changes

@@ -17,7 +17,7 @@ from myha.core.gtid import GtidSet
 from myha.core.model import NodeRecord, Record
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.work import connector
-from myha.operations.progress import Meter, Reporter, amount, duration, go_on
+from myha.progress import Meter, Reporter, amount, duration, go_on
 from myha.servers.base import BaseServer
 from myha.servers.factory import adapter_of, make_servers
 from myha.stores.local import read_record

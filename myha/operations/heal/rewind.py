@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from myha.operations.heal.work import HealWork
-from myha.operations.progress import Meter, go_on
+from myha.progress import Meter, go_on
 from myha.undo.rewind import rewind_node
 
 # Bounded by what the binary log and the disk can do; a node that hangs must not hold it for ever.

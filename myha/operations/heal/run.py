@@ -18,7 +18,7 @@ from myha.core.model import ThreadState
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.limit import Limit
 from myha.operations.heal.work import HealOrder, HealWork
-from myha.operations.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter, go_on
 
 START_DEADLINE_SECONDS = 30.0
 STOP_DEADLINE_SECONDS = 30.0

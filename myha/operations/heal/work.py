@@ -14,8 +14,8 @@ from myha.core.model import Cause
 from myha.database.connection import Connection, Endpoint, connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError
-from myha.operations.progress import Reporter
 from myha.ports import WatchedServer
+from myha.progress import Reporter
 from myha.servers.factory import adapter_of, make_servers
 from myha.stores.local import read_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER

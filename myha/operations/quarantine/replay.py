@@ -17,8 +17,8 @@ from myha.binlog.node import name_of
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.operations.progress import Meter, Reporter, go_on
 from myha.operations.quarantine.incidents import Incident
+from myha.progress import Meter, Reporter, go_on
 from myha.undo.apply_check import CheckedRows, Writer
 from myha.undo.inverse import changes
 from myha.undo.spool import Spool, SpooledTransaction

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Protocol
 
 from myha.config import Account, Config
 from myha.core.model import Mode, Record, Sync
 from myha.core.plans import member
 from myha.errors import MyhaError, ServerError
-from myha.operations.heal.reseed import ReseedOrder
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
 from myha.operations.setup.apply import Sessions, Tell, carry_out
 from myha.operations.setup.checks import Findings, History, check
@@ -20,7 +20,6 @@ from myha.operations.setup.desired import first_writer, fragment
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.proof import prove, set_roles, start_replication
-from myha.operations.setup.seed import action_of, order_of, planned, seed
 from myha.operations.setup.session import AdminSession
 from myha.stores.local import LocalStore, SupervisorLock, read_record
 
@@ -29,17 +28,36 @@ SESSIONS_SHOWN = 10
 BootIds = Callable[[Config], Mapping[str, str]]
 
 
+class Seeding(Protocol):
+    """How a node without data gets that of the other one before the two become a pair."""
+
+    @property
+    def action(self) -> Action: ...
+
+    def carry_out(self, tell: Tell) -> None:
+        """Copy the data. MyhaError when it did not get there; setup may be run again."""
+
+
+Seeder = Callable[[Config, tuple[Facts, Facts]], Seeding]  # MyhaError when there is no way
+
+
 class Setup:
     """One run of setup. `tell` shows a line; `confirm` asks whether to go on."""
 
     def __init__(
-        self, config: Config, tell: Tell, confirm: Callable[[], bool], boot_ids: BootIds
+        self,
+        config: Config,
+        tell: Tell,
+        confirm: Callable[[], bool],
+        boot_ids: BootIds,
+        seeder: Seeder,
     ) -> None:
         """ConfigError when a password that setup needs cannot be read."""
         self._config = config
         self._tell = tell
         self._confirm = confirm
         self._boot_ids = boot_ids
+        self._seeder = seeder
         self._admin: Account = config.accounts.admin()
         config.accounts.supervisor()
         config.accounts.replication()
@@ -54,10 +72,10 @@ class Setup:
             self._tell(f"warning: {warning}")
         if findings.refusals:
             raise MyhaError("\n".join(findings.refusals))
-        seeding = order_of(self._config, pair) if findings.history is History.SEED else None
+        seeding = self._seeder(self._config, pair) if findings.history is History.SEED else None
         actions = plan(self._config, pair, findings.history, record, kick=kick)
         if seeding is not None:
-            actions.insert(0, action_of(seeding, planned(seeding)))
+            actions.insert(0, seeding.action)
         self._show(pair, actions)
         if plan_only:
             return
@@ -153,9 +171,7 @@ class Setup:
 
     # --- doing
 
-    def _apply(
-        self, actions: list[Action], record: Record | None, seeding: ReseedOrder | None
-    ) -> None:
+    def _apply(self, actions: list[Action], record: Record | None, seeding: Seeding | None) -> None:
         lock = SupervisorLock(self._config.cluster.state_dir)
         try:
             lock.acquire()
@@ -164,7 +180,7 @@ class Setup:
         store = LocalStore(self._config.cluster.state_dir)
         try:
             if seeding is not None:
-                seed(seeding, self._tell)
+                seeding.carry_out(self._tell)
                 actions = self._plan_seeded()
             with self._sessions() as sessions:
                 carry_out(self._config, sessions, actions, self._tell)

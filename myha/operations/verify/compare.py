@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from myha.operations.progress import Reporter, go_on
 from myha.operations.verify.columns import Bound, readable
 from myha.operations.verify.compared_node import ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
@@ -20,6 +19,7 @@ from myha.operations.verify.report import RowDifference
 from myha.operations.verify.settled import Look, Settled
 from myha.operations.verify.state import RunState, TableState
 from myha.operations.verify.walk import Walk, cut, step_of
+from myha.progress import Reporter, go_on
 
 LEAF_ROWS = 4000
 LEAF_LIMIT = 20_000  # rows that share the walked part of their key, and so cannot be told apart

@@ -13,7 +13,7 @@ from myha.database.connection import Connect, Row
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour
 from myha.errors import ServerGoneError, ServerSilentError
-from myha.operations.progress import Reporter, go_on
+from myha.progress import Reporter, go_on
 
 STATEMENT_DEADLINE_SECONDS = 120.0
 WAIT_SLICE_SECONDS = 1.0

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from myha.config import Config, load
-from myha.operations.progress import Reporter
 from myha.operations.verify.nodes import supervised
 from myha.operations.verify.pace import Throttle
 from myha.operations.verify.report import VerifyReport
 from myha.operations.verify.run import verify
 from myha.operations.verify.state import only_one
+from myha.progress import Reporter
 
 ROWS_TOLD = 20
 

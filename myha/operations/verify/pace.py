@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError
-from myha.operations.progress import Reporter, go_on
 from myha.operations.verify.compared_node import ComparedNode
+from myha.progress import Reporter, go_on
 
 MARK_EVERY_SECONDS = 0.2
 MARKS_KEPT = 600

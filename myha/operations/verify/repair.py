@@ -16,7 +16,6 @@ from pathlib import Path
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError, RefusedError, ServerError
-from myha.operations.progress import Meter, Reporter, go_on
 from myha.operations.verify.compare import BATCH_ROWS, Row, difference, read_rows
 from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
@@ -32,6 +31,7 @@ from myha.operations.verify.report import RowDifference, VerifyReport
 from myha.operations.verify.run import row_limit_bytes, verify
 from myha.operations.verify.settled import HOLD_SECONDS, LOCK, Settled
 from myha.operations.verify.tables import Table, read_tables
+from myha.progress import Meter, Reporter, go_on
 
 FOR_UPDATE = " FOR UPDATE"
 TRIES = 8

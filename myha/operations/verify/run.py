@@ -9,7 +9,6 @@ from pathlib import Path
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError
-from myha.operations.progress import CancelledError, Meter, Reporter
 from myha.operations.verify.compare import TableComparison
 from myha.operations.verify.compared_node import (
     CHANGED,
@@ -29,6 +28,7 @@ from myha.operations.verify.tables import (
     same_rows_possible,
     schema_differences,
 )
+from myha.progress import CancelledError, Meter, Reporter
 
 ROW_LIMIT = 1000
 SCHEMA_LOOKS = 3

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from myha.errors import MyhaError, ServerError
-from myha.operations.progress import Reporter
 from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair
+from myha.progress import Reporter
 
 T = TypeVar("T")
 Look = Callable[[ComparedNode, str], T]  # the side, and what to add to the SELECT

@@ -22,7 +22,7 @@ from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter, go_on
 
 NEW_SUFFIX = ".reseed-new"
 OLD_SUFFIX = ".reseed-old"

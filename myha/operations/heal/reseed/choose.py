@@ -13,7 +13,7 @@ from myha.operations.heal.reseed.dump import objects
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.progress import amount
+from myha.progress import amount
 
 RESERVE_BYTES = 192 << 20  # logs, and what the server needs to start
 

@@ -23,7 +23,7 @@ from myha.database.connection import Endpoint, connect
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.heal.reseed.process import END_DEADLINE_SECONDS, NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.progress import CancelledError, Meter, Reporter
+from myha.progress import CancelledError, Meter, Reporter
 
 ACCOUNT = "myha_clone"
 CLONE_DEADLINE_SECONDS = 86400.0

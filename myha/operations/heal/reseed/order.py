@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from myha.config import Config
-from myha.operations.progress import amount
+from myha.progress import amount
 
 
 class Method(StrEnum):

@@ -21,7 +21,7 @@ from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter, go_on
 
 START_DEADLINE_SECONDS = 600.0  # a large buffer pool, a long recovery
 END_DEADLINE_SECONDS = 300.0

@@ -27,8 +27,8 @@ from myha.operations.heal.reseed.errant_quarantine import errant_of, quarantine_
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan, ReseedReport
 from myha.operations.heal.reseed.process import NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.progress import Meter, Reporter, go_on
 from myha.operations.setup.facts import is_on
+from myha.progress import Meter, Reporter, go_on
 
 
 def plan_reseed(order: ReseedOrder) -> ReseedPlan:

@@ -22,7 +22,7 @@ from myha.operations.heal.reseed.dump.accounts import copy_accounts
 from myha.operations.heal.reseed.dump.pipe import copy_table
 from myha.operations.heal.reseed.dump.tables import Table
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.progress import Meter, Reporter, go_on
+from myha.progress import Meter, Reporter, go_on
 
 MOST_WORKERS = 4
 LOCK_ATTEMPTS = 60

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.reseed.dump.tables import Column, Table
 from myha.operations.heal.reseed.session import ReseedSession, quoted
-from myha.operations.progress import Reporter, go_on
 from myha.operations.setup.facts import OUR_SCHEMA
+from myha.progress import Reporter, go_on
 from myha.servers.events import account
 
 SYSTEM = "('mysql', 'sys', 'information_schema', 'performance_schema')"

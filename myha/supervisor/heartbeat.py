@@ -13,7 +13,7 @@ from myha.errors import ServerError
 from myha.ports import Clock, WatchedServer
 
 
-class Pulse(threading.Thread):
+class HeartbeatWriter(threading.Thread):
     """Writes one node's heartbeat row at an interval while `wanted` says so."""
 
     def __init__(
@@ -24,7 +24,7 @@ class Pulse(threading.Thread):
         deadline_seconds: float,
         wanted: Callable[[], bool],
     ) -> None:
-        super().__init__(name=f"pulse-{server.name}", daemon=True)
+        super().__init__(name=f"heartbeat-{server.name}", daemon=True)
         self._server = server
         self._clock = clock
         self._interval_seconds = interval_seconds

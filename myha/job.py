@@ -1,7 +1,7 @@
 """A job: the process in which the supervisor has long work done.
 
 One JSON order on standard input, which then stays open: its end says that the supervisor has gone.
-JSON lines on standard output, see `myha.operations.progress.JsonReporter`. Nothing here decides
+JSON lines on standard output, see `myha.progress.JsonReporter`. Nothing here decides
 what is done; the order's kind names the module that does it.
 """
 
@@ -28,7 +28,7 @@ from myha.config import load
 from myha.errors import MyhaError
 from myha.hosts.priority import own_niceness, set_niceness
 from myha.hosts.signals import told
-from myha.operations.progress import JsonReporter, Reporter
+from myha.progress import JsonReporter, Reporter
 
 # Kind: the module whose `run(order, reporter)` does it, saying at the end what was done.
 KINDS = {

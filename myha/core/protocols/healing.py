@@ -24,7 +24,8 @@ from myha.core.plans import (
     away,
     fenced,
 )
-from myha.core.protocols import Answer, fence, make, quiet_steps
+from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.fencing import fence, quiet_steps
 from myha.core.situation import Situation
 
 METHODS = ("merge", "rewind", "reseed")

@@ -1,4 +1,4 @@
-"""Putting right what is not as setup made it: settings, the replication channel, filters. Pure.
+"""Putting right what is not as setup made it: settings and the replication channel. Pure.
 
 One plan at a time, for one node. What needs no rest of replication goes first, since it costs
 nothing; what the supervisor may not set is refused with the statement for an administrator.
@@ -8,32 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from myha.core.model import Cause, Sync
 from myha.core.plans import (
-    AwaitCaughtUp,
-    ChangeRecord,
-    CloseGently,
-    DisableWaiting,
-    KillClients,
     Plan,
-    RecordChange,
     Refusal,
     RestoreSettings,
     RestoreSource,
     StartReplication,
     Step,
-    StopReceiver,
     StopReplication,
-    TakeOut,
-    fenced,
 )
-from myha.core.protocols import Answer, fence, make, promotable, solo_first
+from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.replication import solo_first
 from myha.core.settings import Difference, Kind
 from myha.core.situation import Situation
 
 STOP_SECONDS = START_SECONDS = SET_SECONDS = 5.0
 ATTEMPTS = 5  # then not before the incident is forgotten: each one may cost a moment of solo
-CLOSE_SECONDS, CATCH_UP_SECONDS = 3.0, 5.0
 
 
 def restore(it: Situation) -> Answer:
@@ -106,53 +96,3 @@ def _restore_steps(node: str, differs: Iterable[Difference]) -> tuple[Step, ...]
 
 def listed(differs: Iterable[Difference]) -> str:
     return ", ".join(str(one) for one in differs)
-
-
-# -- filters ---------------------------------------------------------------------------------------
-
-
-def fence_filtered(it: Situation) -> Answer:
-    """What a filter left out is named in the executed set all the same: only other data help.
-
-    It is cleared when the node comes back, healed or unfenced by somebody who knows better.
-    """
-    if it.filtered:
-        return fence(it, Cause.BROKEN, left_out(it.filters))
-    refusal = promotable(it)
-    if refusal is None:
-        return _replace_writer(it)
-    return Refusal(f"{it.writer}: {left_out(it.writer_filters)}; and {refusal.reason}")
-
-
-def left_out(filters: Iterable[Difference]) -> str:
-    return f"a replication filter was in force, so changes may be missing ({listed(filters)})"
-
-
-def _replace_writer(it: Situation) -> Plan:
-    """With two writers: the one on record lacks what the other wrote, so that one's history counts.
-
-    It has all of its peer's writes first. Cut before the record changes it is opened again.
-    """
-    old, new = it.writer, it.standby
-    reason = left_out(it.writer_filters)
-    change = RecordChange(
-        f"{new} is the writer, solo; {old} is fenced: {reason}",
-        writer=new,
-        new_epoch=True,
-        sync=Sync.SOLO,
-        nodes=((old, fenced(Cause.BROKEN, reason)),),
-    )
-    return make(
-        it,
-        "replace-filtered",
-        new,
-        f"fence {old}: {reason}",
-        TakeOut(node=old, balancers=it.policy.balancers, best_effort=True),
-        CloseGently(node=old, deadline_seconds=CLOSE_SECONDS),
-        KillClients(node=old, best_effort=True),
-        AwaitCaughtUp(node=new, source=old, deadline_seconds=CATCH_UP_SECONDS),
-        ChangeRecord(change=change),
-        DisableWaiting(node=new, best_effort=True),
-        StopReceiver(node=new, best_effort=True),
-        StopReplication(node=old, best_effort=True, deadline_seconds=STOP_SECONDS),
-    )

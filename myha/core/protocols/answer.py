@@ -1,0 +1,19 @@
+"""What a protocol answers: a plan, a refusal, or nothing to do now. Pure."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from myha.core.plans import (
+    Plan,
+    Refusal,
+    Step,
+)
+from myha.core.situation import Situation
+
+Answer: TypeAlias = Plan | Refusal | None
+
+
+def make(it: Situation, kind: str, node: str, sentence: str, *steps: Step | None) -> Plan:
+    kept = tuple(step for step in steps if step is not None)
+    return Plan(kind, node, sentence, it.record.epoch, it.record.version, kept)

@@ -1,0 +1,177 @@
+"""Failover: the standby takes over, or why it may not; and a writer that restarted first. Pure."""
+
+from __future__ import annotations
+
+from myha.core.model import Cause, Contact, NodeRecord, Sync
+from myha.core.plans import (
+    ChangeRecord,
+    DisableWaiting,
+    Fence,
+    FenceOutside,
+    Plan,
+    RecordChange,
+    Refusal,
+    RequireNoErrant,
+    Step,
+    StopReceiver,
+    StopReplication,
+    TakeOut,
+    away,
+    member,
+)
+from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.opening import BESIDE_DEADLINE_SECONDS, install_steps
+from myha.core.situation import Situation
+
+FENCE_OUTSIDE_DEADLINE_SECONDS = 30.0
+
+
+def promotable(it: Situation) -> Refusal | None:
+    """Whether the standby may become the writer; the reason if not."""
+    override = f"myha failover --to {it.standby} --accept-loss"
+    look = it.s.look
+    if it.heal is not None:
+        reason = f"{it.standby} is being healed by {it.heal.method}: {it.heal.reason}"
+        return Refusal(reason, f"myha fence {it.standby}")
+    if it.fenced:
+        return Refusal(f"{it.standby} is fenced: {it.s_entry.reason}", f"myha unfence {it.standby}")
+    if not it.member_present or look is None:
+        return Refusal(
+            f"{it.standby} is not known to have all of {it.writer}'s transactions", override
+        )
+    if look.applier.errno:
+        return Refusal(f"the applier of {it.standby} has failed: {look.applier.error}", None)
+    if it.filters:
+        names = ", ".join(one.name for one in it.filters)
+        reason = f"{it.standby} replicates with a filter ({names}): it may lack changes"
+        return Refusal(reason, override)
+    if it.lossless and not it.armed:
+        reason = (
+            f"the record says solo: {it.standby} may lack writes that {it.writer} has acknowledged"
+        )
+        return Refusal(reason, override)
+    if it.lossless and it.stray_when_last_seen:
+        reason = (
+            f"when {it.writer} was last seen a replica outside the pair could acknowledge its "
+            f"commits: {it.standby} may lack writes"
+        )
+        return Refusal(reason, override)
+    return None
+
+
+def for_death(it: Situation) -> Answer:
+    return promotable(it) or _flapping(it, death_proven=True) or failover(it)
+
+
+def for_closing(it: Situation) -> Answer:
+    """Armed: its last commits need the standby, which stops acknowledging. Else wait."""
+    if not (it.armed or it.dual):
+        return None
+    return promotable(it) or _flapping(it) or failover(it)
+
+
+def for_silence(it: Situation) -> Answer:
+    refusal = promotable(it) or _flapping(it)
+    if refusal is not None:
+        return refusal
+    if it.dual or it.armed:
+        # Armed: whatever the writer may still do, it cannot acknowledge without the standby.
+        # Dual: its peer takes writes anyway, and all that changes is where clients go.
+        return failover(it)
+    if it.writer in it.policy.fence_commands:
+        deadline = FENCE_OUTSIDE_DEADLINE_SECONDS
+        return failover(it, FenceOutside(node=it.writer, deadline_seconds=deadline))
+    return Refusal(
+        f"{it.writer} is silent, not proven dead, and could still acknowledge writes: without "
+        "lossless durability a failover needs a fence_command",
+        f"myha failover --to {it.standby} --accept-loss",
+    )
+
+
+def _flapping(it: Situation, *, death_proven: bool = False) -> Refusal | None:
+    """Too many failovers in a row are refused, since the next one may be brought about by the last.
+
+    Not where that would help nobody: the writer is proven dead, it was no part of a quick loop,
+    and the standby is proven to hold everything.
+    """
+    if not it.flaps or (death_proven and it.armed and it.writer_settled):
+        return None
+    reason = (
+        f"{it.recent_failovers} failovers in the last {it.policy.flap_window_seconds:.0f} s: "
+        "the writer role is flapping, and a person must find the cause"
+    )
+    return Refusal(reason, f"myha failover --to {it.standby}")
+
+
+def failover(it: Situation, outside: Step | None = None, *, unattended: bool = True) -> Plan:
+    """The standby takes over. The record first: from then on this is the only truth to go on from.
+
+    After the receiver has stopped no write on the old writer can be acknowledged; only what it has
+    received up to there must be applied before the new writer opens.
+    """
+    old, new, names = it.writer, it.standby, it.policy.balancers
+    nodes: tuple[tuple[str, NodeRecord], ...] = (
+        (old, away(Cause.REPLACED, f"{new} took over from it")),
+    )
+    if not it.member_present and it.s.look is not None:
+        # Forced: whatever the new writer has is the pair's history from now on.
+        nodes = (*nodes, (new, member(it.s.look.boot_id)))
+    change = RecordChange(
+        f"{new} is the writer, solo; {old} is away",
+        writer=new,
+        new_epoch=True,
+        sync=Sync.SOLO,
+        nodes=nodes,
+        unattended=unattended,
+    )
+    reachable = it.w.contact is not Contact.REFUSING
+    fence = Fence(node=old, beside=True, best_effort=True, deadline_seconds=BESIDE_DEADLINE_SECONDS)
+    return make(
+        it,
+        "failover",
+        new,
+        f"fail over from {old} to {new}",
+        outside,
+        # Where the new writer is open already, nothing may flow to it from a node that is away.
+        StopReceiver(node=new) if it.dual else None,
+        ChangeRecord(change=change),
+        # Its clients write all the time, and would wait for the one that is gone.
+        DisableWaiting(node=new, best_effort=True) if it.dual and _standby_waits(it) else None,
+        fence if reachable else None,
+        StopReceiver(node=new) if not it.dual else None,
+        TakeOut(node=old, balancers=names, best_effort=True),
+        *install_steps(it, new, is_open=it.dual and it.s.look is not None and it.s.look.open),
+    )
+
+
+def _standby_waits(it: Situation) -> bool:
+    return it.s.look is not None and it.s.look.semisync.source_enabled
+
+
+def reinstate(it: Situation) -> Answer:
+    """The writer restarted before anyone took over: its history is the truth, if it is whole."""
+    look = it.w.look
+    if look is None:
+        return None
+    if it.standby_ahead and (it.away or promotable(it) is None):
+        # A dual-writer's peer went on taking writes, or the restart lost what the peer has.
+        return failover(it)
+    reason = f"the writer {it.writer} restarted"
+    nodes: tuple[tuple[str, NodeRecord], ...] = ((it.writer, member(look.boot_id)),)
+    if it.member:
+        nodes = (*nodes, (it.standby, away(Cause.RESTARTED, reason)))
+    check = None
+    if it.member and it.s.answering and not it.diverged:
+        # A standby that is seen to have diverged waits for its own look, being away from here.
+        check = RequireNoErrant(node=it.standby, reference=it.writer)
+    change = RecordChange(f"{it.writer} has restarted, solo", sync=Sync.SOLO, nodes=nodes)
+    return make(
+        it,
+        "reinstate",
+        it.writer,
+        f"open {it.writer} again after its restart",
+        check,
+        ChangeRecord(change=change),
+        StopReplication(node=it.writer),
+        *install_steps(it, it.writer),
+    )

@@ -1,0 +1,157 @@
+"""Which node answers, which is gone, and whether it lives the life that is on record."""
+
+from __future__ import annotations
+
+from myha.core.model import (
+    Contact,
+    Durability,
+    Membership,
+    Mode,
+    NodeRecord,
+    NodeView,
+    Record,
+    Sync,
+    ThreadState,
+    View,
+)
+from myha.core.situation.once import once
+
+HEARTBEATS_MISSED = 2
+
+
+class Contacts:
+    """Two nodes, seen from the writer on record (`w`) and its peer, the standby (`s`)."""
+
+    def __init__(self, view: View, record: Record) -> None:
+        self.view = view
+        self.record = record
+        self.policy = view.policy
+        self.at = view.at
+        self.writer = record.writer
+        self.standby = view.policy.peer(record.writer)
+        self.w: NodeView = view.node(self.writer)
+        self.s: NodeView = view.node(self.standby)
+        self.w_entry: NodeRecord = record.node(self.writer)
+        self.s_entry: NodeRecord = record.node(self.standby)
+        self.dual = view.policy.mode is Mode.DUAL_WRITER
+        self.lossless = view.policy.durability is Durability.LOSSLESS
+        self.armed = record.sync is Sync.ARMED
+
+    def silent_for_deadtime(self, node: NodeView) -> bool:
+        if node.contact is not Contact.SILENT:
+            return False
+        since = node.answered_at if node.answered_at >= 0 else node.contact_since
+        return self.at - since >= self.policy.deadtime_seconds
+
+    def gone(self, node: NodeView) -> bool:
+        """Refused, and either a connection broke or it has been so for the dead time."""
+        if node.contact is not Contact.REFUSING:
+            return False
+        broke = node.hung_up_at >= 0
+        return broke or self.at - node.contact_since >= self.policy.deadtime_seconds
+
+    @once
+    def standby_heard_from_writer(self) -> bool:
+        """The standby's receiver has got something, heartbeats included, a moment ago."""
+        look = self.s.look
+        if not self.s.answering or look is None:
+            return False
+        if look.receiver.state is not ThreadState.RUNNING:
+            return False
+        window = HEARTBEATS_MISSED * self.policy.heartbeat_period_seconds
+        return self.at - self.s.heard_source_at < window
+
+    @once
+    def standby_lost_writer(self) -> bool:
+        """The standby, looked at after our own loss, has no source either."""
+        look = self.s.look
+        return (
+            self.s.answering
+            and look is not None
+            and look.at >= self.w.contact_since
+            and look.receiver.state is not ThreadState.RUNNING
+        )
+
+    @once
+    def writer_dead(self) -> bool:
+        """Proven: connections broke, new ones are refused, and the peer lost its source."""
+        return self.gone(self.w) and self.standby_lost_writer
+
+    @once
+    def writer_hung(self) -> bool:
+        return (
+            self.silent_for_deadtime(self.w)
+            and self.s.answering
+            and not self.standby_heard_from_writer
+        )
+
+    @once
+    def cut_off(self) -> bool:
+        """We do not reach the writer, and the standby does."""
+        lost = self.silent_for_deadtime(self.w) or self.gone(self.w)
+        heard_since = self.s.heard_source_at > self.w.contact_since
+        heard = heard_since and self.standby_heard_from_writer
+        return lost and heard and not self.writer_closing
+
+    @once
+    def writer_closing(self) -> bool:
+        """It said so, and its port refuses; the standby may go on hearing it for many seconds."""
+        return self.w.contact is Contact.REFUSING and self.w.closing_at >= 0 and self.s.answering
+
+    @once
+    def writer_restarted(self) -> bool:
+        look = self.w.look
+        return self.w.answering and look is not None and look.boot_id != self.w_entry.boot_id
+
+    @once
+    def writer_installed(self) -> bool:
+        look = self.w.look
+        return (
+            self.w.answering
+            and look is not None
+            and look.open
+            and look.boot_id == self.w_entry.boot_id
+        )
+
+    @once
+    def member(self) -> bool:
+        return self.s_entry.membership is Membership.MEMBER
+
+    @once
+    def away(self) -> bool:
+        return self.s_entry.membership is Membership.AWAY
+
+    @once
+    def fenced(self) -> bool:
+        return self.s_entry.membership is Membership.FENCED
+
+    @once
+    def apart(self) -> bool:
+        """Not a member: nothing may flow from it to the writer."""
+        return not self.member
+
+    @once
+    def member_present(self) -> bool:
+        """A member, answering, in the life that was looked at."""
+        look = self.s.look
+        return (
+            self.member
+            and self.s.answering
+            and look is not None
+            and look.boot_id == self.s_entry.boot_id
+        )
+
+    @once
+    def standby_restarted(self) -> bool:
+        look = self.s.look
+        return (
+            self.member
+            and self.s.answering
+            and look is not None
+            and look.boot_id != self.s_entry.boot_id
+        )
+
+    @once
+    def returned(self) -> bool:
+        """An away node answers while the writer is in place: it can be looked at."""
+        return self.away and self.s.answering and self.writer_installed

@@ -1,0 +1,168 @@
+"""Whether the two replicate, from whom, as setup made it, and whose history has what."""
+
+from __future__ import annotations
+
+from myha.core.gtid import GtidSet
+from myha.core.model import (
+    Cause,
+    ThreadState,
+)
+from myha.core.settings import Difference
+from myha.core.situation.acknowledging import Acknowledging
+from myha.core.situation.once import once
+
+# A standby may be this far behind and still be waited for without a stall that clients notice.
+MAX_TRANSACTIONS_BEHIND_TO_ARM = 20
+
+
+class Replicating(Acknowledging):
+    """What is known of the replication between the two."""
+
+    @once
+    def standby_replicates(self) -> bool:
+        look = self.s.look
+        if not self.member_present or look is None:
+            return False
+        running = ThreadState.RUNNING
+        return look.receiver.state is running and look.applier.state is running
+
+    @once
+    def standby_threads_stopped(self) -> bool:
+        look = self.s.look
+        if look is None:
+            return False
+        stopped = ThreadState.STOPPED
+        return look.receiver.state is stopped and look.applier.state is stopped
+
+    @once
+    def unsourced_seconds(self) -> float:
+        """For how long the standby's receiver has been without its source."""
+        if self.s.unsourced_since is None:
+            return 0.0
+        return self.at - self.s.unsourced_since
+
+    @once
+    def standby_near(self) -> bool:
+        """The standby has received nearly all that the writer had committed a look ago."""
+        s_look, w_look = self.s.look, self.w.look
+        if s_look is None or w_look is None:
+            return False
+        behind = w_look.executed.minus(s_look.received)
+        return behind.is_empty() or behind.count() <= MAX_TRANSACTIONS_BEHIND_TO_ARM
+
+    @once
+    def standby_source_is_peer(self) -> bool:
+        look = self.s.look
+        return look is None or look.source in ("", self.policy.source_of(self.standby))
+
+    @once
+    def standby_sourceless(self) -> bool:
+        """No replication source is configured on it any more."""
+        return self.s.look is not None and not self.s.look.source
+
+    @once
+    def writer_sourceless(self) -> bool:
+        return self.w.look is not None and not self.w.look.source
+
+    @once
+    def standby_ahead(self) -> bool:
+        """The standby has all that the restarted writer has, and more: that one lost something.
+
+        So may a former writer, when the one that replaced it lost its relay log before it opened.
+        """
+        w_look, s_look = self.w.look, self.s.look
+        replaced = self.away and self.s.answering and self.s_entry.cause is Cause.REPLACED
+        if not (self.member_present or replaced) or w_look is None or s_look is None:
+            return False
+        more = not w_look.executed.contains(s_look.executed)
+        return more and s_look.received.contains(w_look.executed)
+
+    @once
+    def diverged(self) -> bool:
+        """The standby was seen to have what the writer, looked at no earlier, lacks."""
+        w_look, s_look = self.w.look, self.s.look
+        if w_look is None or s_look is None or w_look.at < s_look.at:
+            return False
+        return not w_look.executed.contains(s_look.executed)
+
+    @once
+    def standby_quiet(self) -> bool:
+        """Closed, not replicating, holding nobody up: its history stands still."""
+        look = self.s.look
+        if look is None:
+            return False
+        return not look.open and self.standby_threads_stopped and not look.semisync.source_enabled
+
+    @once
+    def errant(self) -> GtidSet | None:
+        """What the returned node has and the writer, looked at later, lacks. None: unknown."""
+        s_look, w_look = self.s.look, self.w.look
+        if not self.returned or not self.standby_quiet or s_look is None or w_look is None:
+            return None
+        if self.dual and not w_look.applied and w_look.applier.state is ThreadState.RUNNING:
+            return None  # a writer that was open already took over before it had applied all
+        if w_look.executed.contains(s_look.executed):
+            return s_look.executed.minus(w_look.executed)
+        # What the node has was there before `executed_known_at`; a look at the writer that began
+        # later can tell. (Looks of the same round cannot: which of the two was first may be the
+        # same in every round, and there would never be an answer.)
+        if not 0.0 <= self.s.executed_known_at < w_look.at:
+            return None
+        return s_look.executed.minus(w_look.executed)
+
+    @once
+    def drifted(self) -> tuple[tuple[str, tuple[Difference, ...]], ...]:
+        """Each node that serves and what of it is not as setup made it; the standby first.
+
+        Not where a filter makes its data doubtful: that is judged before anything is put right.
+        """
+        found = []
+        s_look, w_look = self.s.look, self.w.look
+        if self.member_present and s_look is not None and not self.filters:
+            found.append((self.standby, s_look.differs))
+        if self.writer_installed and w_look is not None and not self.writer_filters:
+            found.append((self.writer, w_look.differs))
+        return tuple((node, differs) for node, differs in found if differs)
+
+    @once
+    def filters(self) -> tuple[Difference, ...]:
+        """What keeps changes of the writer from being applied on the standby."""
+        return self.s.look.filters if self.s.look is not None else ()
+
+    @once
+    def filtered(self) -> bool:
+        """The standby's data cannot be known to be right: a filter was in force there.
+
+        Not where its data was replaced since, or a person has said that nothing was left out: what
+        is still in force then is cleared before it replicates.
+        """
+        returned = self.returned and not self.standby_judged
+        return bool(self.filters) and (self.member_present or returned)
+
+    @once
+    def standby_judged(self) -> bool:
+        """Away since its data was healed, or since a person has said that they are right."""
+        return self.away and self.s_entry.cause in (Cause.HEALED, Cause.TRUSTED)
+
+    @once
+    def writer_filters(self) -> tuple[Difference, ...]:
+        """With two writers: what keeps changes of its peer from being applied on the writer.
+
+        With one the peer writes nothing, and its filter is an option like any other.
+        """
+        look = self.w.look
+        return look.filters if self.dual and self.writer_installed and look is not None else ()
+
+    @once
+    def filter_names(self) -> str:
+        found = ((self.standby, self.filters), (self.writer, self.writer_filters))
+        return _by_node(found)
+
+    @once
+    def difference_names(self) -> str:
+        return _by_node(self.drifted)
+
+
+def _by_node(found: tuple[tuple[str, tuple[Difference, ...]], ...]) -> str:
+    """What differs, as `node: this, that; node: that`."""
+    return "; ".join(f"{node}: {', '.join(map(str, these))}" for node, these in found if these)

@@ -1,0 +1,45 @@
+"""The ordered table of verdicts: a name, the sentence for the operator, the predicate, the planner.
+
+The log, `myha explain`, the docs and whatever else tells an operator what is going on use these
+sentences. All rows that hold are reported; the first is the one in force. `holds` says what may
+still be begun while a row holds: everything, only routing, or nothing.
+"""
+
+from __future__ import annotations
+
+from myha.core.model import View
+from myha.core.situation import Situation
+from myha.core.verdicts import acknowledgement, contact, notices, returning, roles, upkeep
+from myha.core.verdicts.row import Verdict
+
+# In force where no other row holds: it is no predicate's to say what all others do not.
+HEALTHY = Verdict("healthy", "Both nodes are as they should be.", lambda _: False)
+
+# The order decides: what is further up is dealt with first.
+TABLE: tuple[Verdict, ...] = (
+    *contact.ROWS,
+    *acknowledgement.ROWS,
+    *roles.ROWS,
+    *returning.ROWS,
+    *upkeep.ROWS,
+    *notices.ROWS,
+    HEALTHY,
+)
+NOT_SET_UP = "There is no record of a pair yet: run `myha setup`."
+
+
+def assess(situation: Situation) -> tuple[Verdict, ...]:
+    """All verdicts that hold, in the table's order; the first is the one in force."""
+    return tuple(row for row in TABLE if row.predicate(situation)) or (HEALTHY,)
+
+
+def by_name(name: str) -> Verdict:
+    for row in TABLE:
+        if row.name == name:
+            return row
+    raise KeyError(name)
+
+
+def situation_of(view: View) -> Situation | None:
+    """None while there is no record."""
+    return None if view.record is None else Situation(view, view.record)

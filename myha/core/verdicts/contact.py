@@ -1,0 +1,126 @@
+"""Who answers: dead, hung, cut off or restarted, the writer first."""
+
+from __future__ import annotations
+
+from myha.core.model import Cause, Contact
+from myha.core.protocols import acknowledgement, failover
+from myha.core.situation import Situation
+from myha.core.verdicts.row import Holds, Verdict
+
+
+def _isolated(it: Situation) -> bool:
+    def lost(contact: Contact) -> bool:
+        return contact in (Contact.SILENT, Contact.REFUSING)
+
+    both = lost(it.w.contact) and lost(it.s.contact)
+    return both and Contact.SILENT in (it.w.contact, it.s.contact)
+
+
+def _both_lost(it: Situation) -> bool:
+    return it.w.contact is Contact.REFUSING and it.s.contact is Contact.REFUSING
+
+
+def _writer_suspect(it: Situation) -> bool:
+    if it.w.answering or it.w.contact in (Contact.FULL, Contact.DENIED, Contact.FOREIGN):
+        return False
+    return it.w.contact is not Contact.UNKNOWN
+
+
+def _writer_refused_us(it: Situation) -> bool:
+    return it.w.contact in (Contact.FULL, Contact.DENIED, Contact.FOREIGN)
+
+
+def _standby_dead(it: Situation) -> bool:
+    return it.member and it.w.answering and it.gone(it.s)
+
+
+def _standby_hung(it: Situation) -> bool:
+    if not (it.member and it.w.answering and it.silent_for_deadtime(it.s)):
+        return False
+    return it.writer_stalls or not it.writer_waits or not it.standby_acknowledges
+
+
+ROWS: tuple[Verdict, ...] = (
+    Verdict(
+        "isolated",
+        "The supervisor reaches neither node, and nothing proves them dead: it may be cut off "
+        "itself, so it changes nothing.",
+        _isolated,
+        holds=Holds.EVERYTHING,
+    ),
+    Verdict(
+        "both-lost",
+        "Neither {writer} nor {standby} accepts connections. The first one back is inspected "
+        "before it serves; {writer} was the writer.",
+        _both_lost,
+        holds=Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "cut-off",
+        "The supervisor does not reach the writer {writer}, but {standby} still hears it: the "
+        "writer lives, and there is no failover.",
+        lambda it: it.cut_off,
+        holds=Holds.EVERYTHING,
+    ),
+    Verdict(
+        "writer-dead",
+        "The writer {writer} is dead: its connections broke, new ones are refused, and {standby} "
+        "has lost it too.",
+        lambda it: it.writer_dead,
+        planner=failover.for_death,
+        holds=Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-closing",
+        "The writer {writer} says that it is shutting down, and refuses new connections.",
+        lambda it: it.writer_closing,
+        planner=failover.for_closing,
+        holds=Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-hung",
+        "The writer {writer} has answered nothing for the dead time, and {standby} hears nothing "
+        "from it either.",
+        lambda it: it.writer_hung,
+        planner=failover.for_silence,
+        holds=Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-refuses-us",
+        "The writer {writer} is alive but does not let the supervisor in (too many connections, a "
+        "refused login, or another program on its port): no failover for that.",
+        _writer_refused_us,
+        holds=Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-suspect",
+        "The writer {writer} does not answer. Whether it is dead is not proven yet.",
+        _writer_suspect,
+        holds=Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
+        "writer-restarted",
+        "The writer {writer} has restarted by itself. It came up read-only, as configured, and is "
+        "inspected before it takes writes.",
+        lambda it: it.writer_restarted,
+        planner=failover.reinstate,
+    ),
+    Verdict(
+        "standby-dead",
+        "The standby {standby} is dead: its connections broke and new ones are refused.",
+        _standby_dead,
+        planner=acknowledgement.release(Cause.LOST, "{standby} died"),
+    ),
+    Verdict(
+        "standby-hung",
+        "The standby {standby} has answered nothing for the dead time.",
+        _standby_hung,
+        planner=acknowledgement.release(Cause.LOST, "{standby} hung"),
+    ),
+    Verdict(
+        "standby-restarted",
+        "The standby {standby} has restarted and is inspected before it replicates again.",
+        lambda it: it.standby_restarted,
+        planner=acknowledgement.release(Cause.RESTARTED, "{standby} restarted"),
+    ),
+)

@@ -1,0 +1,122 @@
+"""A node that is not a member: inspected, healed, let back in."""
+
+from __future__ import annotations
+
+from myha.core.model import Cause, JobResult
+from myha.core.protocols import fencing, healing, returning
+from myha.core.situation import Situation
+from myha.core.verdicts.row import Verdict
+
+
+def _heal_unwanted(it: Situation) -> bool:
+    job = it.heal_job
+    return job is not None and (it.heal is None or it.heal.id != job.id)
+
+
+def _returned_unquiet(it: Situation) -> bool:
+    if it.heal is not None and not (it.s.look is not None and it.s.look.open):
+        return False  # what replicates there is the heal's affair; whoever opened it is not
+    return it.apart and it.s.answering and it.writer_installed and not it.standby_quiet
+
+
+def _returned_errant(it: Situation) -> bool:
+    return it.errant is not None and not it.errant.is_empty()
+
+
+def _returned_clean(it: Situation) -> bool:
+    return it.errant is not None and it.errant.is_empty()
+
+
+def _heal_done(it: Situation) -> bool:
+    return it.heal_outcome is not None and it.heal_outcome.result is JobResult.DONE
+
+
+def _heal_due(it: Situation) -> bool:
+    if it.heal is None or it.heal_job is not None or not it.writer_installed:
+        return False
+    if it.heal_gives_up or _heal_done(it):
+        return False
+    # Only a reseed can do something about a server that does not even start.
+    return it.s.answering or it.heal.method == "reseed"
+
+
+def _fenced_for(it: Situation, cause: Cause) -> bool:
+    """Fenced for this cause and no heal tried yet, with both nodes there for one."""
+    fresh = it.fenced and it.s_entry.cause is cause and it.s_entry.heal is None
+    return fresh and it.s.answering and it.writer_installed
+
+
+def _errant_fenced(it: Situation) -> bool:
+    return _fenced_for(it, Cause.ERRANT) and bool(it.heal_methods)
+
+
+def _broken_fenced(it: Situation) -> bool:
+    return _fenced_for(it, Cause.BROKEN) and "reseed" in it.heal_methods
+
+
+ROWS: tuple[Verdict, ...] = (
+    Verdict(
+        "heal-unwanted",
+        "A heal of {standby} is running that is not on record: it is stopped.",
+        _heal_unwanted,
+        planner=healing.stop_unwanted,
+    ),
+    Verdict(
+        "returned-unquiet",
+        "{standby} is back and still active: it is fenced and its replication stopped, so that its "
+        "transactions can be compared with those of {writer}.",
+        _returned_unquiet,
+        planner=fencing.isolate,
+    ),
+    Verdict(
+        "returned-errant",
+        "{standby} is back with transactions that {writer} does not have.",
+        _returned_errant,
+        planner=fencing.fence_errant,
+    ),
+    Verdict(
+        "returned-clean",
+        "{standby} is back and {writer} has all of its transactions: it rejoins.",
+        _returned_clean,
+        planner=returning.rejoin,
+    ),
+    Verdict(
+        "healing",
+        "{standby} is being healed; until that has ended and its data is verified it gets no "
+        "traffic, and nothing else is done to it.",
+        lambda it: it.heal is not None and it.heal_job is not None,
+    ),
+    Verdict(
+        "heal-done",
+        "{standby} is healed and its data verified: it is inspected like any node that returns.",
+        _heal_done,
+        planner=healing.finish,
+    ),
+    Verdict(
+        "heal-refused",
+        "One method to heal {standby} was refused or has failed too often: the next one is tried, "
+        "or the node stays fenced with the reasons.",
+        lambda it: it.heal_gives_up,
+        planner=healing.next_method,
+    ),
+    Verdict(
+        "heal-due",
+        "{standby} is to be healed and no heal of it runs: one is started.",
+        _heal_due,
+        planner=healing.start,
+    ),
+    Verdict(
+        "errant-fenced",
+        "{standby} is fenced with errant transactions, and the policy lets myha heal it: they go "
+        "to quarantine first.",
+        _errant_fenced,
+        planner=healing.begin_for_errant,
+    ),
+    Verdict(
+        "broken-fenced",
+        "{standby} is fenced because its applier failed on its data, and the policy lets myha "
+        "replace it.",
+        _broken_fenced,
+        planner=healing.begin_for_broken,
+    ),
+)

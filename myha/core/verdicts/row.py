@@ -1,0 +1,43 @@
+"""One row of the table of verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from myha.core.protocols.answer import Answer
+from myha.core.situation import Situation
+
+
+class Holds(Enum):
+    """What a verdict keeps the supervisor from doing for the rows below it."""
+
+    NOTHING = "nothing"
+    ALL_BUT_ROUTING = "all but routing"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row: a name, the sentence for an operator, when it holds, and what to do about it.
+
+    `sentence` has {writer} and {standby} for the names of the nodes, {strays} for who else can
+    acknowledge, {filters} and {differences} for what is not as setup made it. `planner`
+    makes the plan, or says why there is none; without it the verdict only informs an operator.
+    """
+
+    name: str
+    sentence: str
+    predicate: Callable[[Situation], bool]
+    planner: Callable[[Situation], Answer] | None = None
+    holds: Holds = Holds.NOTHING
+
+    def say(self, situation: Situation) -> str:
+        return self.sentence.format(
+            writer=situation.writer,
+            standby=situation.standby,
+            strays=situation.stray_names,
+            filters=situation.filter_names,
+            differences=situation.difference_names,
+        )

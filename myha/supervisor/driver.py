@@ -1,0 +1,158 @@
+"""Drives one pair's loop: its queue, its thread, and those of the watchers and the executor.
+
+The loop's thread never blocks on a server or a balancer; whatever takes time has a thread, and its
+result comes back on the queue.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+
+from myha.core.model import Record
+from myha.core.observations import Tick
+from myha.core.plans import Plan
+from myha.errors import MyhaError
+from myha.ports import WatchedServer
+from myha.supervisor.executor import Executor, NotNearError, Tools
+from myha.supervisor.loop import (
+    Begin,
+    Effect,
+    Event,
+    LookNow,
+    Loop,
+    Note,
+    PlanResult,
+    Reply,
+    Request,
+    Stop,
+)
+from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
+
+QUEUE_LIMIT = 10_000
+
+
+class Driver:
+    """Owns those threads. `run` is the loop's own, and returns when the loop has been stopped."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        tools: Tools,
+        servers: Mapping[str, WatchedServer],
+        interval_seconds: float,
+    ) -> None:
+        self.loop = loop
+        self.tools = tools
+        self.queue: queue.Queue[Event | BaseException] = queue.Queue(QUEUE_LIMIT)
+        self._plans: queue.Queue[Plan | None] = queue.Queue(1)
+        self._nodes = {
+            name: NodeWatcher(server, interval_seconds, self.queue.put)
+            for name, server in servers.items()
+        }
+        self._balancers = {
+            name: BalancerWatcher(balancer, interval_seconds, self.queue.put)
+            for name, balancer in tools.balancers.items()
+        }
+        self._executor = Executor(tools)
+        self._replies: dict[Request, Future[Reply]] = {}
+
+    @property
+    def watchers(self) -> list[Watcher]:
+        return [*self._nodes.values(), *self._balancers.values()]
+
+    # -- from other threads ----------------------------------------------------------------------
+
+    def stop(self) -> None:
+        self.queue.put(Stop())
+
+    def ask(self, request: Request, deadline_seconds: float) -> Reply:
+        """Wait until the loop has replied; says so when it has not in time."""
+        future = self._replies[request] = Future()
+        self.queue.put(request)
+        try:
+            return future.result(deadline_seconds)
+        except TimeoutError:
+            return Reply(request, ok=False, text="still under way; see `myha events`")
+
+    # -- the loop's thread -----------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until the loop may leave. Raises what the executor's thread ended with, a defect."""
+        threading.Thread(target=self._execute_plans, name="executor", daemon=True).start()
+        for watcher in self.watchers:
+            watcher.start()
+        try:
+            wait_seconds: float | None = 0.0
+            while wait_seconds is not None:
+                wait_seconds = self._turn(wait_seconds)
+        finally:
+            self._plans.put(None)
+            for watcher in self.watchers:
+                watcher.stop()
+
+    def _turn(self, wait_seconds: float) -> float | None:
+        """Take in everything that waits on the queue, then decide once.
+
+        How long to wait for the next event, None when the loop leaves.
+        """
+        try:
+            item: Event | BaseException | None = self.queue.get(timeout=wait_seconds)
+        except queue.Empty:
+            item = None
+        clock = self.tools.clock
+        self._do(self.loop.take(Tick(clock.monotonic(), clock.wall())))
+        while item is not None:
+            if isinstance(item, BaseException):
+                raise item
+            self._do(self.loop.take(item))
+            try:
+                item = self.queue.get_nowait()
+            except queue.Empty:
+                item = None
+        turn = self.loop.decide()
+        self._do(turn.effects)
+        return None if turn.leave else turn.wait_seconds
+
+    def _do(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, LookNow):
+                for name in effect.nodes:
+                    self._nodes[name].poke()
+                for name in effect.balancers:
+                    self._balancers[name].poke()
+            elif isinstance(effect, Begin):
+                self._plans.put(effect.plan)
+            elif isinstance(effect, Note):
+                self.tools.journal.note(effect.kind, effect.text, effect.fields)
+            else:
+                self._replies.pop(effect.request).set_result(effect)
+
+    # -- the executor's thread -------------------------------------------------------------------
+
+    def _execute_plans(self) -> None:
+        while (plan := self._plans.get()) is not None:
+            reason, ask_again = "", False
+            try:
+                self._execute(plan)
+            except MyhaError as error:
+                reason, ask_again = str(error), isinstance(error, NotNearError)
+            except BaseException as defect:  # noqa: BLE001  # a defect ends the supervisor, loudly
+                self.queue.put(defect)
+                return
+            self.queue.put(PlanResult(reason, self._read_record(), ask_again))
+
+    def _execute(self, plan: Plan) -> None:
+        for pause in self._executor.run(plan):
+            if pause.seconds:
+                time.sleep(pause.seconds)
+
+    def _read_record(self) -> Record | None:
+        try:
+            return self.tools.store.read()
+        except MyhaError as error:
+            self.tools.journal.note("store", f"cannot be read: {error}", {})
+            return None

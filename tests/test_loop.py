@@ -1,0 +1,177 @@
+"""The supervisor's loop by itself: what follows from events, without a thread or a clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from myha.core.model import Contact, Mode, View
+from myha.core.observations import BalancerLooked, NodeLooked, NodeMissed, Tick
+from myha.supervisor.loop import (
+    IDLE_SECONDS,
+    PRESS_SECONDS,
+    STOP_DEADLINE_SECONDS,
+    Begin,
+    Effect,
+    LookNow,
+    Loop,
+    Note,
+    PlanResult,
+    Reply,
+    Request,
+    Stop,
+)
+from tests.core.views import NOW, WALL, away, look, lost, record, routes, seen, unsourced, view
+
+T = TypeVar("T")
+
+
+def loop_at(start: View) -> Loop:
+    loop = Loop(start.policy, start.at, start.wall, start.record)
+    loop.view = start
+    return loop
+
+
+def tick(loop: Loop, at: float) -> None:
+    assert loop.take(Tick(at, WALL + at - NOW)) == ()
+
+
+def only(kind: type[T], effects: tuple[Effect, ...]) -> list[T]:
+    return [one for one in effects if isinstance(one, kind)]
+
+
+def everybody_looks(loop: Loop, at: float) -> None:
+    for name in ("db1", "db2"):
+        loop.take(NodeLooked(name, look(name, at=at)))
+
+
+WRITER_DEAD = view(db1=lost("db1", Contact.REFUSING), db2=unsourced())
+WRITER_REFUSES = view(db1=lost("db1", Contact.REFUSING, NOW - 0.1))
+
+
+def test_a_verdict_is_noted_once_at_every_change() -> None:
+    loop = loop_at(view())
+    turn = loop.decide()
+    assert [(one.kind, one.fields) for one in only(Note, turn.effects)] == [
+        ("verdict", {"verdict": "healthy"})
+    ]
+    assert (turn.wait_seconds, turn.leave) == (IDLE_SECONDS, False)
+    assert loop.decide().effects == ()
+
+
+def test_a_contact_that_changes_makes_everybody_look() -> None:
+    loop = loop_at(view())
+    missed = NodeMissed("db1", NOW, Contact.SILENT)
+    assert loop.take(missed) == (LookNow(("db1", "db2")),)
+    assert loop.take(replace(missed, at=NOW + 1)) == ()
+    assert loop.take(NodeMissed("db1", NOW + 2, Contact.REFUSING)) == (LookNow(("db1", "db2")),)
+
+
+def test_the_standby_is_pressed_for_proof_until_the_dead_time() -> None:
+    loop = loop_at(WRITER_REFUSES)
+    turn = loop.decide()
+    assert only(LookNow, turn.effects) == [LookNow(("db2",))]
+    assert turn.wait_seconds == PRESS_SECONDS
+    tick(loop, NOW + loop.view.policy.deadtime_seconds)
+    turn = loop.decide()
+    assert only(LookNow, turn.effects) == []
+    assert turn.wait_seconds == IDLE_SECONDS
+
+
+def test_one_plan_at_a_time_and_everybody_is_looked_at_after_it() -> None:
+    loop = loop_at(WRITER_DEAD)
+    (begin,) = only(Begin, loop.decide().effects)
+    assert begin.plan.kind == "failover"
+    assert loop.running is begin.plan
+    assert only(Begin, loop.decide().effects) == []
+    tick(loop, NOW + 1)
+    failed, looks = loop.take(PlanResult("no", record()))
+    assert isinstance(failed, Note)
+    assert (failed.kind, failed.text) == ("plan-failed", f"{begin.plan.sentence}: no")
+    assert looks == LookNow(("db1", "db2"), ("lb1",))
+    loop.take(NodeLooked("db2", look("db2", at=NOW + 2)))
+    loop.decide()
+    assert not loop.decision.settled
+    loop.take(NodeMissed("db1", NOW + 2, Contact.REFUSING))
+    loop.decide()
+    assert loop.decision.settled
+
+
+def test_a_request_is_replied_to_when_its_plan_has_ended() -> None:
+    loop = loop_at(view())
+    request, second = Request("maintenance", {"state": "on"}), Request("switchover", {})
+    (begin,) = loop.take(request)
+    assert isinstance(begin, Begin)
+    (busy,) = loop.take(second)
+    assert isinstance(busy, Reply)
+    assert (busy.request, busy.ok) == (second, False)
+    assert busy.text.startswith("busy: ")
+    effects = loop.take(PlanResult("", record(maintenance=True)))
+    assert only(Reply, effects) == [Reply(request, ok=True, text=f"done: {begin.plan.sentence}")]
+    (refused,) = loop.take(second)
+    assert isinstance(refused, Reply)
+    assert (refused.text, refused.override) == ("maintenance is on", "myha maintenance off")
+
+
+def test_a_request_that_may_succeed_later_says_so() -> None:
+    loop = loop_at(view())
+    loop.take(Request("switchover", {}))
+    effects = loop.take(PlanResult("too far behind", None, ask_again=True))
+    assert [(one.ok, one.ask_again) for one in only(Reply, effects)] == [(False, True)]
+
+
+def test_a_stopped_loop_leaves_when_nothing_is_left_half_done() -> None:
+    loop = loop_at(view())
+    loop.take(Stop())
+    assert loop.decide().leave
+    (refused,) = loop.take(Request("switchover", {}))
+    assert isinstance(refused, Reply)
+    assert refused.text == "the supervisor is stopping"
+
+
+def test_a_stopped_loop_waits_for_its_plan_and_for_a_look_after_it() -> None:
+    loop = loop_at(view())
+    loop.take(Request("maintenance", {"state": "on"}))
+    loop.take(Stop())
+    assert not loop.decide().leave
+    tick(loop, NOW + 1)
+    loop.take(PlanResult("", record(maintenance=True)))
+    assert not loop.decide().leave
+    everybody_looks(loop, NOW + 2)
+    assert loop.decide().leave
+
+
+def test_a_stopped_loop_begins_only_what_must_not_be_left_half_done() -> None:
+    differs = loop_at(view(lb1=routes(reader_db2=False)))
+    differs.take(Stop())
+    turn = differs.decide()
+    assert (only(Begin, turn.effects), turn.leave) == ([], True)
+    closed = loop_at(view(db1=seen("db1", open=False), on_record=record(db2=away())))
+    closed.take(Stop())
+    turn = closed.decide()
+    assert closed.decision.verdicts[0].name == "writer-closed"
+    assert (len(only(Begin, turn.effects)), turn.leave) == (1, False)
+
+
+def test_a_stopped_loop_does_not_wait_for_ever() -> None:
+    loop = loop_at(replace(view(), settled_at=NOW + 1))
+    loop.take(Stop())
+    assert not loop.decide().leave
+    tick(loop, NOW + STOP_DEADLINE_SECONDS + 1)
+    assert loop.decide().leave
+
+
+def test_the_heartbeat_is_written_where_clients_may_write() -> None:
+    single = loop_at(view(db2=seen("db2", open=True)))
+    assert [single.writes_heartbeat(name) for name in ("db1", "db2")] == [True, False]
+    closed = loop_at(view(db1=seen("db1", open=False)))
+    assert not closed.writes_heartbeat("db1")
+    both = loop_at(view(db2=seen("db2", open=True), mode=Mode.DUAL_WRITER))
+    assert [both.writes_heartbeat(name) for name in ("db1", "db2")] == [True, True]
+
+
+def test_a_balancer_that_is_seen_needs_nothing_else_to_look() -> None:
+    loop = loop_at(view())
+    seen_now = view().balancer("lb1").look
+    assert seen_now is not None
+    assert loop.take(BalancerLooked("lb1", replace(seen_now, at=NOW + 1))) == ()
