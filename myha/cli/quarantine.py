@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from myha.config import Config, load
+from myha.database.connection import Connect
 from myha.errors import MyhaError
-from myha.operations.heal.work import Connect, admin_account, connector
+from myha.operations.heal.work import admin_account
+from myha.operations.log_in import connector
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.operations.terminal import TerminalReporter

@@ -6,17 +6,15 @@ Reads only. What it says holds for the moment: a heal looks again before it chan
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.core.model import NodeRecord, Record
 from myha.errors import MyhaError, ServerError
-from myha.operations.heal.work import connector
+from myha.operations.log_in import connector
 from myha.progress import Meter, Reporter, amount, duration, go_on
 from myha.servers.base import BaseServer
 from myha.servers.factory import adapter_of, make_servers
@@ -170,9 +168,7 @@ class _Planner:
                 meters[phase] = Meter(self.reporter, phase, total=total, unit=unit)
             meters[phase].to(done)
 
-        connect: Callable[[], Any] = connector(
-            self.config, self.name, self.config.accounts.supervisor()
-        )
+        connect = connector(self.config, self.name, self.config.accounts.supervisor())
         with tempfile.TemporaryDirectory(prefix="myha-plan-") as scratch:
             try:
                 plan = plan_rewind(

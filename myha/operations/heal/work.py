@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from myha.config import Account, Config, load
 from myha.core.model import Cause
-from myha.database.connection import Connection, Endpoint, connect
+from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError
+from myha.operations.log_in import connector
 from myha.ports import WatchedServer
 from myha.progress import Reporter
 from myha.servers.factory import adapter_of, make_servers
@@ -21,11 +22,7 @@ from myha.stores.local import read_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.undo.rewind import finish_rewind
 
-CONNECT_DEADLINE_SECONDS = 5.0
-READ_DEADLINE_SECONDS = 600.0
 RECORD_EVERY_SECONDS = 0.05
-
-Connect = Callable[[], Connection]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +147,3 @@ def admin_account(config: Config) -> Account | None:
         return config.accounts.admin()
     except ConfigError:
         return None
-
-
-def connector(config: Config, node: str, account: Account) -> Connect:
-    one = config.nodes[node]
-
-    def connect_anew() -> Connection:
-        return connect(
-            Endpoint(one.host, one.port),
-            account,
-            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            read_timeout_seconds=READ_DEADLINE_SECONDS,
-            tls=config.accounts.tls,
-        )
-
-    return connect_anew

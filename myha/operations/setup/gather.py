@@ -11,6 +11,7 @@ from typing import Any
 from myha.config import Account, Config
 from myha.database.connection import ACCESS_DENIED
 from myha.errors import ServerError
+from myha.operations.log_in import log_in
 from myha.operations.setup.facts import (
     OUR_SCHEMA,
     Facts,
@@ -19,7 +20,7 @@ from myha.operations.setup.facts import (
     Table,
 )
 from myha.operations.setup.grants import parse_grants
-from myha.operations.setup.session import AdminSession, log_in
+from myha.operations.setup.session import AdminSession
 from myha.servers.events import SCHEDULER_DISABLED
 from myha.servers.wanted import INCREMENT
 

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from myha.config import Account, Config
-from myha.database.connection import ACCESS_DENIED, Connection, Endpoint, Values, connect
+from myha.database.connection import Endpoint, Values
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Session
-from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.errors import ServerError
+from myha.operations.log_in import log_in
 from myha.operations.setup.facts import is_on
 
-CONNECT_DEADLINE_SECONDS = 5.0
 STATEMENT_DEADLINE_SECONDS = 60.0
 SUBJECTS = ("setup", "setup_schema", "setup_grants")
 
@@ -30,31 +30,6 @@ def named(flavour: Flavour, block: str, **words: str) -> tuple[str, ...]:
         if block in found.names():
             return found.all(block, **words)
     raise KeyError(block)
-
-
-def log_in(config: Config, name: str, account: Account, *, local_files: bool = False) -> Connection:
-    """A connection to one node; the error names the node and tells what to correct."""
-    node = config.nodes[name]
-    try:
-        return connect(
-            Endpoint(node.host, node.port),
-            account,
-            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            read_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            tls=config.accounts.tls,
-            local_files=local_files,
-        )
-    except ServerError as error:
-        raise _explained(name, account.user, error) from None
-
-
-def _explained(name: str, user: str, error: ServerError) -> ServerError:
-    text = f"{name}: {error}"
-    if error.code == ACCESS_DENIED:
-        text = f"{name}: {error} of {user!r}"
-    elif isinstance(error, ServerGoneError | ServerSilentError):
-        text += f"; check nodes.{name}.host and port, and that the server runs"
-    return type(error)(text, error.code)
 
 
 class AdminSession(FlavouredSession):

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 from myha.config import Account, Config
 from myha.core.model import Mode
-from myha.database.connection import Connect, Connection, Endpoint, connect
+from myha.database.connection import Connect
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Session
 from myha.errors import ConfigError, MyhaError
+from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, connector, log_in
 from myha.stores.local import read_record
-
-CONNECT_DEADLINE_SECONDS = 5.0
-READ_DEADLINE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +26,10 @@ class Pair:
     config: Config
 
     def connect(self, node: str) -> Connect:
-        return lambda: log_in(self.config, node, self.account)
+        return connector(self.config, node, self.account)
 
     def peer(self, node: str) -> str:
         return self.standby if node == self.writer else self.writer
-
-
-def log_in(config: Config, node: str, account: Account) -> Connection:
-    """A connection to a node. The error names it."""
-    try:
-        return connect(
-            Endpoint(config.nodes[node].host, config.nodes[node].port),
-            account,
-            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            read_timeout_seconds=READ_DEADLINE_SECONDS,
-            tls=config.accounts.tls,
-        )
-    except MyhaError as error:
-        raise MyhaError(f"{node}: {error}") from None
 
 
 def supervised(config: Config) -> Pair:

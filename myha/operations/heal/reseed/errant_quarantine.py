@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from myha.binlog.errant import read_errant
@@ -13,7 +12,7 @@ from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.errors import ServerError
 from myha.operations.heal.reseed.session import ReseedSession, without_mark
-from myha.operations.setup.session import log_in
+from myha.operations.log_in import connector
 from myha.undo import quarantine
 
 DEADLINE_SECONDS = 3600.0
@@ -33,7 +32,7 @@ def quarantine_errant(
     incident: Mapping[str, object],
 ) -> Path:
     """Write the transactions into the quarantine. HealRefusedError when not all can be kept."""
-    connect = partial(log_in, config, session.name, config.accounts.admin())
+    connect = connector(config, session.name, config.accounts.admin())
     node = Node(connect, session.flavour, DEADLINE_SECONDS)
     try:
         # Both have these: a difference would not say which server wrote MariaDB's last one.
