@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -69,15 +68,14 @@ class Denies:
 
 
 class FakeSession:
-    def cursor(self) -> Any:
-        return nullcontext(self)
-
-    def execute(self, sql: str) -> None:
+    def query(self, sql: str) -> list[tuple[str]]:
         if sql.startswith("CREATE EVENT"):
             raise ServerError("Access denied for user 'app' to database 'app'", 1044)
-
-    def fetchall(self) -> list[tuple[str]]:
         return [("ON",)]
+
+    def run(self, statements: Iterable[str]) -> None:
+        for sql in statements:
+            self.query(sql)
 
 
 def test_an_account_that_may_make_no_events_plays_without() -> None:

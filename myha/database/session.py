@@ -142,6 +142,11 @@ class Session:
         for sql in statements:
             self.query(sql, values)
 
+    def fileno(self) -> int:
+        """The socket, for polling; -1 without a connection."""
+        sock = getattr(self._connection, "_sock", None)
+        return -1 if sock is None else int(sock.fileno())
+
     @property
     def wire(self) -> Connection:
         """The connection itself, for what passes through as bytes."""
@@ -265,11 +270,6 @@ class WarmSession(Session):
         """Drop the connection without a word to the server: it may be one that hangs."""
         self._sent = False
         self.drop()
-
-    def fileno(self) -> int:
-        """The socket, for polling; -1 without a connection."""
-        sock = getattr(self._connection, "_sock", None)
-        return -1 if sock is None else int(sock.fileno())
 
     def _ready(self, seconds: float) -> Connection:
         if self._sent:
