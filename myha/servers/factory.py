@@ -13,11 +13,11 @@ from myha.servers.base import (
     WAIT_FOREVER_MS,
     BaseServer,
     BeforeReplication,
-    Source,
     link,
 )
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
+from myha.servers.restoring import Source
 from myha.servers.wanted import settings
 
 ADAPTERS: dict[str, type[BaseServer]] = {

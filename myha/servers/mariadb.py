@@ -16,11 +16,11 @@ from myha.errors import ServerError
 from myha.servers import mariadb_settings
 from myha.servers.base import (
     BaseServer,
-    Client,
     heartbeats_of,
     one_line,
     one_row,
 )
+from myha.servers.closing import Client
 
 STOPPING_SECONDS = 0.05
 IDLE_SPARED_SECONDS = 0.2  # in a fence: few idle sessions hold up read-only (LOCK TABLES does)

@@ -24,7 +24,8 @@ from myha.database.flavours import FLAVOURS
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sandbox.cluster import Cluster
-from myha.servers.base import BaseServer, Client
+from myha.servers.base import BaseServer
+from myha.servers.closing import Client
 from myha.servers.factory import make_servers
 from myha.servers.watch import tcp_refused
 from tests.real.conftest import need

@@ -25,7 +25,7 @@ from myha.operations.setup.desired import (
 )
 from myha.operations.setup.facts import Facts, Login
 from myha.operations.setup.grants import wanted_grants
-from myha.servers.base import RETRY_COUNT
+from myha.servers.restoring import RETRY_COUNT
 from myha.servers.wanted import SESSION_SETTINGS
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {

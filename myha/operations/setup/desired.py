@@ -9,7 +9,7 @@ from myha.config import Config
 from myha.core.settings import ChannelOptions, Setting, own_domain
 from myha.operations.setup.facts import Facts
 from myha.servers import wanted
-from myha.servers.base import CONNECT_RETRY_SECONDS, RETRY_COUNT
+from myha.servers.restoring import CONNECT_RETRY_SECONDS, RETRY_COUNT
 
 FRAGMENT_HEAD = "# Written by `myha setup`; changes made here are overwritten."
 
