@@ -8,19 +8,29 @@ from typing import Any
 
 from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
-from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.model import NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
 from myha.database.flavours import MARIADB
+from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
 from myha.servers.base import (
     BaseServer,
     heartbeats_of,
-    one_line,
     one_row,
 )
 from myha.servers.closing import Client
+from myha.servers.mariadb_look import (
+    DUMPS,
+    Status,
+    acknowledgers_of,
+    applier_of,
+    lag_bytes_of,
+    progress_of,
+    receiver_of,
+    sources_of,
+)
 
 STOPPING_SECONDS = 0.05
 IDLE_SPARED_SECONDS = 0.2  # in a fence: few idle sessions hold up read-only (LOCK TABLES does)
@@ -40,26 +50,12 @@ _STUCK = (
     "p.TIME_MS >= 1000 AND (p.STATE IN ('Commit', 'Commit implicit', 'Waiting for backup lock',"
     f" 'Waiting for prior transaction to commit') OR {_WAITS_FOR_ACK})"
 )
-_STATES = {
-    "Yes": ThreadState.RUNNING,
-    "Connecting": ThreadState.CONNECTING,
-    "Preparing": ThreadState.CONNECTING,
-    "No": ThreadState.STOPPED,
-}
-_SLAVES = "SHOW ALL SLAVES STATUS"
 _SEMISYNC_VARIABLES = (
     "@@GLOBAL.rpl_semi_sync_master_enabled, @@GLOBAL.rpl_semi_sync_master_timeout,"
     " @@GLOBAL.rpl_semi_sync_master_wait_point, @@GLOBAL.rpl_semi_sync_master_wait_no_slave,"
     " @@GLOBAL.rpl_semi_sync_slave_enabled"
 )
 _SEMISYNC_STATUS = "SHOW STATUS LIKE 'Rpl\\_semi\\_sync\\_%'"
-_DUMPS = (
-    "SELECT p.ID, p.USER, p.HOST FROM information_schema.PROCESSLIST p"
-    " WHERE p.COMMAND = 'Binlog Dump'"
-)
-_REPLICAS = "SHOW SLAVE HOSTS"
-
-Status = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +121,7 @@ class MariaDBServer(BaseServer):
         )
         server_id, uid, read_only, binlog_pos, slave_pos, beats_text, clients = row[:7]
         semisync = self._semisync(tuple(row[7:-1]), session)
-        channels = session.query_named(_SLAVES)
+        channels = session.query_named(CHANNELS)
         executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
         received = executed
         for channel in channels:
@@ -149,13 +145,13 @@ class MariaDBServer(BaseServer):
             open=not int(read_only),
             executed=executed,
             received=received,
-            receiver=_receiver(own),
-            applier=_applier(own),
-            source=_sources(channels),
-            progress=_progress(own),
+            receiver=receiver_of(own),
+            applier=applier_of(own),
+            source=sources_of(channels),
+            progress=progress_of(own),
             semisync=semisync,
             sessions=int(count),
-            lag_bytes=_lag_bytes(own),
+            lag_bytes=lag_bytes_of(own),
             writes_stalled_seconds=stalled,
             stall_reason="commits do not end" if stalled else "",
             schema=facts.heartbeat,
@@ -187,7 +183,7 @@ class MariaDBServer(BaseServer):
             source_clients=clients,
             replica_enabled=bool(int(replica_enabled)),
             waiting_sessions=int(status.get("wait_sessions", 0)),
-            acknowledgers=_acknowledgers(session) if clients and who else (),
+            acknowledgers=acknowledgers_of(session) if clients and who else (),
             replica_acknowledges=every.get("Rpl_semi_sync_slave_status") == "ON",
             source_timeout_fits=fits,
         )
@@ -199,7 +195,7 @@ class MariaDBServer(BaseServer):
     def received(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as session:
             received: GtidSet = self.flavour.executed(session)
-            for channel in session.query_named(_SLAVES):
+            for channel in session.query_named(CHANNELS):
                 received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
             return received
 
@@ -245,7 +241,7 @@ class MariaDBServer(BaseServer):
                 if deadline.passed:
                     raise ServerError(f"{self.name}: the receiver has not stopped")
             self._until(
-                lambda: _receiver(self._channel(session)).state is ThreadState.STOPPED,
+                lambda: receiver_of(self._channel(session)).state is ThreadState.STOPPED,
                 session.deadline,
                 "the receiver has not stopped",
             )
@@ -262,7 +258,7 @@ class MariaDBServer(BaseServer):
 
             def stopped() -> bool:
                 channel = self._channel(session)
-                states = {_receiver(channel).state, _applier(channel).state}
+                states = {receiver_of(channel).state, applier_of(channel).state}
                 return states == {ThreadState.STOPPED}
 
             self._until(stopped, session.deadline, "replication has not stopped")
@@ -279,7 +275,7 @@ class MariaDBServer(BaseServer):
             asked = int(session.value("SELECT @@GLOBAL.rpl_semi_sync_slave_enabled"))
             if not asked:
                 self._run(session, "ask_for_semisync")
-            state = _receiver(self._channel(session)).state
+            state = receiver_of(self._channel(session)).state
             if state is ThreadState.CONNECTING or (not asked and state is not ThreadState.STOPPED):
                 self._run(session, "stop_receiver")
             if state is not ThreadState.RUNNING:
@@ -315,7 +311,7 @@ class MariaDBServer(BaseServer):
     def _replicates(self, session: WarmSession, tears: set[str]) -> bool:
         """Whether it does. `tears`: the positions up to which it had received at torn files."""
         channel = self._channel(session)
-        receiver = _receiver(channel)
+        receiver = receiver_of(channel)
         if receiver.state is ThreadState.STOPPED:
             received = channel["Gtid_IO_Pos"] if channel is not None else ""
             if TORN_LOG in receiver.error and received not in tears:
@@ -383,7 +379,7 @@ class MariaDBServer(BaseServer):
             return
 
         def ended() -> bool:
-            for number, _, _ in session.query(_DUMPS):
+            for number, _, _ in session.query(DUMPS):
                 self._kill(session, Client(int(number), ""))
             return self._semisync_now(session).source_clients == 0
 
@@ -431,7 +427,7 @@ class MariaDBServer(BaseServer):
 
     def _channel(self, session: WarmSession) -> Status | None:
         """The default channel; None when it has no source."""
-        rows = session.query_named(_SLAVES)
+        rows = session.query_named(CHANNELS)
         return next((c for c in rows if c["Connection_name"] == "" and c["Master_Host"]), None)
 
     def _is_closed(self, session: WarmSession) -> bool:
@@ -471,7 +467,7 @@ class MariaDBServer(BaseServer):
         return {int(number) for (number,) in rows} - {closer}
 
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
-        rows = session.query_named(_SLAVES)
+        rows = session.query_named(CHANNELS)
         received = ",".join(row["Gtid_IO_Pos"] for row in rows if row["Gtid_IO_Pos"])
         return not received or self.flavour.await_executed(
             session, MariadbGtidSet.parse(received), seconds
@@ -479,7 +475,7 @@ class MariaDBServer(BaseServer):
 
     def _ensure_applier(self, session: WarmSession) -> None:
         channel = self._channel(session)
-        applier = _applier(channel)
+        applier = applier_of(channel)
         if channel is None or applier.state is not ThreadState.STOPPED:
             return
         if applier.errno:
@@ -487,59 +483,3 @@ class MariaDBServer(BaseServer):
                 f"{self.name}: the applier has failed: {applier.error}", applier.errno
             )
         self._run(session, "start_applier")
-
-
-def _acknowledgers(session: WarmSession) -> tuple[Acknowledger, ...]:
-    """The connections that may acknowledge. Which of several do, the server does not tell; and of
-    a connection not which server is at its other end, but where there is one only."""
-    dumps = session.query(_DUMPS)
-    replicas = session.query(_REPLICAS)
-    identity = str(replicas[0][0]) if len(replicas) == 1 else ""
-    return tuple(Acknowledger(int(n), user, host or "", identity) for n, user, host in dumps)
-
-
-def _receiver(channel: Status | None) -> ReplicationThread:
-    if channel is None:
-        return ReplicationThread()
-    return ReplicationThread(
-        _STATES.get(channel["Slave_IO_Running"], ThreadState.STOPPED),
-        int(channel["Last_IO_Errno"]),
-        one_line(channel["Last_IO_Error"]),
-    )
-
-
-def _applier(channel: Status | None) -> ReplicationThread:
-    if channel is None:
-        return ReplicationThread()
-    return ReplicationThread(
-        _STATES.get(channel["Slave_SQL_Running"], ThreadState.STOPPED),
-        int(channel["Last_SQL_Errno"]),
-        one_line(channel["Last_SQL_Error"]),
-    )
-
-
-def _sources(channels: list[Status]) -> str:
-    """`host:port` of each channel, the default one first."""
-    ordered = sorted(channels, key=lambda c: c["Connection_name"])
-    return ",".join(f"{c['Master_Host']}:{c['Master_Port']}" for c in ordered if c["Master_Host"])
-
-
-def _progress(channel: Status | None) -> str:
-    if channel is None:
-        return ""
-    names = (
-        "Slave_received_heartbeats",
-        "Master_Log_File",
-        "Read_Master_Log_Pos",
-        "Gtid_IO_Pos",
-    )
-    return "/".join(str(channel[name]) for name in names)
-
-
-def _lag_bytes(channel: Status | None) -> int | None:
-    """Bytes received and not yet applied. What the source has not sent yet is not in it."""
-    if channel is None:
-        return None
-    if channel["Master_Log_File"] == channel["Relay_Master_Log_File"]:
-        return max(0, int(channel["Read_Master_Log_Pos"]) - int(channel["Exec_Master_Log_Pos"]))
-    return max(0, int(channel["Relay_Log_Space"]) - int(channel["Relay_Log_Pos"]))
