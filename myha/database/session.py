@@ -13,7 +13,7 @@ import select
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -137,7 +137,7 @@ class Session:
         rows = self.query("SHOW GLOBAL VARIABLES WHERE Variable_name = %s", (name,))
         return str(rows[0][1]) if rows else None
 
-    def run(self, statements: Iterable[str], values: Values = None) -> None:
+    def run(self, statements: tuple[str, ...], values: Values = None) -> None:
         """Carry out statements whose rows are of no interest."""
         for sql in statements:
             self.query(sql, values)

@@ -18,6 +18,11 @@ from pathlib import Path
 _NAME = re.compile(r"--\s*name:\s*([a-z][a-z0-9 _-]*?)\s*$")
 
 
+def quoted(*names: str) -> str:
+    """An identifier, or one with its qualifiers, in backquotes."""
+    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
+
+
 class Statements:
     """The named statements of one file. `KeyError` for a name that is not in it."""
 

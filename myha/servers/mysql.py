@@ -31,12 +31,10 @@ from myha.servers.mysql_look import (
     WAITS_FOR_ACK,
     Facts,
     acknowledgers,
-    applier_state,
     channel_of,
     lag_bytes,
     learn,
     receiver_error,
-    receiver_state,
     semisync_status,
     semisync_variables,
     with_applier_error,
@@ -197,11 +195,15 @@ class MySQLServer(BaseServer):
     def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
         return mysql_settings.channel(session)
 
+    def _threads(self, session: WarmSession) -> tuple[str, str]:
+        """The default channel's receiver and applier; OFF without one."""
+        return self.flavour.threads(session).get("", ("OFF", "OFF"))
+
     def stop_receiver(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as session:
             self._run(session, "stop_receiver")
             self._until(
-                lambda: receiver_state(session) == "OFF",
+                lambda: self._threads(session)[0] == "OFF",
                 session.deadline,
                 "the receiver has not stopped",
             )
@@ -210,7 +212,7 @@ class MySQLServer(BaseServer):
         with self._step(deadline_seconds) as session:
             self._run(session, "stop_replication")
             self._until(
-                lambda: receiver_state(session) == "OFF" and applier_state(session) == "OFF",
+                lambda: self._threads(session) == ("OFF", "OFF"),
                 session.deadline,
                 "replication has not stopped",
             )
@@ -224,7 +226,7 @@ class MySQLServer(BaseServer):
         with self._step(deadline_seconds) as session:
             self._prepare_for_replication(session.deadline)
             semisync_off = self._ask_for_semisync(session)
-            if semisync_off or receiver_state(session) == "CONNECTING":
+            if semisync_off or self._threads(session)[0] == "CONNECTING":
                 self._run(session, "stop_receiver")
             self._run(session, "start_replication")
             self._until(
@@ -248,7 +250,7 @@ class MySQLServer(BaseServer):
         return True
 
     def _replicates(self, session: WarmSession) -> bool:
-        state = receiver_state(session)
+        state, _ = self._threads(session)
         if state == "OFF":
             number, text = receiver_error(session)
             reason = text or "no source is configured, or replication was stopped again"
@@ -398,7 +400,7 @@ class MySQLServer(BaseServer):
                 self._run(session, "start_scheduler")
 
     def _ensure_applier(self, session: WarmSession) -> None:
-        if applier_state(session) != "OFF":
+        if self._threads(session)[1] != "OFF":
             return
         errors = session.query(APPLIER_ERROR)
         if errors:

@@ -202,22 +202,6 @@ def lag_bytes(session: WarmSession) -> int | None:
     return max(0, int(status["Relay_Log_Space"]) - int(status["Relay_Log_Pos"]))
 
 
-def receiver_state(session: WarmSession) -> str:
-    sql = (
-        "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status"
-        " WHERE CHANNEL_NAME = ''"
-    )
-    return str(session.value(sql) or "OFF")
-
-
-def applier_state(session: WarmSession) -> str:
-    sql = (
-        "SELECT SERVICE_STATE FROM performance_schema.replication_applier_status"
-        " WHERE CHANNEL_NAME = ''"
-    )
-    return str(session.value(sql) or "OFF")
-
-
 def receiver_error(session: WarmSession) -> tuple[int, str]:
     rows = session.query(
         "SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
+from myha.config import join_address
 from myha.core.model import NodeLook
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.database.connection import (
@@ -161,7 +162,7 @@ class RestoringServer(ServerSessions):
         offered = (self.offers_tls, peer.offers_tls if peer is not None else None)
         tls = None if None in offered else source.tls and all(offered)
         return ChannelOptions(
-            source=f"{source.host}:{source.port}",
+            source=join_address(source.host, source.port),
             user=source.account.user,
             by_gtid=True,
             tls=tls,

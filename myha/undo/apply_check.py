@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 from myha.binlog.errors import DecodeError, HealRefusedError
 from myha.binlog.events import RowChanges
-from myha.binlog.literals import SESSION, key_predicate, quoted, row_predicate, show
+from myha.binlog.literals import SESSION, key_predicate, row_predicate, show
 from myha.binlog.readable import Decoders, TableFacts
 from myha.binlog.session import HealSession
 from myha.binlog.values import Row
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 from myha.errors import ServerError
 from myha.undo.inverse import redo_step
 from myha.undo.spool import SpooledTransaction

@@ -76,7 +76,7 @@ def without(**changes: str) -> dict[str, str]:
 
 
 def from_peer(host: str = "10.0.0.1", **changes: object) -> Channel:
-    channel = Channel("", f"{host}:3306", "myha_repl", True, False, 1, 4294967295, 0.5)
+    channel = Channel(f"{host}:3306", "myha_repl", True, 1, 0.5, 0, False, 4294967295, True)
     return replace(channel, **changes)  # type: ignore[arg-type]
 
 

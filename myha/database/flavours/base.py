@@ -54,39 +54,15 @@ class ApplierError(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
-    """A configured replication channel; `source` is `host:port`."""
+class Channel(ChannelOptions):
+    """A configured replication channel as it is now; `source` is `host:port`."""
 
-    name: str
-    source: str
-    user: str
-    by_gtid: bool
-    tls: bool
-    retry_seconds: int
-    retry_count: int | None  # None: the flavour has no such setting per channel
-    heartbeat_seconds: float
-    public_key: bool = True
+    name: str = ""
     receiver: str = "OFF"  # ON, CONNECTING or OFF
     applier: str = "OFF"
     error_code: int = 0
     error: str = ""
     source_server_id: int = 0
-    delay_seconds: int = 0
-
-    @property
-    def options(self) -> ChannelOptions:
-        """What of it setup makes."""
-        return ChannelOptions(
-            source=self.source,
-            user=self.user,
-            by_gtid=self.by_gtid,
-            retry_seconds=self.retry_seconds,
-            heartbeat_seconds=self.heartbeat_seconds,
-            delay_seconds=self.delay_seconds,
-            tls=self.tls,
-            retry_count=self.retry_count,
-            public_key=self.public_key,
-        )
 
 
 class Flavour(ABC):

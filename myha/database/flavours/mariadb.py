@@ -203,22 +203,30 @@ def _set(gtids: GtidSet) -> MariadbGtidSet:
     return cast("MariadbGtidSet", gtids)
 
 
+def channel_options(row: dict[str, Any]) -> dict[str, Any]:
+    """The `ChannelOptions` of a row of SHOW ALL SLAVES STATUS."""
+    return {
+        "source": join_address(str(row["Master_Host"]), int(row["Master_Port"])),
+        "user": str(row["Master_User"]),
+        "by_gtid": str(row["Using_Gtid"]) == "Slave_Pos",
+        "tls": str(row["Master_SSL_Allowed"]) == "Yes",
+        "retry_seconds": int(row["Connect_Retry"]),
+        "retry_count": None,  # one for all channels, and at boot only
+        "heartbeat_seconds": float(row["Slave_heartbeat_period"]),
+        "public_key": None,
+        "delay_seconds": int(row["SQL_Delay"] or 0),
+    }
+
+
 def _channel(row: dict[str, Any]) -> Channel:
     return Channel(
+        **channel_options(row),
         name=str(row["Connection_name"]),
-        source=join_address(str(row["Master_Host"]), int(row["Master_Port"])),
-        user=str(row["Master_User"]),
-        by_gtid=str(row["Using_Gtid"]) == "Slave_Pos",
-        tls=str(row["Master_SSL_Allowed"]) == "Yes",
-        retry_seconds=int(row["Connect_Retry"]),
-        retry_count=None,
-        heartbeat_seconds=float(row["Slave_heartbeat_period"]),
         receiver=_STATES.get(str(row["Slave_IO_Running"]), "CONNECTING"),
         applier=_STATES.get(str(row["Slave_SQL_Running"]), "OFF"),
         error_code=int(row["Last_IO_Errno"] or row["Last_SQL_Errno"] or 0),
         error=" ".join(str(row["Last_IO_Error"] or row["Last_SQL_Error"] or "").split()),
         source_server_id=int(row["Master_Server_Id"] or 0),
-        delay_seconds=int(row["SQL_Delay"] or 0),
     )
 
 

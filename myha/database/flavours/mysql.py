@@ -28,10 +28,18 @@ _THROUGH_GTID = 0x04
 _TAGS = "TRANSACTION_GTID_TAG"  # a privilege of MySQL 8.3 and newer
 _OWNED = re.compile(r"([0-9a-fA-F-]{36}(?::[A-Za-z_][A-Za-z0-9_]*)?)((?::[0-9]+(?:#[0-9]+)+)+)")
 _CHECKSUM = "SET @source_binlog_checksum = @@GLOBAL.binlog_checksum"
+CHANNEL_OPTIONS = (
+    "c.CHANNEL_NAME, c.HOST, c.PORT, c.USER, c.AUTO_POSITION, c.SSL_ALLOWED,"
+    " c.CONNECTION_RETRY_INTERVAL, c.CONNECTION_RETRY_COUNT, c.HEARTBEAT_INTERVAL,"
+    " c.GET_PUBLIC_KEY, d.DESIRED_DELAY"
+)
+CHANNELS = (
+    "FROM performance_schema.replication_connection_configuration c"
+    " JOIN performance_schema.replication_applier_configuration d USING (CHANNEL_NAME)"
+)
 _CHANNELS = (
-    "SELECT c.*, s.SERVICE_STATE AS receiver, a.SERVICE_STATE AS applier,"
-    " s.LAST_ERROR_NUMBER AS receiver_code, s.LAST_ERROR_MESSAGE AS receiver_error"
-    " FROM performance_schema.replication_connection_configuration c"
+    f"SELECT {CHANNEL_OPTIONS}, s.SERVICE_STATE AS receiver, a.SERVICE_STATE AS applier,"
+    f" s.LAST_ERROR_NUMBER AS receiver_code, s.LAST_ERROR_MESSAGE AS receiver_error {CHANNELS}"
     " LEFT JOIN performance_schema.replication_connection_status s USING (CHANNEL_NAME)"
     " LEFT JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME)"
     " WHERE c.CHANNEL_NAME NOT LIKE 'group_replication%'"
@@ -239,24 +247,31 @@ def encode_gtid_set(gtids: MysqlGtidSet) -> bytes:
     return b"".join(parts)
 
 
+def channel_options(row: dict[str, Any]) -> dict[str, Any]:
+    """The `ChannelOptions` of a row of replication_connection_configuration with the delay."""
+    return {
+        "source": join_address(str(row["HOST"]), int(row["PORT"])),
+        "user": str(row["USER"]),
+        "by_gtid": str(row["AUTO_POSITION"]) in {"1", "YES"},
+        "tls": str(row["SSL_ALLOWED"]) == "YES",
+        "retry_seconds": int(row["CONNECTION_RETRY_INTERVAL"]),
+        "retry_count": int(row["CONNECTION_RETRY_COUNT"]),
+        "heartbeat_seconds": float(row["HEARTBEAT_INTERVAL"]),
+        "public_key": str(row["GET_PUBLIC_KEY"]) == "YES",
+        "delay_seconds": int(row["DESIRED_DELAY"] or 0),
+    }
+
+
 def _channel(row: dict[str, Any], more: dict[str, Any]) -> Channel:
     code = int(row["receiver_code"] or 0)
     return Channel(
+        **channel_options(row),
         name=str(row["CHANNEL_NAME"]),
-        source=join_address(str(row["HOST"]), int(row["PORT"])),
-        user=str(row["USER"]),
-        by_gtid=str(row["AUTO_POSITION"]) == "1",
-        tls=str(row["SSL_ALLOWED"]) == "YES",
-        retry_seconds=int(row["CONNECTION_RETRY_INTERVAL"]),
-        retry_count=int(row["CONNECTION_RETRY_COUNT"]),
-        heartbeat_seconds=float(row["HEARTBEAT_INTERVAL"]),
-        public_key=str(row["GET_PUBLIC_KEY"]) == "YES",
         receiver=str(row["receiver"] or "OFF"),
         applier=str(row["applier"] or "OFF"),
         error_code=code or int(more.get("Last_SQL_Errno") or 0),
         error=" ".join(str(row["receiver_error"] or more.get("Last_SQL_Error") or "").split()),
         source_server_id=int(more.get("Source_Server_Id") or 0),
-        delay_seconds=int(more.get("SQL_Delay") or 0),
     )
 
 

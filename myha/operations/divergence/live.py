@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from myha.binlog.columns import ColumnFact, KeyFact
-from myha.binlog.literals import key_predicate, matches, quoted, show
+from myha.binlog.literals import key_predicate, matches, show
 from myha.binlog.node import Node
 from myha.binlog.readable import TableFacts
 from myha.binlog.values import Row
+from myha.database.statements import quoted
 
 _RAW = frozenset(
     {

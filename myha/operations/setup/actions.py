@@ -291,7 +291,7 @@ def _channel_differs(
     if existing is None:
         return ["none yet"]
     wanted = channel(config, facts, peer)
-    differs = [str(one) for one in channel_differences(existing.options, wanted)]
+    differs = [str(one) for one in channel_differences(existing, wanted)]
     if not peer.replication.password_works or existing.error_code == ACCESS_DENIED:
         differs.append("with the present password")
     return differs

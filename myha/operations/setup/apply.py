@@ -53,12 +53,12 @@ def _carry_out(config: Config, session: AdminSession, action: Action) -> None:
         _while_stopped(session, action)
     else:
         with session.writable():
-            session.run(action.block, _values(action), **action.words)
+            session.carry_out(action.block, _values(action), **action.words)
 
 
 def _end_session(session: AdminSession, block: str, number: int) -> None:
     try:
-        session.run(block, {"number": number})
+        session.carry_out(block, {"number": number})
     except ServerError as error:
         if error.code != NO_SUCH_THREAD:  # it has ended by itself
             raise
@@ -74,11 +74,11 @@ def _values(action: Action) -> dict[str, object]:
 def _begin_anew(session: AdminSession, action: Action) -> None:
     with session.writable():
         try:
-            session.run(action.block, action.values, **action.words)
+            session.carry_out(action.block, action.values, **action.words)
         except ServerError as error:
             if error.code != SYNTAX_ERROR:
                 raise
-            session.run(f"{action.block}_older_servers")
+            session.carry_out(f"{action.block}_older_servers")
 
 
 def _while_stopped(session: AdminSession, action: Action) -> None:
@@ -88,7 +88,7 @@ def _while_stopped(session: AdminSession, action: Action) -> None:
     if ran:
         session.carry_out("stop_replication")
     with session.writable():
-        session.run(action.block, _values(action), **action.words)
+        session.carry_out(action.block, _values(action), **action.words)
     if ran:
         session.carry_out("start_replication")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 
 # Values of a column that may be longer than this are digested by themselves: a row that is put
 # together must stay below max_allowed_packet, above which the server makes it NULL.
@@ -121,11 +122,6 @@ class Column:
     def long(self) -> bool:
         """Whether a value may be too long to stand in a row that is put together."""
         return self.kind in {Kind.RAW, Kind.JSON} or self.octets > PLAIN_OCTETS
-
-
-def quoted(name: str) -> str:
-    """An identifier for SQL."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def tokens(column: Column, flavour: Flavour, *, digest: bool) -> list[str]:

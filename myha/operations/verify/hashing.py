@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 from myha.operations.verify.columns import (
     Bound,
     Column,
     Kind,
     equals,
     key_range,
-    quoted,
     shown,
     tokens,
 )

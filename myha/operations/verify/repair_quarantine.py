@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 from myha.errors import MyhaError
-from myha.operations.verify.columns import equals, literal, quoted, readable
+from myha.operations.verify.columns import equals, literal, readable
 from myha.operations.verify.compare import Row
 from myha.operations.verify.hashing import Looks
 from myha.undo.quarantine import SUMMARY, SUMS

@@ -79,8 +79,3 @@ class ReseedSession(AdminSession):
 
 def without_mark(flavour: Flavour, gtids: GtidSet) -> GtidSet:
     return gtids.minus(flavour.reseeding)
-
-
-def quoted(*parts: str) -> str:
-    """`schema`.`table`, as SQL takes it."""
-    return ".".join(f"`{part.replace('`', '``')}`" for part in parts)

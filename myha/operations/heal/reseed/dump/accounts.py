@@ -6,9 +6,10 @@ happens here, the node can be reached afterwards.
 
 from __future__ import annotations
 
+from myha.database.statements import quoted
 from myha.operations.heal.reseed.dump.pipe import copy_table
 from myha.operations.heal.reseed.dump.tables import Column, Table
-from myha.operations.heal.reseed.session import ReseedSession, quoted
+from myha.operations.heal.reseed.session import ReseedSession
 
 _SYSTEM = ("mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys")
 

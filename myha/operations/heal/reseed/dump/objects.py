@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from myha.database.statements import quoted
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.reseed.dump.tables import Column, Table
-from myha.operations.heal.reseed.session import ReseedSession, quoted
+from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.setup.facts import OUR_SCHEMA
 from myha.progress import Reporter, go_on
 from myha.servers.events import account

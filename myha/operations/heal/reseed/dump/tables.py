@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from myha.database.flavours import Flavour
-from myha.operations.heal.reseed.session import quoted
+from myha.database.statements import quoted
 
 # Random, of seven bits as the server wants them; the first byte of each is not in it again, so that
 # no line or value can begin anywhere but where we say so.
