@@ -48,7 +48,7 @@ def _carry_out(config: Config, session: AdminSession, action: Action) -> None:
     elif action.stage is Stage.NOTE:
         # From a connection made after the change: whoever is older than it has the old settings.
         with AdminSession(config, action.node, config.accounts.admin()) as later:
-            later.run(action.block)
+            later.carry_out(action.block)
     elif action.needs_stopped:
         _while_stopped(session, action)
     else:

@@ -121,10 +121,10 @@ def set_roles(config: Config, sessions: Sessions, tell: Tell) -> None:
     standby = _other(sessions, writer)
     if config.cluster.mode.value == "dual-writer":
         tell(f"{standby.name}: open it for writes")
-        standby.run("open")
+        standby.carry_out("open")
     else:
         tell(f"{standby.name}: close it for writes; it is the standby")
-        standby.run("close")
+        standby.carry_out("close")
     tell(f"{writer}: open it for writes; it is the writer")
     sessions[writer].carry_out("open")
 
