@@ -24,7 +24,7 @@ from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
 from myha.conflicts.positions import position_after, ranges_of
 from myha.conflicts.reader import Reader
 from myha.conflicts.report import Findings
-from myha.conflicts.tables import CALL_SECONDS, Tables, query_of
+from myha.conflicts.tables import CALL_SECONDS, Tables
 from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
 from myha.database.connection import Endpoint
@@ -267,7 +267,7 @@ class Watch:
             node.reader.forget_tables()
         node.tables.ask_all()
         with suppress(ServerError):  # connected now, for what cannot be known beforehand
-            node.session.query("SELECT 1", deadline_seconds=CALL_SECONDS)
+            node.session.query("SELECT 1")
 
     def _check_flavour(self, link: Link) -> None:
         if self.flavour not in (None, link.flavour):
@@ -387,7 +387,7 @@ class Watch:
         read = self._reading_facts(node.side)
         for one in (node, self._nodes[1 - node.side]):
             with suppress(ServerError):
-                return read(query_of(one.session), schema, table)
+                return read(one.session.query, schema, table)
         return None
 
     def _weights(
@@ -403,7 +403,7 @@ class Watch:
         """One question to whichever node answers."""
         for node in self._nodes:
             try:
-                return node.session.query(sql, deadline_seconds=CALL_SECONDS)
+                return node.session.query(sql)
             except ServerError:
                 continue
         return None
