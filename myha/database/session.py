@@ -119,11 +119,9 @@ class Session:
             raise self._dropped(error, seconds) from None
         return self._taken(connection)
 
-    def query_named(
-        self, sql: str, values: Values = None, *, deadline_seconds: float | None = None
-    ) -> list[dict[str, Any]]:
+    def query_named(self, sql: str, values: Values = None) -> list[dict[str, Any]]:
         """The same with the columns' names, as SHOW statements need it."""
-        rows = self.query(sql, values, deadline_seconds=deadline_seconds)
+        rows = self.query(sql, values)
         names = self._names
         return [dict(zip(names, row, strict=True)) for row in rows]
 
