@@ -16,12 +16,7 @@ class FlavouredSession(Session):
     subject: ClassVar[str]
 
     def __init__(
-        self,
-        connection: Connection,
-        flavour: Flavour,
-        limit: float | Deadline,
-        *,
-        where: str = "",
+        self, connection: Connection, flavour: Flavour, limit: float | Deadline, *, where: str = ""
     ) -> None:
         super().__init__(connection, limit, where=where)
         self.flavour = flavour

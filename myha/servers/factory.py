@@ -9,12 +9,7 @@ from myha.database.flavours import flavour_of
 from myha.database.session import Session
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import WatchedServer
-from myha.servers.base import (
-    WAIT_FOREVER_MS,
-    BaseServer,
-    BeforeReplication,
-    link,
-)
+from myha.servers.base import WAIT_FOREVER_MS, BaseServer, BeforeReplication, link
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
 from myha.servers.restoring import Source

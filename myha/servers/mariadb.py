@@ -15,11 +15,7 @@ from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
-from myha.servers.base import (
-    BaseServer,
-    heartbeats_of,
-    one_row,
-)
+from myha.servers.base import BaseServer, heartbeats_of, one_row
 from myha.servers.closing import Client
 from myha.servers.mariadb_look import (
     DUMPS,
@@ -161,11 +157,7 @@ class MariaDBServer(BaseServer):
         return replace(look, differs=differs) if differs else look
 
     def _semisync(
-        self,
-        variables: tuple[Any, ...],
-        session: WarmSession,
-        *,
-        who: bool = True,
+        self, variables: tuple[Any, ...], session: WarmSession, *, who: bool = True
     ) -> SemiSync:
         enabled, timeout_ms, point, no_replica, replica_enabled = variables
         rows = session.query(_SEMISYNC_STATUS)
@@ -229,10 +221,7 @@ class MariaDBServer(BaseServer):
         source good-bye. A source that hangs does not answer that, and a failover must not wait.
         """
         deadline = Deadline(deadline_seconds)
-        with (
-            self._control.fresh(deadline) as stopping,
-            self._control.borrow(deadline) as session,
-        ):
+        with self._control.fresh(deadline) as stopping, self._control.borrow(deadline) as session:
             (statement,) = self._sql.all("stop_receiver", **self._words(session))
             stopping.send(statement)
             while stopping.receive(min(STOPPING_SECONDS, deadline.left_seconds)) is None:

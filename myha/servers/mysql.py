@@ -16,12 +16,7 @@ from myha.database.flavours import MYSQL
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mysql_settings
-from myha.servers.base import (
-    BaseServer,
-    heartbeats_of,
-    one_line,
-    one_row,
-)
+from myha.servers.base import BaseServer, heartbeats_of, one_line, one_row
 from myha.servers.closing import Client
 from myha.servers.mysql_look import (
     APPLIER_ERROR,
@@ -369,8 +364,7 @@ class MySQLServer(BaseServer):
 
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
         rows = session.query(
-            f"SELECT WAIT_FOR_EXECUTED_GTID_SET({RECEIVED}, %(seconds)s)",
-            {"seconds": seconds},
+            f"SELECT WAIT_FOR_EXECUTED_GTID_SET({RECEIVED}, %(seconds)s)", {"seconds": seconds}
         )
         return bool(rows[0][0] == 0)
 

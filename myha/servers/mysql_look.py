@@ -8,10 +8,7 @@ from myha.core.model import Acknowledger, NodeLook, ReplicationThread, ThreadSta
 from myha.database.connection import Row
 from myha.database.session import WarmSession
 from myha.servers import mysql_settings
-from myha.servers.base import (
-    one_line,
-    one_row,
-)
+from myha.servers.base import one_line, one_row
 
 # A client's threads, by name: one for each connection, or the thread pool's.
 CLIENT_THREADS = (

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from myha.config import join_address
 from myha.core.model import NodeLook
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
-from myha.database.connection import (
-    Endpoint,
-    Login,
-    Tls,
-)
+from myha.database.connection import Endpoint, Login, Tls
 from myha.database.session import WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.servers import drift
@@ -20,13 +16,7 @@ from myha.servers.sessions import ServerSessions
 
 CONNECT_RETRY_SECONDS = 1
 RETRY_COUNT = 4_294_967_295  # a receiver gives up at this number; it never gets there
-MAKE_SCHEMA = (
-    "make_schema",
-    "make_heartbeat",
-    "make_proof",
-    "make_marker",
-    "make_disabled_events",
-)
+MAKE_SCHEMA = ("make_schema", "make_heartbeat", "make_proof", "make_marker", "make_disabled_events")
 
 
 @dataclass(frozen=True, slots=True)

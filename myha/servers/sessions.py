@@ -14,14 +14,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from myha.database.connection import (
-    Connection,
-    Endpoint,
-    Login,
-    Tls,
-    Values,
-    connect,
-)
+from myha.database.connection import Connection, Endpoint, Login, Tls, Values, connect
 from myha.database.flavours import Flavour
 from myha.database.session import Deadline, SessionPool, WarmSession
 from myha.errors import ServerError

@@ -237,12 +237,7 @@ def _settings(net_timeout_seconds: int, domain: int) -> tuple[Setting, ...]:
         Setting("gtid_strict_mode", "ON", why="histories must not fork silently", rests=True),
         Setting("slave_net_timeout", timeout, why="notice a dead link", rests=True),
         Setting("rpl_semi_sync_slave_kill_conn_timeout", "1", why="a hung source delays no stop"),
-        Setting(
-            "slave_parallel_threads",
-            "8",
-            why="one applier thread falls behind",
-            rests=True,
-        ),
+        Setting("slave_parallel_threads", "8", why="one applier thread falls behind", rests=True),
         Setting(
             "rpl_semi_sync_slave_enabled", "ON", why="acknowledge what is received", rests=True
         ),
@@ -250,12 +245,7 @@ def _settings(net_timeout_seconds: int, domain: int) -> tuple[Setting, ...]:
             "rpl_semi_sync_master_wait_point", "AFTER_SYNC", why="no reads of what may be lost"
         ),
         Setting("rpl_semi_sync_master_wait_no_slave", "ON", why="a commit goes on waiting"),
-        Setting(
-            "rpl_semi_sync_master_enabled",
-            "OFF",
-            BOOT,
-            "only the supervisor arms a writer",
-        ),
+        Setting("rpl_semi_sync_master_enabled", "OFF", BOOT, "only the supervisor arms a writer"),
         Setting("read_only", "ON", BOOT, "boot fenced"),
         Setting("skip_slave_start", "ON", BOOT, "boot fenced: replicate once inspected"),
         Setting("relay_log_recovery", "ON", BOOT, "a crash may tear the relay log"),

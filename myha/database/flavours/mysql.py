@@ -278,24 +278,13 @@ def _channel(row: dict[str, Any], more: dict[str, Any]) -> Channel:
 def _settings(net_timeout_seconds: int) -> tuple[Setting, ...]:
     timeout = str(net_timeout_seconds)
     return (
+        Setting("replica_net_timeout", timeout, why="notice a dead link", rests=True),
         Setting(
-            "replica_net_timeout",
-            timeout,
-            why="notice a dead link",
-            rests=True,
-        ),
-        Setting(
-            "replica_parallel_workers",
-            "16",
-            why="few workers fall behind, and delay",
-            rests=True,
+            "replica_parallel_workers", "16", why="few workers fall behind, and delay", rests=True
         ),
         Setting("replica_preserve_commit_order", "ON", why="a history without gaps", rests=True),
         Setting(
-            "rpl_semi_sync_replica_enabled",
-            "ON",
-            why="acknowledge what is received",
-            rests=True,
+            "rpl_semi_sync_replica_enabled", "ON", why="acknowledge what is received", rests=True
         ),
         Setting(
             "rpl_semi_sync_source_wait_point", "AFTER_SYNC", why="no reads of what may be lost"
@@ -306,12 +295,7 @@ def _settings(net_timeout_seconds: int) -> tuple[Setting, ...]:
             why="a commit goes on waiting",
             supervisors=True,  # it lets commits go on by this, see `disable_waiting`
         ),
-        Setting(
-            "rpl_semi_sync_source_enabled",
-            "OFF",
-            BOOT,
-            "only the supervisor arms a writer",
-        ),
+        Setting("rpl_semi_sync_source_enabled", "OFF", BOOT, "only the supervisor arms a writer"),
         Setting("read_only", "ON", BOOT, "boot fenced"),
         Setting("super_read_only", "ON", BOOT, "boot fenced"),
         Setting("skip_replica_start", "ON", BOOT, "boot fenced: replicate once inspected"),
