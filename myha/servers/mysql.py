@@ -16,23 +16,22 @@ from myha.database.flavours import MYSQL
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mysql_settings
-from myha.servers.base import BaseServer, heartbeats_of, one_line, one_row
+from myha.servers.base import BaseServer, heartbeats_of, one_row
 from myha.servers.closing import Client
 from myha.servers.mysql_look import (
-    APPLIER_ERROR,
     CLIENT_THREADS,
     CONNECTIONS,
     RECEIVED,
     WAITS_FOR_ACK,
     Facts,
     acknowledgers,
+    applier_error,
     channel_of,
     lag_bytes,
     learn,
     receiver_error,
     semisync_status,
     semisync_variables,
-    with_applier_error,
 )
 
 CLOSE_AGAIN_SECONDS = 1.0
@@ -100,7 +99,7 @@ class MySQLServer(BaseServer):
         rows = session.query(facts.look_sql, {"user": self.account.user})
         look = self._read_look(facts, one_row(rows, self.name), rows, at)
         if look.applier.state is ThreadState.STOPPED and look.source:
-            look = with_applier_error(look, session)
+            look = replace(look, applier=applier_error(session) or look.applier)
         self._looks += 1
         if self._looks % LAG_BYTES_EVERY == 1 and look.source:
             self._lag_bytes = lag_bytes(session)
@@ -396,8 +395,7 @@ class MySQLServer(BaseServer):
     def _ensure_applier(self, session: WarmSession) -> None:
         if self._threads(session)[1] != "OFF":
             return
-        errors = session.query(APPLIER_ERROR)
-        if errors:
-            number, text, _ = errors[0]
-            raise ServerError(f"{self.name}: the applier has failed: {one_line(text)}", int(number))
+        failed = applier_error(session)
+        if failed is not None:
+            raise ServerError(f"{self.name}: the applier has failed: {failed.error}", failed.errno)
         self._run(session, "start_applier")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from myha.core.model import Acknowledger, NodeLook, ReplicationThread, ThreadState
+from myha.core.model import Acknowledger, ReplicationThread, ThreadState
 from myha.database.connection import Row
+from myha.database.flavours import MYSQL
 from myha.database.session import WarmSession
 from myha.servers import mysql_settings
 from myha.servers.base import one_line, one_row
@@ -45,13 +46,6 @@ _ACKNOWLEDGERS = (
     " AND v.VARIABLE_NAME IN ('rpl_semi_sync_replica', 'rpl_semi_sync_slave')"
     " AND CONVERT(v.VARIABLE_VALUE USING utf8mb4) <> '0'))"
 )
-APPLIER_ERROR = """
-SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE, 0 AS later
-  FROM performance_schema.replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER <> 0
-UNION ALL
-SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE, 1
-  FROM performance_schema.replication_applier_status_by_coordinator WHERE LAST_ERROR_NUMBER <> 0
-ORDER BY later LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +173,12 @@ def channel_of(row: Row | None) -> tuple[ReplicationThread, ReplicationThread, s
     return receiver, applier, f"{row[11]}:{row[12]}", f"{row[17]}/{row[18]}"
 
 
-def with_applier_error(look: NodeLook, session: WarmSession) -> NodeLook:
-    errors = session.query(APPLIER_ERROR)
+def applier_error(session: WarmSession) -> ReplicationThread | None:
+    """The stopped applier with its error, a worker's before the coordinator's; None without one."""
+    errors = [one for one in MYSQL.applier_errors(session) if one.errno]
     if not errors:
-        return look
-    number, text, _ = errors[0]
-    applier = ReplicationThread(ThreadState.STOPPED, int(number), one_line(text))
-    return replace(look, applier=applier)
+        return None
+    return ReplicationThread(ThreadState.STOPPED, errors[0].errno, one_line(errors[0].message))
 
 
 def lag_bytes(session: WarmSession) -> int | None:
