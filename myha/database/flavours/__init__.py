@@ -21,4 +21,5 @@ def flavour_of(session: Session) -> Flavour:
     for one in FLAVOURS.values():
         if one.marker in found:
             return one
-    raise ServerError(f"{session.where}: is no server of a flavour that myha knows")
+    titles = " nor ".join(one.title for one in FLAVOURS.values())
+    raise ServerError(f"{session.where}: the server is neither {titles}")
