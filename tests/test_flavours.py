@@ -18,8 +18,10 @@ ROOT = Path(myha.__file__).parent
 STARTS_SERVERS = {"sandbox"}  # whose programs have options of their own
 
 
-def _names_in(node: ast.AST) -> set[object]:
-    return {one.value for one in ast.walk(node) if isinstance(one, ast.Constant)} & set(FLAVOURS)
+def _names_in(node: ast.AST) -> set[str]:
+    return {str(one.value) for one in ast.walk(node) if isinstance(one, ast.Constant)} & set(
+        FLAVOURS
+    )
 
 
 def test_no_name_of_a_flavour_is_compared() -> None:
