@@ -6,9 +6,7 @@ from typing import Any
 
 from myha.core.model import Acknowledger, ReplicationThread, ThreadState
 from myha.database.session import WarmSession
-from myha.servers.base import (
-    one_line,
-)
+from myha.servers.base import one_line
 
 _STATES = {
     "Yes": ThreadState.RUNNING,
@@ -62,12 +60,7 @@ def sources_of(channels: list[Status]) -> str:
 def progress_of(channel: Status | None) -> str:
     if channel is None:
         return ""
-    names = (
-        "Slave_received_heartbeats",
-        "Master_Log_File",
-        "Read_Master_Log_Pos",
-        "Gtid_IO_Pos",
-    )
+    names = ("Slave_received_heartbeats", "Master_Log_File", "Read_Master_Log_Pos", "Gtid_IO_Pos")
     return "/".join(str(channel[name]) for name in names)
 
 
