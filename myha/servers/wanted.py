@@ -4,7 +4,8 @@ A setting is kept `NOW_AND_AT_BOOT`, or only `AT_BOOT`: who is read-only, who wa
 acknowledgements and what replicates is the supervisor's to say while the server runs, and a server
 that restarts behind its back must come up fenced.
 
-This is the one list: `myha setup` makes what stands here, and the supervisor keeps it.
+This is the one list, with what `Flavour.settings` adds: `myha setup` makes it, and the supervisor
+keeps it.
 """
 
 from __future__ import annotations
