@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import importlib
 import json
 import os
@@ -19,13 +18,14 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.config import load
 from myha.errors import MyhaError
+from myha.files import locked
 from myha.hosts.priority import own_niceness, set_niceness
 from myha.hosts.signals import told
 from myha.progress import JsonReporter, Reporter
@@ -41,7 +41,6 @@ PR_SET_PDEATHSIG = 1
 # A job that is to end and hangs in a call ends by force after so long.
 END_GRACE_SECONDS = 10.0
 LOCK_SECONDS = 15.0
-LOCK_POLL_SECONDS = 0.05
 LONG_NICENESS = 5  # what takes long anyway lets a failover's processes go first
 LONG = frozenset({"heal", "verify"})
 EAGER = "conflicts"  # reads what is written, as it is written
@@ -125,23 +124,14 @@ def only_one(config_path: Path, kind: str, node: str, reporter: Reporter) -> Ite
     """No two jobs of a kind work on one node, though a killed supervisor's may still be ending."""
     name = f"job-{kind}-{node}.lock" if node else f"job-{kind}.lock"
     path = load(config_path).cluster.state_dir / name
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise MyhaError(f"{path}: {error.strerror}") from None
-    end = time.monotonic() + LOCK_SECONDS
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end or reporter.cancelled():
-                    raise MyhaError(f"another {kind} of {node or 'the pair'} runs") from None
-                time.sleep(LOCK_POLL_SECONDS)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(path, wait_seconds=LOCK_SECONDS, stop=reporter.cancelled))
+        except BlockingIOError:
+            raise MyhaError(f"another {kind} of {node or 'the pair'} runs") from None
+        except OSError as error:
+            raise MyhaError(f"{path}: {error.strerror}") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def tell_when_parent_dies() -> None:

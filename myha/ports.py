@@ -82,7 +82,8 @@ class Server(Protocol):
     def enable_waiting(self, acknowledgements: int, deadline_seconds: float) -> None:
         """Make commits wait for so many; ServerError when fewer semi-sync replicas are there."""
 
-    def disable_waiting(self, deadline_seconds: float) -> None: ...
+    def disable_waiting(self, deadline_seconds: float, *, lost: bool = False) -> None:
+        """Commits wait for nobody. `lost`: whoever acknowledged may be cut off for it."""
 
     def kill_clients(self, deadline_seconds: float) -> None: ...
 
@@ -126,9 +127,13 @@ class WatchedServer(Server, Protocol):
 
 
 class Balancer(Protocol):
-    """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`."""
+    """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`.
+
+    `ends_sessions`: `take_out` also ends the sessions that are open there.
+    """
 
     name: str
+    ends_sessions: bool
 
     def look(self) -> BalancerLook: ...
 
@@ -145,16 +150,40 @@ class Balancer(Protocol):
     def close(self) -> None: ...
 
 
-class Store(Protocol):
-    """The record and the journal. `compare_and_set` raises `StoreConflictError`."""
+class RecordStore(Protocol):
+    """The record. Every method raises `MyhaError` when the store fails."""
 
     def read(self) -> Record | None: ...
 
     def compare_and_set(self, expected_version: int, record: Record) -> None:
-        """Durable when it returns. `expected_version` 0 creates the record."""
+        """Durable when it returns. `expected_version` 0 creates the record.
 
-    def note(self, at: float, wall: float, kind: str, text: str, fields: dict[str, str]) -> None:
-        """Add a line to the journal; need not be durable when it returns."""
+        Raises `StoreConflictError` when another version is there.
+        """
+
+    def close(self) -> None: ...
+
+
+class Journal(Protocol):
+    """Where it is written what was seen and done, one sentence each."""
+
+    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+        """Add a line; need not be durable when it returns.
+
+        `fields` are short strings for programs to read.
+        """
+
+
+class Lease(Protocol):
+    """The right to act on a pair: one supervisor has it at a time, while its process lives."""
+
+    def acquire(self) -> None:
+        """Raises `MyhaError`, naming the holder, when another one has it."""
+
+    def renew(self) -> None:
+        """Leave a sign of life for those who ask a holder that does not answer."""
+
+    def release(self) -> None: ...
 
 
 class Host(Protocol):

@@ -115,6 +115,10 @@ def test_an_edit_on_disk_is_noticed(tmp_path: Path) -> None:
         ('[accounts]\nadmin_user = "o\'k"', "accounts.admin_user: must be 1 to 32 printable"),
         ("[nodes.c]\nhost = 'x'", "nodes: has 3 nodes; a pair has exactly two"),
         ("[balancers.B]\n", "balancers.B.socket: missing; add socket = ..."),
+        ("[balancers.b]\nsockets = '/x'", "balancers.b.sockets: unknown key; did you mean socket?"),
+        ("[balancers.b]\nkind = 'envoy'", "balancers.b.kind: must be 'haproxy' (it is 'envoy')"),
+        ("[balancers.b]\nkind = 7", "balancers.b.kind: must be 'haproxy' (it is 7)"),
+        ("[balancers]\nb = 7", "balancers.b: must be a table"),
     ],
 )
 def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> None:

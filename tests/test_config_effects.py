@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import myha.core
-from myha.balancers.render import render_haproxy
+from myha.balancers.haproxy.render import render_haproxy
 from myha.cli import requests, run
 from myha.config import TABLES, Config, load
 from myha.conflicts.watch import Watch
@@ -41,7 +41,7 @@ from myha.operations.heal.work import admin_account
 from myha.operations.verify import job as verify_job
 from myha.progress import ListReporter
 from myha.servers.mysql import MySQLServer
-from myha.stores.local import LocalStore
+from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import pair as pair_module
 from myha.supervisor.housekeeping import conflicts_wanted
 from myha.supervisor.pair import PairSupervisor
@@ -78,7 +78,7 @@ class Built:
     def pair(self) -> PairSupervisor:
         """The pair's supervisor as `myha run` makes it; it is not run."""
         nodes = tuple((n, NodeRecord(Membership.MEMBER, boot_id="1")) for n in self.config.names)
-        store = LocalStore(self.config.cluster.state_dir)
+        store = LocalRecordStore(self.config.cluster.state_dir)
         store.compare_and_set(0, Record(1, 1, self.config.names[0], Sync.SOLO, nodes))
         store.close()
         self.patch.setattr(pair_module, "adapter_of", lambda _config: MySQLServer)
@@ -121,8 +121,9 @@ class Built:
 
     def close(self) -> None:
         for one in self.open:
-            one.lock.release()
+            one.lease.release()
             one.store.close()
+            one.journal_file.close()
 
 
 @dataclass(frozen=True)
@@ -443,8 +444,8 @@ EFFECTS: dict[str, Effect] = {
         2.0, 4.0, lambda it: verify_job.throttle_of(it.config).lag_limit_seconds
     ),
 }
-# There is one kind so far: another one is refused, and needs a row here when there are two.
-ONE_VALUE = {"balancers.kind": '"haproxy"'}
+# There is one of these kinds so far: another is refused, and needs a row when there are two.
+ONE_VALUE = {"balancers.kind": '"haproxy"', "cluster.store": '"local"'}
 WHERE = {"nodes": "nodes.a", "balancers": "balancers.lb1"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -49,13 +50,29 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     return found, words
 
 
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The lines of code blocks, fenced or indented."""
+    fenced = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            yield line.strip().removeprefix("$ ")
+
+
 def _calls() -> list[str]:
-    texts = [README, OPERATING, (ROOT / "docs" / "guarantees.md").read_text()]
-    found = [call for text in texts for call in re.findall(r"`(myha [a-z][^`]*)`", text)]
-    block = re.findall(
-        r"^myha (?:--config myha.toml )?([a-z].*?)(?:\s+#.*)?$", README, re.MULTILINE
-    )
-    return sorted({*found, *(f"myha {call}" for call in block)})
+    """Every call of the program in the docs, in a sentence or in a code block."""
+    found: set[str] = set()
+    for text in (page.read_text() for page in PAGES):
+        found.update(re.findall(r"`(myha [a-z-][^`]*)`", text.replace("\n", " ")))
+        for line in _blocks(text):
+            match = re.match(r"(?:uv run )?(myha [a-z-].*?)(?:\s+#.*)?$", line)
+            if match:
+                found.add(match[1])
+    return sorted(re.sub(r"^myha --config \S+ ", "myha ", call) for call in found)
 
 
 @pytest.mark.parametrize("call", _calls())

@@ -28,7 +28,7 @@ LEVELS = (
     {"progress", "database"},
     {"ports"},
     {"config"},
-    {"core", "errors"},
+    {"core", "errors", "files", "waiting"},
 )
 IMPURE = {
     "asyncio", "concurrent", "datetime", "http", "io", "logging", "multiprocessing", "os",

@@ -260,3 +260,13 @@ def test_what_a_run_that_died_left(
     Backup.leftovers(host, tmp_path / "data")
     found = {path.name: next(path.iterdir()).name for path in tmp_path.iterdir()}
     assert found == left
+
+
+SCRIPTS = sorted((Path(shell.__file__).parent.parent / "scripts").glob("*.sh"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_each_script_is_one_that_a_posix_shell_can_read(path: Path) -> None:
+    text = path.read_text().replace("{script}", "work() { :; }")
+    subprocess.run(["sh", "-n"], input=text.encode(), check=True)
+    assert text.startswith("# "), "it says what it is given and gives"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +14,11 @@ from pathlib import Path
 import pytest
 
 from myha.core.model import Cause, Heal, Membership, NodeRecord, Record, Sync
+from myha.core.record_codec import record_from_dict, record_to_dict
 from myha.errors import MyhaError, StoreConflictError
-from myha.stores.local import (
-    LocalStore,
-    SupervisorLock,
-    read_record,
-    record_from_json,
-    record_to_json,
-)
+from myha.stores.local.journal import LocalJournal
+from myha.stores.local.lease import LocalLease
+from myha.stores.local.record import LocalRecordStore, read_record
 
 RECORD = Record(
     version=1,
@@ -50,11 +49,36 @@ def test_a_store_that_was_only_begun_holds_no_record(tmp_path: Path) -> None:
 
 
 def test_a_record_survives_its_json() -> None:
-    assert record_from_json(record_to_json(RECORD)) == RECORD
+    assert record_from_dict(json.loads(json.dumps(record_to_dict(RECORD)))) == RECORD
+
+
+def test_a_record_from_before_there_were_heals_is_read() -> None:
+    older = record_to_dict(RECORD)
+    for _, node in older["nodes"]:
+        del node["heal"]
+    assert record_from_dict(older).node("b").heal is None
+
+
+def files_in(directory: Path) -> dict[str, tuple[int, bytes]]:
+    return {one.name: (one.stat().st_mtime_ns, one.read_bytes()) for one in directory.iterdir()}
+
+
+def test_a_reader_leaves_the_state_directory_as_it_was(tmp_path: Path) -> None:
+    assert read_record(tmp_path) is None
+    assert files_in(tmp_path) == {}
+    store = LocalRecordStore(tmp_path)
+    store.compare_and_set(0, RECORD)
+    names = {one.name for one in tmp_path.iterdir()}
+    assert read_record(tmp_path) == RECORD
+    assert {one.name for one in tmp_path.iterdir()} == names
+    store.close()
+    before = files_in(tmp_path)
+    assert read_record(tmp_path) == RECORD
+    assert files_in(tmp_path) == before
 
 
 def test_compare_and_set_refuses_another_version(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
+    store = LocalRecordStore(tmp_path)
     assert store.read() is None
     store.compare_and_set(0, RECORD)
     with pytest.raises(StoreConflictError):
@@ -62,15 +86,15 @@ def test_compare_and_set_refuses_another_version(tmp_path: Path) -> None:
     store.compare_and_set(1, replace(RECORD, version=2, epoch=8))
     with pytest.raises(StoreConflictError):
         store.compare_and_set(1, replace(RECORD, version=2, epoch=9))
-    assert LocalStore(tmp_path).read() == replace(RECORD, version=2, epoch=8)
+    assert LocalRecordStore(tmp_path).read() == replace(RECORD, version=2, epoch=8)
 
 
 def test_the_record_is_on_disk_when_the_process_is_killed(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, pathlib\n"
-        "from myha.stores.local import LocalStore\n"
+        "from myha.stores.local.record import LocalRecordStore\n"
         "from tests.test_store import RECORD\n"
-        "LocalStore(pathlib.Path(sys.argv[1])).compare_and_set(0, RECORD)\n"
+        "LocalRecordStore(pathlib.Path(sys.argv[1])).compare_and_set(0, RECORD)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run(
@@ -78,21 +102,23 @@ def test_the_record_is_on_disk_when_the_process_is_killed(tmp_path: Path) -> Non
         check=False,
         cwd=Path(__file__).parent.parent,
     )
-    assert LocalStore(tmp_path).read() == RECORD
+    assert LocalRecordStore(tmp_path).read() == RECORD
 
 
 def test_the_journal_gives_the_last_lines_in_order(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
+    journal = LocalJournal(tmp_path)
     for number in range(5):
-        store.note(float(number), 100.0 + number, "step", f"line {number}", {"step": "open"})
-    assert [event["text"] for event in store.events(limit=2)] == ["line 3", "line 4"]
-    first = store.events()[0]
+        journal.note("step", f"line {number}", {"step": "open"})
+    assert [event["text"] for event in journal.events(limit=2)] == ["line 3", "line 4"]
+    first = journal.events()[0]
     assert first["step"] == "open"
-    assert [event["text"] for event in store.events(after=first["id"], limit=1)] == ["line 4"]
+    assert abs(first["wall"] - time.time()) < 60
+    assert abs(first["at"] - time.monotonic()) < 60
+    assert [event["text"] for event in journal.events(after=first["id"], limit=1)] == ["line 4"]
 
 
 def test_a_second_supervisor_is_refused_by_name_of_the_first(tmp_path: Path) -> None:
-    first, second = SupervisorLock(tmp_path), SupervisorLock(tmp_path)
+    first, second = LocalLease(tmp_path), LocalLease(tmp_path)
     first.acquire()
     with pytest.raises(MyhaError, match=f"process {os.getpid()}"):
         second.acquire()
@@ -104,7 +130,7 @@ def test_a_second_supervisor_is_refused_by_name_of_the_first(tmp_path: Path) -> 
 def test_a_state_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MyhaError, match="the state directory") as caught:
-        LocalStore(tmp_path / "file" / "state")
+        LocalRecordStore(tmp_path / "file" / "state")
     assert "\n" not in str(caught.value)
 
 
@@ -125,7 +151,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_stops_the_journal_and_not_the_record(tiny_disk: Path) -> None:
-    store = LocalStore(tiny_disk)
+    store, journal = LocalRecordStore(tiny_disk), LocalJournal(tiny_disk)
     store.compare_and_set(0, RECORD)
     with (tiny_disk / "fill").open("wb") as fill, pytest.raises(OSError, match="No space"):
         while True:
@@ -133,13 +159,13 @@ def test_a_full_disk_stops_the_journal_and_not_the_record(tiny_disk: Path) -> No
             fill.flush()
     with pytest.raises(MyhaError, match="disk space"):
         for _ in range(2000):
-            store.note(0.0, 0.0, "step", "x" * 2000, {})
+            journal.note("step", "x" * 2000, {})
     record = RECORD
     for version in range(2, 300):
         changed = replace(record, version=version, epoch=version)
         store.compare_and_set(record.version, changed)
         record = changed
-    assert LocalStore(tiny_disk).read() == record
+    assert LocalRecordStore(tiny_disk).read() == record
 
 
 def test_a_full_disk_at_the_start_is_one_line(tiny_disk: Path) -> None:
@@ -148,5 +174,5 @@ def test_a_full_disk_at_the_start_is_one_line(tiny_disk: Path) -> None:
             fill.write(b"x" * 65536)
             fill.flush()
     with pytest.raises(MyhaError, match="state directory|store") as caught:
-        LocalStore(tiny_disk / "state")
+        LocalRecordStore(tiny_disk / "state")
     assert "\n" not in str(caught.value)

@@ -4,13 +4,13 @@ The facts about the tables are those of the moment at which they were asked for.
 fit the row images (the table was altered since, or is gone), the text says so and has no values.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from myha.binlog import events
-from myha.binlog.columns import ColumnFact, KeyFact, KeyPart, Query, column_facts, key_facts
+from myha.binlog.columns import ColumnFact, KeyFact, Query, column_facts, key_facts
 from myha.binlog.errors import DecodeError
 from myha.binlog.events import EventType, RawEvent, RowChanges, TableMap
 from myha.binlog.literals import literal, matches, row_predicate, show
@@ -41,25 +41,6 @@ class TableFacts:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def of_json(cls, data: Mapping[str, Any]) -> "TableFacts":
-        """What `as_json` gave."""
-        columns = tuple(
-            ColumnFact(**{**one, "members": tuple(one["members"])}) for one in data["columns"]
-        )
-        keys = tuple(
-            KeyFact(
-                one["name"],
-                one["primary"],
-                tuple(
-                    KeyPart(part["column"], part["prefix_length"], part["generated"])
-                    for part in one["parts"]
-                ),
-            )
-            for one in data["keys"]
-        )
-        return cls(columns, keys)
 
 
 class Decoders:

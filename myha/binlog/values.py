@@ -136,11 +136,6 @@ class RowDecoder:
         return tuple(values[: len(self.columns)])
 
 
-def decode_row(table: TableMap, image: bytes, columns: Sequence[ColumnFact]) -> Row:
-    """One image. For many, make a `RowDecoder`. Raises DecodeError."""
-    return RowDecoder(table, columns)(image)
-
-
 def _types(table: TableMap) -> list[tuple[int, int, int]]:
     """Each column's type and its metadata as (low, high); ENUM and SET as types of their own."""
     found = []

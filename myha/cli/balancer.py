@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
+from myha.balancers import factory
+from myha.balancers.haproxy.render import AWAIT_SCRIPT
 from myha.config import load
 from myha.errors import ConfigError
 
@@ -43,7 +44,7 @@ def render(
             raise ConfigError(f"{config.path}: has several balancers; name one of: {names}")
         name = next(iter(config.balancers))
     click.echo(
-        render_haproxy(
+        factory.render(
             config,
             name,
             await_script=await_script,

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from myha.balancers.haproxy import HAProxyBalancer
+from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.model import Contact, Record
 from myha.core.observations import (
@@ -26,7 +26,7 @@ from myha.core.observations import (
 )
 from myha.core.planning import decide
 from myha.errors import MyhaError, ServerError, ServerSilentError
-from myha.ports import WatchedServer
+from myha.ports import Balancer, WatchedServer
 from myha.servers.factory import make_servers
 from myha.supervisor.status import status
 
@@ -80,12 +80,10 @@ def _look(server: WatchedServer) -> Observation:
 
 
 def _of_balancers(config: Config) -> list[Callable[[], Observation]]:
-    seconds = config.timing.call_deadline_seconds
-    balancers = [HAProxyBalancer(n, one.socket, seconds) for n, one in config.balancers.items()]
-    return [partial(_balancer, balancer) for balancer in balancers]
+    return [partial(_balancer, balancer) for balancer in make_balancers(config).values()]
 
 
-def _balancer(balancer: HAProxyBalancer) -> Observation:
+def _balancer(balancer: Balancer) -> Observation:
     at = time.monotonic()
     try:
         return BalancerLooked(balancer.name, balancer.look())

@@ -23,7 +23,7 @@ from myha.operations.quarantine.incidents import Incident, export, find, inciden
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.operations.terminal import TerminalReporter
 from myha.servers.factory import adapter_of
-from myha.stores.local import read_record
+from myha.stores.factory import require_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
 ROWS_SHOWN = 200
@@ -65,7 +65,7 @@ def list_(ctx: click.Context, *, as_json: bool) -> None:
 def _applied(config: Config) -> tuple[dict[str, int] | None, str]:
     """How many of each incident the writer has from replays, or why that is not known."""
     try:
-        name = _writer_of(config)
+        name = require_record(config).writer
         account = config.accounts.supervisor()
         return dict(replayed(connector(config, name, account), adapter_of(config).flavour)), ""
     except MyhaError as error:
@@ -234,7 +234,7 @@ def replay_(
     config = load(ctx.obj["config_path"])
     one = find(_root(config), incident_id)
     flavour = adapter_of(config).flavour
-    name = _writer_of(config)
+    name = require_record(config).writer
     with TerminalReporter() as reporter:
         report = replay(
             _best_connector(config, name),
@@ -260,18 +260,9 @@ def _say(report: ReplayReport, name: str) -> None:
         click.echo("--skip-conflicts goes on after a conflict, --only GTID picks one")
 
 
-def _writer_of(config: Config) -> str:
-    record = read_record(config.cluster.state_dir)
-    if record is None:
-        raise MyhaError(
-            f"there is no record in {config.cluster.state_dir}, so the writer is not known"
-        )
-    return record.writer
-
-
 def _still(config: Config, name: str) -> Callable[[], None]:
     def check() -> None:
-        now = _writer_of(config)
+        now = require_record(config).writer
         if now != name:
             raise MyhaError(f"{now} is the writer now, not {name}: run it again")
 

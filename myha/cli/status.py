@@ -17,7 +17,7 @@ from rich.text import Text
 from myha.cli.own_look import own_look
 from myha.config import load
 from myha.errors import MyhaError, SupervisorAwayError
-from myha.stores.local import read_record
+from myha.stores.factory import read_record
 from myha.supervisor.control import ask, socket_path
 
 Data = dict[str, Any]
@@ -41,7 +41,7 @@ def _status(ctx: click.Context, *, say: bool = True) -> Data:
         return _ask(ctx, do="status")
     except SupervisorAwayError as error:
         config = load(ctx.obj["config_path"])
-        record = read_record(config.cluster.state_dir)
+        record = read_record(config)
         if record is None:
             raise
         if say:

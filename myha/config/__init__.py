@@ -6,8 +6,10 @@ the file, the dotted key and the remedy, one line for each problem.
 """
 
 from myha.config.accounts import REPLICATION_PASSWORD_LIMIT_CHARS, Account
-from myha.config.document import DEFAULT_PATHS, Config, load
-from myha.config.tables import TABLES, BalancerConfig, shown_default, toml_value
+from myha.config.balancers import BalancerConfig, HAProxyConfig
+from myha.config.document import Config
+from myha.config.load import DEFAULT_PATHS, load
+from myha.config.tables import TABLES, shown_default, toml_value
 from myha.config.values import is_unix_socket, join_address, split_address
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Account",
     "BalancerConfig",
     "Config",
+    "HAProxyConfig",
     "is_unix_socket",
     "join_address",
     "load",

@@ -1,21 +1,16 @@
-"""A whole myha.toml: read, checked, and every complaint in the words of its user."""
+"""A whole myha.toml as one value."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import tomllib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from myha.config.accounts import AccountsConfig
-from myha.config.relations import relation_problems
+from myha.config.balancers import BalancerConfig, OfItsKind
 from myha.config.tables import (
-    TABLES,
-    BalancerConfig,
     ClusterConfig,
     ConflictsConfig,
     FailoverConfig,
@@ -25,12 +20,13 @@ from myha.config.tables import (
     TimingConfig,
     VerifyConfig,
 )
-from myha.config.values import Problem, Table
+from myha.config.values import Table
 from myha.core.model import Policy
-from myha.errors import ConfigError
 
-DEFAULT_PATHS = (Path("myha.toml"), Path("/etc/myha/myha.toml"))
-FILE_LIMIT_BYTES = 1 << 20
+
+def content_hash(content: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class Config(Table):
@@ -39,7 +35,9 @@ class Config(Table):
     cluster: ClusterConfig = Field(description="The pair.")
     nodes: dict[str, NodeConfig] = Field(description="Exactly two nodes; their names are yours.")
     accounts: AccountsConfig = Field(description="Logins.")
-    balancers: dict[str, BalancerConfig] = Field(description="One or more balancers.")
+    balancers: dict[str, Annotated[BalancerConfig, OfItsKind]] = Field(
+        description="One or more balancers."
+    )
     timing: TimingConfig = Field(description="Intervals and deadlines.")
     lag: LagConfig = Field(description="When a reader lags too much.")
     failover: FailoverConfig = Field(description="How much is decided unattended.")
@@ -86,7 +84,7 @@ class Config(Table):
     def changed_on_disk(self) -> bool:
         """Whether the file is no longer what was loaded (edited, removed or unreadable)."""
         try:
-            return _hash(self._path.read_bytes()) != self._content_hash
+            return content_hash(self._path.read_bytes()) != self._content_hash
         except OSError:
             return True
 
@@ -123,110 +121,3 @@ class Config(Table):
             stray_replicas=self.cluster.stray_replicas,
             replication_user=self.accounts.replication_user,
         )
-
-
-def load(path: Path) -> Config:
-    """The checked configuration in a file; ConfigError with one line for each problem."""
-    path = path.expanduser().absolute()
-    content = _read(path)
-    try:
-        document = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; write it as TOML") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not valid TOML: {error}; correct it there") from None
-    context = {"path": path, "content_hash": _hash(content)}
-    try:
-        config = Config.model_validate(document, context=context)
-    except ValidationError as error:
-        raise _refusal(path, (_explained(e) for e in error.errors(include_url=False))) from None
-    problems = list(relation_problems(config))
-    if problems:
-        raise _refusal(path, problems)
-    return config
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_file() and path.stat().st_size > FILE_LIMIT_BYTES:
-            raise ConfigError(
-                f"{path}: is larger than {FILE_LIMIT_BYTES} bytes; is it the right file?"
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file; write one with `myha init --path {path}`, "
-            "or name another with --config"
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); "
-            "name a file that this user can read with --config"
-        ) from None
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _refusal(path: Path, problems: Iterable[Problem]) -> ConfigError:
-    lines = (" ".join(f"{path}: {key}: {text}".split()) for key, text in problems)
-    return ConfigError("\n".join(dict.fromkeys(lines)))
-
-
-# --- what pydantic found, in the user's words -------------------------------------------------
-
-
-def _explained(error: Mapping[str, Any]) -> Problem:
-    location = tuple(str(part) for part in error["loc"] if part != "[key]")
-    key, kind = ".".join(location), error["type"]
-    if kind == "extra_forbidden":
-        return key, _unknown_key(location)
-    if kind == "missing":
-        return key, _missing_key(location)
-    if kind in {"model_type", "dict_type", "model_attributes_type"}:
-        return key, f"must be a table; write it as [{key}] with its keys below"
-    if kind == "value_error":
-        return key, str(error["ctx"]["error"])
-    message = str(error["msg"]).replace("Input should be", "must be", 1)
-    return key, message + _got(key, error["input"])
-
-
-def _got(key: str, value: object) -> str:
-    """What was found instead, unless it might be a secret or long."""
-    if "password" in key or not isinstance(value, str | int | float | bool):
-        return ""
-    return f" (it is {value!r})" if len(repr(value)) <= 60 else ""
-
-
-def _fields_at(location: tuple[str, ...]) -> Mapping[str, Any]:
-    """The keys known in a table; empty where the names are the user's."""
-    match location:
-        case ():
-            return Config.model_fields
-        case ("nodes", _):
-            return NodeConfig.model_fields
-        case ("balancers", _):
-            return BalancerConfig.model_fields
-        case (table,) if table in TABLES:
-            return TABLES[table].model_fields
-        case _:
-            return {}
-
-
-def _unknown_key(location: tuple[str, ...]) -> str:
-    known = list(_fields_at(location[:-1]))
-    close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.6)
-    prefixed = [k for k in known if k.startswith(location[-1])]
-    if close or prefixed:
-        return f"unknown key; did you mean {(close or prefixed)[0]}?"
-    return f"unknown key; remove it (known here: {', '.join(known)})"
-
-
-def _missing_key(location: tuple[str, ...]) -> str:
-    leaf = location[-1]
-    if len(location) == 1:
-        return f"missing; add a table [{leaf}.NAME], as `myha init` writes it"
-    field = _fields_at(location[:-1]).get(leaf)
-    meaning = f" ({field.description.rstrip('.')})" if field is not None else ""
-    return f"missing; add {leaf} = ...{meaning}"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from myha.config.accounts import Role
+from myha.config.document import Config
+from myha.config.tables import NodeConfig
 from myha.config.values import NAME_PATTERN, Problem, split_address
 from myha.core.model import Durability, Mode
-
-if TYPE_CHECKING:
-    from myha.config.document import Config
-    from myha.config.tables import NodeConfig
 
 _COMMANDS = (
     "fence_command",

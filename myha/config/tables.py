@@ -8,13 +8,12 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from myha.config.accounts import AccountsConfig
+from myha.config.balancers import HAProxyConfig
 from myha.config.values import (
-    Address,
     FilePath,
     Host,
     OptionalPath,
     Port,
-    SocketAddress,
     Table,
     Words,
     join_address,
@@ -27,7 +26,7 @@ HEAL_WAYS = ("resume", "merge", "rewind", "reseed", "manual")
 class ClusterConfig(Table):
     """What the pair is, what a client's OK promises, and where the supervisor keeps its record."""
 
-    name: str = Field("main", description="Name of the pair in messages, metrics and the journal.")
+    name: str = Field("main", description="Name of the pair in messages and the journal.")
     mode: Mode = Field(
         Mode.SINGLE_WRITER,
         strict=False,
@@ -59,6 +58,11 @@ class ClusterConfig(Table):
         default=True,
         description="Whether the servers run scheduled events: setup sets event_scheduler so on "
         "both nodes. Events run on the writer only, wherever that is.",
+    )
+    store: Literal["local"] = Field(
+        "local",
+        description='Where the record of the pair is kept: "local" (files in state_dir, one '
+        "supervisor).",
     )
     state_dir: FilePath = Field(
         Path("/var/lib/myha"),
@@ -163,17 +167,6 @@ class NodeConfig(Table):
     def replication_address(self) -> str:
         """`host:port` for the peer."""
         return join_address(self.replication_host, self.replication_port)
-
-
-class BalancerConfig(Table):
-    """One balancer in front of the pair."""
-
-    kind: Literal["haproxy"] = Field("haproxy", description='What it is: "haproxy".')
-    socket: SocketAddress = Field(
-        description='Its runtime socket with level admin: an absolute path, or "host:port".'
-    )
-    writer_listen: Address = Field(description='Where clients that write connect: "host:port".')
-    reader_listen: Address = Field(description='Where clients that read connect: "host:port".')
 
 
 class TimingConfig(Table):
@@ -372,7 +365,7 @@ TABLES: dict[str, type[Table]] = {
     "cluster": ClusterConfig,
     "nodes": NodeConfig,
     "accounts": AccountsConfig,
-    "balancers": BalancerConfig,
+    "balancers": HAProxyConfig,
     "timing": TimingConfig,
     "lag": LagConfig,
     "failover": FailoverConfig,

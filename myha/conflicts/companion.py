@@ -40,16 +40,14 @@ class Place:
 class Companion:
     """A thread for one node. Hand-over is by single attributes, which need no lock."""
 
-    def __init__(
-        self, name: str, make_link: Callable[[], Link], session: WarmSession, mariadb: bool = False
-    ) -> None:
+    def __init__(self, name: str, make_link: Callable[[], Link], session: WarmSession) -> None:
         self.name = name
         self.end: End | None = None
         self.error = ""
         self.place: Place | None = None  # of the reader, which says so now and then
         self._make_link = make_link
         self._session = session
-        self._old_words = mariadb
+        self._old_words = False
         self._link: Link | None = None
         self._needed = threading.Event()
         self._wake = threading.Event()

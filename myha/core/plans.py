@@ -127,6 +127,19 @@ class StopReceiver(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitDrained(NodeStep):
+    """Nothing more has reached the node from its source for so long.
+
+    A server that shuts down takes no more statements, but what it is committing it still finishes.
+    MySQL tells these clients OK as soon as its replica leaves, whether that has the commit or not.
+    """
+
+    name: ClassVar[str] = "await-drained"
+    quiet_seconds: float = 0.15
+    deadline_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
 class StopReplication(NodeStep):
     """Receiver and applier are stopped."""
 
@@ -267,11 +280,13 @@ class DisableWaiting(NodeStep):
     """Commits on the node wait for nobody. Tells the clients of waiting commits OK.
 
     MySQL takes up to a second to return from it, and longer on a machine that is busy; whom it
-    releases it has released by then.
+    releases it has released by then. `lost`: the replica that acknowledged is given up, and its
+    connection may be ended if that is the faster way.
     """
 
     name: ClassVar[str] = "disable-waiting"
     deadline_seconds: float = 3.0
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

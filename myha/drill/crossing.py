@@ -11,6 +11,7 @@ from myha.drill.errant import ERRANT_CLIENT, ErrantRow
 from myha.drill.rows import Row
 from myha.drill.stage import Fault, Scenario, Stage
 from myha.drill.worker import payload
+from myha.waiting import wait_until
 
 ROWS = 10
 READER_DEADLINE_SECONDS = 30.0
@@ -59,14 +60,16 @@ def _cross(stage: Stage) -> Fault:
 
 def _await_reader(stage: Stage) -> None:
     """Until the supervisor reads both binary logs for conflicts, from where they are now."""
-    ends = time.monotonic() + READER_DEADLINE_SECONDS
-    while time.monotonic() < ends:
+
+    def reads() -> bool:
         jobs = stage.target.status().get("jobs", ())
         reader = next((one for one in jobs if one["kind"] == "conflicts"), None)
-        if reader and reader["phase"] == "watch" and "not read" not in reader["text"]:
-            return
-        time.sleep(POLL_SECONDS)
-    stage.problem("the supervisor reads no conflicts: is conflicts.enabled set?")
+        return (
+            reader is not None and reader["phase"] == "watch" and "not read" not in reader["text"]
+        )
+
+    if not wait_until(reads, READER_DEADLINE_SECONDS, POLL_SECONDS):
+        stage.problem("the supervisor reads no conflicts: is conflicts.enabled set?")
 
 
 def _changed(stage: Stage, row: Row, side: int) -> Row:
@@ -93,14 +96,13 @@ def _repair(stage: Stage, _fault: Fault) -> None:
 
 def _await_crossed(stage: Stage) -> bool:
     """Whether each node has the other one's change, which it must have as soon as it applied it."""
-    ends = time.monotonic() + SETTLE_DEADLINE_SECONDS
-    while time.monotonic() < ends:
+
+    def crossed() -> bool:
         writer = set(stage.target.tables(stage.writer).rows)
         standby = set(stage.target.tables(stage.standby).rows)
-        if all(one.on_standby in writer and one.on_writer in standby for one in stage.crossings):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
+        return all(one.on_standby in writer and one.on_writer in standby for one in stage.crossings)
+
+    return wait_until(crossed, SETTLE_DEADLINE_SECONDS, POLL_SECONDS)
 
 
 def _run_repair(stage: Stage) -> None:

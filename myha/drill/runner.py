@@ -25,6 +25,7 @@ from myha.drill.ticks import Ticking
 from myha.drill.worker import Order, payload
 from myha.drill.workload import Workload
 from myha.errors import MyhaError, RefusedError
+from myha.waiting import wait_until
 
 Tell = Callable[[str], None]
 
@@ -118,12 +119,7 @@ def misfit(target: Target, scenario: Scenario) -> str:
 
 
 def _becomes_whole(target: Target) -> bool:
-    ends = time.monotonic() + 5.0
-    while time.monotonic() < ends:
-        if is_whole(target, target.status()):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
+    return wait_until(lambda: is_whole(target, target.status()), 5.0, POLL_SECONDS)
 
 
 def is_whole(target: Target, status: Status) -> bool:
@@ -272,16 +268,17 @@ class Round:
 
     def await_plan(self, plans: Sequence[str]) -> None:
         """Wait until one of the plans has ended; notes a problem when none does in time."""
-        ends = time.monotonic() + PLAN_DEADLINE_SECONDS
-        while time.monotonic() < ends:
+
+        def ended() -> bool:
             with suppress(MyhaError):
-                if timeline.plan_ended(self.target.events(self.after_event), plans):
-                    return
-            time.sleep(POLL_SECONDS)
-        self.problems.append(
-            f"the supervisor did not react to the fault within {PLAN_DEADLINE_SECONDS:.0f} s:"
-            f" {why_not_whole(self.target)}"
-        )
+                return bool(timeline.plan_ended(self.target.events(self.after_event), plans))
+            return False
+
+        if not wait_until(ended, PLAN_DEADLINE_SECONDS, POLL_SECONDS):
+            self.problems.append(
+                f"the supervisor did not react to the fault within {PLAN_DEADLINE_SECONDS:.0f} s:"
+                f" {why_not_whole(self.target)}"
+            )
 
     def _await_whole(self) -> float | None:
         status = self._await_status(HEALTHY_DEADLINE_SECONDS, watch_sessions=True)
@@ -353,25 +350,24 @@ class Round:
 
     def request(self, request: dict[str, Any]) -> None:
         """Ask the supervisor, again while it is busy; MyhaError when it goes on refusing."""
-        ends = time.monotonic() + PLAN_DEADLINE_SECONDS
-        while True:
-            answer = self.target.ask(request)
-            if answer.get("ok") or "already" in str(answer.get("text")):
-                return
-            if time.monotonic() > ends:
-                words = " ".join(str(word) for word in request.values())
-                raise MyhaError(f"the supervisor refused `{words}`: {answer.get('text')}")
-            time.sleep(POLL_SECONDS)
+        answer: dict[str, Any] = {}
+
+        def done() -> bool:
+            answer.update(self.target.ask(request))
+            return bool(answer.get("ok")) or "already" in str(answer.get("text"))
+
+        if not wait_until(done, PLAN_DEADLINE_SECONDS, POLL_SECONDS):
+            words = " ".join(str(word) for word in request.values())
+            raise MyhaError(f"the supervisor refused `{words}`: {answer.get('text')}")
 
     def await_conflicts(self, count: int, deadline_seconds: float) -> None:
         """Wait until so many conflicts in the drill's tables stand in the journal."""
-        ends = time.monotonic() + deadline_seconds
-        while True:
-            found = timeline.conflicts(self.target.events(self.after_event))
-            if len(found) >= count or time.monotonic() > ends:
-                break
-            time.sleep(POLL_SECONDS)
-        self.conflicts = len(found)
+
+        def reported() -> bool:
+            self.conflicts = len(timeline.conflicts(self.target.events(self.after_event)))
+            return self.conflicts >= count
+
+        wait_until(reported, deadline_seconds, POLL_SECONDS)
         if self.conflicts != count:
             self.problem(f"{count} rows were in conflict, and {self.conflicts} were reported")
 

@@ -21,6 +21,7 @@ from myha.drill.stage import (
 from myha.drill.stray import STRAY
 from myha.errors import RefusedError
 from myha.hosts.local import LocalHost
+from myha.waiting import wait_until
 
 SUPERVISOR_AWAY_SECONDS = 1.0
 DIRECT_CLIENTS = 20
@@ -68,9 +69,11 @@ def _switch_over(stage: Stage) -> Fault:
 
 
 def _await_healthy(stage: Stage) -> None:
-    ends = time.monotonic() + UNDONE_DEADLINE_SECONDS
-    while stage.target.status()["verdict"] != "healthy" and time.monotonic() < ends:
-        time.sleep(POLL_SECONDS)
+    wait_until(
+        lambda: stage.target.status()["verdict"] == "healthy",
+        UNDONE_DEADLINE_SECONDS,
+        POLL_SECONDS,
+    )
 
 
 def _kill_supervisor(stage: Stage) -> Fault:

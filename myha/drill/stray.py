@@ -12,6 +12,7 @@ from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Faul
 from myha.drill.target import Target
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.sandbox.cluster import Cluster
+from myha.waiting import wait_until
 
 NOTICED_DEADLINE_SECONDS = 20.0
 STANDBY_FROZEN_SECONDS = 1.0  # less than the dead time
@@ -63,14 +64,13 @@ def _connect(target: Target, cluster: Cluster, writer: str) -> None:
 
 
 def _await_noticed(stage: Stage) -> None:
-    ends = time.monotonic() + NOTICED_DEADLINE_SECONDS
-    while time.monotonic() < ends:
+    def noticed() -> bool:
         status = stage.target.status()
         names = {one["name"] for one in status["verdicts"]}
-        if "stray-acknowledger" in names and status["sync"] == "solo":
-            return
-        time.sleep(POLL_SECONDS)
-    stage.problem("the record says armed although a replica outside the pair acknowledges")
+        return "stray-acknowledger" in names and status["sync"] == "solo"
+
+    if not wait_until(noticed, NOTICED_DEADLINE_SECONDS, POLL_SECONDS):
+        stage.problem("the record says armed although a replica outside the pair acknowledges")
 
 
 def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
@@ -89,19 +89,18 @@ def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
 
 
 def _await_refusal(stage: Stage) -> None:
-    ends = time.monotonic() + REFUSED_DEADLINE_SECONDS
-    while time.monotonic() < ends:
+    def decided() -> bool:
         status = stage.target.status()
         if status["writer"] != stage.writer:
             stage.problem(
                 f"{stage.standby} took over although what a replica outside the pair had"
                 " acknowledged was not on it"
             )
-            return
-        if any(one["verdict"] == "writer-dead" for one in status["refusals"]):
-            return
-        time.sleep(POLL_SECONDS)
-    stage.problem("the supervisor neither failed over nor refused to")
+            return True
+        return any(one["verdict"] == "writer-dead" for one in status["refusals"])
+
+    if not wait_until(decided, REFUSED_DEADLINE_SECONDS, POLL_SECONDS):
+        stage.problem("the supervisor neither failed over nor refused to")
 
 
 STRAY = (

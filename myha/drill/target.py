@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any
 import pymysql
 from pymysql.err import MySQLError
 
-from myha.balancers.haproxy import HAProxyBalancer
+from myha.balancers.factory import make_balancers
 from myha.config import Account, Config, load, split_address
 from myha.database.connection import translate
 from myha.database.flavours import MYSQL, Flavour, flavour_of
@@ -33,6 +32,7 @@ from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
 from myha.supervisor.control import ask, ask_until, socket_path
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
+from myha.waiting import wait_until
 
 DATABASE = "app"
 CALL_SECONDS = 10.0
@@ -62,11 +62,7 @@ class Target:
 
     def __post_init__(self) -> None:
         self.account = self.config.accounts.drill()
-        deadline = self.config.timing.call_deadline_seconds
-        self.balancers = [
-            HAProxyBalancer(name, one.socket, deadline)
-            for name, one in self.config.balancers.items()
-        ]
+        self.balancers = list(make_balancers(self.config).values())
         self.server_version = ""
         self.flavour: Flavour = MYSQL
         self.server_ids: dict[str, int] = {}
@@ -136,12 +132,12 @@ class Target:
 
     def await_counts(self) -> None:
         """Wait until both nodes hold as many rows; gives up at the deadline without a word."""
-        ends = time.monotonic() + CONVERGE_DEADLINE_SECONDS
-        while True:
+
+        def converged() -> bool:
             counts = {self._counts(name) for name in self.config.nodes}
-            if (len(counts) == 1 and None not in counts) or time.monotonic() > ends:
-                return
-            time.sleep(POLL_SECONDS)
+            return len(counts) == 1 and None not in counts
+
+        wait_until(converged, CONVERGE_DEADLINE_SECONDS, POLL_SECONDS)
 
     def _counts(self, name: str) -> tuple[Any, ...] | None:
         node = self.config.nodes[name]

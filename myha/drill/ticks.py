@@ -14,6 +14,7 @@ from typing import Any
 from myha.drill.target import Target
 from myha.drill.timeline import TAKEOVER_PLANS
 from myha.errors import ServerError
+from myha.waiting import wait_until
 
 TICKS, RESTS = "ticks", "rests"
 SLACK_SECONDS = 1.0  # between the clocks, and from the record to the last tick of the old writer
@@ -122,7 +123,7 @@ class Ticking:
             events = self._target.events(after_event)
             return any(one["kind"] == "events" and rests in one["text"] for one in events)
 
-        if _await(noted, NOTED_DEADLINE_SECONDS):
+        if wait_until(noted, NOTED_DEADLINE_SECONDS, POLL_SECONDS):
             return ""
         return f"it was not noted in {NOTED_DEADLINE_SECONDS:.0f} s that an event is disabled"
 
@@ -135,7 +136,7 @@ class Ticking:
         def ticked() -> bool:
             return any(one.origin == own for one in self.of(writer)[since:])
 
-        if _await(ticked, TICK_DEADLINE_SECONDS):
+        if wait_until(ticked, TICK_DEADLINE_SECONDS, POLL_SECONDS):
             return ""
         return f"the event has not run on the writer {writer} for {TICK_DEADLINE_SECONDS:.0f} s"
 
@@ -165,15 +166,8 @@ class Ticking:
         """What the nodes have that is not the same, once they have had time for it."""
         if not self.on or len({self.of(node) for node in nodes}) == 1:
             return []
-        if _await(lambda: len({self.of(node) for node in nodes}) == 1, TICK_DEADLINE_SECONDS):
+        if wait_until(
+            lambda: len({self.of(node) for node in nodes}) == 1, TICK_DEADLINE_SECONDS, POLL_SECONDS
+        ):
             return []
         return [f"the ticks of the event differ between {' and '.join(nodes)}"]
-
-
-def _await(so: Callable[[], bool], deadline_seconds: float) -> bool:
-    ends = time.monotonic() + deadline_seconds
-    while not so():
-        if time.monotonic() > ends:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True

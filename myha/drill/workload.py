@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from typing import Any
 from myha.drill.ledger import LedgerReader
 from myha.drill.worker import SLOW_DOWN, STOP_DEADLINE_SECONDS, Order, order_line
 from myha.errors import MyhaError
+from myha.waiting import wait_until
 
 POLL_SECONDS = 0.02
 
@@ -71,21 +71,24 @@ class Workload:
 
     def await_acknowledged(self, more: int, deadline_seconds: float) -> None:
         """Wait until so many more transactions are acknowledged; MyhaError at the deadline."""
-        ends = time.monotonic() + deadline_seconds
         self.ledger.advance()
         wanted = self.ledger.acknowledged + more
-        while self.ledger.acknowledged < wanted:
+
+        def acknowledged() -> bool:
+            self.ledger.advance()
+            if self.ledger.acknowledged >= wanted:
+                return True
             if self._process is None or self._process.poll() is not None:
                 raise self._ended()
-            if time.monotonic() > ends:
-                raise MyhaError(
-                    f"the drill's clients got {self.ledger.acknowledged} acknowledgements in"
-                    f" {deadline_seconds:g} s: is the writer port of the balancer"
-                    f" ({self.order.host}:{self.order.port}) served, and may {self.order.user!r}"
-                    f" write in the database {self.order.database!r}?"
-                )
-            time.sleep(POLL_SECONDS)
-            self.ledger.advance()
+            return False
+
+        if not wait_until(acknowledged, deadline_seconds, POLL_SECONDS):
+            raise MyhaError(
+                f"the drill's clients got {self.ledger.acknowledged} acknowledgements in"
+                f" {deadline_seconds:g} s: is the writer port of the balancer"
+                f" ({self.order.host}:{self.order.port}) served, and may {self.order.user!r}"
+                f" write in the database {self.order.database!r}?"
+            )
 
     def slow_down(self) -> None:
         """From now on each client rests between two transactions.

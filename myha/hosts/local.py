@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myha.errors import MyhaError
+from myha.files import replacing
+from myha.waiting import wait_until
 
 POLL_SECONDS = 0.02
+FREEZE_POLL_SECONDS = 0.001
 FREEZE_DEADLINE_SECONDS = 2.0
 # An assertion's line says what failed; the error after it only that a signal came.
 _ERROR_MARKS = ("ERROR", "[ALERT]", "Assertion")
@@ -123,15 +126,17 @@ class LocalHost:
         """
         ends = time.monotonic() + deadline_seconds
         self._hit = None
-        while self.running():
-            if self._is_ready():
-                return
-            if time.monotonic() > ends:
-                raise MyhaError(
-                    f"{self.name} (pid {self.pid()}) runs but accepts no connections;"
-                    f" see {self.log_file}, or kill it"
-                )
-            time.sleep(POLL_SECONDS)
+
+        def serves_or_gone() -> bool:
+            return not self.running() or self._is_ready()
+
+        if not wait_until(serves_or_gone, deadline_seconds, POLL_SECONDS):
+            raise MyhaError(
+                f"{self.name} (pid {self.pid()}) runs but accepts no connections;"
+                f" see {self.log_file}, or kill it"
+            )
+        if self.running():
+            return
         self._remove_stale_lock()
         log_size = self._spawn()
         self._await_ready(ends, deadline_seconds, log_size)
@@ -156,11 +161,12 @@ class LocalHost:
     def freeze(self) -> None:
         """SIGSTOP: it accepts connections (the kernel does) and answers nothing."""
         self._signal_or_raise(signal.SIGSTOP)
-        ends = time.monotonic() + FREEZE_DEADLINE_SECONDS
-        while self.running() and not self.frozen():
-            if time.monotonic() > ends:
-                raise MyhaError(f"{self.name} (pid {self.pid()}) does not stop at SIGSTOP")
-            time.sleep(0.001)
+        if not wait_until(
+            lambda: self.frozen() or not self.running(),
+            FREEZE_DEADLINE_SECONDS,
+            FREEZE_POLL_SECONDS,
+        ):
+            raise MyhaError(f"{self.name} (pid {self.pid()}) does not stop at SIGSTOP")
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -194,12 +200,12 @@ class LocalHost:
         Of one that was killed: whether that process is gone. A service manager may have started
         another by then.
         """
-        ends = time.monotonic() + deadline_seconds
-        while (pid := self.pid()) is not None and pid == (self._hit or pid):
-            if time.monotonic() > ends:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
+
+        def gone() -> bool:
+            pid = self.pid()
+            return pid is None or pid != (self._hit or pid)
+
+        return wait_until(gone, deadline_seconds, POLL_SECONDS)
 
     def last_error(self, from_byte: int = 0) -> str:
         """The log's last line that tells an error, else its last line, else an empty text."""
@@ -285,15 +291,16 @@ class LocalHost:
                     env=self._environment,
                     start_new_session=True,
                 )
-            fresh = self.pid_file.with_name(f"{self.pid_file.name}.new")
-            fresh.write_text(f"{self._child.pid}\n")
-            fresh.replace(self.pid_file)
+            with replacing(self.pid_file, 0o644) as file:
+                file.write(f"{self._child.pid}\n".encode())
         except OSError as error:
             raise MyhaError(f"cannot start {self.name} ({self.argv[0]}): {error}") from error
         return log_size
 
     def _await_ready(self, ends: float, deadline_seconds: float, log_size: int) -> None:
-        while not (self.running() and self._is_ready()):
+        def serves() -> bool:
+            if self.running() and self._is_ready():
+                return True
             child = self._child
             gone = child is not None and child.poll() is not None and not self.running()
             # A command that hands over to a daemon ends with 0 before the daemon has its pid file.
@@ -302,12 +309,13 @@ class LocalHost:
                     f"{self.name} ended at its start (exit status {child.returncode}):"
                     f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
                 )
-            if time.monotonic() > ends:
-                raise MyhaError(
-                    f"{self.name} accepts no connections {deadline_seconds:g} s after its start:"
-                    f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
-                )
-            time.sleep(POLL_SECONDS)
+            return False
+
+        if not wait_until(serves, ends - time.monotonic(), POLL_SECONDS):
+            raise MyhaError(
+                f"{self.name} accepts no connections {deadline_seconds:g} s after its start:"
+                f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
+            )
 
     def _is_ready(self) -> bool:
         return self._ready is None or self._ready()
@@ -318,14 +326,17 @@ def end_processes(argvs: list[tuple[str, ...]], deadline_seconds: float) -> None
 
     For clean-up when a pid file is gone. Raises MyhaError when one is still there at the deadline.
     """
-    ends = time.monotonic() + deadline_seconds
-    while left := _processes_with(argvs):
+    left: list[int] = []
+
+    def gone() -> bool:
+        left[:] = _processes_with(argvs)
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > ends:
-            raise MyhaError(f"process {left[0]} does not end after SIGKILL: inspect it with ps")
-        time.sleep(POLL_SECONDS)
+        return not left
+
+    if not wait_until(gone, deadline_seconds, POLL_SECONDS):
+        raise MyhaError(f"process {left[0]} does not end after SIGKILL: inspect it with ps")
 
 
 def _processes_with(argvs: list[tuple[str, ...]]) -> list[int]:

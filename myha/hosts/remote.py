@@ -12,27 +12,11 @@ from collections.abc import Callable
 
 from myha.errors import MyhaError
 from myha.hosts.commands import run_to_end
-from myha.hosts.shell import Shell
+from myha.hosts.shell import Shell, load_script
+from myha.waiting import wait_until
 
 POLL_SECONDS = 0.2  # each look is a way there and back
 FREEZE_DEADLINE_SECONDS = 5.0
-
-# The pid, what /proc/PID/stat says behind the name, and the words of its command line.
-_LOOK = """pid=${2:-$(head -n 1 "$1" 2>/dev/null)}
-case $pid in ''|*[!0-9]*) exit 0;; esac
-stat=$(cat "/proc/$pid/stat" 2>/dev/null) || exit 0
-echo "$pid ${stat##*) }"
-tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null || :"""
-
-_SIGNAL = """pid=$(head -n 1 "$1" 2>/dev/null) && [ -d "/proc/$pid" ] ||
-  { echo "no such process: it is not running" >&2; exit 1; }
-case $(tr '\\0' ' ' <"/proc/$pid/cmdline") in
-  *mysqld*|*mariadbd*) ;;
-  *) echo "not running: process $pid of $1 is another program" >&2; exit 1;;
-esac
-[ "$pid" != 1 ] ||
-  { echo "error: it is process 1 of a container, which no signal from inside can end" >&2; exit 1; }
-kill -"$2" "$pid" && echo "$pid\""""
 
 
 class RemoteHost:
@@ -76,12 +60,8 @@ class RemoteHost:
             return
         ends = time.monotonic() + deadline_seconds
         run_to_end(f"{self.name}: start_command", self._start_command, deadline_seconds)
-        while not self._ready():
-            if time.monotonic() > ends:
-                raise MyhaError(
-                    f"{self.name}: start_command has ended, but it accepts no connections"
-                )
-            time.sleep(POLL_SECONDS)
+        if not wait_until(self._ready, ends - time.monotonic(), POLL_SECONDS):
+            raise MyhaError(f"{self.name}: start_command has ended, but it accepts no connections")
 
     def stop(self, deadline_seconds: float) -> None:
         """End it in good order, and wait until it is gone."""
@@ -102,10 +82,8 @@ class RemoteHost:
     def freeze(self) -> None:
         """SIGSTOP: it accepts connections (the kernel does) and answers nothing."""
         self._signal("STOP")
-        ends = time.monotonic() + FREEZE_DEADLINE_SECONDS
-        while self.running() and not self.frozen():
-            if time.monotonic() > ends:
-                raise MyhaError(f"{self.name} does not stop at SIGSTOP")
+        if not wait_until(lambda: self.frozen() or not self.running(), FREEZE_DEADLINE_SECONDS, 0):
+            raise MyhaError(f"{self.name} does not stop at SIGSTOP")
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -121,16 +99,17 @@ class RemoteHost:
 
     def await_gone(self, deadline_seconds: float) -> bool:
         """True when what was told to end is gone, False when it is still there at the deadline."""
-        ends = time.monotonic() + deadline_seconds
-        while self._hit and self._look(self._hit)[0]:
-            if time.monotonic() > ends:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
+
+        def gone() -> bool:
+            return not self._hit or not self._look(self._hit)[0]
+
+        return wait_until(gone, deadline_seconds, POLL_SECONDS)
 
     def _look(self, pid: str = "") -> tuple[str, str]:
         """The server's pid, or this one, and its state's letter; empty when it is gone."""
-        first, _, command = self._shell.run(_LOOK, self._aimed_at(), pid).partition("\n")
+        first, _, command = self._shell.run(
+            load_script("process_state"), self._aimed_at(), pid
+        ).partition("\n")
         found, _, rest = first.partition(" ")
         fields = rest.split()
         # A killed server's first thread is a zombie while others still hold its files and memory.
@@ -141,7 +120,7 @@ class RemoteHost:
 
     def _signal(self, name: str) -> str:
         """Send it; the pid of the process that has it."""
-        return self._shell.run(_SIGNAL, self._aimed_at(), name).strip()
+        return self._shell.run(load_script("process_signal"), self._aimed_at(), name).strip()
 
     def _aimed_at(self) -> str:
         if not self._pid_file:

@@ -20,6 +20,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import IO
 
 from myha.errors import MyhaError
@@ -34,20 +36,6 @@ LET_GO_SECONDS = 15.0  # what is ended from there gets 5 s before it is killed
 _SAID_BYTES = 4096
 _BEGUN = "myha-begun"
 _TELLING = r"error|fail|no space|denied|refused|not found|no such|cannot|timed out|not running"
-
-# The function `work` becomes one process, with the script's parameters. Descriptor 3 is ours.
-_HELD = """exec 3<&0 </dev/null
-{script}
-work "$@" 3<&- &
-job=$!
-( while [ "$(timeout {silence:.0f} dd bs=1 count=1 2>/dev/null <&3)" ]; do :; done
-  kill "$job"; sleep 5; kill -9 "$job" ) >/dev/null 2>&1 &
-watch=$!
-wait "$job"
-status=$?
-kill "$watch"
-exit "$status"
-"""
 
 
 class ShellError(MyhaError):
@@ -131,7 +119,8 @@ class Shell:
 
         `first` can be read from its descriptor 3. `streams`: its output is for us to read.
         """
-        text = _text(_HELD.format(script=script, silence=SILENCE_SECONDS), arguments)
+        held = load_script("held").replace("{silence_seconds}", f"{SILENCE_SECONDS:.0f}")
+        text = _text(held.replace("{script}", script), arguments)
         stdout = subprocess.PIPE if streams else None
         with self._running(text, stdout) as running, _pulse(running.process, first):
             yield running
@@ -166,6 +155,12 @@ def telling(said: bytes, status: int) -> str:
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     found = [line for line in lines if re.search(_TELLING, line, re.IGNORECASE)]
     return " / ".join((found or lines)[:2])[:400] or f"exit status {status}"
+
+
+@cache
+def load_script(name: str) -> str:
+    """The text of scripts/NAME.sh. FileNotFoundError when there is none."""
+    return resources.files("myha").joinpath("scripts", f"{name}.sh").read_text(encoding="utf-8")
 
 
 def _text(script: str, arguments: tuple[str, ...]) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from myha import config as configuration
-from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
+from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.errors import ConfigError, MyhaError
 from myha.hosts.local import LocalHost, accepts_unix, end_processes
 from myha.sandbox import programs, registry

@@ -5,21 +5,20 @@ name and renamed at the end, one process at a time. Its programs run through its
 own libraries, so the machine's libc never meets theirs.
 """
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from myha.errors import ConfigError, MissingProgramError, MyhaError
+from myha.files import locked
 from myha.sandbox import debian
 from myha.sandbox.debian import Progress
 
@@ -312,31 +311,25 @@ def cache_lock(folder: Path, progress: Progress) -> Iterator[int]:
 
     Yields the lock's descriptor, for children that are to hold it too.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("a")
-    except OSError as error:
-        raise MyhaError(
-            f"cannot write to the cache directory {folder}: {error.strerror};"
-            " set MYHA_CACHE_DIR to one that can be written"
-        ) from error
-    with handle:
-        ends = time.monotonic() + LOCK_DEADLINE_SECONDS
-        waiting = False
-        while True:
+    path = folder / ".lock"
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                descriptor = held.enter_context(locked(path))
             except BlockingIOError:
-                if not waiting:
-                    progress("waiting for another process that fills the cache")
-                    waiting = True
-                if time.monotonic() > ends:
-                    raise MyhaError(
-                        f"another process has held {folder}/.lock for {LOCK_DEADLINE_SECONDS:.0f} s"
-                    ) from None
-                time.sleep(0.2)
-        yield handle.fileno()
+                progress("waiting for another process that fills the cache")
+                descriptor = held.enter_context(locked(path, wait_seconds=LOCK_DEADLINE_SECONDS))
+        except BlockingIOError:
+            raise MyhaError(
+                f"another process has held {path} for {LOCK_DEADLINE_SECONDS:.0f} s"
+            ) from None
+        except OSError as error:
+            raise MyhaError(
+                f"cannot write to the cache directory {folder}: {error.strerror};"
+                " set MYHA_CACHE_DIR to one that can be written"
+            ) from error
+        yield descriptor
 
 
 def _fetch_prefix(recipe: Recipe, progress: Progress, lock_fd: int) -> None:

@@ -5,7 +5,6 @@ killed and started again must find its port free. They come from below the kerne
 outgoing connections, which could otherwise take them meanwhile.
 """
 
-import fcntl
 import json
 import random
 import socket
@@ -16,9 +15,11 @@ from pathlib import Path
 import platformdirs
 
 from myha.errors import MyhaError
+from myha.files import locked, replacing
 
 FIRST_PORT, LAST_PORT = 20000, 32000
 TRIES = 2000
+LOCK_DEADLINE_SECONDS = 60.0  # it is held for milliseconds
 STATE_FILE = "cluster.json"  # in a sandbox's directory; without it there is no sandbox
 
 
@@ -90,14 +91,12 @@ def _registry() -> Iterator[dict[str, list[int]]]:
     path = sandbox_dir() / "registry.json"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # held for milliseconds
+        with locked(path.with_suffix(".lock"), wait_seconds=LOCK_DEADLINE_SECONDS):
             known = json.loads(path.read_text()) if path.exists() else {}
             claims = {d: ports for d, ports in known.items() if (Path(d) / STATE_FILE).exists()}
             yield claims
             if claims != known:
-                fresh = path.with_suffix(".new")
-                fresh.write_text(json.dumps(claims, indent=1) + "\n")
-                fresh.replace(path)
+                with replacing(path) as file:
+                    file.write(f"{json.dumps(claims, indent=1)}\n".encode())
     except (OSError, ValueError) as error:
         raise MyhaError(f"cannot keep the list of sandboxes in {path}: {error}") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from myha.database.statements import load
 from myha.errors import MissingProgramError, MyhaError
+from myha.files import replacing
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.sandbox.debian import Progress
 from myha.sandbox.programs import Program, cache_dir, cache_lock
@@ -233,9 +234,8 @@ def _first_start_files(node: NodeFiles) -> tuple[Path, Path]:
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def data_template(flavour: str, program: Program, progress: Progress) -> Path:

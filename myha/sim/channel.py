@@ -82,6 +82,7 @@ class Channel:
             self.connection += 1
             self.pumping = False
             self._changed()
+            self.peer.replica_left()
 
     def reset(self) -> None:
         """The source's binlog has been rewritten: connect again."""
@@ -96,6 +97,7 @@ class Channel:
             self.connection += 1
             self.pumping = False
             self._changed()
+            self.peer.replica_left()
             self.owner.world.after(RETRY_SECONDS, self._try, self.connection)
 
     def _try(self, connection: int) -> None:

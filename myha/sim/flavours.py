@@ -29,6 +29,7 @@ class Mysql:
     counts_waiting = False
     drops_relay_log_at_start = False
     waits_for_several = True  # acknowledgements, where it is told to
+    answers_at_shutdown = True  # whom its replica leaves waiting hears OK
     empty: GtidSet = cast(GtidSet, MysqlGtidSet())
 
     @staticmethod
@@ -49,6 +50,7 @@ class Mariadb:
     counts_waiting = True
     drops_relay_log_at_start = True  # with GTID, when both threads were stopped
     waits_for_several = False
+    answers_at_shutdown = False
     empty: GtidSet = cast(GtidSet, MariadbGtidSet())
 
     @staticmethod

@@ -9,7 +9,7 @@ clients OK, unless they have been cut off before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
@@ -26,6 +26,7 @@ POLL_SECONDS = 0.02
 UNREACHABLE_POLL_SECONDS = 0.1
 COMMAND_SURVIVES = 0.5  # how often a command sent to a frozen server is carried out when it thaws
 
+LAST_COMMITS_SECONDS = 0.03  # of a shutdown: for what clients had sent before
 DIRECT = "direct"  # in the place of a balancer's name, for sessions that come past them
 # The application's events, one of which it has disabled; and what each does on one node.
 RUNS, RESTS = "runs", "rests"
@@ -79,6 +80,7 @@ class SimServer:
         self.flavour = flavour
         self.up, self.frozen, self.full, self.life = True, False, False, 1
         self.leaving = False  # shutting down: refuses connections, its replica is still fed
+        self.last_commit_at = -1.0  # until then it commits what had reached it before
         self.open = self.offline = self.waits = self.closing = self.by_stranger = False
         self.wait_limit_seconds: float | None = None  # bounded: how long a commit waits
         self.wait_count = 1  # how many acknowledgements a commit waits for
@@ -170,7 +172,9 @@ class SimServer:
 
     def begin(self, session: Session | None, heard: Heard | None) -> Transaction | None:
         """A client's commit arrives: None when it is refused, else it waits or is done."""
-        if not self.open or self.closing or self.leaving:
+        if not self.open or self.closing:
+            return None
+        if self.leaving and self.world.now >= self.last_commit_at:
             return None
         self.number += 1
         one = Transaction(self.make_serial(), self.index, self.number)
@@ -288,11 +292,12 @@ class SimServer:
 
     # -- the process -----------------------------------------------------------------------------
 
-    def cut_sessions(self) -> None:
+    def cut_sessions(self, except_for: Collection[Session] = ()) -> None:
         """Nothing more is heard through them from now on."""
-        sessions, self.sessions = self.sessions, {}
+        sessions, self.sessions = self.sessions, dict.fromkeys(except_for)
         for session in sessions:
-            session.end()
+            if session not in self.sessions:
+                session.end()
 
     def crash(self) -> None:
         if not self.up:
@@ -312,8 +317,21 @@ class SimServer:
             self.world.say(f"{self.name} is shutting down")
             self.leaving = True
             self.on_failed(self)
-            self.cut_sessions()
+            if self.flavour.answers_at_shutdown:
+                self.last_commit_at = self.world.now + LAST_COMMITS_SECONDS
+                self.world.after(LAST_COMMITS_SECONDS, self._cut_idle_sessions, self.life)
+            else:
+                self.cut_sessions()
             self.touched()
+
+    def _cut_idle_sessions(self, life: int) -> None:
+        if life == self.life and self.leaving:
+            self.cut_sessions(except_for=[s for _, s, _ in self.waiting.values() if s])
+
+    def replica_left(self) -> None:
+        """Its connection has ended. MySQL that is shutting down waits no more then, and says OK."""
+        if self.leaving and self.alive and self.flavour.answers_at_shutdown:
+            self.finish(tuple(self.waiting))
 
     def restart(self) -> None:
         """Boots closed, with replication stopped; what is in the binlog is committed."""

@@ -1,4 +1,4 @@
-"""The simulated store: the record with compare-and-set, and a journal that goes into the trace."""
+"""The simulated store: the record with compare-and-set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SimStore:
-    """Implements `myha.ports.Store`. Never lost: it is as durable as the real one claims to be."""
+    """Implements `myha.ports.RecordStore`; as durable as the real one claims to be."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -29,5 +29,5 @@ class SimStore:
         old, self.record = self.record, record
         self.on_change(old, record)
 
-    def note(self, at: float, wall: float, kind: str, text: str, fields: dict[str, str]) -> None:
-        """The trace has what the journal would have."""
+    def close(self) -> None:
+        """Nothing is held."""

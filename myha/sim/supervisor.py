@@ -471,7 +471,7 @@ class ServerPort:
         server = self._server
         self._do(deadline_seconds, lambda: server.do_enable_waiting(acknowledgements))
 
-    def disable_waiting(self, deadline_seconds: float) -> None:
+    def disable_waiting(self, deadline_seconds: float, *, lost: bool = False) -> None:  # noqa: ARG002  # a port
         self._do(deadline_seconds, self._server.do_disable_waiting)
 
     def kill_clients(self, deadline_seconds: float) -> None:
@@ -503,6 +503,8 @@ class ServerPort:
 
 class BalancerPort:
     """`myha.ports.Balancer` for one supervisor."""
+
+    ends_sessions = True
 
     def __init__(self, supervisor: SimSupervisor, balancer: SimBalancer) -> None:
         self._supervisor = supervisor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import select
 import socket
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from myha.errors import MyhaError, SupervisorAwayError
-from myha.stores.local import LOCK_FILE
+from myha.stores.local.lease import holder_of
 
 SOCKET_NAME = "myha.sock"
 REQUEST_LIMIT_BYTES = 65_536
@@ -60,21 +59,17 @@ def ask_until(
         time.sleep(ASK_AGAIN_SECONDS)
 
 
-def alive(state_dir: Path) -> None:
-    """Leave a sign of life where `ask` finds it when no answer comes."""
-    with suppress(OSError):
-        os.utime(state_dir / LOCK_FILE)
-
-
 def _hangs(path: Path, timeout_seconds: float) -> SupervisorAwayError:
     """The words for a supervisor that is there and silent: who, since when, what to do."""
-    lock = path.parent / LOCK_FILE
     who, since = "the supervisor", ""
-    with suppress(OSError, ValueError):
-        pid = int(lock.read_text())
-        state = re.search(r"^State:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M)
+    holder = holder_of(path.parent)
+    if holder is not None:
+        pid = holder.pid
+        state = None
+        with suppress(OSError):
+            state = re.search(r"^State:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M)
         who = f"the supervisor (process {pid}" + (f", {state[1]})" if state else ")")
-        silent = time.time() - lock.stat().st_mtime
+        silent = time.time() - holder.renewed_wall
         since = f"; its last sign of life was {silent:.0f} s ago"
         since += f". If it is stopped, `kill -CONT {pid}` lets it go on; else end it with"
         since += f" `kill -9 {pid}` and start `myha run`: clients do not notice that"

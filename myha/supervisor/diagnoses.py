@@ -12,8 +12,7 @@ from typing import Any
 
 from myha.core.model import JobResult, NodeView, View
 from myha.errors import MyhaError
-from myha.ports import Clock, JobOrder, Jobs
-from myha.supervisor.executor import Journal
+from myha.ports import Clock, JobOrder, Jobs, Journal
 
 DIAGNOSIS = "diagnosis"
 START_DEADLINE_SECONDS = 10.0

@@ -11,7 +11,7 @@ import contextlib
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from myha.core import acknowledgement
 from myha.core.gtid import GtidSet
@@ -19,6 +19,7 @@ from myha.core.model import Record
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
+    AwaitDrained,
     AwaitNear,
     AwaitReceived,
     ChangeRecord,
@@ -48,16 +49,20 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.errors import BalancerError, MyhaError, StoreConflictError
-from myha.ports import Balancer, Clock, ConcurrentCalls, JobOrder, Jobs, OutsideFence, Server, Store
+from myha.ports import (
+    Balancer,
+    Clock,
+    ConcurrentCalls,
+    JobOrder,
+    Jobs,
+    Journal,
+    OutsideFence,
+    RecordStore,
+    Server,
+)
 
 POLL_SECONDS = 0.01
 WAIT_SLICE_SECONDS = 0.25
-
-
-class Journal(Protocol):
-    """Where the executor says what it does. `fields` are short strings for programs to read."""
-
-    def note(self, kind: str, text: str, fields: dict[str, str]) -> None: ...
 
 
 class StepFailedError(MyhaError):
@@ -81,7 +86,7 @@ class Tools:
 
     servers: Mapping[str, Server]
     balancers: Mapping[str, Balancer]
-    store: Store
+    store: RecordStore
     clock: Clock
     calls: ConcurrentCalls
     journal: Journal
@@ -202,6 +207,7 @@ class Executor:
             AwaitCaughtUp: self._await_caught_up,
             AwaitNear: self._await_near,
             AwaitReceived: self._await_received,
+            AwaitDrained: self._await_drained,
             ProveWrite: self._prove_write,
             RequireNoErrant: self._require_no_errant,
             RequireOnlyWithStandby: self._require_only_with_standby,
@@ -214,7 +220,9 @@ class Executor:
             StartReplication: on(lambda server, seconds, _: server.start_replication(seconds)),
             Open: on(lambda server, seconds, _: server.open(seconds)),
             Fence: on(lambda server, seconds, _: server.fence(seconds)),
-            DisableWaiting: on(lambda server, seconds, _: server.disable_waiting(seconds)),
+            DisableWaiting: on(
+                lambda server, seconds, step: server.disable_waiting(seconds, lost=step.lost)
+            ),
             KillClients: on(lambda server, seconds, _: server.kill_clients(seconds)),
             MakeSchema: on(lambda server, seconds, _: server.make_schema(seconds)),
             CloseGently: on(
@@ -292,6 +300,18 @@ class Executor:
         wanted: GtidSet = self.tools.servers[step.source].executed()
         server = self.tools.servers[step.node]
         yield from self._await(step, lambda slice_: server.await_executed(wanted, slice_))
+
+    def _await_drained(self, _run: Run, step: AwaitDrained) -> Performing:
+        clock, server = self.tools.clock, self.tools.servers[step.node]
+        end = clock.monotonic() + step.deadline_seconds
+        received, since = server.received(), clock.monotonic()
+        while clock.monotonic() - since < step.quiet_seconds:
+            if clock.monotonic() >= end:
+                raise StepFailedError(f"more has arrived all the {step.deadline_seconds:.1f} s")
+            yield Pause(POLL_SECONDS)
+            now = server.received()
+            if now != received:
+                received, since = now, clock.monotonic()
 
     def _await_received(self, _run: Run, step: AwaitReceived) -> Performing:
         clock = self.tools.clock

@@ -16,9 +16,8 @@ from myha.config import Config
 from myha.core.model import JobResult, Mode, View
 from myha.core.planning import Decision
 from myha.errors import MyhaError
-from myha.ports import Clock, JobOrder, Jobs
+from myha.ports import Clock, JobOrder, Jobs, Journal
 from myha.supervisor.diagnoses import DIAGNOSIS, Diagnoses
-from myha.supervisor.executor import Journal
 
 CHECK_SECONDS = 1.0
 START_DEADLINE_SECONDS = 10.0

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -28,9 +27,9 @@ from typing import Any
 from myha.core.model import Job, JobResult
 from myha.core.observations import JobEnded, JobProgressed, Observation
 from myha.errors import MyhaError
-from myha.ports import Clock, JobOrder
+from myha.ports import Clock, JobOrder, Journal
 from myha.progress import Progress
-from myha.supervisor.executor import Journal
+from myha.waiting import wait_until
 
 MODULE = "myha.job"
 MAX_JOBS = 4
@@ -247,9 +246,7 @@ class ProcessJobs:
                 running.process.stdin.close()
         with contextlib.suppress(ProcessLookupError):
             running.process.send_signal(signal.SIGTERM)
-        end = time.monotonic() + grace_seconds
-        while running.process.poll() is None and time.monotonic() < end:
-            time.sleep(POLL_SECONDS)
+        wait_until(lambda: running.process.poll() is not None, grace_seconds, POLL_SECONDS)
         self._kill_group(running)
 
     def _kill_group(self, running: _Running) -> None:

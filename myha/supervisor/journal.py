@@ -1,4 +1,4 @@
-"""The journal: every plan, step and verdict, to the store and to the log, in one sentence each.
+"""Every plan, step and verdict, to the journal and to the log, in one sentence each.
 
 A journal that cannot be written (a full disk) is said once and never keeps a step from being done.
 """
@@ -11,35 +11,33 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from myha.errors import MyhaError
-from myha.ports import Clock, Store
+from myha.ports import Journal
 
 
-class StoreJournal:
-    """Implements `myha.supervisor.executor.Journal`; safe for several threads."""
+class LoggedJournal:
+    """Implements `myha.ports.Journal` by another one; safe for several threads."""
 
-    def __init__(self, store: Store, clock: Clock, log: TextIO | None = None) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, journal: Journal, log: TextIO | None = None) -> None:
+        self._journal = journal
         self._log = sys.stderr if log is None else log
         self._lock = threading.Lock()
         self.failure = ""
 
     def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
-        at, wall = self._clock.monotonic(), self._clock.wall()
-        self._say(wall, kind, text)
+        self._say(kind, text)
         try:
-            self._store.note(at, wall, kind, text, fields)
+            self._journal.note(kind, text, fields)
         except MyhaError as error:
             if not self.failure:
-                self._say(wall, "journal", f"cannot be written, continuing without it: {error}")
+                self._say("journal", f"cannot be written, continuing without it: {error}")
             self.failure = str(error)
             return
         if self.failure:
-            self._say(wall, "journal", "can be written again")
+            self._say("journal", "can be written again")
             self.failure = ""
 
-    def _say(self, wall: float, kind: str, text: str) -> None:
-        stamp = datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    def _say(self, kind: str, text: str) -> None:
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         with self._lock:
             try:
                 print(f"{stamp}Z {kind:<14} {text}", file=self._log, flush=True)

@@ -10,26 +10,26 @@ import threading
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
-from myha.balancers.haproxy import HAProxyBalancer
+from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.model import Record, View
 from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
-from myha.ports import Balancer, WatchedServer
+from myha.ports import WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.factory import adapter_of, make_servers
-from myha.stores.local import LocalStore, SupervisorLock, read_record
+from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
 from myha.supervisor.clock import SystemClock
 from myha.supervisor.concurrent_calls import ThreadedCalls
-from myha.supervisor.control import Data, alive
+from myha.supervisor.control import Data
 from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
 from myha.supervisor.fence_command import CommandFence
 from myha.supervisor.heartbeat import HeartbeatWriter
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
-from myha.supervisor.journal import StoreJournal
+from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.loop import Loop, Reply, Request
 from myha.supervisor.status import status
 from myha.undo.rewind import finish_rewind
@@ -50,24 +50,21 @@ class PairSupervisor:
         self.config = config
         self.name = config.cluster.name
         self.clock = SystemClock()
-        self._check(read_record(config.cluster.state_dir))  # before anything is made there
-        self.lock = SupervisorLock(config.cluster.state_dir)
-        self.lock.acquire()
-        self.store = LocalStore(config.cluster.state_dir)
-        record = self._take_over(self._record())
-        self.journal = StoreJournal(self.store, self.clock)
+        self._check(require_record(config))  # before anything is made there
+        self.lease = supervisor_lease(config)
+        self.lease.acquire()
+        self.store = open_record_store(config)
+        record = self._take_over(self._check(require_record(config)))
+        self.journal_file = open_journal(config)
+        self.journal = LoggedJournal(self.journal_file)
         self.servers: dict[str, WatchedServer] = make_servers(
             config, self._flavour(), before_replication=finish_rewind
         )
-        balancers: dict[str, Balancer] = {
-            name: HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
-            for name, one in config.balancers.items()
-        }
         commands = {name: node.fence_command for name, node in config.nodes.items()}
         self.jobs = ProcessJobs(config.path, self.clock, self.journal)
         self.tools = Tools(
             self.servers,
-            balancers,
+            make_balancers(config),
             self.store,
             self.clock,
             ThreadedCalls(),
@@ -99,14 +96,7 @@ class PairSupervisor:
         )
         return waiting(adapter_of, self.config)
 
-    def _record(self) -> Record:
-        return self._check(self.store.read())
-
-    def _check(self, record: Record | None) -> Record:
-        if record is None:
-            raise MyhaError(
-                f"there is no record of a pair in {self.config.cluster.state_dir}: run `myha setup`"
-            )
+    def _check(self, record: Record) -> Record:
         names = tuple(name for name, _ in record.nodes)
         if sorted(names) != sorted(self.config.nodes):
             raise MyhaError(
@@ -166,12 +156,12 @@ class PairSupervisor:
     def close(self) -> None:
         """After `run`: let go of the record. Another supervisor may have it from now on."""
         self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
-        self.lock.release()
+        self.lease.release()
 
     def _watch_config(self) -> None:
         said = False
         while not self._ending.wait(CONFIG_CHECK_SECONDS):
-            alive(self.config.cluster.state_dir)
+            self.lease.renew()
             changed = self.config.changed_on_disk()
             if changed and not said:
                 self.journal.note(
@@ -201,7 +191,7 @@ class PairSupervisor:
 
     def events(self, limit: int, after: int) -> list[Data]:
         """The journal's last lines with an id above `after`, oldest first."""
-        return self.store.events(limit, after)
+        return self.journal_file.events(limit, after)
 
     def request(self, name: str, arguments: dict[str, str]) -> Reply:
         """Have it done, and wait for that."""

@@ -20,10 +20,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,12 +48,13 @@ from myha.binlog.readable import (
 from myha.binlog.transactions import StreamedTransaction
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError
+from myha.files import locked, sync_directory
 from myha.undo.inverse import TableCounts, count, redo_step, undo_step
 from myha.undo.later_changes import LaterChanges
 from myha.undo.spool import ChangePlaces, Spool, SpooledTransaction
+from myha.undo.summed_files import SummedFile, verify, write_sums
 
 FOLDER = "quarantine"  # below the state directory
-SUMS = "SHA256SUMS"
 SUMMARY = "summary.json"
 EVENTS = "events.binlog"
 TABLES = "tables.json"
@@ -65,7 +64,6 @@ REDO = "redo.sql"
 UNDO = "undo.sql"
 
 _PARTIAL = ".partial-"
-_BLOCK_BYTES = 1 << 20
 
 
 def write_raw(
@@ -86,26 +84,6 @@ def write_raw(
     with Draft(root, flavour=flavour, query=query) as draft:
         draft.take(transactions)
         return draft.finish("raw", incident)
-
-
-def verify(directory: Path) -> None:
-    """Raises MyhaError unless every file is what SHA256SUMS says."""
-    try:
-        lines = (directory / SUMS).read_text().splitlines()
-        for line in lines:
-            expected, name = line.split("  ", 1)
-            if _sum_of(directory / name) != expected:
-                raise MyhaError(f"{directory / name} is not what was written: its checksum differs")
-    except (OSError, ValueError) as error:
-        raise MyhaError(f"{directory} is no complete quarantine: {one_line(error)}") from error
-
-
-def _sum_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(_BLOCK_BYTES):
-            digest.update(data)
-    return digest.hexdigest()
 
 
 class Draft:
@@ -133,7 +111,7 @@ class Draft:
             _remove_left_behind(self.root)
             self._directory = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.root))
             self._opened.callback(shutil.rmtree, self._directory, ignore_errors=True)
-            _lock(self._opened, self._directory)
+            self._opened.enter_context(locked(self._directory))
             self.spool = Spool(self._directory / EVENTS)
             self._opened.callback(self.spool.close)
             self._places = ChangePlaces(self.spool, self._directory)
@@ -257,15 +235,15 @@ class Draft:
                 return final
             self._write_files(name, kind, incident)
             self._directory.rename(final)
-            _sync_directory(self.root)
+            sync_directory(self.root)
         return final
 
     def _write_files(self, name: str, kind: str, incident: Mapping[str, object]) -> None:
         sums = {EVENTS: self.spool.finish()}
         with contextlib.ExitStack() as stack:
 
-            def begin(file: str) -> _File:
-                return stack.enter_context(_File(self._directory / file, sums))
+            def begin(file: str) -> SummedFile:
+                return stack.enter_context(SummedFile(self._directory / file, sums))
 
             readable, rows = begin(READABLE), begin(ROWS_FILE)
             redo = begin(REDO) if self._exact else None
@@ -274,16 +252,13 @@ class Draft:
                 self._write_undo(begin(UNDO))
             begin(TABLES).write(_json(self._facts()))
             self._write_summary(begin(SUMMARY), name, kind, incident)
-        ordered = "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items()))
-        with _File(self._directory / SUMS, {}) as file:
-            file.write(ordered.encode())
-        _sync_directory(self._directory)
+        write_sums(self._directory, sums)
 
     def _facts(self) -> dict[str, object]:
         return {name: facts.as_json() for name, facts in sorted(self._decoders.facts.items())}
 
     def _write_summary(
-        self, file: _File, name: str, kind: str, incident: Mapping[str, object]
+        self, file: SummedFile, name: str, kind: str, incident: Mapping[str, object]
     ) -> None:
         summary: dict[str, object] = {
             "id": name,
@@ -304,7 +279,9 @@ class Draft:
             between = b",\n  "
         file.write(b"\n ]\n}\n")
 
-    def _write_changes(self, readable: _File, rows: _File, redo: _File | None) -> None:
+    def _write_changes(
+        self, readable: SummedFile, rows: SummedFile, redo: SummedFile | None
+    ) -> None:
         readable.write(
             b"-- What was taken out, to be read; redo.sql has the exact rows. Times are in UTC.\n"
             b"SET NAMES utf8mb4;\nSET SESSION time_zone = '+00:00';\n"
@@ -330,7 +307,7 @@ class Draft:
                 if file is not None:
                     file.write(b"COMMIT;\n")
 
-    def _write_rows(self, file: _File, one: SpooledTransaction, changed: RowChanges) -> None:
+    def _write_rows(self, file: SummedFile, one: SpooledTransaction, changed: RowChanges) -> None:
         name = changed.table.name
         for before, after in changed.images:
             line: dict[str, Any] = {
@@ -348,7 +325,7 @@ class Draft:
                 line["not_decoded"] = one_line(error)
             file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
-    def _write_undo(self, file: _File) -> None:
+    def _write_undo(self, file: SummedFile) -> None:
         file.write(b"-- What undoes it, as one transaction. GTID state is no part of this file.\n")
         file.write(b"SET SESSION sql_log_bin=0;\n" + _opening(self.flavour, self.format_event))
         file.write(b"START TRANSACTION;\n")
@@ -383,45 +360,6 @@ _FRAME = events.GTIDS | {
 }
 
 
-class _File:
-    """A new file that is on disk when the block ends; its SHA-256 is put into `sums`."""
-
-    def __init__(self, path: Path, sums: dict[str, str]) -> None:
-        self._path = path
-        self._sums = sums
-        self._digest = hashlib.sha256()
-
-    def __enter__(self) -> Self:
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._pending = bytearray()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-                os.fsync(self._descriptor)
-                self._sums[self._path.name] = self._digest.hexdigest()
-        finally:
-            os.close(self._descriptor)
-
-    def write(self, data: bytes) -> None:
-        self._digest.update(data)
-        self._pending += data
-        if len(self._pending) >= _BLOCK_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        while self._pending:
-            written = os.write(self._descriptor, self._pending)
-            del self._pending[:written]
-
-
 def _json(data: object) -> bytes:
     return json.dumps(data, indent=1, default=str).encode() + b"\n"
 
@@ -441,30 +379,11 @@ def _instant(timestamp: int) -> str:
 def _make_private(root: Path) -> None:
     if not root.is_dir():
         root.mkdir(parents=True, mode=0o700)
-        _sync_directory(root.parent)
-
-
-def _lock(opened: contextlib.ExitStack, directory: Path) -> None:
-    """Hold a lock on the directory for as long as this process works on it."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    opened.callback(os.close, descriptor)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sync_directory(root.parent)
 
 
 def _remove_left_behind(root: Path) -> None:
     """What processes that were killed have left half written."""
     for path in root.glob(f"{_PARTIAL}*"):
-        with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
-            _lock(opened, path)
+        with contextlib.suppress(OSError), locked(path):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-__all__ = ["Draft", "verify", "write_raw"]

@@ -11,8 +11,9 @@ from myha.database.flavours import MYSQL
 from myha.errors import MyhaError
 from myha.undo.inverse import changes
 from myha.undo.later_changes import LaterChanges
-from myha.undo.quarantine import Draft, verify
+from myha.undo.quarantine import Draft
 from myha.undo.spool import ChangePlaces, Spool
+from myha.undo.summed_files import verify
 from tests.core.test_binlog import FORMAT, image, make, rows_event, table_event, transaction
 
 COUNT = 3

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from myha.core.verdicts import TABLE, assess, by_name, situation_of
+from myha.core.verdicts import TABLE, assess, situation_of
+from myha.core.verdicts.row import Verdict
 from tests.core.situations import SITUATIONS
 
 
@@ -25,10 +26,10 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
-def test_sentence_is_one_line_that_names_nodes(row: object) -> None:
+def test_sentence_is_one_line_that_names_nodes(row: Verdict) -> None:
     it = situation_of(SITUATIONS["healthy"])
     assert it is not None
-    said = by_name(getattr(row, "name")).say(it)  # noqa: B009  # the parameter is a row
+    said = row.say(it)
     assert said.endswith(".")
     assert "{" not in said
     assert "\n" not in said

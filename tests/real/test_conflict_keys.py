@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -99,6 +98,12 @@ class Server:
             cursor.execute(sql, tuple(values) or None)
             return list(cursor.fetchall())
 
+    def end_of_log(self) -> tuple[str, int]:
+        """File and byte; nothing writes meanwhile."""
+        word = "MASTER" if self.cluster.state.flavour == "mariadb" else "BINARY LOG"
+        file, position, *_ = self.rows(f"SHOW {word} STATUS")[0]
+        return str(file), int(position)
+
     def link(self) -> Link:
         return Link(self.endpoint, self.account, "auto", 1.0)
 
@@ -178,6 +183,7 @@ def read_from(server: Server, start: Any) -> tuple[Kept, Everything]:
     reader = Reader(0, detector, surroundings, position_after(start))
     reader.identify(link.identity, None)
     link.start(start)
+    end = server.end_of_log()
 
     def done() -> bool:
         piece = link.read()
@@ -185,11 +191,10 @@ def read_from(server: Server, start: Any) -> tuple[Kept, Everything]:
             # In pieces of any size: an event may begin and end anywhere.
             for at in range(0, len(piece), 777):
                 reader.feed(piece[at : at + 777])
-        return bool(reader.position.begun() == target.executed)
+        at_the_end = (reader.file, reader.log_pos) == end  # behind the last transaction's rows
+        return at_the_end and bool(reader.position.begun() == target.executed)
 
     until(done, "the end of the log", 30)
-    time.sleep(0.2)  # the rows of the last transaction
-    reader.feed(link.read())
     link.close()
     target.close()
     return detector, surroundings

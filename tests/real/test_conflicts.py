@@ -125,6 +125,20 @@ class Watching:
         )
         return found
 
+    def companion_is_at_the_end(self, node: str) -> None:
+        """The reader has said where it is, and the server was asked since: each once a second."""
+        word = "BINARY LOG" if self.writers.flavour == "mysql" else "MASTER"
+        file, position, *_ = self.writers.run(node, f"SHOW {word} STATUS")[0]
+        companion = next(one.companion for one in self.watch._nodes if one.name == node)
+
+        def so() -> bool:
+            place, end = companion.place, companion.end
+            if place is None or end is None:
+                return False
+            return (place.file, place.log_pos) == (end.file, end.position) == (file, position)
+
+        until(so, f"the companion of {node} at {file}:{position}")
+
     def caught_up(self) -> None:
         """Everything that the nodes have is read."""
         ends = {node: self.writers.executed(node) for node in "ab"}
@@ -529,7 +543,7 @@ def test_a_log_that_is_reset_under_the_reader(writers: Writers) -> None:
             writers.run(node, f"STOP {word}")
         writers.run("a", f"UPDATE {table} SET n = 5")  # errant, and undone right away
         watching.caught_up()
-        time.sleep(1.5)  # the reader says where it is, and the server is asked, once a second
+        watching.companion_is_at_the_end("a")
         kept = writers.executed("b")
         if writers.flavour == "mysql":
             writers.run("a", "RESET BINARY LOGS AND GTIDS", f"SET GLOBAL gtid_purged = '{kept}'")

@@ -23,12 +23,13 @@ import pytest
 from myha.cli.status import explanation
 from myha.core.model import Membership, NodeRecord, Record, Sync
 from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
+from myha.operations.divergence.failures import applier_failure
 from myha.operations.divergence.replication_error import (
     ReplicationErrorReport,
-    explain_replication_error,
+    explained,
 )
 from myha.operations.divergence.transaction_listing import Change, decoders_of, errant_items
-from myha.stores.local import LocalStore
+from myha.stores.local.record import LocalRecordStore
 from tests.real.bare import BareServer
 from tests.real.diverged import (
     Pair,
@@ -382,14 +383,25 @@ def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(pair: 
 
 
 def explain(pair: Pair) -> ReplicationErrorReport:
-    def failed() -> ReplicationErrorReport | None:
-        return explain_replication_error(pair.sup(server=pair.p), pair.sup(), pair.kind, node="w")
-
     until("the applier has stopped", lambda: _applier_error(pair) != 0)
-    report = failed()
+    report = replication_error(pair)
     assert report is not None
     assert "\n" not in "".join(report.lines())
     return report
+
+
+def replication_error(pair: Pair) -> ReplicationErrorReport | None:
+    """Of the applier of W, as the least-privileged account sees it."""
+    ours = InspectedNode(pair.sup(), pair.kind, 60.0)
+    theirs = InspectedNode(pair.sup(server=pair.p), pair.kind, 60.0)
+    try:
+        failure = applier_failure(ours)
+        if failure is None:
+            return None
+        return explained(ours, theirs, failure, look_for_errant(ours, theirs), "w")
+    finally:
+        ours.close()
+        theirs.close()
 
 
 def _applier_error(pair: Pair) -> int:
@@ -428,7 +440,7 @@ def test_a_row_that_was_removed_is_named_among_the_rows_of_its_event(
     make_database(pair, "miss", "t (id INT PRIMARY KEY, v VARCHAR(20))")
     pair.p.run("INSERT INTO miss.t VALUES (1,'a'), (2,'b'), (3,'c')")
     caught_up(pair)
-    assert explain_replication_error(pair.sup(server=pair.p), pair.sup(), pair.kind) is None
+    assert replication_error(pair) is None
     behind(pair, "DELETE FROM miss.t WHERE id=2")
     with mended(pair, "INSERT INTO miss.t VALUES (2,'b')"):
         pair.p.run(
@@ -573,7 +585,7 @@ def test_the_writer_is_the_one_on_record(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "rec", "t (id INT PRIMARY KEY)")
     nodes = tuple((name, NodeRecord(Membership.MEMBER)) for name in ("w", "p"))
     record = Record(version=1, epoch=1, writer="p", sync=Sync.SOLO, nodes=nodes)
-    store = LocalStore(tmp_path / "state")
+    store = LocalRecordStore(tmp_path / "state")
     store.compare_and_set(0, record)
     store.close()
     pair.stop()

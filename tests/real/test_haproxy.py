@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from myha.balancers.haproxy import HAProxyBalancer
-from myha.balancers.render import AWAIT_SCRIPT, render_haproxy
+from myha.balancers.haproxy.adapter import HAProxyBalancer
+from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.cli.balancer import balancer as balancer_command
 from myha.config import Config, load
 from myha.core.observations import BalancerLooked
@@ -190,6 +190,7 @@ def test_put_in_routes_and_look_counts_sessions(proxy: Proxy) -> None:
 
 
 def test_take_out_shuts_sessions_of_all_its_pools(proxy: Proxy) -> None:
+    assert proxy.balancer.ends_sessions
     for pool in ("writer", "reader"):
         proxy.balancer.put_in(pool, "a")
     clients = [proxy.dial(proxy.writer_port)[0] for _ in range(20)]

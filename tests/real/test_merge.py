@@ -16,7 +16,7 @@ import pytest
 from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.operations.heal.merge import MergeReport, merge_node
 from myha.progress import CancelledError, ListReporter
-from myha.undo import outcome, quarantine
+from myha.undo import outcome, summed_files
 from tests.real.diverged import (
     DEADLINE_SECONDS,
     Pair,
@@ -150,7 +150,7 @@ def test_errant_transactions_flow_to_the_writer_and_replication_goes_on(
     assert reporter.phases == ["read", "check", "merge"]
     path = report.quarantine_path
     assert path is not None
-    quarantine.verify(path)
+    summed_files.verify(path)
     assert len(outcome.read(path)) == errant
     assert merge(pair, tmp_path) == MergeReport()
     whole_again(pair, "flow")

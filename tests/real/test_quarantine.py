@@ -26,7 +26,7 @@ from myha.operations.heal.merge import merge_node
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.progress import ListReporter
-from myha.stores.local import LocalStore
+from myha.stores.local.record import LocalRecordStore
 from myha.undo import quarantine
 from tests.real.diverged import (
     DEADLINE_SECONDS,
@@ -372,7 +372,7 @@ def test_the_commands_list_show_export_and_replay(pair: Pair, tmp_path: Path) ->
     )
     state = tmp_path / "state"
     state.mkdir()
-    LocalStore(state).compare_and_set(
+    LocalRecordStore(state).compare_and_set(
         0,
         Record(
             version=1,

@@ -33,7 +33,7 @@ from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.progress import CancelledError, ListReporter
 from myha.sandbox.cluster import Cluster
-from myha.undo import quarantine
+from myha.undo import summed_files
 from tests.real.pair import until
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
 
@@ -354,7 +354,7 @@ def test_an_errant_node_becomes_its_peer_again(
     assert writer.slowest_seconds < 2, "the writer goes on serving"
 
     assert report.quarantine_path is not None
-    quarantine.verify(report.quarantine_path)
+    summed_files.verify(report.quarantine_path)
     assert b"errant" in (report.quarantine_path / "events.binlog").read_bytes()
     summary = json.loads((report.quarantine_path / "summary.json").read_text())
     assert summary["incident"]["why"] == "a test"

@@ -17,7 +17,7 @@ from myha.core.gtid import MariadbGtidSet
 from myha.database import statements
 from myha.errors import MyhaError, ServerError
 from myha.sandbox import programs
-from myha.undo import quarantine
+from myha.undo import summed_files
 from myha.undo.rewind import (
     RewindReport,
     finish_rewind,
@@ -158,7 +158,7 @@ def _check_quarantine(report: RewindReport, errant: int, root: Path) -> None:
     assert summary["tables"]["kinds.nokey"]["columns"] == ["a", "b"]
     (path / "redo.sql").write_bytes(b"")
     with pytest.raises(MyhaError, match="checksum"):
-        quarantine.verify(path)
+        summed_files.verify(path)
 
 
 def test_quarantine_is_read_by_the_servers_own_tool_and_replays(pair: Pair, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ import pymysql
 import pytest
 
 from myha.sandbox.cluster import Cluster
-from myha.stores.local import LocalStore, SupervisorLock
+from myha.stores.local.lease import LocalLease
+from myha.stores.local.record import LocalRecordStore
 
 pytestmark = pytest.mark.real
 
@@ -160,7 +161,7 @@ def test_from_bare_to_a_pair_and_again(cluster: MakeCluster, flavour: str) -> No
 
 
 def _is_a_pair(pair: Cluster) -> None:
-    store = LocalStore(pair.state_dir)
+    store = LocalRecordStore(pair.state_dir)
     record = store.read()
     store.close()
     assert record is not None
@@ -497,7 +498,7 @@ def _recorded(pair: Cluster) -> bool:
 
 
 def _read(pair: Cluster) -> object:
-    store = LocalStore(pair.state_dir)
+    store = LocalRecordStore(pair.state_dir)
     try:
         return store.read()
     finally:
@@ -533,7 +534,7 @@ def test_leaves_a_running_supervisor_alone(cluster: MakeCluster) -> None:
     pair = cluster(flavour="mariadb")
     pair.start_servers()
     assert setup(pair, "--yes")[0] == 0
-    lock = SupervisorLock(pair.state_dir)
+    lock = LocalLease(pair.state_dir)
     lock.acquire()
     try:
         status, said = setup(pair, "--yes")

@@ -29,7 +29,7 @@ from myha.operations.verify.repair import Repair
 from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
 from myha.progress import ListReporter, Progress
-from myha.undo import quarantine
+from myha.undo import summed_files
 from tests.real.pair import Pair, running_pair, until
 from tests.real.test_rewind import (
     COLUMNS,
@@ -356,7 +356,7 @@ def test_every_type_is_compared_shown_repaired_and_put_back(standing: Standing) 
     directory = standing.last_quarantine()
     lines = [json.loads(line) for line in (directory / "rows.jsonl").read_text().splitlines()]
     assert len(lines) == len(names) + 1
-    quarantine.verify(directory)
+    summed_files.verify(directory)
     sql = (directory / "put_back.sql").read_text()
     standing.behind(*(one for one in sql.split(";\n") if one.strip()))
     assert standing.contents(names) == broken

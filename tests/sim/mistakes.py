@@ -8,6 +8,7 @@ from dataclasses import replace
 from myha.core.model import Cause, SemiSync, Sync
 from myha.core.plans import (
     AwaitApplied,
+    AwaitDrained,
     AwaitReceived,
     ChangeRecord,
     DisableWaiting,
@@ -24,6 +25,7 @@ from myha.core.plans import (
     Step,
     StopReceiver,
     StopReplication,
+    TakeOut,
     away,
     member,
 )
@@ -44,6 +46,16 @@ def without(
         return replace(plan, steps=tuple(one for one in plan.steps if not isinstance(one, step)))
 
     return mutate
+
+
+def cut_off_before_its_clients(plan: Plan) -> Plan:
+    """The order of a failover from a dead writer, for one that still answers its last clients."""
+    if plan.kind != "failover" or not any(isinstance(one, AwaitDrained) for one in plan.steps):
+        return plan
+    out = [one for one in plan.steps if isinstance(one, TakeOut)]
+    rest = [one for one in plan.steps if not isinstance(one, AwaitDrained | TakeOut)]
+    at = next(i for i, one in enumerate(rest) if isinstance(one, StopReceiver)) + 1
+    return replace(plan, steps=(*rest[:at], *out, *rest[at:]))
 
 
 def first(kind: str, early: type[Step]) -> Callable[[Plan], Plan]:
@@ -201,6 +213,9 @@ MISTAKES: dict[str, Mutation] = {
         mutate_plan=without(("failover", "install", "reinstate"), AwaitApplied)
     ),
     "solo recorded after the release": Mutation(mutate_plan=first("release", DisableWaiting)),
+    "a server that shuts down is cut off before its clients": Mutation(
+        mutate_plan=cut_off_before_its_clients
+    ),
     "receiver not stopped at a failover": Mutation(
         mutate_plan=without(("failover",), StopReceiver)
     ),

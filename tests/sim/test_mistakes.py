@@ -15,6 +15,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 CAUGHT = {
     "open before all is applied": (0, 200, {"applied-before-open"}),
     "solo recorded after the release": (0, 200, {"armed-waits", "armed-standby-has-all"}),
+    "a server that shuts down is cut off before its clients": (0, 800, {"writer-has-all"}),
     "receiver not stopped at a failover": (0, 800, {"single-writer", "received-from-a-member"}),
     "rejoin without a look": (0, 400, {"received-from-a-member", "whole-again"}),
     "armed recorded before it waits": (0, 100, {"armed-waits", "armed-standby-has-all"}),

@@ -42,7 +42,7 @@ def release(cause: Cause, why: str) -> Callable[[Situation], Answer]:
             # writes itself, it has such from the first moment.
             StopReceiver(node=it.writer, best_effort=True) if it.dual else None,
             ChangeRecord(change=change),
-            DisableWaiting(node=it.writer),
+            DisableWaiting(node=it.writer, lost=True),
             StopReceiver(node=it.writer, best_effort=True) if not it.dual else None,
             TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
         )
@@ -76,6 +76,8 @@ def arm(it: Situation) -> Answer:
     up to that write, so that it also has all that was committed before without waiting. Who gave
     the acknowledgement, a count cannot tell: so the connections are looked at last.
     """
+    if not it.lossless and not it.standby_near:
+        return None  # its clients would wait for all that the standby has yet to receive
     prove: tuple[Step, ...] = ()
     if it.policy.durability is Durability.LOSSLESS:
         change = RecordChange(f"armed: {it.writer} waits for {it.standby}", sync=Sync.ARMED)

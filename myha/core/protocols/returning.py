@@ -19,6 +19,8 @@ from myha.core.protocols.events import no_events
 from myha.core.settings import Kind
 from myha.core.situation import Situation
 
+SECOND_CAUGHT_UP_SECONDS = 1.0
+
 
 def rejoin(it: Situation) -> Answer:
     look = it.s.look
@@ -69,12 +71,15 @@ def _restore_steps(it: Situation) -> tuple[Step, ...]:
 
 
 def open_second(it: Situation) -> Answer:
+    look = it.s.look
+    if look is None or (look.lag_seconds or 0.0) > SECOND_CAUGHT_UP_SECONDS:
+        return None  # it would not have caught up in time, and be tried again and again
     return make(
         it,
         "open-second",
         it.standby,
         f"open {it.standby} for writes, as well as {it.writer}",
         # Not for long: if the source is lost meanwhile, there is more urgent work to do.
-        AwaitCaughtUp(node=it.standby, source=it.writer, deadline_seconds=1.0),
+        AwaitCaughtUp(node=it.standby, source=it.writer, deadline_seconds=SECOND_CAUGHT_UP_SECONDS),
         Open(node=it.standby),
     )

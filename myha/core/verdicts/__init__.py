@@ -33,13 +33,6 @@ def assess(situation: Situation) -> tuple[Verdict, ...]:
     return tuple(row for row in TABLE if row.predicate(situation)) or (HEALTHY,)
 
 
-def by_name(name: str) -> Verdict:
-    for row in TABLE:
-        if row.name == name:
-            return row
-    raise KeyError(name)
-
-
 def situation_of(view: View) -> Situation | None:
     """None while there is no record."""
     return None if view.record is None else Situation(view, view.record)

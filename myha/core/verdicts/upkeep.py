@@ -149,7 +149,7 @@ ROWS: tuple[Verdict, ...] = (
     ),
     Verdict(
         "second-closed",
-        "{standby} replicates and has nearly caught up with {writer}: it can take writes again.",
+        "{standby} replicates from {writer}: it takes writes again once it has caught up.",
         _second_closed,
         planner=returning.open_second,
     ),

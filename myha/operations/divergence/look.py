@@ -21,7 +21,7 @@ from myha.operations.divergence.transaction_listing import (
     errant_items,
 )
 from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, connector, log_in
-from myha.stores.local import read_record
+from myha.stores.factory import read_record
 
 DEADLINE_SECONDS = 3600.0
 
@@ -43,7 +43,7 @@ def names_for(config: Config, node: str, writer: str | None) -> Names:
         if name not in config.nodes:
             raise ConfigError(f"there is no node {name!r}: the nodes are {', '.join(config.nodes)}")
     if writer is None:
-        record = read_record(config.cluster.state_dir)
+        record = read_record(config)
         if record is None:
             raise MyhaError(
                 f"{config.cluster.state_dir} does not say which node is the writer: name it with"

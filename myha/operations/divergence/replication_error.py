@@ -17,11 +17,9 @@ from myha.binlog.readable import Decoders
 from myha.binlog.transactions import StreamedTransaction, streamed
 from myha.binlog.values import Row
 from myha.core.applier_errors import OF_ROWS
-from myha.database.connection import Connect
-from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError
-from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
-from myha.operations.divergence.failures import Failure, ForeignKey, applier_failure
+from myha.operations.divergence.errant import ErrantLook
+from myha.operations.divergence.failures import Failure, ForeignKey
 from myha.operations.divergence.live import LiveRow, find, in_the_way, lookup_key
 from myha.operations.divergence.transaction_listing import (
     Change,
@@ -30,7 +28,6 @@ from myha.operations.divergence.transaction_listing import (
     statement_text,
 )
 
-DEADLINE_SECONDS = 60.0
 _TRANSACTIONS_SEARCHED = 10_000
 _ROWS_SEARCHED = 20_000
 _DENIED = frozenset({1044, 1142, 1143})
@@ -86,33 +83,6 @@ class ReplicationErrorReport:
             "heal": self.heal,
             "sentence": self.sentence,
         }
-
-
-def explain_replication_error(
-    writer_connect: Connect,
-    node_connect: Connect,
-    flavour: Flavour,
-    *,
-    node: str = "the node",
-    deadline_seconds: float = DEADLINE_SECONDS,
-) -> ReplicationErrorReport | None:
-    """Look at the applier of a node; None when it has no error. Changes nothing.
-
-    The account needs REPLICATION SLAVE on the writer, and SELECT on the node to see rows; what it
-    may not see is noted. Raises ServerError when one of the servers cannot be asked at all.
-    """
-    ours = InspectedNode(node_connect, flavour, deadline_seconds)
-    try:
-        failure = applier_failure(ours)
-        if failure is None:
-            return None
-        theirs = InspectedNode(writer_connect, flavour, deadline_seconds)
-        try:
-            return explained(ours, theirs, failure, look_for_errant(ours, theirs), node)
-        finally:
-            theirs.close()
-    finally:
-        ours.close()
 
 
 def explained(

@@ -18,7 +18,7 @@ from myha.operations.log_in import connector
 from myha.progress import Meter, Reporter, amount, duration, go_on
 from myha.servers.base import BaseServer
 from myha.servers.factory import adapter_of, make_servers
-from myha.stores.local import read_record
+from myha.stores.factory import require_record
 from myha.undo.inverse import TableCounts
 from myha.undo.rewind import RewindPlan, plan_rewind
 
@@ -29,8 +29,6 @@ UNDO_ROWS_PER_SECOND = 5_000.0
 CHECK_ROWS_PER_SECOND = 1_000.0
 COPY_BYTES_PER_SECOND = 60_000_000.0
 FIXED_SECONDS = 3.0  # processes, sessions, replication that connects
-
-ERRANT_METHODS = ("merge", "rewind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +97,7 @@ def _counts(counts: TableCounts) -> str:
 
 def plan_heal(config: Config, node: str, method: str, reporter: Reporter) -> HealPlan:
     """What `myha heal` would do. Raises `MyhaError` when NODE cannot be healed."""
-    record = read_record(config.cluster.state_dir)
-    if record is None:
-        raise MyhaError(f"there is no record in {config.cluster.state_dir}: run `myha setup`")
+    record = require_record(config)
     if node not in config.nodes:
         raise MyhaError(f"there is no node {node}; the nodes are {' and '.join(config.nodes)}")
     if node == record.writer:

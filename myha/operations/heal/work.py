@@ -18,7 +18,7 @@ from myha.operations.log_in import connector
 from myha.ports import WatchedServer
 from myha.progress import Reporter
 from myha.servers.factory import adapter_of, make_servers
-from myha.stores.local import read_record
+from myha.stores.factory import read_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.undo.rewind import finish_rewind
 
@@ -48,11 +48,11 @@ class HealOrder:
         )
 
 
-def off_record(state_dir: Path, order: HealOrder) -> str:
+def off_record(config: Config, order: HealOrder) -> str:
     """Why the record does not say that this heal is under way; empty when it does."""
-    record = read_record(state_dir)
+    record = read_record(config)
     if record is None:
-        return f"there is no record in {state_dir}"
+        return f"there is no record in {config.cluster.state_dir}"
     if (record.writer, record.epoch) != (order.writer, order.epoch):
         return f"the writer on record is {record.writer} since epoch {record.epoch}"
     entry = record.node(order.node)
@@ -66,9 +66,9 @@ def off_record(state_dir: Path, order: HealOrder) -> str:
 class GuardedReporter:
     """A reporter that says stop as soon as the record no longer allows the heal."""
 
-    def __init__(self, reporter: Reporter, state_dir: Path, order: HealOrder) -> None:
+    def __init__(self, reporter: Reporter, config: Config, order: HealOrder) -> None:
         self._reporter = reporter
-        self._state_dir = state_dir
+        self._config = config
         self._order = order
         self._asked_at = float("-inf")
         self._why = ""
@@ -79,12 +79,12 @@ class GuardedReporter:
         now = time.monotonic()
         if not self._why and now - self._asked_at >= RECORD_EVERY_SECONDS:
             self._asked_at = now
-            self._why = off_record(self._state_dir, self._order)
+            self._why = off_record(self._config, self._order)
         return bool(self._why) or self._reporter.cancelled()
 
     def require_record(self) -> None:
         """Raises `MyhaError` with the reason; asked anew just before something is changed."""
-        self._why = self._why or off_record(self._state_dir, self._order)
+        self._why = self._why or off_record(self._config, self._order)
         if self._why:
             raise MyhaError(f"nothing was changed: {self._why}")
 
@@ -95,7 +95,7 @@ class HealWork:
     def __init__(self, config_path: Path, order: HealOrder, reporter: Reporter) -> None:
         self.config: Config = load(config_path)
         self.order = order
-        self.reporter = GuardedReporter(reporter, self.config.cluster.state_dir, order)
+        self.reporter = GuardedReporter(reporter, self.config, order)
         kind = adapter_of(self.config)
         self.flavour: Flavour = kind.flavour
         servers = make_servers(self.config, kind, before_replication=finish_rewind)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from myha.errors import ConfigError, MyhaError
+from myha.files import replacing
 from myha.undo import outcome
-from myha.undo.quarantine import EVENTS, ROWS_FILE, SUMMARY, verify
+from myha.undo.quarantine import EVENTS, ROWS_FILE, SUMMARY
+from myha.undo.summed_files import verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +134,7 @@ def export(incident: Incident, target: Path) -> None:
     if target.exists():
         raise ConfigError(f"{target} exists: name another file")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        partial = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                with tarfile.open(fileobj=file, mode="w:gz") as archive:
-                    archive.add(incident.path, arcname=incident.id)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(target) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+            archive.add(incident.path, arcname=incident.id)
     except OSError as error:
         raise MyhaError(f"cannot write {target}: {error.strerror or error}") from None

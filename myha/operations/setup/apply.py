@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from myha.config import Config
 from myha.errors import MyhaError, ServerError
+from myha.files import replacing
 from myha.operations.setup.actions import Action, Stage
 from myha.operations.setup.gather import stale_sessions
 from myha.operations.setup.session import AdminSession
@@ -97,17 +96,8 @@ def install(file: Path, text: str) -> None:
     """Put a file in place whole or not at all. Raises MyhaError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-                handle.write(text)
-                handle.flush()
-                os.fsync(handle.fileno())
-            Path(name).chmod(FILE_MODE)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(file, FILE_MODE) as handle:
+            handle.write(text.encode())
     except OSError as error:
         raise MyhaError(
             f"cannot write {file} ({error.strerror}); run setup as a user who may, or leave "

@@ -13,6 +13,7 @@ from myha.operations.setup.apply import Sessions, Tell
 from myha.operations.setup.desired import first_writer
 from myha.operations.setup.session import AdminSession
 from myha.servers.wanted import INCREMENT
+from myha.waiting import wait_until
 
 CONNECT_DEADLINE_SECONDS = 30.0
 ERROR_DEADLINE_SECONDS = 5.0  # an error that the receiver still has after so many retries stays
@@ -25,15 +26,16 @@ def _await(holds: Callable[[], bool], deadline_seconds: float, tell: Tell, what:
     """Poll until it holds; False at the deadline. Says what it waits for every two seconds."""
     begun = time.monotonic()
     spoken = begun
-    while not holds():
+
+    def spoken_of() -> bool:
+        nonlocal spoken
         now = time.monotonic()
-        if now - begun > deadline_seconds:
-            return False
         if now - spoken > SPEAK_SECONDS:
             tell(f"waiting for {what} ({now - begun:.0f} s)")
             spoken = now
-        time.sleep(LOOK_SECONDS)
-    return True
+        return holds()
+
+    return wait_until(spoken_of, deadline_seconds, LOOK_SECONDS)
 
 
 def start_replication(config: Config, sessions: Sessions, tell: Tell) -> None:

@@ -21,7 +21,8 @@ from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.proof import prove, set_roles, start_replication
 from myha.operations.setup.session import AdminSession
-from myha.stores.local import LocalStore, SupervisorLock, read_record
+from myha.ports import RecordStore
+from myha.stores.factory import open_journal, open_record_store, read_record, supervisor_lease
 
 SESSIONS_SHOWN = 10
 
@@ -92,7 +93,7 @@ class Setup:
     # --- looking
 
     def _record(self) -> Record | None:
-        return read_record(self._config.cluster.state_dir)
+        return read_record(self._config)
 
     @contextmanager
     def _sessions(self) -> Iterator[dict[str, AdminSession]]:
@@ -172,12 +173,13 @@ class Setup:
     # --- doing
 
     def _apply(self, actions: list[Action], record: Record | None, seeding: Seeding | None) -> None:
-        lock = SupervisorLock(self._config.cluster.state_dir)
+        lease = supervisor_lease(self._config)
         try:
-            lock.acquire()
+            lease.acquire()
         except MyhaError as error:
             raise MyhaError(f"{error}; setup changes nothing while a supervisor runs") from None
-        store = LocalStore(self._config.cluster.state_dir)
+        store = open_record_store(self._config)
+        journal = open_journal(self._config)
         try:
             if seeding is not None:
                 seeding.carry_out(self._tell)
@@ -190,11 +192,11 @@ class Setup:
                 self._prove_again(record, pair)
             self._left_to_the_user(pair)
             self._tell("the pair is set up; the supervisor (`myha run`) keeps it")
-            text = f"setup: {len(actions)} steps done"
-            store.note(time.monotonic(), time.time(), "setup", text, {})
+            journal.note("setup", f"setup: {len(actions)} steps done", {})
         finally:
+            journal.close()
             store.close()
-            lock.release()
+            lease.release()
 
     def _plan_seeded(self) -> list[Action]:
         """What is left to do once both hold one history."""
@@ -204,7 +206,7 @@ class Setup:
             raise MyhaError("\n".join(findings.refusals))
         return plan(self._config, pair, findings.history, None, kick=False)
 
-    def _join(self, store: LocalStore) -> Record:
+    def _join(self, store: RecordStore) -> Record:
         try:
             with self._sessions() as sessions:
                 start_replication(self._config, sessions, self._tell)

@@ -9,9 +9,9 @@ from myha.core.model import Mode
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Session
-from myha.errors import ConfigError, MyhaError
+from myha.errors import ConfigError
 from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, connector, log_in
-from myha.stores.local import read_record
+from myha.stores.factory import require_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,7 @@ def administered(config: Config) -> Pair:
 
 
 def _pair(config: Config, account: Account) -> Pair:
-    record = read_record(config.cluster.state_dir)
-    if record is None:
-        raise MyhaError(
-            f"{config.cluster.state_dir} holds no record of this pair: run `myha setup` first"
-        )
+    record = require_record(config)
     if record.writer not in config.nodes:
         raise ConfigError(
             f"the writer on record, {record.writer!r}, is not a node of this configuration"

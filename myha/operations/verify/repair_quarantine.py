@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -24,10 +23,12 @@ from pathlib import Path
 from myha.database.flavours import Flavour
 from myha.database.statements import quoted
 from myha.errors import MyhaError
+from myha.files import sync_directory
 from myha.operations.verify.columns import equals, literal, readable
 from myha.operations.verify.compare import Row
 from myha.operations.verify.hashing import Looks
-from myha.undo.quarantine import SUMMARY, SUMS
+from myha.undo.quarantine import SUMMARY
+from myha.undo.summed_files import SummedFile, write_sums
 
 _PARTIAL = ".repair-"
 
@@ -67,11 +68,11 @@ def write(
 ) -> Path:
     """Write the directory below `root` and return it; MyhaError when that fails."""
     at = datetime.now(UTC)
-    parts: dict[str, Iterable[bytes]] = {
-        "rows.jsonl": [_json_line(change) for change in changes],
-        "put_back.sql": list(_put_back(changes)),
+    parts = {
+        "rows.jsonl": b"".join(map(_json_line, changes)),
+        "put_back.sql": b"".join(_put_back(changes)),
     }
-    digest = hashlib.sha256(b"".join(parts["rows.jsonl"])).hexdigest()[:12]
+    digest = hashlib.sha256(parts["rows.jsonl"]).hexdigest()[:12]
     name = f"repair-{at:%Y%m%dT%H%M%S%fZ}-{digest}"
     summary = {
         "id": name,
@@ -84,18 +85,20 @@ def write(
         "replay_with": "put_back.sql, on the node that was repaired, as an administrator",
         "transactions": [],
     }
-    parts[SUMMARY] = [json.dumps(summary, indent=1, default=str).encode(), b"\n"]
+    parts[SUMMARY] = json.dumps(summary, indent=1, default=str).encode() + b"\n"
     try:
         root.mkdir(parents=True, mode=0o700, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=root))
         try:
-            sums = {file: _write(partial / file, content) for file, content in parts.items()}
-            _write(partial / SUMS, [f"{one}  {file}\n".encode() for file, one in sums.items()])
-            _sync(partial)
+            sums: dict[str, str] = {}
+            for part, content in parts.items():
+                with SummedFile(partial / part, sums) as file:
+                    file.write(content)
+            write_sums(partial, sums)
             partial.rename(root / name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        _sync(root)
+        sync_directory(root)
     except OSError as error:
         raise MyhaError(
             f"cannot write the quarantine below {root}: {error.strerror or error};"
@@ -152,23 +155,3 @@ def _put_back(changes: Sequence[Change]) -> Iterator[bytes]:
                 f"INSERT INTO {table_name(change.looks)} ({names}) VALUES ({values});\n"
             ).encode()
     yield b"COMMIT;\n"
-
-
-def _write(path: Path, content: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        for part in content:
-            digest.update(part)
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,18 +6,17 @@ them that is compared and told.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from myha.errors import MyhaError
+from myha.files import locked, replacing
 
 FILE = "verify.json"
 LOCK = "verify.lock"
@@ -75,14 +74,9 @@ class RunState:
             "began": self.began,
             "tables": {name: asdict(state) for name, state in self.tables.items()},
         }
-        partial = self.path.with_suffix(".partial")
         try:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(body, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.path)
+            with replacing(self.path) as file:
+                file.write(json.dumps(body).encode())
         except OSError as error:
             raise MyhaError(
                 f"cannot keep the state of the comparison in {self.path}: {error.strerror or error}"
@@ -121,19 +115,15 @@ def load(folder: Path, writer: str, standby: str, *, restart: bool) -> RunState:
 def only_one(folder: Path) -> Iterator[None]:
     """Keep a second comparison of this cluster away. Raises MyhaError when one is running."""
     path = folder / LOCK
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise MyhaError(f"cannot lock {path}: {error.strerror or error}") from error
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            held.enter_context(locked(path))
         except BlockingIOError:
             raise MyhaError(
                 f"another verify or repair of this cluster is running ({path} is locked):"
                 " wait for it, or stop it"
             ) from None
+        except OSError as error:
+            raise MyhaError(f"cannot lock {path}: {error.strerror or error}") from error
         yield
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ from pathlib import Path
 from myha.config import Config
 from myha.core.gtid import MariadbGtidSet
 from myha.errors import MyhaError
+from myha.hosts.shell import load_script
 from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
@@ -36,31 +37,6 @@ LOOK_SECONDS = 0.05
 # The donor's commits may be waiting for a stream that the node's host does not take any more.
 STALL_SECONDS = 60.0
 _STREAMER = "mbstream"
-
-# The login is in a file of its owner's alone: no password stands on a command line. Its folder's
-# name says which process has to remove it, so that the next run finds what that one left.
-_BACK_UP = """umask 077
-for left in "${TMPDIR:-/tmp}"/myha-backup.*; do
-  owner=${left##*/myha-backup.}
-  [ -d "/proc/${owner%%.*}" ] || rm -rf "$left"
-done
-own=$(mktemp -d "${TMPDIR:-/tmp}/myha-backup.$$.XXXXXX") || exit
-trap 'rm -rf "$own"' EXIT
-trap 'exit 1' HUP INT TERM
-dd bs=1 count="$1" <&3 >"$own/login" 2>/dev/null || exit
-data=$2 interval=$3
-shift 3
-work() {
-  exec "$@" --defaults-file="$own/login" --backup --stream=mbstream --datadir="$data" \\
-    --log-copy-interval="$interval" --target-dir="$own"
-}"""
-_UNPACK = """into=$1
-shift
-exec "$@" -x -C "$into" >&2
-"""
-_PREPARE = """into=$1 memory=$2
-shift 2
-work() { exec "$@" --no-defaults --prepare --use-memory="$memory" --target-dir="$into"; }"""
 
 
 def streamer_words(backup: tuple[str, ...]) -> tuple[str, ...]:
@@ -149,8 +125,10 @@ class Backup:
         settings = (str(len(login)), data_dir, str(LOG_LOOK_MS), *self._words(self._source))
         unpack = (str(self._new), *streamer_words(self._words(self._host)))
         with (
-            self._host.shell.fed(_UNPACK, *unpack) as writer,
-            self._source.shell.held(_BACK_UP, *settings, first=login, streams=True) as reader,
+            self._host.shell.fed(load_script("unpack"), *unpack) as writer,
+            self._source.shell.held(
+                load_script("backup"), *settings, first=login, streams=True
+            ) as reader,
         ):
             source, target = reader.process.stdout, writer.process.stdin
             if source is None or target is None:
@@ -171,7 +149,7 @@ class Backup:
         """Roll the copy forward to the backup's end, so that a server can start from it."""
         settings = (str(self._new), PREPARE_MEMORY, *self._words(self._host))
         meter = Meter(self._reporter, "prepare")
-        with self._host.shell.held(_PREPARE, *settings) as running:
+        with self._host.shell.held(load_script("prepare"), *settings) as running:
             while not running.ended():
                 go_on(self._reporter)
                 meter.to(0)

@@ -26,7 +26,7 @@ def choose(order: ReseedOrder, donor: ReseedSession, node: ReseedSession | None)
         if why is None:
             size, room = _size(method, order, donor), _room(method, order, node)
             if room is None or size + RESERVE_BYTES <= room:
-                return ReseedPlan(method, size, room, unfit)
+                return ReseedPlan(method, size, unfit)
             why = (
                 f"it needs {amount(size + RESERVE_BYTES, 'bytes')} of disk on {order.node}, and "
                 f"{amount(room, 'bytes')} are free"

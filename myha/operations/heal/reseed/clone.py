@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from contextlib import suppress
 
 from myha.config import Config
@@ -24,6 +23,7 @@ from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentErr
 from myha.operations.heal.reseed.process import END_DEADLINE_SECONDS, NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.progress import CancelledError, Meter, Reporter
+from myha.waiting import wait_until
 
 ACCOUNT = "myha_clone"
 CLONE_DEADLINE_SECONDS = 86400.0
@@ -76,14 +76,17 @@ def end_earlier(config: Config, name: str, process: NodeProcess) -> None:
 
 def _end_running(session: ReseedSession) -> None:
     """Kill its session until the server says that the clone has failed, or ends."""
-    ends = time.monotonic() + END_DEADLINE_SECONDS
-    while (running := _running(session)) is not None:
-        _kill(session, running)
-        if time.monotonic() > ends:
-            raise MyhaError(
-                f"{session.name}: a clone into it hangs; restart the server, then run this again"
-            )
-        time.sleep(LOOK_SECONDS)
+
+    def ended() -> bool:
+        running = _running(session)
+        if running is not None:
+            _kill(session, running)
+        return running is None
+
+    if not wait_until(ended, END_DEADLINE_SECONDS, LOOK_SECONDS):
+        raise MyhaError(
+            f"{session.name}: a clone into it hangs; restart the server, then run this again"
+        )
 
 
 def _running(session: ReseedSession) -> int | None:

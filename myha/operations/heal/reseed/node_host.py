@@ -10,81 +10,12 @@ from pathlib import Path
 
 from myha.config import Config
 from myha.errors import ServerError
-from myha.hosts.shell import Shell, ShellError
+from myha.hosts.shell import Shell, ShellError, load_script
 from myha.operations.heal.reseed.session import ReseedSession
 
 # Removing, handing over and measuring a large directory take their time.
 LONG_SECONDS = 900.0
 _NO_BINARY_LOG = 1381
-_BINARY_LOG_HEADER = "od -An -tx1 -j9 -N4"  # the server id in the first event, after four bytes
-
-_REAL = """readlink -f "$1" || printf '%s\\n' "$1" """
-# What may not be looked into is neither gone nor empty.
-_EMPTY = """said=$(LC_ALL=C ls -A "$1" 2>&1) || case $said in
-*"No such file"*) said= ;;
-*) echo "$said" >&2; exit 1 ;;
-esac
-[ -n "$said" ] || echo yes
-"""
-_EXISTS = '[ ! -e "$1" ] || echo yes'
-_DISK = """at=$1
-while [ ! -e "$at" ]; do at=$(dirname "$at"); done
-LC_ALL=C df -Pk "$at" | tail -n 1
-"""
-# Files vanish meanwhile: what `du` complains of does not count.
-_USED = """cd "$1" || exit
-shift
-du -sk . 2>/dev/null
-du -k ib_logfile* ibtmp* 2>/dev/null
-for base; do
-  [ "$(readlink -f "$(dirname "$base")")" != "$(pwd -P)" ] || du -k "$base".* 2>/dev/null
-done
-:
-"""
-# A program that has just lost whoever began it may still be writing there.
-_REMOVE_ONE = """remove() {
-  rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }
-}
-"""
-_REMOVE = f'{_REMOVE_ONE} remove "$1"'
-_MOVE_ONE = """move() {
-  [ ! -e "$2" ] || { echo "cannot move $1: $2 is there already" >&2; exit 1; }
-  mv "$1" "$2"
-}
-"""
-_MOVE = f'{_MOVE_ONE} move "$1" "$2"'
-# The new directory is made its user's, and like the old one in all else.
-_EXCHANGE = f"""{_MOVE_ONE}
-set -e
-data=$1 new=$2 old=$3
-like=$data
-[ -e "$data" ] || like=$(dirname "$data")
-owner=$(stat -c %u:%g "$like")
-[ "$owner" = "$(id -u):$(id -g)" ] || chown -hR "$owner" "$new"
-if [ -e "$data" ]; then
-  chmod "$(stat -c %a "$data")" "$new"
-  move "$data" "$old"
-fi
-move "$new" "$data"
-"""
-_CLEAR_UP = f"""{_REMOVE_ONE} {_MOVE_ONE}
-set -e
-data=$1 new=$2 old=$3
-remove "$new"
-[ -e "$old" ] || exit 0
-if [ -e "$data" ] && {{ [ ! -d "$data" ] || [ -n "$(ls -A "$data")" ]; }}; then
-  remove "$old"
-else
-  [ ! -e "$data" ] || rmdir "$data"
-  move "$old" "$data"
-fi
-"""
-_WORKS_IN = (
-    """ls -l /proc/[0-9]*/cwd 2>/dev/null | sed 's/.* -> //' | grep -qxF "$1" && echo yes || :"""
-)
-_HEADER = f'[ ! -r "$1" ] || {{ {_BINARY_LOG_HEADER} "$1"; wc -c <"$1"; }}'
-_FIND = 'for one; do command -v "$one" && exit; done; :'
-_FIRST_OF = """for one; do [ -e "$one" ] && exec cat "$one"; done; :"""
 
 
 class NodeHost:
@@ -99,18 +30,18 @@ class NodeHost:
 
     def real(self, path: Path) -> Path:
         """The path without symbolic links on the way, whether it is there or not."""
-        return Path(self.shell.run(_REAL, str(path)).removesuffix("\n"))
+        return Path(self.shell.run(load_script("real_path"), str(path)).removesuffix("\n"))
 
     def exists(self, path: Path) -> bool:
-        return bool(self.shell.run(_EXISTS, str(path)))
+        return bool(self.shell.run('[ ! -e "$1" ] || echo yes', str(path)))
 
     def is_empty(self, path: Path) -> bool:
         """Whether nothing is there, or a directory with nothing in it."""
-        return bool(self.shell.run(_EMPTY, str(path)))
+        return bool(self.shell.run(load_script("is_empty"), str(path)))
 
     def disk(self, path: Path) -> tuple[int, str]:
         """Free bytes for this user where `path` is or would be, and where that disk is mounted."""
-        said = self.shell.run(_DISK, str(path)).strip()
+        said = self.shell.run(load_script("disk_space"), str(path)).strip()
         found = re.search(r"\s(-?\d+)\s+(?:\d+%|-)\s+(/.*)$", said)
         if found is None:
             raise ShellError(f"{self.name}: df does not show the free space at {path}: {said}")
@@ -118,38 +49,42 @@ class NodeHost:
 
     def used_bytes(self, directory: Path, bases: tuple[str, ...]) -> int:
         """What a data directory takes without its logs; `bases` are those of binary logs."""
-        said = self.shell.run(_USED, str(directory), *bases, deadline_seconds=LONG_SECONDS)
+        said = self.shell.run(
+            load_script("used_space"), str(directory), *bases, deadline_seconds=LONG_SECONDS
+        )
         total, *logs = [int(line.split()[0]) for line in said.splitlines()] or [0]
         return max(0, total - sum(logs)) * 1024
 
     def read(self, *paths: Path) -> str:
         """The first of these files that is there; empty when none is."""
-        return self.shell.run(_FIRST_OF, *map(str, paths))
+        return self.shell.run(load_script("first_of"), *map(str, paths))
 
     def make(self, path: Path) -> None:
         """A new directory for its owner alone."""
         self.shell.run('mkdir -m 700 "$1"', str(path))
 
     def move(self, path: Path, to: Path) -> None:
-        self.shell.run(_MOVE, str(path), str(to), deadline_seconds=LONG_SECONDS)
+        self.shell.run(
+            _directories('move "$1" "$2"'), str(path), str(to), deadline_seconds=LONG_SECONDS
+        )
 
     def remove(self, path: Path) -> None:
         """Remove a directory with all that is in it; one that is not there is fine."""
-        self.shell.run(_REMOVE, str(path), deadline_seconds=LONG_SECONDS)
+        self.shell.run(_directories('remove "$1"'), str(path), deadline_seconds=LONG_SECONDS)
 
     def exchange(self, data: Path, new: Path, old: Path) -> None:
         """`new` takes the place of `data`, which becomes `old`; and belongs to the same user."""
         paths = map(str, (data, new, old))
-        self.shell.run(_EXCHANGE, *paths, deadline_seconds=LONG_SECONDS)
+        self.shell.run(_directories(load_script("exchange")), *paths, deadline_seconds=LONG_SECONDS)
 
     def clear_up(self, data: Path, new: Path, old: Path) -> None:
         """Remove what a run that died has left, and put `old` back if `data` is lost."""
         paths = map(str, (data, new, old))
-        self.shell.run(_CLEAR_UP, *paths, deadline_seconds=LONG_SECONDS)
+        self.shell.run(_directories(load_script("clear_up")), *paths, deadline_seconds=LONG_SECONDS)
 
     def works_in(self, path: Path) -> bool:
         """Whether a process that can be seen has this working directory, as a server has."""
-        return bool(self.shell.run(_WORKS_IN, str(path)))
+        return bool(self.shell.run(load_script("works_in"), str(path)))
 
     def is_home_of(self, session: ReseedSession) -> bool:
         """Whether the files of this very server are seen here, and may be read.
@@ -166,7 +101,9 @@ class NodeHost:
         name = str(logs[-1]["Log_name"])
         first = session.query_named(f"SHOW BINLOG EVENTS IN '{name}' LIMIT 1")[0]
         base = Path(str(session.value("SELECT @@GLOBAL.log_bin_basename")))
-        fields = self.shell.run(_HEADER, str(base.with_name(Path(name).name))).split()
+        fields = self.shell.run(
+            load_script("binary_log_header"), str(base.with_name(Path(name).name))
+        ).split()
         if len(fields) != 5:
             return False
         number = int.from_bytes(bytes.fromhex("".join(fields[:4])), "little")
@@ -174,9 +111,14 @@ class NodeHost:
 
     def find(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
         """How to start the first of these programs that is on PATH here; None when none is."""
-        found = self.shell.run(_FIND, *names).strip()
+        found = self.shell.run(load_script("find_program"), *names).strip()
         return (found,) if found else None
 
     def version(self, words: tuple[str, ...]) -> str:
         """What a program says to `--version`, or why it does not start."""
         return self.shell.run('"$@" --version 2>&1 || :', *words)
+
+
+def _directories(text: str) -> str:
+    """A script that may use the functions of directories.sh."""
+    return load_script("directories") + text

@@ -46,7 +46,6 @@ class ReseedPlan:
 
     method: Method
     size_bytes: int
-    free_bytes: int | None  # None: the node's disk is not to be seen from here
     unfit: Mapping[Method, str] = field(default_factory=dict)
 
     def __str__(self) -> str:

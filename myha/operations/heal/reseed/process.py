@@ -8,10 +8,11 @@ waits.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
@@ -22,6 +23,7 @@ from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.progress import Meter, Reporter, go_on
+from myha.waiting import wait_until
 
 START_DEADLINE_SECONDS = 600.0  # a large buffer pool, a long recovery
 END_DEADLINE_SECONDS = 300.0
@@ -178,26 +180,28 @@ class NodeProcess:
 
     def session(self) -> ReseedSession:
         """A session on a server that has just started: it may still refuse for a moment."""
-        ends = time.monotonic() + _LOGIN_DEADLINE_SECONDS
-        while True:
-            try:
-                return ReseedSession(self._config, self.name)
-            except (ServerGoneError, ServerSilentError):
-                if time.monotonic() > ends:
-                    raise
-            time.sleep(LOOK_SECONDS)
+        retrying = Retrying(
+            retry=retry_if_exception_type((ServerGoneError, ServerSilentError)),
+            stop=stop_after_delay(_LOGIN_DEADLINE_SECONDS),
+            wait=wait_fixed(LOOK_SECONDS),
+            reraise=True,
+        )
+        return retrying(ReseedSession, self._config, self.name)
 
     def _await(
         self, holds: Callable[[], bool], deadline_seconds: float, told: str, doing: str
     ) -> None:
         meter = Meter(self._reporter, doing)
-        ends = time.monotonic() + deadline_seconds
-        while not holds():
+
+        def reported() -> bool:
+            if holds():
+                return True
             go_on(self._reporter)
-            if time.monotonic() > ends:
-                raise MyhaError(told)
             meter.to(0)
-            time.sleep(LOOK_SECONDS)
+            return False
+
+        if not wait_until(reported, deadline_seconds, LOOK_SECONDS):
+            raise MyhaError(told)
 
 
 def session_or_none(config: Config, name: str) -> ReseedSession | None:

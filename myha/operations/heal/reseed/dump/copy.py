@@ -14,6 +14,8 @@ import threading
 import time
 from contextlib import suppress
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
+
 from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError, ServerError
@@ -29,6 +31,10 @@ LOCK_ATTEMPTS = 60
 LOCK_PAUSE_SECONDS = 0.5
 READINGS = 5
 _LOCK_TIMEOUT = 1205
+
+
+def _lock_timed_out(error: BaseException) -> bool:
+    return isinstance(error, ServerError) and error.code == _LOCK_TIMEOUT
 
 
 class Dump:
@@ -70,20 +76,25 @@ class Dump:
             if not table.columns:
                 raise MyhaError(f"{self._donor_name}: {table} has generated columns only")
 
+    def _lock_commits(self, locker: ReseedSession) -> None:
+        go_on(self._reporter)
+        try:
+            locker.do("lock_commits")
+        except ServerError:
+            with suppress(ServerError):
+                locker.do("unlock_commits")
+            raise
+
     def _snapshot(self) -> GtidSet:
         """All sessions see one state, and this is its history."""
         with ReseedSession(self._config, self._donor_name) as locker:
-            for attempt in range(LOCK_ATTEMPTS):
-                go_on(self._reporter)
-                try:
-                    locker.do("lock_commits")
-                    break
-                except ServerError as error:
-                    with suppress(ServerError):
-                        locker.do("unlock_commits")
-                    if error.code != _LOCK_TIMEOUT or attempt == LOCK_ATTEMPTS - 1:
-                        raise
-                time.sleep(LOCK_PAUSE_SECONDS)
+            retrying = Retrying(
+                retry=retry_if_exception(_lock_timed_out),
+                stop=stop_after_attempt(LOCK_ATTEMPTS),
+                wait=wait_fixed(LOCK_PAUSE_SECONDS),
+                reraise=True,
+            )
+            retrying(self._lock_commits, locker)
             began = time.monotonic()
             try:
                 for source in self._sources:

@@ -46,6 +46,8 @@ class HAProxyBalancer:
     BalancerError. No state is kept between calls, so any thread may call.
     """
 
+    ends_sessions = True
+
     def __init__(self, name: str, socket: str, call_deadline_seconds: float) -> None:
         self.name = name
         self._socket = socket

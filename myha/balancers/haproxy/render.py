@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from myha.config import BalancerConfig, Config, is_unix_socket
+from myha.config import Config, HAProxyConfig, is_unix_socket
 from myha.errors import ConfigError
 
 AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
@@ -30,13 +30,8 @@ def render_haproxy(
 
     `await_script` is where `await_server.lua` lies on the balancer's machine (HAProxy with Lua):
     with it, clients that connect during a change of writer wait for the new one. `socket_group` may
-    use the runtime socket besides its owner. Raises ConfigError for a balancer that is not known.
+    use the runtime socket besides its owner. Raises ConfigError for words that HAProxy cannot read.
     """
-    if balancer_name not in config.balancers:
-        known = ", ".join(config.balancers)
-        raise ConfigError(
-            f"{config.path}: balancers: has no balancer {balancer_name!r}; choose from {known}"
-        )
     balancer = config.balancers[balancer_name]
     parts = [
         f"# HAProxy for the pair {config.cluster.name!r}, balancer {balancer_name!r}.\n"
@@ -65,7 +60,7 @@ def _word(text: str | Path) -> str:
 
 
 def _global(
-    balancer: BalancerConfig,
+    balancer: HAProxyConfig,
     *,
     await_script: str | Path | None,
     user: str,

@@ -1,0 +1,47 @@
+"""The balancers of a pair, by their `kind`: a kind is one folder and one case in each function."""
+
+from __future__ import annotations
+
+from myha.balancers.haproxy.adapter import HAProxyBalancer
+from myha.balancers.haproxy.render import render_haproxy
+from myha.config import Config, HAProxyConfig
+from myha.errors import ConfigError
+from myha.ports import Balancer
+
+
+def make_balancers(config: Config) -> dict[str, Balancer]:
+    """One for each [balancers.NAME], in file order; nothing is connected yet."""
+    return {name: _make(config, name) for name in config.balancers}
+
+
+def _make(config: Config, name: str) -> Balancer:
+    match config.balancers[name]:
+        case HAProxyConfig() as one:
+            return HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
+
+
+def render(
+    config: Config,
+    name: str,
+    *,
+    await_script: str | None = None,
+    program_user: str = "",
+    program_group: str = "",
+    socket_group: str = "",
+) -> str:
+    """The balancer's own configuration, as text. ConfigError for a balancer that is not known."""
+    if name not in config.balancers:
+        known = ", ".join(config.balancers)
+        raise ConfigError(
+            f"{config.path}: balancers: has no balancer {name!r}; choose from {known}"
+        )
+    match config.balancers[name]:
+        case HAProxyConfig():
+            return render_haproxy(
+                config,
+                name,
+                await_script=await_script,
+                program_user=program_user,
+                program_group=program_group,
+                socket_group=socket_group,
+            )

@@ -1,0 +1,1 @@
+"""HAProxy: its adapter, its configuration, and the script by which clients wait in it."""

@@ -1,0 +1,44 @@
+"""The kinds of [balancers.NAME]: each has a table of its own, `kind` says which."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails
+
+from myha.config.values import Address, SocketAddress, Table
+
+DEFAULT_KIND = "haproxy"
+
+
+class HAProxyConfig(Table):
+    """One balancer in front of the pair."""
+
+    kind: Literal["haproxy"] = Field("haproxy", description='What it is: "haproxy".')
+    socket: SocketAddress = Field(
+        description='Its runtime socket with level admin: an absolute path, or "host:port".'
+    )
+    writer_listen: Address = Field(description='Where clients that write connect: "host:port".')
+    reader_listen: Address = Field(description='Where clients that read connect: "host:port".')
+
+
+BalancerConfig: TypeAlias = HAProxyConfig  # with several kinds their union
+BALANCER_KINDS: dict[str, type[BalancerConfig]] = {"haproxy": HAProxyConfig}
+
+
+def _of_its_kind(table: object, info: ValidationInfo) -> object:
+    """The table checked as that of its kind. pydantic's own union has no default kind."""
+    if not isinstance(table, dict):
+        return table
+    kind = table.get("kind", DEFAULT_KIND)
+    if not isinstance(kind, str) or kind not in BALANCER_KINDS:
+        known = " or ".join(repr(one) for one in BALANCER_KINDS)
+        unknown = InitErrorDetails(
+            type="literal_error", loc=("kind",), input=kind, ctx={"expected": known}
+        )
+        raise ValidationError.from_exception_data("balancer", [unknown])
+    return BALANCER_KINDS[kind].model_validate(table, context=info.context)
+
+
+OfItsKind = BeforeValidator(_of_its_kind)

@@ -1,0 +1,1 @@
+"""The store on this machine: SQLite files and a lock in the state directory."""

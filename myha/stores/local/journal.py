@@ -1,0 +1,60 @@
+"""The journal in a SQLite file of its own: a line may reach the disk a moment later."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from myha.stores.local.sqlite import connect, explained
+
+JOURNAL_FILE = "journal.sqlite"
+LINES_KEPT = 100_000
+
+
+class LocalJournal:
+    """Implements `myha.ports.Journal` in a directory that exists. Safe for several threads."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises `MyhaError` when the file cannot be made or written."""
+        self._directory = directory
+        self._lock = threading.Lock()
+        with explained(directory):
+            self._connection = connect(directory / JOURNAL_FILE, durable=False)
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, at REAL NOT NULL, "
+                "wall REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fields TEXT NOT NULL)"
+            )
+
+    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+        """Raises `MyhaError` when it cannot be written."""
+        at, wall = time.monotonic(), time.time()
+        with self._lock, explained(self._directory):
+            cursor = self._connection.execute(
+                "INSERT INTO journal (at, wall, kind, text, fields) VALUES (?, ?, ?, ?, ?)",
+                (at, wall, kind, text, json.dumps(fields)),
+            )
+            row_id = cursor.lastrowid or 0
+            if row_id % 1000 == 0:
+                self._connection.execute(
+                    "DELETE FROM journal WHERE id <= ?", (row_id - LINES_KEPT,)
+                )
+
+    def events(self, limit: int = 50, after: int = 0) -> list[dict[str, Any]]:
+        """The last lines, oldest first; only those with an id above `after`."""
+        with self._lock, explained(self._directory):
+            rows = self._connection.execute(
+                "SELECT id, at, wall, kind, text, fields FROM journal WHERE id > ? "
+                "ORDER BY id DESC LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [
+            {"id": i, "at": at, "wall": wall, "kind": kind, "text": text, **json.loads(fields)}
+            for i, at, wall, kind, text, fields in reversed(rows)
+        ]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()

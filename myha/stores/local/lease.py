@@ -1,0 +1,63 @@
+"""Which supervisor may act: a lock in the state directory, held for as long as its process lives.
+
+The file holds the process id, and its time is the last sign of life.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from myha.errors import MyhaError
+from myha.files import locked
+from myha.stores.local.sqlite import explained
+
+LOCK_FILE = "supervisor.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lease, or had it last; `renewed_wall` in seconds since the epoch."""
+
+    pid: int
+    renewed_wall: float
+
+
+def holder_of(directory: Path) -> Holder | None:
+    """None when there never was one, or when it cannot be read."""
+    path = directory / LOCK_FILE
+    with suppress(OSError, ValueError):
+        return Holder(int(path.read_text()), path.stat().st_mtime)
+    return None
+
+
+class LocalLease:
+    """Implements `myha.ports.Lease`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / LOCK_FILE
+        self._held = ExitStack()
+
+    def acquire(self) -> None:
+        directory = self._path.parent
+        with explained(directory):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                descriptor = self._held.enter_context(locked(self._path))
+            except BlockingIOError:
+                holder = holder_of(directory)
+                raise MyhaError(
+                    f"another supervisor (process {holder.pid if holder else 'unknown'}) runs this "
+                    f"cluster: {self._path} is locked; stop it first, or ask it with `myha status`"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+
+    def renew(self) -> None:
+        with suppress(OSError):
+            os.utime(self._path)
+
+    def release(self) -> None:
+        self._held.close()

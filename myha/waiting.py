@@ -1,0 +1,24 @@
+"""Waiting for a condition by asking again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], deadline_seconds: float, poll_seconds: float) -> T:
+    """What `condition` returned last: something true, or what it returned at the deadline.
+
+    It is asked at least once, and for the last time when the deadline has passed. Whatever it
+    raises ends the wait.
+    """
+    ends = time.monotonic() + deadline_seconds
+    while not (found := condition()):
+        left_seconds = ends - time.monotonic()
+        if left_seconds <= 0:
+            break
+        time.sleep(min(poll_seconds, left_seconds))
+    return found
