@@ -24,7 +24,6 @@ from myha.conflicts.watch import Watch
 from myha.errors import MyhaError
 from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
 
 TRANSACTIONS = 20_000  # of one row, on each node
 STATEMENTS, STATEMENT_ROWS = 100, 1_000  # of many rows, on each node
@@ -47,7 +46,7 @@ END"""
 
 
 @contextmanager
-def _pair(flavour: Flavour) -> Iterator[Pair]:
+def _pair(flavour: str) -> Iterator[Pair]:
     cluster = Cluster.create(flavour=flavour, mode="dual-writer", durability="async")
     try:
         cluster.up(output=lambda _line: None)
@@ -58,7 +57,7 @@ def _pair(flavour: Flavour) -> Iterator[Pair]:
             cluster.down()
 
 
-def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
+def measure(flavour: str, say: Say) -> dict[str, Any]:
     """Single rows, many rows, and the delay under sysbench."""
     with _pair(flavour) as pair:
         pair.commit_durably(False)

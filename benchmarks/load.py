@@ -17,7 +17,7 @@ def order(target: Target, directory: Path, clients: int) -> Order:
         user=target.account.user,
         password=target.account.password.get_secret_value(),
         database=target.database,
-        flavour=target.flavour,
+        flavour=target.flavour.name,
         directory=str(directory),
         clients=clients,
         seed=1,

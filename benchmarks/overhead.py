@@ -17,7 +17,6 @@ from myha.drill.target import Target
 from myha.drill.workload import Workload
 from myha.errors import MyhaError
 from myha.hosts.local import LocalHost
-from myha.sandbox.servers import Flavour
 
 CLIENTS = 8
 WATCH_SECONDS = 30.0
@@ -30,7 +29,7 @@ RESAMPLES = 2000
 READY_DEADLINE_SECONDS = 60.0
 
 
-def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
+def measure(flavour: str, say: Say) -> dict[str, Any]:
     """Idle, under load, and the load with and without the daemon in turns."""
     with target.sandbox(flavour, "single-writer", None, lambda _text: None) as pair:
         pair.learn()

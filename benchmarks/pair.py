@@ -9,7 +9,6 @@ import pymysql
 
 from myha.errors import MyhaError
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
 
 DEADLINE_SECONDS = 300.0
 
@@ -17,7 +16,7 @@ DEADLINE_SECONDS = 300.0
 class Pair:
     """Two writers without a supervisor, so that nothing but the load and the reader runs."""
 
-    def __init__(self, cluster: Cluster, flavour: Flavour) -> None:
+    def __init__(self, cluster: Cluster, flavour: str) -> None:
         self.cluster = cluster
         self.flavour = flavour
 

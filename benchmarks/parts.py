@@ -6,8 +6,6 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from myha.sandbox.servers import Flavour
-
 Say = Callable[[str], None]
 
 # In the order in which they are measured and reported.
@@ -19,7 +17,7 @@ REPORTED_ONLY = ("soak",)
 class Part(Protocol):
     """What a part's module has."""
 
-    def measure(self, flavour: Flavour, say: Say) -> dict[str, Any]:
+    def measure(self, flavour: str, say: Say) -> dict[str, Any]:
         """Measure, with servers of its own; takes minutes. Raises MyhaError."""
 
     def section(self, reports: list[dict[str, Any]]) -> str:

@@ -23,7 +23,7 @@ from myha.operations.heal.reseed import Method, ReseedOrder, reseed_node
 from myha.operations.heal.reseed.backup import streamer_words
 from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import ADMIN_USER, Flavour
+from myha.sandbox.servers import ADMIN_USER
 
 MB = 1_000_000
 WANTED_BYTES = int(os.environ.get("MYHA_BENCH_RESEED_MB", "2000")) * MB
@@ -36,7 +36,7 @@ ROUNDS = {Method.CLONE: 7, Method.BACKUP: 3, Method.DUMP: 2}
 BUFFER_POOL_BYTES = 256 * 1024 * 1024
 RESTART_DEADLINE_SECONDS = 120.0
 TARGETS = {Method.CLONE: 1.15, Method.BACKUP: 1.15, Method.DUMP: 1.2}
-WAYS: dict[Flavour, tuple[Method, ...]] = {
+WAYS: dict[str, tuple[Method, ...]] = {
     "mysql": (Method.CLONE, Method.DUMP),
     "mariadb": (Method.BACKUP, Method.DUMP),
 }
@@ -49,7 +49,7 @@ TOOLS = {
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
 
-def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
+def measure(flavour: str, say: Say) -> dict[str, Any]:
     """Tool and reseed in turns, so that both meet the same machine; each copy is compared."""
     with _pair(flavour) as pair:
         rows = min(WANTED_BYTES, shutil.disk_usage(pair.directory).free // FREE_TIMES) // ROW_BYTES
@@ -283,7 +283,7 @@ def _end(done: subprocess.CompletedProcess[bytes], name: str) -> None:
 
 
 @contextmanager
-def _pair(flavour: Flavour) -> Iterator[Pair]:
+def _pair(flavour: str) -> Iterator[Pair]:
     cluster = Cluster.create(flavour=flavour)
     try:
         cluster.start_servers()

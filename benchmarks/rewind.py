@@ -17,9 +17,10 @@ import pymysql
 from benchmarks.load import server
 from benchmarks.parts import Say
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.database.flavours import FLAVOURS
 from myha.errors import MyhaError
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import ADMIN_USER, Flavour
+from myha.sandbox.servers import ADMIN_USER
 from myha.undo.rewind import rewind_node
 
 MB = 10**6
@@ -38,7 +39,7 @@ DIRTY_PAGES_LEFT = 200
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
 
-def measure(flavour: Flavour, say: Say) -> dict[str, Any]:
+def measure(flavour: str, say: Say) -> dict[str, Any]:
     """Three rewinds on each data set; the rows of the table are compared by CHECKSUM TABLE."""
     found = []
     with _server(flavour) as node:
@@ -60,7 +61,7 @@ def _affordable(directory: Path) -> int:
 class Node:
     """One bare server with one table, which is written to and rewound."""
 
-    def __init__(self, flavour: Flavour, cluster: Cluster, quarantine: Path) -> None:
+    def __init__(self, flavour: str, cluster: Cluster, quarantine: Path) -> None:
         self.flavour = flavour
         self.directory = cluster.directory
         self._port = cluster.nodes["a"].port
@@ -164,7 +165,7 @@ class Node:
         began = time.monotonic()
         report = rewind_node(
             self.connect,
-            self.flavour,
+            FLAVOURS[self.flavour],
             self.executed(),
             keep,
             quarantine_dir=self._quarantine,
@@ -205,7 +206,7 @@ class Node:
 
 
 @contextmanager
-def _server(flavour: Flavour) -> Iterator[Node]:
+def _server(flavour: str) -> Iterator[Node]:
     cluster = Cluster.create(flavour=flavour)
     try:
         cluster.start_servers()

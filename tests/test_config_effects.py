@@ -82,7 +82,7 @@ class Built:
         store = LocalRecordStore(self.config.cluster.state_dir)
         store.compare_and_set(0, Record(1, 1, self.config.names[0], Sync.SOLO, nodes))
         store.close()
-        self.patch.setattr(pair_module, "flavour_of", lambda _config: MySQLServer)
+        self.patch.setattr(pair_module, "adapter_of", lambda _config: MySQLServer)
         made = PairSupervisor(self.config)
         self.open.append(made)
         return made

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from myha.database.flavours import MYSQL
 from myha.drill.ticks import RESTS, TICKS, Change, Tick, Ticking, changes, wrong_ticks
 from myha.errors import ServerError
 
@@ -59,7 +59,7 @@ def test_changes_are_those_on_record() -> None:
 class Denies:
     """A target whose account may do anything but make events."""
 
-    flavour = "mysql"
+    flavour = MYSQL
     account = SimpleNamespace(user="app")
 
     @contextmanager
@@ -68,15 +68,14 @@ class Denies:
 
 
 class FakeSession:
-    def cursor(self) -> Any:
-        return nullcontext(self)
-
-    def execute(self, sql: str) -> None:
+    def query(self, sql: str) -> list[tuple[str]]:
         if sql.startswith("CREATE EVENT"):
             raise ServerError("Access denied for user 'app' to database 'app'", 1044)
-
-    def fetchall(self) -> list[tuple[str]]:
         return [("ON",)]
+
+    def run(self, statements: Iterable[str]) -> None:
+        for sql in statements:
+            self.query(sql)
 
 
 def test_an_account_that_may_make_no_events_plays_without() -> None:

@@ -38,9 +38,8 @@ class ColumnFact:
 class KeyPart:
     """One part of a unique key: a column, the beginning of one, or an expression."""
 
-    column: str | None
+    column: str | None  # None: an expression
     prefix_length: int | None = None  # characters, of binary columns bytes; None for all of it
-    expression: str | None = None
     generated: bool = False  # the column is a generated one
 
 
@@ -99,24 +98,20 @@ def _column(row: Sequence[Any]) -> ColumnFact:
 
 def key_facts(query: Query, schema: str, table: str) -> tuple[KeyFact, ...]:
     """The primary key, if there is one, and then the unique keys by name."""
-    mariadb = "mariadb" in _text(query("SELECT VERSION()", ())[0][0]).lower()
-    expression = "NULL" if mariadb else "expression"
     rows = query(
-        f"SELECT index_name, column_name, sub_part, {expression}"
-        " FROM information_schema.statistics"
+        "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
         " WHERE table_schema = %s AND table_name = %s AND non_unique = 0"
         " ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index",
         (schema, table),
     )
     generated = {fact.name for fact in column_facts(query, schema, table) if fact.generated}
     parts: dict[str, list[KeyPart]] = {}
-    for index, column, prefix, computed in rows:
+    for index, column, prefix in rows:
         name = None if column is None else _text(column)
         parts.setdefault(_text(index), []).append(
             KeyPart(
                 column=name,
                 prefix_length=None if prefix is None else int(prefix),
-                expression=None if computed is None else _text(computed),
                 generated=name in generated,
             )
         )

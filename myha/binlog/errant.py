@@ -1,20 +1,20 @@
 """Reading the errant transactions of a node out of its binary log, one event at a time."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import Gtid
 from myha.binlog.node import Node
 from myha.binlog.stream import POSITION_LOST
 from myha.binlog.transactions import StreamedTransaction, streamed
+from myha.core.gtid import GtidSet
 from myha.errors import MyhaError, ServerError
 
 
 def read_errant(
-    node: Node[Any],
-    errant: Any,
-    kept: Any,
+    node: Node,
+    errant: GtidSet,
+    kept: GtidSet,
     *,
     for_kept: Callable[[StreamedTransaction], None] | None = None,
 ) -> Iterator[StreamedTransaction]:
@@ -51,7 +51,7 @@ def _tell(
             raise
 
 
-def _beginning(node: Node[Any], errant: Any, kept: Any) -> tuple[str, int]:
+def _beginning(node: Node, errant: GtidSet, kept: GtidSet) -> tuple[str, int]:
     """File and byte where the first errant one stands."""
     for transaction in streamed(node.events_after(kept)):
         if node.holds(errant, transaction.gtid):

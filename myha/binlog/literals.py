@@ -25,6 +25,7 @@ from myha.binlog.errors import DecodeError
 from myha.binlog.mysql_json import DATE, DECIMAL, TEMPORAL, TIME, Json, Opaque, Unsigned
 from myha.binlog.mysql_json import text as json_text
 from myha.binlog.values import Row, Value
+from myha.database.statements import quoted
 
 __all__ = [
     "SESSION",
@@ -38,7 +39,6 @@ __all__ = [
     "key_predicate",
     "literal",
     "matches",
-    "quoted",
     "row_predicate",
     "show",
 ]
@@ -65,11 +65,6 @@ _COMPARED_AS_HEX = frozenset(
         "multipolygon", "geometrycollection", "geomcollection",
     }
 )  # fmt: skip
-
-
-def quoted(*names: str) -> str:
-    """An identifier, or one with its qualifiers, in backquotes."""
-    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
 
 
 def literal(value: Value, column: ColumnFact) -> str:

@@ -13,8 +13,9 @@ from myha.binlog import events
 from myha.binlog.columns import ColumnFact, KeyFact, Query, column_facts, key_facts
 from myha.binlog.errors import DecodeError
 from myha.binlog.events import EventType, RawEvent, RowChanges, TableMap
-from myha.binlog.literals import literal, matches, quoted, row_predicate, show
+from myha.binlog.literals import literal, matches, row_predicate, show
 from myha.binlog.values import Row, RowDecoder
+from myha.database.statements import quoted
 from myha.errors import MyhaError
 
 Images = tuple[bytes | None, bytes | None]

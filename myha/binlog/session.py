@@ -1,22 +1,15 @@
-"""One session on a server for a heal: a deadline on every call, and the questions that heals share.
-
-Errors are those of `myha.errors`; `ServerError.code` is the server's number.
-"""
+"""One session on a server for a heal: one deadline for all of it, and what heals ask in common."""
 
 import base64
-import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
 
-import pymysql
-
-from myha.database import statements
+from myha.database.connection import Connect
+from myha.database.flavoured import FlavouredSession
+from myha.database.flavours import Flavour
+from myha.database.session import Deadline, Session
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
-Connect = Callable[[], "pymysql.Connection[Any]"]
-
-_GONE = frozenset({2006, 2013, 2014, 1053, 1927, 4031})
 _LEAST_WAIT_SECONDS = 0.05
 
 
@@ -27,79 +20,40 @@ class TableFacts(NamedTuple):
     kind: str
 
 
-class Session:
-    """A connection with the named statements of sql/<flavour>/<subject>.sql."""
+def logs_cascades(session: Session) -> bool:
+    """Whether a foreign key's cascade is in the binary log as row changes of its own."""
+    return session.variable("innodb_native_foreign_keys") == "OFF"
 
-    flavour: Literal["mysql", "mariadb"]
-    subject: ClassVar[str]
+
+class HealSession(FlavouredSession):
+    """One connection for all of a heal; its errors say what was under way."""
+
     errand: ClassVar[str] = ""  # what its errors say was under way; by default the subject
 
-    def __init__(self, connect: Connect, deadline_seconds: float) -> None:
+    def __init__(self, connect: Connect, flavour: Flavour, deadline_seconds: float) -> None:
+        super().__init__(connect(), flavour, Deadline(deadline_seconds))
         self._connect = connect
-        self._ends = time.monotonic() + deadline_seconds
-        self._deadline_seconds = deadline_seconds
-        self._connection = connect()
-        self._statements = statements.load(self.flavour, self.subject)
-
-    def close(self) -> None:
-        with suppress(Exception):
-            self._connection.close()
 
     @property
     def left_seconds(self) -> float:
-        return max(_LEAST_WAIT_SECONDS, self._ends - time.monotonic())
+        return max(_LEAST_WAIT_SECONDS, self.deadline.left_seconds)
 
-    # ---- asking
-
-    def rows(self, sql: str, values: object = None) -> tuple[tuple[Any, ...], ...]:
-        wire: Any = self._connection
-        wire._read_timeout = self.left_seconds  # PyMySQL reads it anew at each packet
-        try:
-            with self._connection.cursor(pymysql.cursors.Cursor) as cursor:
-                cursor.execute(sql, values)
-                return tuple(cursor.fetchall())
-        except pymysql.err.Error as error:
-            raise self._error(error) from error
-
-    def named_rows(self, sql: str) -> list[dict[str, Any]]:
-        """The same with the columns' names, for SHOW statements."""
-        wire: Any = self._connection
-        wire._read_timeout = self.left_seconds
-        try:
-            with self._connection.cursor(pymysql.cursors.DictCursor) as cursor:
-                cursor.execute(sql)
-                return list(cursor.fetchall())
-        except pymysql.err.Error as error:
-            raise self._error(error) from error
-
-    def value(self, sql: str) -> Any:
-        rows = self.rows(sql)
-        return rows[0][0] if rows else None
-
-    def variable(self, name: str) -> str | None:
-        """A global variable as text, None where the server has none of that name."""
-        rows = self.rows("SHOW GLOBAL VARIABLES WHERE Variable_name = %s", (name,))
-        return str(rows[0][1]) if rows else None
-
-    def _error(self, error: pymysql.err.Error) -> ServerError:
-        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        text = " ".join(str(error.args[-1] if error.args else error).split())
+    def _dropped(self, error: Exception, seconds: float) -> ServerError:
+        found = super()._dropped(error, seconds)
         errand = self.errand or self.subject
-        if time.monotonic() >= self._ends:
-            return ServerSilentError(
-                f"the {errand} was not finished within {self._deadline_seconds:g} s: run it again",
-                code,
-            )
-        if code in _GONE or isinstance(error, pymysql.err.InterfaceError):
-            return ServerGoneError(
-                f"the connection broke in the {errand} ({text}): run it again", code
-            )
-        return ServerError(f"{text} (error {code})", code)
+        if self.deadline.passed:
+            self.drop()
+            told = f"the {errand} was not finished within {self.deadline.seconds:g} s: run it again"
+            return ServerSilentError(told, found.code)
+        if isinstance(found, ServerGoneError | ServerSilentError):
+            told = f"the connection broke in the {errand} ({found}): run it again"
+            return ServerGoneError(told, found.code)
+        return found
 
     def table_facts(self, name: str) -> TableFacts | None:
         """Engine and kind of a `schema.table`, None when this account cannot see it."""
         schema, _, table = name.partition(".")
-        rows = self.rows(
+        rows = self.query(
             "SELECT engine, table_type FROM information_schema.tables"
             " WHERE table_schema = %s AND table_name = %s",
             (schema, table),
@@ -109,7 +63,7 @@ class Session:
     def cascades_from(self, name: str) -> tuple[str, ...]:
         """The foreign keys by which a change of this table changes another one."""
         schema, _, table = name.partition(".")
-        rows = self.rows(
+        rows = self.query(
             "SELECT constraint_schema, table_name, constraint_name"
             " FROM information_schema.referential_constraints"
             " WHERE unique_constraint_schema = %s AND referenced_table_name = %s"
@@ -122,7 +76,7 @@ class Session:
     def cascading_columns(self, name: str) -> tuple[tuple[str, str], ...]:
         """The columns whose change, or whose row's end, reaches other rows; each with the key."""
         schema, _, table = name.partition(".")
-        rows = self.rows(
+        rows = self.query(
             "SELECT k.referenced_column_name, c.constraint_schema, c.table_name, c.constraint_name"
             " FROM information_schema.referential_constraints c"
             " JOIN information_schema.key_column_usage k"
@@ -134,13 +88,6 @@ class Session:
             (schema, table),
         )
         return tuple((str(column), ".".join(map(str, key))) for column, *key in rows)
-
-    # ---- acting
-
-    def do(self, name: str, values: Mapping[str, object] | None = None) -> None:
-        """A named block of the session's SQL file."""
-        for sql in self._statements.all(name):
-            self.rows(sql, values)
 
     def apply(self, steps: Iterable[bytes]) -> None:
         """Give events to the server; its `apply` block takes them."""

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from myha.database.flavours import FLAVOURS
 from myha.drill import runner
 from myha.drill.report import Report, show
 from myha.drill.scenarios import SCENARIOS
@@ -23,7 +24,6 @@ from myha.drill.target import HEAL_POLICY, Target, of_config
 from myha.drill.target import sandbox as in_sandbox
 from myha.errors import ConfigError, MyhaError, RefusedError
 from myha.sandbox.cluster import Durability, Mode
-from myha.sandbox.servers import Flavour
 
 INTERRUPTED_EXIT_STATUS = 130
 ALL = "all"
@@ -38,9 +38,7 @@ ALL = "all"
     type=click.Path(dir_okay=False, path_type=Path),
     help="Use the running cluster of this configuration. Asks first.",
 )
-@click.option(
-    "--flavour", type=click.Choice(["mysql", "mariadb"]), help="For the sandbox. Default: mysql."
-)
+@click.option("--flavour", type=click.Choice([*FLAVOURS]), help="For the sandbox. Default: mysql.")
 @click.option(
     "--mode",
     type=click.Choice(["single-writer", "dual-writer"]),
@@ -81,7 +79,7 @@ def drill(
     *,
     sandbox: bool,
     config_path: Path | None,
-    flavour: Flavour | None,
+    flavour: str | None,
     mode: Mode | None,
     durability: Durability | None,
     heal: str | None,

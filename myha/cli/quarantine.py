@@ -15,13 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from myha.config import Config, load
-from myha.database.statements import Flavour
+from myha.database.connection import Connect
 from myha.errors import MyhaError
-from myha.operations.heal.work import Connect, admin_account, connector
+from myha.operations.heal.work import admin_account
+from myha.operations.log_in import connector
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.operations.terminal import TerminalReporter
-from myha.servers.factory import flavour_of
+from myha.servers.factory import adapter_of
 from myha.stores.factory import require_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
@@ -66,7 +67,7 @@ def _applied(config: Config) -> tuple[dict[str, int] | None, str]:
     try:
         name = require_record(config).writer
         account = config.accounts.supervisor()
-        return dict(replayed(connector(config, name, account), flavour_of(config).flavour)), ""
+        return dict(replayed(connector(config, name, account), adapter_of(config).flavour)), ""
     except MyhaError as error:
         return None, str(error)
 
@@ -232,7 +233,7 @@ def replay_(
     """
     config = load(ctx.obj["config_path"])
     one = find(_root(config), incident_id)
-    flavour: Flavour = flavour_of(config).flavour
+    flavour = adapter_of(config).flavour
     name = require_record(config).writer
     with TerminalReporter() as reporter:
         report = replay(

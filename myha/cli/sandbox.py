@@ -11,11 +11,11 @@ from types import FrameType
 import click
 from rich.console import Console
 
+from myha.database.flavours import FLAVOURS
 from myha.errors import ConfigError
 from myha.sandbox import programs, registry
 from myha.sandbox.cluster import Cluster, Durability, Mode
 from myha.sandbox.debian import Progress
-from myha.sandbox.servers import Flavour
 
 INTERRUPTED_EXIT_STATUS = 130
 _DEFAULT_PROGRAMS = ("mysql", "haproxy")
@@ -51,7 +51,7 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
 
 
 @sandbox.command()
-@click.option("--flavour", type=click.Choice(["mysql", "mariadb"]), default="mysql")
+@click.option("--flavour", type=click.Choice([*FLAVOURS]), default="mysql")
 @click.option(
     "--mode", type=click.Choice(["single-writer", "dual-writer"]), default="single-writer"
 )
@@ -63,7 +63,7 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
 @click.option("--bare", is_flag=True, help="Servers and HAProxy only: no setup, no supervisor.")
 @directory_option
 def up(
-    flavour: Flavour, mode: Mode, durability: Durability | None, bare: bool, directory: Path | None
+    flavour: str, mode: Mode, durability: Durability | None, bare: bool, directory: Path | None
 ) -> None:
     """Start a cluster on this machine and leave it running."""
     interrupted = "interrupted; the sandbox was taken down again"

@@ -16,7 +16,6 @@ from myha.database.session import WarmSession
 from myha.errors import ServerError
 
 ASK_EVERY_SECONDS = 1.0
-_ASK_DEADLINE_SECONDS = 2.0
 _SYNTAX_ERROR = 1064
 
 
@@ -119,7 +118,7 @@ class Companion:
         file, position = str(rows[0]["File"]), int(rows[0]["Position"])
         sizes: tuple[tuple[str, int], ...] = ()
         if place is not None and place.file != file:
-            logs = self._session.query("SHOW BINARY LOGS", deadline_seconds=_ASK_DEADLINE_SECONDS)
+            logs = self._session.query("SHOW BINARY LOGS")
             sizes = tuple((str(row[0]), int(row[1])) for row in logs)
         was_reset = place is not None and _was_reset(place, file, position, sizes)
         return End(file, position, sizes, was_reset)
@@ -127,16 +126,12 @@ class Companion:
     def _status(self) -> list[dict[str, Any]]:
         if not self._old_words:
             try:
-                return self._session.query_named(
-                    "SHOW BINARY LOG STATUS", deadline_seconds=_ASK_DEADLINE_SECONDS
-                )
+                return self._session.query_named("SHOW BINARY LOG STATUS")
             except ServerError as error:
                 if error.code != _SYNTAX_ERROR:
                     raise
                 self._old_words = True
-        return self._session.query_named(
-            "SHOW MASTER STATUS", deadline_seconds=_ASK_DEADLINE_SECONDS
-        )
+        return self._session.query_named("SHOW MASTER STATUS")
 
 
 def _was_reset(place: Place, file: str, position: int, sizes: tuple[tuple[str, int], ...]) -> bool:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeAlias
 
+from myha.database.flavours import Flavour
+
 Fold: TypeAlias = Callable[[bytes], bytes]
 # (character set, collation, texts in that character set) -> their weights; None: nobody to ask
 Ask: TypeAlias = Callable[[str, str, Sequence[bytes]], Sequence[bytes] | None]
@@ -91,10 +93,9 @@ class Collation:
         return b"".join([self._weights.get(one, b"") for one in text])
 
 
-def weights_query(flavour: str, charset: str, collation: str, texts: Sequence[bytes]) -> str:
+def weights_query(flavour: Flavour, charset: str, collation: str, texts: Sequence[bytes]) -> str:
     """A query of one row with the weight of each text in the character set."""
-    # MariaDB writes levels one behind the other without a mark, and tells the first one alone.
-    level = " LEVEL 1" if flavour == "mariadb" else ""
+    level = flavour.one_weight_level
     columns = (
         f"WEIGHT_STRING(_{charset} X'{text.hex()}' COLLATE {collation}{level})" for text in texts
     )

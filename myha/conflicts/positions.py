@@ -6,18 +6,11 @@ A transaction counts as read when the next one begins: one that was cut off come
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from myha.core.conflicts import Range, Ranges
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
-
-
-class Identity(NamedTuple):
-    """Whose transactions are a node's own."""
-
-    server_id: int
-    uuid: str  # MySQL; "" on MariaDB
-    domain: int  # MariaDB; 0 on MySQL
+from myha.database.flavours.base import Identity
 
 
 class Position(Protocol):

@@ -8,9 +8,8 @@ meets its rows, and so are those that it has met when a DDL statement made all o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
 
 from myha.binlog.columns import Query
 from myha.conflicts.keys import INTERNAL_SCHEMA, Facts
@@ -35,7 +34,7 @@ class Tables:
 
     def __init__(self, name: str, session: WarmSession, read: Read) -> None:
         self._session = session
-        self._query = query_of(session)
+        self._query = session.query
         self._read = read
         self._lock = threading.Lock()
         self._known: dict[Name, Facts] = {}
@@ -113,13 +112,3 @@ class Tables:
                 self._met.discard(name)
             else:
                 self._known[name] = facts
-
-
-def query_of(session: WarmSession) -> Query:
-    """The session as `myha.binlog.columns` asks."""
-
-    def query(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
-        arguments: Any = tuple(values) or None
-        return session.query(sql, arguments, deadline_seconds=CALL_SECONDS)
-
-    return query

@@ -21,14 +21,15 @@ from myha.conflicts.companion import Companion, Place, bytes_behind
 from myha.conflicts.extract import AuditRule, Table, fits
 from myha.conflicts.folding import Collations, weights_query
 from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
-from myha.conflicts.positions import Identity, position_after, ranges_of
+from myha.conflicts.positions import position_after, ranges_of
 from myha.conflicts.reader import Reader
 from myha.conflicts.report import Findings
-from myha.conflicts.tables import CALL_SECONDS, Tables, query_of
+from myha.conflicts.tables import CALL_SECONDS, Tables
 from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
-from myha.core.gtid import MysqlGtidSet
 from myha.database.connection import Endpoint
+from myha.database.flavours import Flavour
+from myha.database.flavours.base import Identity
 from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
 from myha.progress import Reporter
@@ -91,7 +92,7 @@ class Watch:
         names = config.names
         self.findings = Findings(reporter, names, self._confirm)
         self.detector: Detector | None = None
-        self.flavour = ""
+        self.flavour: Flavour | None = None
         self._nodes: list[NodeState] = []
         self._collations = Collations(self._weights)
         for side, (name, node) in enumerate(config.nodes.items()):
@@ -222,7 +223,7 @@ class Watch:
             return
         if first and peer.companion.ready:
             links = {node.side: node.companion.take_link(), peer.side: peer.companion.take_link()}
-            common = links[0].executed.intersection(links[1].executed)  # type: ignore[arg-type]
+            common = links[0].executed.intersection(links[1].executed)
             for one in self._nodes:
                 self._begin(one, links[one.side], common)
             return
@@ -234,7 +235,7 @@ class Watch:
         self._check_flavour(link)
         if self.detector is None:
             self.detector = Detector(
-                in_order=self.flavour == "mariadb", limit_bytes=self._limit_bytes
+                in_order=link.flavour.copies_in_order, limit_bytes=self._limit_bytes
             )
         node.identity, node.logs_cascades = link.identity, link.logs_cascades
         peer = self._nodes[1 - node.side]
@@ -266,10 +267,10 @@ class Watch:
             node.reader.forget_tables()
         node.tables.ask_all()
         with suppress(ServerError):  # connected now, for what cannot be known beforehand
-            node.session.query("SELECT 1", deadline_seconds=CALL_SECONDS)
+            node.session.query("SELECT 1")
 
     def _check_flavour(self, link: Link) -> None:
-        if self.flavour and link.flavour != self.flavour:
+        if self.flavour not in (None, link.flavour):
             raise MyhaError(f"{link.endpoint} is {link.flavour}, and its peer is {self.flavour}")
         self.flavour = link.flavour
 
@@ -284,11 +285,8 @@ class Watch:
         if self._since:
             common = type(executed).parse(self._since)
         start = executed if node.lost else executed.intersection(common)
-        if self.flavour == "mysql":
-            self._tell_unseen(node, link.purged.minus(start))
-            start = start.union(link.purged)
-        else:
-            start.position()  # ValueError when it is none; the next try begins with the present
+        self._tell_unseen(node, link.purged.minus(start))
+        start = start.union(link.purged)
         if self.detector is None:
             raise RuntimeError("a reader begins without a detector")
         node.reader = Reader(node.side, self.detector, self, position_after(start))
@@ -315,9 +313,8 @@ class Watch:
             )
             detector.drop(node.side, ranges_of(undone, link.identity))
             start = read.intersection(executed)
-        unseen: Gtids = MysqlGtidSet()
-        if self.flavour == "mysql":
-            unseen, start = link.purged.minus(start), start.union(link.purged)
+        unseen: Gtids = link.purged.minus(start)
+        start = start.union(link.purged)
         if node.lost and unseen.is_empty() and undone.is_empty():
             unseen, start = executed.minus(start), executed
         self._tell_unseen(node, unseen)
@@ -390,13 +387,15 @@ class Watch:
         read = self._reading_facts(node.side)
         for one in (node, self._nodes[1 - node.side]):
             with suppress(ServerError):
-                return read(query_of(one.session), schema, table)
+                return read(one.session.query, schema, table)
         return None
 
     def _weights(
         self, charset: str, collation: str, texts: Sequence[bytes]
     ) -> Sequence[bytes] | None:
         """From a server: by what a collation compares these texts."""
+        if self.flavour is None:
+            return None
         found = self._ask_either(weights_query(self.flavour, charset, collation, texts))
         return None if found is None else [one or b"" for one in found[0]]
 
@@ -404,7 +403,7 @@ class Watch:
         """One question to whichever node answers."""
         for node in self._nodes:
             try:
-                return node.session.query(sql, deadline_seconds=CALL_SECONDS)
+                return node.session.query(sql)
             except ServerError:
                 continue
         return None

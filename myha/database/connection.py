@@ -159,7 +159,8 @@ def translate(
     cause = getattr(error, "original_exception", None) or error.__context__
     if isinstance(error, TimeoutError) or isinstance(cause, TimeoutError):
         what = "no greeting or login: hung, or no database server" if connecting else "no answer"
-        limit = f"within {seconds:.2g} s" if seconds >= LEAST_SECONDS else "in the time left for it"
+        shown = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
+        limit = f"within {shown} s" if seconds >= LEAST_SECONDS else "in the time left for it"
         return ServerSilentError(f"{prefix}{what} {limit}", code)
     if not isinstance(error, MySQLError):
         return ServerGoneError(f"{prefix}{error}")

@@ -13,7 +13,7 @@ import select
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -119,11 +119,9 @@ class Session:
             raise self._dropped(error, seconds) from None
         return self._taken(connection)
 
-    def query_named(
-        self, sql: str, values: Values = None, *, deadline_seconds: float | None = None
-    ) -> list[dict[str, Any]]:
+    def query_named(self, sql: str, values: Values = None) -> list[dict[str, Any]]:
         """The same with the columns' names, as SHOW statements need it."""
-        rows = self.query(sql, values, deadline_seconds=deadline_seconds)
+        rows = self.query(sql, values)
         names = self._names
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -137,10 +135,20 @@ class Session:
         rows = self.query("SHOW GLOBAL VARIABLES WHERE Variable_name = %s", (name,))
         return str(rows[0][1]) if rows else None
 
-    def run(self, statements: Iterable[str], values: Values = None) -> None:
+    def run(self, statements: tuple[str, ...], values: Values = None) -> None:
         """Carry out statements whose rows are of no interest."""
         for sql in statements:
             self.query(sql, values)
+
+    def fileno(self) -> int:
+        """The socket, for polling; -1 without a connection."""
+        sock = getattr(self._connection, "_sock", None)
+        return -1 if sock is None else int(sock.fileno())
+
+    @property
+    def wire(self) -> Connection:
+        """The connection itself, for what passes through as bytes."""
+        return self._ready(self.left_seconds)
 
     def close(self) -> None:
         """Say good-bye, where the connection is one still."""
@@ -260,11 +268,6 @@ class WarmSession(Session):
         """Drop the connection without a word to the server: it may be one that hangs."""
         self._sent = False
         self.drop()
-
-    def fileno(self) -> int:
-        """The socket, for polling; -1 without a connection."""
-        sock = getattr(self._connection, "_sock", None)
-        return -1 if sock is None else int(sock.fileno())
 
     def _ready(self, seconds: float) -> Connection:
         if self._sent:

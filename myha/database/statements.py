@@ -14,11 +14,13 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal
-
-Flavour = Literal["mysql", "mariadb"]
 
 _NAME = re.compile(r"--\s*name:\s*([a-z][a-z0-9 _-]*?)\s*$")
+
+
+def quoted(*names: str) -> str:
+    """An identifier, or one with its qualifiers, in backquotes."""
+    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
 
 
 class Statements:
@@ -41,7 +43,7 @@ class Statements:
 
 
 @cache
-def load(flavour: Flavour, subject: str | None = None) -> Statements:
+def load(flavour: str, subject: str | None = None) -> Statements:
     """The statements of sql/<flavour>/<subject>.sql, or without a subject those of all the files.
 
     ValueError when a file has two blocks of one name. A name that several files use is only found

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-import pymysql
-from pymysql.err import MySQLError
-
+from myha.database.session import Session
 from myha.database.statements import Statements
-from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT, ErrantLedger, ErrantRow, ErrantTable, in_flight
 from myha.drill.rows import IdRow, Row
-from myha.drill.target import Target, query
+from myha.drill.target import Target
 from myha.drill.worker import payload
-from myha.errors import MyhaError
+from myha.errors import MyhaError, ServerError
 
 OPEN_DEADLINE_SECONDS = 15.0
 RETRY_SECONDS = 0.1
 CHANGES = 10  # of each kind, each a transaction of its own
 UNKNOWN_VARIABLE, READ_ONLY = 1193, 1290
 ERRANT_TABLE = "myha_drill_errant"
-
-Session: TypeAlias = "pymysql.Connection[Any]"
 
 
 class Administrator:
@@ -38,7 +33,7 @@ class Administrator:
         self._node = node
         self._ledger = ledger
         self._seed = seed
-        self._statements: Statements = load_statements(target.flavour, "drill")
+        self._statements: Statements = target.flavour.statements("drill")
 
     def diverge(self, *, ddl: bool = False) -> int:
         """Errant inserts, deletes and updates on the node; how many rows they are.
@@ -73,27 +68,27 @@ class Administrator:
             "number": number,
             "payload": payload(self._seed, ERRANT_CLIENT, number),
         }
-        query(session, self._statements.one("drill_insert") % values)
-        query(session, self._statements.one("drill_insert_id") % values)
+        session.query(self._statements.one("drill_insert") % values)
+        session.query(self._statements.one("drill_insert_id") % values)
         row = ErrantRow(None, self._row(session, ERRANT_CLIENT, number))
         return [row, *(ErrantRow(None, one) for one in self._ids(session, values))]
 
     def _update(self, session: Session, before: Row) -> list[ErrantRow]:
         after = before.spoilt(payload(self._seed, ERRANT_CLIENT + before.client, before.number))
         values = {"client": after.client, "number": after.number, "payload": after.payload}
-        query(session, self._statements.one("drill_update") % values)
+        session.query(self._statements.one("drill_update") % values)
         return [ErrantRow(before, after)]
 
     def _delete(self, session: Session, before: Row) -> list[ErrantRow]:
         values = {"client": before.client, "number": before.number}
         ids = self._ids(session, values)
         for statement in self._statements.all("drill_delete"):
-            query(session, statement % values)
+            session.query(statement % values)
         return [ErrantRow(before, None), *(ErrantRow(one, None) for one in ids)]
 
     def _make_table(self, session: Session) -> None:
         statement = self._statements.one("drill_errant_table")
-        query(session, statement)
+        session.query(statement)
         self._ledger.add(ErrantTable(ERRANT_TABLE, statement))
 
     def _write(
@@ -103,22 +98,22 @@ class Administrator:
         of: Sequence[Any],
     ) -> None:
         for one in of:
-            session.begin()
+            session.query("BEGIN")
             errant = change(session, one)
-            session.commit()
+            session.query("COMMIT")
             self._ledger.add(*errant)
 
     # -- looking ---------------------------------------------------------------------------------
 
     def _values(self, session: Session, name: str, **values: int) -> list[tuple[Any, ...]]:
-        return query(session, self._statements.one(name) % values)
+        return session.query(self._statements.one(name) % values)
 
     def _row(self, session: Session, client: int, number: int) -> Row:
         (values,) = self._values(session, "drill_row_of", client=client, number=number)
         return Row(*values)
 
     def _ids(self, session: Session, values: dict[str, Any]) -> list[IdRow]:
-        found = query(session, self._statements.one("drill_ids_of") % values)
+        found = session.query(self._statements.one("drill_ids_of") % values)
         return [IdRow(*one) for one in found]
 
     # -- getting there ---------------------------------------------------------------------------
@@ -128,7 +123,7 @@ class Administrator:
 
         What the supervisor had sent to the node while it was frozen may be carried out only now.
         """
-        query(session, self._statements.one("drill_origin"))
+        session.query(self._statements.one("drill_origin"))
         ends = time.monotonic() + OPEN_DEADLINE_SECONDS
         while not self._may_write(session, last=time.monotonic() > ends):
             time.sleep(RETRY_SECONDS)
@@ -138,9 +133,9 @@ class Administrator:
             for statement in self._statements.all(name):
                 _try(session, statement)
         try:
-            query(session, self._statements.one("drill_touch"))
-        except MySQLError as error:
-            if last or error.args[0] != READ_ONLY:
+            session.query(self._statements.one("drill_touch"))
+        except ServerError as error:
+            if last or error.code != READ_ONLY:
                 raise
             return False
         return True
@@ -149,7 +144,7 @@ class Administrator:
 def _try(session: Session, statement: str) -> None:
     """A server without semi-sync has none to turn off."""
     try:
-        query(session, statement)
-    except MySQLError as error:
-        if error.args[0] != UNKNOWN_VARIABLE:
+        session.query(statement)
+    except ServerError as error:
+        if error.code != UNKNOWN_VARIABLE:
             raise

@@ -7,11 +7,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT, ErrantRow
 from myha.drill.rows import Row
 from myha.drill.stage import Fault, Scenario, Stage
-from myha.drill.target import query
 from myha.drill.worker import payload
 from myha.waiting import wait_until
 
@@ -40,20 +38,20 @@ def _cross(stage: Stage) -> Fault:
     """
     _await_reader(stage)
     target = stage.target
-    statements = load_statements(target.flavour, "drill")
+    statements = target.flavour.statements("drill")
     update = statements.one("drill_update")
     with target.node_session(stage.writer) as first, target.node_session(stage.standby) as second:
         values = {"below": ERRANT_CLIENT, "limit": ROWS}
-        rows = [Row(*one) for one in query(first, statements.one("drill_oldest") % values)]
+        rows = [Row(*one) for one in first.query(statements.one("drill_oldest") % values)]
         at = time.monotonic()
         for row in rows:
             crossing = Crossing(row, _changed(stage, row, 1), _changed(stage, row, 2))
             for session, after in ((first, crossing.on_writer), (second, crossing.on_standby)):
-                session.begin()
+                session.query("BEGIN")
                 key = {"client": row.client, "number": row.number}
-                query(session, update % {**key, "payload": after.payload})
-            first.commit()
-            second.commit()
+                session.query(update % {**key, "payload": after.payload})
+            first.query("COMMIT")
+            second.query("COMMIT")
             # What was written on the writer ends up on the standby, where the repair finds it.
             stage.errant.add(ErrantRow(row, crossing.on_writer))
             stage.crossings.append(crossing)
@@ -130,12 +128,12 @@ def _run_repair(stage: Stage) -> None:
 def _restore(stage: Stage) -> None:
     """What the clients wrote comes back by plain updates: the judge knows rows by their payload."""
     target = stage.target
-    update = load_statements(target.flavour, "drill").one("drill_update")
+    update = target.flavour.statements("drill").one("drill_update")
     with target.node_session(stage.writer) as session:
         for one in stage.crossings:
             row = one.before
             values = {"client": row.client, "number": row.number, "payload": row.payload}
-            query(session, update % values)
+            session.query(update % values)
 
 
 CROSSING = (

@@ -6,7 +6,6 @@ import shutil
 import time
 
 from myha.core.model import Durability
-from myha.database.statements import load as load_statements
 from myha.drill.errant import ERRANT_CLIENT
 from myha.drill.rows import Row
 from myha.drill.stage import (
@@ -17,7 +16,6 @@ from myha.drill.stage import (
     Scenario,
     Stage,
 )
-from myha.drill.target import query
 from myha.drill.worker import payload
 from myha.errors import MyhaError
 
@@ -28,29 +26,27 @@ FENCE_PLANS = ("fence", "heal")
 def _remove_row(stage: Stage) -> Fault:
     """The standby loses a row that is then updated on the writer, forth and back."""
     target = stage.target
-    statements = load_statements(target.flavour, "drill")
+    statements = target.flavour.statements("drill")
     with target.administrator(stage.standby) as session:
-        (values,) = query(
-            session, statements.one("drill_oldest") % {"below": ERRANT_CLIENT, "limit": 1}
+        (values,) = session.query(
+            statements.one("drill_oldest") % {"below": ERRANT_CLIENT, "limit": 1}
         )
         row = Row(*values)
         key = {"client": row.client, "number": row.number}
         for name in ("drill_unlogged", "drill_let_administrators_write"):
-            for statement in statements.all(name):
-                query(session, statement)
+            session.run(statements.all(name))
         try:
-            query(session, statements.all("drill_delete")[0] % key)
+            session.query(statements.all("drill_delete")[0] % key)
         finally:
-            for statement in statements.all("drill_let_nobody_write"):
-                query(session, statement)
+            session.run(statements.all("drill_let_nobody_write"))
     at = time.monotonic()
     spoilt = payload(stage.seed, ERRANT_CLIENT + row.client, row.number)
     # Not through the balancer, which may lead to the standby where that takes writes too.
     with target.node_session(stage.writer) as session:
-        session.begin()
+        session.query("BEGIN")
         for one in (spoilt, row.payload):
-            query(session, statements.one("drill_update") % {**key, "payload": one})
-        session.commit()
+            session.query(statements.one("drill_update") % {**key, "payload": one})
+        session.query("COMMIT")
     return Fault(at, stage.standby, FENCE_PLANS)
 
 

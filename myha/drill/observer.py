@@ -51,7 +51,7 @@ class HangUp:
             self._target.session(self._node.host, self._node.port) as session,
         ):
             poll = select.poll()
-            poll.register(session._sock, _EVENTS)  # type: ignore[attr-defined]
+            poll.register(session.fileno(), _EVENTS)
             self._connected.set()
             ends = time.monotonic() + GIVE_UP_SECONDS
             while not self._over.is_set() and time.monotonic() < ends:

@@ -68,7 +68,7 @@ def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Rep
             target.drop_tables()
     return Report(
         scenario=scenario.name,
-        flavour=target.flavour,
+        flavour=target.flavour.name,
         server_version=target.server_version,
         mode=target.config.cluster.mode.value,
         durability=target.config.cluster.durability.value,
@@ -248,7 +248,7 @@ class Round:
             user=self.target.account.user,
             password=self.target.account.password.get_secret_value(),
             database=self.target.database,
-            flavour=self.target.flavour,
+            flavour=self.target.flavour.name,
             directory=str(self.directory),
             clients=self.options.clients,
             seed=self.seed,

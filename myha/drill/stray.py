@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import time
 
-import pymysql
-
 from myha.core.model import Sync
-from myha.database.statements import load as load_statements
 from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Fault, Scenario, Stage
-from myha.drill.target import Target, query
-from myha.errors import MyhaError, RefusedError
+from myha.drill.target import Target
+from myha.errors import MyhaError, RefusedError, ServerError
 from myha.sandbox.cluster import Cluster
 from myha.waiting import wait_until
 
@@ -46,9 +43,9 @@ def _cluster(target: Target) -> Cluster:
 
 def _connect(target: Target, cluster: Cluster, writer: str) -> None:
     """With the pair's own account and from its host: told from the standby by its identity only."""
-    statements = load_statements(target.flavour, "drill")
+    statements = target.flavour.statements("drill")
     with target.administrator(writer) as session:
-        ((position,),) = query(session, statements.one("drill_position"))
+        ((position,),) = session.query(statements.one("drill_position"))
     account, node = target.config.accounts.replication(), target.config.nodes[writer]
     values = {
         "position": "".join(str(position).split()),
@@ -59,14 +56,11 @@ def _connect(target: Target, cluster: Cluster, writer: str) -> None:
     }
     admin = target.config.accounts.admin()
     stray = cluster.stray
-    with (
-        target.session(stray.host, stray.port, account=admin, database=None) as session,
-        session.cursor() as cursor,
-    ):
+    with target.session(stray.host, stray.port, account=admin, database=None) as session:
         try:
             for statement in statements.all("drill_stray"):
-                cursor.execute(statement, values if "%(" in statement else None)
-        except pymysql.MySQLError as error:
+                session.query(statement, values if "%(" in statement else None)
+        except ServerError as error:
             raise MyhaError(f"the replica outside the pair cannot be set up: {error}") from None
 
 

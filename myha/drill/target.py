@@ -20,8 +20,9 @@ from pymysql.err import MySQLError
 
 from myha.balancers.factory import make_balancers
 from myha.config import Account, Config, load, split_address
-from myha.database.statements import Flavour
-from myha.database.statements import load as load_statements
+from myha.database.connection import translate
+from myha.database.flavours import MYSQL, Flavour, flavour_of
+from myha.database.session import Session
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import ServerError
 from myha.hosts.local import LocalHost, accepts_tcp
@@ -64,7 +65,7 @@ class Target:
         self.client = Client(self.config)
         self.balancers = list(make_balancers(self.config).values())
         self.server_version = ""
-        self.flavour: Flavour = "mysql"
+        self.flavour: Flavour = MYSQL
         self.server_ids: dict[str, int] = {}
 
     # -- the supervisor --------------------------------------------------------------------------
@@ -86,13 +87,13 @@ class Target:
         for name, node in self.config.nodes.items():
             with self.session(node.host, node.port, database=None) as session:
                 sql = "SELECT VERSION(), @@server_id, @@hostname, @@datadir, @@pid_file"
-                version, server_id, machine, data_dir, pid_file = query(session, sql)[0]
+                version, server_id, machine, data_dir, pid_file = session.query(sql)[0]
+                self.flavour = flavour_of(session)
             host = self.hosts.get(name)
             if isinstance(host, RemoteHost):
                 host.aim(str(PurePosixPath(data_dir) / pid_file), str(machine))
             self.server_ids[name] = int(server_id)
             self.server_version = str(version)
-            self.flavour = "mariadb" if "mariadb" in str(version).lower() else "mysql"
 
     @property
     def quarantine(self) -> Path:
@@ -107,22 +108,19 @@ class Target:
 
     def make_tables(self) -> None:
         """Fresh tables, made through the balancer like an application's, and seen on both nodes."""
-        statements = load_statements(self.flavour, "drill")
+        statements = self.flavour.statements("drill")
         with self.session(*self.writer_address, database=None) as session:
-            for statement in statements.all("drill_database", database=f"`{self.database}`"):
-                query(session, statement)
-            session.select_db(self.database)
-            for statement in statements.all("drill_tables"):
-                query(session, statement)
+            session.run(statements.all("drill_database", database=f"`{self.database}`"))
+            session.query(f"USE `{self.database}`")
+            session.run(statements.all("drill_tables"))
         self.await_counts()
 
     def drop_tables(self) -> None:
-        statements = load_statements(self.flavour, "drill")
+        statements = self.flavour.statements("drill")
         with self.session(*self.writer_address) as session:
-            for (event,) in query(session, statements.one("drill_rests")):
-                query(session, statements.one("drill_drop_rests", event=event))
-            for statement in statements.all("drill_drop"):
-                query(session, statement)
+            for (event,) in session.query(statements.one("drill_rests")):
+                session.query(statements.one("drill_drop_rests", event=event))
+            session.run(statements.all("drill_drop"))
 
     def await_counts(self) -> None:
         """Wait until both nodes hold as many rows; gives up at the deadline without a word."""
@@ -137,7 +135,7 @@ class Target:
         node = self.config.nodes[name]
         try:
             with self.session(node.host, node.port) as session:
-                return query(session, load_statements(self.flavour, "drill").one("drill_counts"))[0]
+                return session.query(self.flavour.statements("drill").one("drill_counts"))[0]
         except ServerError:
             return None
 
@@ -156,21 +154,22 @@ class Target:
         """The tables of the drill's database on one node."""
         node = self.config.nodes[name]
         with self.session(node.host, node.port) as session:
-            return frozenset(str(one) for (one,) in query(session, "SHOW TABLES"))
+            return frozenset(str(one) for (one,) in session.query("SHOW TABLES"))
 
-    def tables_in(self, session: pymysql.Connection[Any]) -> Tables:
+    def tables_in(self, session: Session) -> Tables:
         """The same of a session that is there already."""
-        statements = load_statements(self.flavour, "drill")
-        rows = query(session, statements.one("drill_rows"))
-        ids = query(session, statements.one("drill_id_rows"))
+        statements = self.flavour.statements("drill")
+        rows = session.query(statements.one("drill_rows"))
+        ids = session.query(statements.one("drill_id_rows"))
         return Tables(tuple(Row(*row) for row in rows), tuple(IdRow(*row) for row in ids))
 
     @contextmanager
     def session(
         self, host: str, port: int, *, database: str | None = "", account: Account | None = None
-    ) -> Iterator[pymysql.Connection[Any]]:
+    ) -> Iterator[Session]:
         """A session of the drill's account, or another. Raises ServerError with one line."""
         who = account or self.account
+        where = f"{who.user!r} at {host}:{port}"
         options: dict[str, Any] = {"ssl_disabled": True}
         if self.config.accounts.tls != "off":
             options = {}
@@ -182,39 +181,31 @@ class Target:
                 password=who.password.get_secret_value(),
                 database=self.database if database == "" else database,
                 connect_timeout=CALL_SECONDS,
-                read_timeout=CALL_SECONDS * 3,
+                read_timeout=3 * CALL_SECONDS,
                 autocommit=True,
                 program_name="myha-drill",
                 **options,
             )
-            with connection:
-                yield connection
         except (MySQLError, OSError) as error:
-            text = " ".join(str(error.args[-1] if error.args else error).split())
-            code = error.args[0] if len(error.args) > 1 and isinstance(error.args[0], int) else 0
-            raise ServerError(f"{who.user!r} at {host}:{port}: {text}", code) from error
+            raise translate(error, where, CALL_SECONDS, connecting=True) from error
+        with Session(connection, 3 * CALL_SECONDS, where=where) as session:
+            yield session
 
     @contextmanager
-    def node_session(self, name: str) -> Iterator[pymysql.Connection[Any]]:
+    def node_session(self, name: str) -> Iterator[Session]:
         """A session of the drill's account on one node itself, past the balancer."""
         node = self.config.nodes[name]
         with self.session(node.host, node.port) as session:
             yield session
 
     @contextmanager
-    def administrator(self, name: str) -> Iterator[pymysql.Connection[Any]]:
+    def administrator(self, name: str) -> Iterator[Session]:
         """An administrator's session on one node itself. Raises ServerError, or ConfigError when
         the configuration has no password for it."""
         node = self.config.nodes[name]
         admin = self.config.accounts.admin()
         with self.session(node.host, node.port, account=admin) as session:
             yield session
-
-
-def query(session: pymysql.Connection[Any], sql: str) -> list[tuple[Any, ...]]:
-    with session.cursor() as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall())
 
 
 def of_config(path: Path) -> Target:
@@ -252,7 +243,7 @@ def _serves(host: str, port: int) -> Callable[[], bool]:
 
 @contextmanager
 def sandbox(
-    flavour: Flavour,
+    flavour: str,
     mode: Mode,
     durability: Durability | None,
     tell: Callable[[str], None],

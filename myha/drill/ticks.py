@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from myha.database.statements import load
-from myha.drill.target import Target, query
+from myha.drill.target import Target
 from myha.drill.timeline import TAKEOVER_PLANS
 from myha.errors import ServerError
 from myha.waiting import wait_until
@@ -92,7 +91,7 @@ class Ticking:
     def __init__(self, target: Target, tell: Callable[[str], None]) -> None:
         self._target = target
         self._tell = tell
-        self._sql = load(target.flavour, "drill")
+        self._sql = target.flavour.statements("drill")
         self.on = False
 
     def begin(self, writer: str, after_event: int) -> str:
@@ -101,14 +100,13 @@ class Ticking:
         rests = f"myha_drill_rests_{after_event}"
         try:
             with self._target.node_session(writer) as session:
-                scheduler = query(session, "SELECT @@GLOBAL.event_scheduler")[0][0]
+                scheduler = session.query("SELECT @@GLOBAL.event_scheduler")[0][0]
                 if scheduler != "ON":
                     self._tell("the event scheduler is off: played without an event")
                     return ""
-                known = query(session, self._sql.one("drill_rests"))
+                known = session.query(self._sql.one("drill_rests"))
                 for block in ("drill_make_ticks", *(() if known else ("drill_make_rests",))):
-                    for statement in self._sql.all(block, event=rests):
-                        query(session, statement)
+                    session.run(self._sql.all(block, event=rests))
         except ServerError as error:
             if error.code not in MAY_NOT:
                 raise
@@ -146,13 +144,12 @@ class Ticking:
         """No more ticks. Raises ServerError where nothing can be written."""
         if self.on:
             with self._target.session(*self._target.writer_address) as session:
-                for statement in self._sql.all("drill_end_ticks"):
-                    query(session, statement)
+                session.run(self._sql.all("drill_end_ticks"))
 
     def of(self, node: str) -> tuple[Tick, ...]:
         """The ticks that a node has, oldest first."""
         with self._target.node_session(node) as session:
-            rows = query(session, self._sql.one("drill_ticks"))
+            rows = session.query(self._sql.one("drill_ticks"))
         return tuple(Tick(str(event), int(origin), float(at)) for event, origin, at in rows)
 
     def problems(

@@ -25,7 +25,7 @@ from typing import Any
 import pymysql
 from pymysql.err import MySQLError
 
-from myha.database.statements import Flavour, load
+from myha.database.statements import load
 from myha.drill.ledger import Kind, LedgerWriter
 
 # Threads hand over to each other at every answer; the default of 5 ms would be paid each time.
@@ -48,7 +48,7 @@ class Order:
     user: str
     password: str = field(repr=False)
     database: str
-    flavour: Flavour
+    flavour: str  # its name
     directory: str
     clients: int
     seed: int

@@ -33,7 +33,6 @@ from myha.sandbox.registry import STATE_FILE
 from myha.sandbox.servers import (
     ADMIN_USER,
     APP_USER,
-    Flavour,
     NodeFiles,
     data_template,
     finish_first_start,
@@ -62,7 +61,7 @@ SOCKET_PATH_LIMIT_BYTES = 75
 class ClusterState:
     """What is remembered of a sandbox, in cluster.json."""
 
-    flavour: Flavour
+    flavour: str
     mode: Mode
     durability: Durability
     made_directory: bool
@@ -93,7 +92,7 @@ class Cluster:
     def create(
         cls,
         directory: Path | None = None,
-        flavour: Flavour = "mysql",
+        flavour: str = "mysql",
         mode: Mode = "single-writer",
         durability: Durability | None = None,
         progress: Progress = lambda _: None,

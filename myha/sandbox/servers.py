@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from myha.database.statements import load
 from myha.errors import MissingProgramError, MyhaError
@@ -18,8 +17,6 @@ from myha.files import replacing
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.sandbox.debian import Progress
 from myha.sandbox.programs import Program, cache_dir, cache_lock
-
-Flavour = Literal["mysql", "mariadb"]
 
 ADMIN_USER = "admin"
 APP_USER = "app"
@@ -47,7 +44,7 @@ _COMMON_OPTIONS = {
     "innodb_buffer_pool_size": "64M",
     "skip_name_resolve": "ON",
 }
-_FLAVOUR_OPTIONS: dict[Flavour, dict[str, str]] = {
+_FLAVOUR_OPTIONS: dict[str, dict[str, str]] = {
     "mysql": {
         "gtid_mode": "ON",
         "enforce_gtid_consistency": "ON",
@@ -67,7 +64,7 @@ class NodeFiles:
     """Where one server of a sandbox keeps what, and how it is reached."""
 
     name: str
-    flavour: Flavour
+    flavour: str
     program: Program
     directory: Path
     socket: Path
@@ -241,7 +238,7 @@ def write_private(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def data_template(flavour: Flavour, program: Program, progress: Progress) -> Path:
+def data_template(flavour: str, program: Program, progress: Progress) -> Path:
     """An initialised data directory of this very program, made once and kept in the cache."""
     folder = cache_dir() / "templates"
     with cache_lock(folder, progress):
@@ -313,7 +310,7 @@ def _initialise_mariadb(program: Program, data_dir: Path) -> None:
     )
 
 
-_INITIALISE: dict[Flavour, Callable[[Program, Path], None]] = {
+_INITIALISE: dict[str, Callable[[Program, Path], None]] = {
     "mysql": _initialise_mysql,
     "mariadb": _initialise_mariadb,
 }

@@ -1,25 +1,17 @@
-"""What both flavours have in common: the sessions, waiting for a state, closing, the pulse.
-
-Three kinds of connections, so that none is in another's way: the watcher's, which is looked through
-and polled for a hang-up; the warm one for steps, with fresh ones beside it; and the pulse's, which
-may wait for an acknowledgement for as long as commits do.
-"""
+"""What the servers of all flavours have in common: looks, waiting for a state, the pulse."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from myha.core.gtid import GtidSet
 from myha.core.model import Events, NodeLook, SemiSync
-from myha.core.settings import ChannelOptions, Difference, Kind, Setting
-from myha.database import statements
+from myha.core.settings import Setting
 from myha.database.connection import (
     NO_SUCH_DATABASE,
     NO_SUCH_TABLE,
@@ -29,12 +21,11 @@ from myha.database.connection import (
     Login,
     Row,
     Tls,
-    Values,
-    connect,
 )
-from myha.database.session import Deadline, SessionPool, WarmSession
+from myha.database.flavours import Flavour
+from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers import drift
+from myha.servers.closing import ClosingServer
 from myha.servers.events import (
     EventName,
     EventPlacer,
@@ -44,52 +35,13 @@ from myha.servers.events import (
     summary,
 )
 from myha.servers.lag import LagMeter, stamp, unstamp
+from myha.servers.restoring import RestoringServer, Source
 from myha.servers.watch import tcp_refused
 
 WAIT_FOREVER_MS = 4_294_967_295  # 49 days: the largest semi-sync timeout that both flavours take
-CONNECT_RETRY_SECONDS = 1
-RETRY_COUNT = 4_294_967_295  # a receiver gives up at this number; it never gets there
-MAKE_SCHEMA = (
-    "make_schema",
-    "make_heartbeat",
-    "make_proof",
-    "make_marker",
-    "make_disabled_events",
-)
 EVENTS_EVERY = 4  # looks
 KEEP_WARM_SECONDS = 15.0  # well below the sessions' wait_timeout
-KILL_ROUND_SECONDS = 0.02
-POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
 WAIT_SLICE_SECONDS = 0.25  # a wait inside the server, so that a change of mind is noticed
-TELL_SECONDS = 0.5  # to take a statement back when a deadline has passed
-_NO_SUCH_THREAD = 1094
-_NOT_OURS_TO_KILL = frozenset({1095, 1227})
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A client's session.
-
-    `commits`: in a commit, and there it `waits` for an acknowledgement. `works`: in a statement,
-    where the flavour's fence has to know.
-    """
-
-    id: int
-    user: str
-    waits: bool = False
-    commits: bool = False
-    works: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """How a node replicates from its peer: as `myha setup` configures it. `tls`: where both can."""
-
-    host: str
-    port: int
-    account: Login
-    heartbeat_seconds: float
-    tls: bool = True
 
 
 class StallClock:
@@ -110,15 +62,13 @@ class BeforeReplication(Protocol):
     def __call__(
         self,
         connect: Callable[[], Connection],
-        flavour: statements.Flavour,
+        flavour: Flavour,
         deadline_seconds: float,
     ) -> None: ...
 
 
-class BaseServer(ABC):
+class BaseServer(ClosingServer, RestoringServer):
     """The parts of a `WatchedServer` that do not depend on the flavour."""
-
-    flavour: ClassVar[statements.Flavour]
 
     def __init__(
         self,
@@ -134,29 +84,15 @@ class BaseServer(ABC):
         settings: tuple[Setting, ...] = (),
         option_file: str = "",
     ) -> None:
-        self.name = name
-        self.endpoint = endpoint
-        self.account = account
+        super().__init__(
+            name, endpoint, account, call_deadline_seconds, tls, source=source, settings=settings
+        )
         self.waiting_timeout_ms = waiting_timeout_ms
-        self.call_deadline_seconds = call_deadline_seconds
         self.pulses = LagMeter()  # of the pulses written here
-        self.peer: BaseServer | None = None
         self.source_pulses: LagMeter | None = None  # of the server that this one replicates from
         self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
         self._before_replication = before_replication
-        self._source = source
-        self._drift = drift.Drift(settings)
         self._option_file = option_file  # where setup puts its fragment; empty: an operator did
-        self.offers_tls: bool | None = None  # as the last connection has found
-        self._setup_sql = statements.load(self.flavour, "setup")
-        self._tls = tls
-        self._sql = statements.load(self.flavour, "control")
-        self._schema_sql = statements.load(self.flavour, "setup_schema")
-        self._watch = self._session()
-        self._watch_life = 0  # which connection of the watch session the facts below are of
-        self._control = SessionPool(self._session)
-        self._pulse = self._session()
-        self._pulse_lock = threading.Lock()
         self._pulse_wall = 0.0
         self._stalls = StallClock()
         self._events = Events()
@@ -222,56 +158,13 @@ class BaseServer(ABC):
             (ts for number, ts in self.heartbeats.items() if number != own_server_id), default=None
         )
 
-    def hangup_fds(self) -> tuple[int, ...]:
-        """The watch connection's descriptor, while there is one."""
-        fd = self._watch.fileno()
-        return () if fd < 0 else (fd,)
-
     def refuses(self) -> bool:
         """True only when a new TCP connection is refused: no server process there."""
         return (
             tcp_refused(self.endpoint.host, self.endpoint.port, self.call_deadline_seconds) is True
         )
 
-    def leave_watch(self) -> None:
-        self._watch.close()
-
-    def disconnect(self) -> None:
-        """Drop the connections for steps and pulses; the watch connection is the watcher's."""
-        self._control.close()
-        if self._pulse_lock.acquire(blocking=False):
-            try:
-                self._pulse.close()
-            finally:
-                self._pulse_lock.release()
-
     # Steps that are alike
-
-    def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
-        """Read-only with commits in flight finished; who else holds it up is ended after the grace.
-
-        Raises ServerError at the deadline, and then the order to close has been taken back.
-        """
-        with self._control.borrow(Deadline(deadline_seconds)) as session:
-
-            def end_blockers(second: WarmSession, seconds: float) -> None:
-                if seconds >= 2 * grace_seconds:
-                    ids = self._not_in_commit(second)
-                else:
-                    ids = self._blockers(second, session.connection_id)
-                self._kill_all(second, only=ids)
-
-            self._close(session, grace_seconds, end_blockers)
-
-    def kill_clients(self, deadline_seconds: float) -> None:
-        """End the client sessions that are there; ServerError if one cannot be ended."""
-        with self._control.borrow(Deadline(deadline_seconds)) as session:
-            denied = self._end_clients(session, until_none_is_left=False)
-        if denied:
-            raise ServerError(
-                f"{self.name}: the supervisor's account may not end the sessions of"
-                f" {', '.join(sorted(denied))}: end them by hand, or grant it SYSTEM_USER"
-            )
 
     def semisync(self) -> SemiSync:
         with self._step(self.call_deadline_seconds) as session:
@@ -304,123 +197,6 @@ class BaseServer(ABC):
         with self._step(deadline_seconds) as session:
             self._disable_waiting(session)
 
-    def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
-        """Make the channel as setup does. ServerError when that is not known, or not allowed."""
-        source = self._source
-        if source is None:
-            raise ServerError(f"{self.name}: its source is not known; `myha setup` configures it")
-        with self._step(deadline_seconds) as session:
-            found, filters = self._read_channel(session)
-            wanted = self._wanted_channel()
-            if found is not None and not drift.of_channel(found, wanted, filters):
-                return
-            tls = source.tls and self._offers_tls(session) and self._peer_offers_tls()
-            values = {
-                "host": source.host,
-                "port": source.port,
-                "user": source.account.user,
-                "password": source.account.password.get_secret_value(),
-                "retry": CONNECT_RETRY_SECONDS,
-                "retry_count": RETRY_COUNT,
-                "heartbeat": source.heartbeat_seconds,
-                "tls": int(tls),
-            }
-            clears = clears_filters and bool(filters)
-            for block in ("clear_filters", "replicate") if clears else ("replicate",):
-                session.run(self._setup_sql.all(block), values)
-            self._drift.changed()
-            found, filters = self._read_channel(session)
-            if found is None:
-                raise ServerError(f"{self.name}: no source is configured when read back")
-            left = drift.of_channel(found, self._wanted_channel(), filters)
-            if left:
-                raise ServerError(f"{self.name}: when read back, {drift.listed(left)}")
-
-    def restore_settings(self, deadline_seconds: float, *, resting: bool) -> None:
-        """Set what differs, each by itself: one that is denied is not in the others' way."""
-        with self._step(deadline_seconds) as session:
-            denied = []
-            for one in self._to_set(session, resting=resting):
-                try:
-                    self._restore_setting(session, one)
-                except (ServerGoneError, ServerSilentError):
-                    raise
-                except ServerError as error:
-                    if not drift.is_denied(error):
-                        raise
-                    self._drift.denied(one)
-                    denied.append(f"{one} ({error})")
-            self._drift.changed()
-            if denied:
-                raise ServerError(f"{self.name}: the supervisor may not set {'; '.join(denied)}")
-            left = self._to_set(session, resting=resting)
-            if left:
-                raise ServerError(f"{self.name}: when read back, {drift.listed(left)}")
-
-    def _to_set(self, session: WarmSession, *, resting: bool) -> tuple[Difference, ...]:
-        found = self._differing(session)
-        return tuple(one for one in found if not one.by_hand and (resting or not one.rests))
-
-    def _restore_setting(self, session: WarmSession, one: Difference) -> None:
-        block = "set_at_boot" if one.kind is Kind.AT_BOOT else "set_now_and_at_boot"
-        session.run(self._setup_sql.all(block, variable=one.name, value=one.wanted))
-
-    def _look_for_differences(
-        self, session: WarmSession, look: NodeLook, sign: object
-    ) -> tuple[Difference, ...]:
-        """What is not as setup made it, read every few looks, and when the look shows that somebody
-        was at work: `sign` has changed, or replication was stopped."""
-        threads = (look.receiver.state, look.applier.state)
-        if self._drift.is_due((sign, look.source, look.semisync.replica_enabled), threads):
-            found = self._differing(session)
-            channel, filters = self._read_channel(session)
-            in_channel = drift.of_channel(channel, self._wanted_channel(), filters)
-            self._drift.differences = (*found, *in_channel)
-        return self._drift.differences
-
-    def _differing(self, session: WarmSession) -> tuple[Difference, ...]:
-        if not self._drift.settings:
-            return ()
-        found = self._read_settings(self._drift.settings, session)
-        return self._drift.with_denied(found, self._by_hand)
-
-    def _wanted_channel(self) -> ChannelOptions | None:
-        """None where the source's account is not known here."""
-        source, peer = self._source, self.peer
-        if source is None:
-            return None
-        offered = (self.offers_tls, peer.offers_tls if peer is not None else None)
-        tls = None if None in offered else source.tls and all(offered)
-        return ChannelOptions(
-            source=f"{source.host}:{source.port}",
-            user=source.account.user,
-            by_gtid=True,
-            tls=tls,
-            retry_seconds=CONNECT_RETRY_SECONDS,
-            retry_count=RETRY_COUNT,
-            public_key=True,
-            heartbeat_seconds=float(source.heartbeat_seconds),
-            delay_seconds=0,
-        )
-
-    def _peer_offers_tls(self) -> bool:
-        if self.peer is None:
-            return False
-        with self.peer._step(self.call_deadline_seconds) as session:
-            return self.peer._offers_tls(session)
-
-    def make_schema(self, deadline_seconds: float) -> None:
-        """Make what is missing of the schema. ServerError naming the command if that is denied."""
-        with self._step(deadline_seconds) as session:
-            try:
-                for block in MAKE_SCHEMA:
-                    session.run(self._schema_sql.all(block))
-            except (ServerGoneError, ServerSilentError):
-                raise
-            except ServerError as error:
-                raise ServerError(f"{error}; `myha setup` makes the schema", error.code) from error
-        self._watch_life = -1  # the next look finds it
-
     def place_events(
         self, *, run: bool, disabled: frozenset[EventName], deadline_seconds: float
     ) -> str:
@@ -449,6 +225,10 @@ class BaseServer(ABC):
     def _alterable(self, session: WarmSession) -> Iterator[None]:  # noqa: ARG002
         """Let the session alter events, also where clients may not write."""
         yield
+
+    def executed(self) -> GtidSet:
+        with self._step(self.call_deadline_seconds) as session:
+            return self.flavour.executed(session)
 
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:
         """Write the epoch's row and read it back. Raises if it is not there."""
@@ -488,13 +268,12 @@ class BaseServer(ABC):
     def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
         """True when `wanted` is committed here; False when that is not so at the deadline."""
         deadline = Deadline(deadline_seconds)
-        text = self._text_of(wanted)
-        if not text:
+        if wanted.is_empty():
             return True
         with self._control.borrow(deadline) as session:
             while True:
                 slice_seconds = max(0.001, min(WAIT_SLICE_SECONDS, deadline.left_seconds))
-                if self._executes_all(session, text, slice_seconds):
+                if self._executes_all(session, wanted, slice_seconds):
                     return True
                 if deadline.passed:
                     return False
@@ -511,28 +290,14 @@ class BaseServer(ABC):
                 if deadline.passed:
                     return False
 
-    def _executes_all(self, session: WarmSession, text: str, seconds: float) -> bool:
+    def _executes_all(self, session: WarmSession, wanted: GtidSet, seconds: float) -> bool:
         """Wait inside the server, and then for a call's time longer for its answer."""
         with session.limited(Deadline(seconds + self.call_deadline_seconds)):
-            return self._wait_executed(session, text, seconds)
+            return self.flavour.await_executed(session, wanted, seconds)
 
     def _applies_all(self, session: WarmSession, seconds: float) -> bool:
         with session.limited(Deadline(seconds + self.call_deadline_seconds)):
             return self._wait_applied(session, seconds)
-
-    def _connector(self, deadline: Deadline) -> Callable[[], Connection]:
-        """Makes connections of their own, each of whose calls may take what is left."""
-
-        def connect_anew() -> Connection:
-            return connect(
-                self.endpoint,
-                self.account,
-                connect_timeout_seconds=self.call_deadline_seconds,
-                read_timeout_seconds=max(self.call_deadline_seconds, deadline.left_seconds),
-                tls=self._tls,
-            )
-
-        return connect_anew
 
     def _prepare_for_replication(self, deadline: Deadline) -> None:
         """What others have to end on this server before it may replicate."""
@@ -542,27 +307,7 @@ class BaseServer(ABC):
     # For the flavours
 
     @abstractmethod
-    def executed(self) -> GtidSet: ...
-
-    @abstractmethod
     def received(self) -> GtidSet: ...
-
-    @abstractmethod
-    def _read_settings(
-        self, wanted: tuple[Setting, ...], session: WarmSession
-    ) -> tuple[Difference, ...]:
-        """The settings that differ."""
-
-    @abstractmethod
-    def _by_hand(self, one: Difference) -> str:
-        """The statement by which an administrator puts this right."""
-
-    @abstractmethod
-    def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
-        """The default channel's options, None without a source, and the filters in force."""
-
-    @abstractmethod
-    def _offers_tls(self, session: WarmSession) -> bool: ...
 
     @abstractmethod
     def stop_receiver(self, deadline_seconds: float) -> None: ...
@@ -594,25 +339,6 @@ class BaseServer(ABC):
     def _look(self, session: WarmSession, at: float) -> NodeLook: ...
 
     @abstractmethod
-    def _is_closed(self, session: WarmSession) -> bool:
-        """Whether read-only is on."""
-
-    @abstractmethod
-    def _clients(self, session: WarmSession) -> list[Client]:
-        """All client sessions apart from the supervisor's own account."""
-
-    @abstractmethod
-    def _blockers(self, session: WarmSession, closer: int) -> set[int]:
-        """The sessions that hold up the session `closer`, which waits to set read-only."""
-
-    @abstractmethod
-    def _text_of(self, wanted: GtidSet) -> str:
-        """The set as `_wait_executed` wants it; empty when there is nothing to wait for."""
-
-    @abstractmethod
-    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool: ...
-
-    @abstractmethod
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool: ...
 
     @abstractmethod
@@ -623,149 +349,6 @@ class BaseServer(ABC):
         """Whether commits wait for as long as configured; without an end, for at least so long."""
         wanted_ms = self.waiting_timeout_ms
         return found_ms >= wanted_ms if wanted_ms >= WAIT_FOREVER_MS else found_ms == wanted_ms
-
-    def _session(self) -> WarmSession:
-        return WarmSession(
-            self.endpoint,
-            self.account,
-            connect_timeout_seconds=self.call_deadline_seconds,
-            tls=self._tls,
-        )
-
-    def _words(self, session: WarmSession) -> dict[str, str]:  # noqa: ARG002
-        """The words of this server's own variable names."""
-        return {}
-
-    def _run(self, session: WarmSession, block: str, arguments: Values = None) -> None:
-        """Carry out one block of control.sql."""
-        words = self._words(session)
-        session.run(self._sql.all(block, **words), arguments)
-
-    def _run_in_time(self, session: WarmSession, block: str) -> None:
-        """Carry out a block that the server ignores if it comes to it after the deadline only."""
-        sql = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
-        now = float(session.value(sql))
-        self._run(session, block, {"until": now + session.left_seconds})
-
-    def _until(self, reached: Callable[[], bool], deadline: Deadline, what: str) -> None:
-        """Poll until so; ServerError saying `what` is not so at the deadline."""
-        pause_seconds = POLL_FIRST_SECONDS
-        while not reached():
-            if deadline.passed:
-                raise ServerError(f"{self.name}: {what} after {deadline.seconds:.2g} s")
-            time.sleep(min(pause_seconds, deadline.left_seconds))
-            pause_seconds = min(POLL_LAST_SECONDS, pause_seconds * 1.5)
-
-    def _close(
-        self,
-        session: WarmSession,
-        grace_seconds: float,
-        while_waiting: Callable[[WarmSession, float], None],
-    ) -> None:
-        """Set read-only. While that waits, after the grace, call `while_waiting(second, seconds)`.
-
-        At the deadline the statement is killed, since it would close the node some time later.
-        """
-        began = time.monotonic()
-        wait_seconds = math.ceil(session.left_seconds) + 1  # the deadline below comes first
-        (statement,) = self._sql.all("close", **self._words(session))
-        session.send(statement, {"wait_seconds": wait_seconds})
-        if session.receive(min(grace_seconds, session.left_seconds)) is None:
-            with self._control.fresh(session.deadline) as second:
-                self._close_slowly(session, second, began, while_waiting)
-        if not self._is_closed(session):
-            raise ServerError(f"{self.name}: read-only is not on when read back")
-
-    def _close_slowly(
-        self,
-        session: WarmSession,
-        second: WarmSession,
-        began: float,
-        while_waiting: Callable[[WarmSession, float], None],
-    ) -> None:
-        deadline = session.deadline
-        try:
-            while not deadline.passed:
-                while_waiting(second, time.monotonic() - began)
-                if session.receive(min(KILL_ROUND_SECONDS, deadline.left_seconds)) is not None:
-                    return
-        except ServerError:
-            self._take_back(session, second)
-            raise
-        self._take_back(session, second)
-        raise ServerError(
-            f"{self.name}: read-only did not come on within {deadline.seconds:.2g} s:"
-            " a commit waits for an acknowledgement, or a session cannot be ended"
-        )
-
-    def _take_back(self, session: WarmSession, second: WarmSession) -> None:
-        """Kill the statement that `session` waits for, and read its end or drop the connection."""
-        if not session.waiting:
-            return
-        with contextlib.suppress(ServerError):
-            second.limit = Deadline(TELL_SECONDS)
-            self._run(second, "kill_statement", {"id": session.connection_id})
-            session.receive(TELL_SECONDS)
-        if session.waiting:
-            with contextlib.suppress(ServerError):
-                second.limit = Deadline(TELL_SECONDS)
-                self._run(second, "kill_session", {"id": session.connection_id})
-            session.close()
-
-    def _end_clients(self, session: WarmSession, *, until_none_is_left: bool) -> set[str]:
-        """Kill clients; returns the users that may not be killed.
-
-        `until_none_is_left`: again, until all are that have connected meanwhile. Clients that
-        connect anew as fast as they are killed keep that from ever being so, unless logins are
-        refused. When KILL returns, the session's connection is shut. The thread may stay for a
-        while, and on MySQL as long as its commit waits, but nobody hears it any more.
-        """
-        killed: set[int] = set()
-        denied: set[str] = set()
-
-        def ended() -> bool:
-            fresh = [c for c in self._clients(session) if c.id not in killed]
-            for client in fresh:
-                if self._kill(session, client):
-                    killed.add(client.id)
-                else:
-                    denied.add(client.user)
-            return not until_none_is_left or all(client.user in denied for client in fresh)
-
-        self._until(ended, session.deadline, "client sessions are still there")
-        return denied
-
-    def _kill_all(self, session: WarmSession, only: set[int] | None = None) -> set[int]:
-        """Kill every client (or those of `only`); returns the ids of those that it might kill."""
-        return {
-            client.id
-            for client in self._clients(session)
-            if (only is None or client.id in only) and self._kill(session, client)
-        }
-
-    def _not_in_commit(self, session: WarmSession) -> set[int]:
-        """A commit ends by itself once it is acknowledged; to kill one may tell others OK."""
-        return {one.id for one in self._clients(session) if not one.commits}
-
-    def _kill(self, session: WarmSession, client: Client) -> bool:
-        """False if the account may not; a session that has gone meanwhile is fine."""
-        try:
-            self._run(session, "kill_session", {"id": client.id})
-        except (ServerGoneError, ServerSilentError):
-            raise
-        except ServerError as error:
-            if error.code in _NOT_OURS_TO_KILL:
-                return False
-            if error.code != _NO_SUCH_THREAD:
-                raise
-        return True
-
-    @contextlib.contextmanager
-    def _step(self, deadline_seconds: float) -> Iterator[WarmSession]:
-        """A session with the deadline of one step, connected."""
-        with self._control.borrow(Deadline(deadline_seconds)) as session:
-            session.ensure(session.left_seconds)
-            yield session
 
 
 def link(first: BaseServer, second: BaseServer) -> None:
@@ -779,13 +362,6 @@ def one_row(rows: list[Row], what: str) -> Row:
     if not rows:
         raise ServerError(f"{what}: the server sent no row")
     return rows[0]
-
-
-def is_mariadb(connection: Connection) -> bool:
-    """By what the server has, not by what it calls itself."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'gtid\\_domain\\_id'")
-        return cursor.fetchone() is not None
 
 
 def heartbeats_of(text: str | None) -> dict[int, float]:

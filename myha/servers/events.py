@@ -17,7 +17,7 @@ from typing import TypeAlias
 from myha.core.model import Events
 from myha.database.connection import NO_SUCH_DATABASE, NO_SUCH_TABLE, Values
 from myha.database.session import Session
-from myha.database.statements import Statements
+from myha.database.statements import Statements, quoted
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
 EventName: TypeAlias = tuple[str, str]  # schema, name
@@ -248,15 +248,11 @@ class EventPlacer:
 def account(definer: str) -> str:
     """`user@host`, as the catalogue has it, in a statement; a role has no host."""
     user, _, host = definer.rpartition("@")
-    return f"{_quoted(user)}@{_quoted(host)}" if host else _quoted(user)
+    return f"{quoted(user)}@{quoted(host)}" if host else quoted(user)
 
 
 def qualified(event: Event) -> str:
-    return f"{_quoted(event.schema)}.{_quoted(event.name)}"
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    return f"{quoted(event.schema)}.{quoted(event.name)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from myha.config import Config
 from myha.core.model import Durability
 from myha.database.connection import Endpoint, connect
+from myha.database.flavours import flavour_of
+from myha.database.session import Session
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import WatchedServer
-from myha.servers.base import (
-    WAIT_FOREVER_MS,
-    BaseServer,
-    BeforeReplication,
-    Source,
-    is_mariadb,
-    link,
-)
+from myha.servers.base import WAIT_FOREVER_MS, BaseServer, BeforeReplication, link
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
+from myha.servers.restoring import Source
 from myha.servers.wanted import settings
+
+ADAPTERS: dict[str, type[BaseServer]] = {
+    one.flavour.name: one for one in (MySQLServer, MariaDBServer)
+}
 
 
 def waiting_timeout_ms(config: Config) -> int:
@@ -27,7 +27,7 @@ def waiting_timeout_ms(config: Config) -> int:
     return WAIT_FOREVER_MS
 
 
-def flavour_of(config: Config) -> type[BaseServer]:
+def adapter_of(config: Config) -> type[BaseServer]:
     """The adapter for the pair, from whichever node answers first.
 
     Raises `ServerGoneError` when neither does and one may come yet, `MyhaError` when neither will.
@@ -49,8 +49,8 @@ def flavour_of(config: Config) -> type[BaseServer]:
             errors.append(f"{name}: {error}")
             may_come = may_come or isinstance(error, ServerGoneError | ServerSilentError)
             continue
-        with connection:
-            return MariaDBServer if is_mariadb(connection) else MySQLServer
+        with Session(connection, seconds) as session:
+            return ADAPTERS[flavour_of(session).name]
     told = "no node answers which kind of server it is: " + "; ".join(errors)
     raise ServerGoneError(told) if may_come else MyhaError(told)
 
@@ -82,7 +82,7 @@ def make_servers(
     `before_replication` is called by `start_replication` first. Whoever starts replication of a
     pair that serves gives `undo.rewind.finish_rewind`.
     """
-    adapter = flavour_of(config) if kind is None else kind
+    adapter = adapter_of(config) if kind is None else kind
     servers = {
         name: adapter(
             name,

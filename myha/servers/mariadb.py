@@ -8,57 +8,39 @@ from typing import Any
 
 from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
-from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.model import NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
+from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
-from myha.servers.base import (
-    BaseServer,
-    Client,
-    heartbeats_of,
-    one_line,
-    one_row,
+from myha.servers.base import heartbeats_of, one_row
+from myha.servers.mariadb_fence import SESSIONS, WAITS_FOR_ACK, MariaDBFence
+from myha.servers.mariadb_look import (
+    Status,
+    acknowledgers_of,
+    applier_of,
+    lag_bytes_of,
+    progress_of,
+    receiver_of,
+    sources_of,
 )
 
 STOPPING_SECONDS = 0.05
-IDLE_SPARED_SECONDS = 0.2  # in a fence: few idle sessions hold up read-only (LOCK TABLES does)
 HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
 
-_WAITS_FOR_ACK = "p.STATE LIKE 'Waiting for semi-sync ACK%%'"
-_SESSIONS = (
-    "p.USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user')"
-    " AND p.COMMAND NOT IN ('Binlog Dump', 'Daemon')"
-)
-_CLIENTS = f"{_SESSIONS} AND p.USER <> %(user)s"
-# Of the supervisor's own, a heartbeat or proof whose commit waits is in the way like any client's.
-_COMMITS = f"(p.STATE LIKE 'Commit%%' OR {_WAITS_FOR_ACK})"
-_TO_END = f"{_SESSIONS} AND (p.USER <> %(user)s OR {_COMMITS})"
+_CLIENTS = f"{SESSIONS} AND p.USER <> %(user)s"
 # States in which a statement has done its work and cannot end.
 _STUCK = (
     "p.TIME_MS >= 1000 AND (p.STATE IN ('Commit', 'Commit implicit', 'Waiting for backup lock',"
-    f" 'Waiting for prior transaction to commit') OR {_WAITS_FOR_ACK})"
+    f" 'Waiting for prior transaction to commit') OR {WAITS_FOR_ACK})"
 )
-_STATES = {
-    "Yes": ThreadState.RUNNING,
-    "Connecting": ThreadState.CONNECTING,
-    "Preparing": ThreadState.CONNECTING,
-    "No": ThreadState.STOPPED,
-}
-_SLAVES = "SHOW ALL SLAVES STATUS"
 _SEMISYNC_VARIABLES = (
     "@@GLOBAL.rpl_semi_sync_master_enabled, @@GLOBAL.rpl_semi_sync_master_timeout,"
     " @@GLOBAL.rpl_semi_sync_master_wait_point, @@GLOBAL.rpl_semi_sync_master_wait_no_slave,"
     " @@GLOBAL.rpl_semi_sync_slave_enabled"
 )
 _SEMISYNC_STATUS = "SHOW STATUS LIKE 'Rpl\\_semi\\_sync\\_%'"
-_DUMPS = (
-    "SELECT p.ID, p.USER, p.HOST FROM information_schema.PROCESSLIST p"
-    " WHERE p.COMMAND = 'Binlog Dump'"
-)
-_REPLICAS = "SHOW SLAVE HOSTS"
-
-Status = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +52,7 @@ class _Facts:
     heartbeat: bool  # the table is there
 
 
-class MariaDBServer(BaseServer):
+class MariaDBServer(MariaDBFence):
     """One MariaDB server.
 
     `boot_id` is `server_uid:second of start`. The server keeps the second of its start, and
@@ -82,7 +64,6 @@ class MariaDBServer(BaseServer):
     that was seeded has the latter only.
     """
 
-    flavour = "mariadb"
     gtid_domain = 0
     _lacks: tuple[Difference, ...] = ()  # what was seen to be missing in this life's option file
 
@@ -102,7 +83,7 @@ class MariaDBServer(BaseServer):
         if not hasattr(self, "_facts") or self._facts.boot_id != boot_id:
             self._lacks = ()
         self._facts = _Facts(version, boot_id, bool(heartbeat))
-        self.offers_tls = self._offers_tls(session)
+        self.offers_tls = self.flavour.offers_tls(session)
         self._drift.changed()
 
     def _look(self, session: WarmSession, at: float) -> NodeLook:
@@ -124,7 +105,7 @@ class MariaDBServer(BaseServer):
         )
         server_id, uid, read_only, binlog_pos, slave_pos, beats_text, clients = row[:7]
         semisync = self._semisync(tuple(row[7:-1]), session)
-        channels = session.query_named(_SLAVES)
+        channels = session.query_named(CHANNELS)
         executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
         received = executed
         for channel in channels:
@@ -148,13 +129,13 @@ class MariaDBServer(BaseServer):
             open=not int(read_only),
             executed=executed,
             received=received,
-            receiver=_receiver(own),
-            applier=_applier(own),
-            source=_sources(channels),
-            progress=_progress(own),
+            receiver=receiver_of(own),
+            applier=applier_of(own),
+            source=sources_of(channels),
+            progress=progress_of(own),
             semisync=semisync,
             sessions=int(count),
-            lag_bytes=_lag_bytes(own),
+            lag_bytes=lag_bytes_of(own),
             writes_stalled_seconds=stalled,
             stall_reason="commits do not end" if stalled else "",
             schema=facts.heartbeat,
@@ -164,11 +145,7 @@ class MariaDBServer(BaseServer):
         return replace(look, differs=differs) if differs else look
 
     def _semisync(
-        self,
-        variables: tuple[Any, ...],
-        session: WarmSession,
-        *,
-        who: bool = True,
+        self, variables: tuple[Any, ...], session: WarmSession, *, who: bool = True
     ) -> SemiSync:
         enabled, timeout_ms, point, no_replica, replica_enabled = variables
         rows = session.query(_SEMISYNC_STATUS)
@@ -186,7 +163,7 @@ class MariaDBServer(BaseServer):
             source_clients=clients,
             replica_enabled=bool(int(replica_enabled)),
             waiting_sessions=int(status.get("wait_sessions", 0)),
-            acknowledgers=_acknowledgers(session) if clients and who else (),
+            acknowledgers=acknowledgers_of(session) if clients and who else (),
             replica_acknowledges=every.get("Rpl_semi_sync_slave_status") == "ON",
             source_timeout_fits=fits,
         )
@@ -195,14 +172,10 @@ class MariaDBServer(BaseServer):
         rows = session.query(f"SELECT {_SEMISYNC_VARIABLES}")
         return self._semisync(one_row(rows, self.name), session, who=who)
 
-    def executed(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as session:
-            return _executed(session)
-
     def received(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as session:
-            received: GtidSet = _executed(session)
-            for channel in session.query_named(_SLAVES):
+            received: GtidSet = self.flavour.executed(session)
+            for channel in session.query_named(CHANNELS):
                 received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
             return received
 
@@ -228,9 +201,6 @@ class MariaDBServer(BaseServer):
         skips = session.value(mariadb_settings.SKIPS)
         return mariadb_settings.options(own), mariadb_settings.filters(own, skips)
 
-    def _offers_tls(self, session: WarmSession) -> bool:
-        return str(session.value("SELECT @@GLOBAL.have_ssl")) == "YES"
-
     def stop_receiver(self, deadline_seconds: float) -> None:
         """The receiver takes in nothing more; its thread may end a moment later.
 
@@ -239,10 +209,7 @@ class MariaDBServer(BaseServer):
         source good-bye. A source that hangs does not answer that, and a failover must not wait.
         """
         deadline = Deadline(deadline_seconds)
-        with (
-            self._control.fresh(deadline) as stopping,
-            self._control.borrow(deadline) as session,
-        ):
+        with self._control.fresh(deadline) as stopping, self._control.borrow(deadline) as session:
             (statement,) = self._sql.all("stop_receiver", **self._words(session))
             stopping.send(statement)
             while stopping.receive(min(STOPPING_SECONDS, deadline.left_seconds)) is None:
@@ -251,7 +218,7 @@ class MariaDBServer(BaseServer):
                 if deadline.passed:
                     raise ServerError(f"{self.name}: the receiver has not stopped")
             self._until(
-                lambda: _receiver(self._channel(session)).state is ThreadState.STOPPED,
+                lambda: receiver_of(self._channel(session)).state is ThreadState.STOPPED,
                 session.deadline,
                 "the receiver has not stopped",
             )
@@ -268,7 +235,7 @@ class MariaDBServer(BaseServer):
 
             def stopped() -> bool:
                 channel = self._channel(session)
-                states = {_receiver(channel).state, _applier(channel).state}
+                states = {receiver_of(channel).state, applier_of(channel).state}
                 return states == {ThreadState.STOPPED}
 
             self._until(stopped, session.deadline, "replication has not stopped")
@@ -285,7 +252,7 @@ class MariaDBServer(BaseServer):
             asked = int(session.value("SELECT @@GLOBAL.rpl_semi_sync_slave_enabled"))
             if not asked:
                 self._run(session, "ask_for_semisync")
-            state = _receiver(self._channel(session)).state
+            state = receiver_of(self._channel(session)).state
             if state is ThreadState.CONNECTING or (not asked and state is not ThreadState.STOPPED):
                 self._run(session, "stop_receiver")
             if state is not ThreadState.RUNNING:
@@ -308,10 +275,10 @@ class MariaDBServer(BaseServer):
         if self.peer is None:
             return
         with self.peer._step(session.left_seconds) as peers:
-            theirs = _executed(peers)
-        wanted = _executed(session).intersection(theirs)
+            theirs = self.flavour.executed(peers)
+        wanted = self.flavour.executed(session).intersection(theirs)
         applied = str(session.value("SELECT @@GLOBAL.gtid_slave_pos"))
-        if MariadbGtidSet.parse(applied).contains(wanted):
+        if self.flavour.parse(applied).contains(wanted):
             return
         if not self._applies_all(session, 0.001):
             return  # received and not applied: a full stop would throw it away
@@ -321,7 +288,7 @@ class MariaDBServer(BaseServer):
     def _replicates(self, session: WarmSession, tears: set[str]) -> bool:
         """Whether it does. `tears`: the positions up to which it had received at torn files."""
         channel = self._channel(session)
-        receiver = _receiver(channel)
+        receiver = receiver_of(channel)
         if receiver.state is ThreadState.STOPPED:
             received = channel["Gtid_IO_Pos"] if channel is not None else ""
             if TORN_LOG in receiver.error and received not in tears:
@@ -339,170 +306,21 @@ class MariaDBServer(BaseServer):
             if self._is_closed(session):
                 raise ServerError(f"{self.name}: still read-only when read back")
 
-    def fence(self, deadline_seconds: float) -> None:
-        """Nobody may hear OK for a commit that nobody has acknowledged; then read-only.
-
-        A thread waits for the acknowledgement on behalf of its whole commit group. KILL ends its
-        wait without an answer to its own client, but all others of its group hear OK. So nothing
-        is killed in a group that can still move, and the one that waits last of all:
-
-        1. No acknowledgement comes in any more (the replicas' connections are ended): the commit
-           that waits stays where it is, and all others behind it.
-        2. Read-only is asked for, which waits for those commits; no statement begins behind it.
-        3. Once one commit waits, and all later ones so stand behind it, all sessions are killed but
-           that one; their connections are shut by that.
-        4. Then that one. What it lets go has nobody left to tell.
-
-        While no commit waits, a session in a transaction may yet become the one that waits for
-        others: only those are ended that hold up read-only, and none while another commits.
-
-        What an account with READ_ONLY ADMIN begins later is beyond any fence on MariaDB.
-        """
-        with self._step(deadline_seconds) as session:
-            self._end_acknowledgements(session)
-            closer = session.connection_id
-            killed: set[int] = set()
-
-            def silence(second: WarmSession, seconds: float) -> None:
-                if not self._waits_for_lock(second, closer):
-                    return
-                self._end_acknowledgements(second)  # a replica may be back by now
-                clients = self._clients(second)
-                if any(one.waits for one in clients) or self._applier_waits(second):
-                    self._silence(second, clients, killed)
-                else:
-                    idle_too = seconds >= IDLE_SPARED_SECONDS
-                    self._end_holders(second, clients, idle_too=idle_too)
-
-            self._close(session, 0.0, silence)
-            denied = self._end_clients(session, until_none_is_left=False)
-            if any(c.waits and c.user in denied for c in self._clients(session)):
-                raise ServerError(
-                    f"{self.name}: a commit of {', '.join(sorted(denied))} waits for an"
-                    " acknowledgement and may not be cut off: end it by hand"
-                )
-            self._disable_waiting(session)
-
-    def _end_acknowledgements(self, session: WarmSession) -> None:
-        """End the replicas' connections where commits wait for them. They connect again in time."""
-        if not self._semisync_now(session).source_enabled:
-            return
-
-        def ended() -> bool:
-            for number, _, _ in session.query(_DUMPS):
-                self._kill(session, Client(int(number), ""))
-            return self._semisync_now(session).source_clients == 0
-
-        self._until(ended, session.deadline, "a replica still acknowledges")
-
-    def _waits_for_lock(self, session: WarmSession, closer: int) -> bool:
-        rows = session.query(
-            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s", {"id": closer}
-        )
-        return bool(rows) and str(rows[0][0]).startswith("Waiting for")
-
-    def _end_holders(self, session: WarmSession, clients: list[Client], *, idle_too: bool) -> None:
-        """Kill who works, or with `idle_too` everybody, as long as nobody commits.
-
-        Looked at anew before each one: he may have come to his commit, with others behind him.
-        """
-        for client in clients:
-            now = {one.id: one for one in self._clients(session)}
-            if any(one.commits for one in now.values()):
-                return
-            if client.id in now and (idle_too or now[client.id].works):
-                self._kill(session, client)
-
-    def _silence(self, session: WarmSession, clients: list[Client], killed: set[int]) -> None:
-        """Kill all but the commit that waits; that one too as soon as it is the only one left.
-
-        The node's own applier may be the one that waits. For it there is nobody to tell.
-        """
-        for client in clients:
-            if not client.waits and self._kill(session, client):
-                killed.add(client.id)
-        left = [one for one in self._clients(session) if one.id not in killed]
-        if any(one.commits and not one.waits for one in left):
-            return
-        # Whoever else is left has connected since, and stands behind read-only.
-        waiting = [one for one in left if one.waits]
-        killed.update(one.id for one in waiting if self._kill(session, one))
-        if not waiting and self._applier_waits(session):
-            self._run_in_time(session, "disable_waiting")
-
-    def _disable_waiting(self, session: WarmSession) -> None:
-        self._run_in_time(session, "disable_waiting")
-        if self._semisync_now(session).source_enabled:
-            raise ServerError(f"{self.name}: semi-sync is still on when read back")
-
     def _channel(self, session: WarmSession) -> Status | None:
         """The default channel; None when it has no source."""
-        rows = session.query_named(_SLAVES)
+        rows = session.query_named(CHANNELS)
         return next((c for c in rows if c["Connection_name"] == "" and c["Master_Host"]), None)
 
-    def _is_closed(self, session: WarmSession) -> bool:
-        return bool(int(session.value("SELECT @@GLOBAL.read_only")))
-
-    def _clients(self, session: WarmSession) -> list[Client]:
-        rows = session.query(
-            f"SELECT p.ID, p.USER, COALESCE({_WAITS_FOR_ACK}, 0), COALESCE({_COMMITS}, 0),"
-            f" p.COMMAND <> 'Sleep' FROM information_schema.PROCESSLIST p WHERE {_TO_END}",
-            {"user": self.account.user},
-        )
-        return [
-            Client(int(number), user or "", bool(waits), bool(commits), bool(works))
-            for number, user, waits, commits, works in rows
-        ]
-
-    def _applier_waits(self, session: WarmSession) -> bool:
-        rows = session.query(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST p"
-            f" WHERE p.USER = 'system user' AND {_WAITS_FOR_ACK.replace('%%', '%')}"
-        )
-        return bool(rows[0][0])
-
-    def _blockers(self, session: WarmSession, closer: int) -> set[int]:
-        """Sessions at work or in a transaction: who holds which lock is not shown by default.
-
-        Not those in a commit: they end by themselves when the standby has acknowledged, and to
-        kill one would tell others of its group OK before that (see `fence`).
-        """
-        rows = session.query(
-            f"SELECT p.ID FROM information_schema.PROCESSLIST p WHERE {_TO_END}"
-            " AND (p.COMMAND <> 'Sleep' OR p.ID IN"
-            " (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX))"
-            f" AND NOT COALESCE({_COMMITS}, 0)",
-            {"user": self.account.user},
-        )
-        return {int(number) for (number,) in rows} - {closer}
-
-    def _text_of(self, wanted: GtidSet) -> str:
-        return str(wanted)
-
-    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool:
-        """The server waits for replicated transactions only, so the rest is looked at here."""
-        wanted = MariadbGtidSet.parse(text)
-        missing = wanted.minus(_executed(session))
-        if missing.is_empty():
-            return True
-        last = [
-            f"{domain}-{server or 1}-{intervals[-1][1]}"
-            for domain, intervals, server in missing.domains()
-        ]
-        session.query(
-            "SELECT MASTER_GTID_WAIT(%(position)s, %(seconds)s)",
-            {"position": ",".join(last), "seconds": seconds},
-        )
-        return _executed(session).contains(wanted)
-
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
-        rows = session.query_named(_SLAVES)
+        rows = session.query_named(CHANNELS)
         received = ",".join(row["Gtid_IO_Pos"] for row in rows if row["Gtid_IO_Pos"])
-        return not received or self._wait_executed(session, received, seconds)
+        return not received or self.flavour.await_executed(
+            session, MariadbGtidSet.parse(received), seconds
+        )
 
     def _ensure_applier(self, session: WarmSession) -> None:
         channel = self._channel(session)
-        applier = _applier(channel)
+        applier = applier_of(channel)
         if channel is None or applier.state is not ThreadState.STOPPED:
             return
         if applier.errno:
@@ -510,67 +328,3 @@ class MariaDBServer(BaseServer):
                 f"{self.name}: the applier has failed: {applier.error}", applier.errno
             )
         self._run(session, "start_applier")
-
-
-def _executed(session: WarmSession) -> MariadbGtidSet:
-    """What is committed, whether written here or replicated."""
-    sql = "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos"
-    rows = session.query(sql)
-    binlog_pos, slave_pos = one_row(rows, "executed")
-    return MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
-
-
-def _acknowledgers(session: WarmSession) -> tuple[Acknowledger, ...]:
-    """The connections that may acknowledge. Which of several do, the server does not tell; and of
-    a connection not which server is at its other end, but where there is one only."""
-    dumps = session.query(_DUMPS)
-    replicas = session.query(_REPLICAS)
-    identity = str(replicas[0][0]) if len(replicas) == 1 else ""
-    return tuple(Acknowledger(int(n), user, host or "", identity) for n, user, host in dumps)
-
-
-def _receiver(channel: Status | None) -> ReplicationThread:
-    if channel is None:
-        return ReplicationThread()
-    return ReplicationThread(
-        _STATES.get(channel["Slave_IO_Running"], ThreadState.STOPPED),
-        int(channel["Last_IO_Errno"]),
-        one_line(channel["Last_IO_Error"]),
-    )
-
-
-def _applier(channel: Status | None) -> ReplicationThread:
-    if channel is None:
-        return ReplicationThread()
-    return ReplicationThread(
-        _STATES.get(channel["Slave_SQL_Running"], ThreadState.STOPPED),
-        int(channel["Last_SQL_Errno"]),
-        one_line(channel["Last_SQL_Error"]),
-    )
-
-
-def _sources(channels: list[Status]) -> str:
-    """`host:port` of each channel, the default one first."""
-    ordered = sorted(channels, key=lambda c: c["Connection_name"])
-    return ",".join(f"{c['Master_Host']}:{c['Master_Port']}" for c in ordered if c["Master_Host"])
-
-
-def _progress(channel: Status | None) -> str:
-    if channel is None:
-        return ""
-    names = (
-        "Slave_received_heartbeats",
-        "Master_Log_File",
-        "Read_Master_Log_Pos",
-        "Gtid_IO_Pos",
-    )
-    return "/".join(str(channel[name]) for name in names)
-
-
-def _lag_bytes(channel: Status | None) -> int | None:
-    """Bytes received and not yet applied. What the source has not sent yet is not in it."""
-    if channel is None:
-        return None
-    if channel["Master_Log_File"] == channel["Relay_Master_Log_File"]:
-        return max(0, int(channel["Read_Master_Log_Pos"]) - int(channel["Exec_Master_Log_Pos"]))
-    return max(0, int(channel["Relay_Log_Space"]) - int(channel["Relay_Log_Pos"]))

@@ -18,6 +18,7 @@ from myha.core.settings import (
     own_domain,
     setting_differences,
 )
+from myha.database.flavours.mariadb import channel_options
 from myha.database.session import Session
 
 SKIPS = "SELECT @@GLOBAL.replicate_events_marked_for_skip"
@@ -77,17 +78,7 @@ def options(status: dict[str, Any] | None) -> ChannelOptions | None:
     """The default channel's options; None without a source."""
     if status is None:
         return None
-    return ChannelOptions(
-        source=f"{status['Master_Host']}:{status['Master_Port']}",
-        user=str(status["Master_User"]),
-        by_gtid=status["Using_Gtid"] == "Slave_Pos",
-        tls=status["Master_SSL_Allowed"] == "Yes",
-        retry_seconds=int(status["Connect_Retry"]),
-        retry_count=None,  # one for all channels, and at boot only
-        public_key=None,
-        heartbeat_seconds=float(status["Slave_heartbeat_period"]),
-        delay_seconds=int(status["SQL_Delay"] or 0),
-    )
+    return ChannelOptions(**channel_options(status))
 
 
 def filters(status: dict[str, Any] | None, skips: str) -> dict[str, str]:

@@ -5,22 +5,33 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from myha.core.gtid import GtidSet, MysqlGtidSet
-from myha.core.model import Acknowledger, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.model import NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.database.connection import Row
+from myha.database.flavours import MYSQL
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mysql_settings
-from myha.servers.base import (
-    BaseServer,
-    Client,
-    heartbeats_of,
-    one_line,
-    one_row,
+from myha.servers.base import BaseServer, heartbeats_of, one_row
+from myha.servers.closing import Client
+from myha.servers.mysql_look import (
+    CLIENT_THREADS,
+    CONNECTIONS,
+    RECEIVED,
+    WAITS_FOR_ACK,
+    Facts,
+    acknowledgers,
+    applier_error,
+    channel_of,
+    lag_bytes,
+    learn,
+    receiver_error,
+    semisync_status,
+    semisync_variables,
 )
 from myha.waiting import wait_until
 
@@ -29,62 +40,6 @@ CLOSE_AGAIN_SECONDS = 1.0
 ENDED_SECONDS, ENDED_POLL_SECONDS = 0.02, 0.002
 SLEEP_SECONDS = 3600  # of the statement whose end says that the server shuts down
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
-
-# A client's threads, by name: one for each connection, or the thread pool's.
-_CLIENT_THREADS = (
-    "(t.NAME = 'thread/sql/one_connection' OR t.NAME LIKE 'thread/thread\\_pool/%%')"
-    " AND t.PROCESSLIST_ID IS NOT NULL AND t.PROCESSLIST_COMMAND NOT LIKE 'Binlog Dump%%'"
-)
-_WAITS_FOR_ACK = "t.PROCESSLIST_STATE LIKE 'Waiting for semi-sync ACK%%'"
-# States in which a statement has done its work and cannot end.
-_STUCK = (
-    "t.PROCESSLIST_TIME >= 1 AND (t.PROCESSLIST_STATE IN ('waiting for handler commit',"
-    f" 'Waiting for commit lock', 'Waiting for global read lock') OR {_WAITS_FOR_ACK})"
-)
-_STATES = {
-    "ON": ThreadState.RUNNING,
-    "CONNECTING": ThreadState.CONNECTING,
-    "OFF": ThreadState.STOPPED,
-}
-_RECEIVED = (
-    "(SELECT COALESCE(GROUP_CONCAT(RECEIVED_TRANSACTION_SET), '')"
-    " FROM performance_schema.replication_connection_status)"
-)
-# A replica that asks for semi-sync sets user variables in its session before it asks for the dump;
-# that is how the server itself knows. "session uuid host user" of each, tabs between them.
-_CONNECTIONS = "connections"
-_ACKNOWLEDGERS = (
-    "(SELECT COALESCE(GROUP_CONCAT(CONCAT_WS(' ', t.PROCESSLIST_ID,"
-    " COALESCE((SELECT MAX(CONVERT(u.VARIABLE_VALUE USING utf8mb4))"
-    " FROM performance_schema.user_variables_by_thread u WHERE u.THREAD_ID = t.THREAD_ID"
-    " AND u.VARIABLE_NAME IN ('replica_uuid', 'slave_uuid')), '-'),"
-    " REPLACE(t.PROCESSLIST_USER, ',', ' '), t.PROCESSLIST_HOST) SEPARATOR '\t'), '')"
-    " FROM performance_schema.threads t WHERE t.PROCESSLIST_COMMAND LIKE 'Binlog Dump%%'"
-    " AND EXISTS (SELECT 1 FROM performance_schema.user_variables_by_thread v"
-    " WHERE v.THREAD_ID = t.THREAD_ID"
-    " AND v.VARIABLE_NAME IN ('rpl_semi_sync_replica', 'rpl_semi_sync_slave')"
-    " AND CONVERT(v.VARIABLE_VALUE USING utf8mb4) <> '0'))"
-)
-_APPLIER_ERROR = """
-SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE, 0 AS later
-  FROM performance_schema.replication_applier_status_by_worker WHERE LAST_ERROR_NUMBER <> 0
-UNION ALL
-SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE, 1
-  FROM performance_schema.replication_applier_status_by_coordinator WHERE LAST_ERROR_NUMBER <> 0
-ORDER BY later LIMIT 1"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What holds for one connection: it cannot outlive the process, nor a plugin's absence it."""
-
-    uuid: str
-    version: str
-    boot_id: str
-    source_word: str  # "source" or "master"; empty without the plugin
-    replica_word: str  # "replica" or "slave"; empty without the plugin
-    heartbeat: bool  # the table is there
-    look_sql: str
 
 
 class MySQLServer(BaseServer):
@@ -97,9 +52,9 @@ class MySQLServer(BaseServer):
     within one second (in a container it may be 1 for both).
     """
 
-    flavour = "mysql"
+    flavour = MYSQL
 
-    _facts: _Facts
+    _facts: Facts
     _looks = 0
     _lag_bytes: int | None = None
 
@@ -137,9 +92,9 @@ class MySQLServer(BaseServer):
         self._asleep.close()
 
     def _learn(self, session: WarmSession) -> None:
-        self._facts = _learn(session)
+        self._facts = learn(session)
         self._settings.forget()
-        self.offers_tls = self._offers_tls(session)
+        self.offers_tls = self.flavour.offers_tls(session)
         self._drift.changed()
 
     def _look(self, session: WarmSession, at: float) -> NodeLook:
@@ -147,10 +102,10 @@ class MySQLServer(BaseServer):
         rows = session.query(facts.look_sql, {"user": self.account.user})
         look = self._read_look(facts, one_row(rows, self.name), rows, at)
         if look.applier.state is ThreadState.STOPPED and look.source:
-            look = _with_applier_error(look, session)
+            look = replace(look, applier=applier_error(session) or look.applier)
         self._looks += 1
         if self._looks % LAG_BYTES_EVERY == 1 and look.source:
-            self._lag_bytes = _lag_bytes(session)
+            self._lag_bytes = lag_bytes(session)
         sign = one_row(rows, self.name)[9]  # how many filters
         differs = self._look_for_differences(session, look, sign)
         if differs:
@@ -159,7 +114,7 @@ class MySQLServer(BaseServer):
             self._watch_life = -1  # the table may have been made meanwhile
         return look
 
-    def _read_look(self, facts: _Facts, first: Row, rows: list[Row], at: float) -> NodeLook:
+    def _read_look(self, facts: Facts, first: Row, rows: list[Row], at: float) -> NodeLook:
         server_id, read_only, super_read_only, offline, executed_text = first[:5]
         semi, status, beats, clients = first[5:9]
         executed = MysqlGtidSet.parse(executed_text)
@@ -171,7 +126,7 @@ class MySQLServer(BaseServer):
         count, _, stuck = (clients or "0 ").partition(" ")
         now = time.monotonic()
         stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
-        receiver, applier, source, progress = _channel(channel)
+        receiver, applier, source, progress = channel_of(channel)
         others = [f"{row[11]}:{row[12]}" for row in rows if row[10]]
         return NodeLook(
             at=at,
@@ -195,10 +150,10 @@ class MySQLServer(BaseServer):
             schema=facts.heartbeat,
         )
 
-    def _semisync(self, facts: _Facts, variables: str, status: str | None) -> SemiSync:
+    def _semisync(self, facts: Facts, variables: str, status: str | None) -> SemiSync:
         enabled, timeout_ms, point, no_replica, count, replica_enabled = variables.split(",")
         values = dict(pair.split("=", 1) for pair in (status or "").split(",") if pair)
-        connections = _acknowledgers(values.pop(_CONNECTIONS, ""))
+        connections = acknowledgers(values.pop(CONNECTIONS, ""))
         prefix = f"Rpl_semi_sync_{facts.source_word}_"
         fits = self._timeout_fits(int(timeout_ms or 0))
         on = values.get(prefix + "status") == "ON"
@@ -220,13 +175,9 @@ class MySQLServer(BaseServer):
             source_timeout_fits=fits,
         )
 
-    def executed(self) -> GtidSet:
-        with self._step(self.call_deadline_seconds) as session:
-            return MysqlGtidSet.parse(session.value("SELECT @@GLOBAL.gtid_executed"))
-
     def received(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as session:
-            sql = f"SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, NULLIF({_RECEIVED}, ''))"
+            sql = f"SELECT CONCAT_WS(',', @@GLOBAL.gtid_executed, NULLIF({RECEIVED}, ''))"
             return MysqlGtidSet.parse(session.value(sql))
 
     def _read_settings(
@@ -241,18 +192,15 @@ class MySQLServer(BaseServer):
     def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
         return mysql_settings.channel(session)
 
-    def _offers_tls(self, session: WarmSession) -> bool:
-        sql = (
-            "SELECT MAX(VALUE) FROM performance_schema.tls_channel_status"
-            " WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
-        )
-        return str(session.value(sql)) == "Yes"
+    def _threads(self, session: WarmSession) -> tuple[str, str]:
+        """The default channel's receiver and applier; OFF without one."""
+        return self.flavour.threads(session).get("", ("OFF", "OFF"))
 
     def stop_receiver(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as session:
             self._run(session, "stop_receiver")
             self._until(
-                lambda: _receiver_state(session) == "OFF",
+                lambda: self._threads(session)[0] == "OFF",
                 session.deadline,
                 "the receiver has not stopped",
             )
@@ -261,7 +209,7 @@ class MySQLServer(BaseServer):
         with self._step(deadline_seconds) as session:
             self._run(session, "stop_replication")
             self._until(
-                lambda: _receiver_state(session) == "OFF" and _applier_state(session) == "OFF",
+                lambda: self._threads(session) == ("OFF", "OFF"),
                 session.deadline,
                 "replication has not stopped",
             )
@@ -275,7 +223,7 @@ class MySQLServer(BaseServer):
         with self._step(deadline_seconds) as session:
             self._prepare_for_replication(session.deadline)
             semisync_off = self._ask_for_semisync(session)
-            if semisync_off or _receiver_state(session) == "CONNECTING":
+            if semisync_off or self._threads(session)[0] == "CONNECTING":
                 self._run(session, "stop_receiver")
             self._run(session, "start_replication")
             self._until(
@@ -299,9 +247,9 @@ class MySQLServer(BaseServer):
         return True
 
     def _replicates(self, session: WarmSession) -> bool:
-        state = _receiver_state(session)
+        state, _ = self._threads(session)
         if state == "OFF":
-            number, text = _receiver_error(session)
+            number, text = receiver_error(session)
             reason = text or "no source is configured, or replication was stopped again"
             raise ServerError(f"{self.name}: the receiver does not run: {reason}", number)
         self._ensure_applier(session)
@@ -385,15 +333,15 @@ class MySQLServer(BaseServer):
     def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
         facts = self._known(session)
         row = session.query(
-            f"SELECT {_semisync_variables(facts.source_word, facts.replica_word)},"
-            f" {_semisync_status(facts.source_word, facts.replica_word, who=who)}"
+            f"SELECT {semisync_variables(facts.source_word, facts.replica_word)},"
+            f" {semisync_status(facts.source_word, facts.replica_word, who=who)}"
         )
         return self._semisync(facts, *one_row(row, self.name))
 
-    def _known(self, session: WarmSession) -> _Facts:
+    def _known(self, session: WarmSession) -> Facts:
         """The watcher's facts, or those that this session finds before the first look."""
         if not hasattr(self, "_facts"):
-            self._facts = _learn(session)
+            self._facts = learn(session)
         return self._facts
 
     def _words(self, session: WarmSession) -> dict[str, str]:
@@ -407,10 +355,10 @@ class MySQLServer(BaseServer):
         # Of the supervisor's own, a heartbeat or proof whose commit waits is in the way like any
         # client's.
         rows = session.query(
-            f"SELECT t.PROCESSLIST_ID, t.PROCESSLIST_USER, COALESCE({_WAITS_FOR_ACK}, 0)"
-            f" FROM performance_schema.threads t WHERE {_CLIENT_THREADS}"
+            f"SELECT t.PROCESSLIST_ID, t.PROCESSLIST_USER, COALESCE({WAITS_FOR_ACK}, 0)"
+            f" FROM performance_schema.threads t WHERE {CLIENT_THREADS}"
             " AND (COALESCE(t.PROCESSLIST_USER, '') <> %(user)s"
-            f" OR t.PROCESSLIST_STATE = 'waiting for handler commit' OR {_WAITS_FOR_ACK})",
+            f" OR t.PROCESSLIST_STATE = 'waiting for handler commit' OR {WAITS_FOR_ACK})",
             {"user": self.account.user},
         )
         return [
@@ -423,26 +371,15 @@ class MySQLServer(BaseServer):
             "SELECT DISTINCT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m"
             " JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID"
             " WHERE m.OBJECT_TYPE IN ('GLOBAL', 'COMMIT') AND m.LOCK_STATUS = 'GRANTED'"
-            f" AND {_CLIENT_THREADS} AND t.PROCESSLIST_ID <> %(closer)s"
-            f" AND NOT COALESCE({_WAITS_FOR_ACK}, 0)",
+            f" AND {CLIENT_THREADS} AND t.PROCESSLIST_ID <> %(closer)s"
+            f" AND NOT COALESCE({WAITS_FOR_ACK}, 0)",
             {"closer": closer},
         )
         return {int(number) for (number,) in rows}
 
-    def _text_of(self, wanted: GtidSet) -> str:
-        return str(wanted)
-
-    def _wait_executed(self, session: WarmSession, text: str, seconds: float) -> bool:
-        rows = session.query(
-            "SELECT WAIT_FOR_EXECUTED_GTID_SET(%(wanted)s, %(seconds)s)",
-            {"wanted": text, "seconds": seconds},
-        )
-        return bool(rows[0][0] == 0)
-
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
         rows = session.query(
-            f"SELECT WAIT_FOR_EXECUTED_GTID_SET({_RECEIVED}, %(seconds)s)",
-            {"seconds": seconds},
+            f"SELECT WAIT_FOR_EXECUTED_GTID_SET({RECEIVED}, %(seconds)s)", {"seconds": seconds}
         )
         return bool(rows[0][0] == 0)
 
@@ -472,166 +409,9 @@ class MySQLServer(BaseServer):
                 self._run(session, "start_scheduler")
 
     def _ensure_applier(self, session: WarmSession) -> None:
-        if _applier_state(session) != "OFF":
+        if self._threads(session)[1] != "OFF":
             return
-        errors = session.query(_APPLIER_ERROR)
-        if errors:
-            number, text, _ = errors[0]
-            raise ServerError(f"{self.name}: the applier has failed: {one_line(text)}", int(number))
+        failed = applier_error(session)
+        if failed is not None:
+            raise ServerError(f"{self.name}: the applier has failed: {failed.error}", failed.errno)
         self._run(session, "start_applier")
-
-
-def _learn(session: WarmSession) -> _Facts:
-    row = one_row(
-        session.query(
-            "SELECT @@GLOBAL.server_uuid, VERSION(),"
-            " (SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
-            "  FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Uptime'),"
-            " (SELECT THREAD_OS_ID FROM performance_schema.threads"
-            "  WHERE NAME = 'thread/sql/main' LIMIT 1),"
-            " (SELECT GROUP_CONCAT(VARIABLE_NAME) FROM performance_schema.global_variables"
-            "  WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%\\_enabled'),"
-            " (SELECT COUNT(*) FROM information_schema.TABLES"
-            "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')"
-        ),
-        "identity",
-    )
-    uuid, version, started, process, names, heartbeat = row
-    words = {name.split("_")[3] for name in (names or "").split(",") if name}
-    source = next((word for word in ("source", "master") if word in words), "")
-    replica = next((word for word in ("replica", "slave") if word in words), "")
-    return _Facts(
-        uuid=uuid,
-        version=version,
-        boot_id=f"{uuid}:{started}:{process}",
-        source_word=source,
-        replica_word=replica,
-        heartbeat=bool(heartbeat),
-        look_sql=_look_sql(source, replica, heartbeat=bool(heartbeat)),
-    )
-
-
-def _look_sql(source: str, replica: str, *, heartbeat: bool) -> str:
-    """Everything in one round trip: one row for each channel, or one row without any."""
-    beats = "(SELECT GROUP_CONCAT(server_id, '=', ts) FROM myha.heartbeat)" if heartbeat else "NULL"
-    return (
-        "SELECT @@GLOBAL.server_id, @@GLOBAL.read_only, @@GLOBAL.super_read_only,"
-        " @@GLOBAL.offline_mode, @@GLOBAL.gtid_executed,"
-        f" {_semisync_variables(source, replica)}, {_semisync_status(source, replica)}, {beats},"
-        " (SELECT CONCAT(COUNT(*), ' ',"
-        f" COALESCE(GROUP_CONCAT(IF({_STUCK}, t.PROCESSLIST_ID, NULL)), ''))"
-        f" FROM performance_schema.threads t WHERE {_CLIENT_THREADS}"
-        " AND COALESCE(t.PROCESSLIST_USER, '') <> %(user)s),"
-        f" {mysql_settings.FILTERS},"
-        " c.CHANNEL_NAME, c.HOST, c.PORT, s.SERVICE_STATE, s.LAST_ERROR_NUMBER,"
-        " s.LAST_ERROR_MESSAGE, a.SERVICE_STATE,"
-        " CONCAT_WS('/', s.SOURCE_UUID, s.THREAD_ID, s.COUNT_RECEIVED_HEARTBEATS,"
-        " s.QUEUEING_TRANSACTION, (SELECT SUM_NUMBER_OF_BYTES_WRITE"
-        " FROM performance_schema.file_summary_by_event_name"
-        " WHERE EVENT_NAME = 'wait/io/file/sql/relaylog')),"
-        " s.RECEIVED_TRANSACTION_SET"
-        " FROM (SELECT 1) one"
-        " LEFT JOIN performance_schema.replication_connection_configuration c ON TRUE"
-        " LEFT JOIN performance_schema.replication_connection_status s"
-        " ON s.CHANNEL_NAME = c.CHANNEL_NAME"
-        " LEFT JOIN performance_schema.replication_applier_status a"
-        " ON a.CHANNEL_NAME = c.CHANNEL_NAME"
-    )
-
-
-def _semisync_variables(source: str, replica: str) -> str:
-    """An expression: enabled, timeout, wait point, wait without replica, acknowledgements waited
-    for, replica's side enabled."""
-    of_source = "'0', '0', '', '0', '1'"
-    if source:
-        prefix = f"@@GLOBAL.rpl_semi_sync_{source}"
-        peer = "replica" if source == "source" else "slave"
-        of_source = (
-            f"{prefix}_enabled, {prefix}_timeout, {prefix}_wait_point, {prefix}_wait_no_{peer},"
-            f" {prefix}_wait_for_{peer}_count"
-        )
-    of_replica = f"@@GLOBAL.rpl_semi_sync_{replica}_enabled" if replica else "'0'"
-    return f"CONCAT_WS(',', {of_source}, {of_replica})"
-
-
-def _semisync_status(source: str, replica: str, *, who: bool = True) -> str:
-    """An expression: the status values as `name=value,...`, and with them the connections."""
-    names = [f"Rpl_semi_sync_{source}_{it}" for it in ("status", "clients", "wait_sessions")]
-    if not source:
-        names = []
-    if replica:
-        names.append(f"Rpl_semi_sync_{replica}_status")
-    if not names:
-        return "NULL"
-    listed = ", ".join(f"'{name}'" for name in names)
-    values = (
-        "(SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)"
-        f" FROM performance_schema.global_status WHERE VARIABLE_NAME IN ({listed}))"
-    )
-    return (
-        f"CONCAT_WS(',', {values}, CONCAT('{_CONNECTIONS}=', {_ACKNOWLEDGERS}))" if who else values
-    )
-
-
-def _acknowledgers(text: str) -> tuple[Acknowledger, ...]:
-    found = []
-    for connection in text.split("\t"):
-        if connection:
-            number, identity, host, user = connection.split(" ", 3)
-            found.append(Acknowledger(int(number), user, host, identity))
-    return tuple(found)
-
-
-def _channel(row: Row | None) -> tuple[ReplicationThread, ReplicationThread, str, str]:
-    """Receiver, applier, source and progress of the default channel."""
-    if row is None or not row[11]:
-        return ReplicationThread(), ReplicationThread(), "", ""
-    receiver = ReplicationThread(
-        _STATES.get(row[13], ThreadState.STOPPED), int(row[14] or 0), one_line(row[15] or "")
-    )
-    applier = ReplicationThread(_STATES.get(row[16], ThreadState.STOPPED))
-    return receiver, applier, f"{row[11]}:{row[12]}", f"{row[17]}/{row[18]}"
-
-
-def _with_applier_error(look: NodeLook, session: WarmSession) -> NodeLook:
-    errors = session.query(_APPLIER_ERROR)
-    if not errors:
-        return look
-    number, text, _ = errors[0]
-    applier = ReplicationThread(ThreadState.STOPPED, int(number), one_line(text))
-    return replace(look, applier=applier)
-
-
-def _lag_bytes(session: WarmSession) -> int | None:
-    """Bytes received and not yet applied. What the source has not sent yet is not in it."""
-    rows = session.query_named("SHOW REPLICA STATUS")
-    if not rows:
-        return None
-    status = rows[0]
-    if status["Source_Log_File"] == status["Relay_Source_Log_File"]:
-        return max(0, int(status["Read_Source_Log_Pos"]) - int(status["Exec_Source_Log_Pos"]))
-    return max(0, int(status["Relay_Log_Space"]) - int(status["Relay_Log_Pos"]))
-
-
-def _receiver_state(session: WarmSession) -> str:
-    sql = (
-        "SELECT SERVICE_STATE FROM performance_schema.replication_connection_status"
-        " WHERE CHANNEL_NAME = ''"
-    )
-    return str(session.value(sql) or "OFF")
-
-
-def _applier_state(session: WarmSession) -> str:
-    sql = (
-        "SELECT SERVICE_STATE FROM performance_schema.replication_applier_status"
-        " WHERE CHANNEL_NAME = ''"
-    )
-    return str(session.value(sql) or "OFF")
-
-
-def _receiver_error(session: WarmSession) -> tuple[int, str]:
-    rows = session.query(
-        "SELECT LAST_ERROR_NUMBER, LAST_ERROR_MESSAGE"
-        " FROM performance_schema.replication_connection_status WHERE CHANNEL_NAME = ''"
-    )
-    return (int(rows[0][0]), one_line(rows[0][1])) if rows else (0, "")

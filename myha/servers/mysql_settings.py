@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting, setting_differences
 from myha.database.connection import UNKNOWN_VARIABLE
+from myha.database.flavours.mysql import CHANNEL_OPTIONS, CHANNELS, channel_options
 from myha.database.session import Session
 from myha.errors import ServerError
 
@@ -17,13 +18,7 @@ _FILTER_RULES = (
     "SELECT FILTER_NAME, FILTER_RULE FROM performance_schema.replication_applier_filters"
     " WHERE CHANNEL_NAME = '' AND FILTER_RULE <> ''"
 )
-_CHANNEL = (
-    "SELECT c.HOST, c.PORT, c.USER, c.AUTO_POSITION, c.SSL_ALLOWED, c.CONNECTION_RETRY_INTERVAL,"
-    " c.CONNECTION_RETRY_COUNT, c.HEARTBEAT_INTERVAL, c.GET_PUBLIC_KEY, a.DESIRED_DELAY"
-    " FROM performance_schema.replication_connection_configuration c"
-    " JOIN performance_schema.replication_applier_configuration a USING (CHANNEL_NAME)"
-    " WHERE CHANNEL_NAME = ''"
-)
+_CHANNEL = f"SELECT {CHANNEL_OPTIONS} {CHANNELS} WHERE CHANNEL_NAME = ''"
 
 
 class SettingsReader:
@@ -82,21 +77,9 @@ def _named(table: str, column: str, names: list[str], session: Session) -> dict[
 
 def channel(session: Session) -> tuple[ChannelOptions | None, dict[str, str]]:
     """The default channel's options, None without a source, and the filters in force."""
-    rows = session.query(_CHANNEL)
+    rows = session.query_named(_CHANNEL)
     rules = session.query(_FILTER_RULES)
     filters = {str(name): str(rule) for name, rule in rules}
-    if not rows or not rows[0][0]:
+    if not rows or not rows[0]["HOST"]:
         return None, filters
-    host, port, user, auto_position, tls, retry, count, heartbeat, public_key, delay = rows[0]
-    options = ChannelOptions(
-        source=f"{host}:{port}",
-        user=str(user),
-        by_gtid=str(auto_position) in ("1", "YES"),
-        tls=tls == "YES",
-        retry_seconds=int(retry),
-        retry_count=int(count),
-        public_key=public_key == "YES",
-        heartbeat_seconds=float(heartbeat),
-        delay_seconds=int(delay or 0),
-    )
-    return options, filters
+    return ChannelOptions(**channel_options(rows[0])), filters

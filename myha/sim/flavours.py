@@ -63,5 +63,5 @@ class Mariadb:
         return cast(MariadbGtidSet, gtids).has_transaction(one.origin + 1, one.number)
 
 
-Flavour = type[Mysql] | type[Mariadb]
-FLAVOURS: dict[str, Flavour] = {"mysql": Mysql, "mariadb": Mariadb}
+SimulatedFlavour = type[Mysql] | type[Mariadb]
+FLAVOURS: dict[str, SimulatedFlavour] = {"mysql": Mysql, "mariadb": Mariadb}

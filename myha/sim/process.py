@@ -15,7 +15,7 @@ from myha.core.gtid import GtidSet
 from myha.core.model import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import Difference, Kind
 from myha.sim.channel import Channel
-from myha.sim.flavours import UUIDS, Flavour, Transaction
+from myha.sim.flavours import UUIDS, SimulatedFlavour, Transaction
 from myha.sim.world import World
 
 LAST_COMMITS_SECONDS = 0.03  # of a shutdown: for what clients had sent before
@@ -65,7 +65,7 @@ Waiting = tuple[Transaction, Session | None, Heard | None]
 class ServerProcess:
     """One server process and its data, and what happens to it."""
 
-    def __init__(self, world: World, index: int, name: str, flavour: Flavour) -> None:
+    def __init__(self, world: World, index: int, name: str, flavour: SimulatedFlavour) -> None:
         self.world = world
         self.index = index
         self.name = name

@@ -19,7 +19,7 @@ from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import WatchedServer
 from myha.servers.base import BaseServer
-from myha.servers.factory import flavour_of, make_servers
+from myha.servers.factory import adapter_of, make_servers
 from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
 from myha.supervisor.clock import SystemClock
 from myha.supervisor.concurrent_calls import ThreadedCalls
@@ -96,7 +96,7 @@ class PairSupervisor:
             wait=wait_fixed(FLAVOUR_RETRY_SECONDS),
             before_sleep=say,
         )
-        return waiting(flavour_of, self.config)
+        return waiting(adapter_of, self.config)
 
     def _check(self, record: Record) -> Record:
         names = tuple(name for name, _ in record.nodes)

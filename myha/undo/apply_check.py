@@ -7,14 +7,17 @@ the caller's transaction.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from myha.binlog.errors import DecodeError, HealRefusedError
 from myha.binlog.events import RowChanges
-from myha.binlog.literals import SESSION, key_predicate, quoted, row_predicate, show
+from myha.binlog.literals import SESSION, key_predicate, row_predicate, show
 from myha.binlog.readable import Decoders, TableFacts
-from myha.binlog.session import Connect, Session
+from myha.binlog.session import HealSession
 from myha.binlog.values import Row
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 from myha.errors import ServerError
 from myha.undo.inverse import redo_step
 from myha.undo.spool import SpooledTransaction
@@ -49,36 +52,25 @@ class ConflictError(HealRefusedError):
         self.found = found
 
 
-class Writer(Session):
+class Writer(HealSession):
     """A session on the server that takes writes; it begins no transaction by itself."""
 
     subject: ClassVar[str] = "apply"
 
-    def __init__(
-        self, connect: Connect, flavour: Literal["mysql", "mariadb"], deadline_seconds: float
-    ) -> None:
-        self.flavour = flavour
-        super().__init__(connect, deadline_seconds)
+    def __init__(self, connect: Connect, flavour: Flavour, deadline_seconds: float) -> None:
+        super().__init__(connect, flavour, deadline_seconds)
         self.packet_bytes = 0
         self._format = b""
 
     def prepare(self) -> None:
         """Set the session up. Raises HealRefusedError when the server would not be exact."""
-        for sql in SESSION:
-            self.rows(sql)
+        self.run(SESSION)
         self.do("session")
         self.packet_bytes = int(self.value("SELECT @@GLOBAL.max_allowed_packet"))
         if self.variable("read_only") != "OFF":
             raise HealRefusedError("the writer is read-only: nothing can be applied there")
-        if self.flavour == "mariadb":
-            if self.variable("slave_exec_mode") != "STRICT":
-                raise HealRefusedError(
-                    "slave_exec_mode is not STRICT on the writer: a missing row would go unnoticed"
-                )
-            if self.variable("slave_run_triggers_for_rbr") != "NO":
-                raise HealRefusedError(
-                    "slave_run_triggers_for_rbr is not NO on the writer: triggers would fire"
-                )
+        if why := self.flavour.inexact(self):
+            raise HealRefusedError(f"on the writer {why}")
 
     def describe(self, format_event: bytes) -> None:
         """Tell the server how the events that follow are made; outside of a transaction."""
@@ -98,7 +90,7 @@ class CheckedRows:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._decoders = Decoders(lambda name: TableFacts.ask(writer.rows, name))
+        self._decoders = Decoders(lambda name: TableFacts.ask(writer.query, name))
         self._suitable: set[str] = set()
         self._cascading: dict[str, tuple[tuple[str, str], ...]] = {}
 
@@ -186,7 +178,7 @@ class CheckedRows:
         sql = f"SELECT COUNT(*) FROM {table} WHERE {predicates} FOR UPDATE"
         return int(self._asked(sql)[0][0])
 
-    def _asked(self, sql: str) -> tuple[tuple[Any, ...], ...]:
+    def _asked(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a statement that fits into a packet; a bigger one would end the connection."""
         size = len(sql.encode("utf-8", "surrogateescape"))
         if size + _ENVELOPE_BYTES > self._writer.packet_bytes:
@@ -194,7 +186,7 @@ class CheckedRows:
                 f"a row takes {size} bytes as SQL, more than max_allowed_packet on the writer"
                 f" ({self._writer.packet_bytes}): it cannot be checked"
             )
-        return self._writer.rows(sql)
+        return self._writer.query(sql)
 
     # ---- giving them to the server
 

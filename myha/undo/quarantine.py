@@ -46,6 +46,7 @@ from myha.binlog.readable import (
     statements,
 )
 from myha.binlog.transactions import StreamedTransaction
+from myha.database.flavours import Flavour
 from myha.errors import MyhaError
 from myha.files import locked, sync_directory
 from myha.undo.inverse import TableCounts, count, redo_step, undo_step
@@ -68,7 +69,7 @@ _PARTIAL = ".partial-"
 def write_raw(
     root: Path,
     *,
-    flavour: str,
+    flavour: Flavour,
     transactions: Iterable[StreamedTransaction],
     incident: Mapping[str, object],
     query: Query | None = None,
@@ -92,7 +93,7 @@ class Draft:
     methods raise MyhaError when the disk does not take it.
     """
 
-    def __init__(self, root: Path, *, flavour: str, query: Query | None) -> None:
+    def __init__(self, root: Path, *, flavour: Flavour, query: Query | None) -> None:
         self.root = root
         self.flavour = flavour
         self.tables: dict[str, TableCounts] = {}
@@ -264,7 +265,7 @@ class Draft:
             "kind": kind,
             "incident": dict(incident),
             "quarantined_at": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "flavour": self.flavour,
+            "flavour": self.flavour.name,
             "tables": {name: asdict(counts) for name, counts in sorted(self.tables.items())},
             "rows": self.rows,
             "read_with": f"mysqlbinlog -vv --base64-output=decode-rows {EVENTS}",
@@ -367,9 +368,8 @@ def _binlog(step: bytes) -> bytes:
     return b"BINLOG '" + base64.b64encode(step) + b"';\n"
 
 
-def _opening(flavour: str, format_event: bytes) -> bytes:
-    after = b"SET SESSION gtid_next='AUTOMATIC';\n" if flavour == "mysql" else b""
-    return _binlog(format_event) + after
+def _opening(flavour: Flavour, format_event: bytes) -> bytes:
+    return _binlog(format_event) + flavour.after_format_event
 
 
 def _instant(timestamp: int) -> str:

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import pymysql
+from typing import TypeVar
 
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
-from myha.binlog.node import MariadbNode, Marker, MysqlNode, Node
-from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.binlog.node import Marker, Node
+from myha.binlog.session import logs_cascades
+from myha.core.gtid import GtidSet
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.undo.inverse import TableCounts
 from myha.undo.later_changes import LaterChanges
@@ -27,9 +28,7 @@ from myha.undo.quarantine import Draft
 DEADLINE_SECONDS = 120.0
 _BASE64_GROWTH = 4 / 3
 
-S = TypeVar("S", MysqlGtidSet, MariadbGtidSet)
 T = TypeVar("T")
-Connect = Callable[[], "pymysql.Connection[Any]"]
 Tell = Callable[[str, float, float | None, str], None]  # phase, done, total, unit
 
 
@@ -65,7 +64,7 @@ class RewindPlan:
 
 def plan_rewind(
     connect: Connect,
-    flavour: str,
+    flavour: Flavour,
     executed: GtidSet,
     keep: GtidSet,
     *,
@@ -78,7 +77,7 @@ def plan_rewind(
     `scratch` is a directory for what is read meanwhile. Raises RewindRefusedError with the reason
     when it could not be undone exactly, ServerError when it cannot be read.
     """
-    node = _session(connect, flavour, deadline_seconds)
+    node = Node(connect, flavour, deadline_seconds)
     try:
         rewind = _Rewind(node, executed, keep, _Files(scratch, {}, tell))
         return rewind.plan()
@@ -90,7 +89,7 @@ def plan_rewind(
 
 def rewind_node(
     connect: Connect,
-    flavour: str,
+    flavour: Flavour,
     executed: GtidSet,
     keep: GtidSet,
     *,
@@ -112,23 +111,17 @@ def rewind_node(
     MyhaError when the quarantine cannot be written (nothing undone), or when an earlier rewind
     cannot be finished.
     """
-    files = _Files(quarantine_dir, incident, tell)
-    if flavour == "mysql" and isinstance(executed, MysqlGtidSet) and isinstance(keep, MysqlGtidSet):
-        mysql = MysqlNode(connect, deadline_seconds)
-        return _Rewind(mysql, executed, keep, files).run()
-    if isinstance(executed, MariadbGtidSet) and isinstance(keep, MariadbGtidSet):
-        mariadb = MariadbNode(connect, deadline_seconds)
-        return _Rewind(mariadb, executed, keep, files).run()
-    raise ValueError(f"GTID sets that are not of {flavour}: {executed!r}, {keep!r}")
+    node = Node(connect, flavour, deadline_seconds)
+    return _Rewind(node, executed, keep, _Files(quarantine_dir, incident, tell)).run()
 
 
-def finish_rewind(connect: Connect, flavour: str, deadline_seconds: float) -> None:
+def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -> None:
     """Set the GTID state of a rewind whose undo is committed and that died then.
 
     Until that is done a node's executed set does not say what its data are. Without such a rewind
     it does nothing. Raises like `rewind_node`.
     """
-    node = _session(connect, flavour, deadline_seconds)
+    node = Node(connect, flavour, deadline_seconds)
     try:
         if node.unfinished() is None:
             return
@@ -143,12 +136,6 @@ def finish_rewind(connect: Connect, flavour: str, deadline_seconds: float) -> No
         node.close()
 
 
-def _session(connect: Connect, flavour: str, deadline_seconds: float) -> Node[Any]:
-    if flavour == "mysql":
-        return MysqlNode(connect, deadline_seconds)
-    return MariadbNode(connect, deadline_seconds)
-
-
 @dataclass(frozen=True, slots=True)
 class _Files:
     """Where the quarantine goes, what is known of the incident, and who hears of progress."""
@@ -161,15 +148,15 @@ class _Files:
 class _Rewind:
     """One run on one node; the methods are its steps, in order."""
 
-    def __init__(self, node: Node[S], seen: S, keep: S, files: _Files) -> None:
-        self._node: Node[Any] = node
-        self._seen: Any = seen
-        self._keep: Any = keep
+    def __init__(self, node: Node, seen: GtidSet, keep: GtidSet, files: _Files) -> None:
+        self._node = node
+        self._seen = seen
+        self._keep = keep
         self._files = files
 
     def run(self) -> RewindReport:
         try:
-            _require(self._node.not_fenced() or self._node.not_exact())
+            _require(self._node.not_fenced() or self._node.flavour.inexact(self._node))
             self._node.prepare()
             marker = self._node.unfinished()
             if marker is not None:
@@ -182,17 +169,17 @@ class _Rewind:
 
     def plan(self) -> RewindPlan:
         node = self._node
-        _require(node.not_exact())
+        _require(node.flavour.inexact(node))
         kept = self._seen.intersection(self._keep)
         self._history(kept)
-        with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
+        with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.query) as draft:
             self._take(draft, self._seen.minus(self._keep), kept)
             ones = draft.spool.transactions
             return RewindPlan(
                 len(ones), draft.rows, sum(one.size_bytes for one in ones), dict(draft.tables)
             )
 
-    def _take(self, draft: Draft, errant: Any, kept: Any) -> None:
+    def _take(self, draft: Draft, errant: GtidSet, kept: GtidSet) -> None:
         """Read the errant transactions; raises RewindRefusedError when they cannot be undone."""
         later = LaterChanges()
         found = read_errant(self._node, errant, kept, for_kept=later.kept)
@@ -213,7 +200,7 @@ class _Rewind:
             return RewindReport()
         kept = executed.intersection(self._keep)
         history = self._history(kept)
-        with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
+        with Draft(self._files.quarantine_dir, flavour=node.flavour, query=node.query) as draft:
             self._take(draft, errant, kept)
             path = draft.finish(
                 "rewind",
@@ -244,14 +231,11 @@ class _Rewind:
             yield item
             self._files.tell(phase, float(number), total, unit)
 
-    def _history(self, kept: Any) -> str:
+    def _history(self, kept: GtidSet) -> str:
         try:
-            history: str = self._node.history(kept)
-            if self._node.flavour == "mariadb":
-                kept.position()
+            return self._node.flavour.history(self._node, kept)
         except ValueError as error:
             raise RewindRefusedError(f"what would be kept is no position: {error}") from error
-        return history
 
     # ---- checking
 
@@ -266,7 +250,7 @@ class _Rewind:
 
     # ---- changing
 
-    def _apply(self, executed: Any, draft: Draft, values: Mapping[str, object]) -> None:
+    def _apply(self, executed: GtidSet, draft: Draft, values: Mapping[str, object]) -> None:
         node = self._node
         try:
             node.make_marker_table()
@@ -295,7 +279,7 @@ class _Rewind:
         node.do("commit")
         node.do("make_durable")
 
-    def _check_alone(self, executed: Any) -> None:
+    def _check_alone(self, executed: GtidSet) -> None:
         now = self._node.executed()
         if now != executed:
             raise LookAgainError(f"another session wrote to it meanwhile: {now.minus(executed)}")
@@ -307,7 +291,7 @@ def _require(why_not: str | None) -> None:
 
 
 @contextmanager
-def _writable(node: Node[Any]) -> Iterator[None]:
+def _writable(node: Node) -> Iterator[None]:
     """Lets this session write; the node is closed again whatever happens."""
     node.do("let_us_write")
     try:
@@ -316,13 +300,13 @@ def _writable(node: Node[Any]) -> Iterator[None]:
         node.close_for_writes()
 
 
-def _finish(node: Node[Any], marker: Marker) -> RewindReport:
+def _finish(node: Node, marker: Marker) -> RewindReport:
     with _writable(node):
         return _set_history(node, marker, resumed=True)
 
 
-def _set_history(node: Node[Any], marker: Marker, *, resumed: bool) -> RewindReport:
-    before = node.parse(marker.executed)
+def _set_history(node: Node, marker: Marker, *, resumed: bool) -> RewindReport:
+    before = node.flavour.parse(marker.executed)
     now = node.executed()
     if not before.contains(now):
         raise MyhaError(
@@ -332,18 +316,18 @@ def _set_history(node: Node[Any], marker: Marker, *, resumed: bool) -> RewindRep
     node.do("make_durable")
     node.do("reset_history", {"history": marker.history, "kept": marker.kept})
     now = node.executed()
-    if now != node.parse(marker.kept):
+    if now != node.flavour.parse(marker.kept):
         raise MyhaError(f"after the rewind the executed set is {now}, not {marker.kept}")
     node.do("mark_finished", {"id": marker.id})
     return RewindReport(marker.transactions, marker.rows, Path(marker.quarantine), resumed)
 
 
-def check_tables(node: Node[Any], tables: Mapping[str, TableCounts]) -> None:
+def check_tables(node: Node, tables: Mapping[str, TableCounts]) -> None:
     """Raises RewindRefusedError unless all that was changed in these tables is in the binary log.
 
     Out of reach are other engines than InnoDB, and cascades that the engine does by itself.
     """
-    logs_cascades = node.logs_cascades()
+    cascades_are_logged = logs_cascades(node)
     for name, counts in tables.items():
         fact = node.table_facts(name)
         if fact is None:
@@ -355,7 +339,7 @@ def check_tables(node: Node[Any], tables: Mapping[str, TableCounts]) -> None:
                 f"{name} is a {fact.kind} of engine {fact.engine}, and only plain InnoDB tables"
                 " can be undone exactly"
             )
-        if logs_cascades or counts.deleted + counts.updated == 0:
+        if cascades_are_logged or counts.deleted + counts.updated == 0:
             continue
         if cascades := node.cascades_from(name):
             raise RewindRefusedError(

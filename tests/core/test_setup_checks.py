@@ -11,10 +11,12 @@ import pytest
 from myha.config import Config, load
 from myha.core.gtid import MysqlGtidSet
 from myha.core.settings import same_value
+from myha.database.flavours import MARIADB, MYSQL
+from myha.database.flavours.base import Channel
 from myha.operations.setup.actions import Stage, plan
 from myha.operations.setup.checks import History, check
 from myha.operations.setup.desired import domain_id
-from myha.operations.setup.facts import Channel, Facts, Flavour, Table
+from myha.operations.setup.facts import Facts, Table
 
 UUIDS = {
     "a": "aaaaaaaa-0000-0000-0000-000000000001",
@@ -58,7 +60,7 @@ reader_listen = "127.0.0.1:3308"
 def facts(node: str, executed: str = "", later: str | None = None, **changes: object) -> Facts:
     found = Facts(
         node=node,
-        flavour=Flavour.MYSQL,
+        flavour=MYSQL,
         version="9.7.4",
         server_id={"a": 1, "b": 2}[node],
         server_uuid=UUIDS[node],
@@ -74,7 +76,7 @@ def without(**changes: str) -> dict[str, str]:
 
 
 def from_peer(host: str = "10.0.0.1", **changes: object) -> Channel:
-    channel = Channel("", f"{host}:3306", "myha_repl", True, False, 1, 4294967295, 0.5)
+    channel = Channel(f"{host}:3306", "myha_repl", True, 1, 0.5, 0, False, 4294967295, True)
     return replace(channel, **changes)  # type: ignore[arg-type]
 
 
@@ -84,7 +86,7 @@ REFUSED = [
     ({"server_uuid": UUIDS["a"], "server_id": 1}, "one server under two addresses"),
     ({"version": "8.0.25"}, "b: version 8.0.25 is too old"),
     ({"version": "11.0.1"}, "too far apart"),
-    ({"flavour": Flavour.MARIADB, "version": "10.11.1"}, "one is MySQL"),
+    ({"flavour": MARIADB, "version": "10.11.1"}, "one is MySQL"),
     ({"variables": without(log_bin="OFF")}, "b: the binary log is off"),
     ({"variables": without(gtid_mode="OFF")}, "b: GTIDs are off"),
     ({"variables": without(log_replica_updates="OFF")}, "b: log_replica_updates is off"),

@@ -7,6 +7,7 @@ import pytest
 
 from myha.binlog.events import EventType, RawEvent
 from myha.binlog.transactions import streamed
+from myha.database.flavours import MYSQL
 from myha.errors import MyhaError
 from myha.undo.inverse import changes
 from myha.undo.later_changes import LaterChanges
@@ -67,13 +68,13 @@ def test_a_spool_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_draft_is_complete_or_absent(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Draft(tmp_path, flavour="mysql", query=None) as draft:
+    with pytest.raises(ZeroDivisionError), Draft(tmp_path, flavour=MYSQL, query=None) as draft:
         draft.take_changes(streamed(stream()), LaterChanges())
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
     paths = []
     for _ in range(2):
-        with Draft(tmp_path, flavour="mysql", query=None) as draft:
+        with Draft(tmp_path, flavour=MYSQL, query=None) as draft:
             draft.take_changes(streamed(stream()), LaterChanges())
             paths.append(draft.finish("rewind", {"why": "a test"}))
             assert len(list(draft.undo_steps())) == 2 * COUNT

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
-from myha.database import statements
+from myha.database.flavours import FLAVOURS, Flavour
 from myha.undo.rewind import RewindReport, rewind_node
 from tests.real.bare import BareServer, bare_server
 
@@ -39,6 +39,10 @@ class Pair:
     w: BareServer
     p: BareServer
     databases: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> Flavour:
+        return FLAVOURS[self.flavour]
 
     @property
     def is_mysql(self) -> bool:
@@ -131,7 +135,7 @@ class Pair:
     ) -> RewindReport:
         return rewind_node(
             connect or self.sup(),
-            self.flavour,
+            self.kind,
             self.executed(self.w),
             self.executed(self.p),
             quarantine_dir=directory,
@@ -202,8 +206,7 @@ def replicating(pair: Pair) -> Iterator[Pair]:
 
 def _make_accounts(server: BareServer) -> None:
     """The supervisor's account, with exactly the privileges that setup grants it."""
-    flavour: statements.Flavour = "mysql" if server.flavour == "mysql" else "mariadb"
-    grants = statements.load(flavour, "setup_grants").all("grant_supervisor")
+    grants = FLAVOURS[server.flavour].statements("setup_grants").all("grant_supervisor")
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET sql_log_bin=0")
         cursor.execute("CREATE USER sup@'%' IDENTIFIED BY 'pw'")

@@ -18,7 +18,6 @@ from myha.conflicts.keys import Facts
 from myha.conflicts.watch import NodeState, Watch
 from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
 from tests.real.pair import Pair, running_pair, until
 
 FLAVOURS = [
@@ -37,7 +36,7 @@ class Writers:
 
     cluster: Cluster
     pair: Pair
-    flavour: Flavour
+    flavour: str
     config: Config
     tables: list[str] = field(default_factory=list)
 

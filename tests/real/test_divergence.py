@@ -23,9 +23,8 @@ import pytest
 from myha.cli.status import explanation
 from myha.core.model import Cause, Membership, NodeRecord, Record, Sync
 from myha.core.planning import decide
-from myha.operations.divergence.errant import ErrantLook, look_for_errant
+from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
 from myha.operations.divergence.failures import applier_failure
-from myha.operations.divergence.history_queries import open_node
 from myha.operations.divergence.replication_error import (
     ReplicationErrorReport,
     explained,
@@ -107,8 +106,8 @@ def show_json(pair: Pair, directory: Path, *words: str) -> tuple[int, dict[str, 
 
 
 def look_at(pair: Pair, confirm_seconds: float = 2.0) -> ErrantLook:
-    node = open_node(pair.sup(), pair.flavour, 30)
-    writer = open_node(pair.sup(server=pair.p), pair.flavour, 30)
+    node = InspectedNode(pair.sup(), pair.kind, 30)
+    writer = InspectedNode(pair.sup(server=pair.p), pair.kind, 30)
     try:
         return look_for_errant(node, writer, confirm_seconds=confirm_seconds)
     finally:
@@ -326,8 +325,8 @@ def semisync(pair: Pair) -> Iterator[None]:
 
 def test_a_busy_pair_is_never_called_errant(pair: Pair) -> None:
     make_database(pair, "busy", "t (id BIGINT AUTO_INCREMENT PRIMARY KEY, v INT)")
-    node = open_node(pair.sup(), pair.flavour, 120)
-    writer = open_node(pair.sup(server=pair.p), pair.flavour, 120)
+    node = InspectedNode(pair.sup(), pair.kind, 120)
+    writer = InspectedNode(pair.sup(server=pair.p), pair.kind, 120)
     looks = wrong_way_round = 0
     between_seconds = 0.02
     ends = time.monotonic() + 180
@@ -354,8 +353,8 @@ def test_a_pair_with_two_writers_is_never_called_diverged(pair: Pair) -> None:
         server.run(
             "SET GLOBAL auto_increment_increment=2", f"SET GLOBAL auto_increment_offset={offset}"
         )
-    node = open_node(pair.sup(), pair.flavour, 120)
-    writer = open_node(pair.sup(server=pair.p), pair.flavour, 120)
+    node = InspectedNode(pair.sup(), pair.kind, 120)
+    writer = InspectedNode(pair.sup(server=pair.p), pair.kind, 120)
     with clients(pair.p, "twin.t", 1) as one, clients(pair.w, "twin.t", 1) as two:
         until("both write", lambda: min(sum(one), sum(two)) > 20)
         for _ in range(30):
@@ -372,7 +371,7 @@ def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(pair: 
     look = look_at(pair, 0.2)
     assert look.diverged
     assert look.errant.count() == 1
-    node = open_node(pair.sup(), pair.flavour, 30)
+    node = InspectedNode(pair.sup(), pair.kind, 30)
     changes = [
         one for one in errant_items(node, look, decoders_of(node)) if isinstance(one, Change)
     ]
@@ -396,8 +395,8 @@ def explain(pair: Pair) -> ReplicationErrorReport:
 
 def replication_error(pair: Pair) -> ReplicationErrorReport | None:
     """Of the applier of W, as the least-privileged account sees it."""
-    ours = open_node(pair.sup(), pair.flavour, 60.0)
-    theirs = open_node(pair.sup(server=pair.p), pair.flavour, 60.0)
+    ours = InspectedNode(pair.sup(), pair.kind, 60.0)
+    theirs = InspectedNode(pair.sup(server=pair.p), pair.kind, 60.0)
     try:
         failure = applier_failure(ours)
         if failure is None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from myha.sandbox.servers import Flavour
 from tests.real.pair import Pair, running_pair, until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -205,7 +204,7 @@ def stop_supervisor(pair: Pair) -> None:
     until(lambda: not pair.cluster.supervisor.running(), "the supervisor is gone")
 
 
-def test_with_two_writers_only_the_one_on_record_runs_events(flavour: Flavour) -> None:
+def test_with_two_writers_only_the_one_on_record_runs_events(flavour: str) -> None:
     with running_pair("CREATE DATABASE app", flavour=flavour, mode="dual-writer") as pair:
         writer = pair.status()["writer"]
         second = other(pair, writer)

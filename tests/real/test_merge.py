@@ -48,7 +48,7 @@ def merge(pair: Pair, directory: Path, **options: Any) -> MergeReport:
     return merge_node(
         options.pop("node_connect", pair.sup()),
         options.pop("writer_connect", pair.sup(server=pair.p)),
-        "mysql" if pair.is_mysql else "mariadb",
+        pair.kind,
         options.pop("executed", pair.executed(pair.w)),
         options.pop("keep", pair.executed(pair.p)),
         directory,
@@ -364,6 +364,7 @@ import sys, time
 from pathlib import Path
 import pymysql
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
+from myha.database.flavours import FLAVOURS
 from myha.operations.heal.merge import merge_node
 from myha.progress import ListReporter
 flavour, w, p, executed, keep, directory, stop_after = sys.argv[1:]
@@ -384,7 +385,7 @@ def merge_one(self, *args):
     count[0] += 1
     real(self, *args)
 merge._Merge._merge_one = merge_one
-merge_node(to(w), to(p), flavour, Sets.parse(executed), Sets.parse(keep), Path(directory),
+merge_node(to(w), to(p), FLAVOURS[flavour], Sets.parse(executed), Sets.parse(keep), Path(directory),
     {"node": "w"}, Slow())
 """
 

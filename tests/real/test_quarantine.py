@@ -11,17 +11,16 @@ import tarfile
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from myha.binlog.errant import read_errant
 from myha.binlog.errors import HealRefusedError
-from myha.binlog.node import MariadbNode, MysqlNode, Node
+from myha.binlog.node import Node
 from myha.cli.main import cli
 from myha.core.model import Membership, NodeRecord, Record, Sync
-from myha.database.statements import Flavour
 from myha.errors import MyhaError
 from myha.operations.heal.merge import merge_node
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
@@ -65,7 +64,7 @@ def rewound(pair: Pair, directory: Path) -> Incident:
 
 
 def back(pair: Pair, incident: Incident, **options: Any) -> ReplayReport:
-    flavour = cast("Flavour", pair.flavour)
+    flavour = pair.kind
     connect = options.pop("connect", pair.sup(server=pair.p))
     return replay(connect, flavour, incident, ListReporter(), **options)
 
@@ -100,6 +99,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import pymysql
+from myha.database.flavours import FLAVOURS
 from myha.undo.rewind import rewind_node
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError
@@ -110,7 +110,7 @@ try:
     rewind_node(
         lambda: pymysql.connect(
             host="127.0.0.1", port=int(port), user="sup", password="pw", autocommit=True),
-        flavour, Sets.parse(executed), Sets.parse(keep),
+        FLAVOURS[flavour], Sets.parse(executed), Sets.parse(keep),
         quarantine_dir=Path(directory), incident={})
 except MyhaError as error:
     print(type(error).__name__, error)
@@ -163,16 +163,16 @@ def test_what_cannot_be_undone_is_kept_raw(pair: Pair, tmp_path: Path) -> None:
         "ALTER TABLE raw.t ADD COLUMN w INT",
         "UPDATE raw.t SET w=5",
     )
-    node: Node[Any] = (MysqlNode if pair.is_mysql else MariadbNode)(pair.sup(), DEADLINE_SECONDS)
+    node = Node(pair.sup(), pair.kind, DEADLINE_SECONDS)
 
     def keep() -> Path:
         executed, kept = pair.executed(pair.w), pair.executed(pair.p)
         return quarantine.write_raw(
             tmp_path,
-            flavour=pair.flavour,
+            flavour=pair.kind,
             transactions=read_errant(node, executed.minus(kept), kept),
             incident={"why": "a test"},
-            query=node.rows,
+            query=node.query,
         )
 
     try:
@@ -232,7 +232,7 @@ def test_a_replay_is_tried_first_applied_once_and_replicated(pair: Pair, tmp_pat
     assert report.already_there == [only]
     again = back(pair, incident, apply=True)
     assert (again.applied, len(again.already_there)) == ([], 4)
-    assert replayed(pair.sup(server=pair.p), cast("Flavour", pair.flavour)) == {incident.id: 4}
+    assert replayed(pair.sup(server=pair.p), pair.kind) == {incident.id: 4}
     assert pair.p.run("SELECT v FROM again.t ORDER BY id") == (("one",), ("drei",))
     until("W has the replayed rows", lambda: pair.has_all(pair.w, pair.p))
     assert pair.snapshot(pair.w, "again") == pair.snapshot(pair.p, "again")
@@ -277,7 +277,7 @@ def test_what_a_merge_brought_is_not_replayed(pair: Pair, tmp_path: Path) -> Non
     merge_node(
         pair.sup(),
         pair.sup(server=pair.p),
-        cast("Flavour", pair.flavour),
+        pair.kind,
         pair.executed(pair.w),
         pair.executed(pair.p),
         tmp_path,
@@ -296,6 +296,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import pymysql
+from myha.database.flavours import FLAVOURS
 from myha.progress import ListReporter
 from myha.operations.quarantine import replay
 from myha.operations.quarantine.incidents import find
@@ -313,7 +314,7 @@ replay.Writer.do = dying
 replay.replay(
     lambda: pymysql.connect(
         host="127.0.0.1", port=int(port), user="sup", password="pw", autocommit=True),
-    flavour, find(Path(root), name), ListReporter(), apply=True)
+    FLAVOURS[flavour], find(Path(root), name), ListReporter(), apply=True)
 """
 
 

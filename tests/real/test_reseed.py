@@ -21,6 +21,7 @@ import pytest
 
 from myha import config as configuration
 from myha.binlog.errors import HealRefusedError
+from myha.database.flavours import MARIADB, MYSQL
 from myha.errors import MyhaError
 from myha.operations.heal.reseed import (
     Method,
@@ -30,18 +31,16 @@ from myha.operations.heal.reseed import (
 )
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
 from myha.operations.heal.reseed.node_host import NodeHost
-from myha.operations.heal.reseed.session import MARIADB_MARK, MYSQL_MARK
 from myha.permit import CancelledError
 from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
 from myha.undo import summed_files
 from tests.real.pair import until
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("reseed")]
 
-WAYS: list[tuple[Flavour, Method]] = [
+WAYS: list[tuple[str, Method]] = [
     ("mysql", Method.CLONE),
     ("mysql", Method.DUMP),
     ("mariadb", Method.BACKUP),
@@ -261,10 +260,10 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pairs() -> Iterator[Callable[[Flavour], Pair]]:
-    made: dict[Flavour, Pair] = {}
+def pairs() -> Iterator[Callable[[str], Pair]]:
+    made: dict[str, Pair] = {}
 
-    def get(flavour: Flavour) -> Pair:
+    def get(flavour: str) -> Pair:
         if flavour not in made:
             cluster = Cluster.create(flavour=flavour)
             try:
@@ -341,7 +340,7 @@ class Statements:
 
 @pytest.mark.parametrize(("flavour", "method"), WAYS)
 def test_an_errant_node_becomes_its_peer_again(
-    pairs: Callable[[Flavour], Pair], flavour: Flavour, method: Method
+    pairs: Callable[[str], Pair], flavour: str, method: Method
 ) -> None:
     pair = pairs(flavour)
     pair.diverge()
@@ -378,7 +377,7 @@ def test_an_errant_node_becomes_its_peer_again(
 
 @pytest.mark.parametrize(("flavour", "method"), WAYS)
 def test_killed_at_any_phase_and_run_again(
-    pairs: Callable[[Flavour], Pair], flavour: Flavour, method: Method
+    pairs: Callable[[str], Pair], flavour: str, method: Method
 ) -> None:
     pair = pairs(flavour)
     kills = {
@@ -394,7 +393,7 @@ def test_killed_at_any_phase_and_run_again(
             process.send_signal(signal.SIGKILL)
             said = process.communicate(timeout=30)[1]
         assert process.returncode == -signal.SIGKILL, said
-        mark = MYSQL_MARK if pair.mysql else MARIADB_MARK
+        mark = str((MYSQL if pair.mysql else MARIADB).reseeding)
         if method is Method.DUMP:
             assert mark in pair.executed("a"), "half-made data is nobody's"
     report, _ = pair.reseed(method)
@@ -404,7 +403,7 @@ def test_killed_at_any_phase_and_run_again(
 
 
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
-def test_a_lost_data_directory(pairs: Callable[[Flavour], Pair], flavour: Flavour) -> None:
+def test_a_lost_data_directory(pairs: Callable[[str], Pair], flavour: str) -> None:
     pair = pairs(flavour)
     ways = [Method.CLONE] if pair.mysql else [Method.BACKUP, Method.DUMP]
     for method in ways:
@@ -420,7 +419,7 @@ def test_a_lost_data_directory(pairs: Callable[[Flavour], Pair], flavour: Flavou
 
 @pytest.mark.parametrize(("flavour", "method"), WAYS)
 def test_the_donor_dies_meanwhile(
-    pairs: Callable[[Flavour], Pair], flavour: Flavour, method: Method
+    pairs: Callable[[str], Pair], flavour: str, method: Method
 ) -> None:
     pair = pairs(flavour)
     donor = pair.cluster.servers["b"]
@@ -444,7 +443,7 @@ def test_the_donor_dies_meanwhile(
 
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
 def test_refusals_change_nothing(
-    pairs: Callable[[Flavour], Pair], flavour: Flavour, monkeypatch: pytest.MonkeyPatch
+    pairs: Callable[[str], Pair], flavour: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = pairs(flavour)
     pair.diverge()
@@ -489,7 +488,7 @@ def test_refusals_change_nothing(
 
 
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
-def test_told_to_stop(pairs: Callable[[Flavour], Pair], flavour: Flavour) -> None:
+def test_told_to_stop(pairs: Callable[[str], Pair], flavour: str) -> None:
     pair = pairs(flavour)
     reporter = ListReporter(cancel_when=lambda one: one.phase in {"copy", "back up"})
     method = Method.CLONE if pair.mysql else Method.BACKUP
@@ -505,7 +504,7 @@ def test_told_to_stop(pairs: Callable[[Flavour], Pair], flavour: Flavour) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small file system")
 def test_a_full_disk_on_the_node(
-    pairs: Callable[[Flavour], Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pairs: Callable[[str], Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = pairs("mariadb")
     data = pair.cluster.nodes["a"].data_dir
@@ -547,7 +546,7 @@ def test_a_full_disk_on_the_node(
     ("flavour", "method"), [way for way in WAYS if way != ("mysql", Method.DUMP)]
 )
 def test_a_server_that_does_not_start_any_more(
-    pairs: Callable[[Flavour], Pair], flavour: Flavour, method: Method
+    pairs: Callable[[str], Pair], flavour: str, method: Method
 ) -> None:
     """What it has of its own cannot be read: that has to be accepted, and then it is replaced."""
     pair = pairs(flavour)
@@ -603,8 +602,8 @@ def on_a_small_disk(pair: Pair, left_bytes: int) -> Iterator[None]:
     ("flavour", "method"), [way for way in WAYS if way[1] is not Method.BACKUP]
 )
 def test_a_disk_that_fills_up_during_the_copy(
-    pairs: Callable[[Flavour], Pair],
-    flavour: Flavour,
+    pairs: Callable[[str], Pair],
+    flavour: str,
     method: Method,
 ) -> None:
     """Somebody else takes the room that was there when it was looked at."""
@@ -636,7 +635,7 @@ def test_a_disk_that_fills_up_during_the_copy(
     pair.catch_up()
 
 
-def test_a_row_larger_than_a_packet(pairs: Callable[[Flavour], Pair]) -> None:
+def test_a_row_larger_than_a_packet(pairs: Callable[[str], Pair]) -> None:
     pair = pairs("mysql")
     pair.b(
         "SET SESSION sql_log_bin = 0",

@@ -354,7 +354,7 @@ def test_only_a_fenced_node_is_rewound(pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(RewindRefusedError, match="inspect it again"):
         rewind_node(
             pair.sup(),
-            pair.flavour,
+            pair.kind,
             seen,
             pair.executed(pair.p),
             quarantine_dir=tmp_path,
@@ -468,7 +468,7 @@ def test_a_rewind_that_died_is_finished_before_replication_starts(
     pair.w.run("INSERT INTO half.t VALUES (1,1),(2,2)")
     until("P has it", lambda: pair.has_all(pair.p, pair.w))
     before, keep = pair.snapshot(pair.w, "half"), pair.executed(pair.w)
-    finish_rewind(pair.sup(), pair.flavour, 30)
+    finish_rewind(pair.sup(), pair.kind, 30)
     assert pair.executed(pair.w) == keep, "nothing was unfinished"
     come_back_with(pair, "UPDATE half.t SET v=v+100")
     with pytest.raises(ServerError):
@@ -478,9 +478,9 @@ def test_a_rewind_that_died_is_finished_before_replication_starts(
     kept = sorted(tmp_path.iterdir())
     pair.open()
     with pytest.raises(RewindRefusedError, match="fence it first"):
-        finish_rewind(pair.sup(), pair.flavour, 30)
+        finish_rewind(pair.sup(), pair.kind, 30)
     pair.fence()
-    finish_rewind(pair.sup(), pair.flavour, 30)
+    finish_rewind(pair.sup(), pair.kind, 30)
     assert not unfinished(pair)
     assert pair.executed(pair.w) == keep
     assert pair.snapshot(pair.w, "half") == before

@@ -19,7 +19,6 @@ from myha.errors import ConfigError, MyhaError
 from myha.hosts.local import LocalHost, accepts_tcp, process_state
 from myha.sandbox import registry
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
 from tests.real.conftest import BareServers, MakeCluster
 
 pytestmark = pytest.mark.real
@@ -62,7 +61,7 @@ def processes_of(directory: Path) -> list[int]:
 
 
 def test_a_bare_server_is_ready_to_become_half_of_a_pair(
-    bare_servers: BareServers, flavour: Flavour
+    bare_servers: BareServers, flavour: str
 ) -> None:
     pair = bare_servers(flavour)
     history = "@@global.gtid_executed" if flavour == "mysql" else "@@global.gtid_binlog_pos"
@@ -84,7 +83,7 @@ def test_a_bare_server_is_ready_to_become_half_of_a_pair(
 
 
 def test_only_the_accounts_with_passwords_are_there(
-    bare_servers: BareServers, flavour: Flavour
+    bare_servers: BareServers, flavour: str
 ) -> None:
     pair = bare_servers(flavour)
     users = query(pair, "a", "SELECT user, host FROM mysql.user WHERE user NOT LIKE 'm%.%'")
@@ -107,7 +106,7 @@ def test_its_configuration_is_one_that_myha_takes(bare_servers: BareServers) -> 
     assert loaded.nodes["a"].option_file == pair.nodes["a"].fragment
 
 
-def test_kill_and_restart_keep_the_data(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_kill_and_restart_keep_the_data(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     pair.start_servers()
     query(pair, "a", "CREATE DATABASE app", user="app")
@@ -128,7 +127,7 @@ def test_kill_and_restart_keep_the_data(cluster: MakeCluster, flavour: Flavour) 
     assert not other.running()
 
 
-def test_the_option_file_fragment_is_read(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_the_option_file_fragment_is_read(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     node = pair.nodes["a"]
     node.fragment.write_text("[mysqld]\nauto_increment_increment = 2\n")
@@ -137,7 +136,7 @@ def test_the_option_file_fragment_is_read(cluster: MakeCluster, flavour: Flavour
     assert query(pair, "b", "SELECT @@global.auto_increment_increment") == ((1,),)
 
 
-def test_freeze_and_thaw(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_freeze_and_thaw(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     pair.start_servers()
     host, node = pair.servers["b"], pair.nodes["b"]
@@ -153,7 +152,7 @@ def test_freeze_and_thaw(cluster: MakeCluster, flavour: Flavour) -> None:
     assert not host.running()
 
 
-def test_a_start_that_fails_says_why_in_one_line(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_a_start_that_fails_says_why_in_one_line(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     pair.nodes["a"].fragment.write_text("[mysqld]\nno_such_option = 1\n")
     with pytest.raises(MyhaError, match=r"node a ended at its start.*no_such_option") as caught:
@@ -257,7 +256,7 @@ def test_up_down_and_status_as_commands(tmp_path: Path, bare_servers: BareServer
     assert myha("down").returncode == 2
 
 
-def test_up_makes_a_whole_pair_that_takes_writes(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_up_makes_a_whole_pair_that_takes_writes(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     pair.up()
     assert {p.name: p.state for p in pair.status()} == {

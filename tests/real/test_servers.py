@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import pymysql
 import pytest
@@ -20,11 +20,12 @@ from myha import config as configuration
 from myha.config import Account
 from myha.core.model import ThreadState
 from myha.database.connection import ACCESS_DENIED, FOREIGN_PROTOCOL, Endpoint, connect
+from myha.database.flavours import FLAVOURS
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
-from myha.servers.base import BaseServer, Client
+from myha.servers.base import BaseServer
+from myha.servers.closing import Client
 from myha.servers.factory import make_servers
 from myha.servers.watch import tcp_refused
 from tests.real.conftest import need
@@ -84,7 +85,7 @@ class Two:
         until(lambda: self.a.look().semisync.source_clients == 1, "one semi-sync replica")
 
 
-@pytest.fixture(scope="module", params=get_args(Flavour))
+@pytest.fixture(scope="module", params=[*FLAVOURS])
 def made(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     for name in (request.param, "haproxy"):
         need(name)
@@ -174,7 +175,7 @@ def test_progress_goes_on_with_heartbeats_and_stops_with_the_receiver(two: Two) 
 
 
 def test_received_is_known_and_applied_after_the_applier_was_stopped(two: Two) -> None:
-    sql = "STOP REPLICA SQL_THREAD" if two.a.flavour == "mysql" else "STOP SLAVE SQL_THREAD"
+    sql = "STOP REPLICA SQL_THREAD" if two.a.flavour.name == "mysql" else "STOP SLAVE SQL_THREAD"
     two.run("b", sql)
     two.run("a", "INSERT INTO app.t VALUES (1, 1)", "INSERT INTO app.t VALUES (2, 1)")
     wanted = two.a.executed()
@@ -223,7 +224,7 @@ def test_a_session_that_holds_up_closing_is_ended_after_the_grace(two: Two) -> N
     assert not two.a.look().open
     with pytest.raises(pymysql.MySQLError):
         blocker.query("SELECT 1")
-    if two.a.flavour == "mysql":  # MariaDB does not show who holds a lock
+    if two.a.flavour.name == "mysql":  # MariaDB does not show who holds a lock
         bystander.query("SELECT 1")
 
 
@@ -245,7 +246,7 @@ def test_closing_while_a_commit_waits(two: Two) -> None:
 
 def test_an_idle_session_that_may_not_be_ended_does_not_hinder_a_fence(two: Two) -> None:
     idle = two.connect("a", "admin")
-    if two.a.flavour == "mysql":
+    if two.a.flavour.name == "mysql":
         idle.query("SET SESSION sql_log_bin = 0")
         idle.query("GRANT SYSTEM_USER ON *.* TO admin@'127.0.0.1'")
     two.a.fence(STEP_SECONDS)
@@ -371,7 +372,7 @@ def test_clients_behind_an_applier_that_waits_hear_nothing_either(two: Two) -> N
 
 
 def test_administrators_hear_nothing_either(two: Two) -> None:
-    if two.a.flavour == "mysql":
+    if two.a.flavour.name == "mysql":
         two.run(
             "a", "SET SESSION sql_log_bin = 0", "REVOKE SYSTEM_USER ON *.* FROM admin@'127.0.0.1'"
         )
@@ -423,7 +424,7 @@ def test_a_proof_is_there_when_read_back_and_refused_on_a_closed_node(two: Two) 
     two.a.prove_write(41, STEP_SECONDS)
     assert two.run("a", "SELECT node FROM myha.proof WHERE epoch = 41") == ([(two.a.name,)])
     two.a.close_gently(0.2, STEP_SECONDS)
-    if two.a.flavour == "mysql":  # on MariaDB the supervisor may write under read_only
+    if two.a.flavour.name == "mysql":  # on MariaDB the supervisor may write under read_only
         with pytest.raises(ServerError):
             two.a.prove_write(42, STEP_SECONDS)
 
@@ -437,7 +438,7 @@ def test_lag_is_measured_by_pulses(two: Two) -> None:
         return two.b.look().lag_seconds
 
     until(lambda: pulse_and_lag() == 0.0, "no lag", 30)  # the table is found at a later look
-    sql = "STOP REPLICA SQL_THREAD" if two.a.flavour == "mysql" else "STOP SLAVE SQL_THREAD"
+    sql = "STOP REPLICA SQL_THREAD" if two.a.flavour.name == "mysql" else "STOP SLAVE SQL_THREAD"
     two.run("b", sql)
     began = time.monotonic()
     lag = until(lambda: ((lag := pulse_and_lag()) or 0.0) > 0.4 and lag, "lag that grows", 10)
@@ -602,10 +603,10 @@ def test_tls(two: Two, tls: Any) -> None:
     app = Account("app", SecretStr(two.cluster.secret("app")))
     session = WarmSession(two.a.endpoint, app, connect_timeout_seconds=2.0, tls=tls)
     status = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
-    if tls == "require" and two.a.flavour == "mariadb":  # 10.11 has no certificate by default
+    if tls == "require" and two.a.flavour.name == "mariadb":  # 10.11 has no certificate by default
         with pytest.raises(ServerError):
             session.query(status, deadline_seconds=2.0)
         return
     ((_, cipher),) = session.query(status, deadline_seconds=2.0)
     session.close()
-    assert bool(cipher) == (tls != "off" and two.a.flavour == "mysql")
+    assert bool(cipher) == (tls != "off" and two.a.flavour.name == "mysql")

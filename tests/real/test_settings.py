@@ -11,6 +11,7 @@ import pytest
 
 from myha.config import load
 from myha.core.settings import Setting, When, same_value
+from myha.database.flavours import FLAVOURS
 from myha.servers.wanted import settings
 from tests.real.pair import Pair, running_pair, until
 
@@ -72,7 +73,7 @@ def nodes(pair: Pair) -> tuple[str, str]:
 
 
 def made(pair: Pair, node: str) -> tuple[Setting, ...]:
-    return settings(load(pair.cluster.config_path), node, pair.cluster.state.flavour)
+    return settings(load(pair.cluster.config_path), node, FLAVOURS[pair.cluster.state.flavour])
 
 
 def value(pair: Pair, node: str, variable: str) -> str:

@@ -20,14 +20,13 @@ import pymysql
 import pytest
 
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.servers import Flavour
 from myha.stores.local.lease import LocalLease
 from myha.stores.local.record import LocalRecordStore
 
 pytestmark = pytest.mark.real
 
 MakeCluster = Callable[..., Cluster]
-BareServers = Callable[[Flavour], Cluster]
+BareServers = Callable[[str], Cluster]
 
 
 def setup(cluster: Cluster, *options: str, config: Path | None = None) -> tuple[int, str]:
@@ -114,7 +113,7 @@ def replication(cluster: Cluster, name: str) -> dict[str, Any]:
 # --- the whole way ------------------------------------------------------------------------------
 
 
-def test_from_bare_to_a_pair_and_again(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_from_bare_to_a_pair_and_again(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     pair.start_servers()
 
@@ -208,7 +207,7 @@ def _restarts_fenced(pair: Cluster) -> None:
     ask(pair, "b", "STOP REPLICA")
 
 
-def test_receiver_never_gives_up_and_beats_often(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_receiver_never_gives_up_and_beats_often(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour, mode="dual-writer")
     pair.start_servers()
     status, said = setup(pair, "--yes")
@@ -232,7 +231,7 @@ def test_receiver_never_gives_up_and_beats_often(cluster: MakeCluster, flavour: 
 # --- what the two servers have been through -----------------------------------------------------
 
 
-def test_data_and_histories(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_data_and_histories(cluster: MakeCluster, flavour: str) -> None:
     """One pair of servers through every relation that refuses, ending in one that is accepted."""
     pair = cluster(flavour=flavour)
     pair.start_servers()
@@ -284,7 +283,7 @@ def test_data_and_histories(cluster: MakeCluster, flavour: Flavour) -> None:
     until(lambda: ask(pair, "b", "SELECT v FROM shop.t")[0][0] == 2, "the update arrives")
 
 
-def test_an_empty_server_is_seeded(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_an_empty_server_is_seeded(cluster: MakeCluster, flavour: str) -> None:
     """From the one with data, which is written to meanwhile; the accounts come along."""
     pair = cluster(flavour=flavour)
     pair.start_servers()
@@ -327,7 +326,7 @@ def test_an_empty_server_is_seeded(cluster: MakeCluster, flavour: Flavour) -> No
     until(lambda: ask(pair, "b", "SELECT 1 FROM shop.t WHERE v = 'from a'"), "it replicates")
 
 
-def test_new_servers_with_histories_of_their_own(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_new_servers_with_histories_of_their_own(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     pair.start_servers()
     ask(pair, "a", "CREATE USER 'x'@'%' IDENTIFIED BY 'Secret-1'")
@@ -373,9 +372,7 @@ def _one_line_each(said: str, *lines: str) -> None:
         assert re.search(wanted, error), error
 
 
-def test_unreachable_and_foreign(
-    bare_servers: BareServers, flavour: Flavour, tmp_path: Path
-) -> None:
+def test_unreachable_and_foreign(bare_servers: BareServers, flavour: str, tmp_path: Path) -> None:
     pair = bare_servers(flavour)
     port_a, port_b = (rf"port = {pair.nodes[name].port}" for name in pair.nodes)
 
@@ -429,7 +426,7 @@ def _with_options(pair: Cluster, name: str, *lines: str) -> None:
     extra.write_text("\n".join(["[mysqld]", *lines, ""]))
 
 
-def test_servers_that_cannot_be_a_pair(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_servers_that_cannot_be_a_pair(cluster: MakeCluster, flavour: str) -> None:
     """No binlog, no GTID, equal server ids, events that sleep: all of it is told at once."""
     pair = cluster(flavour=flavour)
     without_binlog = ["skip_log_bin", "log_slave_updates = OFF"]
@@ -454,7 +451,7 @@ def test_servers_that_cannot_be_a_pair(cluster: MakeCluster, flavour: Flavour) -
     assert not ask(pair, "a", "SHOW DATABASES LIKE 'myha'"), "a refusal changes nothing"
 
 
-def test_a_third_server_in_the_ring(cluster: MakeCluster, flavour: Flavour) -> None:
+def test_a_third_server_in_the_ring(cluster: MakeCluster, flavour: str) -> None:
     pair = cluster(flavour=flavour)
     pair.start_servers()
     if mysql(pair):
@@ -469,7 +466,7 @@ def test_a_third_server_in_the_ring(cluster: MakeCluster, flavour: Flavour) -> N
 # --- stopped half way ---------------------------------------------------------------------------
 
 
-def test_goes_on_after_a_failure(cluster: MakeCluster, flavour: Flavour, tmp_path: Path) -> None:
+def test_goes_on_after_a_failure(cluster: MakeCluster, flavour: str, tmp_path: Path) -> None:
     pair = cluster(flavour=flavour)
     pair.start_servers()
     with socket.create_server(("127.0.0.1", 0)) as reserved:
@@ -579,7 +576,7 @@ def test_fragment_by_hand(cluster: MakeCluster, tmp_path: Path) -> None:
 
 
 def test_state_directory_that_cannot_be(
-    bare_servers: BareServers, flavour: Flavour, tmp_path: Path
+    bare_servers: BareServers, flavour: str, tmp_path: Path
 ) -> None:
     pair = bare_servers(flavour)
     (tmp_path / "file").write_text("")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from myha.sandbox.servers import Flavour
 from tests.real.conftest import MakeCluster
 from tests.real.pair import Pair, running_pair, until
 from tests.real.stray import USER, leave, stray_replica
@@ -22,7 +21,7 @@ def on_record(pair: Pair, writer: str, sync: str) -> None:
     until(so, f"{writer} the writer, {sync}")
 
 
-def test_what_only_a_stray_has_acknowledged_is_not_lost(flavour: Flavour) -> None:
+def test_what_only_a_stray_has_acknowledged_is_not_lost(flavour: str) -> None:
     """The standby freezes, the stray acknowledges, the writer dies, the standby goes on."""
     with running_pair(*TABLE, flavour=flavour) as pair:
         status = pair.await_healthy()

@@ -29,6 +29,7 @@ from myha.binlog.errors import DecodeError
 from myha.binlog.events import ROWS, EventType, RawEvent
 from myha.binlog.literals import collides, key_predicate, literal, matches, row_predicate, show
 from myha.binlog.values import Row, RowDecoder
+from myha.database.flavours import FLAVOURS
 from myha.sandbox import programs
 from tests.real.bare import BareServer, bare_server
 
@@ -90,12 +91,10 @@ class Subject:
         connection = self.server.connect()
         try:
             return list(
-                stream.dump_from_file(
+                stream.dump(
                     connection,
-                    self.flavour,
-                    *place,
-                    server_id=999,
-                    deadline_seconds=DEADLINE_SECONDS,
+                    FLAVOURS[self.flavour].dump_from(*place, 999),
+                    DEADLINE_SECONDS,
                 )
             )
         finally:

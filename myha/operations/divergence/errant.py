@@ -17,10 +17,10 @@ Two things could make a healthy pair look diverged, and each has its answer:
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from myha.binlog.node import Node
-from myha.operations.divergence.history_queries import executed_or_under_way, replicates
+from myha.core.gtid import GtidSet
 
 CONFIRM_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
@@ -30,9 +30,9 @@ _PAUSE_SECONDS = 0.05
 class ErrantLook:
     """What a look has found. `errant` is empty on a pair that has not diverged."""
 
-    executed: Any  # the node's set, as it was read first
-    errant: Any
-    kept: Any  # what both have, by the writer's names
+    executed: GtidSet  # the node's set, as it was read first
+    errant: GtidSet
+    kept: GtidSet  # what both have, by the writer's names
     on_its_way: bool = False  # the writer replicates from the node, so these may arrive yet
 
     @property
@@ -40,9 +40,15 @@ class ErrantLook:
         return not self.errant.is_empty() and not self.on_its_way
 
 
+class InspectedNode(Node):
+    """A session that only looks."""
+
+    errand: ClassVar[str] = "inspection of the server"
+
+
 def look_for_errant(
-    node: Node[Any],
-    writer: Node[Any],
+    node: Node,
+    writer: Node,
     *,
     confirm_seconds: float = CONFIRM_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
@@ -52,13 +58,18 @@ def look_for_errant(
     Raises ServerError when one of them cannot be asked.
     """
     executed = node.executed()
-    theirs = executed_or_under_way(writer)
+    theirs = writer.flavour.visible(writer)
     ends = time.monotonic() + confirm_seconds
     first = True
     while not theirs.contains(executed) and (first or time.monotonic() < ends):
         first = False
         sleep(_PAUSE_SECONDS)
-        theirs = executed_or_under_way(writer)
+        theirs = writer.flavour.visible(writer)
     errant = executed.minus(theirs)
-    on_its_way = not errant.is_empty() and replicates(writer)
+    on_its_way = not errant.is_empty() and _replicates(writer)
     return ErrantLook(executed, errant, executed.intersection(theirs), on_its_way)
+
+
+def _replicates(side: Node) -> bool:
+    """Whether its receiver is connected and its applier runs: what the peer has is on its way."""
+    return side.flavour.threads(side).get("") == ("ON", "ON")

@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from myha.binlog.node import Node
 from myha.core.applier_errors import class_of
+from myha.database.flavours.base import ApplierError
 
 _GTID = re.compile(r"\btransaction '([^']+)'|\bGtid (\d+-\d+-\d+)")
 _PLACE = re.compile(r"(?:source|master) log ([^,\s]+), end_log_pos (\d+)")
@@ -74,39 +74,21 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip().strip("`").replace("``", "`") for name in text.split(","))
 
 
-def applier_failure(node: Node[Any]) -> Failure | None:
+def applier_failure(node: Node) -> Failure | None:
     """The error that has stopped the node's applier, None when there is none."""
-    failures = _mysql(node) if node.flavour == "mysql" else _mariadb(node)
-    failures = [one for one in failures if one.errno]
+    found = node.flavour.applier_errors(node)
+    failures = [_failure(one) for one in found if one.errno]
     # With several workers the others report that they were rolled back: the cause is not theirs.
     failures.sort(key=lambda one: (one.errno == _SECONDARY, one.kind == "waiting"))
     return failures[0] if failures else None
 
 
-def _mysql(node: Node[Any]) -> list[Failure]:
-    rows = node.rows(
-        "SELECT last_error_number, last_error_message, applying_transaction"
-        " FROM performance_schema.replication_applier_status_by_worker WHERE channel_name = ''"
-        " UNION ALL SELECT last_error_number, last_error_message, ''"
-        " FROM performance_schema.replication_applier_status_by_coordinator"
-        " WHERE channel_name = ''"
-    )
-    return [_failure(int(number or 0), str(text), str(gtid)) for number, text, gtid in rows]
-
-
-def _mariadb(node: Node[Any]) -> list[Failure]:
-    return [
-        _failure(int(row["Last_SQL_Errno"] or 0), str(row["Last_SQL_Error"]), "")
-        for row in node.named_rows("SHOW ALL SLAVES STATUS")
-    ]
-
-
-def _failure(errno: int, text: str, gtid: str) -> Failure:
-    message = " ".join(text.split())
+def _failure(error: ApplierError) -> Failure:
+    message = " ".join(error.message.split())
     named, place = _GTID.search(message), _PLACE.search(message)
-    told = (named[1] or named[2]) if named else gtid
+    told = (named[1] or named[2]) if named else error.gtid
     return Failure(
-        errno=errno,
+        errno=error.errno,
         message=message,
         gtid=told,
         file=place[1] if place else "",

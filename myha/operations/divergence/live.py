@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from myha.binlog.columns import ColumnFact, KeyFact
-from myha.binlog.literals import key_predicate, matches, quoted, show
+from myha.binlog.literals import key_predicate, matches, show
 from myha.binlog.node import Node
 from myha.binlog.readable import TableFacts
 from myha.binlog.values import Row
+from myha.database.statements import quoted
 
 _RAW = frozenset(
     {
@@ -36,7 +37,7 @@ class LiveRow:
 
 
 def find(
-    node: Node[Any], table: str, facts: TableFacts, where: str, *, key: str, row: Row | None
+    node: Node, table: str, facts: TableFacts, where: str, *, key: str, row: Row | None
 ) -> LiveRow | None:
     """One row for which the predicate holds; `row` is what its values are compared with."""
     columns = facts.columns
@@ -44,7 +45,7 @@ def find(
     if row is not None:
         wanted += [matches(column, value) for column, value in zip(columns, row, strict=True)]
     name = quoted(*table.split(".", 1))
-    found = node.rows(f"SELECT {', '.join(wanted)} FROM {name} WHERE {where} LIMIT 1")
+    found = node.query(f"SELECT {', '.join(wanted)} FROM {name} WHERE {where} LIMIT 1")
     if not found:
         return None
     values = found[0][: len(columns)]
@@ -62,7 +63,7 @@ def find(
 
 
 def in_the_way(
-    node: Node[Any], table: str, facts: TableFacts, row: Row, *, only_key: str = ""
+    node: Node, table: str, facts: TableFacts, row: Row, *, only_key: str = ""
 ) -> list[LiveRow]:
     """The rows that unique keys do not allow beside this one, by key."""
     found = []

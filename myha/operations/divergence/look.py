@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from myha.binlog.node import Node
 from myha.config import Config
-from myha.database.connection import Connection, Endpoint, connect
+from myha.database.flavours import flavour_of
+from myha.database.session import Session
 from myha.errors import ConfigError, MyhaError
-from myha.operations.divergence.errant import ErrantLook, look_for_errant
+from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
 from myha.operations.divergence.failures import applier_failure
-from myha.operations.divergence.history_queries import open_node
 from myha.operations.divergence.replication_error import ReplicationErrorReport, explained
 from myha.operations.divergence.transaction_listing import (
     Head,
@@ -22,10 +20,9 @@ from myha.operations.divergence.transaction_listing import (
     decoders_of,
     errant_items,
 )
-from myha.servers.base import is_mariadb
+from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, connector, log_in
 from myha.stores.factory import read_record
 
-CONNECT_DEADLINE_SECONDS = 5.0
 DEADLINE_SECONDS = 3600.0
 
 Say = Callable[[str], None]
@@ -56,35 +53,21 @@ def names_for(config: Config, node: str, writer: str | None) -> Names:
     return Names(node, writer, next(name for name in config.nodes if name != node))
 
 
-def log_in(config: Config, name: str) -> Connection:
-    """A connection of the supervisor's account; the error names the node."""
-    one = config.nodes[name]
-    try:
-        return connect(
-            Endpoint(one.host, one.port),
-            config.accounts.supervisor(),
-            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            read_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            tls=config.accounts.tls,
-        )
-    except MyhaError as error:
-        raise MyhaError(f"{name}: {error}") from None
-
-
 class Divergence:
     """What a look at one node finds. Use it in a `with` statement."""
 
     def __init__(self, config: Config, names: Names) -> None:
         self.names = names
-        with closing(log_in(config, names.node)) as connection:
-            flavour = "mariadb" if is_mariadb(connection) else "mysql"
+        account = config.accounts.supervisor()
+        with Session(log_in(config, names.node, account), CONNECT_DEADLINE_SECONDS) as session:
+            flavour = flavour_of(session)
         other = names.peer if names.node == names.writer else names.writer
-        self._node: Node[Any] = open_node(
-            lambda: log_in(config, names.node), flavour, DEADLINE_SECONDS
+        self._node = InspectedNode(
+            connector(config, names.node, account), flavour, DEADLINE_SECONDS
         )
         try:
-            self._other: Node[Any] = open_node(
-                lambda: log_in(config, other), flavour, DEADLINE_SECONDS
+            self._other = InspectedNode(
+                connector(config, other, account), flavour, DEADLINE_SECONDS
             )
         except BaseException:
             self._node.close()

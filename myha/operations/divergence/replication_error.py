@@ -86,7 +86,7 @@ class ReplicationErrorReport:
 
 
 def explained(
-    ours: Node[Any], theirs: Node[Any], failure: Failure, look: ErrantLook, node: str
+    ours: Node, theirs: Node, failure: Failure, look: ErrantLook, node: str
 ) -> ReplicationErrorReport:
     """The report on a failure that is known already, with sessions that are open."""
     report = ReplicationErrorReport(failure.errno, failure.message, failure.kind, failure.gtid)
@@ -102,7 +102,7 @@ def explained(
 class _Search:
     """Finds the failing event in the writer's binary log, and its row on the node."""
 
-    def __init__(self, ours: Node[Any], theirs: Node[Any], failure: Failure) -> None:
+    def __init__(self, ours: Node, theirs: Node, failure: Failure) -> None:
         self._ours = ours
         self._theirs = theirs
         self._failure = failure

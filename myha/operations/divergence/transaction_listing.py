@@ -133,7 +133,7 @@ Detail: TypeAlias = Change | Statement | Note
 Item: TypeAlias = Head | Detail | Tail
 
 
-def errant_items(node: Node[Any], look: ErrantLook, decoders: Decoders) -> Iterator[Item]:
+def errant_items(node: Node, look: ErrantLook, decoders: Decoders) -> Iterator[Item]:
     """Each errant transaction from the node's binary log, oldest first.
 
     Raises RewindRefusedError when the binary log no longer holds them, ServerError when it cannot
@@ -229,6 +229,6 @@ def statement_text(event: RawEvent) -> str:
     return text
 
 
-def decoders_of(node: Node[Any]) -> Decoders:
+def decoders_of(node: Node) -> Decoders:
     """Decoders by the tables as this server has them now."""
-    return Decoders(lambda name: TableFacts.ask(node.rows, name))
+    return Decoders(lambda name: TableFacts.ask(node.query, name))

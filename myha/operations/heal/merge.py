@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
-from myha.binlog.node import MariadbNode, MysqlNode, Node
-from myha.binlog.session import Connect
+from myha.binlog.node import Node
 from myha.core.gtid import GtidSet
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.progress import Meter, Reporter
 from myha.undo import outcome
@@ -52,7 +53,7 @@ class MergeReport:
 def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
     node_connect: Connect,
     writer_connect: Connect,
-    flavour: Literal["mysql", "mariadb"],
+    flavour: Flavour,
     executed: GtidSet,
     keep: GtidSet,
     quarantine_dir: Path,
@@ -74,8 +75,7 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
     Raises ServerGoneError, ServerSilentError or CancelledError when it can be run again as it is,
     and MyhaError when the quarantine cannot be written (nothing changed).
     """
-    make: type[MysqlNode] | type[MariadbNode] = MysqlNode if flavour == "mysql" else MariadbNode
-    node: Node[Any] = make(node_connect, deadline_seconds)
+    node = Node(node_connect, flavour, deadline_seconds)
     try:
         writer = Writer(writer_connect, flavour, deadline_seconds)
         try:
@@ -95,7 +95,7 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
 
 
 class _Merge:
-    def __init__(self, node: Node[Any], writer: Writer, reporter: Reporter, max_rows: int) -> None:
+    def __init__(self, node: Node, writer: Writer, reporter: Reporter, max_rows: int) -> None:
         self._node = node
         self._writer = writer
         self._reporter = reporter
@@ -111,7 +111,7 @@ class _Merge:
         if node.unfinished() is not None:
             raise HealRefusedError("a rewind of this node was begun and is not finished")
         self._writer.prepare()
-        executed, there = node.executed(), self._executed_there()
+        executed, there = node.executed(), self._writer.executed()
         if not there.contains(keep) or executed.minus(keep) != seen.minus(keep):
             raise LookAgainError(
                 f"the node's executed set is {executed} now and was {seen}: inspect it again"
@@ -120,26 +120,17 @@ class _Merge:
         if errant.is_empty():
             return MergeReport()
         kept = executed.intersection(there)
-        with Draft(quarantine_dir, flavour=node.flavour, query=node.rows) as draft:
+        with Draft(quarantine_dir, flavour=node.flavour, query=node.query) as draft:
             self._collect(draft, errant, kept)
             self._try_all(draft)
             path = draft.finish("merge", {**incident, "executed": str(executed), "kept": str(kept)})
             merged = self._merge_all(draft.spool.transactions, draft.rows, path)
-            left = executed.minus(self._executed_there())
+            left = executed.minus(self._writer.executed())
             if not left.is_empty():
                 raise HealRefusedError(
                     f"{merged} transactions are merged, but {left} is still errant"
                 )
             return MergeReport(merged, draft.rows, path)
-
-    def _executed_there(self) -> Any:
-        writer = self._writer
-        if writer.flavour == "mysql":
-            return self._node.parse(str(writer.value("SELECT @@GLOBAL.gtid_executed")))
-        written, applied = writer.rows("SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos")[
-            0
-        ]
-        return self._node.parse(str(written)).union(self._node.parse(str(applied)))
 
     # ---- before anything is changed
 

@@ -6,20 +6,18 @@ Reads only. What it says holds for the moment: a heal looks again before it chan
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.core.model import NodeRecord, Record
 from myha.errors import MyhaError, ServerError
-from myha.operations.heal.work import connector
+from myha.operations.log_in import connector
 from myha.progress import Meter, Reporter, amount, duration
 from myha.servers.base import BaseServer
-from myha.servers.factory import flavour_of, make_servers
+from myha.servers.factory import adapter_of, make_servers
 from myha.stores.factory import require_record
 from myha.undo.inverse import TableCounts
 from myha.undo.rewind import RewindPlan, plan_rewind
@@ -120,7 +118,7 @@ class _Planner:
         self.name = node
         self.entry: NodeRecord = record.node(node)
         self.reporter = reporter
-        self.kind: type[BaseServer] = flavour_of(config)
+        self.kind: type[BaseServer] = adapter_of(config)
         self.servers = make_servers(config, self.kind)
 
     def plan(self, methods: tuple[str, ...]) -> HealPlan:
@@ -166,9 +164,7 @@ class _Planner:
                 meters[phase] = Meter(self.reporter, phase, total=total, unit=unit)
             meters[phase].to(done)
 
-        connect: Callable[[], Any] = connector(
-            self.config, self.name, self.config.accounts.supervisor()
-        )
+        connect = connector(self.config, self.name, self.config.accounts.supervisor())
         with tempfile.TemporaryDirectory(prefix="myha-plan-") as scratch:
             try:
                 plan = plan_rewind(

@@ -15,7 +15,8 @@ from typing import Any
 from myha.binlog.errors import HealRefusedError
 from myha.core.gtid import GtidSet
 from myha.core.model import ThreadState
-from myha.errors import MyhaError, ServerError
+from myha.database.session import Session
+from myha.errors import MyhaError
 from myha.operations.heal.limit import Limit
 from myha.operations.heal.permit import HealOrder
 from myha.operations.heal.work import HealWork
@@ -26,6 +27,7 @@ STOP_DEADLINE_SECONDS = 30.0
 CATCH_UP_SLICE_SECONDS = 0.5
 # A node that gets no further for so long has a reason that waiting does not remove.
 CATCH_UP_STALL_SECONDS = 120.0
+TABLES_DEADLINE_SECONDS = 600.0  # to list a server's tables
 DIFFERENCES_TOLD = 3
 
 
@@ -195,17 +197,11 @@ def _still_there(work: HealWork, tables: frozenset[str]) -> frozenset[str]:
     """Without tables that neither node has any more, and those that are nobody's data."""
     found: set[str] = set()
     for name in (work.order.writer, work.order.node):
-        connection = work.connector(name)()
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT table_schema, table_name FROM information_schema.tables"
-                    " WHERE table_type = 'BASE TABLE' AND table_schema NOT IN"
-                    " ('mysql', 'information_schema', 'performance_schema', 'sys', 'myha')"
-                )
-                found |= {f"{schema}.{table}" for schema, table in cursor.fetchall()}
-        except OSError as error:
-            raise ServerError(f"{name}: {error}") from None
-        finally:
-            connection.close()
+        with Session(work.connector(name)(), TABLES_DEADLINE_SECONDS, where=name) as session:
+            rows = session.query(
+                "SELECT table_schema, table_name FROM information_schema.tables"
+                " WHERE table_type = 'BASE TABLE' AND table_schema NOT IN"
+                " ('mysql', 'information_schema', 'performance_schema', 'sys', 'myha')"
+            )
+        found |= {f"{schema}.{table}" for schema, table in rows}
     return tables & found

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from myha.config import Account, Config, load
-from myha.database.connection import Connection, Endpoint, connect
-from myha.database.statements import Flavour
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError
 from myha.operations.heal.permit import HealOrder, HealPermit
+from myha.operations.log_in import connector
 from myha.ports import WatchedServer
 from myha.progress import Reporter, WithPermit
-from myha.servers.factory import flavour_of, make_servers
+from myha.servers.factory import adapter_of, make_servers
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.undo.rewind import finish_rewind
 
-CONNECT_DEADLINE_SECONDS = 5.0
-READ_DEADLINE_SECONDS = 600.0
-
-Connect = Callable[[], Connection]
-
 
 class HealWork:
-    """One heal under way. Raises as `flavour_of` when made while neither node answers."""
+    """One heal under way. Raises as `adapter_of` when made while neither node answers."""
 
     def __init__(self, config_path: Path, order: HealOrder, reporter: Reporter) -> None:
         self.config: Config = load(config_path)
         self.order = order
         self.permit = HealPermit(reporter.permit, self.config, order)
         self.reporter: Reporter = WithPermit(reporter, self.permit)
-        kind = flavour_of(self.config)
+        kind = adapter_of(self.config)
         self.flavour: Flavour = kind.flavour
         servers = make_servers(self.config, kind, before_replication=finish_rewind)
         self.node: WatchedServer = servers[order.node]
@@ -83,18 +78,3 @@ def admin_account(config: Config) -> Account | None:
         return config.accounts.admin()
     except ConfigError:
         return None
-
-
-def connector(config: Config, node: str, account: Account) -> Connect:
-    one = config.nodes[node]
-
-    def connect_anew() -> Connection:
-        return connect(
-            Endpoint(one.host, one.port),
-            account,
-            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            read_timeout_seconds=READ_DEADLINE_SECONDS,
-            tls=config.accounts.tls,
-        )
-
-    return connect_anew

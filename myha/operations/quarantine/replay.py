@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
 
 from myha.binlog.errors import HealRefusedError
-from myha.binlog.session import Connect
-from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
+from myha.binlog.node import name_of
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.quarantine.incidents import Incident
 from myha.progress import Meter, Reporter
@@ -67,11 +67,11 @@ class ReplayReport:
         return ", ".join(parts)
 
 
-def replayed(connect: Connect, flavour: Literal["mysql", "mariadb"]) -> Mapping[str, int]:
+def replayed(connect: Connect, flavour: Flavour) -> Mapping[str, int]:
     """How many transactions of each incident the server has from replays; by the incident's id."""
     writer = Writer(connect, flavour, DEADLINE_SECONDS)
     try:
-        rows = writer.rows("SELECT incident, COUNT(*) FROM myha.replayed GROUP BY incident")
+        rows = writer.query("SELECT incident, COUNT(*) FROM myha.replayed GROUP BY incident")
         return {str(incident): int(count) for incident, count in rows}
     except ServerError as error:
         if error.code in _NO_SUCH_TABLE:
@@ -83,7 +83,7 @@ def replayed(connect: Connect, flavour: Literal["mysql", "mariadb"]) -> Mapping[
 
 def replay(
     connect: Connect,
-    flavour: Literal["mysql", "mariadb"],
+    flavour: Flavour,
     incident: Incident,
     reporter: Reporter,
     *,
@@ -102,7 +102,7 @@ def replay(
     """
     if problem := incident.problem():
         raise MyhaError(problem)
-    if incident.flavour != flavour:
+    if incident.flavour != flavour.name:
         raise MyhaError(f"{incident.id} is of {incident.flavour}, and the writer is {flavour}")
     spool = Spool.of_file(incident.events_path)
     try:
@@ -196,24 +196,13 @@ class _Replay:
         if self._incident.kind != "merge":
             return lambda _: False
         noted = self._incident.merged
-        if self._writer.flavour == "mysql":
-            mysql = MysqlGtidSet.parse(str(self._writer.value("SELECT @@GLOBAL.gtid_executed")))
-            return lambda one: (
-                str(one.gtid) in noted
-                or mysql.has_transaction(str(one.gtid.origin), one.gtid.number)
-            )
-        mariadb = MariadbGtidSet.parse(str(self._writer.value("SELECT @@GLOBAL.gtid_current_pos")))
-        mariadb = mariadb.union(
-            MariadbGtidSet.parse(str(self._writer.value("SELECT @@GLOBAL.gtid_binlog_pos")))
-        )
-        return lambda one: (
-            str(one.gtid) in noted or mariadb.has_transaction(int(one.gtid.origin), one.gtid.number)
-        )
+        flavour, executed = self._writer.flavour, self._writer.executed()
+        return lambda one: str(one.gtid) in noted or flavour.holds(executed, name_of(one.gtid))
 
     def _is_noted(self, one: SpooledTransaction) -> bool:
         try:
             return bool(
-                self._writer.rows("SELECT 1 FROM myha.replayed WHERE digest = %s", (one.digest,))
+                self._writer.query("SELECT 1 FROM myha.replayed WHERE digest = %s", (one.digest,))
             )
         except ServerError as error:
             if error.code in _NO_SUCH_TABLE:

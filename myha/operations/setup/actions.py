@@ -14,6 +14,7 @@ from myha.config import Account, Config
 from myha.core.model import Record
 from myha.core.settings import Setting, When, channel_differences, setting_differences
 from myha.database.connection import ACCESS_DENIED
+from myha.database.flavours.base import Channel
 from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
     channel,
@@ -22,9 +23,9 @@ from myha.operations.setup.desired import (
     pair_tls,
     settings,
 )
-from myha.operations.setup.facts import Channel, Facts, Flavour, Login
+from myha.operations.setup.facts import Facts, Login
 from myha.operations.setup.grants import wanted_grants
-from myha.servers.base import RETRY_COUNT
+from myha.servers.restoring import RETRY_COUNT
 from myha.servers.wanted import SESSION_SETTINGS
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
@@ -101,9 +102,7 @@ def plan(
 
 
 def _plugins(facts: Facts) -> Iterator[Action]:
-    if facts.flavour is not Flavour.MYSQL:
-        return  # built in
-    for side in ("source", "replica"):
+    for side in facts.flavour.semisync_plugins:
         if f"rpl_semi_sync_{side}" not in facts.plugins:
             sentence = f"install the plugin rpl_semi_sync_{side}"
             yield Action(Stage.PLUGIN, facts.node, sentence, f"install_semi_sync_{side}")
@@ -114,7 +113,7 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
     missing = [s for s in wanted if not _is_set(facts, s)]
     for setting in missing:
         block = "set_at_boot" if setting.when is When.AT_BOOT else "set_now_and_at_boot"
-        when = setting.when.value if facts.flavour is Flavour.MYSQL else "now"
+        when = setting.when.value if facts.flavour.persists else "now"
         yield Action(
             Stage.SETTING,
             facts.node,
@@ -123,7 +122,7 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
             words={"variable": setting.variable, "value": setting.value},
             needs_stopped=setting.rests,
         )
-    if facts.flavour is not Flavour.MARIADB:
+    if facts.flavour.persists:
         return
     file = config.nodes[facts.node].option_file
     text = fragment(config, facts, peer)
@@ -136,14 +135,14 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
 
 
 def _is_set(facts: Facts, setting: Setting) -> bool:
-    if facts.flavour is Flavour.MARIADB:  # at boot is the fragment's part
+    if not facts.flavour.persists:  # at boot is the fragment's part
         return not setting_differences((setting,), facts.variables, None)
     return not setting_differences((setting,), facts.variables, facts.persisted, facts.configured)
 
 
 def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
-    """Why the fragment still has to be installed by hand, None where it need not. MariaDB only."""
-    if facts.flavour is not Flavour.MARIADB:
+    """Why the fragment still has to be installed by hand, None where it need not."""
+    if facts.flavour.persists:
         return None
     if config.nodes[facts.node].option_file is not None:
         if facts.fragment_missed:
@@ -204,7 +203,7 @@ def _account(
 
 def _schema(facts: Facts) -> Iterator[Action]:
     tables = dict(OUR_TABLES)
-    if facts.flavour is Flavour.MARIADB:
+    if not facts.flavour.shows_session_variables:
         tables |= INCREMENTS_TABLE
     missing = [name for name in tables if name not in facts.our_columns]
     if missing and not facts.our_columns:
@@ -215,7 +214,7 @@ def _schema(facts: Facts) -> Iterator[Action]:
 
 
 def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
-    if history is History.BEHIND and facts.flavour is Flavour.MARIADB and not facts.channels:
+    if history is History.BEHIND and facts.flavour.keeps_replica_position and not facts.channels:
         # From where the one is that lacks something: the other has no more of it to ask for.
         behind = facts if peer.executed.contains(facts.executed) else peer
         if facts.variables.get("gtid_slave_pos", "") != str(behind.executed):
@@ -237,7 +236,7 @@ def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
         )
     elif (
         history is History.SAME
-        and facts.flavour is Flavour.MARIADB
+        and facts.flavour.keeps_replica_position
         and not facts.channels
         and not facts.executed.is_empty()
         and facts.variables.get("gtid_slave_pos", "") != str(facts.executed)
@@ -292,7 +291,7 @@ def _channel_differs(
     if existing is None:
         return ["none yet"]
     wanted = channel(config, facts, peer)
-    differs = [str(one) for one in channel_differences(existing.options, wanted)]
+    differs = [str(one) for one in channel_differences(existing, wanted)]
     if not peer.replication.password_works or existing.error_code == ACCESS_DENIED:
         differs.append("with the present password")
     return differs

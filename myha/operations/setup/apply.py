@@ -9,7 +9,7 @@ from myha.config import Config
 from myha.errors import MyhaError, ServerError
 from myha.files import replacing
 from myha.operations.setup.actions import Action, Stage
-from myha.operations.setup.gather import channels, stale_sessions
+from myha.operations.setup.gather import stale_sessions
 from myha.operations.setup.session import AdminSession
 
 SYNTAX_ERROR = 1064
@@ -47,17 +47,17 @@ def _carry_out(config: Config, session: AdminSession, action: Action) -> None:
     elif action.stage is Stage.NOTE:
         # From a connection made after the change: whoever is older than it has the old settings.
         with AdminSession(config, action.node, config.accounts.admin()) as later:
-            later.run(action.block)
+            later.carry_out(action.block)
     elif action.needs_stopped:
         _while_stopped(session, action)
     else:
         with session.writable():
-            session.run(action.block, _values(action), **action.words)
+            session.carry_out(action.block, _values(action), **action.words)
 
 
 def _end_session(session: AdminSession, block: str, number: int) -> None:
     try:
-        session.run(block, {"number": number})
+        session.carry_out(block, {"number": number})
     except ServerError as error:
         if error.code != NO_SUCH_THREAD:  # it has ended by itself
             raise
@@ -73,23 +73,23 @@ def _values(action: Action) -> dict[str, object]:
 def _begin_anew(session: AdminSession, action: Action) -> None:
     with session.writable():
         try:
-            session.run(action.block, action.values, **action.words)
+            session.carry_out(action.block, action.values, **action.words)
         except ServerError as error:
             if error.code != SYNTAX_ERROR:
                 raise
-            session.run(f"{action.block}_older_servers")
+            session.carry_out(f"{action.block}_older_servers")
 
 
 def _while_stopped(session: AdminSession, action: Action) -> None:
     """Rest the replication threads meanwhile; whatever ran before runs again after."""
-    before = next((c for c in channels(session) if not c.name), None)
+    before = next((c for c in session.flavour.channels(session) if not c.name), None)
     ran = before is not None and (before.receiver != "OFF" or before.applier != "OFF")
     if ran:
-        session.run("stop_replication")
+        session.carry_out("stop_replication")
     with session.writable():
-        session.run(action.block, _values(action), **action.words)
+        session.carry_out(action.block, _values(action), **action.words)
     if ran:
-        session.run("start_replication")
+        session.carry_out("start_replication")
 
 
 def install(file: Path, text: str) -> None:

@@ -13,9 +13,9 @@ from enum import Enum
 from myha.config import Config
 from myha.core.model import Membership, Record
 from myha.operations.setup.desired import pair_tls
-from myha.operations.setup.facts import SYSTEM_SCHEMAS, Facts, Flavour
+from myha.operations.setup.facts import SYSTEM_SCHEMAS, Facts, is_on
 
-OLDEST = {Flavour.MYSQL: (8, 0, 26), Flavour.MARIADB: (10, 11)}
+OLD_SEMISYNC_PLUGINS = {"rpl_semi_sync_master", "rpl_semi_sync_slave"}
 CLOCK_WARN_SECONDS = 1.0
 DISK_WARN_BYTES = 1 << 30
 NAMES_SHOWN = 10
@@ -66,11 +66,8 @@ def _pair_refusals(first: Facts, second: Facts) -> Iterator[str]:
     names = f"{first.node} and {second.node}"
     if first.flavour is not second.flavour:
         yield (
-            f"{names}: one is MySQL ({first.version}), the other MariaDB ({second.version}); "
-            "a pair needs two of one kind"
-            if first.flavour is Flavour.MYSQL
-            else f"{names}: one is MariaDB ({first.version}), the other MySQL ({second.version}); "
-            "a pair needs two of one kind"
+            f"{names}: one is {first.flavour.title} ({first.version}), the other "
+            f"{second.flavour.title} ({second.version}); a pair needs two of one kind"
         )
     elif first.numbers and second.numbers and abs(first.numbers[0] - second.numbers[0]) > 1:
         yield (
@@ -98,7 +95,7 @@ def _pair_refusals(first: Facts, second: Facts) -> Iterator[str]:
 
 def _server_refusals(facts: Facts) -> Iterator[str]:
     node = facts.node
-    oldest = OLDEST[facts.flavour]
+    oldest = facts.flavour.oldest
     if facts.numbers < oldest:
         need = ".".join(map(str, oldest))
         yield f"{node}: version {facts.version} is too old; upgrade it to {need} or newer"
@@ -109,13 +106,28 @@ def _server_refusals(facts: Facts) -> Iterator[str]:
             f"{node}: the binary log is off; put log_bin = binlog into its option file "
             "and restart it"
         )
-    if facts.flavour is Flavour.MYSQL:
-        yield from _mysql_refusals(facts)
-    elif not facts.on("log_slave_updates"):
+    if not _is_on_where_known(facts, "gtid_mode", "enforce_gtid_consistency"):
         yield (
-            f"{node}: log_slave_updates is off; put log_slave_updates = ON into its option file "
-            "and restart it"
+            f"{node}: GTIDs are off; put gtid_mode = ON and enforce_gtid_consistency = ON "
+            "into its option file and restart it"
         )
+    updates = facts.flavour.log_updates_variable
+    if not facts.on(updates):
+        yield f"{node}: {updates} is off; put {updates} = ON into its option file and restart it"
+    if not _is_on_where_known(facts, "persisted_globals_load"):
+        yield (
+            f"{node}: persisted_globals_load is off, so it would forget at a restart what setup "
+            "persists; remove that from its option file and restart it"
+        )
+    if facts.flavour.semisync_plugins and facts.plugins & OLD_SEMISYNC_PLUGINS:
+        yield (
+            f"{node}: the old semi-sync plugins are loaded; UNINSTALL PLUGIN rpl_semi_sync_master "
+            "and rpl_semi_sync_slave, setup installs their successors"
+        )
+
+
+def _is_on_where_known(facts: Facts, *variables: str) -> bool:
+    return all(is_on(facts.variables.get(name, "ON")) for name in variables)
 
 
 def _event_refusals(config: Config, facts: Facts) -> Iterator[str]:
@@ -133,30 +145,6 @@ def _event_refusals(config: Config, facts: Facts) -> Iterator[str]:
             f"{facts.node}: its event scheduler is off, and switching it on would start "
             f"{_listed(facts.enabled_events)}: if that is wanted, SET GLOBAL event_scheduler = ON "
             "there, else set cluster.event_scheduler = false, or disable these events"
-        )
-
-
-def _mysql_refusals(facts: Facts) -> Iterator[str]:
-    node = facts.node
-    if facts.variables.get("gtid_mode") != "ON" or not facts.on("enforce_gtid_consistency"):
-        yield (
-            f"{node}: GTIDs are off; put gtid_mode = ON and enforce_gtid_consistency = ON "
-            "into its option file and restart it"
-        )
-    if not facts.on("log_replica_updates"):
-        yield (
-            f"{node}: log_replica_updates is off; put log_replica_updates = ON into its "
-            "option file and restart it"
-        )
-    if not facts.on("persisted_globals_load"):
-        yield (
-            f"{node}: persisted_globals_load is off, so it would forget at a restart what setup "
-            "persists; remove that from its option file and restart it"
-        )
-    if facts.plugins & {"rpl_semi_sync_master", "rpl_semi_sync_slave"}:
-        yield (
-            f"{node}: the old semi-sync plugins are loaded; UNINSTALL PLUGIN rpl_semi_sync_master "
-            "and rpl_semi_sync_slave, setup installs their successors"
         )
 
 

@@ -46,7 +46,7 @@ def _choose(tables: tuple[Table, ...]) -> tuple[list[Table], list[Table]]:
 
 def _checksum(session: AdminSession, table: Table) -> object:
     name = ".".join(f"`{part.replace('`', '``')}`" for part in (table.schema, table.name))
-    rows = session.rows(f"CHECKSUM TABLE {name}")
+    rows = session.query_named(f"CHECKSUM TABLE {name}")
     return rows[0]["Checksum"]
 
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from myha.config import Config
 from myha.core.settings import ChannelOptions, Setting, own_domain
-from myha.operations.setup.facts import Facts, Flavour
+from myha.operations.setup.facts import Facts
 from myha.servers import wanted
-from myha.servers.base import CONNECT_RETRY_SECONDS, RETRY_COUNT
+from myha.servers.restoring import CONNECT_RETRY_SECONDS, RETRY_COUNT
 
 FRAGMENT_HEAD = "# Written by `myha setup`; changes made here are overwritten."
 
 
 def settings(config: Config, facts: Facts, peer: Facts) -> tuple[Setting, ...]:
     """Every setting that setup makes on one server."""
-    domain = domain_id(facts, peer) if facts.flavour is Flavour.MARIADB else 0
-    return wanted.settings(config, facts.node, facts.flavour.value, domain)
+    domain = domain_id(facts, peer) if facts.flavour.has_domains else 0
+    return wanted.settings(config, facts.node, facts.flavour, domain)
 
 
 def domain_id(facts: Facts, peer: Facts) -> int:

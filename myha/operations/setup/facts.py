@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from myha.core.gtid import GtidSet
-from myha.core.settings import ChannelOptions
+from myha.database.flavours.base import Channel, Flavour
 
 OUR_SCHEMA = "myha"
 SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema", OUR_SCHEMA})
-
-
-class Flavour(StrEnum):
-    MYSQL = "mysql"
-    MARIADB = "mariadb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,42 +26,6 @@ class Table:
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """A configured replication channel; `source` is `host:port`."""
-
-    name: str
-    source: str
-    user: str
-    by_gtid: bool
-    tls: bool
-    retry_seconds: int
-    retry_count: int | None  # None: the flavour has no such setting per channel
-    heartbeat_seconds: float
-    public_key: bool = True
-    receiver: str = "OFF"  # ON, CONNECTING or OFF
-    applier: str = "OFF"
-    error_code: int = 0
-    error: str = ""
-    source_server_id: int = 0
-    delay_seconds: int = 0
-
-    @property
-    def options(self) -> ChannelOptions:
-        """What of it setup makes."""
-        return ChannelOptions(
-            source=self.source,
-            user=self.user,
-            by_gtid=self.by_gtid,
-            retry_seconds=self.retry_seconds,
-            heartbeat_seconds=self.heartbeat_seconds,
-            delay_seconds=self.delay_seconds,
-            tls=self.tls,
-            retry_count=self.retry_count,
-            public_key=self.public_key,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from myha.config import Account, Config, join_address
-from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.config import Account, Config
 from myha.database.connection import ACCESS_DENIED
 from myha.errors import ServerError
+from myha.operations.log_in import log_in
 from myha.operations.setup.facts import (
     OUR_SCHEMA,
-    Channel,
     Facts,
-    Flavour,
     Login,
     Session,
     Table,
 )
 from myha.operations.setup.grants import parse_grants
-from myha.operations.setup.session import AdminSession, log_in
+from myha.operations.setup.session import AdminSession
 from myha.servers.events import SCHEDULER_DISABLED
 from myha.servers.wanted import INCREMENT
 
@@ -35,18 +33,9 @@ def gather(config: Config, sessions: Sessions) -> dict[str, Facts]:
     """The facts of both servers, with the second reading of their histories."""
     found = {name: _facts(config, session) for name, session in sessions.items()}
     return {
-        name: replace(facts, executed_later=executed(sessions[name]))
+        name: replace(facts, executed_later=sessions[name].executed())
         for name, facts in found.items()
     }
-
-
-def executed(session: AdminSession) -> GtidSet:
-    """Every transaction that a server has committed."""
-    if session.flavour is Flavour.MYSQL:
-        return MysqlGtidSet.parse(str(session.value("SELECT @@GLOBAL.gtid_executed")))
-    row = session.rows("SELECT @@GLOBAL.gtid_binlog_pos AS own, @@GLOBAL.gtid_slave_pos AS theirs")
-    own, theirs = (str(row[0][key] or "") for key in ("own", "theirs"))
-    return MariadbGtidSet.parse(own).union(MariadbGtidSet.parse(theirs))
 
 
 def _facts(config: Config, session: AdminSession) -> Facts:
@@ -54,8 +43,7 @@ def _facts(config: Config, session: AdminSession) -> Facts:
     server_time = float(session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
     doubt = time.time() - before
     variables = _variables(session)
-    mysql = session.flavour is Flavour.MYSQL
-    history = executed(session)
+    history = session.executed()
     node = config.nodes[session.name]
     fragment, missed = _fragment(session, node.option_file)
     events = _events(session)
@@ -68,23 +56,23 @@ def _facts(config: Config, session: AdminSession) -> Facts:
         executed=history,
         executed_later=history,
         variables=variables,
-        persisted=_persisted(session) if mysql else {},
+        persisted=_persisted(session) if session.flavour.persists else {},
         configured=_configured(session),
         plugins=_plugins(session),
         privileges=frozenset(
-            str(row["Privilege"]).upper() for row in session.rows("SHOW PRIVILEGES")
+            str(row["Privilege"]).upper() for row in session.query_named("SHOW PRIVILEGES")
         ),
         enabled_events=tuple(str(row["e"]) for row in events if str(row["s"]) == "ENABLED"),
-        schemas=frozenset(str(row["s"]).lower() for row in session.rows(_SCHEMAS)),
+        schemas=frozenset(str(row["s"]).lower() for row in session.query_named(_SCHEMAS)),
         tables=_tables(session),
         objects=int(session.value(_OBJECTS) or 0) + len(events),
-        channels=channels(session),
+        channels=session.flavour.channels(session),
         replica_ids=_replica_ids(session),
         accounts=_accounts(session, config),
         supervisor=_login(config, session, config.accounts.supervisor()),
         replication=_login(config, session, config.accounts.replication()),
         our_columns=_our_columns(session),
-        tls=_offers_tls(session, variables),
+        tls=session.flavour.offers_tls(session),
         clock_ahead_seconds=server_time - before - doubt / 2,
         clock_doubt_seconds=doubt,
         disk_free_bytes=_disk_free(node.host, variables.get("datadir", "")),
@@ -98,12 +86,12 @@ def _facts(config: Config, session: AdminSession) -> Facts:
 
 
 def _variables(session: AdminSession) -> dict[str, str]:
-    rows = session.rows("SHOW GLOBAL VARIABLES")
+    rows = session.query_named("SHOW GLOBAL VARIABLES")
     return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
 
 
 def _persisted(session: AdminSession) -> dict[str, str]:
-    rows = session.rows(
+    rows = session.query_named(
         "SELECT VARIABLE_NAME AS n, VARIABLE_VALUE AS v FROM performance_schema.persisted_variables"
     )
     return {str(row["n"]).lower(): str(row["v"]) for row in rows}
@@ -114,44 +102,28 @@ def _configured(session: AdminSession) -> frozenset[str]:
 
     On MariaDB only those that its option files set: the compiled defaults are of no interest there.
     """
-    sql = (
-        "SELECT VARIABLE_NAME AS n FROM performance_schema.variables_info "
-        "WHERE VARIABLE_SOURCE NOT IN ('DYNAMIC', 'PERSISTED')"
-        if session.flavour is Flavour.MYSQL
-        else "SELECT VARIABLE_NAME AS n FROM information_schema.SYSTEM_VARIABLES "
-        "WHERE GLOBAL_VALUE_ORIGIN IN ('CONFIG', 'COMMAND-LINE')"
-    )
-    return frozenset(str(row["n"]).lower() for row in session.rows(sql))
+    rows = session.query(session.flavour.configured_sql)
+    return frozenset(str(name).lower() for (name,) in rows)
 
 
 def _plugins(session: AdminSession) -> frozenset[str]:
-    rows = session.rows(
+    rows = session.query_named(
         "SELECT PLUGIN_NAME AS n FROM information_schema.PLUGINS "
         "WHERE PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_NAME LIKE 'rpl%'"
     )
     return frozenset(str(row["n"]).lower() for row in rows)
 
 
-def _offers_tls(session: AdminSession, variables: dict[str, str]) -> bool:
-    if session.flavour is Flavour.MARIADB:
-        return variables.get("have_ssl", "") == "YES"
-    enabled = session.value(
-        "SELECT VALUE FROM performance_schema.tls_channel_status "
-        "WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
-    )
-    return str(enabled or "") == "Yes"
-
-
 def _fragment(session: AdminSession, file: Path | None) -> tuple[str | None, bool]:
     """The option file fragment as it lies there, and whether the server started without reading."""
-    if file is None or session.flavour is Flavour.MYSQL:
+    if file is None or session.flavour.persists:
         return None, False
     try:
         text = file.read_text(encoding="utf-8")
         written = file.stat().st_mtime
     except (OSError, UnicodeDecodeError):
         return None, False
-    uptime = session.rows("SHOW GLOBAL STATUS LIKE 'Uptime'")[0]["Value"]
+    uptime = session.query_named("SHOW GLOBAL STATUS LIKE 'Uptime'")[0]["Value"]
     started_after = time.time() - float(uptime) > written + 1
     return text, started_after and "relay_log_recovery" not in _configured(session)
 
@@ -208,14 +180,14 @@ def _tables(session: AdminSession) -> tuple[Table, ...]:
             data_bytes=int(row["b"] or 0),
             shape=str(row["shape"] or ""),
         )
-        for row in session.rows(_TABLES)
+        for row in session.query_named(_TABLES)
     )
 
 
 def _events(session: AdminSession) -> list[dict[str, Any]]:
     """None where the scheduler is disabled at the start: MariaDB then does not show any."""
     try:
-        return session.rows(_EVENTS)
+        return session.query_named(_EVENTS)
     except ServerError as error:
         if error.code != SCHEDULER_DISABLED:
             raise
@@ -224,7 +196,7 @@ def _events(session: AdminSession) -> list[dict[str, Any]]:
 
 def _our_columns(session: AdminSession) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for row in session.rows(
+    for row in session.query_named(
         "SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS "
         "WHERE TABLE_SCHEMA = %(schema)s ORDER BY TABLE_NAME, ORDINAL_POSITION",
         {"schema": OUR_SCHEMA},
@@ -237,77 +209,9 @@ def _our_columns(session: AdminSession) -> dict[str, tuple[str, ...]]:
 # --- replication -------------------------------------------------------------------------------
 
 
-def _mysql_channels(session: AdminSession) -> tuple[Channel, ...]:
-    rows = session.rows(
-        "SELECT c.*, s.SERVICE_STATE AS receiver, a.SERVICE_STATE AS applier, "
-        "s.LAST_ERROR_NUMBER AS receiver_code, s.LAST_ERROR_MESSAGE AS receiver_error, "
-        "s.SOURCE_UUID AS source_uuid "
-        "FROM performance_schema.replication_connection_configuration c "
-        "LEFT JOIN performance_schema.replication_connection_status s USING (CHANNEL_NAME) "
-        "LEFT JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME) "
-        "WHERE c.CHANNEL_NAME NOT LIKE 'group_replication%'"
-    )
-    # The only view that tells the error of an applier and the source's id; one row per channel.
-    shown = {str(row["Channel_Name"]): row for row in session.rows("SHOW REPLICA STATUS")}
-    channels = []
-    for row in rows:
-        more = shown.get(str(row["CHANNEL_NAME"]), {})
-        receiver_code = int(row["receiver_code"] or 0)
-        channels.append(
-            Channel(
-                name=str(row["CHANNEL_NAME"]),
-                source=join_address(str(row["HOST"]), int(row["PORT"])),
-                user=str(row["USER"]),
-                by_gtid=str(row["AUTO_POSITION"]) == "1",
-                tls=str(row["SSL_ALLOWED"]) == "YES",
-                retry_seconds=int(row["CONNECTION_RETRY_INTERVAL"]),
-                retry_count=int(row["CONNECTION_RETRY_COUNT"]),
-                heartbeat_seconds=float(row["HEARTBEAT_INTERVAL"]),
-                public_key=str(row["GET_PUBLIC_KEY"]) == "YES",
-                receiver=str(row["receiver"] or "OFF"),
-                applier=str(row["applier"] or "OFF"),
-                error_code=receiver_code or int(more.get("Last_SQL_Errno") or 0),
-                error=_line(row["receiver_error"] or more.get("Last_SQL_Error") or ""),
-                source_server_id=int(more.get("Source_Server_Id") or 0),
-                delay_seconds=int(more.get("SQL_Delay") or 0),
-            )
-        )
-    return tuple(channels)
-
-
-def _mariadb_channels(session: AdminSession) -> tuple[Channel, ...]:
-    states = {"Yes": "ON", "No": "OFF"}
-    return tuple(
-        Channel(
-            name=str(row["Connection_name"]),
-            source=join_address(str(row["Master_Host"]), int(row["Master_Port"])),
-            user=str(row["Master_User"]),
-            by_gtid=str(row["Using_Gtid"]) == "Slave_Pos",
-            tls=str(row["Master_SSL_Allowed"]) == "Yes",
-            retry_seconds=int(row["Connect_Retry"]),
-            retry_count=None,
-            heartbeat_seconds=float(row["Slave_heartbeat_period"]),
-            receiver=states.get(str(row["Slave_IO_Running"]), "CONNECTING"),
-            applier=states.get(str(row["Slave_SQL_Running"]), "OFF"),
-            error_code=int(row["Last_IO_Errno"] or row["Last_SQL_Errno"] or 0),
-            error=_line(row["Last_IO_Error"] or row["Last_SQL_Error"] or ""),
-            source_server_id=int(row["Master_Server_Id"] or 0),
-            delay_seconds=int(row["SQL_Delay"] or 0),
-        )
-        for row in session.rows("SHOW ALL SLAVES STATUS")
-    )
-
-
-def channels(session: AdminSession) -> tuple[Channel, ...]:
-    """The replication channels of one server as they are now."""
-    mysql = session.flavour is Flavour.MYSQL
-    return _mysql_channels(session) if mysql else _mariadb_channels(session)
-
-
 def _replica_ids(session: AdminSession) -> tuple[int, ...]:
     """Server ids of replicas that are connected, the pair's own included."""
-    show = "SHOW REPLICAS" if session.flavour is Flavour.MYSQL else "SHOW SLAVE HOSTS"
-    rows = session.rows(show)
+    rows = session.query_named(session.flavour.replicas_sql)
     return tuple(
         sorted(int(row["Server_Id" if "Server_Id" in row else "Server_id"]) for row in rows)
     )
@@ -323,7 +227,7 @@ def _line(text: object) -> str:
 def _accounts(session: AdminSession, config: Config) -> frozenset[str]:
     """The accounts that are the user's own business, as user@host."""
     ours = {config.accounts.supervisor_user, config.accounts.replication_user}
-    rows = session.rows("SELECT User AS u, Host AS h FROM mysql.user")
+    rows = session.query_named("SELECT User AS u, Host AS h FROM mysql.user")
     return frozenset(
         f"{row['u']}@{row['h']}"
         for row in rows
@@ -332,13 +236,13 @@ def _accounts(session: AdminSession, config: Config) -> frozenset[str]:
 
 
 def _login(config: Config, session: AdminSession, account: Account) -> Login:
-    rows = session.rows(
+    rows = session.query_named(
         "SELECT ssl_type AS t FROM mysql.user WHERE User = %(user)s AND Host = '%%'",
         {"user": account.user},
     )
     if not rows:
         return Login()
-    grants = session.rows("SHOW GRANTS FOR %(user)s@'%%'", {"user": account.user})
+    grants = session.query_named("SHOW GRANTS FOR %(user)s@'%%'", {"user": account.user})
     return Login(
         exists=True,
         password_works=_password_works(config, session.name, account),
@@ -359,9 +263,9 @@ def _password_works(config: Config, name: str, account: Account) -> bool:
 
 def stale_sessions(config: Config, session: AdminSession) -> tuple[Session, ...]:
     """Clients' sessions that began before the present increments and still hold others."""
-    if session.flavour is Flavour.MYSQL:
+    if session.flavour.shows_session_variables:
         offset = config.nodes[session.name].auto_increment_offset
-        rows = session.rows(
+        rows = session.query_named(
             "SELECT t.PROCESSLIST_ID AS id, t.PROCESSLIST_USER AS u, t.PROCESSLIST_HOST AS h "
             "FROM performance_schema.threads t "
             "JOIN performance_schema.variables_by_thread v USING (THREAD_ID) "
@@ -376,11 +280,11 @@ def stale_sessions(config: Config, session: AdminSession) -> tuple[Session, ...]
             {"increment": str(INCREMENT), "offset": str(offset)},
         )
     else:
-        rows = _mariadb_older_sessions(session)
+        rows = _older_sessions(session)
     return tuple(Session(int(row["id"]), str(row["u"]), str(row["h"])) for row in rows)
 
 
-def _mariadb_older_sessions(session: AdminSession) -> list[dict[str, object]]:
+def _older_sessions(session: AdminSession) -> list[dict[str, object]]:
     origin = session.value(
         "SELECT GLOBAL_VALUE_ORIGIN FROM information_schema.SYSTEM_VARIABLES "
         "WHERE VARIABLE_NAME = 'AUTO_INCREMENT_INCREMENT'"
@@ -391,7 +295,7 @@ def _mariadb_older_sessions(session: AdminSession) -> list[dict[str, object]]:
     )
     if origin != "SQL" or not known:
         return []
-    return session.rows(
+    return session.query_named(
         "SELECT p.ID AS id, p.USER AS u, p.HOST AS h FROM information_schema.PROCESSLIST p "
         "JOIN myha.increments i ON i.server_id = @@server_id "
         "WHERE p.ID < i.connection_id AND i.connection_id <= CONNECTION_ID() "

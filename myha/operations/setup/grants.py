@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from myha.database import statements
-from myha.operations.setup.facts import Flavour
+from myha.database.flavours import Flavour
 
 _GRANT = re.compile(r"GRANT (.+) ON (\S+) TO ", re.IGNORECASE | re.DOTALL)
 
@@ -30,7 +29,7 @@ def wanted_grants(
     `known` are the privileges that the server knows: what has another name on another version
     stands in numbered blocks, of which the first counts whose names are all known.
     """
-    sql = statements.load(flavour.value, "setup_grants")
+    sql = flavour.statements("setup_grants")
     base = f"grant_{role}"
     wanted = {base: parse_grants(sql.all(base))}
     for block in (name for name in sql.names() if name.startswith(f"{base}_")):

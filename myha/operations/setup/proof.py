@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from myha.config import Config
+from myha.database.flavours.base import Channel
 from myha.errors import MyhaError
 from myha.operations.setup.apply import Sessions, Tell
 from myha.operations.setup.desired import first_writer
-from myha.operations.setup.facts import Channel
-from myha.operations.setup.gather import channels, executed
 from myha.operations.setup.session import AdminSession
 from myha.servers.wanted import INCREMENT
 from myha.waiting import wait_until
@@ -43,7 +42,7 @@ def start_replication(config: Config, sessions: Sessions, tell: Tell) -> None:
     """Both channels run and have brought everything; MyhaError tells what the server says."""
     for name, session in sessions.items():
         tell(f"{name}: start replication")
-        session.run("start_replication")
+        session.carry_out("start_replication")
     for name, session in sessions.items():
         peer = _other(sessions, name)
         _await(_Connected(session), CONNECT_DEADLINE_SECONDS, tell, f"{name} to be connected")
@@ -74,7 +73,7 @@ class _Connected:
 
 
 def _channel(session: AdminSession) -> Channel | None:
-    return next((c for c in channels(session) if not c.name), None)
+    return next((c for c in session.flavour.channels(session) if not c.name), None)
 
 
 def _running(channel: Channel | None) -> bool:
@@ -102,18 +101,18 @@ def _why_not(config: Config, session: AdminSession, peer: AdminSession) -> str:
 
 def _catch_up(config: Config, session: AdminSession, peer: AdminSession, tell: Tell) -> None:
     """Wait until what the peer has now is here. The deadline begins anew while it makes headway."""
-    wanted = executed(peer)
-    lacking = wanted.minus(executed(session)).count()
+    wanted = peer.executed()
+    lacking = wanted.minus(session.executed()).count()
     while lacking:
         before = lacking
         tell(f"{session.name}: {lacking} transactions of {peer.name} still missing")
         arrived = _await(
-            lambda: wanted.minus(executed(session)).is_empty(),
+            lambda: wanted.minus(session.executed()).is_empty(),
             config.timing.applied_deadline_seconds,
             tell,
             f"{session.name} to catch up",
         )
-        lacking = 0 if arrived else wanted.minus(executed(session)).count()
+        lacking = 0 if arrived else wanted.minus(session.executed()).count()
         if lacking >= before:
             raise MyhaError(_why_not(config, session, peer))
 
@@ -124,12 +123,12 @@ def set_roles(config: Config, sessions: Sessions, tell: Tell) -> None:
     standby = _other(sessions, writer)
     if config.cluster.mode.value == "dual-writer":
         tell(f"{standby.name}: open it for writes")
-        standby.run("open")
+        standby.carry_out("open")
     else:
         tell(f"{standby.name}: close it for writes; it is the standby")
-        standby.run("close")
+        standby.carry_out("close")
     tell(f"{writer}: open it for writes; it is the writer")
-    sessions[writer].run("open")
+    sessions[writer].carry_out("open")
 
 
 def prove(config: Config, sessions: Sessions, writers: tuple[str, ...], tell: Tell) -> None:
@@ -165,9 +164,9 @@ def prove(config: Config, sessions: Sessions, writers: tuple[str, ...], tell: Te
 def _write_marker(session: AdminSession, token: str) -> int:
     values: Mapping[str, object] = {"node": session.name, "token": token}
     with session.writable(), session.logged():
-        session.run("write_marker", values)
+        session.carry_out("write_marker", values)
         number = int(session.value("SELECT LAST_INSERT_ID()"))
-        session.run("forget_markers", values)
+        session.carry_out("forget_markers", values)
     return number
 
 

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from myha.database.statements import Flavour
+from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 
 # Values of a column that may be longer than this are digested by themselves: a row that is put
 # together must stay below max_allowed_packet, above which the server makes it NULL.
@@ -123,11 +124,6 @@ class Column:
         return self.kind in {Kind.RAW, Kind.JSON} or self.octets > PLAIN_OCTETS
 
 
-def quoted(name: str) -> str:
-    """An identifier for SQL."""
-    return "`" + name.replace("`", "``") + "`"
-
-
 def tokens(column: Column, flavour: Flavour, *, digest: bool) -> list[str]:
     """What stands for the column in the row that is hashed, as arguments of CONCAT_WS(',', ...).
 
@@ -153,23 +149,15 @@ def tokens(column: Column, flavour: Flavour, *, digest: bool) -> list[str]:
     return [f"IFNULL({shown}, 'N')" if column.nullable else shown]
 
 
-def separator(flavour: Flavour) -> str:
-    """The first argument of CONCAT_WS. With a binary one, MySQL takes all others by their bytes."""
-    return "CAST(',' AS BINARY)" if flavour == "mysql" else "','"
-
-
 def _as_bytes(column: Column, flavour: Flavour) -> str:
-    """The stored bytes, as an argument of a CONCAT_WS with `separator` or of SHA2.
-
-    A cast to BINARY costs MySQL a copy, and MariaDB nothing.
-    """
+    """The stored bytes, as an argument of a CONCAT_WS with the flavour's comma, or of SHA2."""
     name = quoted(column.name)
     if column.kind is Kind.TEXT:
-        return name if flavour == "mysql" else f"CAST({name} AS BINARY)"
+        return flavour.text_bytes(name)
     if column.kind is Kind.JSON:
         return f"CAST({name} AS CHAR)"
     if column.kind is Kind.RAW:
-        return f"HEX({name})" if flavour == "mysql" else name
+        return flavour.raw_bytes(name)
     return name
 
 

@@ -112,7 +112,7 @@ class TableComparison:
     def _look_at(self, low: Bound | None, high: Bound | None) -> tuple[int, list[Part]]:
         """How many rows a chunk has on the writer, and the parts of it that differ."""
         looks = self._looks
-        step = step_of(looks, low, high, PARTS) if looks.flavour == "mariadb" else 0
+        step = step_of(looks, low, high, PARTS) if looks.flavour.sums_ranges_cheaply else 0
         if not step or low is None or high is None:
             ours, theirs = self._both.query(looks.sum(low, high))
             count = int(ours[0][0])

@@ -12,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from myha.database.statements import Flavour
+from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 from myha.operations.verify.columns import (
     Bound,
     Column,
     Kind,
     equals,
     key_range,
-    quoted,
-    separator,
     shown,
     tokens,
 )
@@ -58,7 +57,7 @@ class Looks:
             for column in self.table.compared
             for token in tokens(column, self.flavour, digest=column.name in digested)
         ]
-        row = f"CONCAT_WS({separator(self.flavour)}, {', '.join(parts)})"
+        row = f"CONCAT_WS({self.flavour.comma}, {', '.join(parts)})"
         return f"SHA2({row}, 256)"
 
     def where(self, low: Bound | None, high: Bound | None) -> str:
@@ -67,9 +66,7 @@ class Looks:
     @property
     def _total(self) -> str:
         """An aggregate: the sum of the rows' digests."""
-        if self.flavour == "mysql":
-            return f"HEX(BIT_XOR(UNHEX({self.row_digest})))"
-        return f"BIT_XOR(CAST(CONV(LEFT({self.row_digest}, 16), 16, 10) AS UNSIGNED))"
+        return self.flavour.xor(self.row_digest)
 
     def sum(self, low: Bound | None, high: Bound | None) -> str:
         """One row: how many rows are in the range, and their sum."""
@@ -106,8 +103,7 @@ class Looks:
 
     def estimate(self, low: Bound | None, high: Bound | None) -> str:
         """The server's guess of how many rows are in the range, in its plan."""
-        plan = "EXPLAIN FORMAT=TRADITIONAL" if self.flavour == "mysql" else "EXPLAIN"
-        return f"{plan} SELECT 1 FROM {self._from} WHERE {self.where(low, high)}"
+        return f"{self.flavour.explain} SELECT 1 FROM {self._from} WHERE {self.where(low, high)}"
 
     def digests(self, low: Bound | None, high: Bound | None, limit: int) -> str:
         """The identity and the digest of each row in the range."""

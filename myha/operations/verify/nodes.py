@@ -6,15 +6,12 @@ from dataclasses import dataclass
 
 from myha.config import Account, Config
 from myha.core.model import Mode
-from myha.database.connection import Connection, Endpoint, connect
-from myha.database.statements import Flavour
-from myha.errors import ConfigError, MyhaError
-from myha.operations.verify.compared_node import Connect
-from myha.servers.base import is_mariadb
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour, flavour_of
+from myha.database.session import Session
+from myha.errors import ConfigError
+from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, connector, log_in
 from myha.stores.factory import require_record
-
-CONNECT_DEADLINE_SECONDS = 5.0
-READ_DEADLINE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +26,10 @@ class Pair:
     config: Config
 
     def connect(self, node: str) -> Connect:
-        return lambda: log_in(self.config, node, self.account)
+        return connector(self.config, node, self.account)
 
     def peer(self, node: str) -> str:
         return self.standby if node == self.writer else self.writer
-
-
-def log_in(config: Config, node: str, account: Account) -> Connection:
-    """A connection to a node. The error names it."""
-    try:
-        return connect(
-            Endpoint(config.nodes[node].host, config.nodes[node].port),
-            account,
-            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            read_timeout_seconds=READ_DEADLINE_SECONDS,
-            tls=config.accounts.tls,
-        )
-    except MyhaError as error:
-        raise MyhaError(f"{node}: {error}") from None
 
 
 def supervised(config: Config) -> Pair:
@@ -66,11 +49,8 @@ def _pair(config: Config, account: Account) -> Pair:
             f"the writer on record, {record.writer!r}, is not a node of this configuration"
         )
     standby = next(name for name in config.nodes if name != record.writer)
-    connection = log_in(config, record.writer, account)
-    try:
-        flavour: Flavour = "mariadb" if is_mariadb(connection) else "mysql"
-    finally:
-        connection.close()
+    with Session(log_in(config, record.writer, account), CONNECT_DEADLINE_SECONDS) as session:
+        flavour = flavour_of(session)
     return Pair(
         flavour=flavour,
         writer=record.writer,

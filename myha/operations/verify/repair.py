@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from myha.database import statements
-from myha.database.statements import Flavour
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.verify.compare import BATCH_ROWS, Row, difference, read_rows
-from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair, Connect
+from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Throttle
 from myha.operations.verify.repair_quarantine import (
@@ -98,14 +98,14 @@ class Repair:
         throttle: Throttle | None = None,
     ) -> None:
         self._connects = {names[0]: writer_connect, names[1]: standby_connect}
-        self._flavour: Flavour = flavour
+        self._flavour = flavour
         self._names = names
         self.source = source
         self.target = names[1] if source == names[0] else names[0]
         self._reporter = reporter
         self._both_ways = both_ways
         self._throttle = throttle
-        self._statements = statements.load(flavour, "repair")
+        self._statements = flavour.statements("repair")
         self._both: ComparedPair
 
     def __enter__(self) -> Repair:

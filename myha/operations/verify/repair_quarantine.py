@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 from myha.errors import MyhaError
 from myha.files import sync_directory
-from myha.operations.verify.columns import equals, literal, quoted, readable
+from myha.operations.verify.columns import equals, literal, readable
 from myha.operations.verify.compare import Row
 from myha.operations.verify.hashing import Looks
 from myha.undo.quarantine import SUMMARY
@@ -62,7 +64,7 @@ def row_values(looks: Looks, row: Row) -> tuple[str, str]:
 
 
 def write(
-    root: Path, *, flavour: str, changes: Sequence[Change], incident: Mapping[str, object]
+    root: Path, *, flavour: Flavour, changes: Sequence[Change], incident: Mapping[str, object]
 ) -> Path:
     """Write the directory below `root` and return it; MyhaError when that fails."""
     at = datetime.now(UTC)
@@ -77,7 +79,7 @@ def write(
         "kind": "repair",
         "incident": dict(incident),
         "quarantined_at": at.isoformat(timespec="microseconds"),
-        "flavour": flavour,
+        "flavour": flavour.name,
         "tables": {table: dict(counts) for table, counts in sorted(_counts(changes).items())},
         "rows": len(changes),
         "replay_with": "put_back.sql, on the node that was repaired, as an administrator",

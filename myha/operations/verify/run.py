@@ -6,7 +6,8 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from myha.database.statements import Flavour
+from myha.database.connection import Connect
+from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError
 from myha.operations.verify.compare import TableComparison
 from myha.operations.verify.compared_node import (
@@ -15,7 +16,6 @@ from myha.operations.verify.compared_node import (
     LOCK_TIMEOUT,
     ComparedNode,
     ComparedPair,
-    Connect,
 )
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Lag, Pace, Throttle

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
+from myha.database.flavours import Flavour
 from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed import backup_fit, clone
 from myha.operations.heal.reseed.dump import objects
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.setup.facts import Flavour
 from myha.progress import amount
 
 RESERVE_BYTES = 192 << 20  # logs, and what the server needs to start
@@ -37,8 +37,11 @@ def choose(order: ReseedOrder, donor: ReseedSession, node: ReseedSession | None)
 
 def _of_flavour(methods: tuple[Method, ...], flavour: Flavour) -> tuple[Method, ...]:
     """Without what is the other flavour's own, unless nothing else was asked for."""
-    foreign = Method.BACKUP if flavour is Flavour.MYSQL else Method.CLONE
-    return tuple(method for method in methods if method is not foreign) or methods
+    foreign = {
+        *(() if flavour.clones else (Method.CLONE,)),
+        *(() if flavour.backs_up else (Method.BACKUP,)),
+    }
+    return tuple(method for method in methods if method not in foreign) or methods
 
 
 def _listed(unfit: Mapping[Method, str]) -> str:
@@ -49,11 +52,11 @@ def _unfit(
     method: Method, order: ReseedOrder, donor: ReseedSession, node: ReseedSession | None
 ) -> str | None:
     if method is Method.CLONE:
-        if donor.flavour is not Flavour.MYSQL:
+        if not donor.flavour.clones:
             return "MySQL only"
         return clone.unfit(donor, node.version if node is not None else None)
     if method is Method.BACKUP:
-        if donor.flavour is not Flavour.MARIADB:
+        if not donor.flavour.backs_up:
             return "MariaDB only"
         return backup_fit.unfit(order.config, order.node, donor, node)
     return objects.unfit(donor)
@@ -74,7 +77,7 @@ def _size(method: Method, order: ReseedOrder, session: ReseedSession) -> int:
 
 def _files_bytes(host: NodeHost, session: ReseedSession) -> int:
     """The server's directory without what is not copied: logs of any kind, temporary tables."""
-    row = session.rows(
+    row = session.query_named(
         "SELECT @@GLOBAL.datadir AS d, @@GLOBAL.log_bin_basename AS b,"
         " @@GLOBAL.relay_log_basename AS r"
     )[0]

@@ -22,7 +22,6 @@ from myha.database.connection import Endpoint, connect
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.heal.reseed.process import END_DEADLINE_SECONDS, NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.setup.facts import Flavour
 from myha.permit import CancelledError
 from myha.progress import Meter, Reporter
 from myha.waiting import wait_until
@@ -41,7 +40,7 @@ def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
     """Why the donor cannot be cloned, None when it can. Installs nothing."""
     if node_version is not None and _series(donor.version) != _series(node_version):
         return f"the versions are {donor.version} and {node_version}"
-    engines = donor.rows(
+    engines = donor.query_named(
         "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS t, ENGINE AS e "
         "FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB' "
         "AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') "
@@ -70,7 +69,7 @@ def end_earlier(config: Config, name: str, process: NodeProcess) -> None:
         return
     try:
         with session:
-            if session.flavour is Flavour.MYSQL:
+            if session.flavour.clones:
                 _end_running(session)
     except ServerGoneError:
         process.await_gone()
@@ -94,7 +93,7 @@ def _end_running(session: ReseedSession) -> None:
 def _running(session: ReseedSession) -> int | None:
     """The id of the session that clones into this server; it may have ended just now."""
     try:
-        rows = session.rows(
+        rows = session.query_named(
             "SELECT PID AS i FROM performance_schema.clone_status WHERE STATE = 'In Progress'"
         )
     except ServerError as error:
@@ -106,7 +105,7 @@ def _running(session: ReseedSession) -> int | None:
 
 def _kill(session: ReseedSession, number: int) -> None:
     try:
-        session.perform(f"KILL {number}")
+        session.query(f"KILL {number}")
     except ServerError as error:
         if error.code != _NO_SUCH_THREAD:
             raise
@@ -160,8 +159,8 @@ class Clone:
         source = self._config.nodes[self._donor.name]
         host, port = source.replication_host, source.replication_port
         self._node.do("allow_donor", {"donor": f"{host}:{port}"})
-        self._node.limit(CLONE_DEADLINE_SECONDS)
-        self._number = self._node.wire.thread_id()
+        self._node.limit = CLONE_DEADLINE_SECONDS
+        self._number = self._node.connection_id
         work = threading.Thread(target=self._clone, args=(host, port), daemon=True)
         work.start()
         copied = self._watch(work, total_bytes)
@@ -206,12 +205,12 @@ class Clone:
 
     def _cancel(self, work: threading.Thread, why: str) -> None:
         with suppress(ServerError), ReseedSession(self._config, self._node.name) as session:
-            session.perform(f"KILL QUERY {self._number}")
+            session.query(f"KILL QUERY {self._number}")
         work.join(_CANCEL_DEADLINE_SECONDS)
         raise CancelledError(f"stopped {why}; the next run starts the clone over")
 
     def _progress(self, looker: ReseedSession, meter: Meter) -> int:
-        row = looker.rows(
+        row = looker.query_named(
             "SELECT CAST(SUM(IF(STATE = 'Not Started', 0, ESTIMATE)) AS SIGNED) AS total, "
             "CAST(SUM(DATA) AS SIGNED) AS done FROM performance_schema.clone_progress "
             f"WHERE STAGE IN ({_COPY_STAGES}) AND BEGIN_TIME IS NOT NULL"
@@ -234,7 +233,7 @@ class Clone:
         """The donor's history as of the clone; MyhaError when this is not its data."""
         session = self._process.session()
         try:
-            rows = session.rows(
+            rows = session.query_named(
                 "SELECT STATE AS s, ERROR_MESSAGE AS e, GTID_EXECUTED AS g "
                 "FROM performance_schema.clone_status"
             )

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from myha.binlog.errant import read_errant
 from myha.binlog.errors import HealRefusedError
-from myha.binlog.node import MariadbNode, MysqlNode
+from myha.binlog.node import Node
 from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.errors import ServerError
 from myha.operations.heal.reseed.session import ReseedSession, without_mark
-from myha.operations.setup.facts import Flavour
-from myha.operations.setup.session import log_in
+from myha.operations.log_in import connector
 from myha.undo import quarantine
 
 DEADLINE_SECONDS = 3600.0
-_NODES: dict[Flavour, type[MysqlNode] | type[MariadbNode]] = {
-    Flavour.MYSQL: MysqlNode,
-    Flavour.MARIADB: MariadbNode,
-}
 
 
 def errant_of(node: ReseedSession, donor: ReseedSession) -> GtidSet:
@@ -39,17 +32,17 @@ def quarantine_errant(
     incident: Mapping[str, object],
 ) -> Path:
     """Write the transactions into the quarantine. HealRefusedError when not all can be kept."""
-    connect = partial(log_in, config, session.name, config.accounts.admin())
-    node: Any = _NODES[session.flavour](connect, DEADLINE_SECONDS)
+    connect = connector(config, session.name, config.accounts.admin())
+    node = Node(connect, session.flavour, DEADLINE_SECONDS)
     try:
         # Both have these: a difference would not say which server wrote MariaDB's last one.
         kept = without_mark(session.flavour, session.executed()).intersection(donor.executed())
         return quarantine.write_raw(
             config.cluster.state_dir / quarantine.FOLDER,
-            flavour=session.flavour.value,
+            flavour=session.flavour,
             transactions=read_errant(node, errant, kept),
             incident={**incident, "node": session.name, "errant": str(errant)},
-            query=node.rows,
+            query=node.query,
         )
     except (HealRefusedError, ServerError, ValueError) as error:
         raise HealRefusedError(

@@ -11,7 +11,6 @@ from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.setup.actions import Stage, plan
 from myha.operations.setup.apply import carry_out
 from myha.operations.setup.checks import History
-from myha.operations.setup.facts import Flavour
 from myha.operations.setup.gather import gather
 from myha.operations.setup.session import AdminSession
 
@@ -52,7 +51,7 @@ def clean(node: ReseedSession) -> None:
     """Remove what a copy of the donor's files brought that is the donor's own."""
     stop_scheduler(node)
     with node.writable():
-        if node.flavour is Flavour.MYSQL:
+        if node.flavour.clones:
             clean_up_copy(node)
         else:
             node.forget_replication()

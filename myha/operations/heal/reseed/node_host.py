@@ -93,13 +93,13 @@ class NodeHost:
         last binary log must be here, begun by a server with this id and no shorter than it says.
         """
         try:
-            logs = session.rows("SHOW BINARY LOGS")
+            logs = session.query_named("SHOW BINARY LOGS")
         except ServerError as error:
             if error.code != _NO_BINARY_LOG:
                 raise
             return False
         name = str(logs[-1]["Log_name"])
-        first = session.rows(f"SHOW BINLOG EVENTS IN '{name}' LIMIT 1")[0]
+        first = session.query_named(f"SHOW BINLOG EVENTS IN '{name}' LIMIT 1")[0]
         base = Path(str(session.value("SELECT @@GLOBAL.log_bin_basename")))
         fields = self.shell.run(
             load_script("binary_log_header"), str(base.with_name(Path(name).name))

@@ -27,7 +27,7 @@ from myha.operations.heal.reseed.errant_quarantine import errant_of, quarantine_
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan, ReseedReport
 from myha.operations.heal.reseed.process import NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.setup.facts import Flavour, is_on
+from myha.operations.setup.facts import is_on
 from myha.progress import Meter, Reporter
 
 
@@ -74,7 +74,7 @@ class _Reseed:
         self._process = NodeProcess(order.config, order.node, reporter)
         self._quarantine: Path | None = None
         self._fresh = False  # the node's data directory was made by this run
-        self._earlier = ""  # MariaDB: the binary log's state of other server ids
+        self._state = ""  # what the node's history is set to
 
     def run(self) -> ReseedReport:
         began = time.monotonic()
@@ -105,7 +105,7 @@ class _Reseed:
     def _clear_up(self, donor: ReseedSession) -> None:
         """What an earlier run left on disk that this one can see, before anything is looked at."""
         process = self._process
-        if donor.flavour is not Flavour.MARIADB or not process.is_ours or process.running():
+        if not donor.flavour.backs_up or not process.is_ours or process.running():
             return
         if process.data_dir is not None:
             Backup.leftovers(process.host, process.data_dir)
@@ -172,7 +172,7 @@ class _Reseed:
         identity = "SELECT @@GLOBAL.server_id AS i, @@GLOBAL.port AS p, @@GLOBAL.hostname AS h"
         if node.flavour is not donor.flavour:
             raise HealRefusedError(f"{node.name} and {donor.name} are not the same kind of server")
-        if node.rows(identity) == donor.rows(identity):
+        if node.query_named(identity) == donor.query_named(identity):
             raise HealRefusedError(f"{node.name} and {donor.name} are the same server")
         if self._order.seed or self._fresh:
             return
@@ -242,7 +242,7 @@ class _Reseed:
         work = Dump(self._config, donor.name, node.name, self._reporter)
         try:
             history = work.prepare()
-            self._earlier = _earlier(donor, history)
+            self._state = _state(donor, history)
             with node.writable():
                 node.forget_replication()
                 node.mark()
@@ -268,7 +268,7 @@ class _Reseed:
             finish.close(node)
             applied = MariadbGtidSet.parse(str(node.value("SELECT @@GLOBAL.gtid_slave_pos")))
             history = written.union(applied)
-        self._earlier = _earlier(donor, history)
+        self._state = _state(donor, history)
         work.forget_old()
         return copied, history
 
@@ -291,22 +291,14 @@ class _Reseed:
         with self._process.session() as node:
             if plan.method is not Method.CLONE:
                 with node.writable():
-                    node.set_history(history, earlier=self._earlier)
+                    node.set_history(history, self._state)
             finish.close(node)
             finish.check(node, history)
 
 
-def _earlier(donor: ReseedSession, history: GtidSet) -> str:
-    """MariaDB: what other server ids wrote into the donor's domains, before the last of each."""
-    if not isinstance(history, MariadbGtidSet):
-        return ""
-    tops = {domain: (parts[-1][1], server) for domain, parts, server in history.domains()}
-    found = []
-    for item in str(donor.value("SELECT @@GLOBAL.gtid_binlog_state") or "").split(","):
-        if not item.strip():
-            continue
-        domain, server, number = map(int, item.split("-"))
-        top = tops.get(domain)
-        if top is not None and server != top[1] and number < top[0]:
-            found.append(item.strip())
-    return ",".join(found)
+def _state(donor: ReseedSession, history: GtidSet) -> str:
+    """What the node's history is set to, to be what it is on the donor. Raises MyhaError."""
+    try:
+        return donor.flavour.history(donor, history)
+    except ValueError as error:
+        raise MyhaError(f"{donor.name}: its history cannot be taken over: {error}") from error

@@ -6,41 +6,18 @@ happens here, the node can be reached afterwards.
 
 from __future__ import annotations
 
+from myha.database.statements import quoted
 from myha.operations.heal.reseed.dump.pipe import copy_table
 from myha.operations.heal.reseed.dump.tables import Column, Table
-from myha.operations.heal.reseed.session import ReseedSession, quoted
-from myha.operations.setup.facts import Flavour
+from myha.operations.heal.reseed.session import ReseedSession
 
-# Table, and its column that names whose row it is.
-_TABLES = {
-    Flavour.MYSQL: {
-        "user": "User",
-        "db": "User",
-        "tables_priv": "User",
-        "columns_priv": "User",
-        "procs_priv": "User",
-        "proxies_priv": "User",
-        "global_grants": "USER",
-        "role_edges": "TO_USER",
-        "default_roles": "USER",
-    },
-    Flavour.MARIADB: {
-        "global_priv": "User",
-        "db": "User",
-        "tables_priv": "User",
-        "columns_priv": "User",
-        "procs_priv": "User",
-        "proxies_priv": "User",
-        "roles_mapping": "User",
-    },
-}
 _SYSTEM = ("mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys")
 
 
 def copy_accounts(source: ReseedSession, node: ReseedSession, admin_user: str) -> None:
     """Make the node's accounts the donor's. Raises ServerError or MyhaError."""
     node.do("begin")
-    for name, owner in _TABLES[node.flavour].items():
+    for name, owner in node.flavour.grant_tables.items():
         kept = ", ".join(f"'{user}'" for user in (*_SYSTEM, admin_user))
         others = f"{quoted(owner)} NOT IN ({kept})"
         theirs, ours = (_columns(session, name) for session in (source, node))
@@ -53,7 +30,7 @@ def copy_accounts(source: ReseedSession, node: ReseedSession, admin_user: str) -
 
 
 def _columns(session: ReseedSession, table: str) -> list[Column]:
-    rows = session.rows(
+    rows = session.query_named(
         "SELECT COLUMN_NAME AS c, DATA_TYPE AS d FROM information_schema.COLUMNS "
         "WHERE TABLE_SCHEMA = 'mysql' AND TABLE_NAME = %(table)s ORDER BY ORDINAL_POSITION",
         {"table": table},

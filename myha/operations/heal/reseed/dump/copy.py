@@ -68,7 +68,7 @@ class Dump:
                     source.do("take_bearings")
                 return history
             for source in self._sources:
-                source.perform("ROLLBACK")
+                source.query("ROLLBACK")
         raise MyhaError(f"{self._donor_name}: its tables are altered all the time; try again later")
 
     def _check_columns(self) -> None:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from myha.database.statements import quoted
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.reseed.dump.tables import Column, Table
-from myha.operations.heal.reseed.session import ReseedSession, quoted
-from myha.operations.setup.facts import OUR_SCHEMA, Flavour
+from myha.operations.heal.reseed.session import ReseedSession
+from myha.operations.setup.facts import OUR_SCHEMA
 from myha.progress import Reporter
 from myha.servers.events import account
 
@@ -61,7 +62,7 @@ class Definitions:
 
 def unfit(donor: ReseedSession) -> str | None:
     """Why a dump would not be exact, None when it is."""
-    rows = donor.rows(
+    rows = donor.query_named(
         "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME) AS t, t.ENGINE AS e, t.TABLE_TYPE AS k "
         "FROM information_schema.TABLES t "
         "LEFT JOIN information_schema.ENGINES g ON g.ENGINE = t.ENGINE "
@@ -79,7 +80,7 @@ def unfit(donor: ReseedSession) -> str | None:
 def read(donor: ReseedSession) -> Definitions:
     """All definitions, as they are now."""
     schemas = tuple(
-        (name, str(donor.rows(f"SHOW CREATE DATABASE {quoted(name)}")[0]["Create Database"]))
+        (name, str(donor.query_named(f"SHOW CREATE DATABASE {quoted(name)}")[0]["Create Database"]))
         for name in _names(donor)
     )
     kinds = _tables(donor)
@@ -90,7 +91,7 @@ def read(donor: ReseedSession) -> Definitions:
 
 
 def _names(session: ReseedSession) -> list[str]:
-    rows = session.rows(
+    rows = session.query_named(
         "SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA "
         f"WHERE SCHEMA_NAME NOT IN {SYSTEM} ORDER BY SCHEMA_NAME"
     )
@@ -98,7 +99,7 @@ def _names(session: ReseedSession) -> list[str]:
 
 
 def _tables(donor: ReseedSession) -> list[tuple[str, str, str]]:
-    rows = donor.rows(
+    rows = donor.query_named(
         "SELECT TABLE_SCHEMA AS s, TABLE_NAME AS n, TABLE_TYPE AS k FROM information_schema.TABLES "
         f"WHERE TABLE_SCHEMA NOT IN {SYSTEM} ORDER BY 1, 2"
     )
@@ -109,18 +110,18 @@ def _others(donor: ReseedSession, kinds: Iterable[tuple[str, str, str]]) -> Iter
     for schema, name, kind in kinds:
         if kind in {"VIEW", "SEQUENCE"}:
             yield _shown(donor, kind, schema, name)
-    for row in donor.rows(
+    for row in donor.query_named(
         "SELECT ROUTINE_TYPE AS k, ROUTINE_SCHEMA AS s, ROUTINE_NAME AS n "
         f"FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN {SYSTEM} ORDER BY 1, 2, 3"
     ):
         yield _shown(donor, str(row["k"]), str(row["s"]), str(row["n"]))
-    for row in donor.rows(
+    for row in donor.query_named(
         "SELECT TRIGGER_SCHEMA AS s, TRIGGER_NAME AS n FROM information_schema.TRIGGERS "
         f"WHERE TRIGGER_SCHEMA NOT IN {SYSTEM} ORDER BY 1, EVENT_OBJECT_TABLE, ACTION_TIMING, "
         "EVENT_MANIPULATION, ACTION_ORDER"
     ):
         yield _shown(donor, "TRIGGER", str(row["s"]), str(row["n"]))
-    for row in donor.rows(
+    for row in donor.query_named(
         "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n FROM information_schema.EVENTS "
         f"WHERE EVENT_SCHEMA NOT IN {SYSTEM} ORDER BY 1, 2"
     ):
@@ -129,7 +130,7 @@ def _others(donor: ReseedSession, kinds: Iterable[tuple[str, str, str]]) -> Iter
 
 def _shown(donor: ReseedSession, kind: str, schema: str, name: str) -> Definition:
     shown = "TABLE" if kind == "SEQUENCE" else kind
-    row = donor.rows(f"SHOW CREATE {shown} {quoted(schema, name)}")[0]
+    row = donor.query_named(f"SHOW CREATE {shown} {quoted(schema, name)}")[0]
     text = next((v for k, v in row.items() if k == "SQL Original Statement"), None) or next(
         (v for k, v in row.items() if k.startswith("Create ")), None
     )
@@ -150,14 +151,14 @@ def _shown(donor: ReseedSession, kind: str, schema: str, name: str) -> Definitio
 
 def _rows(donor: ReseedSession) -> tuple[Table, ...]:
     columns: dict[tuple[str, str], list[Column]] = {}
-    for row in donor.rows(
+    for row in donor.query_named(
         "SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t, COLUMN_NAME AS c, DATA_TYPE AS d "
         f"FROM information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN {SYSTEM} "
         "AND COALESCE(GENERATION_EXPRESSION, '') = '' ORDER BY 1, 2, ORDINAL_POSITION"
     ):
         found = columns.setdefault((str(row["s"]), str(row["t"])), [])
         found.append(Column(str(row["c"]), str(row["d"]).lower()))
-    rows = donor.rows(
+    rows = donor.query_named(
         "SELECT t.TABLE_SCHEMA AS s, t.TABLE_NAME AS n, t.DATA_LENGTH AS b, "
         "EXISTS (SELECT 1 FROM information_schema.TABLE_CONSTRAINTS k "
         "WHERE k.TABLE_SCHEMA = t.TABLE_SCHEMA AND k.TABLE_NAME = t.TABLE_NAME "
@@ -191,15 +192,15 @@ def make_tables(node: ReseedSession, what: Definitions, reporter: Reporter) -> N
     """All schemas and tables, without rows."""
     node.free_table_definitions()
     for _, text in what.schemas:
-        node.perform(text.replace("CREATE DATABASE ", "CREATE DATABASE IF NOT EXISTS ", 1))
+        node.query(text.replace("CREATE DATABASE ", "CREATE DATABASE IF NOT EXISTS ", 1))
     for table in what.tables:
         reporter.permit.require()
         _use(node, table.schema)
         if table.schema == OUR_SCHEMA:
-            node.perform(table.text.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1))
+            node.query(table.text.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1))
             node.do("empty_table", table=table.full_name)
         else:
-            node.perform(table.text)
+            node.query(table.text)
 
 
 def make_others(
@@ -239,7 +240,7 @@ def _make(node: ReseedSession, donor: ReseedSession, one: Definition) -> None:
     if one.time_zone:
         node.do("session_time_zone", {"zone": one.time_zone})
     try:
-        node.perform(one.text)
+        node.query(one.text)
     finally:
         node.do("loader")
         if one.time_zone:
@@ -257,16 +258,13 @@ def stop_scheduler(node: ReseedSession) -> None:
 
 def leave_events(node: ReseedSession) -> None:
     """What the copy brought as enabled is the donor's to run. What is disabled is so on both."""
-    for row in node.rows(
+    for row in node.query_named(
         "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, DEFINER AS d FROM information_schema.EVENTS "
         f"WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA NOT IN {SYSTEM}"
     ):
         event = quoted(str(row["s"]), str(row["n"]))
         definer = account(str(row["d"]))
-        if node.flavour is Flavour.MARIADB:
-            node.do("leave_event", event=event, definer=definer)
-        else:
-            node.do_as_old("leave_event", event=event, definer=definer)
+        node.do_as_old("leave_event", event=event, definer=definer)
 
 
 def _use(node: ReseedSession, schema: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pymysql
 from pymysql.constants import COMMAND
 
-from myha.database import statements
+from myha.database.connection import translate
 from myha.errors import MyhaError, ServerError, ServerGoneError
 from myha.operations.heal.reseed.dump.tables import LEAST_ROW_BYTES, Table, load_words, select
 from myha.operations.heal.reseed.session import ReseedSession
@@ -77,13 +77,13 @@ class _Rows:
         self._name = f"{source.name}: {table}"
         self._rest = b""
         wire = source.wire
-        source.limit(SILENCE_SECONDS)
+        source.limit = SILENCE_SECONDS
         try:
             wire._execute_command(COMMAND.COM_QUERY, sql)
             for _ in range(3):  # the number of columns, the column, the end of the columns
                 wire._read_packet()
         except (pymysql.MySQLError, OSError) as error:
-            raise _told(self._name, error) from None
+            raise translate(error, self._name, SILENCE_SECONDS) from None
         self._file: Any = wire._rfile
 
     def next_part(self) -> tuple[bytes, int]:
@@ -102,7 +102,7 @@ class _Rows:
                 self._file.read(missing) if missing > READ_BYTES else self._file.read1(READ_BYTES)
             )
         except OSError as error:
-            raise _told(self._name, error) from None
+            raise translate(error, self._name, SILENCE_SECONDS) from None
         if not more:
             raise self._broken()
         return more
@@ -148,7 +148,7 @@ class _Rows:
         try:
             more: bytes = self._file.read(size - len(data))
         except OSError as error:
-            raise _told(self._name, error) from None
+            raise translate(error, self._name, SILENCE_SECONDS) from None
         if len(more) < size - len(data):
             raise self._broken()
         return data + more
@@ -179,9 +179,9 @@ class _Loader:
         self._name = f"{target.name}: {table}"
         self._coarse = any(column.type in {"enum", "set"} for column in table.columns)
         words = load_words(target.flavour, table)
-        (self._sql,) = statements.load(target.flavour.value, "reseed").all("load", **words)
+        (self._sql,) = target.flavour.statements("reseed").all("load", **words)
         self._rows = self._bytes = 0
-        target.limit(SILENCE_SECONDS)
+        target.limit = SILENCE_SECONDS
 
     def write(self, part: bytes, count: int) -> None:
         wire = self._target.wire
@@ -215,8 +215,8 @@ class _Loader:
             try:
                 self._target.wire._read_packet()
             except (pymysql.MySQLError, OSError) as said:
-                return _told(self._name, said)
-        return _told(self._name, error)
+                return translate(said, self._name, SILENCE_SECONDS)
+        return translate(error, self._name, SILENCE_SECONDS)
 
     def finish(self) -> None:
         """End the statement and see that the server has taken each row as it is."""
@@ -227,7 +227,7 @@ class _Loader:
             wire.write_packet(b"")
             said = wire._read_packet().get_all_data().decode("latin-1")
         except (pymysql.MySQLError, OSError) as error:
-            raise _told(self._name, error) from None
+            raise translate(error, self._name, SILENCE_SECONDS) from None
         counts = _COUNTS.search(said)
         taken, skipped, warnings = map(int, counts.groups()) if counts else (-1, 0, 0)
         if taken != self._rows or skipped:
@@ -241,18 +241,7 @@ class _Loader:
 
     def _first_warning(self) -> str:
         """The first one that matters. An ENUM without a value is taken as such, with a warning."""
-        for row in self._target.rows("SHOW WARNINGS"):
+        for row in self._target.query_named("SHOW WARNINGS"):
             if not (self._coarse and int(row["Code"]) == _TRUNCATED):
                 return f": {row['Message']} ({row['Code']})"
         return ""
-
-
-def _told(name: str, error: Exception) -> MyhaError:
-    if isinstance(error, pymysql.MySQLError):
-        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        text = " ".join(str(error.args[-1] if error.args else error).split())
-        kind = ServerGoneError if code in {0, 2006, 2013} else ServerError
-        return kind(f"{name}: {text} (error {code})", code)
-    if isinstance(error, TimeoutError):
-        return ServerGoneError(f"{name}: no answer within {SILENCE_SECONDS:.0f} s")
-    return ServerGoneError(f"{name}: {error}")

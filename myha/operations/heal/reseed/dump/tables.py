@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from myha.operations.heal.reseed.session import quoted
-from myha.operations.setup.facts import Flavour
+from myha.database.flavours import Flavour
+from myha.database.statements import quoted
 
 # Random, of seven bits as the server wants them; the first byte of each is not in it again, so that
 # no line or value can begin anywhere but where we say so.
@@ -96,7 +96,7 @@ def _value(column: Column) -> str:
 def _targets(flavour: Flavour, columns: Sequence[Column]) -> tuple[list[str], list[str]]:
     targets, settings = [], []
     for number, column in enumerate(columns):
-        if flavour is Flavour.MYSQL and column.type == "json":
+        if flavour.has_json_type and column.type == "json":
             # The server takes no JSON from a binary string.
             targets.append(f"@json{number}")
             settings.append(f"{quoted(column.name)} = CONVERT(@json{number} USING utf8mb4)")

@@ -1,0 +1,41 @@
+"""How an operation logs in to a node of the configuration."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from myha.config import Account, Config
+from myha.database.connection import ACCESS_DENIED, Connect, Connection, Endpoint, connect
+from myha.errors import ServerError, ServerGoneError, ServerSilentError
+
+CONNECT_DEADLINE_SECONDS = 5.0
+
+
+def log_in(config: Config, node: str, account: Account, *, local_files: bool = False) -> Connection:
+    """A connection to one node; the error names the node and tells what to correct.
+
+    `local_files`: it may send what LOAD DATA LOCAL asks for. Raises ServerGoneError,
+    ServerSilentError or ServerError.
+    """
+    one = config.nodes[node]
+    try:
+        return connect(
+            Endpoint(one.host, one.port),
+            account,
+            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
+            read_timeout_seconds=CONNECT_DEADLINE_SECONDS,
+            tls=config.accounts.tls,
+            local_files=local_files,
+        )
+    except ServerError as error:
+        text = f"{node}: {error}"
+        if error.code == ACCESS_DENIED:
+            text += f" of {account.user!r}"
+        elif isinstance(error, ServerGoneError | ServerSilentError):
+            text += f"; check nodes.{node}.host and port, and that the server runs"
+        raise type(error)(text, error.code) from None
+
+
+def connector(config: Config, node: str, account: Account) -> Connect:
+    """Makes a new connection at each call."""
+    return partial(log_in, config, node, account)

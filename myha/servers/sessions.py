@@ -1,0 +1,113 @@
+"""The connections to one server.
+
+Three kinds, so that none is in another's way: the watcher's, which is looked through and polled for
+a hang-up; the warm one for steps, with fresh ones beside it; and the pulse's, which may wait for an
+acknowledgement for as long as commits do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from abc import ABC
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+from myha.database.connection import Connection, Endpoint, Login, Tls, Values, connect
+from myha.database.flavours import Flavour
+from myha.database.session import Deadline, SessionPool, WarmSession
+from myha.errors import ServerError
+
+POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
+
+
+class ServerSessions(ABC):
+    """A server's connections, and what steps do through them."""
+
+    flavour: ClassVar[Flavour]
+
+    def __init__(
+        self, name: str, endpoint: Endpoint, account: Login, call_deadline_seconds: float, tls: Tls
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.account = account
+        self.call_deadline_seconds = call_deadline_seconds
+        self._tls = tls
+        self._sql = self.flavour.statements("control")
+        self._watch = self._session()
+        self._watch_life = 0  # of which connection the watcher knows what holds for it
+        self._control = SessionPool(self._session)
+        self._pulse = self._session()
+        self._pulse_lock = threading.Lock()
+
+    def hangup_fds(self) -> tuple[int, ...]:
+        """The watch connection's descriptor, while there is one."""
+        fd = self._watch.fileno()
+        return () if fd < 0 else (fd,)
+
+    def leave_watch(self) -> None:
+        self._watch.close()
+
+    def disconnect(self) -> None:
+        """Drop the connections for steps and pulses; the watch connection is the watcher's."""
+        self._control.close()
+        if self._pulse_lock.acquire(blocking=False):
+            try:
+                self._pulse.close()
+            finally:
+                self._pulse_lock.release()
+
+    def _connector(self, deadline: Deadline) -> Callable[[], Connection]:
+        """Makes connections of their own, each of whose calls may take what is left."""
+
+        def connect_anew() -> Connection:
+            return connect(
+                self.endpoint,
+                self.account,
+                connect_timeout_seconds=self.call_deadline_seconds,
+                read_timeout_seconds=max(self.call_deadline_seconds, deadline.left_seconds),
+                tls=self._tls,
+            )
+
+        return connect_anew
+
+    def _session(self) -> WarmSession:
+        return WarmSession(
+            self.endpoint,
+            self.account,
+            connect_timeout_seconds=self.call_deadline_seconds,
+            tls=self._tls,
+        )
+
+    def _words(self, session: WarmSession) -> dict[str, str]:  # noqa: ARG002
+        """The words of this server's own variable names."""
+        return {}
+
+    def _run(self, session: WarmSession, block: str, arguments: Values = None) -> None:
+        """Carry out one block of control.sql."""
+        words = self._words(session)
+        session.run(self._sql.all(block, **words), arguments)
+
+    def _run_in_time(self, session: WarmSession, block: str) -> None:
+        """Carry out a block that the server ignores if it comes to it after the deadline only."""
+        sql = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
+        now = float(session.value(sql))
+        self._run(session, block, {"until": now + session.left_seconds})
+
+    def _until(self, reached: Callable[[], bool], deadline: Deadline, what: str) -> None:
+        """Poll until so; ServerError saying `what` is not so at the deadline."""
+        pause_seconds = POLL_FIRST_SECONDS
+        while not reached():
+            if deadline.passed:
+                raise ServerError(f"{self.name}: {what} after {deadline.seconds:.2g} s")
+            time.sleep(min(pause_seconds, deadline.left_seconds))
+            pause_seconds = min(POLL_LAST_SECONDS, pause_seconds * 1.5)
+
+    @contextlib.contextmanager
+    def _step(self, deadline_seconds: float) -> Iterator[WarmSession]:
+        """A session with the deadline of one step, connected."""
+        with self._control.borrow(Deadline(deadline_seconds)) as session:
+            session.ensure(session.left_seconds)
+            yield session
