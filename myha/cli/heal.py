@@ -10,6 +10,7 @@ from rich.console import Console
 from myha.cli.requests import request
 from myha.config import Config, load
 from myha.core.model import Cause, Membership
+from myha.core.protocols.healing import METHODS
 from myha.errors import MyhaError
 from myha.operations.terminal import TerminalReporter
 from myha.supervisor.client import Client
@@ -21,14 +22,13 @@ GONE_SECONDS = 60.0
 # From the end of the heal to a member: a look, a comparison, and replication both ways.
 RETURN_SECONDS = 120.0
 JOURNAL_LINES = 300
-METHODS = ("auto", "merge", "rewind", "reseed")
 
 
 @click.command()
 @click.argument("node")
 @click.option(
     "--method",
-    type=click.Choice(METHODS),
+    type=click.Choice(("auto", *METHODS)),
     default="auto",
     show_default=True,
     help="How: `merge` its errant transactions into the writer, `rewind` them on the node, "

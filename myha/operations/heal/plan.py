@@ -13,6 +13,7 @@ from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.core.gtid import GtidSet
 from myha.core.model import NodeRecord, Record
+from myha.core.protocols.healing import METHODS
 from myha.errors import MyhaError, ServerError
 from myha.operations.log_in import connector
 from myha.progress import Meter, Reporter, amount, duration
@@ -22,7 +23,6 @@ from myha.stores.factory import require_record
 from myha.undo.inverse import TableCounts
 from myha.undo.rewind import RewindPlan, plan_rewind
 
-METHODS = ("merge", "rewind", "reseed")
 TABLES_TOLD = 20
 # What this program was seen to do at least on a machine of two cores; a guess for any other.
 UNDO_ROWS_PER_SECOND = 5_000.0
