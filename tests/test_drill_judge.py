@@ -317,6 +317,29 @@ def test_an_errant_row_that_is_nowhere_is_destroyed(gone: int) -> None:
     assert problem(judgement, "1 errant rows are neither in quarantine nor in the pair")
 
 
+def lost_with(*in_quarantine: ErrantRow, may_be_kept: bool) -> Judgement:
+    """A crash that took client 2's number 3 with it, as `async` allows."""
+    good = evidence()
+    shown = on_both(good, without(good.tables["a"], (2, 3)))
+    return judge(replace(shown, kept=kept(*in_quarantine), may_be_kept=may_be_kept))
+
+
+def test_what_async_may_lose_has_to_be_in_quarantine_whole() -> None:
+    both = ErrantRow(None, row(2, 3)), ErrantRow(None, id_row(2, 3))
+    allowed = lost_with(*both, may_be_kept=True)
+    assert allowed.good
+    assert allowed.converged
+    assert allowed.acknowledged_lost == 1
+    for judgement in (
+        lost_with(*both, may_be_kept=False),
+        lost_with(may_be_kept=True),
+        lost_with(both[0], may_be_kept=True),
+        lost_with(both[1], may_be_kept=True),
+    ):
+        assert problem(judgement, "client 2 number 3")
+        assert not judgement.converged
+
+
 def test_a_quarantine_with_another_image_does_not_count() -> None:
     rows = errant_rows()
     other = replace(rows[2], after=row(1, 1).spoilt("x" * 48))

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from myha.drill.errant import Errant, Fate, Fates, Quarantined, fates
+from myha.drill.errant import Errant, ErrantRow, Fate, Fates, Quarantined, fates
 from myha.drill.ledger import Attempt, Kind
-from myha.drill.rows import Key, Row, Tables
+from myha.drill.rows import IdRow, Key, Row, Tables
 
 EXAMPLES = 3
 
@@ -34,6 +34,8 @@ class Evidence:
     what is missing on the other node alone is a difference. `errant` is what was written on a node
     that had been replaced, `kept` what the quarantine holds of it. `fenced` is a node that was left
     out on purpose and in the end: it is not compared, but what it still has is not destroyed.
+    `may_be_kept`: an OK says nothing of the other node (`async`), so what was acknowledged may be
+    missing if it is in quarantine.
     """
 
     attempts: tuple[Attempt, ...]
@@ -44,6 +46,7 @@ class Evidence:
     offsets: Mapping[int, int] = field(default_factory=dict)
     increment: int = 2
     single_writer: bool = True
+    may_be_kept: bool = False
     errant: Errant = field(default_factory=Errant)
     kept: Quarantined = field(default_factory=Quarantined)
     writer_tables: frozenset[str] = frozenset()
@@ -87,6 +90,10 @@ def judge(evidence: Evidence) -> Judgement:
     compared = evidence.compared()
     acknowledged = _expected(evidence, fate)
     lost = _missing(acknowledged, evidence.tables[evidence.writer])
+    if evidence.may_be_kept:
+        kept = {key for key in lost if _is_kept(evidence, acknowledged[key])}
+        acknowledged = {key: one for key, one in acknowledged.items() if key not in kept}
+    unexplained = _missing(acknowledged, evidence.tables[evidence.writer])
     behind = [
         sentence
         for name, tables in compared.items()
@@ -99,7 +106,7 @@ def judge(evidence: Evidence) -> Judgement:
     duplicated = _duplicated(compared)
     differing = list(_differences(compared))
     problems = [
-        *_say(f"acknowledged, and not on the writer {evidence.writer}: lost", lost),
+        *_say(f"acknowledged, and not on the writer {evidence.writer}: lost", unexplained),
         *behind,
         *_say("present more than once", duplicated),
         *differing,
@@ -114,7 +121,7 @@ def judge(evidence: Evidence) -> Judgement:
         acknowledged_lost=len(lost),
         unacknowledged_present=len(present & unanswered),
         duplicated=len(duplicated),
-        converged=not (differing or behind or lost or evidence.fenced),
+        converged=not (differing or behind or unexplained or evidence.fenced),
         problems=tuple(problems),
         errant=len(evidence.errant) + fate.others,
         quarantined=fate.count(Fate.QUARANTINED),
@@ -129,6 +136,17 @@ def _expected(evidence: Evidence, fate: Fates) -> dict[Key, Attempt]:
     deleted = {one.key for one in fate.merged_rows() if one.after is None}
     told = {(a.client, a.number): a for a in evidence.attempts if a.acknowledged}
     return {key: attempt for key, attempt in told.items() if key not in deleted}
+
+
+def _is_kept(evidence: Evidence, attempt: Attempt) -> bool:
+    """Both rows of a transaction are in quarantine, as one node had them."""
+    client, number = attempt.client, attempt.number
+    return any(
+        evidence.kept.holds(ErrantRow(None, Row(client, number, text, origin)))
+        and evidence.kept.holds(ErrantRow(None, IdRow(attempt.row_id, client, number, origin)))
+        for text in (evidence.payload(client, number),)
+        for origin in evidence.offsets
+    )
 
 
 def _merged_keys(fate: Fates) -> set[Key]:

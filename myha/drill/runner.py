@@ -489,6 +489,7 @@ class Round:
                     for name, node in config.nodes.items()
                 },
                 single_writer=config.cluster.mode is Mode.SINGLE_WRITER,
+                may_be_kept=config.cluster.durability is Durability.ASYNC,
                 errant=self.errant.all(),
                 kept=read_quarantined(target.quarantine, self.kept_before),
                 writer_tables=target.table_names(writer),
