@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from myha.binlog.columns import ColumnFact, KeyFact, KeyPart, Query, column_facts, key_facts
 from myha.conflicts.folding import Collations, Fold, cut, fold_zero
+from myha.errors import ServerError
 
+ATTEMPTS = 3  # to read a table that is being altered
 INTERNAL_SCHEMA = "myha"  # our own tables: both nodes write there by design
 
 
@@ -51,14 +53,25 @@ class Facts:
 def read_facts(
     query: Query, collations: Collations, schema: str, table: str, *, cascades_logged: bool
 ) -> Facts | None:
-    """Ask a server. None when the table is not there, or not to be seen by this account."""
-    columns = column_facts(query, schema, table)
-    if not columns:
-        return None
-    numbers = {column.name: number for number, column in enumerate(columns)}
+    """Ask a server. None when the table is not there, or not to be seen by this account.
+
+    ServerError when it is altered all the while: its columns and keys come from two statements.
+    """
+    for _ in range(ATTEMPTS):
+        columns = column_facts(query, schema, table)
+        if not columns:
+            return None
+        numbers = {column.name: number for number, column in enumerate(columns)}
+        found = key_facts(query, schema, table)
+        if all(
+            part.column is None or part.column in numbers for one in found for part in one.parts
+        ):
+            break
+    else:
+        raise ServerError(f"{schema}.{table}: altered while it was read")
     keys: list[TableKey] = []
     beyond: list[str] = []
-    for fact in key_facts(query, schema, table):
+    for fact in found:
         parts = tuple(_part(part, columns, numbers, collations) for part in fact.parts)
         known = tuple(part for part in parts if part is not None)
         if len(known) != len(parts):

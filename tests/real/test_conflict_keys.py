@@ -408,3 +408,28 @@ def test_texts_that_a_collation_takes_for_equal_are_looked_up_as_equal(
             equal_pairs += len(same) - 1
         assert len({fold(text) for text in raw}) > len(classes) / 5, f"{collation}: too coarse"
     assert equal_pairs > 1000
+
+
+def test_a_table_altered_between_two_statements_is_read_again(server: Server) -> None:
+    """The columns come from one statement and the keys from the next."""
+    alter = iter(
+        ["ALTER TABLE altered.t DROP COLUMN a, ADD COLUMN b INT NOT NULL, ADD UNIQUE w (b)"]
+    )
+
+    def query(sql: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+        if "information_schema.statistics" in sql and (change := next(alter, "")):
+            server.rows(change)
+        return server.rows(sql, values)
+
+    server.rows("CREATE DATABASE altered")
+    try:
+        server.rows("CREATE TABLE altered.t (id INT PRIMARY KEY, a INT NOT NULL, UNIQUE u (a))")
+        facts = read_facts(query, Collations(server.weights), "altered", "t", cascades_logged=True)
+        assert facts is not None
+        assert [one.name for one in facts.columns] == ["id", "b"]
+        assert {key.name: [part.column for part in key.parts] for key in facts.keys} == {
+            "PRIMARY": [0],
+            "w": [1],
+        }
+    finally:
+        server.rows("DROP DATABASE altered")
