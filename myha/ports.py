@@ -82,8 +82,7 @@ class Server(Protocol):
     def enable_waiting(self, acknowledgements: int, deadline_seconds: float) -> None:
         """Make commits wait for so many; ServerError when fewer semi-sync replicas are there."""
 
-    def disable_waiting(self, deadline_seconds: float, *, lost: bool = False) -> None:
-        """Commits wait for nobody. `lost`: whoever acknowledged may be cut off for it."""
+    def disable_waiting(self, deadline_seconds: float) -> None: ...
 
     def kill_clients(self, deadline_seconds: float) -> None: ...
 

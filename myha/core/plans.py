@@ -280,13 +280,11 @@ class DisableWaiting(NodeStep):
     """Commits on the node wait for nobody. Tells the clients of waiting commits OK.
 
     MySQL takes up to a second to return from it, and longer on a machine that is busy; whom it
-    releases it has released by then. `lost`: the replica that acknowledged is given up, and its
-    connection may be ended if that is the faster way.
+    releases it has released by then.
     """
 
     name: ClassVar[str] = "disable-waiting"
     deadline_seconds: float = 3.0
-    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

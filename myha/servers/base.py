@@ -193,7 +193,7 @@ class BaseServer(ClosingServer, RestoringServer):
 
             self._until(waits, session.deadline, "commits do not wait for an acknowledgement")
 
-    def disable_waiting(self, deadline_seconds: float, *, lost: bool = False) -> None:  # noqa: ARG002  # a port
+    def disable_waiting(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as session:
             self._disable_waiting(session)
 

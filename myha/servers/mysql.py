@@ -33,11 +33,8 @@ from myha.servers.mysql_look import (
     semisync_status,
     semisync_variables,
 )
-from myha.waiting import wait_until
 
 CLOSE_AGAIN_SECONDS = 1.0
-# For a killed dump thread. One whose replica has left by itself may take a second: not waited for.
-ENDED_SECONDS, ENDED_POLL_SECONDS = 0.02, 0.002
 SLEEP_SECONDS = 3600  # of the statement whose end says that the server shuts down
 LAG_BYTES_EVERY = 10  # looks: SHOW REPLICA STATUS takes locks that the looks do without
 
@@ -291,31 +288,18 @@ class MySQLServer(BaseServer):
             )
             self._run(session, "admit_clients")
 
-    def disable_waiting(self, deadline_seconds: float, *, lost: bool = False) -> None:
+    def disable_waiting(self, deadline_seconds: float) -> None:
         """Let commits go on, those that wait included.
 
         Switching the source side off releases them at once, but takes the server up to a second
         more, in which it holds the lock of its global variables: new logins stand still, and so
         does whoever reads one. So where the server knows already that no standby is connected, it
-        is only told not to wait for absent ones, which costs nothing; and where the standby is
-        lost, but not its connection, that is ended.
+        is only told not to wait for absent ones, which costs nothing.
         """
         with self._step(deadline_seconds) as session:
             facts = self._known(session)
-            if not facts.source_word or self._released(session):
-                return
-            if not (lost and self._released_alone(session)):
+            if facts.source_word and not self._released(session):
                 self._disable_waiting(session)
-
-    def _released_alone(self, session: WarmSession) -> bool:
-        """Whether waiting has ended since the connections that could acknowledge are ended."""
-        for one in self._semisync_now(session, who=True).acknowledgers:
-            self._kill(session, Client(one.session, one.user, waits=False, commits=False))
-        return wait_until(
-            lambda: not self._semisync_now(session).source_enabled,
-            ENDED_SECONDS,
-            ENDED_POLL_SECONDS,
-        )
 
     def _released(self, session: WarmSession) -> bool:
         """Whether waiting has ended since no standby is connected."""

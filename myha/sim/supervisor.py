@@ -471,7 +471,7 @@ class ServerPort:
         server = self._server
         self._do(deadline_seconds, lambda: server.do_enable_waiting(acknowledgements))
 
-    def disable_waiting(self, deadline_seconds: float, *, lost: bool = False) -> None:  # noqa: ARG002  # a port
+    def disable_waiting(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.do_disable_waiting)
 
     def kill_clients(self, deadline_seconds: float) -> None:

@@ -220,9 +220,7 @@ class Executor:
             StartReplication: on(lambda server, seconds, _: server.start_replication(seconds)),
             Open: on(lambda server, seconds, _: server.open(seconds)),
             Fence: on(lambda server, seconds, _: server.fence(seconds)),
-            DisableWaiting: on(
-                lambda server, seconds, step: server.disable_waiting(seconds, lost=step.lost)
-            ),
+            DisableWaiting: on(lambda server, seconds, _: server.disable_waiting(seconds)),
             KillClients: on(lambda server, seconds, _: server.kill_clients(seconds)),
             MakeSchema: on(lambda server, seconds, _: server.make_schema(seconds)),
             CloseGently: on(

@@ -141,7 +141,7 @@ def failover(
     quiet = QUIET_SECONDS if it.lossless else QUIET_BOUNDED_SECONDS
     drained = AwaitDrained(node=new, quiet_seconds=quiet, best_effort=True)
     cut_off = (out, drained, StopReceiver(node=new)) if closing else (StopReceiver(node=new),)
-    stop_waiting = DisableWaiting(node=new, best_effort=True, lost=True)
+    stop_waiting = DisableWaiting(node=new, best_effort=True)
     return make(
         it,
         "failover",
