@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+import pytest
+
 from myha.core.model import Contact, Mode, View
 from myha.core.observations import BalancerLooked, NodeLooked, NodeMissed, Tick
 from myha.supervisor.loop import (
@@ -111,6 +113,26 @@ def test_a_request_is_replied_to_when_its_plan_has_ended() -> None:
     assert only(Answer, effects) == [Answer(request, done)]
     refused = Reply(False, "maintenance is on", "myha maintenance off")
     assert loop.take(second) == (Answer(second, refused),)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "text"),
+    [
+        ("switchover", {"max_outage": "soon"}, "a number of seconds above 0, and is 'soon'"),
+        ("switchover", {"max_outage": "nan"}, "a number of seconds above 0, and is 'nan'"),
+        ("switchover", {"max_outage": "-1"}, "a number of seconds above 0, and is '-1'"),
+        ("fence", {}, "there is no node ''; the nodes are db1 and db2"),
+        ("unfence", {}, "there is no node ''; the nodes are db1 and db2"),
+        ("heal", {}, "there is no node ''; the nodes are db1 and db2"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_and_ends_nothing(
+    name: str, arguments: dict[str, str], text: str
+) -> None:
+    """Whatever comes over the socket: the loop is what fails over."""
+    (answer,) = only(Answer, loop_at(view()).take(Request(name, arguments)))
+    assert not answer.reply.ok
+    assert text in answer.reply.text
 
 
 def test_a_request_that_may_succeed_later_says_so() -> None:

@@ -62,6 +62,13 @@ def test_a_request_for_no_pair_of_ours_is_refused_in_one_line(
     assert str(refused.value) == text
 
 
+@pytest.mark.parametrize("wrong", ["x", -1, 1.5, [1], {}])
+@pytest.mark.parametrize("key", ["limit", "after"])
+def test_a_number_that_is_none_is_refused(key: str, wrong: object) -> None:
+    with pytest.raises(MyhaError, match=f"{key} has to be a whole number"):
+        process(Supervisor("one")).handle({"do": "events", key: wrong})
+
+
 def test_what_there_is_no_request_for_is_refused() -> None:
     with pytest.raises(MyhaError, match="there is no request 'fly'"):
         process(Supervisor("one")).handle({"do": "fly"})

@@ -135,7 +135,7 @@ class AwaitDrained(NodeStep):
     """
 
     name: ClassVar[str] = "await-drained"
-    quiet_seconds: float = 0.15
+    quiet_seconds: float = 0.0
     deadline_seconds: float = 2.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from myha.core.model import Cause, Contact
 from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, StopJob, away
-from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.failover import FENCE_OUTSIDE_DEADLINE_SECONDS, failover, promotable
 from myha.core.protocols.fencing import fence
 from myha.core.protocols.healing import STOP_DEADLINE_SECONDS, stop_heal
@@ -49,8 +49,8 @@ def _may_still_serve(it: Situation) -> Refusal | None:
 
 
 def fence_node(it: Situation, node: str, reason: str) -> Answer:
-    if node not in it.policy.nodes:
-        return Refusal(f"there is no node {node}; the nodes are {' and '.join(it.policy.nodes)}")
+    if (refusal := unknown(it, node)) is not None:
+        return refusal
     if node == it.writer:
         return Refusal(
             f"{node} is the writer: fencing it would stop all writes",
@@ -65,6 +65,8 @@ def fence_node(it: Situation, node: str, reason: str) -> Answer:
 
 def unfence_node(it: Situation, node: str) -> Answer:
     """Back to `away`: looked at like any node that returns, and fenced again if it diverged."""
+    if (refusal := unknown(it, node)) is not None:
+        return refusal
     if node != it.standby or not it.fenced:
         return Refusal(f"{node} is not fenced")
     if it.heal is not None or it.heal_job is not None:

@@ -80,8 +80,8 @@ class Process:
         if name == "status":
             return pair.status().as_json()
         if name == "events":
-            limit = min(EVENTS_LIMIT, int(request.get("limit", 50)))
-            return {"ok": True, "events": pair.events(limit, int(request.get("after", 0)))}
+            limit = min(EVENTS_LIMIT, _whole(request, "limit", 50))
+            return {"ok": True, "events": pair.events(limit, _whole(request, "after", 0))}
         if name not in REQUESTS:
             raise MyhaError(f"there is no request {name!r}")
         more = {k: v for k, v in request.items() if k not in ("do", "pair") and v is not None}
@@ -97,3 +97,10 @@ class Process:
         if name is None:
             raise MyhaError(f"this supervisor has the pairs {names}: name one")
         raise MyhaError(f"this supervisor has the pair {names}, and not {name}")
+
+
+def _whole(request: Data, key: str, default: int) -> int:
+    value = request.get(key, default)
+    if not isinstance(value, int) or value < 0:
+        raise MyhaError(f"{key} has to be a whole number from 0 on, and is {value!r}")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,23 +45,35 @@ def plan_for_request(it: Situation, request: Request) -> Answer:
         return Refusal("maintenance is on", "myha maintenance off")
     if name == "switchover":
         limit = arguments.get("max_outage")
+        seconds = _seconds(limit) if limit else None
+        if limit and seconds is None:
+            return Refusal(f"max_outage has to be a number of seconds above 0, and is {limit!r}")
         return switchover(
             it,
             arguments.get("to") or it.standby,
-            max_outage_seconds=float(limit) if limit else None,
+            max_outage_seconds=seconds,
             now=arguments.get("now") == "yes",
         )
     if name == "failover":
         accept_loss = arguments.get("accept_loss") == "yes"
         return forced_failover(it, arguments.get("to", ""), accept_loss=accept_loss)
     if name == "fence":
-        return fence_node(it, arguments["node"], arguments.get("reason") or "by hand")
+        return fence_node(it, arguments.get("node", ""), arguments.get("reason") or "by hand")
     if name == "unfence":
-        return unfence_node(it, arguments["node"])
+        return unfence_node(it, arguments.get("node", ""))
     if name == "heal":
         accept_loss = arguments.get("accept_loss") == "yes"
         method = arguments.get("method") or "auto"
-        return heal_node(it, arguments["node"], method, accept_loss=accept_loss)
+        return heal_node(it, arguments.get("node", ""), method, accept_loss=accept_loss)
     if name == "maintenance":
         return maintenance(it, on=arguments.get("state") == "on")
     return Refusal(f"there is no request {name}")
+
+
+def _seconds(text: str) -> float | None:
+    """None when it is no such number: here nothing may be raised, the loop would end by it."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None

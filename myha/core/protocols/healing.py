@@ -24,7 +24,7 @@ from myha.core.plans import (
     away,
     fenced,
 )
-from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.fencing import fence, quiet_steps
 from myha.core.situation import Situation
 
@@ -197,8 +197,8 @@ def heal_node(it: Situation, node: str, method: str, *, accept_loss: bool = Fals
 
 
 def _not_to_be_healed(it: Situation, node: str) -> Refusal | None:
-    if node not in it.policy.nodes:
-        return Refusal(f"there is no node {node}; the nodes are {' and '.join(it.policy.nodes)}")
+    if (refusal := unknown(it, node)) is not None:
+        return refusal
     if node == it.writer:
         return Refusal(
             f"{node} is the writer: its data is the pair's data",

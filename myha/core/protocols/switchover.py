@@ -20,7 +20,7 @@ from myha.core.plans import (
     Refusal,
     TakeOut,
 )
-from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.events import no_events, run_events
 from myha.core.protocols.opening import prove_routed
 from myha.core.situation import Situation
@@ -43,8 +43,8 @@ def switchover(
     """
     if it.dual:
         return Refusal("both nodes take writes: there is no writer role to move; use `myha fence`")
-    if to not in it.policy.nodes:
-        return Refusal(f"there is no node {to}; the nodes are {' and '.join(it.policy.nodes)}")
+    if (refusal := unknown(it, to)) is not None:
+        return refusal
     if to == it.writer:
         return Refusal(f"{to} is the writer already")
     if not it.writer_installed:
