@@ -112,7 +112,7 @@ def test_a_switchover_to_nowhere_is_refused_with_the_reason(pair: Pair) -> None:
     done = pair.myha("switchover", "--to", writer)
     assert done.returncode == 1
     assert f"{writer} is the writer already" in done.stderr
-    assert "no node zzz" in pair.myha("switchover", "--to", "zzz").stderr
+    assert "no node 'zzz'" in pair.myha("switchover", "--to", "zzz").stderr
 
 
 def test_a_failover_of_a_living_writer_is_refused(pair: Pair) -> None:

@@ -142,7 +142,7 @@ def test_what_cannot_be_healed_is_refused(pair: Pair) -> None:
     refused = pair.myha("heal", standby)
     assert refused.returncode == 1
     assert "there is nothing to heal" in refused.stderr
-    assert "no node nobody" in pair.myha("heal", "nobody").stderr
+    assert "no node 'nobody'" in pair.myha("heal", "nobody").stderr
 
 
 def test_ddl_among_the_errant_leaves_it_fenced_with_the_reason(pair: Pair) -> None:
