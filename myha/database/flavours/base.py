@@ -158,6 +158,10 @@ class Flavour(ABC):
     def channels(self, session: Session) -> tuple[Channel, ...]: ...
 
     @abstractmethod
+    def filters(self, session: Session) -> tuple[str, ...]:
+        """The replication filters in force, each as `name = rule`."""
+
+    @abstractmethod
     def applier_errors(self, session: Session) -> list[ApplierError]:
         """What the default channel's applier says, also where that is no error (0)."""
 

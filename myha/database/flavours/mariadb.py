@@ -22,6 +22,12 @@ from myha.database.flavours.base import (
 from myha.database.session import Session
 
 CHANNELS = "SHOW ALL SLAVES STATUS"
+_FILTERS = (
+    "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES"
+    " WHERE VARIABLE_NAME REGEXP '^REPLICATE_(WILD_)?(DO|IGNORE|REWRITE)_(DB|TABLE)$'"
+    " AND VARIABLE_VALUE <> '' OR VARIABLE_NAME = 'REPLICATE_EVENTS_MARKED_FOR_SKIP'"
+    " AND VARIABLE_VALUE <> 'REPLICATE' ORDER BY 1"
+)
 _DUMP_SETTINGS = (
     "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @mariadb_slave_capability = 4"
 )
@@ -150,6 +156,9 @@ class MariadbFlavour(Flavour):
 
     def channels(self, session: Session) -> tuple[Channel, ...]:
         return tuple(_channel(row) for row in session.query_named(CHANNELS))
+
+    def filters(self, session: Session) -> tuple[str, ...]:
+        return tuple(f"{name} = {rule}" for name, rule in session.query(_FILTERS))
 
     def applier_errors(self, session: Session) -> list[ApplierError]:
         return [

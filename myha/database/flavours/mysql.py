@@ -37,6 +37,13 @@ CHANNELS = (
     "FROM performance_schema.replication_connection_configuration c"
     " JOIN performance_schema.replication_applier_configuration d USING (CHANNEL_NAME)"
 )
+# The global ones are those of the option file; a channel gets them when it is made.
+_FILTERS = (
+    "SELECT LOWER(FILTER_NAME), FILTER_RULE"
+    " FROM performance_schema.replication_applier_global_filters WHERE FILTER_RULE <> ''"
+    " UNION SELECT LOWER(FILTER_NAME), FILTER_RULE"
+    " FROM performance_schema.replication_applier_filters WHERE FILTER_RULE <> '' ORDER BY 1"
+)
 _CHANNELS = (
     f"SELECT {CHANNEL_OPTIONS}, s.SERVICE_STATE AS receiver, a.SERVICE_STATE AS applier,"
     f" s.LAST_ERROR_NUMBER AS receiver_code, s.LAST_ERROR_MESSAGE AS receiver_error {CHANNELS}"
@@ -168,6 +175,9 @@ class MysqlFlavour(Flavour):
             _channel(row, shown.get(row["CHANNEL_NAME"], {}))
             for row in session.query_named(_CHANNELS)
         )
+
+    def filters(self, session: Session) -> tuple[str, ...]:
+        return tuple(f"{name} = {rule}" for name, rule in session.query(_FILTERS))
 
     def applier_errors(self, session: Session) -> list[ApplierError]:
         return [
