@@ -358,7 +358,6 @@ class RowChanges:
     """The rows of one event: (before, after) images, None where there is none."""
 
     table: TableMap
-    flags: int
     images: tuple[tuple[bytes | None, bytes | None], ...]
     event: RawEvent
 
@@ -370,7 +369,6 @@ def rows_table_id(event: RawEvent) -> int:
 def row_changes(event: RawEvent, table: TableMap) -> RowChanges:
     """Split a row event into its images; raises RewindRefusedError when one is not complete."""
     body = event.body
-    flags = int.from_bytes(body[6:8], "little")
     at = 8
     if event.type in _ROWS_V2:  # extra data: partitions, or of another engine
         at += int.from_bytes(body[8:10], "little")
@@ -400,7 +398,7 @@ def row_changes(event: RawEvent, table: TableMap) -> RowChanges:
         at = end
     if at != len(body):
         raise RewindRefusedError(f"{table.name}: a row event could not be split into its rows")
-    return RowChanges(table, flags, tuple(images), event)
+    return RowChanges(table, tuple(images), event)
 
 
 _HARMLESS = re.compile(rb"\s*(BEGIN|COMMIT|SAVEPOINT\s.*)\s*", re.IGNORECASE | re.DOTALL)

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any, Self
 
 from pymysql.constants import COMMAND
@@ -73,12 +72,7 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -213,10 +207,6 @@ class WarmSession(Session):
         self._sent = False  # a statement is on its way whose result has not been read
         self.used_at = -math.inf  # monotonic
         self.lives = 0  # how many connections this session has had
-
-    @property
-    def connected(self) -> bool:
-        return self._connection is not None
 
     def ensure(self, deadline_seconds: float) -> Connection:
         """The connection, made anew if there is none or the old one has hung up while idle."""

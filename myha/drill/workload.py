@@ -9,7 +9,6 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from myha.drill.ledger import LedgerReader
@@ -35,12 +34,7 @@ class Workload:
             self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         process = self._process
         if process is not None and process.poll() is None:
             process.kill()
@@ -64,10 +58,6 @@ class Workload:
             self._process.stdin.flush()
         except OSError as error:
             raise self._ended() from error
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process is not None else 0
 
     def await_acknowledged(self, more: int, deadline_seconds: float) -> None:
         """Wait until so many more transactions are acknowledged; MyhaError at the deadline."""

@@ -228,10 +228,10 @@ class _Merge:
         )
 
     def _apply(self, checked: CheckedRows, one: SpooledTransaction, meter: Meter) -> None:
-        for change in changes(one):
+        for rows in changes(one):
             self._reporter.permit.require()
-            checked.apply(one, change.rows)
-            meter.advance(len(change.rows.images))
+            checked.apply(one, rows)
+            meter.advance(len(rows.images))
 
     def _put_back(self, *blocks: str) -> None:
         """End what was begun; a connection that broke has ended it already."""

@@ -266,17 +266,17 @@ class _Replay:
             raise
 
     def _apply(self, one: SpooledTransaction) -> int:
-        rows = 0
+        applied = 0
         try:
-            for change in changes(one):
+            for rows in changes(one):
                 self._reporter.permit.require()
-                if change.rows.table.schema != OWN_SCHEMA:
-                    self._checked.apply(one, change.rows)
-                    rows += len(change.rows.images)
+                if rows.table.schema != OWN_SCHEMA:
+                    self._checked.apply(one, rows)
+                    applied += len(rows.images)
         except HealRefusedError as error:
             reason = error.reason.replace("cannot be undone", "cannot be replayed")
             raise HealRefusedError(reason) from error
-        return rows
+        return applied
 
 
 def _count(report: ReplayReport, one: SpooledTransaction, rows: int) -> None:
