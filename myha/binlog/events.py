@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from myha.binlog.errors import RewindRefusedError
+from myha.database.flavours.base import Gtid
 
 HEADER = struct.Struct("<IBIIIH")
 HEADER_BYTES = HEADER.size
@@ -76,20 +77,6 @@ class RawEvent(NamedTuple):
     flags: int
     body: bytes
     raw: bytes
-
-
-class Gtid(NamedTuple):
-    """The name of one transaction; `origin` is a MySQL `uuid[:tag]` or a MariaDB domain."""
-
-    origin: str | int
-    number: int
-    server_id: int
-    is_ddl: bool
-
-    def __str__(self) -> str:
-        if isinstance(self.origin, str):
-            return f"{self.origin}:{self.number}"
-        return f"{self.origin}-{self.server_id}-{self.number}"
 
 
 def parse(raw: bytes, *, checksum: bool) -> RawEvent:

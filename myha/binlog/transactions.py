@@ -11,7 +11,8 @@ from typing import Protocol
 
 from myha.binlog import events
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
-from myha.binlog.events import GTIDS, EventType, Gtid, RawEvent
+from myha.binlog.events import GTIDS, EventType, RawEvent
+from myha.database.flavours.base import Gtid
 
 _BETWEEN = frozenset(
     {

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myha.binlog import events
-from myha.binlog.events import EventType, Gtid, RawEvent, RowChanges
+from myha.binlog.events import EventType, RawEvent, RowChanges
 from myha.binlog.transactions import StreamedTransaction
+from myha.database.flavours.base import Gtid
 from myha.errors import MyhaError
 from myha.undo.inverse import changes
 

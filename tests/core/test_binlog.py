@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from myha.binlog import events, stream
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
-from myha.binlog.events import EventType, Gtid, RawEvent
+from myha.binlog.events import EventType, RawEvent
 from myha.binlog.torn_files import LostEndError, past_torn_ends
 from myha.binlog.transactions import streamed
 from myha.core.gtid import MysqlGtidSet
+from myha.database.flavours.base import Gtid
 from myha.database.flavours.mysql import encode_gtid_set
 from myha.undo.inverse import TableCounts, changes, count, redo_step, undo_step
 from myha.undo.later_changes import LaterChanges

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from myha.binlog.errors import HealRefusedError
-from myha.binlog.node import name_of
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError, ServerGoneError, ServerSilentError
@@ -197,7 +196,7 @@ class _Replay:
             return lambda _: False
         noted = self._incident.merged
         flavour, executed = self._writer.flavour, self._writer.executed()
-        return lambda one: str(one.gtid) in noted or flavour.holds(executed, name_of(one.gtid))
+        return lambda one: str(one.gtid) in noted or flavour.holds(executed, one.gtid)
 
     def _is_noted(self, one: SpooledTransaction) -> bool:
         try:
