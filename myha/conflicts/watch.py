@@ -32,7 +32,7 @@ from myha.database.flavours import Flavour
 from myha.database.flavours.base import Identity
 from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
-from myha.progress import Reporter
+from myha.progress import Progress, Reporter
 
 TORN_ATTEMPTS = 2
 HEARTBEAT_SECONDS = 1.0
@@ -441,7 +441,7 @@ class Watch:
         rows = self.rows
         rate = (rows - self._told_rows) / max(1e-6, now - self._told_at)
         self._told_at, self._told_rows = now, rows
-        self._reporter.progress("watch", done=rows, unit="rows", rate=rate, text=self.summary())
+        self._reporter.progress(Progress("watch", rows, None, "rows", rate, text=self.summary()))
 
     def _check_place(self, node: NodeState) -> None:
         """Whether the log that is read is still the server's; the companion compares."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -38,12 +38,8 @@ class TerminalReporter:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def progress(self, phase: str, *, done: float, **more: Any) -> None:
-        self.show(Progress(phase, done, **more))
-
-    def show(self, one: Progress) -> None:
-        """The same from a line that somebody else wrote."""
-        self.line(one.phase, one.percent, one.say())
+    def progress(self, now: Progress) -> None:
+        self.line(now.phase, now.percent, now.say())
 
     def line(self, phase: str, percent: float | None, text: str) -> None:
         """`text` is all of it in words and begins with the phase."""

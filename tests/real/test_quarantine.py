@@ -25,7 +25,6 @@ from myha.errors import MyhaError
 from myha.operations.heal.merge import merge_node
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
-from myha.progress import ListReporter
 from myha.stores.local.record import LocalRecordStore
 from myha.undo import quarantine
 from tests.real.diverged import (
@@ -38,6 +37,7 @@ from tests.real.diverged import (
     replicating,
     until,
 )
+from tests.reporters import ListReporter
 
 pytestmark = pytest.mark.real
 
@@ -297,7 +297,7 @@ import sys, time
 from pathlib import Path
 import pymysql
 from myha.database.flavours import FLAVOURS
-from myha.progress import ListReporter
+from tests.reporters import ListReporter
 from myha.operations.quarantine import replay
 from myha.operations.quarantine.incidents import find
 flavour, port, root, name, point = sys.argv[1:]
