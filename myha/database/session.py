@@ -22,6 +22,8 @@ from pymysql.err import MySQLError
 
 from myha.database.connection import (
     LEAST_SECONDS,
+    NO_SUCH_DATABASE,
+    NO_SUCH_TABLE,
     Connection,
     Endpoint,
     Login,
@@ -123,6 +125,15 @@ class Session:
         """The first column of the first row, None when there is none."""
         rows = self.query(sql, values)
         return rows[0][0] if rows else None
+
+    def rows_if_there(self, sql: str, values: Values = None) -> list[Row] | None:
+        """The rows of a query, None where its table is not there."""
+        try:
+            return self.query(sql, values)
+        except ServerError as error:
+            if error.code in (NO_SUCH_TABLE, NO_SUCH_DATABASE):
+                return None
+            raise
 
     def variable(self, name: str) -> str | None:
         """A global variable as text, None where the server has none of that name."""

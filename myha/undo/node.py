@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from myha.binlog.errors import LookAgainError, RewindRefusedError
 from myha.binlog.node import Node
-from myha.database.connection import NO_SUCH_DATABASE, NO_SUCH_TABLE
-from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.errors import ServerGoneError, ServerSilentError
 
 _LOCK_SECONDS = 10
 
@@ -28,16 +27,11 @@ class UndoNode(Node):
 
     def unfinished(self) -> Marker | None:
         """The undo of this server that is committed and not known to be complete."""
-        try:
-            rows = self.query(
-                "SELECT id, executed, kept, history, transactions, changed_rows, quarantine"
-                " FROM myha.rewind WHERE finished_at IS NULL AND server_id = @@GLOBAL.server_id"
-                " ORDER BY id DESC LIMIT 1"
-            )
-        except ServerError as error:
-            if error.code in (NO_SUCH_TABLE, NO_SUCH_DATABASE):
-                return None
-            raise
+        rows = self.rows_if_there(
+            "SELECT id, executed, kept, history, transactions, changed_rows, quarantine"
+            " FROM myha.rewind WHERE finished_at IS NULL AND server_id = @@GLOBAL.server_id"
+            " ORDER BY id DESC LIMIT 1"
+        )
         return Marker(*rows[0]) if rows else None
 
     def not_fenced(self) -> str | None:

@@ -78,14 +78,8 @@ def plan_rewind(
     `scratch` is a directory for what is read meanwhile. Raises RewindRefusedError with the reason
     when it could not be undone exactly, ServerError when it cannot be read.
     """
-    node = UndoNode(connect, flavour, deadline_seconds)
-    try:
-        rewind = _Rewind(node, executed, keep, _Files(scratch, {}, tell))
-        return rewind.plan()
-    except ServerError as error:
-        raise refusal_of(error) from error
-    finally:
-        node.close()
+    with _undoing(connect, flavour, deadline_seconds) as node:
+        return _Rewind(node, executed, keep, _Files(scratch, {}, tell)).plan()
 
 
 def rewind_node(
@@ -112,8 +106,8 @@ def rewind_node(
     MyhaError when the quarantine cannot be written (nothing undone), or when an earlier rewind
     cannot be finished.
     """
-    node = UndoNode(connect, flavour, deadline_seconds)
-    return _Rewind(node, executed, keep, _Files(quarantine_dir, incident, tell)).run()
+    with _undoing(connect, flavour, deadline_seconds) as node:
+        return _Rewind(node, executed, keep, _Files(quarantine_dir, incident, tell)).run()
 
 
 def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -> None:
@@ -122,8 +116,7 @@ def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -
     Until that is done a node's executed set does not say what its data are. Without such a rewind
     it does nothing. Raises like `rewind_node`.
     """
-    node = UndoNode(connect, flavour, deadline_seconds)
-    try:
+    with _undoing(connect, flavour, deadline_seconds) as node:
         if node.unfinished() is None:
             return
         _require(node.not_fenced())
@@ -131,10 +124,16 @@ def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -
         marker = node.unfinished()
         if marker is not None:
             _finish(node, marker)
-    except ServerError as error:
-        raise refusal_of(error) from error
-    finally:
-        node.close()
+
+
+@contextmanager
+def _undoing(connect: Connect, flavour: Flavour, deadline_seconds: float) -> Iterator[UndoNode]:
+    """A session on the node; what its binary log no longer holds is a refusal."""
+    with UndoNode(connect, flavour, deadline_seconds) as node:
+        try:
+            yield node
+        except ServerError as error:
+            raise refusal_of(error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +155,12 @@ class _Rewind:
         self._files = files
 
     def run(self) -> RewindReport:
-        try:
-            _require(self._node.not_fenced() or self._node.flavour.inexact(self._node))
-            self._node.prepare()
-            marker = self._node.unfinished()
-            if marker is not None:
-                return _finish(self._node, marker)
-            return self._undo()
-        except ServerError as error:
-            raise refusal_of(error) from error
-        finally:
-            self._node.close()
+        _require(self._node.not_fenced() or self._node.flavour.inexact(self._node))
+        self._node.prepare()
+        marker = self._node.unfinished()
+        if marker is not None:
+            return _finish(self._node, marker)
+        return self._undo()
 
     def plan(self) -> RewindPlan:
         node = self._node

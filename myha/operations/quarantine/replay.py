@@ -24,7 +24,6 @@ from myha.undo.spool import Spool, SpooledTransaction
 
 DEADLINE_SECONDS = 600.0
 OWN_SCHEMA = "myha"  # heartbeats and the like: nobody's data
-_NO_SUCH_TABLE = frozenset({1049, 1146})
 _DUPLICATE = 1062
 
 
@@ -68,16 +67,10 @@ class ReplayReport:
 
 def replayed(connect: Connect, flavour: Flavour) -> Mapping[str, int]:
     """How many transactions of each incident the server has from replays; by the incident's id."""
-    writer = Writer(connect, flavour, DEADLINE_SECONDS)
-    try:
-        rows = writer.query("SELECT incident, COUNT(*) FROM myha.replayed GROUP BY incident")
+    with Writer(connect, flavour, DEADLINE_SECONDS) as writer:
+        sql = "SELECT incident, COUNT(*) FROM myha.replayed GROUP BY incident"
+        rows = writer.rows_if_there(sql) or []
         return {str(incident): int(count) for incident, count in rows}
-    except ServerError as error:
-        if error.code in _NO_SUCH_TABLE:
-            return {}
-        raise
-    finally:
-        writer.close()
 
 
 def replay(
@@ -106,12 +99,9 @@ def replay(
     spool = Spool.of_file(incident.events_path)
     try:
         wanted = _chosen(spool, incident, only)
-        writer = Writer(connect, flavour, deadline_seconds)
-        try:
+        with Writer(connect, flavour, deadline_seconds) as writer:
             run = _Replay(writer, incident, reporter, before_each)
             return run.run(wanted, apply=apply, skip_conflicts=skip_conflicts)
-        finally:
-            writer.close()
     finally:
         spool.close()
 
@@ -199,14 +189,8 @@ class _Replay:
         return lambda one: str(one.gtid) in noted or flavour.holds(executed, one.gtid)
 
     def _is_noted(self, one: SpooledTransaction) -> bool:
-        try:
-            return bool(
-                self._writer.query("SELECT 1 FROM myha.replayed WHERE digest = %s", (one.digest,))
-            )
-        except ServerError as error:
-            if error.code in _NO_SUCH_TABLE:
-                return False
-            raise
+        sql = "SELECT 1 FROM myha.replayed WHERE digest = %s"
+        return bool(self._writer.rows_if_there(sql, (one.digest,)))
 
     # ---- doing it
 
