@@ -48,11 +48,11 @@ class HealSession(FlavouredSession):
         errand = self.errand or self.subject
         if self.deadline.passed:
             self.drop()
-            told = f"the {errand} was not finished within {self.deadline.seconds:g} s: run it again"
-            return ServerSilentError(told, found.code)
+            text = f"the {errand} was not finished within {self.deadline.seconds:g} s: run it again"
+            return ServerSilentError(text, found.code)
         if isinstance(found, ServerGoneError | ServerSilentError):
-            told = f"the connection broke in the {errand} ({found}): run it again"
-            return ServerGoneError(told, found.code)
+            text = f"the connection broke in the {errand} ({found}): run it again"
+            return ServerGoneError(text, found.code)
         return found
 
     def storage(self, name: str) -> Storage | None:

@@ -21,7 +21,7 @@ class TerminalReporter:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[rest]}"),
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
@@ -45,13 +45,13 @@ class TerminalReporter:
         """`text` is all of it in words and begins with the phase."""
         if phase != self._phase and not self.console.is_terminal:
             self.console.print(text, markup=False, highlight=False)
-        said = escape(text.removeprefix(phase).lstrip(" ,"))
+        rest = escape(text.removeprefix(phase).lstrip(" ,"))
         total = None if percent is None else 100.0
         if self._task is None or phase != self._phase:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(escape(phase), total=total, said=said)
-        self._bar.update(self._task, completed=percent or 0.0, total=total, said=said)
+            self._task = self._bar.add_task(escape(phase), total=total, rest=rest)
+        self._bar.update(self._task, completed=percent or 0.0, total=total, rest=rest)
         self._phase = phase
 
     def event(self, kind: str, text: str, **fields: str) -> None:  # noqa: ARG002  # for programs

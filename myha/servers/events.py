@@ -78,14 +78,14 @@ class Placed:
     failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        said = (
+        groups = (
             ("enabled", self.enabled),
             ("kept disabled", self.kept_disabled),
             ("disabled, since its time passed while no writer ran it", self.over),
             ("left to the writer", self.left),
             ("noted as disabled", self.noted),
         )
-        return "; ".join(f"{what}: {_listed(names)}" for what, names in said if names)
+        return "; ".join(f"{what}: {_listed(names)}" for what, names in groups if names)
 
 
 def read_events(session: Session) -> list[Event]:

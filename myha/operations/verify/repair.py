@@ -29,7 +29,7 @@ from myha.operations.verify.repair_quarantine import (
 )
 from myha.operations.verify.report import RowDifference, VerifyReport
 from myha.operations.verify.run import row_limit_bytes, verify
-from myha.operations.verify.settled import HOLD_SECONDS, LOCK, Settled
+from myha.operations.verify.same_moment import HOLD_SECONDS, LOCK, SameMoment
 from myha.operations.verify.tables import Table, read_tables
 from myha.progress import Meter, Reporter
 
@@ -70,12 +70,12 @@ class RepairReport:
         return not self.skipped and not self.left_out
 
     def text(self) -> str:
-        said = f"{self.repaired} rows of {self.target} now equal those of {self.source}"
+        sentence = f"{self.repaired} rows of {self.target} now equal those of {self.source}"
         if self.quarantine is not None:
-            said += f"; the old rows are in {self.quarantine}"
+            sentence += f"; the old rows are in {self.quarantine}"
         if self.skipped:
-            said += f"; {len(self.skipped)} rows were skipped"
-        return said
+            sentence += f"; {len(self.skipped)} rows were skipped"
+        return sentence
 
 
 class Repair:
@@ -118,7 +118,7 @@ class Repair:
         except BaseException:
             first.close()
             raise
-        self._settled = Settled(self._both, self._reporter, both_ways=self._both_ways)
+        self._moment = SameMoment(self._both, self._reporter, both_ways=self._both_ways)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -257,7 +257,7 @@ class Repair:
     def _write(self, batch: Sequence[Change]) -> list[Change]:
         """Write the rows of one table in one transaction; those that were as they were shown."""
         for attempt in range(TRIES):
-            self._settled.catch_up()
+            self._moment.catch_up()
             try:
                 written = self._write_once(batch)
             except ServerError as error:

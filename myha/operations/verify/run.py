@@ -20,7 +20,7 @@ from myha.operations.verify.compared_node import (
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Lag, Pace, Throttle
 from myha.operations.verify.report import RowDifference, TableReport, VerifyReport
-from myha.operations.verify.settled import Settled
+from myha.operations.verify.same_moment import SameMoment
 from myha.operations.verify.state import RunState, TableState, load
 from myha.operations.verify.tables import (
     Table,
@@ -95,7 +95,7 @@ class _Verify:
         self._reporter = reporter
         self._run = run
         self._row_limit = row_limit
-        self._settled = Settled(both, reporter, both_ways=both_ways)
+        self._moment = SameMoment(both, reporter, both_ways=both_ways)
         lags = [Lag(both.writer, both.standby)]
         if both_ways:
             lags.append(Lag(both.standby, both.writer))
@@ -143,7 +143,7 @@ class _Verify:
         names = self._both.writer.name, self._both.standby.name
         for _ in range(SCHEMA_LOOKS):
             ours = read_tables(self._both.writer.query, only)
-            self._settled.catch_up()
+            self._moment.catch_up()
             theirs = read_tables(self._both.standby.query, only)
             schema = schema_differences(ours, theirs, names)
             if not schema:
@@ -174,7 +174,7 @@ class _Verify:
         comparison = TableComparison(
             self._both,
             Looks(table, self._both.writer.flavour, self._row_limit_bytes),
-            settled=self._settled,
+            moment=self._moment,
             pace=self._pace,
             run=self._run,
             state=state,

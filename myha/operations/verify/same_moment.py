@@ -31,7 +31,7 @@ HOLD_SECONDS = 1.0
 LOCK = " LOCK IN SHARE MODE"
 
 
-class Settled:
+class SameMoment:
     """Looks at both nodes at one moment. Raises CancelledError, and ServerError of the servers."""
 
     def __init__(self, both: ComparedPair, reporter: Reporter, *, both_ways: bool) -> None:
