@@ -35,12 +35,15 @@ _STUCK = (
     "p.TIME_MS >= 1000 AND (p.STATE IN ('Commit', 'Commit implicit', 'Waiting for backup lock',"
     f" 'Waiting for prior transaction to commit') OR {WAITS_FOR_ACK})"
 )
-_SEMISYNC_VARIABLES = (
+_SEMISYNC = (
     "@@GLOBAL.rpl_semi_sync_master_enabled, @@GLOBAL.rpl_semi_sync_master_timeout,"
     " @@GLOBAL.rpl_semi_sync_master_wait_point, @@GLOBAL.rpl_semi_sync_master_wait_no_slave,"
-    " @@GLOBAL.rpl_semi_sync_slave_enabled"
+    " @@GLOBAL.rpl_semi_sync_slave_enabled,"
+    # In the same statement: in a switchover clients wait for every round trip. The session's status
+    # rather than the global one, which adds up all sessions first.
+    " (SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)"
+    " FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME LIKE 'RPL_SEMI_SYNC_%%')"
 )
-_SEMISYNC_STATUS = "SHOW STATUS LIKE 'Rpl\\_semi\\_sync\\_%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class MariaDBServer(MariaDBFence):
                 f" {beats if facts.heartbeat else 'NULL'},"
                 f" (SELECT CONCAT(COUNT(*), ' ', COALESCE(GROUP_CONCAT(IF({_STUCK}, p.ID, NULL)),"
                 f" '')) FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
-                f" {_SEMISYNC_VARIABLES}, @@GLOBAL.replicate_events_marked_for_skip",
+                f" {_SEMISYNC}, @@GLOBAL.replicate_events_marked_for_skip",
                 {"user": self.account.user},
             ),
             self.name,
@@ -147,29 +150,27 @@ class MariaDBServer(MariaDBFence):
     def _semisync(
         self, variables: tuple[Any, ...], session: WarmSession, *, who: bool = True
     ) -> SemiSync:
-        enabled, timeout_ms, point, no_replica, replica_enabled = variables
-        rows = session.query(_SEMISYNC_STATUS)
-        every: dict[str, str] = dict(rows)
-        status = {name.removeprefix("Rpl_semi_sync_master_"): text for name, text in rows}
-        clients = int(status.get("clients", 0))
+        enabled, timeout_ms, point, no_replica, replica_enabled, status_text = variables
+        status = dict(pair.split("=", 1) for pair in (status_text or "").split(",") if pair)
+        clients = int(status.get("RPL_SEMI_SYNC_MASTER_CLIENTS", 0))
         fits = self._timeout_fits(int(timeout_ms))
         return SemiSync(
             source_enabled=bool(int(enabled)),
             source_waits=bool(int(enabled))
-            and status.get("status") == "ON"
+            and status.get("RPL_SEMI_SYNC_MASTER_STATUS") == "ON"
             and fits
             and point == "AFTER_SYNC"
             and bool(int(no_replica)),
             source_clients=clients,
             replica_enabled=bool(int(replica_enabled)),
-            waiting_sessions=int(status.get("wait_sessions", 0)),
+            waiting_sessions=int(status.get("RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS", 0)),
             acknowledgers=acknowledgers_of(session) if clients and who else (),
-            replica_acknowledges=every.get("Rpl_semi_sync_slave_status") == "ON",
+            replica_acknowledges=status.get("RPL_SEMI_SYNC_SLAVE_STATUS") == "ON",
             source_timeout_fits=fits,
         )
 
     def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
-        rows = session.query(f"SELECT {_SEMISYNC_VARIABLES}")
+        rows = session.query(f"SELECT {_SEMISYNC}", {})
         return self._semisync(one_row(rows, self.name), session, who=who)
 
     def received(self) -> GtidSet:

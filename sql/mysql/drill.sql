@@ -69,6 +69,10 @@ CREATE DATABASE IF NOT EXISTS {database};
 -- name: drill_origin
 SET @origin = @@server_id;
 
+-- name: drill_begin
+--- All that a client's session needs, at once.
+SET @origin = @@server_id, autocommit = 0;
+
 -- name: drill_insert
 INSERT INTO myha_drill (client, number, payload, origin)
 VALUES (%(client)s, %(number)s, '%(payload)s', @origin);

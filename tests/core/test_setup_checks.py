@@ -96,6 +96,7 @@ REFUSED = [
     ({"channels": (from_peer(name="x"),)}, "over the named channel x"),
     ({"variables": without(event_scheduler="DISABLED")}, "event_scheduler is DISABLED"),
     ({"enabled_events": ("shop.night",)}, "switching it on would start shop.night: if that is"),
+    ({"filters": ("replicate_do_db = shop",)}, "with a filter (replicate_do_db = shop)"),
     ({"schemas": frozenset({"shop"})}, "b: has the empty schema shop"),
 ]
 

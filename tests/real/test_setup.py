@@ -427,12 +427,13 @@ def _with_options(pair: Cluster, name: str, *lines: str) -> None:
 
 
 def test_servers_that_cannot_be_a_pair(cluster: MakeCluster, flavour: str) -> None:
-    """No binlog, no GTID, equal server ids, events that sleep: all of it is told at once."""
+    """No binlog, no GTID, equal ids, events that sleep, a filter: all of it is told at once."""
     pair = cluster(flavour=flavour)
     without_binlog = ["skip_log_bin", "log_slave_updates = OFF"]
     _with_options(pair, "a", *without_binlog, "server_id = 7", "event_scheduler = OFF")
     mysql_only = ["gtid_mode = OFF", "enforce_gtid_consistency = OFF"] if mysql(pair) else []
-    _with_options(pair, "b", "server_id = 7", "event_scheduler = DISABLED", *mysql_only)
+    filtered = "replicate_ignore_db = app"
+    _with_options(pair, "b", "server_id = 7", "event_scheduler = DISABLED", filtered, *mysql_only)
     pair.start_servers()
     ask(
         pair, "a", "CREATE DATABASE app", "CREATE EVENT app.e ON SCHEDULE EVERY 1 DAY DO SET @a = 1"
@@ -443,6 +444,7 @@ def test_servers_that_cannot_be_a_pair(cluster: MakeCluster, flavour: str) -> No
     assert "a: the binary log is off; put log_bin" in said
     assert "a: its event scheduler is off, and switching it on would start app.e:" in said
     assert "b: event_scheduler is DISABLED" in said
+    assert "b: replicates with a filter (replicate_ignore_db = app)" in said
     if mysql(pair):
         assert "b: GTIDs are off; put gtid_mode = ON" in said
         assert "a: log_replica_updates is off" in said

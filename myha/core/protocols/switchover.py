@@ -114,9 +114,10 @@ def _switchover(it: Situation, max_outage_seconds: float | None) -> Plan:
         # Beside: it takes half a second to return, and nobody writes on the old writer any more.
         DisableWaiting(node=old, best_effort=True, beside=True, deadline_seconds=3.0),
         arm,
-        TakeOut(node=old, pools=("writer",), balancers=names, best_effort=True),
         Open(node=new),
         PutIn(node=new, pool="writer", balancers=names, best_effort=True),
+        # It is drained and closed: what is left there are sessions that can only read.
+        TakeOut(node=old, pools=("writer",), balancers=names, best_effort=True),
         prove_routed(new),
         run_events(new),
     )

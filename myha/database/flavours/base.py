@@ -116,6 +116,7 @@ class Flavour(ABC):
     semisync_plugins: ClassVar[tuple[str, ...]]  # to install; none where they are built in
     log_updates_variable: ClassVar[str]  # to log what it applies, as a later writer has to
     replicas_sql: ClassVar[str]  # the replicas that are connected
+    filters_sql: ClassVar[str]  # name and rule of the replication filters in force
     configured_sql: ClassVar[str]  # one column `n`: the variables that a restart keeps as they are
     grant_tables: ClassVar[Mapping[str, str]]  # table of mysql -> its column with the account
     dump_settings: ClassVar[str]  # what a session sets before it asks for a dump
@@ -194,6 +195,10 @@ class Flavour(ABC):
 
     @abstractmethod
     def channels(self, session: Session) -> tuple[Channel, ...]: ...
+
+    def filters(self, session: Session) -> tuple[str, ...]:
+        """The replication filters in force, each as `name = rule`."""
+        return tuple(f"{name} = {rule}" for name, rule in session.query(self.filters_sql))
 
     @abstractmethod
     def applier_errors(self, session: Session) -> list[ApplierError]:

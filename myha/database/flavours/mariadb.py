@@ -50,6 +50,12 @@ class MariadbFlavour(Flavour):
     semisync_plugins = ()
     log_updates_variable = "log_slave_updates"
     replicas_sql = "SHOW SLAVE HOSTS"
+    filters_sql = (
+        "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES"
+        " WHERE VARIABLE_NAME REGEXP '^REPLICATE_(WILD_)?(DO|IGNORE|REWRITE)_(DB|TABLE)$'"
+        " AND VARIABLE_VALUE <> '' OR VARIABLE_NAME = 'REPLICATE_EVENTS_MARKED_FOR_SKIP'"
+        " AND VARIABLE_VALUE <> 'REPLICATE' ORDER BY 1"
+    )
     configured_sql = (
         "SELECT VARIABLE_NAME AS n FROM information_schema.SYSTEM_VARIABLES"
         " WHERE GLOBAL_VALUE_ORIGIN IN ('CONFIG', 'COMMAND-LINE')"

@@ -81,6 +81,13 @@ class MysqlFlavour(Flavour):
     semisync_plugins = (source_word, replica_word)
     log_updates_variable = "log_replica_updates"
     replicas_sql = "SHOW REPLICAS"
+    # The global ones are those of the option file; a channel gets them when it is made.
+    filters_sql = (
+        "SELECT LOWER(FILTER_NAME), FILTER_RULE"
+        " FROM performance_schema.replication_applier_global_filters WHERE FILTER_RULE <> ''"
+        " UNION SELECT LOWER(FILTER_NAME), FILTER_RULE"
+        " FROM performance_schema.replication_applier_filters WHERE FILTER_RULE <> '' ORDER BY 1"
+    )
     configured_sql = (
         "SELECT VARIABLE_NAME AS n FROM performance_schema.variables_info"
         " WHERE VARIABLE_SOURCE NOT IN ('DYNAMIC', 'PERSISTED')"

@@ -47,6 +47,7 @@ def check(config: Config, first: Facts, second: Facts, record: Record | None) ->
     for facts in pair:
         refusals += _server_refusals(facts)
         refusals += _event_refusals(config, facts)
+        refusals += _filter_refusals(facts)
     for facts, peer in (pair, pair[::-1]):
         refusals += _channel_refusals(config, facts, peer)
     if config.accounts.tls == "require" and not pair_tls(config, first, second):
@@ -145,6 +146,15 @@ def _event_refusals(config: Config, facts: Facts) -> Iterator[str]:
             f"{facts.node}: its event scheduler is off, and switching it on would start "
             f"{_listed(facts.enabled_events)}: if that is wanted, SET GLOBAL event_scheduler = ON "
             "there, else set cluster.event_scheduler = false, or disable these events"
+        )
+
+
+def _filter_refusals(facts: Facts) -> Iterator[str]:
+    """What a filter leaves out is named as executed all the same: the node would differ unseen."""
+    if facts.filters:
+        yield (
+            f"{facts.node}: replicates with a filter ({_listed(facts.filters)}), so its data would "
+            "differ; take replicate_... out of its option file and restart it, or clear the filter"
         )
 
 

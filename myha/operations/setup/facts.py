@@ -71,6 +71,7 @@ class Facts:
     tables: tuple[Table, ...] = ()
     objects: int = 0  # views, routines, triggers and events of the user's
     channels: tuple[Channel, ...] = ()
+    filters: tuple[str, ...] = ()  # replication filters in force, as `name = rule`
     replica_ids: tuple[int, ...] = ()  # server ids that replicate from here
     accounts: frozenset[str] = frozenset()
     supervisor: Login = Login()

@@ -67,6 +67,7 @@ def _facts(config: Config, session: AdminSession) -> Facts:
         tables=_tables(session),
         objects=int(session.value(_OBJECTS) or 0) + len(events),
         channels=session.flavour.channels(session),
+        filters=session.flavour.filters(session),
         replica_ids=_replica_ids(session),
         accounts=_accounts(session, config),
         supervisor=_login(config, session, config.accounts.supervisor()),
