@@ -201,8 +201,7 @@ class Repair:
             },
         )  # fmt: skip
         target = self._sides[1]
-        for sql in self._statements.all("session"):
-            target.query(sql)
+        target.run(self._statements.all("session"))
         if int(target.value("SELECT @@SESSION.sql_log_bin")) != 0:
             raise RefusedError(f"{target.name}: sql_log_bin could not be turned off")
         try:
@@ -213,18 +212,15 @@ class Repair:
         return RepairReport(self.source, self.target, done, tuple(skipped), plan.left_out, kept)
 
     def _do(self, name: str, **words: str) -> None:
-        for sql in self._statements.all(name, **words):
-            self._sides[1].query(sql)
+        self._sides[1].run(self._statements.all(name, **words))
 
     def _close_for_writes(self) -> None:
         """On a connection of its own, in case ours broke."""
-        with suppress(MyhaError):
-            side = ComparedNode(self.target, self._connects[self.target], self._flavour)
-            try:
-                for sql in self._statements.all("close"):
-                    side.query(sql)
-            finally:
-                side.close()
+        with (
+            suppress(MyhaError),
+            ComparedNode(self.target, self._connects[self.target], self._flavour) as side,
+        ):
+            side.run(self._statements.all("close"))
 
     def _write_all(self, changes: Sequence[Change]) -> tuple[int, list[str]]:
         """How many rows were written, and why the others were not."""
