@@ -109,15 +109,7 @@ class Repair:
         self._both: ComparedPair
 
     def __enter__(self) -> Repair:
-        writer, standby = self._names
-        first = ComparedNode(writer, self._connects[writer], self._flavour)
-        try:
-            self._both = ComparedPair(
-                first, ComparedNode(standby, self._connects[standby], self._flavour)
-            )
-        except BaseException:
-            first.close()
-            raise
+        self._both = ComparedPair(self._connects, self._flavour)
         self._moment = SameMoment(self._both, self._reporter, both_ways=self._both_ways)
         return self
 

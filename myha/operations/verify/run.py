@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 
 from myha.database.connection import Connect
@@ -14,7 +15,6 @@ from myha.operations.verify.compared_node import (
     CHANGED,
     DENIED,
     LOCK_TIMEOUT,
-    ComparedNode,
     ComparedPair,
 )
 from myha.operations.verify.hashing import Looks
@@ -59,14 +59,8 @@ def verify(
     when the standby does not apply, a grant is missing or the lag does not go down, ServerGoneError
     when a node goes away. What was compared until then is kept in `state`.
     """
-    writer = ComparedNode(names[0], writer_connect, flavour)
-    try:
-        standby = ComparedNode(names[1], standby_connect, flavour)
-    except BaseException:
-        writer.close()
-        raise
-    both = ComparedPair(writer, standby)
-    try:
+    connects = {names[0]: writer_connect, names[1]: standby_connect}
+    with closing(ComparedPair(connects, flavour)) as both:
         run = (
             load(state, *names, restart=restart)
             if state is not None
@@ -76,8 +70,6 @@ def verify(
             both, reporter, throttle or Throttle(), run, both_ways=both_ways, row_limit=row_limit
         )
         return whole.run(tables)
-    finally:
-        both.close()
 
 
 class _Verify:
