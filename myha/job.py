@@ -99,7 +99,7 @@ def perform(order: Order, reporter: JsonReporter) -> None:
         return
     try:
         work: Work = importlib.import_module(KINDS[kind])
-        with only_one(Path(str(order["config"])), kind, str(order.get("node", "")), reporter):
+        with only_one(order, reporter):
             said = work.run(order, reporter)
     except LookAgainError as error:
         reporter.failed(one_line(error))
@@ -120,10 +120,18 @@ def one_line(error: Exception) -> str:
 
 
 @contextmanager
-def only_one(config_path: Path, kind: str, node: str, reporter: Reporter) -> Iterator[None]:
-    """No two jobs of a kind work on one node, though a killed supervisor's may still be ending."""
+def only_one(order: Order, reporter: Reporter) -> Iterator[None]:
+    """No two jobs of a kind work on one node, though a killed supervisor's may still be ending.
+
+    Raises MyhaError too when the file is by now that of another pair than the one ordered for.
+    """
+    kind, node = str(order["kind"]), str(order.get("node", ""))
+    config = load(Path(str(order["config"])))
+    wanted = order.get("pair", "")
+    if wanted not in ("", config.cluster.name):
+        raise MyhaError(f"{config.path} is of the pair {config.cluster.name} now, not of {wanted}")
     name = f"job-{kind}-{node}.lock" if node else f"job-{kind}.lock"
-    path = load(config_path).cluster.state_dir / name
+    path = config.cluster.state_dir / name
 
     def stopped() -> bool:
         return bool(reporter.permit.refusal())

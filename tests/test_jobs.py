@@ -20,6 +20,7 @@ import pytest
 from myha.core.model import Durability, Job, JobResult, Mode
 from myha.core.observations import JobEnded, JobProgressed, first_view, fold
 from myha.errors import MyhaError
+from myha.job import only_one
 from myha.ports import JobOrder
 from myha.progress import JsonReporter, Meter, Progress
 from myha.supervisor.jobs import ProcessJobs
@@ -282,6 +283,18 @@ def test_outcomes_are_folded_by_heal_and_method() -> None:
     assert fold(seen, JobEnded(5.0, Job("verify"), JobResult.DONE)).heals == seen.heals
     assert policy.mode is Mode.SINGLE_WRITER
     assert policy.durability is Durability.LOSSLESS
+
+
+def test_an_order_for_another_pair_is_not_carried_out(tmp_path: Path) -> None:
+    """The file was put in the place of another while the supervisor ran."""
+    path = tmp_path / "myha.toml"
+    path.write_text(CONFIG.format(state=tmp_path))
+    order = {"kind": "heal", "node": "a", "config": str(path)}
+    with only_one({**order, "pair": "main"}, ListReporter()):
+        pass
+    refused = pytest.raises(MyhaError, match="is of the pair main now, not of other")
+    with refused, only_one({**order, "pair": "other"}, ListReporter()):
+        pass
 
 
 def test_a_reporter_whose_reader_has_gone_ends_the_permit() -> None:

@@ -40,6 +40,7 @@ RECORD = Record(
     maintenance=True,
     failover_walls=(12.5, 13.0),
     writer_since_wall=11.0,
+    pair="shop",
 )
 
 
@@ -52,11 +53,13 @@ def test_a_record_survives_its_json() -> None:
     assert record_from_dict(json.loads(json.dumps(record_to_dict(RECORD)))) == RECORD
 
 
-def test_a_record_from_before_there_were_heals_is_read() -> None:
+def test_a_record_from_before_there_were_heals_and_names_is_read() -> None:
     older = record_to_dict(RECORD)
     for _, node in older["nodes"]:
         del node["heal"]
+    del older["pair"]
     assert record_from_dict(older).node("b").heal is None
+    assert record_from_dict(older).pair == ""
 
 
 def files_in(directory: Path) -> dict[str, tuple[int, bytes]]:
@@ -106,7 +109,7 @@ def test_the_record_is_on_disk_when_the_process_is_killed(tmp_path: Path) -> Non
 
 
 def test_the_journal_gives_the_last_lines_in_order(tmp_path: Path) -> None:
-    journal = LocalJournal(tmp_path)
+    journal = LocalJournal(tmp_path, "shop")
     for number in range(5):
         journal.note("step", f"line {number}", {"step": "open"})
     assert [event["text"] for event in journal.events(limit=2)] == ["line 3", "line 4"]
@@ -151,7 +154,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_stops_the_journal_and_not_the_record(tiny_disk: Path) -> None:
-    store, journal = LocalRecordStore(tiny_disk), LocalJournal(tiny_disk)
+    store, journal = LocalRecordStore(tiny_disk), LocalJournal(tiny_disk, "shop")
     store.compare_and_set(0, RECORD)
     with (tiny_disk / "fill").open("wb") as fill, pytest.raises(OSError, match="No space"):
         while True:

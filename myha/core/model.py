@@ -310,7 +310,10 @@ class NodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the store holds, changed by compare-and-set only. `version` grows at every change."""
+    """What the store holds, changed by compare-and-set only. `version` grows at every change.
+
+    `pair` is the name of the pair that it is of; empty in one from before records had it.
+    """
 
     version: int
     epoch: int
@@ -320,6 +323,7 @@ class Record:
     maintenance: bool = False
     failover_walls: tuple[float, ...] = ()  # when unattended failovers were decided
     writer_since_wall: float = 0.0
+    pair: str = ""
 
     def node(self, name: NodeName) -> NodeRecord:
         for known, record in self.nodes:

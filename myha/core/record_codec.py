@@ -24,6 +24,7 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
         maintenance=raw["maintenance"],
         failover_walls=tuple(raw["failover_walls"]),
         writer_since_wall=raw["writer_since_wall"],
+        pair=raw.get("pair", ""),  # records from before had none
     )
 
 

@@ -40,7 +40,7 @@ def supervisor_lease(config: Config) -> Lease:
 
 def open_journal(config: Config) -> LocalJournal:
     """It is a file on this machine whatever the store. `MyhaError` when it cannot be made."""
-    return LocalJournal(config.cluster.state_dir)
+    return LocalJournal(config.cluster.state_dir, config.cluster.name)
 
 
 def read_record(config: Config) -> Record | None:

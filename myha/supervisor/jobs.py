@@ -64,8 +64,12 @@ class ProcessJobs:
         clock: Clock,
         journal: Journal,
         command: tuple[str, ...] = (sys.executable, "-m", MODULE),
+        *,
+        pair: str = "",
     ) -> None:
+        """`pair` is the name of the pair that all of these work on."""
         self._command = command
+        self._pair = pair
         self._config_path = config_path
         self._clock = clock
         self._journal = journal
@@ -159,7 +163,12 @@ class ProcessJobs:
         since = self._clock.monotonic()
         job = Job(order.kind, order.node, order.method, order.id, since, "begin", text="begin")
         running = _Running(order, process, job)
-        line = {**asdict(order), "config": str(self._config_path), "parent": os.getpid()}
+        line = {
+            **asdict(order),
+            "pair": self._pair,
+            "config": str(self._config_path),
+            "parent": os.getpid(),
+        }
         with contextlib.suppress(BrokenPipeError):  # it died at once: its end is told as any other
             process.stdin.write(json.dumps(line) + "\n")
             process.stdin.flush()

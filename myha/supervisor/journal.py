@@ -15,10 +15,14 @@ from myha.ports import Journal
 
 
 class LoggedJournal:
-    """Implements `myha.ports.Journal` by another one; safe for several threads."""
+    """Implements `myha.ports.Journal` by another one; safe for several threads.
 
-    def __init__(self, journal: Journal, log: TextIO | None = None) -> None:
+    Every line of the log carries the pair's name: a process may have several pairs.
+    """
+
+    def __init__(self, journal: Journal, pair: str, log: TextIO | None = None) -> None:
         self._journal = journal
+        self._pair = pair
         self._log = sys.stderr if log is None else log
         self._lock = threading.Lock()
         self.failure = ""
@@ -40,6 +44,6 @@ class LoggedJournal:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         with self._lock:
             try:
-                print(f"{stamp}Z {kind:<14} {text}", file=self._log, flush=True)
+                print(f"{stamp}Z {self._pair} {kind:<14} {text}", file=self._log, flush=True)
             except OSError:
                 return  # a log on a full disk: the journal and the control socket still tell

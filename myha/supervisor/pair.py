@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
@@ -58,12 +59,12 @@ class PairSupervisor:
         self.store = open_record_store(config)
         record = self._take_over(self._check(require_record(config)))
         self.journal_file = open_journal(config)
-        self.journal = LoggedJournal(self.journal_file)
+        self.journal = LoggedJournal(self.journal_file, self.name)
         self.servers: dict[str, WatchedServer] = make_servers(
             config, self._flavour(), before_replication=finish_rewind
         )
         commands = {name: node.fence_command for name, node in config.nodes.items()}
-        self.jobs = ProcessJobs(config.path, self.clock, self.journal)
+        self.jobs = ProcessJobs(config.path, self.clock, self.journal, pair=self.name)
         self.tools = Tools(
             self.servers,
             make_balancers(config),
@@ -106,12 +107,17 @@ class PairSupervisor:
                 f"{self.config.path} names {' and '.join(self.config.nodes)}: use the file that "
                 "the pair was set up with"
             )
+        if record.pair not in ("", self.name):
+            raise MyhaError(
+                f"the record in {self.config.cluster.state_dir} is of the pair {record.pair}, "
+                f"{self.config.path} is of {self.name}: use the file that the pair was set up with"
+            )
         return record
 
     def _take_over(self, record: Record) -> Record:
         """Move the record on, so that no step of a predecessor that only slept still fits."""
         change = RecordChange("another supervisor takes over")
-        taken = change.apply(record, self.clock.wall())
+        taken = replace(change.apply(record, self.clock.wall()), pair=self.name)
         self.store.compare_and_set(record.version, taken)
         return taken
 

@@ -10,6 +10,8 @@ import pytest
 
 from myha.config import Config, load
 from myha.core.gtid import MysqlGtidSet
+from myha.core.model import Record, Sync
+from myha.core.plans import member
 from myha.core.settings import same_value
 from myha.database.flavours import MARIADB, MYSQL
 from myha.database.flavours.base import Channel
@@ -139,6 +141,20 @@ def test_nothing_to_say_of_two_good_servers(config: Config) -> None:
     findings = check(config, facts("a"), facts("b"), None)
     assert (findings.refusals, findings.warnings) == ((), ())
     assert findings.history is History.SAME
+
+
+@pytest.mark.parametrize(("name", "refused"), [("", False), ("shop", False), ("other", True)])
+def test_the_record_of_another_pair_is_not_taken(
+    config: Config, name: str, *, refused: bool
+) -> None:
+    """A copied file that still names the first pair's state_dir."""
+    named = config.model_copy(
+        update={"cluster": config.cluster.model_copy(update={"name": "shop"})}
+    )
+    nodes = (("a", member("a-1")), ("b", member("b-1")))
+    record = Record(1, 1, "a", Sync.SOLO, nodes, pair=name)
+    refusals = check(named, facts("a"), facts("b"), record).refusals
+    assert any("is of the pair other, not of shop" in one for one in refusals) is refused
 
 
 def test_all_reasons_at_once(config: Config) -> None:

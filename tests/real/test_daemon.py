@@ -490,8 +490,10 @@ def test_an_edited_configuration_is_noticed_and_not_used(pair: Pair) -> None:
     until(lambda: pair.status()["config_changed"] is False, "the old file is the used one")
 
 
-def test_the_log_and_the_journal_hold_no_password(pair: Pair) -> None:
+def test_the_log_and_the_journal_name_the_pair_and_hold_no_password(pair: Pair) -> None:
     log = (pair.cluster.directory / "supervisor.log").read_text()
+    assert "Z sandbox supervisor     started, process " in log
+    assert {line["pair"] for line in pair.events()} == {"sandbox"}
     journal = str(pair.events())
     for name in ("supervisor", "replication", "admin", "app"):
         secret = pair.cluster.secret(name)

@@ -185,6 +185,11 @@ def _record_refusals(config: Config, record: Record | None) -> Iterator[str]:
             "name another cluster.state_dir"
         )
         return
+    if record.pair not in ("", config.cluster.name):
+        yield (
+            f"{config.cluster.state_dir}: the record there is of the pair {record.pair}, not of "
+            f"{config.cluster.name}; name another cluster.state_dir, or the pair as on record"
+        )
     for name, entry in record.nodes:
         if entry.membership is Membership.FENCED:
             yield (

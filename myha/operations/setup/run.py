@@ -235,6 +235,7 @@ class Setup:
             sync=Sync.SOLO,
             nodes=nodes,
             writer_since_wall=time.time(),
+            pair=self._config.cluster.name,
         )
 
     def _prove_again(self, record: Record | None, pair: tuple[Facts, Facts]) -> None:

@@ -17,9 +17,13 @@ LINES_KEPT = 100_000
 class LocalJournal:
     """Implements `myha.ports.Journal` in a directory that exists. Safe for several threads."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises `MyhaError` when the file cannot be made or written."""
+    def __init__(self, directory: Path, pair: str) -> None:
+        """Every line carries the name of the pair.
+
+        Raises `MyhaError` when the file cannot be made or written.
+        """
         self._directory = directory
+        self._pair = pair
         self._lock = threading.Lock()
         with explained(directory):
             self._connection = connect(directory / JOURNAL_FILE, durable=False)
@@ -34,7 +38,7 @@ class LocalJournal:
         with self._lock, explained(self._directory):
             cursor = self._connection.execute(
                 "INSERT INTO journal (at, wall, kind, text, fields) VALUES (?, ?, ?, ?, ?)",
-                (at, wall, kind, text, json.dumps(fields)),
+                (at, wall, kind, text, json.dumps({**fields, "pair": self._pair})),
             )
             row_id = cursor.lastrowid or 0
             if row_id % 1000 == 0:
