@@ -22,8 +22,8 @@ from benchmarks.parts import Say
 from myha.config import load
 from myha.conflicts.watch import Watch
 from myha.errors import MyhaError
-from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
+from tests.reporters import ListReporter
 
 TRANSACTIONS = 20_000  # of one row, on each node
 STATEMENTS, STATEMENT_ROWS = 100, 1_000  # of many rows, on each node
@@ -122,23 +122,10 @@ def _fill(pair: Pair, node: str, kind: str) -> None:
             cursor.execute(f"INSERT INTO t (k, c, pad) VALUES {values}")
 
 
-class _Until(ListReporter):
-    """Cancels once so many rows are read."""
-
-    watch: Watch
-
-    def __init__(self, rows: int) -> None:
-        super().__init__()
-        self._rows = rows
-
-    def cancelled(self) -> bool:
-        return self.watch.rows >= self._rows
-
-
 def _our_rate(pair: Pair, since: str, rows: int) -> float:
     """Rows of both nodes a second of this process's CPU, until all are read and compared."""
-    reporter = _Until(rows)
-    watch = reporter.watch = Watch(load(pair.cluster.config_path), reporter, since=since)
+    reporter = ListReporter(lambda now: now.done >= rows)
+    watch = Watch(load(pair.cluster.config_path), reporter, since=since)
     begun = time.process_time()
     watch.run(DEADLINE_SECONDS)
     seconds = time.process_time() - begun

@@ -21,9 +21,9 @@ from myha import config as configuration
 from myha.errors import MyhaError
 from myha.operations.heal.reseed import Method, ReseedOrder, reseed_node
 from myha.operations.heal.reseed.backup import streamer_words
-from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import ADMIN_USER
+from tests.reporters import ListReporter
 
 MB = 1_000_000
 WANTED_BYTES = int(os.environ.get("MYHA_BENCH_RESEED_MB", "2000")) * MB

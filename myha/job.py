@@ -27,7 +27,7 @@ from myha.config import load
 from myha.errors import MyhaError
 from myha.files import locked
 from myha.hosts.priority import own_niceness, set_niceness
-from myha.hosts.signals import told
+from myha.hosts.signals import heard_by_a_thread
 from myha.progress import JsonReporter, Reporter
 
 # Kind: the module whose `run(order, reporter)` does it, saying at the end what was done.
@@ -73,7 +73,7 @@ def main() -> int:
         reporter.failed("the order is not a line of JSON")
         return 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it is the supervisor's affair
-    with told((signal.SIGTERM,), lambda _number: _ending(reporter)):
+    with heard_by_a_thread((signal.SIGTERM,), lambda _number: _ending(reporter)):
         return obey(order, reporter)
 
 

@@ -1,8 +1,8 @@
 """How long work says how far it is: one protocol, and who listens on the other side.
 
 A heal, a verify or a reader of conflicts gets a `Reporter` and knows nothing of who reads it: the
-daemon that started it as a process of its own (`JsonReporter`), a test (`ListReporter`), or an
-operator (`myha.operations.terminal.TerminalReporter`).
+daemon that started it as a process of its own (`JsonReporter`), or an operator
+(`myha.operations.terminal.TerminalReporter`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
@@ -28,18 +27,8 @@ class Reporter(Protocol):
 
     permit: Permit
 
-    def progress(
-        self,
-        phase: str,
-        *,
-        done: float,
-        total: float | None = None,
-        unit: str = "",
-        rate: float | None = None,
-        left_seconds: float | None = None,
-        text: str = "",
-    ) -> None:
-        """`done` of `total` units in this phase (None: not known); `rate` is units a second."""
+    def progress(self, now: Progress) -> None:
+        """How far it is."""
 
     def event(self, kind: str, text: str, **fields: str) -> None:
         """A line for the journal: what was done, in one sentence, without a password."""
@@ -59,7 +48,7 @@ class WithPermit:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One line of progress. `done`, `total`, and `rate` (a second) are in `unit`."""
+    """How far one phase is: `done` of `total` (None: not known), `rate` a second, in `unit`."""
 
     phase: str
     done: float = 0.0
@@ -156,38 +145,8 @@ class Meter:
         if self.total is not None and rate:
             left = max(0.0, self.total - self.done) / rate
         self._reporter.progress(
-            self.phase,
-            done=self.done,
-            total=self.total,
-            unit=self.unit,
-            rate=rate,
-            left_seconds=left,
-            text=text,
+            Progress(self.phase, self.done, self.total, self.unit, rate, left, text)
         )
-
-
-class ListReporter:
-    """Keeps everything, for tests. `cancel_when` is asked with each progress."""
-
-    def __init__(self, cancel_when: Callable[[Progress], bool] | None = None) -> None:
-        self.seen: list[Progress] = []
-        self.events: list[tuple[str, str, dict[str, str]]] = []
-        self.permit = Permit()
-        self._cancel_when = cancel_when
-
-    def progress(self, phase: str, *, done: float, **more: Any) -> None:
-        one = Progress(phase, done, **more)
-        self.seen.append(one)
-        if self._cancel_when is not None and self._cancel_when(one):
-            self.permit.withdraw("by the test")
-
-    def event(self, kind: str, text: str, **fields: str) -> None:
-        self.events.append((kind, text, fields))
-
-    @property
-    def phases(self) -> list[str]:
-        """The phases met, in order, each once."""
-        return list(dict.fromkeys(one.phase for one in self.seen))
 
 
 class JsonReporter:
@@ -203,24 +162,13 @@ class JsonReporter:
         self._phase = ""
         self._said_at = 0.0
 
-    def progress(
-        self,
-        phase: str,
-        *,
-        done: float,
-        total: float | None = None,
-        unit: str = "",
-        rate: float | None = None,
-        left_seconds: float | None = None,
-        text: str = "",
-    ) -> None:
-        now = time.monotonic()
-        ended = total is not None and done >= total
-        if phase == self._phase and not ended and now - self._said_at < SAY_EVERY_SECONDS:
+    def progress(self, now: Progress) -> None:
+        at = time.monotonic()
+        ended = now.total is not None and now.done >= now.total
+        if now.phase == self._phase and not ended and at - self._said_at < SAY_EVERY_SECONDS:
             return
-        self._phase, self._said_at = phase, now
-        one = Progress(phase, done, total, unit, rate, left_seconds, text)
-        self._say({"progress": asdict(one)})
+        self._phase, self._said_at = now.phase, at
+        self._say({"progress": asdict(now)})
 
     def event(self, kind: str, text: str, **fields: str) -> None:
         self._say({"event": {"kind": kind, "text": text, "fields": fields}})

@@ -39,7 +39,6 @@ from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.work import admin_account
 from myha.operations.verify import job as verify_job
-from myha.progress import ListReporter
 from myha.servers.mysql import MySQLServer
 from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import pair as pair_module
@@ -47,6 +46,7 @@ from myha.supervisor.client import Client
 from myha.supervisor.housekeeping import conflicts_wanted
 from myha.supervisor.pair import PairSupervisor
 from tests.core.views import view
+from tests.reporters import ListReporter
 
 Keys = dict[str, dict[str, str]]  # table -> key -> TOML
 

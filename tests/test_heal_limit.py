@@ -8,7 +8,7 @@ import pytest
 
 from myha.operations.heal.limit import Limit
 from myha.permit import CancelledError
-from myha.progress import ListReporter
+from tests.reporters import ListReporter
 
 
 def compare(limit: Limit, seconds: float) -> bool:

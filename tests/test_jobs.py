@@ -22,9 +22,10 @@ from myha.core.observations import JobEnded, JobProgressed, first_view, fold
 from myha.errors import MyhaError
 from myha.job import only_one
 from myha.ports import JobOrder
-from myha.progress import JsonReporter, ListReporter, Meter, Progress
+from myha.progress import JsonReporter, Meter, Progress
 from myha.supervisor.jobs import ProcessJobs
 from tests.core.views import record, view
+from tests.reporters import ListReporter
 
 ORDER = JobOrder("heal", "b", "rewind", 7, "a", 3)
 ROOT = Path(__file__).parent.parent

@@ -117,7 +117,7 @@ def _is_alive(number: str) -> bool:
 
 def test_what_is_held_ends_when_nothing_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "SILENCE_SECONDS", 1.0)
-    monkeypatch.setattr(shell, "PULSE_SECONDS", 60.0)
+    monkeypatch.setattr(shell, "ALIVE_EVERY_SECONDS", 60.0)
     began = time.monotonic()
     with Shell("a").held("work() { exec sleep 600; }") as running:
         until(running.ended, "it was cut off")
@@ -126,7 +126,7 @@ def test_what_is_held_ends_when_nothing_is_heard(monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_heard_of_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "SILENCE_SECONDS", 1.0)
-    monkeypatch.setattr(shell, "PULSE_SECONDS", 0.2)
+    monkeypatch.setattr(shell, "ALIVE_EVERY_SECONDS", 0.2)
     with Shell("a").held("work() { exec sleep 1.5; }") as running:
         running.check("the work")
 

@@ -10,7 +10,7 @@ import time
 # Each line it prints says what it was told; the main thread holds a lock that the teller wants.
 PROGRAM = """
 import signal, sys, threading, time
-from myha.hosts.signals import told
+from myha.hosts.signals import heard_by_a_thread
 lock = threading.Lock()
 ends = threading.Event()
 def tell(number):
@@ -18,7 +18,7 @@ def tell(number):
         print(number.name, flush=True)
     if number is signal.SIGINT:
         ends.set()
-with told((signal.SIGTERM, signal.SIGINT), tell):
+with heard_by_a_thread((signal.SIGTERM, signal.SIGINT), tell):
     print("ready", flush=True)
     while not ends.is_set():
         with lock:
@@ -51,13 +51,13 @@ def test_many_signals_are_told_and_none_waits_for_the_thread_that_it_hit() -> No
 
 FAILING = """
 import signal, threading
-from myha.hosts.signals import told
+from myha.hosts.signals import heard_by_a_thread
 ends = threading.Event()
 def tell(number):
     if number is signal.SIGINT:
         ends.set()
     raise RuntimeError("of the one that was told")
-with told((signal.SIGTERM, signal.SIGINT), tell):
+with heard_by_a_thread((signal.SIGTERM, signal.SIGINT), tell):
     print("ready", flush=True)
     ends.wait()
 """

@@ -6,7 +6,8 @@ import pytest
 
 from myha.errors import MyhaError
 from myha.operations.verify.pace import Pace, Throttle
-from myha.progress import ListReporter, Reporter
+from myha.progress import Reporter
+from tests.reporters import ListReporter
 
 
 def pace(reporter: Reporter, **options: float) -> Pace:

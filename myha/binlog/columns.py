@@ -118,6 +118,19 @@ def key_facts(query: Query, schema: str, table: str) -> tuple[KeyFact, ...]:
     return tuple(KeyFact(name, name == "PRIMARY", tuple(own)) for name, own in parts.items())
 
 
+def cascading_keys(query: Query, schema: str, table: str) -> tuple[str, ...]:
+    """The foreign keys by which a change of this table changes another one."""
+    rows = query(
+        "SELECT constraint_schema, table_name, constraint_name"
+        " FROM information_schema.referential_constraints"
+        " WHERE unique_constraint_schema = %s AND referenced_table_name = %s"
+        " AND NOT (delete_rule IN ('NO ACTION', 'RESTRICT')"
+        " AND update_rule IN ('NO ACTION', 'RESTRICT'))",
+        (schema, table),
+    )
+    return tuple(".".join(map(str, row)) for row in rows)
+
+
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 

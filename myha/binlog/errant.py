@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
-from myha.binlog.events import Gtid
 from myha.binlog.node import Node
 from myha.binlog.stream import POSITION_LOST
 from myha.binlog.transactions import StreamedTransaction, streamed
 from myha.core.gtid import GtidSet
+from myha.database.flavours.base import Gtid
 from myha.errors import MyhaError, ServerError
 
 
@@ -27,12 +27,12 @@ def read_errant(
     file, offset = _beginning(node, errant, kept)
     found: list[Gtid] = []
     for transaction in streamed(node.events_from(file, offset)):
-        if node.holds(errant, transaction.gtid):
+        if node.flavour.holds(errant, transaction.gtid):
             found.append(transaction.gtid)
             yield transaction
         elif for_kept is not None:
-            _tell(for_kept, transaction, committed=node.holds(kept, transaction.gtid))
-    missing = node.missing(errant, found)
+            _tell(for_kept, transaction, committed=node.flavour.holds(kept, transaction.gtid))
+    missing = node.flavour.missing(errant, found)
     names = {(gtid.origin, gtid.number) for gtid in found}
     if not missing.is_empty() or len(names) != len(found):
         raise RewindRefusedError(f"the binary log does not hold {missing or errant} once")
@@ -54,7 +54,7 @@ def _tell(
 def _beginning(node: Node, errant: GtidSet, kept: GtidSet) -> tuple[str, int]:
     """File and byte where the first errant one stands."""
     for transaction in streamed(node.events_after(kept)):
-        if node.holds(errant, transaction.gtid):
+        if node.flavour.holds(errant, transaction.gtid):
             return transaction.file, transaction.offset
     raise RewindRefusedError(f"the binary log does not hold {errant}")
 

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from myha.binlog.errors import RewindRefusedError
+from myha.database.flavours.base import Gtid
 
 HEADER = struct.Struct("<IBIIIH")
 HEADER_BYTES = HEADER.size
@@ -76,20 +77,6 @@ class RawEvent(NamedTuple):
     flags: int
     body: bytes
     raw: bytes
-
-
-class Gtid(NamedTuple):
-    """The name of one transaction; `origin` is a MySQL `uuid[:tag]` or a MariaDB domain."""
-
-    origin: str | int
-    number: int
-    server_id: int
-    is_ddl: bool
-
-    def __str__(self) -> str:
-        if isinstance(self.origin, str):
-            return f"{self.origin}:{self.number}"
-        return f"{self.origin}-{self.server_id}-{self.number}"
 
 
 def parse(raw: bytes, *, checksum: bool) -> RawEvent:
@@ -358,7 +345,6 @@ class RowChanges:
     """The rows of one event: (before, after) images, None where there is none."""
 
     table: TableMap
-    flags: int
     images: tuple[tuple[bytes | None, bytes | None], ...]
     event: RawEvent
 
@@ -370,7 +356,6 @@ def rows_table_id(event: RawEvent) -> int:
 def row_changes(event: RawEvent, table: TableMap) -> RowChanges:
     """Split a row event into its images; raises RewindRefusedError when one is not complete."""
     body = event.body
-    flags = int.from_bytes(body[6:8], "little")
     at = 8
     if event.type in _ROWS_V2:  # extra data: partitions, or of another engine
         at += int.from_bytes(body[8:10], "little")
@@ -400,7 +385,7 @@ def row_changes(event: RawEvent, table: TableMap) -> RowChanges:
         at = end
     if at != len(body):
         raise RewindRefusedError(f"{table.name}: a row event could not be split into its rows")
-    return RowChanges(table, flags, tuple(images), event)
+    return RowChanges(table, tuple(images), event)
 
 
 _HARMLESS = re.compile(rb"\s*(BEGIN|COMMIT|SAVEPOINT\s.*)\s*", re.IGNORECASE | re.DOTALL)

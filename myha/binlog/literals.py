@@ -8,40 +8,17 @@ Out of reach: a table of MariaDB before 10.10.6 or 10.11.5 keeps UUIDs of versio
 another order of bytes, which nothing tells.
 """
 
-import codecs
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from myha.binlog.columns import (
-    ColumnFact,
-    KeyFact,
-    KeyPart,
-    Query,
-    column_facts,
-    key_facts,
-)
+from myha.binlog.columns import ColumnFact, KeyFact
 from myha.binlog.errors import DecodeError
 from myha.binlog.mysql_json import DATE, DECIMAL, TEMPORAL, TIME, Json, Opaque, Unsigned
 from myha.binlog.mysql_json import text as json_text
+from myha.binlog.types import HEX_ONLY, codec_of
 from myha.binlog.values import Row, Value
 from myha.database.statements import quoted
-
-__all__ = [
-    "SESSION",
-    "ColumnFact",
-    "KeyFact",
-    "KeyPart",
-    "Query",
-    "collides",
-    "column_facts",
-    "key_facts",
-    "key_predicate",
-    "literal",
-    "matches",
-    "row_predicate",
-    "show",
-]
 
 SESSION = (
     "SET NAMES utf8mb4",
@@ -52,19 +29,6 @@ SESSION = (
 
 _SHOWN_CHARACTERS = 200
 _INDEXED_BYTES = 3072  # no key of either flavour is longer
-_OTHER_CODECS = {
-    "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "latin1": "cp1252", "ascii": "ascii",
-    "ucs2": "utf-16-be", "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be",
-    "latin2": "iso8859-2", "latin5": "iso8859-9", "latin7": "iso8859-13", "greek": "iso8859-7",
-    "hebrew": "iso8859-8", "koi8r": "koi8-r", "koi8u": "koi8-u", "ujis": "euc-jp",
-    "eucjpms": "euc-jp", "sjis": "shift-jis", "tis620": "tis-620", "macroman": "mac-roman",
-}  # fmt: skip
-_COMPARED_AS_HEX = frozenset(
-    {
-        "vector", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
-        "multipolygon", "geometrycollection", "geomcollection",
-    }
-)  # fmt: skip
 
 
 def literal(value: Value, column: ColumnFact) -> str:
@@ -116,7 +80,7 @@ def matches(column: ColumnFact, value: Value) -> str:
 
 
 def _matches_bytes(column: ColumnFact, name: str, value: bytes) -> str:
-    if column.data_type in _COMPARED_AS_HEX:
+    if column.data_type in HEX_ONLY:
         return f"HEX({name}) = '{value.hex().upper()}'"
     if column.charset is None:
         return f"{name} = X'{value.hex()}'"
@@ -136,7 +100,7 @@ def collides(column: ColumnFact, value: Value, prefix_length: int | None = None)
         return "FALSE"
     if isinstance(value, float) and value == 0:
         return f"{name} = 0"
-    if isinstance(value, bytes) and column.data_type not in _COMPARED_AS_HEX:
+    if isinstance(value, bytes) and column.data_type not in HEX_ONLY:
         given = literal(value, column)
         if prefix_length is not None:
             return f"LEFT({name}, {prefix_length}) = LEFT({given}, {prefix_length})"
@@ -179,11 +143,11 @@ def _float(value: float) -> str:
 
 def _is_text(value: bytes, charset: str) -> bool:
     """Whether it is sure that the server takes the bytes for text in this character set."""
+    codec = codec_of(charset)
     try:
-        value.decode(_OTHER_CODECS.get(charset, charset))
-    except (UnicodeDecodeError, LookupError):
+        return codec is not None and value.decode(codec) is not None
+    except UnicodeDecodeError:
         return False
-    return True
 
 
 def _json(tree: Any, *, top: bool = False) -> str:
@@ -257,24 +221,13 @@ def _names(names: Sequence[str], number: int) -> str:
 
 def _show_bytes(value: bytes, charset: str | None, characters: int) -> str:
     if charset is not None:
-        with_errors = codecs.decode(
-            value, _OTHER_CODECS.get(charset, "latin-1"), "backslashreplace"
-        )
+        with_errors = value.decode(codec_of(charset) or "latin-1", "backslashreplace")
         if len(with_errors) > characters:
             return f"{with_errors[:characters]!r}... ({len(with_errors)} characters)"
         return repr(with_errors)
     if len(value) * 2 > characters:
         return f"0x{value[: characters // 2].hex()}... ({len(value)} bytes)"
     return f"0x{value.hex()}"
-
-
-def _decoded(value: bytes, charset: str) -> str:
-    name = _OTHER_CODECS.get(charset, charset)
-    try:
-        codecs.lookup(name)
-    except LookupError:
-        name = "latin-1"
-    return codecs.decode(value, name, "backslashreplace")
 
 
 def _cut(text: str, characters: int) -> str:

@@ -13,11 +13,16 @@ from myha.errors import ServerError, ServerGoneError, ServerSilentError
 _LEAST_WAIT_SECONDS = 0.05
 
 
-class TableFacts(NamedTuple):
+class Storage(NamedTuple):
     """What a binary log does not tell about a table."""
 
     engine: str
     kind: str
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether its changes are transactions, and nothing but rows."""
+        return self.engine == "InnoDB" and self.kind == "BASE TABLE"
 
 
 def logs_cascades(session: Session) -> bool:
@@ -43,14 +48,14 @@ class HealSession(FlavouredSession):
         errand = self.errand or self.subject
         if self.deadline.passed:
             self.drop()
-            told = f"the {errand} was not finished within {self.deadline.seconds:g} s: run it again"
-            return ServerSilentError(told, found.code)
+            text = f"the {errand} was not finished within {self.deadline.seconds:g} s: run it again"
+            return ServerSilentError(text, found.code)
         if isinstance(found, ServerGoneError | ServerSilentError):
-            told = f"the connection broke in the {errand} ({found}): run it again"
-            return ServerGoneError(told, found.code)
+            text = f"the connection broke in the {errand} ({found}): run it again"
+            return ServerGoneError(text, found.code)
         return found
 
-    def table_facts(self, name: str) -> TableFacts | None:
+    def storage(self, name: str) -> Storage | None:
         """Engine and kind of a `schema.table`, None when this account cannot see it."""
         schema, _, table = name.partition(".")
         rows = self.query(
@@ -58,36 +63,7 @@ class HealSession(FlavouredSession):
             " WHERE table_schema = %s AND table_name = %s",
             (schema, table),
         )
-        return TableFacts(str(rows[0][0]), str(rows[0][1])) if rows else None
-
-    def cascades_from(self, name: str) -> tuple[str, ...]:
-        """The foreign keys by which a change of this table changes another one."""
-        schema, _, table = name.partition(".")
-        rows = self.query(
-            "SELECT constraint_schema, table_name, constraint_name"
-            " FROM information_schema.referential_constraints"
-            " WHERE unique_constraint_schema = %s AND referenced_table_name = %s"
-            " AND NOT (delete_rule IN ('NO ACTION', 'RESTRICT')"
-            " AND update_rule IN ('NO ACTION', 'RESTRICT'))",
-            (schema, table),
-        )
-        return tuple(".".join(map(str, row)) for row in rows)
-
-    def cascading_columns(self, name: str) -> tuple[tuple[str, str], ...]:
-        """The columns whose change, or whose row's end, reaches other rows; each with the key."""
-        schema, _, table = name.partition(".")
-        rows = self.query(
-            "SELECT k.referenced_column_name, c.constraint_schema, c.table_name, c.constraint_name"
-            " FROM information_schema.referential_constraints c"
-            " JOIN information_schema.key_column_usage k"
-            " ON k.constraint_schema = c.constraint_schema AND k.table_name = c.table_name"
-            " AND k.constraint_name = c.constraint_name"
-            " WHERE c.unique_constraint_schema = %s AND c.referenced_table_name = %s"
-            " AND NOT (c.delete_rule IN ('NO ACTION', 'RESTRICT')"
-            " AND c.update_rule IN ('NO ACTION', 'RESTRICT'))",
-            (schema, table),
-        )
-        return tuple((str(column), ".".join(map(str, key))) for column, *key in rows)
+        return Storage(str(rows[0][0]), str(rows[0][1])) if rows else None
 
     def apply(self, steps: Iterable[bytes]) -> None:
         """Give events to the server; its `apply` block takes them."""

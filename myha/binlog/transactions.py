@@ -1,6 +1,6 @@
 """Putting a stream of events together into transactions, with the place where each one begins.
 
-`streamed` gives each one while it is being read, whatever its size; `transactions` holds it whole.
+`streamed` gives each one while it is being read, whatever its size.
 """
 
 import re
@@ -11,7 +11,8 @@ from typing import Protocol
 
 from myha.binlog import events
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
-from myha.binlog.events import GTIDS, EventType, Gtid, RawEvent
+from myha.binlog.events import GTIDS, EventType, RawEvent
+from myha.database.flavours.base import Gtid
 
 _BETWEEN = frozenset(
     {
@@ -45,25 +46,6 @@ class Logged(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
-    """One transaction as it stands in the binary log, held in memory."""
-
-    gtid: Gtid
-    file: str
-    offset: int  # bytes from the start of `file` to the GTID event
-    format_event: RawEvent
-    events: tuple[RawEvent, ...]
-
-    @property
-    def timestamp(self) -> int:
-        return self.events[0].timestamp
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(len(event.raw) for event in self.events)
-
-
-@dataclass(frozen=True, slots=True)
 class StreamedTransaction:
     """One transaction while it is being read: `events` can be taken once, one after the other."""
 
@@ -82,22 +64,6 @@ def streamed(stream: Iterable[RawEvent]) -> Iterator[StreamedTransaction]:
     events of one that the file cuts off raises TornTransactionError at their end.
     """
     return _Grouping(stream).transactions()
-
-
-def transactions(stream: Iterable[RawEvent], *, max_bytes: int) -> Iterator[Transaction]:
-    """Each transaction of a dump, whole; raises RewindRefusedError for one above `max_bytes`."""
-    for one in streamed(stream):
-        held: list[RawEvent] = []
-        held_bytes = 0
-        for event in one.events:
-            held_bytes += len(event.raw) if held else 0
-            if held_bytes > max_bytes:
-                raise RewindRefusedError(
-                    f"a transaction in {one.file} is larger than the {max_bytes} bytes that are"
-                    " held"
-                )
-            held.append(event)
-        yield Transaction(one.gtid, one.file, one.offset, one.format_event, tuple(held))
 
 
 class _Grouping:

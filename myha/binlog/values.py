@@ -21,7 +21,7 @@ import re
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -30,19 +30,14 @@ from myha.binlog.columns import ColumnFact
 from myha.binlog.errors import DecodeError
 from myha.binlog.events import TableMap
 from myha.binlog.mysql_json import Json
+from myha.binlog.types import BLOBS, GEOMETRIES, TEXTS
 
 Value: TypeAlias = int | float | Decimal | str | bytes | Json | None
 Row: TypeAlias = tuple[Value, ...]
 _Convert: TypeAlias = Callable[[bytes], Value]
 
-_TEXTS = {"tinytext", "text", "mediumtext", "longtext"}
-_BLOBS = {"tinyblob", "blob", "mediumblob", "longblob"}
-_GEOMETRIES = {
-    "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
-    "geometrycollection", "geomcollection",
-}  # fmt: skip
 _STRINGS = {"char", "binary", "inet4", "inet6", "uuid"}
-_TYPES: dict[int, set[str]] = {
+_TYPES: dict[int, Set[str]] = {
     1: {"tinyint"},
     2: {"smallint"},
     3: {"int"},
@@ -58,20 +53,20 @@ _TYPES: dict[int, set[str]] = {
     17: {"timestamp"},
     18: {"datetime"},
     19: {"time"},
-    140: _TEXTS | _BLOBS,
+    140: TEXTS | BLOBS,
     141: {"varchar", "varbinary"},
     242: {"vector"},
     245: {"json"},
     246: {"decimal"},
     247: {"enum"},
     248: {"set"},
-    249: _TEXTS | _BLOBS,
-    250: _TEXTS | _BLOBS,
-    251: _TEXTS | _BLOBS,
-    252: _TEXTS | _BLOBS | {"vector"},
+    249: TEXTS | BLOBS,
+    250: TEXTS | BLOBS,
+    251: TEXTS | BLOBS,
+    252: TEXTS | BLOBS | {"vector"},
     253: {"varchar", "varbinary"},
     254: _STRINGS,
-    255: _GEOMETRIES,
+    255: GEOMETRIES,
 }
 """A type in a table map, and what information_schema calls a column of it."""
 

@@ -7,13 +7,13 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Any
 
 import click
 
 from myha.config import load
 from myha.conflicts.watch import Watch
 from myha.permit import Permit
+from myha.progress import Progress
 
 STATUS_EVERY_SECONDS = 1.0
 
@@ -41,16 +41,14 @@ class _Printer:
             for side in ("first", "second"):
                 click.echo(f"          {_images(side, fields)}")
 
-    def progress(self, phase: str, *, done: float, **more: Any) -> None:  # noqa: ARG002
-        now = time.monotonic()
-        if self._as_json or not self._terminal or now - self._said_at < STATUS_EVERY_SECONDS:
+    def progress(self, now: Progress) -> None:
+        at = time.monotonic()
+        if self._as_json or not self._terminal or at - self._said_at < STATUS_EVERY_SECONDS:
             return
-        self._said_at = now
+        self._said_at = at
         self._clear()
-        rate = more.get("rate") or 0.0
-        click.echo(
-            f"{rate:,.0f} rows/s, {done:,.0f} rows, {more.get('text', '')}", err=True, nl=False
-        )
+        text = f"{now.rate or 0:,.0f} rows/s, {now.done:,.0f} rows, {now.text}"
+        click.echo(text, err=True, nl=False)
         self._status_shown = True
 
     def _clear(self) -> None:

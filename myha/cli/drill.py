@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
 from myha.drill import runner
 from myha.drill.report import Report, show
@@ -25,7 +24,7 @@ from myha.drill.target import sandbox as in_sandbox
 from myha.errors import ConfigError, MyhaError, RefusedError
 from myha.sandbox.cluster import Durability, Mode
 
-INTERRUPTED_EXIT_STATUS = 130
+INTERRUPTED = "myha: interrupted; what the drill had broken is repaired"
 ALL = "all"
 
 
@@ -109,12 +108,12 @@ def drill(
         target = of_config(config_path)
         fitting = [one for one in chosen if not runner.misfit(target, one)]
         _ask_first(target, fitting or chosen, rounds, yes=yes)
-        with progress() as tell, _interruptible():
+        with progress() as tell, interruptible(INTERRUPTED):
             reports = _play(target, chosen, options, tell)
     else:
         ways = HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(","))
         reports = []
-        with progress() as tell, _interruptible():
+        with progress() as tell, interruptible(INTERRUPTED):
             for needed, scenarios in _by_mode(chosen, mode).items():
                 with in_sandbox(flavour or "mysql", needed, durability, tell, ways) as made:
                     reports += _play(made, scenarios, options, tell)
@@ -195,20 +194,3 @@ def progress() -> Iterator[runner.Tell]:
         return
     with console.status("") as spinner:
         yield lambda text: spinner.update(f"{time.monotonic() - began:5.0f} s  {text}")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the drill as Ctrl-C does: with everything put right."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("myha: interrupted; what the drill had broken is repaired", err=True)
-        raise click.exceptions.Exit(INTERRUPTED_EXIT_STATUS) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)

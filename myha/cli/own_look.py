@@ -47,13 +47,13 @@ def _of_nodes(config: Config) -> list[Callable[[], Observation]]:
     try:
         servers = make_servers(config)
     except MyhaError as error:
-        told = str(error)
-        return [partial(_missed, name, told) for name in config.nodes]
+        why = str(error)
+        return [partial(_missed, name, why) for name in config.nodes]
     return [partial(_look, server) for server in servers.values()]
 
 
-def _missed(name: str, told: str) -> Observation:
-    return NodeMissed(name, time.monotonic(), Contact.SILENT, error=told)
+def _missed(name: str, why: str) -> Observation:
+    return NodeMissed(name, time.monotonic(), Contact.SILENT, error=why)
 
 
 def _look(server: WatchedServer) -> Observation:

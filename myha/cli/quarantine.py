@@ -88,8 +88,8 @@ def _line(one: Incident, on_writer: dict[str, int] | None) -> dict[str, Any]:
 
 
 def _why(one: Incident) -> str:
-    told = one.about.get("why") or one.about.get("reason")
-    return str(told) if told else f"{one.about.get('method', one.kind)} of {one.about.get('node')}"
+    why = one.about.get("why") or one.about.get("reason")
+    return str(why) if why else f"{one.about.get('method', one.kind)} of {one.about.get('node')}"
 
 
 def _list_table(lines: Iterable[dict[str, Any]]) -> Table:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
 
+from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
 from myha.errors import ConfigError
 from myha.sandbox import programs, registry
 from myha.sandbox.cluster import Cluster, Durability, Mode
 from myha.sandbox.debian import Progress
 
-INTERRUPTED_EXIT_STATUS = 130
 _DEFAULT_PROGRAMS = ("mysql", "haproxy")
 
 directory_option = click.option(
@@ -43,7 +41,7 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
     folder in this user's cache directory, without root. NAME is one of: mysql, mariadb,
     mariadb-backup, haproxy, sysbench, etcd, percona-toolkit, sshd (for tests).
     """
-    with _interruptible("interrupted; the unfinished download was removed"), _progress() as tell:
+    with interruptible("interrupted; the unfinished download was removed"), _progress() as tell:
         for name in names or _DEFAULT_PROGRAMS:
             program = programs.fetch(name, tell, again=again)
             place = program.prefix or program.argv[0]
@@ -67,7 +65,7 @@ def up(
 ) -> None:
     """Start a cluster on this machine and leave it running."""
     interrupted = "interrupted; the sandbox was taken down again"
-    with _interruptible(interrupted), _progress() as tell:
+    with interruptible(interrupted), _progress() as tell:
         cluster = Cluster.create(directory, flavour, mode, durability, tell)
         cluster.up(bare=bare, output=click.echo)
     _show(cluster)
@@ -133,21 +131,3 @@ def _progress() -> Iterator[Progress]:
         return
     with console.status("") as spinner:
         yield spinner.update
-
-
-@contextmanager
-def _interruptible(said: str) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the command with one line, after its clean-up."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo(said, err=True)
-        raise click.exceptions.Exit(INTERRUPTED_EXIT_STATUS) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -13,8 +13,10 @@ from types import FrameType
 import click
 from rich.console import Console
 
+from myha.cli.interrupted import INTERRUPTED_STATUS
 from myha.config import load
 from myha.errors import ConfigError
+from myha.hosts.signals import handled
 from myha.operations.terminal import TerminalReporter
 from myha.operations.verify.job import throttle_of, verify_pair
 from myha.operations.verify.nodes import administered
@@ -25,7 +27,6 @@ from myha.operations.verify.tables import split_names
 from myha.permit import CancelledError
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
-INTERRUPTED_STATUS = 130
 ROWS_SHOWN = 50
 
 _tables = click.option(
@@ -49,13 +50,8 @@ def _stoppable(reporter: TerminalReporter) -> Iterator[None]:
             raise KeyboardInterrupt
         reporter.permit.withdraw(f"by {signal.Signals(number).name}")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with reporter:
-            yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with handled((signal.SIGINT, signal.SIGTERM), stop), reporter:
+        yield
 
 
 @click.command()

@@ -10,36 +10,18 @@ Not covered: letters that a language writes as two, where the collation takes `a
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeAlias
 
+from myha.binlog.types import codec_of
 from myha.database.flavours import Flavour
 
 Fold: TypeAlias = Callable[[bytes], bytes]
 # (character set, collation, texts in that character set) -> their weights; None: nobody to ask
 Ask: TypeAlias = Callable[[str, str, Sequence[bytes]], Sequence[bytes] | None]
 
-_CODECS = {
-    "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "latin1": "cp1252", "ascii": "ascii",
-    "ucs2": "utf-16-be", "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be",
-    "latin2": "iso8859-2", "latin5": "iso8859-9", "latin7": "iso8859-13", "greek": "iso8859-7",
-    "hebrew": "iso8859-8", "koi8r": "koi8-r", "koi8u": "koi8-u", "ujis": "euc-jp",
-    "eucjpms": "euc-jp", "sjis": "shift-jis", "tis620": "tis-620", "macroman": "mac-roman",
-    "euckr": "euc-kr",
-}  # fmt: skip
 _ASCII = "".join(map(chr, range(128)))
-
-
-def codec_of(charset: str) -> str | None:
-    """Python's codec for a server's character set; None when it has none."""
-    name = _CODECS.get(charset, charset)
-    try:
-        codecs.lookup(name)
-    except LookupError:
-        return None
-    return name
 
 
 def fold_zero(raw: bytes) -> bytes:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from myha.binlog.columns import ColumnFact, KeyFact, KeyPart, Query, column_facts, key_facts
+from myha.binlog.columns import (
+    ColumnFact,
+    KeyFact,
+    KeyPart,
+    Query,
+    cascading_keys,
+    column_facts,
+    key_facts,
+)
 from myha.conflicts.folding import Collations, Fold, cut, fold_zero
 from myha.errors import ServerError
 
@@ -84,7 +92,7 @@ def read_facts(
         keys=tuple(keys),
         out_of_reach=tuple(beyond),
         auto_increment=_auto_increment(query, schema, table, numbers),
-        cascades=not cascades_logged and _cascades(query, schema, table),
+        cascades=not cascades_logged and bool(cascading_keys(query, schema, table)),
     )
 
 
@@ -121,14 +129,3 @@ def _auto_increment(query: Query, schema: str, table: str, numbers: dict[str, in
         (schema, table, "%auto_increment%", "%int"),
     )
     return numbers.get(str(rows[0][0])) if rows else None
-
-
-def _cascades(query: Query, schema: str, table: str) -> bool:
-    rows = query(
-        "SELECT 1 FROM information_schema.referential_constraints"
-        " WHERE unique_constraint_schema = %s AND referenced_table_name = %s"
-        " AND NOT (delete_rule IN ('NO ACTION', 'RESTRICT')"
-        " AND update_rule IN ('NO ACTION', 'RESTRICT')) LIMIT 1",
-        (schema, table),
-    )
-    return bool(rows)

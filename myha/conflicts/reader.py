@@ -16,9 +16,8 @@ from myha.binlog.errors import DecodeError, RewindRefusedError
 from myha.binlog.events import EventType, RawEvent, TableMap
 from myha.binlog.stream import refused
 from myha.conflicts.extract import Table
-from myha.conflicts.positions import Position
 from myha.core.conflicts import Detector, Id, Transaction
-from myha.database.flavours.base import Identity
+from myha.database.flavours.base import Identity, Position
 from myha.errors import ServerError
 
 # Length of the packet (3 bytes) and its number, whether it is an event, and which kind.

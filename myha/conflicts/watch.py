@@ -21,18 +21,18 @@ from myha.conflicts.companion import Companion, Place, bytes_behind
 from myha.conflicts.extract import AuditRule, Table, fits
 from myha.conflicts.folding import Collations, weights_query
 from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
-from myha.conflicts.positions import position_after, ranges_of
 from myha.conflicts.reader import Reader
 from myha.conflicts.report import Findings
 from myha.conflicts.tables import CALL_SECONDS, Tables
 from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
+from myha.core.gtid import GtidSet
 from myha.database.connection import Endpoint
 from myha.database.flavours import Flavour
 from myha.database.flavours.base import Identity
 from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
-from myha.progress import Reporter
+from myha.progress import Progress, Reporter
 
 TORN_ATTEMPTS = 2
 HEARTBEAT_SECONDS = 1.0
@@ -43,8 +43,6 @@ TELL_EVERY_SECONDS = 0.5
 BEHIND_TOLD_SECONDS = 5.0
 _BACKOFF_FIRST_SECONDS, _BACKOFF_LAST_SECONDS = 0.1, 5.0
 _STEADY_SECONDS = 5.0
-
-Gtids = Any  # a MysqlGtidSet or a MariadbGtidSet; both nodes are of one flavour
 
 
 @dataclass(slots=True)
@@ -231,7 +229,7 @@ class Watch:
         common = peer.reader.position.begun() if peer.reader is not None else link.executed
         self._begin(node, link, common)
 
-    def _begin(self, node: NodeState, link: Link, common: Gtids) -> None:
+    def _begin(self, node: NodeState, link: Link, common: GtidSet) -> None:
         self._check_flavour(link)
         if self.detector is None:
             self.detector = Detector(
@@ -279,28 +277,28 @@ class Watch:
         if node.reader is not None and node.identity is not None:
             node.reader.identify(node.identity, peer)
 
-    def _first_start(self, node: NodeState, link: Link, common: Gtids) -> Gtids:
+    def _first_start(self, node: NodeState, link: Link, common: GtidSet) -> GtidSet:
         """Behind what both nodes have: what is under way between them is still to be compared."""
-        executed: Gtids = link.executed
+        executed = link.executed
         if self._since:
-            common = type(executed).parse(self._since)
+            common = link.flavour.parse(self._since)
         start = executed if node.lost else executed.intersection(common)
         self._tell_unseen(node, link.purged.minus(start))
         start = start.union(link.purged)
         if self.detector is None:
             raise RuntimeError("a reader begins without a detector")
-        node.reader = Reader(node.side, self.detector, self, position_after(start))
+        node.reader = Reader(node.side, self.detector, self, link.flavour.position_after(start))
         self._identify(node)
-        self._jump(node, start)
+        self._jump(node, link.flavour, start)
         return start
 
-    def _resume(self, node: NodeState, link: Link) -> Gtids:
+    def _resume(self, node: NodeState, link: Link) -> GtidSet:
         """Behind what was read; what the server has no more, or has lost, is told and left out."""
         reader, detector = node.reader, self.detector
         if reader is None or detector is None:
             raise RuntimeError("a reader that never began cannot resume")
-        read: Gtids = reader.position.gtids()
-        executed: Gtids = link.executed
+        read = reader.position.gtids()
+        executed = link.executed
         start = read
         undone = read.minus(read)
         if node.lost or node.was_reset:
@@ -311,21 +309,21 @@ class Watch:
                 f"{node.name} no longer has {undone.count()} transactions that were read",
                 node=node.name,
             )
-            detector.drop(node.side, ranges_of(undone, link.identity))
+            detector.drop(node.side, link.flavour.ranges(undone, link.identity))
             start = read.intersection(executed)
-        unseen: Gtids = link.purged.minus(start)
+        unseen = link.purged.minus(start)
         start = start.union(link.purged)
         if node.lost and unseen.is_empty() and undone.is_empty():
             unseen, start = executed.minus(start), executed
         self._tell_unseen(node, unseen)
         if start != read or not undone.is_empty():
-            self._jump(node, start)
-            reader.restart(position_after(start))
+            self._jump(node, link.flavour, start)
+            reader.restart(link.flavour.position_after(start))
         else:
             reader.restart()
         return start
 
-    def _tell_unseen(self, node: NodeState, unseen: Gtids) -> None:
+    def _tell_unseen(self, node: NodeState, unseen: GtidSet) -> None:
         if unseen.is_empty():
             return
         node.unseen += unseen.count()
@@ -337,11 +335,11 @@ class Watch:
             unseen=str(unseen.count()),
         )
 
-    def _jump(self, node: NodeState, start: Gtids) -> None:
+    def _jump(self, node: NodeState, flavour: Flavour, start: GtidSet) -> None:
         peer = self._nodes[1 - node.side].identity
         if self.detector is not None and node.identity is not None:
-            copies = ranges_of(start, peer) if peer is not None else []
-            self.detector.jump(node.side, ranges_of(start, node.identity), copies)
+            copies = flavour.ranges(start, peer) if peer is not None else []
+            self.detector.jump(node.side, flavour.ranges(start, node.identity), copies)
 
     # ---- for the readers (Surroundings)
 
@@ -443,7 +441,7 @@ class Watch:
         rows = self.rows
         rate = (rows - self._told_rows) / max(1e-6, now - self._told_at)
         self._told_at, self._told_rows = now, rows
-        self._reporter.progress("watch", done=rows, unit="rows", rate=rate, text=self.summary())
+        self._reporter.progress(Progress("watch", rows, None, "rows", rate, text=self.summary()))
 
     def _check_place(self, node: NodeState) -> None:
         """Whether the log that is read is still the server's; the companion compares."""

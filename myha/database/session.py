@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any, Self
 
 from pymysql.constants import COMMAND
@@ -23,6 +22,8 @@ from pymysql.err import MySQLError
 
 from myha.database.connection import (
     LEAST_SECONDS,
+    NO_SUCH_DATABASE,
+    NO_SUCH_TABLE,
     Connection,
     Endpoint,
     Login,
@@ -73,12 +74,7 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -129,6 +125,15 @@ class Session:
         """The first column of the first row, None when there is none."""
         rows = self.query(sql, values)
         return rows[0][0] if rows else None
+
+    def rows_if_there(self, sql: str, values: Values = None) -> list[Row] | None:
+        """The rows of a query, None where its table is not there."""
+        try:
+            return self.query(sql, values)
+        except ServerError as error:
+            if error.code in (NO_SUCH_TABLE, NO_SUCH_DATABASE):
+                return None
+            raise
 
     def variable(self, name: str) -> str | None:
         """A global variable as text, None where the server has none of that name."""
@@ -213,10 +218,6 @@ class WarmSession(Session):
         self._sent = False  # a statement is on its way whose result has not been read
         self.used_at = -math.inf  # monotonic
         self.lives = 0  # how many connections this session has had
-
-    @property
-    def connected(self) -> bool:
-        return self._connection is not None
 
     def ensure(self, deadline_seconds: float) -> Connection:
         """The connection, made anew if there is none or the old one has hung up while idle."""

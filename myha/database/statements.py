@@ -9,7 +9,6 @@ names.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -43,23 +42,10 @@ class Statements:
 
 
 @cache
-def load(flavour: str, subject: str | None = None) -> Statements:
-    """The statements of sql/<flavour>/<subject>.sql, or without a subject those of all the files.
-
-    ValueError when a file has two blocks of one name. A name that several files use is only found
-    by its subject: each file speaks for itself.
-    """
-    folder = sql_folder().joinpath(flavour)
-    if subject is not None:
-        return Statements(parse(folder.joinpath(f"{subject}.sql").read_text(encoding="utf-8")))
-    blocks: dict[str, tuple[str, ...]] = {}
-    uses: Counter[str] = Counter()
-    for file in folder.iterdir():
-        if file.name.endswith(".sql"):
-            found = parse(file.read_text(encoding="utf-8"))
-            uses.update(found.keys())
-            blocks.update(found)
-    return Statements({name: block for name, block in blocks.items() if uses[name] == 1})
+def load(flavour: str, subject: str) -> Statements:
+    """The statements of sql/<flavour>/<subject>.sql; ValueError when two have one name."""
+    file = sql_folder().joinpath(flavour, f"{subject}.sql")
+    return Statements(parse(file.read_text(encoding="utf-8")))
 
 
 def sql_folder() -> Traversable:

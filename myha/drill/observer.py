@@ -10,7 +10,6 @@ import select
 import threading
 import time
 from contextlib import suppress
-from types import TracebackType
 
 from myha.drill.target import Target
 from myha.errors import ServerError
@@ -35,12 +34,7 @@ class HangUp:
         self._connected.wait(5.0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(2.0)
 

@@ -236,8 +236,8 @@ def _errant(data: dict[str, Any]) -> str:
     """What became of what was written where it should not; nothing where there was none."""
     if not data["errant"]:
         return ""
-    said = [f"{data[n]} {words}" for n, words in _FATES.items() if data[n] or n == "destroyed"]
-    return f"; of {data['errant']} errant rows {', '.join(said)}"
+    fates = [f"{data[n]} {words}" for n, words in _FATES.items() if data[n] or n == "destroyed"]
+    return f"; of {data['errant']} errant rows {', '.join(fates)}"
 
 
 def _conflicts(data: dict[str, Any]) -> str:

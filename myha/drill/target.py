@@ -7,10 +7,8 @@ to a server it does to the server's process, on this machine or through a shell 
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,6 +26,7 @@ from myha.errors import ServerError
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
+from myha.hosts.signals import ignored
 from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
 from myha.supervisor.client import Client
@@ -132,9 +131,8 @@ class Target:
         wait_until(converged, CONVERGE_DEADLINE_SECONDS, POLL_SECONDS)
 
     def _counts(self, name: str) -> tuple[Any, ...] | None:
-        node = self.config.nodes[name]
         try:
-            with self.session(node.host, node.port) as session:
+            with self.node_session(name) as session:
                 return session.query(self.flavour.statements("drill").one("drill_counts"))[0]
         except ServerError:
             return None
@@ -152,8 +150,7 @@ class Target:
 
     def table_names(self, name: str) -> frozenset[str]:
         """The tables of the drill's database on one node."""
-        node = self.config.nodes[name]
-        with self.session(node.host, node.port) as session:
+        with self.node_session(name) as session:
             return frozenset(str(one) for (one,) in session.query("SHOW TABLES"))
 
     def tables_in(self, session: Session) -> Tables:
@@ -191,21 +188,16 @@ class Target:
         with Session(connection, 3 * CALL_SECONDS, where=where) as session:
             yield session
 
-    @contextmanager
-    def node_session(self, name: str) -> Iterator[Session]:
+    def node_session(self, name: str) -> AbstractContextManager[Session]:
         """A session of the drill's account on one node itself, past the balancer."""
         node = self.config.nodes[name]
-        with self.session(node.host, node.port) as session:
-            yield session
+        return self.session(node.host, node.port)
 
-    @contextmanager
-    def administrator(self, name: str) -> Iterator[Session]:
+    def administrator(self, name: str) -> AbstractContextManager[Session]:
         """An administrator's session on one node itself. Raises ServerError, or ConfigError when
         the configuration has no password for it."""
         node = self.config.nodes[name]
-        admin = self.config.accounts.admin()
-        with self.session(node.host, node.port, account=admin) as session:
-            yield session
+        return self.session(node.host, node.port, account=self.config.accounts.admin())
 
 
 def of_config(path: Path) -> Target:
@@ -261,23 +253,8 @@ def sandbox(
     finally:
         if cluster.directory.exists():
             tell("taking the sandbox down")
-            with _deaf_to_signals():
+            with ignored():
                 cluster.down()
-
-
-@contextmanager
-def _deaf_to_signals() -> Iterator[None]:
-    """No second Ctrl-C stops the clean-up half way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _configure(cluster: Cluster, heal: Sequence[str]) -> None:

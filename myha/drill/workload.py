@@ -9,7 +9,6 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from myha.drill.ledger import LedgerReader
@@ -28,32 +27,27 @@ class Workload:
         self.directory = Path(order.directory)
         self.ledger = LedgerReader(self.directory)
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
 
     def __enter__(self) -> Workload:
         if self._process is None:
             self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         process = self._process
         if process is not None and process.poll() is None:
             process.kill()
             process.wait()
-        self._said.close()
+        self._printed.close()
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             (sys.executable, "-m", "myha.drill.worker"),
             stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=self._said,
+            stdout=self._printed,
+            stderr=self._printed,
             # Ctrl-C is for the drill, which then ends the clients in its own time.
             start_new_session=True,
         )
@@ -64,10 +58,6 @@ class Workload:
             self._process.stdin.flush()
         except OSError as error:
             raise self._ended() from error
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process is not None else 0
 
     def await_acknowledged(self, more: int, deadline_seconds: float) -> None:
         """Wait until so many more transactions are acknowledged; MyhaError at the deadline."""
@@ -116,12 +106,12 @@ class Workload:
         lines = self._output().splitlines()
         if process.returncode != 0 or not lines:
             raise self._ended()
-        said: dict[str, Any] = json.loads(lines[-1])
-        return said
+        answer: dict[str, Any] = json.loads(lines[-1])
+        return answer
 
     def _output(self) -> str:
-        self._said.seek(0)
-        return self._said.read().decode(errors="replace")
+        self._printed.seek(0)
+        return self._printed.read().decode(errors="replace")
 
     def _ended(self) -> MyhaError:
         last = self._output().strip().splitlines()[-1:] or ["no output"]

@@ -12,13 +12,13 @@ from myha.hosts.shell import telling
 def run_to_end(name: str, words: tuple[str, ...], deadline_seconds: float) -> None:
     """Run it on this machine. `name` is for the error: MyhaError with one line when it fails."""
     # A file, not a pipe: a server that it leaves behind would hold the pipe open.
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         try:
             done = subprocess.run(
                 words,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 timeout=deadline_seconds,
                 check=False,
             )
@@ -27,5 +27,5 @@ def run_to_end(name: str, words: tuple[str, ...], deadline_seconds: float) -> No
         except OSError as error:
             raise MyhaError(f"{name} does not work: {error}") from error
         if done.returncode != 0:
-            said.seek(0)
-            raise MyhaError(f"{name} failed: {telling(said.read(), done.returncode)}")
+            output.seek(0)
+            raise MyhaError(f"{name} failed: {telling(output.read(), done.returncode)}")

@@ -29,11 +29,11 @@ from myha.errors import MyhaError
 LOCAL_WORDS = ("sh", "-c")
 DEADLINE_SECONDS = 30.0
 END_DEADLINE_SECONDS = 60.0
-PULSE_SECONDS = 5.0
+ALIVE_EVERY_SECONDS = 5.0
 # A host that hears nothing for so long is cut off, and gives up: it may hold the donor's commits.
 SILENCE_SECONDS = 60.0
 LET_GO_SECONDS = 15.0  # what is ended from there gets 5 s before it is killed
-_SAID_BYTES = 4096
+_OUTPUT_BYTES = 4096
 _BEGUN = "myha-begun"
 _TELLING = r"error|fail|no space|denied|refused|not found|no such|cannot|timed out|not running"
 
@@ -48,7 +48,7 @@ class Running:
 
     name: str
     process: subprocess.Popen[bytes]
-    said: IO[bytes]
+    output: IO[bytes]
 
     def ended(self) -> bool:
         return self.process.poll() is not None
@@ -60,9 +60,9 @@ class Running:
         except subprocess.TimeoutExpired:
             raise ShellError(f"{self.name}: {what} does not end") from None
         if status != 0:
-            size = os.fstat(self.said.fileno()).st_size
-            said = os.pread(self.said.fileno(), _SAID_BYTES, max(0, size - _SAID_BYTES))
-            raise ShellError(f"{self.name}: {what} failed: {telling(said, status)}")
+            size = os.fstat(self.output.fileno()).st_size
+            last = os.pread(self.output.fileno(), _OUTPUT_BYTES, max(0, size - _OUTPUT_BYTES))
+            raise ShellError(f"{self.name}: {what} failed: {telling(last, status)}")
 
 
 class Shell:
@@ -94,8 +94,8 @@ class Shell:
             raise self._not_started(error) from error
         before, mark, output = done.stdout.decode(errors="replace").partition(f"{_BEGUN}\n")
         if not mark:
-            said = telling(done.stderr or done.stdout, done.returncode)
-            raise ShellError(f"{self.name}: {self._of_whom} does not work: {said}")
+            why = telling(done.stderr or done.stdout, done.returncode)
+            raise ShellError(f"{self.name}: {self._of_whom} does not work: {why}")
         if before:  # it would also be in the midst of the data
             raise ShellError(
                 f"{self.name}: {self._of_whom} prints something before the script does:"
@@ -122,18 +122,18 @@ class Shell:
         held = load_script("held").replace("{silence_seconds}", f"{SILENCE_SECONDS:.0f}")
         text = _text(held.replace("{script}", script), arguments)
         stdout = subprocess.PIPE if streams else None
-        with self._running(text, stdout) as running, _pulse(running.process, first):
+        with self._running(text, stdout) as running, _kept_alive(running.process, first):
             yield running
 
     @contextmanager
     def _running(self, text: str, stdout: int | None) -> Iterator[Running]:
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as output:
             try:
                 process = subprocess.Popen(
                     (*self._words, text),
                     stdin=subprocess.PIPE,
-                    stdout=said if stdout is None else stdout,
-                    stderr=said,
+                    stdout=output if stdout is None else stdout,
+                    stderr=output,
                     # What ends us at once leaves it alive to clear up; and nobody is asked here
                     # for a password.
                     start_new_session=True,
@@ -141,7 +141,7 @@ class Shell:
             except OSError as error:
                 raise self._not_started(error) from error
             try:
-                yield Running(self.name, process, said)
+                yield Running(self.name, process, output)
             finally:
                 _let_go(process)
 
@@ -149,9 +149,9 @@ class Shell:
         return ShellError(f"{self.name}: cannot start {self._words[0]}: {error.strerror or error}")
 
 
-def telling(said: bytes, status: int) -> str:
+def telling(output: bytes, status: int) -> str:
     """The lines that name the error, of the last that a program has said."""
-    text = said[-_SAID_BYTES:].decode(errors="replace")
+    text = output[-_OUTPUT_BYTES:].decode(errors="replace")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     found = [line for line in lines if re.search(_TELLING, line, re.IGNORECASE)]
     return " / ".join((found or lines)[:2])[:400] or f"exit status {status}"
@@ -181,23 +181,23 @@ def _let_go(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _pulse(process: subprocess.Popen[bytes], first: bytes) -> Iterator[None]:
+def _kept_alive(process: subprocess.Popen[bytes], first: bytes) -> Iterator[None]:
     """Say `first`, then that we are still there, for as long as the block lasts."""
     ends = threading.Event()
 
-    def beat() -> None:
-        said = first
+    def speak() -> None:
+        words = first
         while process.stdin is not None:
             try:
-                process.stdin.write(said)
+                process.stdin.write(words)
                 process.stdin.flush()
             except (OSError, ValueError):
                 return  # it has ended; whoever waits for it says why
-            if ends.wait(PULSE_SECONDS):
+            if ends.wait(ALIVE_EVERY_SECONDS):
                 return
-            said = b"."
+            words = b"."
 
-    thread = threading.Thread(target=beat, daemon=True)
+    thread = threading.Thread(target=speak, daemon=True)
     thread.start()
     try:
         yield

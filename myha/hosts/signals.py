@@ -1,4 +1,4 @@
-"""Signals as something that a thread is told, not as code in the middle of another's.
+"""Signals: another handler for a while, or a thread that hears of them.
 
 A handler of Python's runs between two instructions of the main thread, also of another handler. It
 must not wait for any lock that the interrupted code may hold, which rules out an Event, a line in a
@@ -14,13 +14,38 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 JOIN_SECONDS = 5.0
 _READ_BYTES = 64
 
 
 @contextmanager
-def told(
+def handled(
+    numbers: tuple[signal.Signals, ...],
+    handler: Callable[[int, FrameType | None], None] | signal.Handlers,
+) -> Iterator[None]:
+    """In the block these signals have this handler. For the main thread only."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """No second Ctrl-C stops a clean-up half way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def heard_by_a_thread(
     numbers: tuple[signal.Signals, ...], tell: Callable[[signal.Signals], None]
 ) -> Iterator[None]:
     """While in the block, call `tell` in a thread of its own for each of these signals.
@@ -43,12 +68,10 @@ def told(
     thread = threading.Thread(target=listen, name="signals", daemon=True)
     thread.start()
     fd_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, _leave_it_to_the_pipe) for number in numbers}
     try:
-        yield
+        with handled(numbers, _leave_it_to_the_pipe):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         signal.set_wakeup_fd(fd_before)
         os.close(writer)
         thread.join(JOIN_SECONDS)

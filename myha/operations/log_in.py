@@ -6,6 +6,8 @@ from functools import partial
 
 from myha.config import Account, Config
 from myha.database.connection import ACCESS_DENIED, Connect, Connection, Endpoint, connect
+from myha.database.flavours import Flavour, flavour_of
+from myha.database.session import Session
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
 CONNECT_DEADLINE_SECONDS = 5.0
@@ -34,6 +36,12 @@ def log_in(config: Config, node: str, account: Account, *, local_files: bool = F
         elif isinstance(error, ServerGoneError | ServerSilentError):
             text += f"; check nodes.{node}.host and port, and that the server runs"
         raise type(error)(text, error.code) from None
+
+
+def flavour_at(config: Config, node: str, account: Account) -> Flavour:
+    """Which kind of server a node is."""
+    with Session(log_in(config, node, account), CONNECT_DEADLINE_SECONDS) as session:
+        return flavour_of(session)
 
 
 def connector(config: Config, node: str, account: Account) -> Connect:

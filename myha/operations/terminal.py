@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,7 +21,7 @@ class TerminalReporter:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[rest]}"),
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
@@ -36,32 +35,23 @@ class TerminalReporter:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def progress(self, phase: str, *, done: float, **more: Any) -> None:
-        self.show(Progress(phase, done, **more))
-
-    def show(self, one: Progress) -> None:
-        """The same from a line that somebody else wrote."""
-        self.line(one.phase, one.percent, one.say())
+    def progress(self, now: Progress) -> None:
+        self.line(now.phase, now.percent, now.say())
 
     def line(self, phase: str, percent: float | None, text: str) -> None:
         """`text` is all of it in words and begins with the phase."""
         if phase != self._phase and not self.console.is_terminal:
             self.console.print(text, markup=False, highlight=False)
-        said = escape(text.removeprefix(phase).lstrip(" ,"))
+        rest = escape(text.removeprefix(phase).lstrip(" ,"))
         total = None if percent is None else 100.0
         if self._task is None or phase != self._phase:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(escape(phase), total=total, said=said)
-        self._bar.update(self._task, completed=percent or 0.0, total=total, said=said)
+            self._task = self._bar.add_task(escape(phase), total=total, rest=rest)
+        self._bar.update(self._task, completed=percent or 0.0, total=total, rest=rest)
         self._phase = phase
 
     def event(self, kind: str, text: str, **fields: str) -> None:  # noqa: ARG002  # for programs

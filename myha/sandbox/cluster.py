@@ -8,11 +8,9 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -26,6 +24,7 @@ from myha import config as configuration
 from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.errors import ConfigError, MyhaError
 from myha.hosts.local import LocalHost, accepts_unix, end_processes
+from myha.hosts.signals import ignored
 from myha.sandbox import programs, registry
 from myha.sandbox.debian import Progress
 from myha.sandbox.programs import Program
@@ -406,7 +405,7 @@ class Cluster:
             yield
         except BaseException as error:
             self._progress("taking the sandbox down again")
-            with _deaf_to_signals():
+            with ignored():
                 self.down()
             if isinstance(error, MyhaError):
                 raise MyhaError(f"{error}; the sandbox was taken down again") from error
@@ -461,21 +460,6 @@ class Cluster:
             "",
         ]
         return "\n".join(lines)
-
-
-@contextmanager
-def _deaf_to_signals() -> Iterator[None]:
-    """No second Ctrl-C stops a clean-up half way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _environment() -> dict[str, str]:

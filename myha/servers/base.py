@@ -197,6 +197,25 @@ class BaseServer(ClosingServer, RestoringServer):
         with self._step(deadline_seconds) as session:
             self._disable_waiting(session)
 
+    def _disable_waiting(self, session: WarmSession) -> None:
+        """Switch the source side off."""
+        self._run_in_time(session, "disable_waiting")
+        if self._semisync_now(session).source_enabled:
+            raise ServerError(f"{self.name}: semi-sync is still on when read back")
+
+    def stop_replication(self, deadline_seconds: float) -> None:
+        with self._step(deadline_seconds) as session:
+            self._run(session, "stop_replication")
+            self._until(
+                lambda: self._threads(session) == ("OFF", "OFF"),
+                session.deadline,
+                "replication has not stopped",
+            )
+
+    def _threads(self, session: WarmSession) -> tuple[str, str]:
+        """The default channel's receiver and applier; OFF without one."""
+        return self.flavour.threads(session).get("", ("OFF", "OFF"))
+
     def place_events(
         self, *, run: bool, disabled: frozenset[EventName], deadline_seconds: float
     ) -> str:
@@ -313,9 +332,6 @@ class BaseServer(ClosingServer, RestoringServer):
     def stop_receiver(self, deadline_seconds: float) -> None: ...
 
     @abstractmethod
-    def stop_replication(self, deadline_seconds: float) -> None: ...
-
-    @abstractmethod
     def start_replication(self, deadline_seconds: float) -> None: ...
 
     @abstractmethod
@@ -327,9 +343,6 @@ class BaseServer(ClosingServer, RestoringServer):
     @abstractmethod
     def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
         """As of now; who it is that acknowledges only where that is asked, since it costs more."""
-
-    @abstractmethod
-    def _disable_waiting(self, session: WarmSession) -> None: ...
 
     @abstractmethod
     def _learn(self, session: WarmSession) -> None:

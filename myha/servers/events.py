@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from myha.core.model import Events
-from myha.database.connection import NO_SUCH_DATABASE, NO_SUCH_TABLE, Values
+from myha.database.connection import Values
 from myha.database.session import Session
 from myha.database.statements import Statements, quoted
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
@@ -78,14 +78,14 @@ class Placed:
     failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        said = (
+        groups = (
             ("enabled", self.enabled),
             ("kept disabled", self.kept_disabled),
             ("disabled, since its time passed while no writer ran it", self.over),
             ("left to the writer", self.left),
             ("noted as disabled", self.noted),
         )
-        return "; ".join(f"{what}: {_listed(names)}" for what, names in said if names)
+        return "; ".join(f"{what}: {_listed(names)}" for what, names in groups if names)
 
 
 def read_events(session: Session) -> list[Event]:
@@ -108,13 +108,8 @@ def read_events(session: Session) -> list[Event]:
 
 def read_noted(session: Session) -> frozenset[EventName] | None:
     """Those that the application has disabled on the writer; None without the table."""
-    try:
-        rows = session.query(_NOTED)
-    except ServerError as error:
-        if error.code in (NO_SUCH_TABLE, NO_SUCH_DATABASE):
-            return None
-        raise
-    return frozenset((str(schema), str(name)) for schema, name in rows)
+    rows = session.rows_if_there(_NOTED)
+    return None if rows is None else frozenset((str(schema), str(name)) for schema, name in rows)
 
 
 def may_see(session: Session) -> bool:

@@ -51,8 +51,8 @@ def adapter_of(config: Config) -> type[BaseServer]:
             continue
         with Session(connection, seconds) as session:
             return ADAPTERS[flavour_of(session).name]
-    told = "no node answers which kind of server it is: " + "; ".join(errors)
-    raise ServerGoneError(told) if may_come else MyhaError(told)
+    text = "no node answers which kind of server it is: " + "; ".join(errors)
+    raise ServerGoneError(text) if may_come else MyhaError(text)
 
 
 def _source(config: Config, name: str) -> Source | None:

@@ -230,17 +230,6 @@ class MariaDBServer(MariaDBFence):
         )
         return bool(rows) and rows[0][0] == "Killing slave"
 
-    def stop_replication(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as session:
-            self._run(session, "stop_replication")
-
-            def stopped() -> bool:
-                channel = self._channel(session)
-                states = {receiver_of(channel).state, applier_of(channel).state}
-                return states == {ThreadState.STOPPED}
-
-            self._until(stopped, session.deadline, "replication has not stopped")
-
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected.
 

@@ -151,8 +151,3 @@ class MariaDBFence(BaseServer):
             {"user": self.account.user},
         )
         return {int(number) for (number,) in rows} - {closer}
-
-    def _disable_waiting(self, session: WarmSession) -> None:
-        self._run_in_time(session, "disable_waiting")
-        if self._semisync_now(session).source_enabled:
-            raise ServerError(f"{self.name}: semi-sync is still on when read back")

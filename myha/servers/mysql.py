@@ -189,10 +189,6 @@ class MySQLServer(BaseServer):
     def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
         return mysql_settings.channel(session)
 
-    def _threads(self, session: WarmSession) -> tuple[str, str]:
-        """The default channel's receiver and applier; OFF without one."""
-        return self.flavour.threads(session).get("", ("OFF", "OFF"))
-
     def stop_receiver(self, deadline_seconds: float) -> None:
         with self._step(deadline_seconds) as session:
             self._run(session, "stop_receiver")
@@ -200,15 +196,6 @@ class MySQLServer(BaseServer):
                 lambda: self._threads(session)[0] == "OFF",
                 session.deadline,
                 "the receiver has not stopped",
-            )
-
-    def stop_replication(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as session:
-            self._run(session, "stop_replication")
-            self._until(
-                lambda: self._threads(session) == ("OFF", "OFF"),
-                session.deadline,
-                "replication has not stopped",
             )
 
     def start_replication(self, deadline_seconds: float) -> None:
@@ -307,12 +294,8 @@ class MySQLServer(BaseServer):
         return not self._semisync_now(session).source_enabled
 
     def _disable_waiting(self, session: WarmSession) -> None:
-        """Switch the source side off."""
-        facts = self._known(session)
-        if facts.source_word:  # without the plugin nothing waits
-            self._run_in_time(session, "disable_waiting")
-            if self._semisync_now(session).source_enabled:
-                raise ServerError(f"{self.name}: semi-sync is still on when read back")
+        if self._known(session).source_word:  # without the plugin nothing waits
+            super()._disable_waiting(session)
 
     def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
         facts = self._known(session)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from myha.errors import MyhaError
-from myha.hosts.signals import told
+from myha.hosts.signals import heard_by_a_thread
 from myha.supervisor.control import PING, ControlServer, Data
 from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.requests import REQUESTS
@@ -43,7 +43,7 @@ class Process:
         self.control.start()
         gc.freeze()
         try:
-            with told((signal.SIGTERM, signal.SIGINT), self._stop):
+            with heard_by_a_thread((signal.SIGTERM, signal.SIGINT), self._stop):
                 for thread in threads:
                     thread.start()
                 for thread in threads:

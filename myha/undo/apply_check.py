@@ -72,6 +72,22 @@ class Writer(HealSession):
         if why := self.flavour.inexact(self):
             raise HealRefusedError(f"on the writer {why}")
 
+    def cascading_columns(self, name: str) -> tuple[tuple[str, str], ...]:
+        """The columns whose change, or whose row's end, reaches other rows; each with the key."""
+        schema, _, table = name.partition(".")
+        rows = self.query(
+            "SELECT k.referenced_column_name, c.constraint_schema, c.table_name, c.constraint_name"
+            " FROM information_schema.referential_constraints c"
+            " JOIN information_schema.key_column_usage k"
+            " ON k.constraint_schema = c.constraint_schema AND k.table_name = c.table_name"
+            " AND k.constraint_name = c.constraint_name"
+            " WHERE c.unique_constraint_schema = %s AND c.referenced_table_name = %s"
+            " AND NOT (c.delete_rule IN ('NO ACTION', 'RESTRICT')"
+            " AND c.update_rule IN ('NO ACTION', 'RESTRICT'))",
+            (schema, table),
+        )
+        return tuple((str(column), ".".join(map(str, key))) for column, *key in rows)
+
     def describe(self, format_event: bytes) -> None:
         """Tell the server how the events that follow are made; outside of a transaction."""
         if format_event != self._format:
@@ -98,15 +114,15 @@ class CheckedRows:
         """Raises HealRefusedError unless changes of this table can be checked and rolled back."""
         if name in self._suitable:
             return
-        fact = self._writer.table_facts(name)
-        if fact is None:
+        storage = self._writer.storage(name)
+        if storage is None:
             raise HealRefusedError(
                 f"{name} is not on the writer, or this account may not read it (GRANT SELECT)"
             )
-        if fact.engine != "InnoDB" or fact.kind != "BASE TABLE":
+        if not storage.can_be_undone:
             raise HealRefusedError(
-                f"{name} is a {fact.kind} of engine {fact.engine} on the writer, and only plain"
-                " InnoDB tables can be checked and rolled back"
+                f"{name} is a {storage.kind} of engine {storage.engine} on the writer, and only"
+                " plain InnoDB tables can be checked and rolled back"
             )
         self._suitable.add(name)
 

@@ -59,15 +59,7 @@ class TableCounts:
         return self.inserted + self.updated + self.deleted
 
 
-@dataclass(slots=True)
-class Change:
-    """One row event of one transaction, split into rows."""
-
-    transaction: Logged
-    rows: RowChanges
-
-
-def changes(transaction: Logged) -> Iterator[Change]:
+def changes(transaction: Logged) -> Iterator[RowChanges]:
     """Its row events, oldest first; raises RewindRefusedError for anything else that it holds."""
     if transaction.gtid.is_ddl:
         raise _refusal(transaction, "it is DDL or another statement that cannot be rolled back")
@@ -83,7 +75,7 @@ def changes(transaction: Logged) -> Iterator[Change]:
             found = maps.get(events.rows_table_id(event))
             if found is None:
                 raise _refusal(transaction, "a row event has no table map")
-            yield Change(transaction, events.row_changes(event, found))
+            yield events.row_changes(event, found)
         else:
             _check_other(transaction, event)
             ended = ended or event.type == EventType.XID or _is_commit(event)

@@ -50,9 +50,9 @@ class LaterChanges:
             )
 
     def _touched_table(self, transaction: Logged) -> str | None:
-        for change in changes(transaction):
-            name = change.rows.table.name
-            before = [one for one, _ in change.rows.images if one]
+        for rows in changes(transaction):
+            name = rows.table.name
+            before = [one for one, _ in rows.images if one]
             if before and self._too_many:
                 raise RewindRefusedError(
                     f"transaction {transaction.gtid} came after more than {self._max_rows} errant"

@@ -28,7 +28,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from myha.binlog import events
@@ -122,12 +121,7 @@ class Draft:
             self._opened = self._opened.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self._opened.close()
 
@@ -167,8 +161,7 @@ class Draft:
             for streamed in transactions:
                 one = self._add(streamed)
                 tables: dict[str, TableCounts] = {}
-                for change in self._places.changes(one):
-                    rows = change.rows
+                for rows in self._places.changes(one):
                     count(tables, rows)
                     count(self.tables, rows)
                     self._measure(rows)
@@ -215,8 +208,8 @@ class Draft:
     def undo_steps(self) -> Iterator[bytes]:
         """What undoes all of them, the last change first; as often as it is asked for."""
         checksum = self.has_checksum
-        for change in self._places.backwards():
-            yield undo_step(change.rows, checksum=checksum)
+        for rows in self._places.backwards():
+            yield undo_step(rows, checksum=checksum)
 
     def finish(self, kind: str, incident: Mapping[str, object]) -> Path:
         """Write the other files, and let the directory appear under its name: it is returned.

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from myha.binlog.columns import cascading_keys
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
-from myha.binlog.node import Marker, Node
 from myha.binlog.session import logs_cascades
 from myha.core.gtid import GtidSet
 from myha.database.connection import Connect
@@ -23,6 +23,7 @@ from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.undo.inverse import TableCounts
 from myha.undo.later_changes import LaterChanges
+from myha.undo.node import Marker, UndoNode
 from myha.undo.quarantine import Draft
 
 DEADLINE_SECONDS = 120.0
@@ -77,14 +78,8 @@ def plan_rewind(
     `scratch` is a directory for what is read meanwhile. Raises RewindRefusedError with the reason
     when it could not be undone exactly, ServerError when it cannot be read.
     """
-    node = Node(connect, flavour, deadline_seconds)
-    try:
-        rewind = _Rewind(node, executed, keep, _Files(scratch, {}, tell))
-        return rewind.plan()
-    except ServerError as error:
-        raise refusal_of(error) from error
-    finally:
-        node.close()
+    with _undoing(connect, flavour, deadline_seconds) as node:
+        return _Rewind(node, executed, keep, _Files(scratch, {}, tell)).plan()
 
 
 def rewind_node(
@@ -111,8 +106,8 @@ def rewind_node(
     MyhaError when the quarantine cannot be written (nothing undone), or when an earlier rewind
     cannot be finished.
     """
-    node = Node(connect, flavour, deadline_seconds)
-    return _Rewind(node, executed, keep, _Files(quarantine_dir, incident, tell)).run()
+    with _undoing(connect, flavour, deadline_seconds) as node:
+        return _Rewind(node, executed, keep, _Files(quarantine_dir, incident, tell)).run()
 
 
 def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -> None:
@@ -121,8 +116,7 @@ def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -
     Until that is done a node's executed set does not say what its data are. Without such a rewind
     it does nothing. Raises like `rewind_node`.
     """
-    node = Node(connect, flavour, deadline_seconds)
-    try:
+    with _undoing(connect, flavour, deadline_seconds) as node:
         if node.unfinished() is None:
             return
         _require(node.not_fenced())
@@ -130,10 +124,16 @@ def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -
         marker = node.unfinished()
         if marker is not None:
             _finish(node, marker)
-    except ServerError as error:
-        raise refusal_of(error) from error
-    finally:
-        node.close()
+
+
+@contextmanager
+def _undoing(connect: Connect, flavour: Flavour, deadline_seconds: float) -> Iterator[UndoNode]:
+    """A session on the node; what its binary log no longer holds is a refusal."""
+    with UndoNode(connect, flavour, deadline_seconds) as node:
+        try:
+            yield node
+        except ServerError as error:
+            raise refusal_of(error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,24 +148,19 @@ class _Files:
 class _Rewind:
     """One run on one node; the methods are its steps, in order."""
 
-    def __init__(self, node: Node, seen: GtidSet, keep: GtidSet, files: _Files) -> None:
+    def __init__(self, node: UndoNode, seen: GtidSet, keep: GtidSet, files: _Files) -> None:
         self._node = node
         self._seen = seen
         self._keep = keep
         self._files = files
 
     def run(self) -> RewindReport:
-        try:
-            _require(self._node.not_fenced() or self._node.flavour.inexact(self._node))
-            self._node.prepare()
-            marker = self._node.unfinished()
-            if marker is not None:
-                return _finish(self._node, marker)
-            return self._undo()
-        except ServerError as error:
-            raise refusal_of(error) from error
-        finally:
-            self._node.close()
+        _require(self._node.not_fenced() or self._node.flavour.inexact(self._node))
+        self._node.prepare()
+        marker = self._node.unfinished()
+        if marker is not None:
+            return _finish(self._node, marker)
+        return self._undo()
 
     def plan(self) -> RewindPlan:
         node = self._node
@@ -291,7 +286,7 @@ def _require(why_not: str | None) -> None:
 
 
 @contextmanager
-def _writable(node: Node) -> Iterator[None]:
+def _writable(node: UndoNode) -> Iterator[None]:
     """Lets this session write; the node is closed again whatever happens."""
     node.do("let_us_write")
     try:
@@ -300,12 +295,12 @@ def _writable(node: Node) -> Iterator[None]:
         node.close_for_writes()
 
 
-def _finish(node: Node, marker: Marker) -> RewindReport:
+def _finish(node: UndoNode, marker: Marker) -> RewindReport:
     with _writable(node):
         return _set_history(node, marker, resumed=True)
 
 
-def _set_history(node: Node, marker: Marker, *, resumed: bool) -> RewindReport:
+def _set_history(node: UndoNode, marker: Marker, *, resumed: bool) -> RewindReport:
     before = node.flavour.parse(marker.executed)
     now = node.executed()
     if not before.contains(now):
@@ -322,26 +317,26 @@ def _set_history(node: Node, marker: Marker, *, resumed: bool) -> RewindReport:
     return RewindReport(marker.transactions, marker.rows, Path(marker.quarantine), resumed)
 
 
-def check_tables(node: Node, tables: Mapping[str, TableCounts]) -> None:
+def check_tables(node: UndoNode, tables: Mapping[str, TableCounts]) -> None:
     """Raises RewindRefusedError unless all that was changed in these tables is in the binary log.
 
     Out of reach are other engines than InnoDB, and cascades that the engine does by itself.
     """
     cascades_are_logged = logs_cascades(node)
     for name, counts in tables.items():
-        fact = node.table_facts(name)
-        if fact is None:
+        storage = node.storage(name)
+        if storage is None:
             raise RewindRefusedError(
                 f"{name} does not exist, or this account cannot see it (GRANT REFERENCES ON *.*)"
             )
-        if fact.engine != "InnoDB" or fact.kind != "BASE TABLE":
+        if not storage.can_be_undone:
             raise RewindRefusedError(
-                f"{name} is a {fact.kind} of engine {fact.engine}, and only plain InnoDB tables"
-                " can be undone exactly"
+                f"{name} is a {storage.kind} of engine {storage.engine}, and only plain InnoDB"
+                " tables can be undone exactly"
             )
         if cascades_are_logged or counts.deleted + counts.updated == 0:
             continue
-        if cascades := node.cascades_from(name):
+        if cascades := cascading_keys(node.query, *name.split(".", 1)):
             raise RewindRefusedError(
                 f"{name} had rows deleted or updated, and the cascades of {cascades[0]} are not"
                 " in the binary log"

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myha.binlog import events
-from myha.binlog.events import EventType, Gtid, RawEvent
+from myha.binlog.events import EventType, RawEvent, RowChanges
 from myha.binlog.transactions import StreamedTransaction
+from myha.database.flavours.base import Gtid
 from myha.errors import MyhaError
-from myha.undo.inverse import Change, changes
+from myha.undo.inverse import changes
 
 _CHUNK_BYTES = 1 << 18
 _EVENT_BYTES = 1 << 14  # enough for most: servers begin a new row event at 8 KB
@@ -208,29 +209,29 @@ class ChangePlaces:
     def close(self) -> None:
         self._file.close()
 
-    def changes(self, transaction: SpooledTransaction) -> Iterator[Change]:
+    def changes(self, transaction: SpooledTransaction) -> Iterator[RowChanges]:
         """Its row events, oldest first, each noted. Call it once for each, in their order."""
         self._transactions.append((self._count, transaction))
         reading = _Reading(transaction)
-        for change in changes(reading):
-            table_at = reading.tables_at[events.rows_table_id(change.rows.event)]
+        for rows in changes(reading):
+            table_at = reading.tables_at[events.rows_table_id(rows.event)]
             self._file.write(_PLACE.pack(table_at, reading.at))
             self._count += 1
-            yield Change(transaction, change.rows)
+            yield rows
 
-    def backwards(self) -> Iterator[Change]:
+    def backwards(self) -> Iterator[RowChanges]:
         """All that was noted, the last one first."""
         upper = self._count
         for first, transaction in reversed(self._transactions):
             for table_at, rows_at in self._places_backwards(first, upper):
-                yield self._change(transaction, table_at, rows_at)
+                yield self._rows(transaction, table_at, rows_at)
             upper = first
 
-    def _change(self, transaction: SpooledTransaction, table_at: int, rows_at: int) -> Change:
+    def _rows(self, transaction: SpooledTransaction, table_at: int, rows_at: int) -> RowChanges:
         checksum = transaction.has_checksum
         table = events.table_map(self._spool.event_at(table_at, checksum=checksum))
         rows = self._spool.event_at(rows_at, checksum=checksum)
-        return Change(transaction, events.row_changes(rows, table))
+        return events.row_changes(rows, table)
 
     def _places_backwards(self, first: int, upper: int) -> Iterator[tuple[int, int]]:
         self._file.flush()

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,9 @@ from myha.binlog import events, stream
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import EventType, RawEvent
 from myha.binlog.torn_files import LostEndError, past_torn_ends
-from myha.binlog.transactions import Transaction, streamed, transactions
+from myha.binlog.transactions import streamed
 from myha.core.gtid import MysqlGtidSet
+from myha.database.flavours.base import Gtid
 from myha.database.flavours.mysql import encode_gtid_set
 from myha.undo.inverse import TableCounts, changes, count, redo_step, undo_step
 from myha.undo.later_changes import LaterChanges
@@ -23,6 +25,15 @@ UUID_TEXT = "00010203-0405-0607-0809-0a0b0c0d0e0f"
 LONG, VARCHAR = 3, 15
 
 Row = tuple[int | None, bytes | None]
+
+
+class Transaction(NamedTuple):
+    """One transaction, its GTID event first."""
+
+    gtid: Gtid
+    events: tuple[RawEvent, ...]
+
+
 rows = st.tuples(
     st.none() | st.integers(0, 2**32 - 1), st.none() | st.binary(min_size=0, max_size=300)
 )
@@ -77,12 +88,12 @@ FORMAT = make(EventType.FORMAT_DESCRIPTION, b"\x04\x00" + bytes(70) + b"\x01")
 def transaction(*body: RawEvent, number: int = 1) -> Transaction:
     first = gtid_event(number)
     parts = (first, query(b"BEGIN"), *body, make(EventType.XID, bytes(8)))
-    return Transaction(events.gtid(first), "binlog.1", 4, FORMAT, parts)
+    return Transaction(events.gtid(first), parts)
 
 
 def undo(*errant: Transaction) -> list[bytes]:
     """What undoes them, the last change first."""
-    found = [change.rows for one in errant for change in changes(one)]
+    found = [rows for one in errant for rows in changes(one)]
     return [undo_step(rows, checksum=True) for rows in reversed(found)]
 
 
@@ -115,8 +126,8 @@ def test_inverse_has_every_image_swapped_in_reverse_order(
     one = transaction(*body)
     wanted = [
         (after, before)
-        for change in reversed(list(changes(one)))
-        for before, after in reversed(change.rows.images)
+        for found in reversed(list(changes(one)))
+        for before, after in reversed(found.images)
     ]
     got: list[tuple[bytes | None, bytes | None]] = []
     for step in undo(one):
@@ -124,7 +135,8 @@ def test_inverse_has_every_image_swapped_in_reverse_order(
         table = events.table_map(mapped)
         assert (table.name, table.columns) == ("t.x", ("a", "b"))
         found = events.row_changes(event, table)
-        assert found.flags == events.STATEMENT_END | events.NO_FOREIGN_KEY_CHECKS
+        flags = int.from_bytes(event.body[6:8], "little")
+        assert flags == events.STATEMENT_END | events.NO_FOREIGN_KEY_CHECKS
         got += found.images
     assert got == wanted
 
@@ -134,7 +146,7 @@ def test_inverse_of_the_inverse_does_the_same_again(some: list[Row]) -> None:
     one = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image(r) for r in some]))
     (step,) = undo(one)
     (again,) = undo(transaction(*parsed(step)))
-    assert [again] == [redo_step(change.rows, checksum=True) for change in changes(one)]
+    assert [again] == [redo_step(found, checksum=True) for found in changes(one)]
 
 
 def test_transactions_are_undone_last_one_first() -> None:
@@ -144,8 +156,8 @@ def test_transactions_are_undone_last_one_first() -> None:
     assert kinds == [EventType.WRITE_ROWS, EventType.DELETE_ROWS]
     tables: dict[str, TableCounts] = {}
     for one in (first, second):
-        for change in changes(one):
-            count(tables, change.rows)
+        for found in changes(one):
+            count(tables, found)
     assert tables == {"t.x": TableCounts(inserted=1, deleted=1, columns=("a", "b"))}
 
 
@@ -183,7 +195,7 @@ def test_partial_or_torn_images_are_refused() -> None:
 
 def test_a_transaction_without_its_end_is_refused() -> None:
     whole = transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((1, b""))]))
-    cut = Transaction(whole.gtid, "f", 4, FORMAT, whole.events[:-1])
+    cut = Transaction(whole.gtid, whole.events[:-1])
     with pytest.raises(RewindRefusedError, match="its end is not in the binary log"):
         undo(cut)
 
@@ -241,16 +253,12 @@ def test_gtids_of_every_kind_have_the_servers_names() -> None:
 def test_a_stream_becomes_transactions_with_their_places() -> None:
     rotate = make(EventType.ROTATE, (4).to_bytes(8, "little") + b"binlog.000007")
     body = (query(b"BEGIN"), make(EventType.XID, bytes(8)))
-    found = list(
-        transactions([rotate, FORMAT, gtid_event(1), *body, gtid_event(2), *body], max_bytes=10_000)
-    )
+    found = list(streamed([rotate, FORMAT, gtid_event(1), *body, gtid_event(2), *body]))
     assert [one.gtid.number for one in found] == [1, 2]
     assert {one.file for one in found} == {"binlog.000007"}
-    assert found[0].offset == 1000 - len(found[0].events[0].raw)
-    with pytest.raises(RewindRefusedError, match="larger than"):
-        list(transactions([rotate, FORMAT, gtid_event(1), *body], max_bytes=30))
+    assert found[0].offset == 1000 - len(gtid_event(1).raw)
     with pytest.raises(RewindRefusedError, match="outside any transaction"):
-        list(transactions([rotate, FORMAT, *body], max_bytes=10_000))
+        list(streamed([rotate, FORMAT, *body]))
 
 
 def test_a_streamed_transaction_is_passed_over_where_it_is_not_taken() -> None:

@@ -38,8 +38,8 @@ def test_a_spool_is_read_in_both_directions(tmp_path: Path) -> None:
     places = ChangePlaces(spool, tmp_path)
     forward = []
     for one in streamed(stream()):
-        forward += [(c.rows.event.raw, c.rows.images) for c in places.changes(spool.add(one))]
-    backward = [(c.rows.event.raw, c.rows.images) for c in places.backwards()]
+        forward += [(c.event.raw, c.images) for c in places.changes(spool.add(one))]
+    backward = [(c.event.raw, c.images) for c in places.backwards()]
     assert len(forward) == 2 * COUNT
     assert backward == forward[::-1]
     assert [one.gtid.number for one in spool.transactions] == [1, 2, 3]
@@ -49,7 +49,7 @@ def test_a_spool_is_read_in_both_directions(tmp_path: Path) -> None:
     assert [(o.gtid, o.digest) for o in again.transactions] == [
         (o.gtid, o.digest) for o in spool.transactions
     ]
-    found = [(c.rows.event.raw, c.rows.images) for o in again.transactions for c in changes(o)]
+    found = [(c.event.raw, c.images) for o in again.transactions for c in changes(o)]
     assert found == forward
     for each in (places, spool, again):
         each.close()

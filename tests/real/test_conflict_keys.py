@@ -19,7 +19,6 @@ from myha.config import Account
 from myha.conflicts.extract import AuditRule, Table
 from myha.conflicts.folding import Collations, weights_query
 from myha.conflicts.keys import read_facts
-from myha.conflicts.positions import position_after
 from myha.conflicts.reader import Reader
 from myha.conflicts.wire import Link
 from myha.core.conflicts import Detector, Transaction
@@ -180,7 +179,7 @@ def read_from(server: Server, start: Any) -> tuple[Kept, Everything]:
     surroundings = Everything(server, detector)
     link = server.link()
     target = server.link()
-    reader = Reader(0, detector, surroundings, position_after(start))
+    reader = Reader(0, detector, surroundings, link.flavour.position_after(start))
     reader.identify(link.identity, None)
     link.start(start)
     end = server.end_of_log()

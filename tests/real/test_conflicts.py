@@ -16,9 +16,9 @@ from myha.config import Config, load
 from myha.conflicts import job
 from myha.conflicts.keys import Facts
 from myha.conflicts.watch import NodeState, Watch
-from myha.progress import ListReporter
 from myha.sandbox.cluster import Cluster
 from tests.real.pair import Pair, running_pair, until
+from tests.reporters import ListReporter
 
 FLAVOURS = [
     pytest.param(flavour, marks=pytest.mark.xdist_group(f"conflicts-{flavour}"))

@@ -16,7 +16,6 @@ import pytest
 from myha.binlog.errors import HealRefusedError, LookAgainError
 from myha.operations.heal.merge import MergeReport, merge_node
 from myha.permit import CancelledError
-from myha.progress import ListReporter
 from myha.undo import outcome, summed_files
 from tests.real.diverged import (
     DEADLINE_SECONDS,
@@ -28,6 +27,7 @@ from tests.real.diverged import (
     replicating,
     until,
 )
+from tests.reporters import ListReporter
 
 pytestmark = pytest.mark.real
 
@@ -366,14 +366,14 @@ import pymysql
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.database.flavours import FLAVOURS
 from myha.operations.heal.merge import merge_node
-from myha.progress import ListReporter
+from tests.reporters import ListReporter
 flavour, w, p, executed, keep, directory, stop_after = sys.argv[1:]
 Sets = MysqlGtidSet if flavour == "mysql" else MariadbGtidSet
 def to(port):
     return lambda: pymysql.connect(
         host="127.0.0.1", port=int(port), user="sup", password="pw", autocommit=True)
 class Slow(ListReporter):
-    def progress(self, phase, *, done, **more):
+    def progress(self, now):
         pass
 from myha.operations.heal import merge
 real = merge._Merge._merge_one

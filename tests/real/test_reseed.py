@@ -32,11 +32,12 @@ from myha.operations.heal.reseed import (
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.permit import CancelledError
-from myha.progress import ListReporter
+from myha.progress import Progress
 from myha.sandbox.cluster import Cluster
 from myha.undo import summed_files
 from tests.real.pair import until
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
+from tests.reporters import ListReporter
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("reseed")]
 
@@ -425,10 +426,10 @@ def test_the_donor_dies_meanwhile(
     donor = pair.cluster.servers["b"]
 
     class Killer(ListReporter):
-        def progress(self, phase: str, **more: Any) -> None:
-            if phase in {"copy", "back up"} and donor.running():
+        def progress(self, now: Progress) -> None:
+            if now.phase in {"copy", "back up"} and donor.running():
                 donor.kill()
-            super().progress(phase, **more)
+            super().progress(now)
 
     with pytest.raises(MyhaError) as caught:
         pair.reseed(method, reporter=Killer())
@@ -612,9 +613,9 @@ def test_a_disk_that_fills_up_during_the_copy(
     filler = data / "filler"
 
     class Filler(ListReporter):
-        def progress(self, phase: str, **more: Any) -> None:
-            super().progress(phase, **more)
-            if phase == "copy" and not filler.exists():
+        def progress(self, now: Progress) -> None:
+            super().progress(now)
+            if now.phase == "copy" and not filler.exists():
                 with filler.open("wb", buffering=0) as file, suppress(OSError):
                     while file.write(bytes(1 << 20)):
                         pass

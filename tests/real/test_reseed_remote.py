@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,12 +18,13 @@ from myha import config as configuration
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.operations.heal.reseed import Method, ReseedOrder, plan_reseed
-from myha.progress import ListReporter
+from myha.progress import Progress
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
 from tests.real.pair import until
 from tests.real.sshd import Sshd, command_lines, remote_config
 from tests.real.test_reseed import Pair, Writer
+from tests.reporters import ListReporter
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("reseed")]
 
@@ -76,9 +76,9 @@ class Watching(ListReporter):
         super().__init__()
         self.lines: set[str] = set()
 
-    def progress(self, phase: str, **more: Any) -> None:
+    def progress(self, now: Progress) -> None:
         self.lines.update(command_lines())
-        super().progress(phase, **more)
+        super().progress(now)
 
 
 def test_a_node_gets_its_peers_data_over_ssh(pair: RemotePair) -> None:

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from myha.binlog import events, literals, stream
-from myha.binlog.columns import ColumnFact
+from myha.binlog.columns import ColumnFact, column_facts, key_facts
 from myha.binlog.errors import DecodeError
 from myha.binlog.events import ROWS, EventType, RawEvent
 from myha.binlog.literals import collides, key_predicate, literal, matches, row_predicate, show
@@ -80,7 +80,7 @@ class Subject:
             return tuple(cursor.fetchall())
 
     def facts(self, table: str) -> tuple[ColumnFact, ...]:
-        return literals.column_facts(self.query, "v", table)
+        return column_facts(self.query, "v", table)
 
     def place(self) -> tuple[str, int]:
         status = "BINARY LOG" if self.flavour == "mysql" else "MASTER"
@@ -589,7 +589,7 @@ def test_generated_columns_and_keys_are_told_from_others(subject: Subject) -> No
     assert [one.name for one in facts] == ["id", "a", "b", "t", "gv", "gs"]
     assert [one.name for one in facts if one.generated] == ["gv", "gs"]
     assert [one.name for one in facts if one.virtual] == ["gv"]
-    keys = literals.key_facts(subject.query, "v", "made")
+    keys = key_facts(subject.query, "v", "made")
     assert keys[0].primary
     assert keys[0].columns == ("id", "b")
     by_name = {key.name: key for key in keys}

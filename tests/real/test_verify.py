@@ -28,7 +28,7 @@ from myha.operations.verify.hashing import Looks
 from myha.operations.verify.repair import Repair
 from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
-from myha.progress import ListReporter, Progress
+from myha.progress import Progress
 from myha.undo import summed_files
 from tests.real.pair import Pair, running_pair, until
 from tests.real.test_rewind import (
@@ -39,6 +39,7 @@ from tests.real.test_rewind import (
     OWN_VALUES,
     VALUES,
 )
+from tests.reporters import ListReporter
 
 pytestmark = [
     pytest.mark.real,

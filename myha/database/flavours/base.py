@@ -7,13 +7,15 @@ and no version is compared anywhere.
 
 from __future__ import annotations
 
+import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
+from myha.core.conflicts import Range
 from myha.core.gtid import GtidSet
-from myha.core.settings import ChannelOptions, Setting
+from myha.core.settings import ChannelOptions, Setting, When
 from myha.database import statements
 from myha.database.session import Session
 
@@ -29,12 +31,34 @@ class Identity(NamedTuple):
     domain: int  # MariaDB; 0 on MySQL
 
 
-class Transaction(NamedTuple):
-    """One transaction's name; `origin` is a MySQL `uuid[:tag]` or a MariaDB domain."""
+class Gtid(NamedTuple):
+    """The name of one transaction; `origin` is a MySQL `uuid[:tag]` or a MariaDB domain."""
 
     origin: str | int
-    server_id: int
     number: int
+    server_id: int
+    is_ddl: bool
+
+    def __str__(self) -> str:
+        if isinstance(self.origin, str):
+            return f"{self.origin}:{self.number}"
+        return f"{self.origin}-{self.server_id}-{self.number}"
+
+
+class Position(Protocol):
+    """What has been read of one node's binary log: what a reader resumes after.
+
+    A transaction counts as read when the next one begins: one that was cut off comes again.
+    """
+
+    def begin(self, origin: Hashable, number: int, server_id: int) -> None:
+        """A transaction begins; `origin`: 16 bytes of UUID, or `uuid:tag`, or a domain."""
+
+    def gtids(self) -> GtidSet:
+        """All that was read to its end."""
+
+    def begun(self) -> GtidSet:
+        """The same, and the transaction that began last."""
 
 
 class DumpRequest(NamedTuple):
@@ -84,11 +108,18 @@ class Flavour(ABC):
     leaves_torn_files: ClassVar[bool]  # of its binary log, when it is killed
     copies_in_order: ClassVar[bool]  # a source's transactions have the same order on the replica
 
+    # The supervisor may tell it to wait only for a standby that is there: that costs nothing.
+    waits_for_present_only: ClassVar[bool]
+
+    source_word: ClassVar[str]  # in the names of its variables
+    replica_word: ClassVar[str]
     semisync_plugins: ClassVar[tuple[str, ...]]  # to install; none where they are built in
     log_updates_variable: ClassVar[str]  # to log what it applies, as a later writer has to
     replicas_sql: ClassVar[str]  # the replicas that are connected
+    filters_sql: ClassVar[str]  # name and rule of the replication filters in force
     configured_sql: ClassVar[str]  # one column `n`: the variables that a restart keeps as they are
     grant_tables: ClassVar[Mapping[str, str]]  # table of mysql -> its column with the account
+    dump_settings: ClassVar[str]  # what a session sets before it asks for a dump
     after_format_event: ClassVar[bytes]  # what a client sends behind BINLOG with a format event
     reseeding: ClassVar[GtidSet]  # a node's history while its data is nobody's
 
@@ -132,11 +163,19 @@ class Flavour(ABC):
         """Wait inside the server, for `seconds` at most, until all of it is committed."""
 
     @abstractmethod
-    def holds(self, gtids: GtidSet, one: Transaction) -> bool: ...
+    def holds(self, gtids: GtidSet, one: Gtid) -> bool: ...
 
     @abstractmethod
-    def missing(self, wanted: GtidSet, found: Iterable[Transaction]) -> GtidSet:
+    def missing(self, wanted: GtidSet, found: Iterable[Gtid]) -> GtidSet:
         """What of `wanted` was not found, as far as numbers are not skipped."""
+
+    @abstractmethod
+    def ranges(self, gtids: GtidSet, identity: Identity) -> list[Range]:
+        """The transactions of one node in a set, as the detector of conflicts names them."""
+
+    @abstractmethod
+    def position_after(self, gtids: GtidSet) -> Position:
+        """A reader's place that begins right behind a set."""
 
     @abstractmethod
     def history(self, session: Session, kept: GtidSet) -> str:
@@ -157,9 +196,9 @@ class Flavour(ABC):
     @abstractmethod
     def channels(self, session: Session) -> tuple[Channel, ...]: ...
 
-    @abstractmethod
     def filters(self, session: Session) -> tuple[str, ...]:
         """The replication filters in force, each as `name = rule`."""
+        return tuple(f"{name} = {rule}" for name, rule in session.query(self.filters_sql))
 
     @abstractmethod
     def applier_errors(self, session: Session) -> list[ApplierError]:
@@ -177,17 +216,43 @@ class Flavour(ABC):
         Raises ValueError when the set is no position.
         """
 
-    @abstractmethod
     def dump_from(self, file: str, offset: int, server_id: int) -> DumpRequest:
         """All events from a byte of a file to the log's present end."""
+        place = struct.pack("<IHI", offset, NON_BLOCKING, server_id)
+        name = file.encode("utf-8", "surrogateescape")
+        return DumpRequest((self.dump_settings,), COM_BINLOG_DUMP, place + name)
 
     @abstractmethod
     def inexact(self, session: Session) -> str | None:
         """A setting under which the server would not apply row events exactly, None if none."""
 
-    @abstractmethod
     def settings(self, net_timeout_seconds: int, domain: int) -> tuple[Setting, ...]:
-        """What setup makes of the flavour's own; `domain` is the node's GTID domain, if any."""
+        """What setup makes of replication; `domain` is the node's GTID domain, if any."""
+        source, replica, boot = self.source_word, self.replica_word, When.AT_BOOT
+        waits, acknowledges = f"rpl_semi_sync_{source}", f"rpl_semi_sync_{replica}"
+        timeout = str(net_timeout_seconds)
+        return (
+            *self.own_settings(domain),
+            Setting(f"{replica}_net_timeout", timeout, why="notice a dead link", rests=True),
+            Setting(
+                f"{acknowledges}_enabled", "ON", why="acknowledge what is received", rests=True
+            ),
+            Setting(f"{waits}_wait_point", "AFTER_SYNC", why="no reads of what may be lost"),
+            Setting(
+                f"{waits}_wait_no_{replica}",
+                "ON",
+                why="a commit goes on waiting",
+                supervisors=self.waits_for_present_only,
+            ),
+            Setting(f"{waits}_enabled", "OFF", boot, "only the supervisor arms a writer"),
+            Setting("read_only", "ON", boot, "boot fenced"),
+            Setting(f"skip_{replica}_start", "ON", boot, "boot fenced: replicate once inspected"),
+            Setting("relay_log_recovery", "ON", boot, "a crash may tear the relay log"),
+        )
+
+    @abstractmethod
+    def own_settings(self, domain: int) -> tuple[Setting, ...]:
+        """Those of them that no other flavour has."""
 
     # ---- expressions
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from myha.config import join_address
+from myha.core.conflicts import Range
 from myha.core.gtid import GtidSet, MariadbGtidSet
-from myha.core.settings import Setting, When
+from myha.core.settings import Setting
 from myha.database.flavours.base import (
     COM_BINLOG_DUMP,
     NON_BLOCKING,
@@ -16,25 +17,15 @@ from myha.database.flavours.base import (
     Channel,
     DumpRequest,
     Flavour,
+    Gtid,
     Identity,
-    Transaction,
+    Position,
 )
+from myha.database.flavours.positions import MariadbPosition
 from myha.database.session import Session
 
 CHANNELS = "SHOW ALL SLAVES STATUS"
-_FILTERS = (
-    "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES"
-    " WHERE VARIABLE_NAME REGEXP '^REPLICATE_(WILD_)?(DO|IGNORE|REWRITE)_(DB|TABLE)$'"
-    " AND VARIABLE_VALUE <> '' OR VARIABLE_NAME = 'REPLICATE_EVENTS_MARKED_FOR_SKIP'"
-    " AND VARIABLE_VALUE <> 'REPLICATE' ORDER BY 1"
-)
-_DUMP_SETTINGS = (
-    "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @mariadb_slave_capability = 4"
-)
 _STATES = {"Yes": "ON", "No": "OFF"}
-
-
-BOOT = When.AT_BOOT
 
 
 class MariadbFlavour(Flavour):
@@ -52,10 +43,19 @@ class MariadbFlavour(Flavour):
     has_json_type = False
     leaves_torn_files = True
     copies_in_order = True
+    waits_for_present_only = False
 
+    source_word = "master"
+    replica_word = "slave"
     semisync_plugins = ()
     log_updates_variable = "log_slave_updates"
     replicas_sql = "SHOW SLAVE HOSTS"
+    filters_sql = (
+        "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES"
+        " WHERE VARIABLE_NAME REGEXP '^REPLICATE_(WILD_)?(DO|IGNORE|REWRITE)_(DB|TABLE)$'"
+        " AND VARIABLE_VALUE <> '' OR VARIABLE_NAME = 'REPLICATE_EVENTS_MARKED_FOR_SKIP'"
+        " AND VARIABLE_VALUE <> 'REPLICATE' ORDER BY 1"
+    )
     configured_sql = (
         "SELECT VARIABLE_NAME AS n FROM information_schema.SYSTEM_VARIABLES"
         " WHERE GLOBAL_VALUE_ORIGIN IN ('CONFIG', 'COMMAND-LINE')"
@@ -69,6 +69,9 @@ class MariadbFlavour(Flavour):
         "proxies_priv": "User",
         "roles_mapping": "User",
     }
+    dump_settings = (
+        "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @mariadb_slave_capability = 4"
+    )
     after_format_event = b""
     reseeding: ClassVar[GtidSet] = MariadbGtidSet.parse("4294967295-1-1")
 
@@ -117,10 +120,10 @@ class MariadbFlavour(Flavour):
         )
         return self.executed(session).contains(wanted)
 
-    def holds(self, gtids: GtidSet, one: Transaction) -> bool:
+    def holds(self, gtids: GtidSet, one: Gtid) -> bool:
         return _set(gtids).has_transaction(int(one.origin), one.number)
 
-    def missing(self, wanted: GtidSet, found: Iterable[Transaction]) -> GtidSet:
+    def missing(self, wanted: GtidSet, found: Iterable[Gtid]) -> GtidSet:
         """Numbers may be skipped: what counts is that each domain's last is there."""
         seen = MariadbGtidSet()
         for one in found:
@@ -129,6 +132,20 @@ class MariadbFlavour(Flavour):
         for domain, intervals, server in _set(wanted).domains():
             lasts = lasts.with_transaction(domain, server, intervals[-1][1])
         return lasts.minus(seen)
+
+    def ranges(self, gtids: GtidSet, identity: Identity) -> list[Range]:
+        """What matters is the node's own domain; another one counts as its own where it wrote the
+        last: a position tells the server id of a domain's last transaction only.
+        """
+        return [
+            (None if domain == identity.domain else domain, first, last)
+            for domain, intervals, server_id in _set(gtids).domains()
+            if domain == identity.domain or server_id == identity.server_id
+            for first, last in intervals
+        ]
+
+    def position_after(self, gtids: GtidSet) -> Position:
+        return MariadbPosition(_set(gtids))
 
     def history(self, session: Session, kept: GtidSet) -> str:
         """A binlog state: per domain what other server ids wrote before, and then the last."""
@@ -157,9 +174,6 @@ class MariadbFlavour(Flavour):
     def channels(self, session: Session) -> tuple[Channel, ...]:
         return tuple(_channel(row) for row in session.query_named(CHANNELS))
 
-    def filters(self, session: Session) -> tuple[str, ...]:
-        return tuple(f"{name} = {rule}" for name, rule in session.query(_FILTERS))
-
     def applier_errors(self, session: Session) -> list[ApplierError]:
         return [
             ApplierError(int(row["Last_SQL_Errno"] or 0), str(row["Last_SQL_Error"]))
@@ -173,18 +187,13 @@ class MariadbFlavour(Flavour):
         self, gtids: GtidSet, server_id: int, *, heartbeat_seconds: float | None = None
     ) -> DumpRequest:
         settings = (
-            f"{_DUMP_SETTINGS}, @slave_connect_state = '{_set(gtids).position()}',"
+            f"{self.dump_settings}, @slave_connect_state = '{_set(gtids).position()}',"
             " @slave_gtid_strict_mode = 0, @slave_gtid_ignore_duplicates = 0"
         )
         if heartbeat_seconds is not None:
             settings += f", @master_heartbeat_period = {int(heartbeat_seconds * 1e9)}"
         flags = NON_BLOCKING if heartbeat_seconds is None else 0
         return DumpRequest((settings,), COM_BINLOG_DUMP, struct.pack("<IHI", 4, flags, server_id))
-
-    def dump_from(self, file: str, offset: int, server_id: int) -> DumpRequest:
-        place = struct.pack("<IHI", offset, NON_BLOCKING, server_id)
-        name = file.encode("utf-8", "surrogateescape")
-        return DumpRequest((_DUMP_SETTINGS,), COM_BINLOG_DUMP, place + name)
 
     def inexact(self, session: Session) -> str | None:
         if session.variable("slave_exec_mode") != "STRICT":
@@ -193,8 +202,14 @@ class MariadbFlavour(Flavour):
             return "slave_run_triggers_for_rbr is not NO: triggers would fire"
         return None
 
-    def settings(self, net_timeout_seconds: int, domain: int) -> tuple[Setting, ...]:
-        return _settings(net_timeout_seconds, domain)
+    def own_settings(self, domain: int) -> tuple[Setting, ...]:
+        hung, behind = "a hung source delays no stop", "one applier thread falls behind"
+        return (
+            Setting("gtid_domain_id", str(domain), why="each node's own history"),
+            Setting("gtid_strict_mode", "ON", why="histories must not fork silently", rests=True),
+            Setting("rpl_semi_sync_slave_kill_conn_timeout", "1", why=hung),
+            Setting("slave_parallel_threads", "8", why=behind, rests=True),
+        )
 
     # ---- expressions
 
@@ -236,26 +251,4 @@ def _channel(row: dict[str, Any]) -> Channel:
         error_code=int(row["Last_IO_Errno"] or row["Last_SQL_Errno"] or 0),
         error=" ".join(str(row["Last_IO_Error"] or row["Last_SQL_Error"] or "").split()),
         source_server_id=int(row["Master_Server_Id"] or 0),
-    )
-
-
-def _settings(net_timeout_seconds: int, domain: int) -> tuple[Setting, ...]:
-    timeout = str(net_timeout_seconds)
-    return (
-        Setting("gtid_domain_id", str(domain), why="each node's own history"),
-        Setting("gtid_strict_mode", "ON", why="histories must not fork silently", rests=True),
-        Setting("slave_net_timeout", timeout, why="notice a dead link", rests=True),
-        Setting("rpl_semi_sync_slave_kill_conn_timeout", "1", why="a hung source delays no stop"),
-        Setting("slave_parallel_threads", "8", why="one applier thread falls behind", rests=True),
-        Setting(
-            "rpl_semi_sync_slave_enabled", "ON", why="acknowledge what is received", rests=True
-        ),
-        Setting(
-            "rpl_semi_sync_master_wait_point", "AFTER_SYNC", why="no reads of what may be lost"
-        ),
-        Setting("rpl_semi_sync_master_wait_no_slave", "ON", why="a commit goes on waiting"),
-        Setting("rpl_semi_sync_master_enabled", "OFF", BOOT, "only the supervisor arms a writer"),
-        Setting("read_only", "ON", BOOT, "boot fenced"),
-        Setting("skip_slave_start", "ON", BOOT, "boot fenced: replicate once inspected"),
-        Setting("relay_log_recovery", "ON", BOOT, "a crash may tear the relay log"),
     )

@@ -9,25 +9,26 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from myha.config import join_address
+from myha.core.conflicts import Range
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.settings import Setting, When
 from myha.database.flavours.base import (
-    COM_BINLOG_DUMP,
     COM_BINLOG_DUMP_GTID,
     NON_BLOCKING,
     ApplierError,
     Channel,
     DumpRequest,
     Flavour,
+    Gtid,
     Identity,
-    Transaction,
+    Position,
 )
+from myha.database.flavours.positions import MysqlPosition
 from myha.database.session import Session
 
 _THROUGH_GTID = 0x04
 _TAGS = "TRANSACTION_GTID_TAG"  # a privilege of MySQL 8.3 and newer
 _OWNED = re.compile(r"([0-9a-fA-F-]{36}(?::[A-Za-z_][A-Za-z0-9_]*)?)((?::[0-9]+(?:#[0-9]+)+)+)")
-_CHECKSUM = "SET @source_binlog_checksum = @@GLOBAL.binlog_checksum"
 CHANNEL_OPTIONS = (
     "c.CHANNEL_NAME, c.HOST, c.PORT, c.USER, c.AUTO_POSITION, c.SSL_ALLOWED,"
     " c.CONNECTION_RETRY_INTERVAL, c.CONNECTION_RETRY_COUNT, c.HEARTBEAT_INTERVAL,"
@@ -36,13 +37,6 @@ CHANNEL_OPTIONS = (
 CHANNELS = (
     "FROM performance_schema.replication_connection_configuration c"
     " JOIN performance_schema.replication_applier_configuration d USING (CHANNEL_NAME)"
-)
-# The global ones are those of the option file; a channel gets them when it is made.
-_FILTERS = (
-    "SELECT LOWER(FILTER_NAME), FILTER_RULE"
-    " FROM performance_schema.replication_applier_global_filters WHERE FILTER_RULE <> ''"
-    " UNION SELECT LOWER(FILTER_NAME), FILTER_RULE"
-    " FROM performance_schema.replication_applier_filters WHERE FILTER_RULE <> '' ORDER BY 1"
 )
 _CHANNELS = (
     f"SELECT {CHANNEL_OPTIONS}, s.SERVICE_STATE AS receiver, a.SERVICE_STATE AS applier,"
@@ -65,9 +59,6 @@ _APPLIER_ERRORS = (
 )
 
 
-BOOT = When.AT_BOOT
-
-
 class MysqlFlavour(Flavour):
     name = "mysql"
     title = "MySQL"
@@ -83,10 +74,20 @@ class MysqlFlavour(Flavour):
     has_json_type = True
     leaves_torn_files = False
     copies_in_order = False
+    waits_for_present_only = True
 
-    semisync_plugins = ("source", "replica")
+    source_word = "source"
+    replica_word = "replica"
+    semisync_plugins = (source_word, replica_word)
     log_updates_variable = "log_replica_updates"
     replicas_sql = "SHOW REPLICAS"
+    # The global ones are those of the option file; a channel gets them when it is made.
+    filters_sql = (
+        "SELECT LOWER(FILTER_NAME), FILTER_RULE"
+        " FROM performance_schema.replication_applier_global_filters WHERE FILTER_RULE <> ''"
+        " UNION SELECT LOWER(FILTER_NAME), FILTER_RULE"
+        " FROM performance_schema.replication_applier_filters WHERE FILTER_RULE <> '' ORDER BY 1"
+    )
     configured_sql = (
         "SELECT VARIABLE_NAME AS n FROM performance_schema.variables_info"
         " WHERE VARIABLE_SOURCE NOT IN ('DYNAMIC', 'PERSISTED')"
@@ -102,6 +103,7 @@ class MysqlFlavour(Flavour):
         "role_edges": "TO_USER",
         "default_roles": "USER",
     }
+    dump_settings = "SET @source_binlog_checksum = @@GLOBAL.binlog_checksum"
     after_format_event = b"SET SESSION gtid_next='AUTOMATIC';\n"
     reseeding: ClassVar[GtidSet] = MysqlGtidSet.parse("72657365-6564-0000-0000-000000000000:1")
 
@@ -139,14 +141,25 @@ class MysqlFlavour(Flavour):
         )
         return bool(found == 0)
 
-    def holds(self, gtids: GtidSet, one: Transaction) -> bool:
+    def holds(self, gtids: GtidSet, one: Gtid) -> bool:
         return _set(gtids).has_transaction(str(one.origin), one.number)
 
-    def missing(self, wanted: GtidSet, found: Iterable[Transaction]) -> GtidSet:
+    def missing(self, wanted: GtidSet, found: Iterable[Gtid]) -> GtidSet:
         seen = MysqlGtidSet()
         for one in found:
             seen = seen.with_transaction(str(one.origin), one.number)
         return _set(wanted).minus(seen)
+
+    def ranges(self, gtids: GtidSet, identity: Identity) -> list[Range]:
+        found: list[Range] = []
+        for origin, intervals in _set(gtids).origins():
+            uuid, _, tag = origin.partition(":")
+            if uuid == identity.uuid:
+                found.extend((tag or None, first, last) for first, last in intervals)
+        return found
+
+    def position_after(self, gtids: GtidSet) -> Position:
+        return MysqlPosition(_set(gtids))
 
     def history(self, session: Session, kept: GtidSet) -> str:
         tagged = any(":" in origin for origin, _ in _set(kept).origins())
@@ -176,9 +189,6 @@ class MysqlFlavour(Flavour):
             for row in session.query_named(_CHANNELS)
         )
 
-    def filters(self, session: Session) -> tuple[str, ...]:
-        return tuple(f"{name} = {rule}" for name, rule in session.query(_FILTERS))
-
     def applier_errors(self, session: Session) -> list[ApplierError]:
         return [
             ApplierError(int(number or 0), str(text), str(gtid))
@@ -198,23 +208,25 @@ class MysqlFlavour(Flavour):
         listed = encode_gtid_set(_set(gtids))
         flags = _THROUGH_GTID | (NON_BLOCKING if heartbeat_seconds is None else 0)
         payload = struct.pack("<HIIQI", flags, server_id, 0, 4, len(listed)) + listed
-        settings = _CHECKSUM
+        settings = self.dump_settings
         if heartbeat_seconds is not None:
             uuid = f"{random.getrandbits(32):08x}-0000-4000-8000-{random.getrandbits(48):012x}"
             period = int(heartbeat_seconds * 1e9)
             settings += f", @source_heartbeat_period = {period}, @replica_uuid = '{uuid}'"
         return DumpRequest((settings,), COM_BINLOG_DUMP_GTID, payload)
 
-    def dump_from(self, file: str, offset: int, server_id: int) -> DumpRequest:
-        place = struct.pack("<IHI", offset, NON_BLOCKING, server_id)
-        name = file.encode("utf-8", "surrogateescape")
-        return DumpRequest((_CHECKSUM,), COM_BINLOG_DUMP, place + name)
-
     def inexact(self, session: Session) -> str | None:  # noqa: ARG002
         return None
 
-    def settings(self, net_timeout_seconds: int, domain: int) -> tuple[Setting, ...]:  # noqa: ARG002
-        return _settings(net_timeout_seconds)
+    def own_settings(self, domain: int) -> tuple[Setting, ...]:  # noqa: ARG002
+        behind = "few workers fall behind, and delay"
+        return (
+            Setting("replica_parallel_workers", "16", why=behind, rests=True),
+            Setting(
+                "replica_preserve_commit_order", "ON", why="a history without gaps", rests=True
+            ),
+            Setting("super_read_only", "ON", When.AT_BOOT, "boot fenced"),
+        )
 
     # ---- expressions
 
@@ -282,32 +294,4 @@ def _channel(row: dict[str, Any], more: dict[str, Any]) -> Channel:
         error_code=code or int(more.get("Last_SQL_Errno") or 0),
         error=" ".join(str(row["receiver_error"] or more.get("Last_SQL_Error") or "").split()),
         source_server_id=int(more.get("Source_Server_Id") or 0),
-    )
-
-
-def _settings(net_timeout_seconds: int) -> tuple[Setting, ...]:
-    timeout = str(net_timeout_seconds)
-    return (
-        Setting("replica_net_timeout", timeout, why="notice a dead link", rests=True),
-        Setting(
-            "replica_parallel_workers", "16", why="few workers fall behind, and delay", rests=True
-        ),
-        Setting("replica_preserve_commit_order", "ON", why="a history without gaps", rests=True),
-        Setting(
-            "rpl_semi_sync_replica_enabled", "ON", why="acknowledge what is received", rests=True
-        ),
-        Setting(
-            "rpl_semi_sync_source_wait_point", "AFTER_SYNC", why="no reads of what may be lost"
-        ),
-        Setting(
-            "rpl_semi_sync_source_wait_no_replica",
-            "ON",
-            why="a commit goes on waiting",
-            supervisors=True,  # it lets commits go on by this, see `disable_waiting`
-        ),
-        Setting("rpl_semi_sync_source_enabled", "OFF", BOOT, "only the supervisor arms a writer"),
-        Setting("read_only", "ON", BOOT, "boot fenced"),
-        Setting("super_read_only", "ON", BOOT, "boot fenced"),
-        Setting("skip_replica_start", "ON", BOOT, "boot fenced: replicate once inspected"),
-        Setting("relay_log_recovery", "ON", BOOT, "a crash may tear the relay log"),
     )

@@ -86,11 +86,11 @@ def applier_failure(node: Node) -> Failure | None:
 def _failure(error: ApplierError) -> Failure:
     message = " ".join(error.message.split())
     named, place = _GTID.search(message), _PLACE.search(message)
-    told = (named[1] or named[2]) if named else error.gtid
+    gtid = (named[1] or named[2]) if named else error.gtid
     return Failure(
         errno=error.errno,
         message=message,
-        gtid=told,
+        gtid=gtid,
         file=place[1] if place else "",
         end_log_pos=int(place[2]) if place else 0,
     )

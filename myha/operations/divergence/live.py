@@ -8,17 +8,11 @@ from myha.binlog.columns import ColumnFact, KeyFact
 from myha.binlog.literals import key_predicate, matches, show
 from myha.binlog.node import Node
 from myha.binlog.readable import TableFacts
+from myha.binlog.types import BLOBS, HEX_ONLY, TEXTS
 from myha.binlog.values import Row
 from myha.database.statements import quoted
 
-_RAW = frozenset(
-    {
-        "char", "varchar", "tinytext", "text", "mediumtext", "longtext", "binary", "varbinary",
-        "tinyblob", "blob", "mediumblob", "longblob", "vector", "geometry", "point", "linestring",
-        "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection",
-        "geomcollection",
-    }
-)  # fmt: skip
+_RAW = TEXTS | BLOBS | HEX_ONLY | {"char", "varchar", "binary", "varbinary"}
 
 
 @dataclass(frozen=True, slots=True)

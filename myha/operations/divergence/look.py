@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from myha.config import Config
-from myha.database.flavours import flavour_of
-from myha.database.session import Session
 from myha.errors import ConfigError, MyhaError
 from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
 from myha.operations.divergence.failures import applier_failure
@@ -20,7 +18,7 @@ from myha.operations.divergence.transaction_listing import (
     decoders_of,
     errant_items,
 )
-from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, connector, log_in
+from myha.operations.log_in import connector, flavour_at
 from myha.stores.factory import read_record
 
 DEADLINE_SECONDS = 3600.0
@@ -59,8 +57,7 @@ class Divergence:
     def __init__(self, config: Config, names: Names) -> None:
         self.names = names
         account = config.accounts.supervisor()
-        with Session(log_in(config, names.node, account), CONNECT_DEADLINE_SECONDS) as session:
-            flavour = flavour_of(session)
+        flavour = flavour_at(config, names.node, account)
         other = names.peer if names.node == names.writer else names.writer
         self._node = InspectedNode(
             connector(config, names.node, account), flavour, DEADLINE_SECONDS

@@ -114,7 +114,7 @@ class _Search:
         common = executed.intersection(self._theirs.executed())
         stream = streamed(self._theirs.events_after(common))
         for transaction in islice(stream, _TRANSACTIONS_SEARCHED):
-            if self._ours.holds(executed, transaction.gtid):
+            if self._ours.flavour.holds(executed, transaction.gtid):
                 continue
             found = self._in_transaction(transaction, report)
             if found is not None:

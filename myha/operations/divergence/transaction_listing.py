@@ -115,12 +115,12 @@ class Tail:
     tables: dict[str, TableCounts]
 
     def lines(self) -> list[str]:
-        told = (
+        changes = (
             f"{name} ({counts.inserted} inserted, {counts.updated} updated,"
             f" {counts.deleted} deleted)"
             for name, counts in sorted(self.tables.items())
         )
-        return [f"  in all: {', '.join(told)}"] if self.tables else []
+        return [f"  in all: {', '.join(changes)}"] if self.tables else []
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -17,7 +17,6 @@ from typing import Any
 
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
-from myha.binlog.node import Node
 from myha.core.gtid import GtidSet
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
@@ -27,6 +26,7 @@ from myha.undo import outcome
 from myha.undo.apply_check import CheckedRows, Writer
 from myha.undo.inverse import changes
 from myha.undo.later_changes import LaterChanges
+from myha.undo.node import UndoNode
 from myha.undo.quarantine import Draft
 from myha.undo.rewind import check_tables
 from myha.undo.spool import SpooledTransaction
@@ -75,7 +75,7 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
     Raises ServerGoneError, ServerSilentError or CancelledError when it can be run again as it is,
     and MyhaError when the quarantine cannot be written (nothing changed).
     """
-    node = Node(node_connect, flavour, deadline_seconds)
+    node = UndoNode(node_connect, flavour, deadline_seconds)
     try:
         writer = Writer(writer_connect, flavour, deadline_seconds)
         try:
@@ -95,7 +95,7 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
 
 
 class _Merge:
-    def __init__(self, node: Node, writer: Writer, reporter: Reporter, max_rows: int) -> None:
+    def __init__(self, node: UndoNode, writer: Writer, reporter: Reporter, max_rows: int) -> None:
         self._node = node
         self._writer = writer
         self._reporter = reporter
@@ -228,10 +228,10 @@ class _Merge:
         )
 
     def _apply(self, checked: CheckedRows, one: SpooledTransaction, meter: Meter) -> None:
-        for change in changes(one):
+        for rows in changes(one):
             self._reporter.permit.require()
-            checked.apply(one, change.rows)
-            meter.advance(len(change.rows.images))
+            checked.apply(one, rows)
+            meter.advance(len(rows.images))
 
     def _put_back(self, *blocks: str) -> None:
         """End what was begun; a connection that broke has ended it already."""

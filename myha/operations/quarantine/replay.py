@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from myha.binlog.errors import HealRefusedError
-from myha.binlog.node import name_of
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError, ServerGoneError, ServerSilentError
@@ -25,7 +24,6 @@ from myha.undo.spool import Spool, SpooledTransaction
 
 DEADLINE_SECONDS = 600.0
 OWN_SCHEMA = "myha"  # heartbeats and the like: nobody's data
-_NO_SUCH_TABLE = frozenset({1049, 1146})
 _DUPLICATE = 1062
 
 
@@ -69,16 +67,10 @@ class ReplayReport:
 
 def replayed(connect: Connect, flavour: Flavour) -> Mapping[str, int]:
     """How many transactions of each incident the server has from replays; by the incident's id."""
-    writer = Writer(connect, flavour, DEADLINE_SECONDS)
-    try:
-        rows = writer.query("SELECT incident, COUNT(*) FROM myha.replayed GROUP BY incident")
+    with Writer(connect, flavour, DEADLINE_SECONDS) as writer:
+        sql = "SELECT incident, COUNT(*) FROM myha.replayed GROUP BY incident"
+        rows = writer.rows_if_there(sql) or []
         return {str(incident): int(count) for incident, count in rows}
-    except ServerError as error:
-        if error.code in _NO_SUCH_TABLE:
-            return {}
-        raise
-    finally:
-        writer.close()
 
 
 def replay(
@@ -107,12 +99,9 @@ def replay(
     spool = Spool.of_file(incident.events_path)
     try:
         wanted = _chosen(spool, incident, only)
-        writer = Writer(connect, flavour, deadline_seconds)
-        try:
+        with Writer(connect, flavour, deadline_seconds) as writer:
             run = _Replay(writer, incident, reporter, before_each)
             return run.run(wanted, apply=apply, skip_conflicts=skip_conflicts)
-        finally:
-            writer.close()
     finally:
         spool.close()
 
@@ -197,17 +186,11 @@ class _Replay:
             return lambda _: False
         noted = self._incident.merged
         flavour, executed = self._writer.flavour, self._writer.executed()
-        return lambda one: str(one.gtid) in noted or flavour.holds(executed, name_of(one.gtid))
+        return lambda one: str(one.gtid) in noted or flavour.holds(executed, one.gtid)
 
     def _is_noted(self, one: SpooledTransaction) -> bool:
-        try:
-            return bool(
-                self._writer.query("SELECT 1 FROM myha.replayed WHERE digest = %s", (one.digest,))
-            )
-        except ServerError as error:
-            if error.code in _NO_SUCH_TABLE:
-                return False
-            raise
+        sql = "SELECT 1 FROM myha.replayed WHERE digest = %s"
+        return bool(self._writer.rows_if_there(sql, (one.digest,)))
 
     # ---- doing it
 
@@ -266,17 +249,17 @@ class _Replay:
             raise
 
     def _apply(self, one: SpooledTransaction) -> int:
-        rows = 0
+        applied = 0
         try:
-            for change in changes(one):
+            for rows in changes(one):
                 self._reporter.permit.require()
-                if change.rows.table.schema != OWN_SCHEMA:
-                    self._checked.apply(one, change.rows)
-                    rows += len(change.rows.images)
+                if rows.table.schema != OWN_SCHEMA:
+                    self._checked.apply(one, rows)
+                    applied += len(rows.images)
         except HealRefusedError as error:
             reason = error.reason.replace("cannot be undone", "cannot be replayed")
             raise HealRefusedError(reason) from error
-        return rows
+        return applied
 
 
 def _count(report: ReplayReport, one: SpooledTransaction, rows: int) -> None:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from myha.binlog.types import BLOBS, HEX_ONLY, TEXTS, codec_of
 from myha.database.flavours import Flavour
 from myha.database.statements import quoted
 
@@ -21,22 +22,12 @@ PLAIN_OCTETS = 65_535
 _NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"}
 _FLOATS = {"float", "double"}
 _TEMPORAL = {"date", "time", "datetime", "timestamp"}
-_TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
-_BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
+_TEXTS = TEXTS | {"char", "varchar"}
+_BYTES = BLOBS | {"binary", "varbinary"}
 _TOKENS = {"uuid", "inet6", "inet4"}
-_RAW = {
-    "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
-    "geometrycollection", "geomcollection", "vector",
-}  # fmt: skip
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _FLOAT_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 _HEX = re.compile(r"([0-9A-F]{2})*")
-_CODECS = {
-    "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "ascii": "ascii", "latin1": "cp1252",
-    "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be", "ucs2": "utf-16-be",
-    "latin2": "iso8859-2", "cp1250": "cp1250", "cp1251": "cp1251", "koi8r": "koi8-r",
-    "gbk": "gbk", "gb18030": "gb18030", "sjis": "shift_jis", "cp932": "cp932", "big5": "big5",
-}  # fmt: skip
 SHOWN_LIMIT = 200
 
 
@@ -89,7 +80,7 @@ class Column:
             (_TEMPORAL, Kind.TEMPORAL),
             (_TOKENS, Kind.TOKEN),
             (_BYTES, Kind.BYTES),
-            (_RAW, Kind.RAW),
+            (HEX_ONLY, Kind.RAW),
             ({"json"}, Kind.JSON),
         ):
             if one in names:
@@ -230,7 +221,7 @@ def _cut(text: str) -> str:
 
 
 def _decoded(raw: bytes, charset: str) -> str | None:
-    codec = _CODECS.get(charset)
+    codec = codec_of(charset)
     try:
         return raw.decode(codec) if codec else None
     except UnicodeDecodeError:

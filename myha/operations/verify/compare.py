@@ -1,6 +1,6 @@
 """One table on both nodes: chunk by chunk along a key, down to the rows where a chunk differs.
 
-A difference is never taken from two looks at different moments: see `settled`.
+A difference is never taken from two looks at different moments: see `same_moment`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from myha.operations.verify.compared_node import ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Pace
 from myha.operations.verify.report import RowDifference
-from myha.operations.verify.settled import Look, Settled
+from myha.operations.verify.same_moment import Look, SameMoment
 from myha.operations.verify.state import RunState, TableState
 from myha.operations.verify.walk import Walk, cut, step_of
 from myha.progress import Reporter
@@ -55,7 +55,7 @@ class TableComparison:
         both: ComparedPair,
         looks: Looks,
         *,
-        settled: Settled,
+        moment: SameMoment,
         pace: Pace,
         run: RunState,
         state: TableState,
@@ -65,7 +65,7 @@ class TableComparison:
     ) -> None:
         self._both = both
         self._looks = looks
-        self._settled = settled
+        self._moment = moment
         self._pace = pace
         self._run = run
         self._state = state
@@ -154,7 +154,7 @@ class TableComparison:
     def _leaf(self, low: Bound | None, high: Bound | None) -> None:
         sql = self._looks.digests(low, high, LEAF_LIMIT + 1)
         ours = self._both.writer.query(sql)
-        self._settled.catch_up()
+        self._moment.catch_up()
         theirs = self._both.standby.query(sql)
         if max(len(ours), len(theirs)) > LEAF_LIMIT:
             self._state.note = (
@@ -196,7 +196,7 @@ class TableComparison:
     def _confirm(self, keys: list[Bound]) -> None:
         """Report those of the rows that differ for certain."""
         for _ in range(LOOSE_ROUNDS):
-            ours, theirs, again = self._settled.loose(self._rows(keys))
+            ours, theirs, again = self._moment.loose(self._rows(keys))
             keys = [k for k in keys if theirs.get(k) not in (ours.get(k), again.get(k))]
             if not keys:
                 return
@@ -226,8 +226,8 @@ class TableComparison:
 
     def _locked(self, look: Look[T], attempt: int) -> tuple[T, T] | None:
         """One moment's answers of both; not while the lag is such that locks would be in vain."""
-        self._pace.before_locks(self._settled.catch_up)
-        return self._settled.locked(look, turn=attempt)
+        self._pace.before_locks(self._moment.catch_up)
+        return self._moment.locked(look, turn=attempt)
 
     def _report(self, key: Bound, ours: Row | None, theirs: Row | None) -> None:
         known = self._state.differences
@@ -249,7 +249,7 @@ class TableComparison:
             self._state.note = self._too_large()
             return
         for _ in range(LOOSE_ROUNDS):
-            ours, theirs, again = self._settled.loose(self._multiset)
+            ours, theirs, again = self._moment.loose(self._multiset)
             if ours is None or theirs is None:
                 self._state.note = self._too_large()
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import ClassVar
@@ -80,9 +80,15 @@ class ComparedNode(FlavouredSession):
 class ComparedPair:
     """The writer's and the standby's side, asked the same at the same time."""
 
-    def __init__(self, writer: ComparedNode, standby: ComparedNode) -> None:
-        self.writer = writer
-        self.standby = standby
+    def __init__(self, connects: Mapping[str, Connect], flavour: Flavour) -> None:
+        """Log in to both. `connects`: by the node's name, the writer's first."""
+        (writer, first), (standby, second) = connects.items()
+        self.writer = ComparedNode(writer, first, flavour)
+        try:
+            self.standby = ComparedNode(standby, second, flavour)
+        except BaseException:
+            self.writer.close()
+            raise
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="verify")
 
     def close(self) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from myha.config import Account, Config
 from myha.core.model import Mode
 from myha.database.connection import Connect
-from myha.database.flavours import Flavour, flavour_of
-from myha.database.session import Session
+from myha.database.flavours import Flavour
 from myha.errors import ConfigError
-from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, connector, log_in
+from myha.operations.log_in import connector, flavour_at
 from myha.stores.factory import require_record
 
 
@@ -49,10 +48,8 @@ def _pair(config: Config, account: Account) -> Pair:
             f"the writer on record, {record.writer!r}, is not a node of this configuration"
         )
     standby = next(name for name in config.nodes if name != record.writer)
-    with Session(log_in(config, record.writer, account), CONNECT_DEADLINE_SECONDS) as session:
-        flavour = flavour_of(session)
     return Pair(
-        flavour=flavour,
+        flavour=flavour_at(config, record.writer, account),
         writer=record.writer,
         standby=standby,
         both_ways=config.cluster.mode is Mode.DUAL_WRITER,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from myha.core.gtid import GtidSet
 from myha.errors import MyhaError
 from myha.operations.verify.compared_node import ComparedNode
-from myha.progress import Reporter
+from myha.progress import Progress, Reporter
 
 MARK_EVERY_SECONDS = 0.2
 MARKS_KEPT = 600
@@ -134,9 +134,8 @@ class Pace:
         limit = self._throttle.lag_limit_seconds
         while (lag := self._lag()) > limit / 2:
             waited = self._not_too_long(began, lag)
-            self._reporter.progress(
-                "waiting", done=waited, text=f"lag {lag:.1f} s is above the limit of {limit:g} s"
-            )
+            why = f"lag {lag:.1f} s is above the limit of {limit:g} s"
+            self._reporter.progress(Progress("waiting", waited, text=why))
             self._sleep(SLICE_SECONDS)
         self.paused_seconds += time.monotonic() - began
         self._lag_before = 0.0

@@ -29,7 +29,7 @@ from myha.operations.verify.repair_quarantine import (
 )
 from myha.operations.verify.report import RowDifference, VerifyReport
 from myha.operations.verify.run import row_limit_bytes, verify
-from myha.operations.verify.settled import HOLD_SECONDS, LOCK, Settled
+from myha.operations.verify.same_moment import HOLD_SECONDS, LOCK, SameMoment
 from myha.operations.verify.tables import Table, read_tables
 from myha.progress import Meter, Reporter
 
@@ -70,12 +70,12 @@ class RepairReport:
         return not self.skipped and not self.left_out
 
     def text(self) -> str:
-        said = f"{self.repaired} rows of {self.target} now equal those of {self.source}"
+        sentence = f"{self.repaired} rows of {self.target} now equal those of {self.source}"
         if self.quarantine is not None:
-            said += f"; the old rows are in {self.quarantine}"
+            sentence += f"; the old rows are in {self.quarantine}"
         if self.skipped:
-            said += f"; {len(self.skipped)} rows were skipped"
-        return said
+            sentence += f"; {len(self.skipped)} rows were skipped"
+        return sentence
 
 
 class Repair:
@@ -109,16 +109,8 @@ class Repair:
         self._both: ComparedPair
 
     def __enter__(self) -> Repair:
-        writer, standby = self._names
-        first = ComparedNode(writer, self._connects[writer], self._flavour)
-        try:
-            self._both = ComparedPair(
-                first, ComparedNode(standby, self._connects[standby], self._flavour)
-            )
-        except BaseException:
-            first.close()
-            raise
-        self._settled = Settled(self._both, self._reporter, both_ways=self._both_ways)
+        self._both = ComparedPair(self._connects, self._flavour)
+        self._moment = SameMoment(self._both, self._reporter, both_ways=self._both_ways)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -201,8 +193,7 @@ class Repair:
             },
         )  # fmt: skip
         target = self._sides[1]
-        for sql in self._statements.all("session"):
-            target.query(sql)
+        target.run(self._statements.all("session"))
         if int(target.value("SELECT @@SESSION.sql_log_bin")) != 0:
             raise RefusedError(f"{target.name}: sql_log_bin could not be turned off")
         try:
@@ -213,18 +204,15 @@ class Repair:
         return RepairReport(self.source, self.target, done, tuple(skipped), plan.left_out, kept)
 
     def _do(self, name: str, **words: str) -> None:
-        for sql in self._statements.all(name, **words):
-            self._sides[1].query(sql)
+        self._sides[1].run(self._statements.all(name, **words))
 
     def _close_for_writes(self) -> None:
         """On a connection of its own, in case ours broke."""
-        with suppress(MyhaError):
-            side = ComparedNode(self.target, self._connects[self.target], self._flavour)
-            try:
-                for sql in self._statements.all("close"):
-                    side.query(sql)
-            finally:
-                side.close()
+        with (
+            suppress(MyhaError),
+            ComparedNode(self.target, self._connects[self.target], self._flavour) as side,
+        ):
+            side.run(self._statements.all("close"))
 
     def _write_all(self, changes: Sequence[Change]) -> tuple[int, list[str]]:
         """How many rows were written, and why the others were not."""
@@ -257,7 +245,7 @@ class Repair:
     def _write(self, batch: Sequence[Change]) -> list[Change]:
         """Write the rows of one table in one transaction; those that were as they were shown."""
         for attempt in range(TRIES):
-            self._settled.catch_up()
+            self._moment.catch_up()
             try:
                 written = self._write_once(batch)
             except ServerError as error:

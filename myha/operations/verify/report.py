@@ -82,9 +82,11 @@ class VerifyReport:
     def text(self) -> str:
         """The outcome in one sentence."""
         count = sum(one.differences for one in self.tables)
-        said = f"{self.rows:,} rows of {len(self.tables)} tables compared in {self.seconds:.1f} s: "
+        sentence = (
+            f"{self.rows:,} rows of {len(self.tables)} tables compared in {self.seconds:.1f} s: "
+        )
         if self.equal:
-            said += f"{self.writer} and {self.standby} are equal"
+            sentence += f"{self.writer} and {self.standby} are equal"
         else:
             found = []
             if count:
@@ -94,14 +96,14 @@ class VerifyReport:
                 found.append(f"more in {more} chunks were not compared row by row")
             if self.schema:
                 found.append(f"{len(self.schema)} definitions differ")
-            said += ", ".join(found)
+            sentence += ", ".join(found)
         left_out = len(self.not_verified)
         if left_out:
-            said += f"; {left_out} tables not or not wholly compared"
+            sentence += f"; {left_out} tables not or not wholly compared"
         unsettled = sum(one.unsettled for one in self.tables)
         if unsettled:
-            said += f"; {unsettled} rows changed too fast to be compared"
-        return said
+            sentence += f"; {unsettled} rows changed too fast to be compared"
+        return sentence
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 
 from myha.database.connection import Connect
@@ -14,13 +15,12 @@ from myha.operations.verify.compared_node import (
     CHANGED,
     DENIED,
     LOCK_TIMEOUT,
-    ComparedNode,
     ComparedPair,
 )
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Lag, Pace, Throttle
 from myha.operations.verify.report import RowDifference, TableReport, VerifyReport
-from myha.operations.verify.settled import Settled
+from myha.operations.verify.same_moment import SameMoment
 from myha.operations.verify.state import RunState, TableState, load
 from myha.operations.verify.tables import (
     Table,
@@ -59,14 +59,8 @@ def verify(
     when the standby does not apply, a grant is missing or the lag does not go down, ServerGoneError
     when a node goes away. What was compared until then is kept in `state`.
     """
-    writer = ComparedNode(names[0], writer_connect, flavour)
-    try:
-        standby = ComparedNode(names[1], standby_connect, flavour)
-    except BaseException:
-        writer.close()
-        raise
-    both = ComparedPair(writer, standby)
-    try:
+    connects = {names[0]: writer_connect, names[1]: standby_connect}
+    with closing(ComparedPair(connects, flavour)) as both:
         run = (
             load(state, *names, restart=restart)
             if state is not None
@@ -76,8 +70,6 @@ def verify(
             both, reporter, throttle or Throttle(), run, both_ways=both_ways, row_limit=row_limit
         )
         return whole.run(tables)
-    finally:
-        both.close()
 
 
 class _Verify:
@@ -95,7 +87,7 @@ class _Verify:
         self._reporter = reporter
         self._run = run
         self._row_limit = row_limit
-        self._settled = Settled(both, reporter, both_ways=both_ways)
+        self._moment = SameMoment(both, reporter, both_ways=both_ways)
         lags = [Lag(both.writer, both.standby)]
         if both_ways:
             lags.append(Lag(both.standby, both.writer))
@@ -143,7 +135,7 @@ class _Verify:
         names = self._both.writer.name, self._both.standby.name
         for _ in range(SCHEMA_LOOKS):
             ours = read_tables(self._both.writer.query, only)
-            self._settled.catch_up()
+            self._moment.catch_up()
             theirs = read_tables(self._both.standby.query, only)
             schema = schema_differences(ours, theirs, names)
             if not schema:
@@ -174,7 +166,7 @@ class _Verify:
         comparison = TableComparison(
             self._both,
             Looks(table, self._both.writer.flavour, self._row_limit_bytes),
-            settled=self._settled,
+            moment=self._moment,
             pace=self._pace,
             run=self._run,
             state=state,

@@ -60,22 +60,12 @@ class _Told:
         self._phase = ""
         self._told_at = 0.0
 
-    def progress(
-        self,
-        phase: str,
-        *,
-        done: float,
-        total: float | None = None,
-        unit: str = "",
-        rate: float | None = None,
-        left_seconds: float | None = None,
-        text: str = "",
-    ) -> None:
-        now = time.monotonic()
-        if phase == self._phase and now - self._told_at < SPEAK_SECONDS:
+    def progress(self, now: Progress) -> None:
+        at = time.monotonic()
+        if now.phase == self._phase and at - self._told_at < SPEAK_SECONDS:
             return
-        self._phase, self._told_at = phase, now
-        self._tell(f"seed: {Progress(phase, done, total, unit, rate, left_seconds, text).say()}")
+        self._phase, self._told_at = now.phase, at
+        self._tell(f"seed: {now.say()}")
 
     def event(self, kind: str, text: str, **fields: str) -> None:  # noqa: ARG002 - the protocol's
         self._tell(f"seed: {text}")

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from myha.errors import MyhaError, ServerError
 from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair
-from myha.progress import Reporter
+from myha.progress import Progress, Reporter
 
 T = TypeVar("T")
 Look = Callable[[ComparedNode, str], T]  # the side, and what to add to the SELECT
@@ -31,7 +31,7 @@ HOLD_SECONDS = 1.0
 LOCK = " LOCK IN SHARE MODE"
 
 
-class Settled:
+class SameMoment:
     """Looks at both nodes at one moment. Raises CancelledError, and ServerError of the servers."""
 
     def __init__(self, both: ComparedPair, reporter: Reporter, *, both_ways: bool) -> None:
@@ -65,11 +65,8 @@ class Settled:
                     f"{now - began:.0f} s: nothing can be compared while it does not replicate; "
                     "see `myha explain`"
                 )
-            self._reporter.progress(
-                "waiting",
-                done=now - began,
-                text=f"{replica.name} is catching up with {source.name}",
-            )
+            why = f"{replica.name} is catching up with {source.name}"
+            self._reporter.progress(Progress("waiting", now - began, text=why))
 
     def loose(self, look: Look[T]) -> tuple[T, T, T]:
         """The writer's answer, the standby's, the writer's again. No locks."""

@@ -1,29 +1,11 @@
-"""Where a reader is in a binary log, by GTID: what it begins with, what it resumes after.
-
-A transaction counts as read when the next one begins: one that was cut off comes again.
-"""
+"""Each flavour's `Position`: where a reader is in a binary log."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Protocol
 
-from myha.core.conflicts import Range, Ranges
+from myha.core.conflicts import Ranges
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
-from myha.database.flavours.base import Identity
-
-
-class Position(Protocol):
-    """What has been read of one node's binary log."""
-
-    def begin(self, origin: Hashable, number: int, server_id: int) -> None:
-        """A transaction begins; `origin`: 16 bytes of UUID, or `uuid:tag`, or a domain."""
-
-    def gtids(self) -> Any:
-        """All that was read to its end, as the flavour's kind of set."""
-
-    def begun(self) -> Any:
-        """The same, and the transaction that began last."""
 
 
 class MysqlPosition:
@@ -47,7 +29,6 @@ class MysqlPosition:
         self._last = (origin, number)
 
     def gtids(self) -> MysqlGtidSet:
-        """All that was read to its end."""
         text = ",".join(
             f"{_name(origin)}:" + ":".join(f"{first}-{last}" for first, last in ranges.ranges())
             for origin, ranges in self._read.items()
@@ -82,7 +63,6 @@ class MariadbPosition:
         self._last = (origin, server_id, number)
 
     def gtids(self) -> MariadbGtidSet:
-        """All that was read to its end."""
         return MariadbGtidSet.parse(
             ",".join(f"{domain}-{server}-{at}" for domain, (server, at) in self._read.items())
         )
@@ -93,31 +73,3 @@ class MariadbPosition:
         domain, server_id, number = self._last
         last = MariadbGtidSet.parse(f"{domain}-{server_id}-{number}")
         return self.gtids().union(last)
-
-
-def ranges_of(gtids: MysqlGtidSet | MariadbGtidSet, identity: Identity) -> list[Range]:
-    """The transactions of one origin in a set, as the detector names them.
-
-    On MariaDB a position tells the server id of a domain's last transaction only: what matters is
-    the node's own domain, and other domains count as the node's where it wrote the last.
-    """
-    if isinstance(gtids, MysqlGtidSet):
-        found: list[Range] = []
-        for origin, intervals in gtids.origins():
-            uuid, _, tag = origin.partition(":")
-            if uuid == identity.uuid:
-                found.extend((tag or None, first, last) for first, last in intervals)
-        return found
-    return [
-        (None if domain == identity.domain else domain, first, last)
-        for domain, intervals, server_id in gtids.domains()
-        if domain == identity.domain or server_id == identity.server_id
-        for first, last in intervals
-    ]
-
-
-def position_after(start: MysqlGtidSet | MariadbGtidSet) -> Position:
-    """A reader's place that begins right behind a set."""
-    if isinstance(start, MysqlGtidSet):
-        return MysqlPosition(start)
-    return MariadbPosition(start)
