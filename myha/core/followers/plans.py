@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from myha.core.model import NodeName, NodeRecord
@@ -15,7 +15,7 @@ class ChangeFollower(NodeStep):
 
     name: ClassVar[str] = "replica-record"
     sentence: str = "nothing"
-    entry: NodeRecord = NodeRecord()
+    entry: NodeRecord = field(default_factory=NodeRecord)
 
     def __str__(self) -> str:
         return f"record: {self.sentence}"

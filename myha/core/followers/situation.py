@@ -142,6 +142,15 @@ class FollowerSituation:
         return self.errant is not None and self.errant.is_empty()
 
     @once
+    def doubtful(self) -> bool:
+        """It may have what the writer lacks. Not where it has a source: that has been the writer,
+        or replicates from it, and a writer that handed over has handed over everything."""
+        look = self.member_look
+        if look is None:
+            return True
+        return not self.clean and look.receiver.state is not ThreadState.RUNNING
+
+    @once
     def filters(self) -> tuple[Difference, ...]:
         return self.look.filters if self.look is not None else ()
 
@@ -231,6 +240,8 @@ class FollowerSituation:
             brief = node.contact is Contact.SILENT and not self.unreachable
             return None if waits or brief else False
         if look.boot_id != self.entry.boot_id or look.open:
+            return False
+        if look.source not in ("", *self.policy.sources):
             return False
         if self.errant is not None and not self.errant.is_empty():
             return False

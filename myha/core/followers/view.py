@@ -37,7 +37,7 @@ class FollowerRecordRead:
     """The replica's record as the store holds it."""
 
     at: float
-    record: FollowerRecord
+    record: FollowerRecord | None
 
 
 FollowerObservation: TypeAlias = (
