@@ -72,6 +72,7 @@ class Cause(StrEnum):
     BY_HAND = "by-hand"
     TRUSTED = "trusted"  # unfenced by somebody who was told why its data was in doubt
     STRANGER = "stranger"  # replicated from a server outside the pair
+    NEW = "new"  # a read replica that setup has added: it has no data of the pair yet
 
 
 class JobResult(StrEnum):
