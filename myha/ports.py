@@ -126,6 +126,16 @@ class WatchedServer(Server, Protocol):
         """Write the heartbeat row on a connection of its own; may wait for an acknowledgement."""
 
 
+class FollowingServer(WatchedServer, Protocol):
+    """A read replica beside the pair."""
+
+    def follow(self, source: str, deadline_seconds: float, *, clears_filters: bool) -> None:
+        """Its channel is that to this node of the pair, delay included; as `restore_source`."""
+
+    def stop_acknowledging(self, deadline_seconds: float) -> None:
+        """Its receiver acknowledges nothing any more. One that runs is started anew for that."""
+
+
 class Balancer(Protocol):
     """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`.
 

@@ -104,6 +104,10 @@ class Config(Table):
         """Every database server by name: the two nodes, then the replicas."""
         return {**self.nodes, **self.replicas}
 
+    def table_of(self, server: str) -> str:
+        """The table of a node or replica in the file, for messages."""
+        return f"{'replicas' if server in self.replicas else 'nodes'}.{server}"
+
     def policy(self) -> Policy:
         """As much of the configuration as decisions depend on."""
         first, second = self.nodes.values()
