@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myha.core.followers.protocols import change, fence, make, quiet_steps
+from myha.core.followers.protocols import change, make, quiet_steps
 from myha.core.followers.situation import METHODS, FollowerSituation
 from myha.core.model import Cause, Heal, JobResult
 from myha.core.plans import Plan, Refusal, StartJob, StopJob, away, fenced
@@ -25,8 +25,10 @@ def _begin(
 ) -> Plan:
     """Its id is the version that the record gets by it: no two heals have the same."""
     heal = Heal(it.record.version + 1, methods, cause, reason, accept_loss=accept_loss)
-    sentence = f"heal {it.name} by {' or '.join(methods)}"
-    return replace(fence(it, Cause.HEALING, reason, heal), kind="heal", sentence=sentence)
+    sentence = f"{it.name} is being healed by {heal.method}"
+    record = change(it, sentence, fenced(Cause.HEALING, reason, heal))
+    how = " or ".join(methods)
+    return make(it, "heal", f"heal {it.name} by {how}", record, *quiet_steps(it))
 
 
 def begin_for_errant(it: FollowerSituation) -> Answer:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from myha.core.followers.plans import ChangeFollower, Follow, StopAcknowledging
 from myha.core.followers.situation import FollowerSituation
-from myha.core.model import Cause, Heal, NodeRecord
+from myha.core.model import Cause, NodeRecord
 from myha.core.plans import (
     CloseGently,
     Fence,
@@ -169,12 +169,10 @@ def quiet_steps(it: FollowerSituation) -> tuple[Step, ...]:
     )
 
 
-def fence(it: FollowerSituation, cause: Cause, reason: str, heal: Heal | None = None) -> Plan:
+def fence(it: FollowerSituation, cause: Cause, reason: str) -> Plan:
     """The record first: whatever is cut short afterwards is found and gone on with."""
-    entry = fenced(cause, reason, heal)
-    sentence = f"fence {it.name}: {reason}"
-    record = change(it, f"{it.name} is fenced: {reason}", entry)
-    return make(it, "fence", sentence, record, *quiet_steps(it))
+    record = change(it, f"{it.name} is fenced: {reason}", fenced(cause, reason))
+    return make(it, "fence", f"fence {it.name}: {reason}", record, *quiet_steps(it))
 
 
 def fence_errant(it: FollowerSituation) -> Answer:

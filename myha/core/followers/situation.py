@@ -57,8 +57,21 @@ class FollowerSituation:
 
     @once
     def writer_ready(self) -> bool:
-        """The writer takes writes and no plan that may change it is under way."""
-        return self.writer_look is not None and not self.view.changing
+        """The writer takes writes, has applied what it had received from the one before it, and no
+        plan that may change it is under way."""
+        return self.writer_whole is not None and not self.view.changing
+
+    @once
+    def writer_whole(self) -> NodeLook | None:
+        """The look at it, when what it has tells what others should not have.
+
+        With two writers one that was open already takes over before it has applied all.
+        """
+        look = self.writer_look
+        if look is None or self.policy.mode is not Mode.DUAL_WRITER:
+            return look
+        behind = not look.applied and look.applier.state is ThreadState.RUNNING
+        return None if behind else look
 
     # -- contact and standing --------------------------------------------------------------------
 
@@ -124,12 +137,9 @@ class FollowerSituation:
         What the look before the last had found was there when the last one began; a look at the
         writer that began later still can tell. So it is known while both go on, too.
         """
-        look, before, writer = self.look, self.view.before, self.writer_look
+        look, before, writer = self.look, self.view.before, self.writer_whole
         if look is None or writer is None:
             return None
-        behind = not writer.applied and writer.applier.state is ThreadState.RUNNING
-        if behind and self.policy.mode is Mode.DUAL_WRITER:
-            return None  # a writer that was open already took over before it had applied all
         if writer.executed.contains(look.executed):
             return look.executed.minus(writer.executed)
         if before is None or before.boot_id != look.boot_id or writer.at <= look.at:

@@ -92,6 +92,13 @@ def _disconnected(it: FollowerSituation) -> bool:
     return it.member_look is not None and it.writer_ready and slow
 
 
+def _waiting(it: FollowerSituation) -> bool:
+    look = it.member_look
+    if look is None or it.writer_ready:
+        return False
+    return not it.follows_writer or look.receiver.state is not ThreadState.RUNNING
+
+
 def _settings_differ(it: FollowerSituation) -> bool:
     look = it.member_look
     return look is not None and any(one.kind is not Kind.FILTER for one in look.differs)
@@ -268,9 +275,15 @@ TABLE: tuple[FollowerVerdict, ...] = (
         lambda it: it.away or it.restarted,
     ),
     FollowerVerdict(
-        "replica-unseen",
-        "The replica {replica} has not been looked at yet.",
+        "replica-suspect",
+        "The replica {replica} does not answer yet, or has not for a moment.",
         lambda it: it.look is None and not it.unreachable,
+    ),
+    FollowerVerdict(
+        "replica-waiting",
+        "The replica {replica} waits until {writer} is in place as the writer, and serves reads "
+        "with what it has.",
+        _waiting,
     ),
 )
 # In force where no other row holds.
