@@ -13,8 +13,8 @@ from myha.core.record_codec import node_from_dict
 @dataclass(frozen=True, slots=True)
 class FollowerRecord:
     """Changed by compare-and-set only, apart from the pair's record. `version` grows at every
-    change; `entry` means the same as that of a node of the pair. `address` is `host:port`, as it
-    was set up: so that one can still be reached that is no more in the configuration."""
+    change; `entry` means the same as that of a node of the pair. `address` is the `host:port` at
+    which setup found it: there it can be reached once more when the file names it no longer."""
 
     version: int
     entry: NodeRecord
@@ -32,5 +32,5 @@ def follower_to_dict(record: FollowerRecord) -> dict[str, Any]:
 def follower_from_dict(raw: Mapping[str, Any]) -> FollowerRecord:
     """The opposite, of what JSON made of it too. KeyError or ValueError when it is no record."""
     return FollowerRecord(
-        version=raw["version"], entry=node_from_dict(raw["entry"]), address=raw["address"]
+        version=raw["version"], entry=node_from_dict(raw["entry"]), address=raw.get("address", "")
     )
