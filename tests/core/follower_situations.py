@@ -128,7 +128,11 @@ def view(
 def taken_over(*, reads: bool = True, **changes: Any) -> View:
     """db2 has taken over from db1 and takes writes."""
     new = {"open": True, "semisync": SemiSync(), "receiver": STOPPED, **changes}
-    replaced = {"db2": NodeRecord(Membership.MEMBER, boot_id="db2-1"), "writer": "db2", "epoch": 3}
+    replaced: dict[str, Any] = {
+        "db2": NodeRecord(Membership.MEMBER, boot_id="db2-1"),
+        "writer": "db2",
+        "epoch": 3,
+    }
     return pair_view(
         seen("db1", open=False),
         seen("db2", **new),
