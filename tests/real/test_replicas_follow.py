@@ -86,7 +86,7 @@ def other(writer: str) -> str:
 
 
 def test_a_replica_follows_through_switchover_and_crash(pair: Following) -> None:
-    """It replicates from the new writer within a second, holds its rows and acknowledges nothing."""
+    """It replicates from the new writer within a second, has its rows, and acknowledges nothing."""
     writer = pair.status()["writer"]
     until(lambda: pair.rows("r1") == [(1, "first")], "the first row")
     assert not pair.replica()["semisync"]["replica_enabled"]
