@@ -189,7 +189,7 @@ class Scene:
         self.tools = Tools(
             {"r1": self.replica, **servers},
             {"lb1": Fake("lb1", self.called, held)},
-            self.stored,
+            self.stored,  # type: ignore[arg-type]
             Clock(),
             ThreadedCalls(),
             self.journal,
