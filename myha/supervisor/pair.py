@@ -15,7 +15,7 @@ from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.followers.view import PairSeen
 from myha.core.model import Record, View
-from myha.core.planning import URGENT, Decision
+from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import WatchedServer
@@ -40,7 +40,7 @@ from myha.supervisor.heartbeat import HeartbeatWriter
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
-from myha.supervisor.loop import Loop
+from myha.supervisor.loop import CHANGES_WRITER, Loop
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.status import Status
 from myha.supervisor.status_builder import build_status
@@ -49,8 +49,6 @@ from myha.undo.rewind import finish_rewind
 REQUEST_DEADLINE_SECONDS = 55.0
 CONFIG_CHECK_SECONDS = 2.0
 FLAVOUR_RETRY_SECONDS = 1.0
-# Plans that a replica's must not take time from: a replica is pointed anew when they are done.
-CHANGES_WRITER = URGENT | {"switchover"}
 
 
 class PairSupervisor:

@@ -74,7 +74,7 @@ def pair(flavour: str) -> Iterator[Following]:
         cluster.up()
         found = Following(cluster)
         found.await_healthy()
-        found.write(TABLE, "INSERT INTO app.t VALUES (1, 'first')")
+        found.write("CREATE DATABASE app", TABLE, "INSERT INTO app.t VALUES (1, 'first')")
         found.await_following(found.status()["writer"])
         yield found
     finally:
