@@ -1,8 +1,8 @@
 """Setup's part for read replicas: each is prepared and recorded, or let go.
 
-The pair stays as it is. No lease is needed: a running supervisor knows nothing of a new replica, and
-what is prepared on a known one is what the supervisor keeps there too. What has to be done with its
-data is the supervisor's: setup leaves a record that says how it begins.
+The pair stays as it is. No lease is needed: a running supervisor knows nothing of a new replica,
+and keeps on a known one just what is prepared here. What has to be done with its data is the
+supervisor's: setup leaves a record that says how it begins.
 """
 
 from __future__ import annotations
