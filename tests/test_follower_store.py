@@ -17,7 +17,7 @@ from myha.errors import StoreConflictError
 from myha.stores.local.followers import LocalFollowerStore, read_followers
 
 HEAL = Heal(4, ("rewind", "reseed"), Cause.ERRANT, "errant", ("rewind refused",))
-RECORD = FollowerRecord(1, NodeRecord(Membership.FENCED, Cause.HEALING, "errant", "", HEAL))
+RECORD = FollowerRecord(1, NodeRecord(Membership.FENCED, Cause.HEALING, "errant", "", HEAL), "h:1")
 
 
 def test_a_record_survives_its_json() -> None:
