@@ -130,15 +130,16 @@ def make_followers(
     kind: type[BaseServer] | None = None,
     *,
     before_replication: BeforeReplication | None = None,
+    delayed: bool = True,
 ) -> dict[str, FollowerServers]:
     """Adapters for each read replica, by name.
 
     `pair` are the adapters through which the heartbeat is written: a replica's lag is measured by
-    their pulses. Without them its lag is not known.
+    their pulses. Without them its lag is not known. `delayed`: its `delay_seconds` counts.
     """
     adapter = adapter_of(config) if kind is None else kind
     return {
-        name: _follower(config, name, pair or {}, adapter, before_replication)
+        name: _follower(config, name, pair or {}, adapter, before_replication, delayed=delayed)
         for name in config.replicas
     }
 
@@ -149,6 +150,8 @@ def _follower(
     pair: Mapping[str, WatchedServer],
     adapter: type[BaseServer],
     before_replication: BeforeReplication | None,
+    *,
+    delayed: bool,
 ) -> FollowerServers:
     replica = config.replicas[name]
     nodes = make_servers(config, adapter)
@@ -162,7 +165,7 @@ def _follower(
         before_replication=before_replication,
         settings=settings(config, name, adapter.flavour),
         option_file=str(replica.option_file or ""),
-        following=Following(sources, replica.delay_seconds),
+        following=Following(sources, replica.delay_seconds if delayed else 0),
     )
     for node, own in nodes.items():
         pulsed = pair.get(node, own)

@@ -1,7 +1,7 @@
 """Setup's part for read replicas: each is prepared and recorded, or let go.
 
-The pair stays as it is. No lease is needed: a running supervisor knows of a new replica nothing, and what is prepared on a
-known one is what the supervisor keeps there too. What has to be done with a replica's data is the
+The pair stays as it is. No lease is needed: a running supervisor knows nothing of a new replica,
+and keeps on a known one just what is prepared here. What has to be done with its data is the
 supervisor's: setup leaves a record that says how it begins.
 """
 
@@ -86,8 +86,8 @@ class ReplicaSetup:
         if not self._confirm():
             self._tell("nothing was changed on the replicas")
             return
-        for name, one in gone.items():
-            self._let_go(name, one)
+        for name, its_record in gone.items():
+            self._let_go(name, its_record)
         for one in found:
             self._guarded(one.facts.node, lambda one=one: self._prepare(one))  # type: ignore[misc]
         self._left_to_the_user(self._look(read_record(config), read_followers(config)), record)
@@ -180,9 +180,6 @@ class ReplicaSetup:
         if begins is Beginning.AFRESH and not facts.executed.is_empty():
             sentence = f"start its history over ({facts.executed}; there is no data)"
             yield Action(Stage.HISTORY, facts.node, sentence, "forget_history")
-        if begins is not None and not facts.on("read_only"):
-            sentence = "close it for writes: a read replica"
-            yield Action(Stage.SESSION, facts.node, sentence, "close")
 
     # --- telling
 
@@ -199,7 +196,9 @@ class ReplicaSetup:
             self._tell(f"  {action}")
         for one in new:
             assert one.begins is not None
-            self._tell(f"  {one.facts.node}: record it as new: {one.begins.value}")
+            self._tell(
+                f"  {one.facts.node}: close it for writes and record it as new: {one.begins.value}"
+            )
 
     def _left_to_the_user(self, found: list[_Prepared], record: Record | None) -> None:
         if record is None:
@@ -219,6 +218,8 @@ class ReplicaSetup:
         name = one.facts.node
         with self._session(name) as session:
             carry_out(self._config, {name: session}, list(one.actions), self._tell)
+            if one.begins is not None:
+                session.carry_out("close")
         address = self._config.replicas[name].address
         store = open_followers(self._config)
         try:
