@@ -20,6 +20,9 @@ from myha.core.model import Cause, Contact, NodeView
 from myha.core.observations import NodeLooked
 from myha.core.plans import POOLS, NodeStep, Plan, Refusal, Step, TakeOut
 from myha.core.protocols.answer import Answer
+from myha.core.protocols.switchover import switchover
+from myha.core.requests import forced_failover
+from myha.core.situation import Situation
 from tests.core.follower_situations import (
     AHEAD,
     HEALING,
@@ -33,6 +36,7 @@ from tests.core.follower_situations import (
     view,
 )
 from tests.core.views import NOW, UUID, away, fenced, gtids, seen
+from tests.core.views import record as pair_record
 from tests.core.views import view as pair_view
 
 RECORDED = Path(__file__).parent / "recorded" / "replicas.txt"
@@ -219,6 +223,13 @@ def test_nothing_begins_while_the_writer_may_change() -> None:
     plan = decide(done).plan
     assert plan is not None
     assert (plan.kind, plan.epoch, plan.version) == ("follow", 3, 3)
+
+
+def test_a_replica_is_never_the_writer() -> None:
+    it = Situation(pair_view(**POLICY_OF_R1), pair_record())
+    for refusal in (switchover(it, "r1"), forced_failover(it, "r1", accept_loss=True)):
+        assert isinstance(refusal, Refusal)
+        assert "never the writer" in refusal.reason
 
 
 def test_a_heal_is_on_record_under_an_id_of_its_own() -> None:
