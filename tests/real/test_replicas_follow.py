@@ -91,13 +91,19 @@ def test_a_replica_follows_through_switchover_and_crash(pair: Following) -> None
     until(lambda: pair.rows("r1") == [(1, "first")], "the first row")
     assert not pair.replica()["semisync"]["replica_enabled"]
 
+    before = pair.events("step")[-1]["at"]
     done = pair.myha("switchover", "--to", other(writer))
     assert done.returncode == 0, done.stderr
     writer = other(writer)
     pair.await_following(writer)
     assert pair.routed_to_following_seconds(writer) <= FOLLOWS_SECONDS
     # Reads went on: nothing was in doubt.
-    assert not [one for one in pair.events("step") if one["text"] == "take r1 out of reader"]
+    assert pair.events("step")[-1]["at"] > before
+    assert not [
+        one
+        for one in pair.events("step")
+        if one["text"] == "take r1 out of reader" and one["at"] > before
+    ]
     pair.write("INSERT INTO app.t VALUES (2, 'second')")
     until(lambda: len(pair.rows("r1")) == 2, "the second row")
 
