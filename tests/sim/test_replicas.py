@@ -13,6 +13,7 @@ from myha.core.plans import Plan, PutIn, RequireNoErrant
 from myha.sim.history import Mutation, run_history
 from myha.sim.parameters import Parameters, draw, with_replica
 from myha.sim.replica import REPLICA
+from myha.sim.runner import Batch, run_many, trace_lines
 from tests.sim.mistakes import without
 
 RUNS = 1500
@@ -47,12 +48,14 @@ MISTAKES = {
 
 
 def test_histories_with_a_replica_keep_every_invariant() -> None:
-    plans: Counter[str] = Counter()
-    for seed in range(RUNS):
-        outcome = run_history(with_replica(draw(seed)))
-        assert outcome.violations == [], f"seed {seed}"
-        plans.update(outcome.plans)
-    missing = {"follow", "close", "fence", "heal", "start-heal", "healed", "failover"} - set(plans)
+    summary = run_many(Batch(0, RUNS, replica=True), 2)
+    assert summary.runs == RUNS
+    for outcome in summary.failures[:1]:
+        pytest.fail(
+            "\n".join([f"seed {outcome.parameters.seed}", *trace_lines(outcome.parameters)])
+        )
+    reached = {"follow", "close", "fence", "heal", "start-heal", "healed", "failover"}
+    missing = reached - set(summary.plans)
     assert not missing, "the histories no longer come to these plans"
 
 
