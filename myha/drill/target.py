@@ -123,16 +123,16 @@ class Target:
             session.run(statements.all("drill_drop"))
 
     def await_counts(self) -> None:
-        """Wait until both nodes hold as many rows; gives up at the deadline without a word."""
+        """Wait until all servers hold as many rows; gives up at the deadline without a word."""
 
         def converged() -> bool:
-            counts = {self._counts(name) for name in self.config.nodes}
+            counts = {self._counts(name) for name in self.config.servers}
             return len(counts) == 1 and None not in counts
 
         wait_until(converged, CONVERGE_DEADLINE_SECONDS, POLL_SECONDS)
 
     def _counts(self, name: str) -> tuple[Any, ...] | None:
-        node = self.config.nodes[name]
+        node = self.config.servers[name]
         try:
             with self.session(node.host, node.port) as session:
                 return session.query(self.flavour.statements("drill").one("drill_counts"))[0]
@@ -194,7 +194,7 @@ class Target:
     @contextmanager
     def node_session(self, name: str) -> Iterator[Session]:
         """A session of the drill's account on one node itself, past the balancer."""
-        node = self.config.nodes[name]
+        node = self.config.servers[name]
         with self.session(node.host, node.port) as session:
             yield session
 
@@ -202,7 +202,7 @@ class Target:
     def administrator(self, name: str) -> Iterator[Session]:
         """An administrator's session on one node itself. Raises ServerError, or ConfigError when
         the configuration has no password for it."""
-        node = self.config.nodes[name]
+        node = self.config.servers[name]
         admin = self.config.accounts.admin()
         with self.session(node.host, node.port, account=admin) as session:
             yield session
@@ -248,12 +248,14 @@ def sandbox(
     durability: Durability | None,
     tell: Callable[[str], None],
     heal: Sequence[str] = HEAL_POLICY,
+    *,
+    replicas: int = 0,
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
 
     `heal` becomes its heal.policy; ConfigError when that is none.
     """
-    cluster = Cluster.create(None, flavour, mode, durability, tell)
+    cluster = Cluster.create(None, flavour, mode, durability, tell, replicas=replicas)
     try:
         _configure(cluster, heal)
         cluster.up(output=lambda _line: None)
