@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
 from myha.core.model import BalancerLook, NodeLook, Record, SemiSync
 
@@ -125,6 +126,16 @@ class WatchedServer(Server, Protocol):
         """Write the heartbeat row on a connection of its own; may wait for an acknowledgement."""
 
 
+class FollowingServer(WatchedServer, Protocol):
+    """A read replica beside the pair."""
+
+    def follow(self, source: str, deadline_seconds: float, *, clears_filters: bool) -> None:
+        """Its channel is that to this node of the pair, delay included; as `restore_source`."""
+
+    def stop_acknowledging(self, deadline_seconds: float) -> None:
+        """Its receiver acknowledges nothing any more. One that runs is started anew for that."""
+
+
 class Balancer(Protocol):
     """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`.
 
@@ -159,6 +170,22 @@ class RecordStore(Protocol):
 
         Raises `StoreConflictError` when another version is there.
         """
+
+    def close(self) -> None: ...
+
+
+class FollowerStore(Protocol):
+    """The records of the read replicas, apart from the pair's. Raises as `RecordStore`."""
+
+    def all(self) -> dict[str, FollowerRecord]: ...
+
+    def read(self, name: str) -> FollowerRecord | None: ...
+
+    def compare_and_set(self, name: str, expected_version: int, record: FollowerRecord) -> None:
+        """As `RecordStore.compare_and_set`."""
+
+    def remove(self, name: str) -> None:
+        """There need not be one."""
 
     def close(self) -> None: ...
 

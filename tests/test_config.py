@@ -65,6 +65,18 @@ def test_the_least_file_has_all_defaults(tmp_path: Path) -> None:
     assert policy.balancers == ("lb1",)
 
 
+def test_replicas_stand_beside_the_pair(tmp_path: Path) -> None:
+    text = f'{GOOD}\n[replicas.r1]\nhost = "r1"\n[replicas.r2]\nhost = "r2"\ndelay_seconds = 3600'
+    config = load_text(tmp_path, text)
+    assert tuple(config.servers) == ("a", "b", "r1", "r2")
+    assert (config.replicas["r1"].weight, config.replicas["r2"].address) == (100, "r2:3306")
+    policy = config.policy()
+    assert (policy.core, policy.followers) == (("a", "b"), ("r1", "r2"))
+    assert (policy.delay_of("r1"), policy.delay_of("r2")) == (0, 3600)
+    assert policy.source_at("b") == "10.0.0.2:3306"
+    assert load_text(tmp_path, GOOD).policy().followers == ()
+
+
 def test_values_do_not_change(tmp_path: Path) -> None:
     config = load_text(tmp_path, GOOD)
     with pytest.raises(ValidationError):
@@ -170,6 +182,43 @@ def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> N
         ),
         ('"10.0.0.2"', '"10.0.0.2"\nshell = [""]', "nodes.b.shell: begins with an empty word"),
         ("[nodes.a]", "[nodes.A]", "nodes.A: is no valid name"),
+        ("[nodes.a]", "[replicas.R]\nhost = 'r'\n[nodes.a]", "replicas.R: is no valid name"),
+        ("[nodes.a]", "[replicas.r]\n[nodes.a]", "replicas.r.host: missing; add host = ..."),
+        (
+            "[nodes.a]",
+            "[replicas.b]\nhost = 'r'\n[nodes.a]",
+            "replicas.b: has the name of a node; choose another",
+        ),
+        (
+            "[nodes.a]",
+            "[replicas.r]\nhost = '10.0.0.2'\n[nodes.a]",
+            "replicas.r.host: is the same server as nodes.b",
+        ),
+        (
+            "[nodes.a]",
+            "[replicas.r]\nhost = 'r'\n[replicas.q]\nhost = 'r'\n[nodes.a]",
+            "replicas.q.host: is the same server as replicas.r",
+        ),
+        (
+            "[nodes.a]",
+            "[replicas.r]\nhost = 'r'\nwait = 3\n[nodes.a]",
+            "replicas.r.wait: unknown key; did you mean weight?",
+        ),
+        (
+            "[nodes.a]",
+            "[replicas.r]\nhost = 'r'\nweight = 0\n[nodes.a]",
+            "replicas.r.weight: must be greater than or equal to 1",
+        ),
+        (
+            "[nodes.a]",
+            "[replicas.r]\nhost = 'r'\npid_file = '/x'\n[nodes.a]",
+            "replicas.r.pid_file: goes with start_command",
+        ),
+        (
+            "[nodes.a]",
+            "[replicas.r]\nhost = '127.0.0.1'\nport = 3308\n[nodes.a]",
+            "balancers.lb1.reader_listen: is the address of replicas.r",
+        ),
         ("127.0.0.1:3307", "10.0.0.1:3306", "balancers.lb1.writer_listen: is the address of nod"),
         ("127.0.0.1:3307", "127.0.0.1:3308", "balancers.lb1.reader_listen: is the same as writ"),
         ("127.0.0.1:3307", "127.0.0.1", 'balancers.lb1.writer_listen: must be "host:port"'),
@@ -310,12 +359,14 @@ def test_init_comments_are_the_defaults(tmp_path: Path) -> None:
     opened = re.sub(r"^# (\w+ = (?!\.\.\.))", r"\1", path.read_text(), flags=re.MULTILINE)
     for host in ("10.0.0.1", "10.0.0.2"):
         opened = opened.replace('host = ""', f'host = "{host}"', 1)
+    opened = opened.replace("# [replicas.r1]", '[replicas.r1]\nhost = "10.0.0.3"')
     everything = load_text(tmp_path, opened)
-    least = load_text(tmp_path, GOOD)
+    least = load_text(tmp_path, f'{GOOD}\n[replicas.r1]\nhost = "10.0.0.3"\n')
     assert everything.model_dump() == least.model_dump()
     written = tomllib.loads(opened)
     for table, model in TABLES.items():
-        keys = set(written[table].get("a", written[table].get("lb1", written[table])))
+        rows = written[table]
+        keys = set(next((rows[name] for name in ("a", "lb1", "r1") if name in rows), rows))
         computed = {k for k, f in model.model_fields.items() if f.json_schema_extra}
         assert keys | computed == set(model.model_fields)
 
@@ -442,4 +493,5 @@ def test_a_key_that_decisions_depend_on_reaches_them(
 
 def test_each_field_of_the_policy_is_one_that_a_key_changes() -> None:
     of_the_file = {"nodes", "sources", "balancers", "fence_commands", "replication_user"}
+    of_the_file |= {"followers", "delays"}
     assert {one.name for one in fields(Policy)} == of_the_file | {field for _, _, field in DECIDES}

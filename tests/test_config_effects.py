@@ -34,11 +34,13 @@ from myha.core.planning import Decision, decide
 from myha.drill import target
 from myha.errors import MyhaError
 from myha.operations.heal import run as heal_run
+from myha.operations.heal.reseed import process as process_module
 from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.work import admin_account
 from myha.operations.verify import job as verify_job
+from myha.servers.factory import make_followers
 from myha.servers.mysql import MySQLServer
 from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import pair as pair_module
@@ -162,9 +164,9 @@ def _fences(it: Built) -> object:
     return (it.policy.fence_commands, True)
 
 
-def _initialises(it: Built) -> object:
+def _initialises(it: Built, name: str = "a") -> object:
     marker = it.config.path.parent / "made"
-    process = NodeProcess(it.config, "a", ListReporter())
+    process = NodeProcess(it.config, name, ListReporter())
     try:
         process.initialise()
     except MyhaError:
@@ -269,6 +271,31 @@ def _event_scheduler(it: Built) -> object:
     return kept["event_scheduler"]
 
 
+def _replica_process(it: Built) -> Any:
+    return NodeProcess(it.config, "r1", ListReporter())
+
+
+def _follower(it: Built) -> Any:
+    return make_followers(it.config, kind=MySQLServer)["r1"].server
+
+
+def _stops(it: Built) -> object:
+    it.catch(process_module, "run_to_end")
+    try:
+        _replica_process(it).stop()
+    except Caught as caught:
+        return caught.args[1]
+    return None
+
+
+def of_replica(effect: Effect) -> Effect:
+    """The same in a file with a replica."""
+    also = {name: dict(rows) for name, rows in effect.also.items()}
+    also.setdefault("replicas.r1", {}).setdefault("host", '"10.0.0.3"')
+    return replace(effect, also=also)
+
+
+REPLICA_STOPPED: Keys = {"replicas.r1": {"start_command": '["start"]', "stop_command": '["stop"]'}}
 REMOTE: Keys = {"nodes.a": {"shell": '["ssh", "a"]', "start_command": '["start"]'}}
 STOPPED: Keys = {"nodes.a": {"start_command": '["start"]', "stop_command": '["stop"]'}}
 BOUNDED: Keys = {"cluster": {"durability": '"bounded"'}}
@@ -360,6 +387,95 @@ EFFECTS: dict[str, Effect] = {
         (("one",), ("two",)),
         lambda it: backup_words(it.config, NodeHost(it.config, "a")),
     ),
+    "replicas.host": of_replica(
+        Effect(
+            ('"10.0.0.8"', '"10.0.0.9"'),
+            (("10.0.0.8", True), ("10.0.0.9", False)),
+            lambda it: (_follower(it).endpoint.host, "10.0.0.8:3306" in it.rendered),
+        )
+    ),
+    "replicas.port": of_replica(
+        Effect(
+            ("3316", "3317"),
+            ((3316, True), (3317, False)),
+            lambda it: (_follower(it).endpoint.port, "10.0.0.3:3316" in it.rendered),
+        )
+    ),
+    "replicas.option_file": of_replica(
+        Effect(
+            ('""', '"/etc/my.cnf.d/myha.cnf"'),
+            ("", "/etc/my.cnf.d/myha.cnf"),
+            lambda it: _follower(it)._option_file,
+        )
+    ),
+    "replicas.pid_file": of_replica(
+        Effect(
+            ('"/run/one.pid"', '"/run/two.pid"'),
+            (Path("/run/one.pid"), Path("/run/two.pid")),
+            lambda it: _replica_process(it)._host.pid_file,
+            also={"replicas.r1": {"start_command": '["start"]'}},
+        )
+    ),
+    "replicas.start_command": of_replica(
+        Effect(
+            ('["one"]', '["two"]'),
+            (("one",), ("two",)),
+            lambda it: _replica_process(it)._host.argv,
+            also={"replicas.r1": {"pid_file": '"/run/one.pid"'}},
+        )
+    ),
+    "replicas.stop_command": of_replica(
+        Effect(
+            ('["one"]', '["two"]'),
+            (("one",), ("two",)),
+            _stops,
+            also={"replicas.r1": {"start_command": '["start"]'}},
+        )
+    ),
+    "replicas.shell": of_replica(
+        Effect(
+            ("[]", '["ssh", "r1"]'),
+            (True, False),
+            lambda it: NodeHost(it.config, "r1").is_local,
+        )
+    ),
+    "replicas.data_dir": of_replica(
+        Effect(
+            ('"/var/lib/one"', '"/var/lib/two"'),
+            (Path("/var/lib/one"), Path("/var/lib/two")),
+            lambda it: _replica_process(it).data_dir,
+            also=REPLICA_STOPPED,
+        )
+    ),
+    "replicas.init_command": of_replica(
+        Effect(
+            ("[]", '["true"]'),
+            ("refused", "ran"),
+            lambda it: _initialises(it, "r1"),
+            also={"replicas.r1": {**REPLICA_STOPPED["replicas.r1"], "data_dir": '"/var/lib/one"'}},
+        )
+    ),
+    "replicas.backup_command": of_replica(
+        Effect(
+            ('["one"]', '["two"]'),
+            (("one",), ("two",)),
+            lambda it: backup_words(it.config, NodeHost(it.config, "r1")),
+        )
+    ),
+    "replicas.weight": of_replica(
+        Effect(
+            ("7", "250"),
+            (True, False),
+            lambda it: "server r1 '10.0.0.3:3306' weight 7\n" in it.rendered,
+        )
+    ),
+    "replicas.delay_seconds": of_replica(
+        Effect(
+            ("0", "60"),
+            ((0, 0), (60, 60)),
+            lambda it: (_follower(it)._delay_seconds, it.config.policy().delay_of("r1")),
+        )
+    ),
     **{f"accounts.{role}_user": user_of(role) for role in ROLES},
     **{f"accounts.{role}_password_file": password_of(role) for role in ROLES},
     "accounts.tls": Effect(('"require"', '"off"'), ("require", "off"), lambda it: it.server._tls),
@@ -447,7 +563,7 @@ EFFECTS: dict[str, Effect] = {
 }
 # There is one of these kinds so far: another is refused, and needs a row when there are two.
 ONE_VALUE = {"balancers.kind": '"haproxy"', "cluster.store": '"local"'}
-WHERE = {"nodes": "nodes.a", "balancers": "balancers.lb1"}
+WHERE = {"nodes": "nodes.a", "replicas": "replicas.r1", "balancers": "balancers.lb1"}
 
 
 def write(folder: Path, name: str, value: str, also: Keys) -> Config:

@@ -11,11 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from myha.cli.main import COMMANDS, cli
+from myha.core.followers import verdicts
 from myha.core.verdicts import TABLE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
+OF_REPLICAS = (*verdicts.TABLE, verdicts.HEALTHY)
 
 
 @pytest.mark.parametrize("verdict", TABLE, ids=lambda verdict: verdict.name)
@@ -28,7 +30,14 @@ def test_each_verdict_has_its_place_in_the_runbook(verdict) -> None:  # type: ig
 def test_the_runbook_has_no_verdict_that_is_gone() -> None:
     runbook = OPERATING.split("## Runbook")[1]
     names = re.findall(r"^### (\S+)$", runbook, re.MULTILINE)
-    assert names == [verdict.name for verdict in TABLE]
+    assert names == [verdict.name for verdict in TABLE] + [one.name for one in OF_REPLICAS]
+
+
+@pytest.mark.parametrize("verdict", OF_REPLICAS, ids=lambda verdict: verdict.name)
+def test_each_verdict_about_a_replica_has_its_place(verdict) -> None:  # type: ignore[no-untyped-def]
+    words = ("replica", "writer", "source", "reason", "differences", "balancers")
+    sentence = verdict.sentence.format(**{word: word.upper() for word in words})
+    assert f"### {verdict.name}\n\n> {sentence}\n" in OPERATING
 
 
 @pytest.mark.parametrize("name", COMMANDS)

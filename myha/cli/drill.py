@@ -22,10 +22,11 @@ from myha.drill.stage import Scenario
 from myha.drill.target import HEAL_POLICY, Target, of_config
 from myha.drill.target import sandbox as in_sandbox
 from myha.errors import ConfigError, MyhaError, RefusedError
-from myha.sandbox.cluster import Durability, Mode
+from myha.sandbox.cluster import REPLICAS_LIMIT, Durability, Mode
 
 INTERRUPTED = "myha: interrupted; what the drill had broken is repaired"
 ALL = "all"
+WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
 
 
 @click.command()
@@ -52,6 +53,12 @@ ALL = "all"
     "--heal",
     metavar="WAYS",
     help=f"heal.policy for the sandbox: resume,merge,manual. Default: {','.join(HEAL_POLICY)}.",
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(0, REPLICAS_LIMIT),
+    default=0,
+    help=f"Read replicas in the sandbox, which are judged too; for {', '.join(WITH_REPLICAS)}.",
 )
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--clients", type=click.IntRange(1, 256), default=8, show_default=True)
@@ -82,6 +89,7 @@ def drill(
     mode: Mode | None,
     durability: Durability | None,
     heal: str | None,
+    replicas: int,
     rounds: int,
     clients: int,
     seed: int,
@@ -99,11 +107,13 @@ def drill(
     options = runner.Options(rounds, clients, seed, pause_ms, force)
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
     _refuse_what_is_ambiguous(ctx, scenario, config_path, sandbox=sandbox)
+    if replicas and scenario not in WITH_REPLICAS:
+        raise ConfigError(f"--replicas goes with {', '.join(WITH_REPLICAS)}: leave it out")
     if config_path is not None:
-        if sandbox or flavour or mode or durability or heal:
+        if sandbox or flavour or mode or durability or heal or replicas:
             raise ConfigError(
                 "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
-                " --durability and --heal out"
+                " --durability, --heal and --replicas out"
             )
         target = of_config(config_path)
         fitting = [one for one in chosen if not runner.misfit(target, one)]
@@ -115,7 +125,9 @@ def drill(
         reports = []
         with progress() as tell, interruptible(INTERRUPTED):
             for needed, scenarios in _by_mode(chosen, mode).items():
-                with in_sandbox(flavour or "mysql", needed, durability, tell, ways) as made:
+                with in_sandbox(
+                    flavour or "mysql", needed, durability, tell, ways, replicas=replicas
+                ) as made:
                     reports += _play(made, scenarios, options, tell)
     _hand_out(scenario, reports, json_path)
     if not all(report.good for report in reports):

@@ -92,7 +92,7 @@ def _follow(supervisor: Client, node: str) -> None:
                     raise
                 continue
             heard_at = time.monotonic()
-            entry = status.nodes[node]
+            entry = status.replicas.get(node) or status.nodes[node]
             if entry.membership is Membership.MEMBER:
                 break
             if entry.cause is Cause.HEALING:
@@ -116,7 +116,8 @@ def _done(supervisor: Client, node: str) -> str:
 
 
 def _show(reporter: TerminalReporter, status: Status, node: str) -> None:
-    for job in status.jobs:
+    replica = status.replicas.get(node)
+    for job in status.jobs if replica is None else replica.jobs:
         if job.kind == "heal" and job.node == node:
             text = f"{job.method}: {job.text}"
             reporter.line(f"{job.method}: {job.phase}", job.percent, text)

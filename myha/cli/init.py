@@ -23,7 +23,8 @@ _SAMPLES = {
     "nodes.a.host": "",
     "nodes.b.host": "",
 }
-_NAMED = {"nodes": ("a", "b"), "balancers": ("lb1",)}
+_NAMED = {"nodes": ("a", "b"), "balancers": ("lb1",), "replicas": ("r1",)}
+_OPTIONAL = {"replicas"}  # a pair has none, unless its owner gives it some
 
 
 def template() -> str:
@@ -35,7 +36,8 @@ def template() -> str:
     for table, model in TABLES.items():
         for position, name in enumerate(_NAMED.get(table, ("",))):
             section = f"{table}.{name}" if name else table
-            lines += ["", f"[{section}]"]
+            head = f"# [{section}]" if table in _OPTIONAL else f"[{section}]"
+            lines += ["", head]
             if position == 0:
                 lines += _comment(model.__doc__ or "")
             for key, field in model.model_fields.items():
@@ -59,6 +61,8 @@ def _key(section: str, table: str, key: str, meaning: str, *, explain: bool) -> 
     if sample is not None:
         return [*lines, f"{key} = {toml_value(sample)}"]
     default = shown_default(table, key)
+    if TABLES[table].model_fields[key].is_required():
+        return [*lines, f"# {key} = ...  (required)"]
     model_default = TABLES[table].model_fields[key].default
     if default != toml_value(model_default):  # it depends on other keys: say so in words
         return [*lines, f"# {key} = ...  (default: {default})"] if explain else lines

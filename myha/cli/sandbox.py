@@ -13,7 +13,7 @@ from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
 from myha.errors import ConfigError
 from myha.sandbox import programs, registry
-from myha.sandbox.cluster import Cluster, Durability, Mode
+from myha.sandbox.cluster import REPLICAS_LIMIT, Cluster, Durability, Mode
 from myha.sandbox.debian import Progress
 
 _DEFAULT_PROGRAMS = ("mysql", "haproxy")
@@ -58,15 +58,27 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
     type=click.Choice(["lossless", "bounded", "async"]),
     help="Default: lossless; with two writers: bounded.",
 )
+@click.option(
+    "--replicas",
+    type=click.IntRange(0, REPLICAS_LIMIT),
+    default=0,
+    help="Read replicas beside the pair. Default: none.",
+)
 @click.option("--bare", is_flag=True, help="Servers and HAProxy only: no setup, no supervisor.")
 @directory_option
 def up(
-    flavour: str, mode: Mode, durability: Durability | None, bare: bool, directory: Path | None
+    *,
+    flavour: str,
+    mode: Mode,
+    durability: Durability | None,
+    replicas: int,
+    bare: bool,
+    directory: Path | None,
 ) -> None:
     """Start a cluster on this machine and leave it running."""
     interrupted = "interrupted; the sandbox was taken down again"
     with interruptible(interrupted), _progress() as tell:
-        cluster = Cluster.create(directory, flavour, mode, durability, tell)
+        cluster = Cluster.create(directory, flavour, mode, durability, tell, replicas=replicas)
         cluster.up(bare=bare, output=click.echo)
     _show(cluster)
     if bare:

@@ -24,10 +24,12 @@ def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool
     """Turn two servers into a running pair.
 
     Needs an administrator's account on both. Checks them, shows the plan, asks, carries it out and
-    proves that the pair works. Run it again at any time: it changes only what is not yet right.
+    proves that the pair works. Then it prepares the read replicas that the file names, and lets go
+    those that it names no longer. Run it again at any time: it changes only what is not yet right.
     """
     from myha.operations.heal.reseed.seed import Seed  # noqa: PLC0415
     from myha.operations.setup.boot import boot_ids  # noqa: PLC0415
+    from myha.operations.setup.replicas import ReplicaSetup  # noqa: PLC0415
     from myha.operations.setup.run import Setup  # noqa: PLC0415
 
     def confirm() -> bool:
@@ -40,3 +42,4 @@ def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool
     config = load(ctx.obj["config_path"])
     made = Setup(config, click.echo, confirm, boot_ids, Seed)
     made.run(plan_only=plan_only, kick=kick_sessions)
+    ReplicaSetup(config, click.echo, confirm).run(plan_only=plan_only)

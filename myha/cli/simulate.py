@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from myha.core.model import Durability, Mode
 from myha.errors import ConfigError, MyhaError
 from myha.sim.flavours import FLAVOURS
 from myha.sim.history import Outcome, run_history
-from myha.sim.parameters import Parameters, draw
+from myha.sim.parameters import Parameters
 from myha.sim.runner import Batch, Summary, run_batch, run_many, trace_lines
 
 CHUNK = 500
@@ -24,6 +25,7 @@ SHOWN_FAILURES = 5
 @click.option("--flavour", type=click.Choice(sorted(FLAVOURS)), help="Default: the seed decides.")
 @click.option("--mode", type=click.Choice([one.value for one in Mode]))
 @click.option("--durability", type=click.Choice([one.value for one in Durability]))
+@click.option("--replica", is_flag=True, help="With a read replica beside the pair.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--trace", is_flag=True, help="Print every history step by step (few runs only).")
 @click.option(
@@ -43,6 +45,7 @@ def simulate(
     flavour: str | None,
     mode: str | None,
     durability: str | None,
+    replica: bool,
     processes: int,
     trace: bool,  # click passes flags by name
     save: Path | None,
@@ -65,6 +68,7 @@ def simulate(
         flavour,
         Mode(mode) if mode else None,
         Durability(durability) if durability else None,
+        replica=replica,
     )
     summary = _run(batch, processes)
     if trace:
@@ -84,7 +88,7 @@ def _run(batch: Batch, processes: int) -> Summary:
     with click.progressbar(length=batch.runs, label="histories", width=30) as bar:
         for first in range(batch.first, batch.first + batch.runs, chunk):
             runs = min(chunk, batch.first + batch.runs - first)
-            part = Batch(first, runs, batch.flavour, batch.mode, batch.durability)
+            part = replace(batch, first=first, runs=runs)
             total.add(run_many(part, processes) if processes > 1 else run_batch(part))
             bar.update(runs)
     return total
@@ -93,7 +97,7 @@ def _run(batch: Batch, processes: int) -> Summary:
 def _tell(batch: Batch) -> None:
     for seed in range(batch.first, batch.first + min(batch.runs, SHOWN_FAILURES)):
         click.echo(f"seed {seed}")
-        for line in trace_lines(draw(seed, batch.flavour, batch.mode, batch.durability), 10_000):
+        for line in trace_lines(batch.parameters(seed), 10_000):
             click.echo(line)
 
 

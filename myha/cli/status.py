@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,9 +22,12 @@ from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.factory import read_record
 from myha.supervisor.client import Client
 from myha.supervisor.status import (
+    IncidentStatus,
     JobStatus,
     NodeStatus,
+    ReplicaStatus,
     SeenNodeStatus,
+    SeenReplicaStatus,
     SemiSyncStatus,
     Status,
     ThreadStatus,
@@ -53,7 +57,7 @@ def _status(config: Config, *, say: bool = True) -> Status:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
-    """Show the pair. Exit status 1 when it is not healthy."""
+    """Show the pair and its read replicas. Exit status 1 when one of them is not healthy."""
     config = load(ctx.obj["config_path"])
     seen = _status(config)
     if as_json:
@@ -63,7 +67,8 @@ def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
         return
     else:
         Console().print(picture(seen))
-    ctx.exit(0 if seen.healthy else 1)
+    whole = seen.healthy and all(one.healthy for one in seen.replicas.values())
+    ctx.exit(0 if whole else 1)
 
 
 def _watch(config: Config, seen: Status) -> None:
@@ -113,7 +118,8 @@ def picture(seen: Status) -> RenderableType:
         head.append("\nthe configuration file has changed since the start", style="yellow")
     if seen.journal_failure:
         head.append(f"\n{seen.journal_failure}", style="yellow")
-    return Group(head, _nodes(seen), _balancers(seen))
+    replicas = [_replicas(seen)] if seen.replicas else []
+    return Group(head, _nodes(seen), *replicas, _balancers(seen))
 
 
 def job_line(job: JobStatus) -> str:
@@ -149,6 +155,27 @@ def _nodes(seen: Status) -> Table:
         )
         if node.reason:
             table.add_row("", Text(node.reason, style="red"))
+    return table
+
+
+def _replicas(seen: Status) -> Table:
+    columns = ("replica", "follows", "contact", "verdict", "receiver", "applier", "lag", "reads")
+    table = Table(*columns, box=SIMPLE)
+    for name, one in seen.replicas.items():
+        there = isinstance(one, SeenReplicaStatus) and one.contact is Contact.ANSWERING
+        threads = ("", "", "")
+        if there and isinstance(one, SeenReplicaStatus):
+            threads = (_thread(one.receiver), _thread(one.applier), _lag(one))
+        reads = {True: "yes", False: "no", None: "as it is"}[one.wanted["reader"]]
+        style = "" if one.healthy else "yellow"
+        row = (one.follows or "nobody", one.contact, Text(one.verdict, style=style), *threads)
+        table.add_row(name, *row, reads)
+        if not one.healthy:
+            table.add_row("", Text(one.sentence, style="yellow"))
+        for job in one.jobs:
+            table.add_row("", Text(job_line(job), style="cyan"))
+        for refusal in one.refusals:
+            table.add_row("", Text(f"refused: {refusal.reason}", style="red"))
     return table
 
 
@@ -221,19 +248,39 @@ def explanation(seen: Status) -> list[str]:
             lines.append(f"    to override: {refusal.override}")
     if lines[-1] == "What follows:":
         lines.append("  nothing to do")
-    return lines + _failed(seen)
+    for name, one in seen.replicas.items():
+        lines += _explained_replica(name, one)
+    return lines + _failed((*seen.incidents, *_of_replicas(seen)))
 
 
-def _failed(seen: Status) -> list[str]:
+def _explained_replica(name: str, one: ReplicaStatus) -> list[str]:
+    lines = [f"Replica {name}: {one.verdict}", f"  {one.sentence}"]
+    lines += [f"  Also: {more.name}\n    {more.sentence}" for more in one.verdicts[1:]]
+    lines += [f"  {fact}" for fact in _facts(one)]
+    if one.running:
+        lines.append(f"  under way: {one.running}")
+    lines += [f"  {job_line(job)}" for job in one.jobs]
+    for refusal in one.refusals:
+        lines.append(f"  refused: {refusal.reason}")
+        if refusal.override:
+            lines.append(f"    to override: {refusal.override}")
+    return lines
+
+
+def _of_replicas(seen: Status) -> list[IncidentStatus]:
+    return [incident for one in seen.replicas.values() for incident in one.incidents]
+
+
+def _failed(incidents: Sequence[IncidentStatus]) -> list[str]:
     """Plans that have failed and not succeeded since: of the past, whatever holds now."""
-    if not seen.incidents:
+    if not incidents:
         return []
     return [
         "Failed lately:",
         *(
             f"  {one.ago_seconds:.0f} s ago, {one.plan} {one.node}"
             f"{_attempts(one.attempts)}: {one.reason}"
-            for one in seen.incidents
+            for one in incidents
         ),
     ]
 

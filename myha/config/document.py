@@ -17,6 +17,8 @@ from myha.config.tables import (
     HealConfig,
     LagConfig,
     NodeConfig,
+    ReplicaConfig,
+    ServerConfig,
     TimingConfig,
     VerifyConfig,
 )
@@ -34,6 +36,9 @@ class Config(Table):
 
     cluster: ClusterConfig = Field(description="The pair.")
     nodes: dict[str, NodeConfig] = Field(description="Exactly two nodes; their names are yours.")
+    replicas: dict[str, ReplicaConfig] = Field(
+        description="Read replicas beside the pair, if any; their names are yours."
+    )
     accounts: AccountsConfig = Field(description="Logins.")
     balancers: dict[str, Annotated[BalancerConfig, OfItsKind]] = Field(
         description="One or more balancers."
@@ -94,6 +99,15 @@ class Config(Table):
         first, second = self.nodes
         return first, second
 
+    @property
+    def servers(self) -> dict[str, ServerConfig]:
+        """Every database server by name: the two nodes, then the replicas."""
+        return {**self.nodes, **self.replicas}
+
+    def table_of(self, server: str) -> str:
+        """The table of a node or replica in the file, for messages."""
+        return f"{'replicas' if server in self.replicas else 'nodes'}.{server}"
+
     def policy(self) -> Policy:
         """As much of the configuration as decisions depend on."""
         first, second = self.nodes.values()
@@ -101,6 +115,8 @@ class Config(Table):
             nodes=self.names,
             sources=(first.replication_address, second.replication_address),
             balancers=tuple(self.balancers),
+            followers=tuple(self.replicas),
+            delays=tuple(replica.delay_seconds for replica in self.replicas.values()),
             mode=self.cluster.mode,
             durability=self.cluster.durability,
             deadtime_seconds=self.timing.deadtime_seconds,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from myha.config.balancers import BALANCER_KINDS
 from myha.config.document import Config, content_hash
 from myha.config.relations import relation_problems
-from myha.config.tables import TABLES, NodeConfig
+from myha.config.tables import TABLES, NodeConfig, ReplicaConfig
 from myha.config.values import Problem
 from myha.errors import ConfigError
 
@@ -98,6 +98,8 @@ def _fields_at(location: tuple[str, ...]) -> Mapping[str, Any]:
             return Config.model_fields
         case ("nodes", _):
             return NodeConfig.model_fields
+        case ("replicas", _):
+            return ReplicaConfig.model_fields
         case ("balancers", _):
             kinds = (kind.model_fields for kind in BALANCER_KINDS.values())
             return {key: field for fields in kinds for key, field in fields.items()}

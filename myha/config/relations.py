@@ -8,7 +8,7 @@ from typing import get_args
 
 from myha.config.accounts import Role
 from myha.config.document import Config
-from myha.config.tables import NodeConfig
+from myha.config.tables import ServerConfig
 from myha.config.values import NAME_PATTERN, Problem, split_address
 from myha.core.model import Durability, Mode
 
@@ -40,7 +40,11 @@ def _name_problems(config: Config) -> Iterator[Problem]:
         )
     if not config.balancers:
         yield "balancers", "names no balancer; add a table [balancers.NAME]"
-    for table, names in (("nodes", config.nodes), ("balancers", config.balancers)):
+    for table, names in (
+        ("nodes", config.nodes),
+        ("replicas", config.replicas),
+        ("balancers", config.balancers),
+    ):
         for name in names:
             if not NAME_PATTERN.fullmatch(name):
                 yield (
@@ -57,39 +61,60 @@ def _same(host: str) -> str:
 
 
 def _node_problems(config: Config) -> Iterator[Problem]:
-    for name, node in config.nodes.items():
-        yield from _process_problems(name, node)
-        if node.init_command and not node.data_dir:
-            yield f"nodes.{name}.init_command", "needs data_dir; name the directory that it makes"
-        for key in _COMMANDS:
-            if "" in getattr(node, key)[:1]:
-                yield f"nodes.{name}.{key}", "begins with an empty word; name the program first"
+    for table, servers in (("nodes", config.nodes), ("replicas", config.replicas)):
+        for name, server in servers.items():
+            yield from _server_problems(f"{table}.{name}", server)
     if len(config.nodes) == 2:
         yield from _pair_problems(config)
+    yield from _replica_problems(config)
 
 
-def _process_problems(name: str, node: NodeConfig) -> Iterator[Problem]:
+def _server_problems(table: str, server: ServerConfig) -> Iterator[Problem]:
+    yield from _process_problems(table, server)
+    if server.init_command and not server.data_dir:
+        yield f"{table}.init_command", "needs data_dir; name the directory that it makes"
+    for key in _COMMANDS:
+        if "" in getattr(server, key, ())[:1]:
+            yield f"{table}.{key}", "begins with an empty word; name the program first"
+
+
+def _replica_problems(config: Config) -> Iterator[Problem]:
+    """What a replica must not have in common with a node or another replica."""
+    taken = {(_same(node.host), node.port): f"nodes.{name}" for name, node in config.nodes.items()}
+    for name, replica in config.replicas.items():
+        if name in config.nodes:
+            yield f"replicas.{name}", "has the name of a node; choose another"
+        address = (_same(replica.host), replica.port)
+        if address in taken:
+            yield (
+                f"replicas.{name}.host",
+                f"is the same server as {taken[address]}; give each its own",
+            )
+        taken.setdefault(address, f"replicas.{name}")
+
+
+def _process_problems(table: str, server: ServerConfig) -> Iterator[Problem]:
     """How the server is ended and started: by its process on this machine, or by two commands."""
-    if node.pid_file and not node.start_command:
-        yield f"nodes.{name}.pid_file", "goes with start_command; set both, or neither"
-    if node.start_command and not node.pid_file and not node.stop_command:
+    if server.pid_file and not server.start_command:
+        yield f"{table}.pid_file", "goes with start_command; set both, or neither"
+    if server.start_command and not server.pid_file and not server.stop_command:
         yield (
-            f"nodes.{name}.start_command",
+            f"{table}.start_command",
             "goes with pid_file (a server on this machine) or stop_command; set one of them",
         )
-    if node.stop_command and not node.start_command:
-        yield f"nodes.{name}.stop_command", "goes with start_command; set both, or neither"
-    if node.pid_file and node.stop_command:
-        yield f"nodes.{name}.stop_command", "does the work of pid_file; set one of the two"
-    if node.pid_file and node.shell:
+    if server.stop_command and not server.start_command:
+        yield f"{table}.stop_command", "goes with start_command; set both, or neither"
+    if server.pid_file and server.stop_command:
+        yield f"{table}.stop_command", "does the work of pid_file; set one of the two"
+    if server.pid_file and server.shell:
         yield (
-            f"nodes.{name}.shell",
+            f"{table}.shell",
             "is for a server on another machine, and pid_file for one on this; set stop_command "
             "in place of pid_file, or not shell",
         )
-    if node.data_dir and not node.start_command:
+    if server.data_dir and not server.start_command:
         yield (
-            f"nodes.{name}.data_dir",
+            f"{table}.data_dir",
             "needs start_command, with pid_file or stop_command; set them, or not it",
         )
 
@@ -144,7 +169,11 @@ def _account_problems(config: Config) -> Iterator[Problem]:
 
 def _balancer_problems(config: Config) -> Iterator[Problem]:
     sockets: dict[str, str] = {}
-    nodes = {(_same(node.host), node.port): name for name, node in config.nodes.items()}
+    servers = {
+        (_same(server.host), server.port): f"{table}.{name}"
+        for table, group in (("nodes", config.nodes), ("replicas", config.replicas))
+        for name, server in group.items()
+    }
     for name, balancer in config.balancers.items():
         if balancer.socket in sockets:
             yield (
@@ -159,9 +188,9 @@ def _balancer_problems(config: Config) -> Iterator[Problem]:
             )
         for key in ("writer_listen", "reader_listen"):
             host, port = split_address(getattr(balancer, key))
-            if (_same(host), port) in nodes:
-                node = nodes[_same(host), port]
-                yield f"balancers.{name}.{key}", f"is the address of nodes.{node}; use another port"
+            if (_same(host), port) in servers:
+                server = servers[_same(host), port]
+                yield f"balancers.{name}.{key}", f"is the address of {server}; use another port"
 
 
 def _timing_problems(config: Config) -> Iterator[Problem]:

@@ -70,42 +70,17 @@ class ClusterConfig(Table):
     )
 
 
-class NodeConfig(Table):
+class ServerConfig(Table):
     """One database server: how to reach it, and what this machine can do to it."""
 
     host: Host = Field(
         description="Address at which the supervisor and the balancers reach the node."
     )
     port: Port = Field(3306, description="Its port for SQL.")
-    replication_host: Host = Field(
-        "",
-        validate_default=False,
-        description="Address at which the other node reaches it.",
-        json_schema_extra={"shown_default": "the same as host"},
-    )
-    replication_port: Port = Field(
-        0,
-        validate_default=False,
-        description="Port at which the other node reaches it.",
-        json_schema_extra={"shown_default": "the same as port"},
-    )
-    auto_increment_offset: int = Field(
-        0,
-        ge=1,
-        le=2,
-        validate_default=False,
-        description="Which ids this node generates: 1 for odd ones, 2 for even ones.",
-        json_schema_extra={"shown_default": "1 for the first node, 2 for the second"},
-    )
     option_file: OptionalPath = Field(
         None,
         description="Where setup installs the node's option file fragment, a path on this "
         "machine; empty: setup shows the fragment instead.",
-    )
-    fence_command: Words = Field(
-        (),
-        description="Command with arguments that fences the node from outside (power, network); "
-        "exit status 0 must mean that it is fenced for certain. Empty: there is none.",
     )
     pid_file: OptionalPath = Field(
         None,
@@ -144,6 +119,41 @@ class NodeConfig(Table):
         "too), for a reseed on MariaDB, of this node or from it; empty: the one on PATH there.",
     )
 
+    @property
+    def address(self) -> str:
+        """`host:port` for clients, the supervisor and the balancers."""
+        return join_address(self.host, self.port)
+
+
+class NodeConfig(ServerConfig):
+    """One database server: how to reach it, and what this machine can do to it."""
+
+    replication_host: Host = Field(
+        "",
+        validate_default=False,
+        description="Address at which the other node reaches it.",
+        json_schema_extra={"shown_default": "the same as host"},
+    )
+    replication_port: Port = Field(
+        0,
+        validate_default=False,
+        description="Port at which the other node reaches it.",
+        json_schema_extra={"shown_default": "the same as port"},
+    )
+    auto_increment_offset: int = Field(
+        0,
+        ge=1,
+        le=2,
+        validate_default=False,
+        description="Which ids this node generates: 1 for odd ones, 2 for even ones.",
+        json_schema_extra={"shown_default": "1 for the first node, 2 for the second"},
+    )
+    fence_command: Words = Field(
+        (),
+        description="Command with arguments that fences the node from outside (power, network); "
+        "exit status 0 must mean that it is fenced for certain. Empty: there is none.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _replication_address(cls, data: object) -> object:
@@ -159,14 +169,27 @@ class NodeConfig(Table):
         return own | data
 
     @property
-    def address(self) -> str:
-        """`host:port` for clients, the supervisor and the balancers."""
-        return join_address(self.host, self.port)
-
-    @property
     def replication_address(self) -> str:
         """`host:port` for the peer."""
         return join_address(self.replication_host, self.replication_port)
+
+
+class ReplicaConfig(ServerConfig):
+    """A read replica beside the pair: it follows the writer and serves reads, and never writes."""
+
+    weight: int = Field(
+        100,
+        ge=1,
+        le=256,
+        description="Its share of the reads, beside the nodes of the pair, which have 100 each.",
+    )
+    delay_seconds: int = Field(
+        0,
+        ge=0,
+        le=2_592_000,
+        description="It applies a change so long after the change was made. Above lag.out_seconds "
+        "it serves no reads.",
+    )
 
 
 class TimingConfig(Table):
@@ -364,6 +387,7 @@ class ConflictsConfig(Table):
 TABLES: dict[str, type[Table]] = {
     "cluster": ClusterConfig,
     "nodes": NodeConfig,
+    "replicas": ReplicaConfig,
     "accounts": AccountsConfig,
     "balancers": HAProxyConfig,
     "timing": TimingConfig,

@@ -72,6 +72,7 @@ class Cause(StrEnum):
     BY_HAND = "by-hand"
     TRUSTED = "trusted"  # unfenced by somebody who was told why its data was in doubt
     STRANGER = "stranger"  # replicated from a server outside the pair
+    NEW = "new"  # a read replica that setup has added: it has no data of the pair yet
 
 
 class JobResult(StrEnum):
@@ -358,6 +359,24 @@ class Policy:
     heal: tuple[str, ...] = ("resume", "rewind", "manual")
     stray_replicas: StrayRule = StrayRule.SOLO
     replication_user: str = ""  # the account by which the nodes replicate from each other
+    followers: tuple[NodeName, ...] = ()  # read replicas beside the pair
+    delays: tuple[int, ...] = ()  # of each follower: how long after a change it applies it, seconds
+
+    @property
+    def core(self) -> tuple[NodeName, NodeName]:
+        """The nodes that the pair consists of: all that its own decisions look at."""
+        return self.nodes
+
+    def is_follower(self, name: NodeName) -> bool:
+        return name in self.followers
+
+    def delay_of(self, follower: NodeName) -> int:
+        """How long after a change this follower applies it, in seconds."""
+        return self.delays[self.followers.index(follower)]
+
+    def source_at(self, node: NodeName) -> str:
+        """The `host:port` under which this node of the pair is a source."""
+        return self.sources[self.nodes.index(node)]
 
     def peer(self, name: NodeName) -> NodeName:
         first, second = self.nodes

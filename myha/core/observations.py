@@ -147,13 +147,14 @@ def fold(view: View, seen: Observation) -> View:
     """The view after `seen`. Time never runs backwards in it."""
     at = max(view.at, seen.at)
     if isinstance(seen, NodeLooked):
-        nodes = _with(view.nodes, seen.node, _looked(view.policy, view.node(seen.node), seen.look))
+        nodes = _with(view.nodes, seen.node, looked(view.policy, view.node(seen.node), seen.look))
         return replace(view, at=at, nodes=nodes)
     if isinstance(seen, NodeMissed):
-        return replace(view, at=at, nodes=_with(view.nodes, seen.node, _missed(view, seen)))
+        return replace(
+            view, at=at, nodes=_with(view.nodes, seen.node, missed(view.node(seen.node), seen))
+        )
     if isinstance(seen, Tick):
-        fresh = tuple(i for i in view.incidents if at - i.at < INCIDENT_KEPT_SECONDS)
-        return replace(view, at=at, wall=seen.wall, incidents=fresh)
+        return replace(view, at=at, wall=seen.wall, incidents=still_news(view.incidents, at))
     if isinstance(seen, BalancerLooked):
         balancer = BalancerView(True, seen.look.at, "", seen.look)
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
@@ -164,17 +165,19 @@ def fold(view: View, seen: Observation) -> View:
     if isinstance(seen, RecordRead):
         return replace(view, at=at, record=seen.record)
     if isinstance(seen, JobProgressed):
-        return replace(view, at=at, jobs=(*_other_jobs(view, seen.job), seen.job))
+        return replace(view, at=at, jobs=(*other_jobs(view.jobs, seen.job), seen.job))
     if isinstance(seen, JobEnded):
-        return replace(view, at=at, jobs=_other_jobs(view, seen.job), heals=_heals(view, seen))
-    return replace(view, at=at, plan_ended_at=at, incidents=_incidents(view, seen))
+        jobs, heals = other_jobs(view.jobs, seen.job), heals_after(view.heals, seen)
+        return replace(view, at=at, jobs=jobs, heals=heals)
+    return replace(view, at=at, plan_ended_at=at, incidents=incidents_after(view.incidents, seen))
 
 
 def _with(pairs: tuple[tuple[str, T], ...], name: str, value: T) -> tuple[tuple[str, T], ...]:
     return tuple((known, value if known == name else old) for known, old in pairs)
 
 
-def _looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
+def looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
+    """The view of a node after a whole look at it."""
     before = old.look
     heard = old.heard_source_at
     running = look.receiver.state is ThreadState.RUNNING
@@ -226,8 +229,8 @@ def _lag(policy: Policy, old: NodeView, look: NodeLook) -> tuple[float | None, f
     return None, good, ok
 
 
-def _missed(view: View, seen: NodeMissed) -> NodeView:
-    old = view.node(seen.node)
+def missed(old: NodeView, seen: NodeMissed) -> NodeView:
+    """The view of a node after an attempt to look at it that failed."""
     # A server that talks, if only to turn us away, is alive.
     talked = seen.contact in (Contact.FULL, Contact.DENIED)
     return replace(
@@ -242,30 +245,35 @@ def _missed(view: View, seen: NodeMissed) -> NodeView:
     )
 
 
-def _incidents(view: View, ended: PlanEnded) -> tuple[Incident, ...]:
-    others = tuple(
-        one for one in view.incidents if (one.plan, one.node) != (ended.kind, ended.node)
-    )
+def still_news(incidents: tuple[Incident, ...], at: float) -> tuple[Incident, ...]:
+    """Without those that have not been tried again for long."""
+    return tuple(one for one in incidents if at - one.at < INCIDENT_KEPT_SECONDS)
+
+
+def incidents_after(incidents: tuple[Incident, ...], ended: PlanEnded) -> tuple[Incident, ...]:
+    """With that of a plan that failed, without that of one that reached its end."""
+    others = tuple(one for one in incidents if (one.plan, one.node) != (ended.kind, ended.node))
     if not ended.reason:
         return others
     attempts = 1 + sum(
-        one.attempts for one in view.incidents if (one.plan, one.node) == (ended.kind, ended.node)
+        one.attempts for one in incidents if (one.plan, one.node) == (ended.kind, ended.node)
     )
     new = Incident(ended.kind, ended.node, ended.at, ended.reason, attempts)
     return (*others, new)[-MAX_INCIDENTS:]
 
 
-def _other_jobs(view: View, job: Job) -> tuple[Job, ...]:
-    return tuple(one for one in view.jobs if (one.kind, one.node) != (job.kind, job.node))
+def other_jobs(jobs: tuple[Job, ...], job: Job) -> tuple[Job, ...]:
+    """All but the one of this kind on this node."""
+    return tuple(one for one in jobs if (one.kind, one.node) != (job.kind, job.node))
 
 
-def _heals(view: View, ended: JobEnded) -> tuple[HealOutcome, ...]:
+def heals_after(heals: tuple[HealOutcome, ...], ended: JobEnded) -> tuple[HealOutcome, ...]:
     """One outcome for each node. One that was stopped is no outcome, and keeps the count."""
     job = ended.job
     if job.kind != HEAL or ended.result is JobResult.STOPPED:
-        return view.heals
+        return heals
     same = (job.node, job.id, job.method)
-    before = sum(one.attempts for one in view.heals if (one.node, one.id, one.method) == same)
+    before = sum(one.attempts for one in heals if (one.node, one.id, one.method) == same)
     attempts = before + 1 if ended.result is JobResult.FAILED else before
     outcome = HealOutcome(*same, ended.result, ended.reason, ended.at, attempts)
-    return (*(one for one in view.heals if one.node != job.node), outcome)
+    return (*(one for one in heals if one.node != job.node), outcome)

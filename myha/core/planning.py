@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
-from myha.core.model import View
+from myha.core.model import Incident, View
 from myha.core.plans import Plan, Refusal
-from myha.core.situation import Situation
 from myha.core.verdicts import assess, situation_of
-from myha.core.verdicts.row import Holds, Verdict
+from myha.core.verdicts.row import Holds, Row, Verdict
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LIMIT_SECONDS = 20.0
 URGENT = frozenset({"failover", "install", "release", "unstall", "correct-record", "distrust"})
 URGENT_BACKOFF_LIMIT_SECONDS = 1.0
+IN_MAINTENANCE = (
+    "maintenance",
+    Refusal("maintenance is on: myha observes and does not act", "myha maintenance off"),
+)
+
+Refusals: TypeAlias = tuple[tuple[str, Refusal], ...]
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class Decision:
 
     verdicts: tuple[Verdict, ...]
     plan: Plan | None = None
-    refusals: tuple[tuple[str, Refusal], ...] = ()
+    refusals: Refusals = ()
     fresh: bool = True
 
 
@@ -38,14 +46,18 @@ def decide(view: View) -> Decision:
     if any(node.checked_at <= view.plan_ended_at for _, node in view.nodes):
         return Decision(verdicts, fresh=False)
     if it.record.maintenance:
-        reason = Refusal(
-            "maintenance is on: myha observes and does not act", "myha maintenance off"
-        )
-        return Decision(verdicts, None, (("maintenance", reason),))
-    return _first_plan(it, verdicts)
+        return Decision(verdicts, None, (IN_MAINTENANCE,))
+    plan, refusals = first_plan(it, verdicts, lambda one: held_back(view.incidents, view.at, one))
+    return Decision(verdicts, plan, refusals)
 
 
-def _first_plan(it: Situation, verdicts: tuple[Verdict, ...]) -> Decision:
+def first_plan(
+    it: S, verdicts: Iterable[Row[S]], held: Callable[[Plan], bool]
+) -> tuple[Plan | None, Refusals]:
+    """The first plan that may begin, and the refusals met on the way to it, each by its verdict.
+
+    `held`: a plan that has failed lately and has to wait.
+    """
     refusals: list[tuple[str, Refusal]] = []
     holds = Holds.NOTHING
     for verdict in verdicts:
@@ -54,20 +66,20 @@ def _first_plan(it: Situation, verdicts: tuple[Verdict, ...]) -> Decision:
         answer = None if verdict.planner is None else verdict.planner(it)
         if isinstance(answer, Refusal):
             refusals.append((verdict.name, answer))
-        elif answer is not None and not held_back(it.view, answer):
-            return Decision(verdicts, answer, tuple(refusals))
+        elif answer is not None and not held(answer):
+            return answer, tuple(refusals)
         if verdict.holds is Holds.EVERYTHING:
             break
         if verdict.holds is Holds.ALL_BUT_ROUTING:
             holds = verdict.holds
-    return Decision(verdicts, None, tuple(refusals))
+    return None, tuple(refusals)
 
 
-def held_back(view: View, plan: Plan) -> bool:
+def held_back(incidents: Iterable[Incident], at: float, plan: Plan) -> bool:
     """A plan that has failed is tried again after a growing pause."""
     limit = URGENT_BACKOFF_LIMIT_SECONDS if plan.kind in URGENT else BACKOFF_LIMIT_SECONDS
-    for one in view.incidents:
+    for one in incidents:
         if (one.plan, one.node) == (plan.kind, plan.node):
             pause = min(limit, BACKOFF_FIRST_SECONDS * 2.0 ** min(one.attempts, 12))
-            return view.at < one.at + pause
+            return at < one.at + pause
     return False

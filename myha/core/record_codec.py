@@ -20,7 +20,7 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
         epoch=raw["epoch"],
         writer=raw["writer"],
         sync=Sync(raw["sync"]),
-        nodes=tuple((name, _node_from_dict(entry)) for name, entry in raw["nodes"]),
+        nodes=tuple((name, node_from_dict(entry)) for name, entry in raw["nodes"]),
         maintenance=raw["maintenance"],
         failover_walls=tuple(raw["failover_walls"]),
         writer_since_wall=raw["writer_since_wall"],
@@ -28,7 +28,7 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
     )
 
 
-def _node_from_dict(raw: Mapping[str, Any]) -> NodeRecord:
+def node_from_dict(raw: Mapping[str, Any]) -> NodeRecord:
     heal = raw.get("heal")  # records from before there were heals have none
     return NodeRecord(
         membership=Membership(raw["membership"]),

@@ -13,6 +13,8 @@ from myha.core.situation import Situation
 
 def forced_failover(it: Situation, to: str, *, accept_loss: bool) -> Answer:
     """A failover that a person answers for: flapping and silence do not hold it back."""
+    if to and (refusal := unknown(it, to)) is not None:
+        return refusal
     if to and to != it.standby:
         return Refusal(f"{to} is not the standby; the standby is {it.standby}")
     if it.writer_installed:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from myha.drill.following import ReplicaResult
+
 BAR_WIDTH = 40
 TIMELINES_LIMIT = 3
 JOURNAL_LINES = 40
@@ -56,6 +58,7 @@ class RoundResult:
     change_ms: float | None = None
     before_ms: float | None = None
     undone: int = 0  # switchovers that were taken back, since they would have cost too much
+    replicas: dict[str, ReplicaResult] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
@@ -88,6 +91,7 @@ class RoundResult:
             "problems": list(self.problems),
             "journal": list(self.journal),
             "clients": self.clients,
+            "replicas": {name: one.data() for name, one in self.replicas.items()},
         }
 
 
@@ -106,6 +110,16 @@ class Report:
     @property
     def good(self) -> bool:
         return bool(self.rounds) and all(one.good for one in self.rounds)
+
+    @property
+    def follows_ms(self) -> list[float]:
+        """How long each replica took that followed without a heal, in every round."""
+        return [
+            replica.follows_ms
+            for one in self.rounds
+            for replica in one.replicas.values()
+            if replica.follows_ms is not None and not replica.healed
+        ]
 
     def data(self) -> dict[str, Any]:
         """The report as `--json` writes it."""
@@ -137,6 +151,7 @@ class Report:
                 "conflicts": sum(one.conflicts for one in self.rounds),
                 "undone": sum(one.undone for one in self.rounds),
                 "converged": all(one.converged for one in self.rounds),
+                "follows_ms_max": max(self.follows_ms, default=None),
             },
         }
 
@@ -146,6 +161,8 @@ def show(report: Report, console: Console) -> None:
     console.print(_rounds_table(report))
     if any(one.errant for one in report.rounds):
         console.print(_errant_table(report))
+    if any(one.replicas for one in report.rounds):
+        console.print(_replicas_table(report))
     for number, one in list(enumerate(report.rounds, 1))[:TIMELINES_LIMIT]:
         if one.phases_ms:
             console.print(_timeline(one, number))
@@ -194,6 +211,19 @@ def _errant_table(report: Report) -> Table:
     for number, one in enumerate(report.rounds, 1):
         counts = (one.errant, *(one.data()[name] for name in _FATES))
         table.add_row(str(number), *(str(count) for count in counts))
+    return table
+
+
+def _replicas_table(report: Report) -> Table:
+    table = Table(title="replicas: from the new writer's first client", title_justify="left")
+    table.add_column("round", justify="right")
+    table.add_column("replica")
+    table.add_column("follows after ms", justify="right")
+    table.add_column("healed by")
+    for number, one in enumerate(report.rounds, 1):
+        for name, replica in one.replicas.items():
+            after = "-" if replica.follows_ms is None else f"{replica.follows_ms:.0f}"
+            table.add_row(str(number), name, after, replica.healed or "-")
     return table
 
 
@@ -248,6 +278,15 @@ def _undone(data: dict[str, Any]) -> str:
     return f"; {data['undone']} undone and asked for again" if data["undone"] else ""
 
 
+def _who(report: Report) -> str:
+    return "nodes and replicas" if any(one.replicas for one in report.rounds) else "both nodes"
+
+
+def _follows(data: dict[str, Any]) -> str:
+    longest = data["follows_ms_max"]
+    return "" if longest is None else f"; replicas followed within {longest:.0f} ms"
+
+
 def verdict(report: Report) -> str:
     """The closing sentence."""
     data = report.data()["summary"]
@@ -264,8 +303,11 @@ def verdict(report: Report) -> str:
     facts = (
         f"{data['acknowledged_lost']} of {data['acknowledged']} acknowledged transactions lost,"
         f" {data['duplicated']} duplicated{_errant(data)}{_conflicts(data)}{_undone(data)}"
+        f"{_follows(data)}"
     )
     if report.good:
-        return f"{report.scenario}: passed. {stopped}; {facts}; both nodes equal and whole again."
+        return (
+            f"{report.scenario}: passed. {stopped}; {facts}; {_who(report)} equal and whole again."
+        )
     bad = sum(not one.good for one in report.rounds)
     return f"{report.scenario}: FAILED in {bad} of {rounds} rounds. {stopped}; {facts}."

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from myha.core.model import Durability, Membership, Mode, Sync
-from myha.drill import timeline
+from myha.drill import following, timeline
 from myha.drill.errant import ErrantLedger
+from myha.drill.following import FollowWatch, ReplicaResult
 from myha.drill.judge import Evidence, Judgement, judge
 from myha.drill.ledger import Attempt, read_attempts
 from myha.drill.observer import HangUp
@@ -81,7 +82,7 @@ def check(target: Target, scenario: Scenario, options: Options) -> None:
     """Refuse what would only do harm; each with its reason."""
     if why_not := misfit(target, scenario):
         raise RefusedError(why_not)
-    if scenario.needs_administrator:
+    if scenario.needs_administrator or target.config.replicas:
         target.config.accounts.admin()  # raises with the file that is missing
     limit = target.config.failover.flap_limit
     if scenario.unattended_failover and options.rounds > limit and not options.force:
@@ -127,7 +128,8 @@ def _becomes_whole(target: Target) -> bool:
 def is_whole(target: Target, status: Status) -> bool:
     """Healthy, nothing under way, and the writer waits for the standby if it shall."""
     lossless = target.config.cluster.durability is Durability.LOSSLESS
-    healthy = status.healthy and not status.maintenance
+    replicas = all(one.healthy for one in status.replicas.values())
+    healthy = status.healthy and replicas and not status.maintenance
     return healthy and (not lossless or status.sync is Sync.ARMED)
 
 
@@ -140,7 +142,8 @@ def why_not_whole(target: Target) -> str:
     if status.maintenance:
         return "maintenance is on: the supervisor observes and does not act"
     refusals = "; ".join(one.reason for one in status.refusals)
-    return status.sentence + (f" ({refusals})" if refusals else "")
+    replicas = [one.sentence for one in status.replicas.values() if not one.healthy]
+    return "; ".join([status.sentence + (f" ({refusals})" if refusals else ""), *replicas])
 
 
 @dataclass
@@ -169,6 +172,7 @@ class Round:
         self.held = False
         self.direct: Workload | None = None
         self.ticking = Ticking(self.target, self.tell)
+        self.following = FollowWatch(self.target)
 
     # -- the course of a round -------------------------------------------------------------------
 
@@ -177,7 +181,8 @@ class Round:
         self.target.make_tables()
         self._note(self.ticking.begin(self.writer, self.after_event))
         try:
-            return self._play()
+            with self.following.watching():
+                return self._play()
         finally:
             with suppress(MyhaError):  # on a cluster that takes no writes it is not running
                 self.ticking.end()
@@ -404,9 +409,10 @@ class Round:
         gone_at: float | None,
         seen: dict[str, Any],
     ) -> RoundResult:
-        self.tell(f"round {self.number}: comparing the ledger with both nodes")
+        self.tell(f"round {self.number}: comparing the ledger with all nodes")
         attempts = tuple(read_attempts(self.directory))
-        events = self.target.events(self.after_event)
+        every = self.target.events(self.after_event)
+        events = following.of_pair(self.target, every)
         judgement = self._judgement(attempts, events)
         gap, client_ms = timeline.outage(attempts, fault.at, until)
         phases = timeline.phases_ms(events, fault.plans, fault.at)
@@ -423,6 +429,7 @@ class Round:
         if seen.get("stuck"):
             self.problems.append(f"{seen['stuck']} clients got no answer and no error for 15 s")
         self._judge_ticks(events, fault)
+        replicas = self._judge_replicas(every, fault, phases.get("routed"))
         problems = (*self.problems, *judgement.problems)
         return RoundResult(
             node=fault.node,
@@ -448,9 +455,22 @@ class Round:
             converged=judgement.converged,
             writer_lost=fault.writer_lost,
             problems=problems,
-            journal=tuple(timeline.lines(events, fault.at)) if problems else (),
+            journal=tuple(timeline.lines(every, fault.at)) if problems else (),
             clients=seen,
+            replicas=replicas,
         )
+
+    def _judge_replicas(
+        self, events: list[dict[str, Any]], fault: Fault, routed_ms: float | None
+    ) -> dict[str, ReplicaResult]:
+        writer, _ = self._roles_now()
+        routed_at = None if routed_ms is None else fault.at + routed_ms / 1000
+        address = self.target.config.nodes[writer].replication_address
+        found = following.results(self.following.sources, address, routed_at, events)
+        changed = writer != self.writer
+        for problem in following.problems(found, writer, changed=changed):
+            self.problem(problem)
+        return found
 
     def _judge_ticks(self, events: list[dict[str, Any]], fault: Fault) -> None:
         """A node that was left out on purpose has only what it had."""
@@ -461,7 +481,7 @@ class Round:
         merged = fault.node if timeline.returned(events) == "merge" else ""
         for problem in ticking.problems(writer, events, self.writer, merged):
             self.problem(problem)
-        for problem in ticking.differ([one for one in self.target.config.nodes if one != fenced]):
+        for problem in ticking.differ([one for one in self.target.config.servers if one != fenced]):
             self.problem(problem)
 
     def _roles_now(self) -> tuple[str, str]:
@@ -481,7 +501,7 @@ class Round:
                 attempts=attempts,
                 writer=writer,
                 fenced=fenced,
-                tables={name: target.tables(name) for name in config.nodes},
+                tables={name: target.tables(name) for name in config.servers},
                 payload=lambda client, number: payload(self.seed, client, number),
                 takeovers=timeline.takeovers(events, target.server_ids),
                 offsets={

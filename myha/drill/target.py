@@ -122,10 +122,10 @@ class Target:
             session.run(statements.all("drill_drop"))
 
     def await_counts(self) -> None:
-        """Wait until both nodes hold as many rows; gives up at the deadline without a word."""
+        """Wait until all servers hold as many rows; gives up at the deadline without a word."""
 
         def converged() -> bool:
-            counts = {self._counts(name) for name in self.config.nodes}
+            counts = {self._counts(name) for name in self.config.servers}
             return len(counts) == 1 and None not in counts
 
         wait_until(converged, CONVERGE_DEADLINE_SECONDS, POLL_SECONDS)
@@ -190,13 +190,13 @@ class Target:
 
     def node_session(self, name: str) -> AbstractContextManager[Session]:
         """A session of the drill's account on one node itself, past the balancer."""
-        node = self.config.nodes[name]
+        node = self.config.servers[name]
         return self.session(node.host, node.port)
 
     def administrator(self, name: str) -> AbstractContextManager[Session]:
         """An administrator's session on one node itself. Raises ServerError, or ConfigError when
         the configuration has no password for it."""
-        node = self.config.nodes[name]
+        node = self.config.servers[name]
         return self.session(node.host, node.port, account=self.config.accounts.admin())
 
 
@@ -240,12 +240,14 @@ def sandbox(
     durability: Durability | None,
     tell: Callable[[str], None],
     heal: Sequence[str] = HEAL_POLICY,
+    *,
+    replicas: int = 0,
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
 
     `heal` becomes its heal.policy; ConfigError when that is none.
     """
-    cluster = Cluster.create(None, flavour, mode, durability, tell)
+    cluster = Cluster.create(None, flavour, mode, durability, tell, replicas=replicas)
     try:
         _configure(cluster, heal)
         cluster.up(output=lambda _line: None)

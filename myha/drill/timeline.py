@@ -139,9 +139,14 @@ def returned(events: Iterable[Event]) -> str:
     listed = list(events)
     done = {str(event.get("plan")) for event in listed if event["kind"] == "plan-done"}
     if "rejoin" in done:
-        healed = [_HEALED.search(str(event.get("text"))) for event in listed if _is_heal(event)]
-        return next((found[1] for found in reversed(healed) if found), "resume")
+        return healed_by(listed) or "resume"
     return "fenced" if done & {"fence", "fence-errant"} else ""
+
+
+def healed_by(events: Sequence[Event]) -> str:
+    """The method of the last heal that was done; empty when there was none."""
+    healed = [_HEALED.search(str(event.get("text"))) for event in events if _is_heal(event)]
+    return next((found[1] for found in reversed(healed) if found), "")
 
 
 _HEALED = re.compile(r"healed by ([a-z]+)")

@@ -19,7 +19,7 @@ def log_in(config: Config, node: str, account: Account, *, local_files: bool = F
     `local_files`: it may send what LOAD DATA LOCAL asks for. Raises ServerGoneError,
     ServerSilentError or ServerError.
     """
-    one = config.nodes[node]
+    one = config.servers[node]
     try:
         return connect(
             Endpoint(one.host, one.port),
@@ -34,7 +34,7 @@ def log_in(config: Config, node: str, account: Account, *, local_files: bool = F
         if error.code == ACCESS_DENIED:
             text += f" of {account.user!r}"
         elif isinstance(error, ServerGoneError | ServerSilentError):
-            text += f"; check nodes.{node}.host and port, and that the server runs"
+            text += f"; check {config.table_of(node)}.host and port, and that the server runs"
         raise type(error)(text, error.code) from None
 
 

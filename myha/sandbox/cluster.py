@@ -1,4 +1,4 @@
-"""A whole cluster on one machine: two servers, HAProxy, the supervisor, in one directory.
+"""A whole cluster on one machine: servers, HAProxy, the supervisor, in one directory.
 
 `cluster.json` is written before anything is started, so that `down` finds every process and file of
 a sandbox whose `up` was killed half way.
@@ -46,6 +46,8 @@ Durability = Literal["lossless", "bounded", "async"]
 NODE_NAMES = ("a", "b")
 STRAY = "stray"  # a server outside the pair, for the drill
 STRAY_SERVER_ID = 9
+FIRST_REPLICA_SERVER_ID = 11
+REPLICAS_LIMIT = 8
 SERVER_START_DEADLINE_SECONDS = 90.0
 HAPROXY_START_DEADLINE_SECONDS = 20.0
 SUPERVISOR_START_DEADLINE_SECONDS = 60.0
@@ -65,7 +67,8 @@ class ClusterState:
     durability: Durability
     made_directory: bool
     run_dir: str  # sockets and the supervisor's state; short enough for a socket's path
-    ports: dict[str, int]  # a, b, writer, reader, stray
+    ports: dict[str, int]  # a, b, writer, reader, stray, r1 ...
+    replicas: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class Cluster:
         mode: Mode = "single-writer",
         durability: Durability | None = None,
         progress: Progress = lambda _: None,
+        *,
+        replicas: int = 0,
     ) -> "Cluster":
         """Lay out a new sandbox; `directory` must be absent or empty, None means a fresh default.
 
@@ -115,6 +120,8 @@ class Cluster:
             if not made and (not directory.is_dir() or any(directory.iterdir())):
                 raise ConfigError(f"{directory} is not an empty directory: name another with --dir")
 
+        claimed = (*NODE_NAMES, "writer", "reader", STRAY, *_replica_names(replicas))
+
         def write_state(directory: Path, ports: list[int]) -> None:
             state = ClusterState(
                 flavour=flavour,
@@ -122,11 +129,12 @@ class Cluster:
                 durability=durability,
                 made_directory=made,
                 run_dir=str(_run_dir(directory)),
-                ports=dict(zip((*NODE_NAMES, "writer", "reader", STRAY), ports, strict=True)),
+                ports=dict(zip(claimed, ports, strict=True)),
+                replicas=replicas,
             )
             write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=1) + "\n")
 
-        directory, _ = registry.claim(directory, 5, write_state)
+        directory, _ = registry.claim(directory, len(claimed), write_state)
         cluster = cls.open(directory, progress)
         with cluster._taken_down_on_failure():
             cluster._write_files()
@@ -179,6 +187,19 @@ class Cluster:
     def nodes(self) -> dict[str, NodeFiles]:
         return {name: self._files(name, number) for number, name in enumerate(NODE_NAMES, 1)}
 
+    @cached_property
+    def replicas(self) -> dict[str, NodeFiles]:
+        """Read replicas beside the pair."""
+        names = _replica_names(self.state.replicas)
+        return {
+            name: self._files(name, FIRST_REPLICA_SERVER_ID + n) for n, name in enumerate(names)
+        }
+
+    @property
+    def machines(self) -> dict[str, NodeFiles]:
+        """Every database server but the stray."""
+        return {**self.nodes, **self.replicas}
+
     def _files(self, name: str, server_id: int) -> NodeFiles:
         return NodeFiles(
             name=name,
@@ -201,8 +222,8 @@ class Cluster:
 
     @cached_property
     def servers(self) -> dict[str, LocalHost]:
-        """The handles of the two servers' processes, by node name."""
-        return {name: node.local_host() for name, node in self.nodes.items()}
+        """The handles of the servers' processes, by name: the two nodes', then the replicas'."""
+        return {name: node.local_host() for name, node in self.machines.items()}
 
     @cached_property
     def haproxy(self) -> LocalHost:
@@ -254,11 +275,11 @@ class Cluster:
                 self.start_supervisor()
 
     def start_servers(self) -> None:
-        """Start both servers, at the same time; makes their data directories if there are none."""
-        if not all(node.data_dir.exists() for node in self.nodes.values()):
+        """Start all servers, at the same time; makes their data directories if there are none."""
+        if not all(node.data_dir.exists() for node in self.machines.values()):
             data_template(self.state.flavour, _program(self.state.flavour), self._progress)
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            starts = [pool.submit(self._start_server, node) for node in self.nodes.values()]
+        with ThreadPoolExecutor(len(self.machines)) as pool:
+            starts = [pool.submit(self._start_server, node) for node in self.machines.values()]
             wait(starts, timeout=SERVER_START_DEADLINE_SECONDS * 3)
         for start in starts:
             start.result()
@@ -347,7 +368,7 @@ class Cluster:
         addresses = {
             "supervisor": str(self.state_dir / "myha.sock"),
             "haproxy": f"127.0.0.1:{writer} (writer), 127.0.0.1:{reader} (reader)",
-            **{f"node {name}": f"{node.host}:{node.port}" for name, node in self.nodes.items()},
+            **{f"node {name}": f"{node.host}:{node.port}" for name, node in self.machines.items()},
         }
         return [
             ProcessStatus(
@@ -379,6 +400,7 @@ class Cluster:
         shutil.rmtree(self.run_dir, ignore_errors=True)
         ours = [
             *NODE_NAMES,
+            *self.replicas,
             STRAY,
             "haproxy",
             "secrets",
@@ -415,7 +437,7 @@ class Cluster:
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("admin", "app", "supervisor", "replication"):
             write_private(self.directory / "secrets" / name, secrets.token_urlsafe(18) + "\n")
-        for node in self.nodes.values():
+        for node in self.machines.values():
             node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_option_file(node)
         self.config_path.write_text(self._config_text())
@@ -432,16 +454,17 @@ class Cluster:
             f"state_dir = {quoted(str(self.state_dir))}",
             "",
         ]
-        for name, node in self.nodes.items():
+        for name, node in self.machines.items():
+            is_replica = name in self.replicas
             fence = self._module("fence", name)
             lines += [
-                f"[nodes.{name}]",
+                f"[{'replicas' if is_replica else 'nodes'}.{name}]",
                 f"host = {quoted(node.host)}",
                 f"port = {node.port}",
                 f"option_file = {quoted(str(node.fragment))}",
                 f"pid_file = {quoted(str(node.pid_file))}",
                 f"start_command = {quoted(list(node.argv))}",
-                f"fence_command = {quoted(fence)}",
+                *([] if is_replica else [f"fence_command = {quoted(fence)}"]),
                 f"data_dir = {quoted(str(node.data_dir))}",
                 f"init_command = {quoted(self._module('initdata', name))}",
             ]
@@ -460,6 +483,10 @@ class Cluster:
             "",
         ]
         return "\n".join(lines)
+
+
+def _replica_names(count: int) -> tuple[str, ...]:
+    return tuple(f"r{number}" for number in range(1, count + 1))
 
 
 def _environment() -> dict[str, str]:

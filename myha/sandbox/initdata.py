@@ -15,7 +15,7 @@ def main() -> int:
     directory, name = sys.argv[1:]
     try:
         cluster = Cluster.open(Path(directory))
-        remake_data_dir(cluster.nodes[name], cluster.secret("admin"), cluster.secret("app"))
+        remake_data_dir(cluster.machines[name], cluster.secret("admin"), cluster.secret("app"))
     except MyhaError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
+from myha.config import join_address
 from myha.core.gtid import GtidSet
 from myha.core.model import Events, NodeLook, SemiSync
 from myha.core.settings import Setting
@@ -35,7 +36,7 @@ from myha.servers.events import (
     summary,
 )
 from myha.servers.lag import LagMeter, stamp, unstamp
-from myha.servers.restoring import RestoringServer, Source
+from myha.servers.restoring import Following, RestoringServer, Source
 from myha.servers.watch import tcp_refused
 
 WAIT_FOREVER_MS = 4_294_967_295  # 49 days: the largest semi-sync timeout that both flavours take
@@ -83,13 +84,22 @@ class BaseServer(ClosingServer, RestoringServer):
         source: Source | None = None,
         settings: tuple[Setting, ...] = (),
         option_file: str = "",
+        following: Following | None = None,
     ) -> None:
         super().__init__(
-            name, endpoint, account, call_deadline_seconds, tls, source=source, settings=settings
+            name,
+            endpoint,
+            account,
+            call_deadline_seconds,
+            tls,
+            source=source,
+            settings=settings,
+            following=following,
         )
         self.waiting_timeout_ms = waiting_timeout_ms
         self.pulses = LagMeter()  # of the pulses written here
         self.source_pulses: LagMeter | None = None  # of the server that this one replicates from
+        self.sources: dict[str, tuple[BaseServer, LagMeter]] = {}  # of a read replica, by name
         self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
         self._before_replication = before_replication
         self._option_file = option_file  # where setup puts its fragment; empty: an operator did
@@ -124,6 +134,7 @@ class BaseServer(ClosingServer, RestoringServer):
         except ServerError:
             self._watch_life = -1
             raise
+        self._learn_source(look.source)
         if self.source_pulses is not None:
             seen = self._source_stamp(look.server_id)
             lag = self.source_pulses.lag_seconds(seen, time.monotonic(), time.time())
@@ -163,6 +174,40 @@ class BaseServer(ClosingServer, RestoringServer):
         return (
             tcp_refused(self.endpoint.host, self.endpoint.port, self.call_deadline_seconds) is True
         )
+
+    # A read replica
+
+    def follow(self, source: str, deadline_seconds: float, *, clears_filters: bool) -> None:
+        """Point the channel at this node of the pair, delay included; as `restore_source`."""
+        if self._following is None or source not in self.sources:
+            raise ServerError(f"{self.name}: does not follow {source}")
+        self._take_source(source)
+        self.restore_source(deadline_seconds, clears_filters=clears_filters)
+
+    def stop_acknowledging(self, deadline_seconds: float) -> None:
+        """Its receiver acknowledges nothing any more. One that runs is started anew for that."""
+        with self._step(deadline_seconds) as session:
+            if self._switch_semisync(session) and self._receives(session):
+                self._run(session, "stop_receiver")
+                self._run(session, "start_replication")
+
+    def _learn_source(self, found: str) -> None:
+        """Which node of the pair a read replica follows, also where another process said so."""
+        if self._following is None:
+            return
+        for name, one in self._following.sources.items():
+            if join_address(one.host, one.port) == found and self._source is not one:
+                self._take_source(name)
+
+    def _take_source(self, name: str) -> None:
+        assert self._following is not None
+        self._source = self._following.sources.get(name)
+        self.peer, self.source_pulses = self.sources[name]
+
+    @property
+    def _acknowledges(self) -> bool:
+        """Whether its receiver asks for semi-sync: a read replica's never does."""
+        return self._following is None
 
     # Steps that are alike
 
@@ -324,6 +369,15 @@ class BaseServer(ClosingServer, RestoringServer):
             self._before_replication(self._connector(deadline), self.flavour, deadline.left_seconds)
 
     # For the flavours
+
+    @abstractmethod
+    def _switch_semisync(self, session: WarmSession) -> bool:
+        """Have the receiver ask for semi-sync at its next start, or not ask, as the server's role
+        wants it; whether that had to be changed."""
+
+    @abstractmethod
+    def _receives(self, session: WarmSession) -> bool:
+        """Whether the receiver runs or tries to connect."""
 
     @abstractmethod
     def received(self) -> GtidSet: ...

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from myha.config import Config
 from myha.core.model import Durability
 from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
 from myha.database.session import Session
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
-from myha.ports import WatchedServer
+from myha.ports import FollowingServer, WatchedServer
 from myha.servers.base import WAIT_FOREVER_MS, BaseServer, BeforeReplication, link
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
-from myha.servers.restoring import Source
+from myha.servers.restoring import Following, Source
 from myha.servers.wanted import settings
 
 ADAPTERS: dict[str, type[BaseServer]] = {
@@ -55,16 +58,20 @@ def adapter_of(config: Config) -> type[BaseServer]:
     raise ServerGoneError(text) if may_come else MyhaError(text)
 
 
+def _peer_source(config: Config, name: str) -> Source | None:
+    return _source(config, next(other for other in config.nodes if other != name))
+
+
 def _source(config: Config, name: str) -> Source | None:
-    """The peer; None where the replication account's password is not to be had here."""
-    peer = next(node for other, node in config.nodes.items() if other != name)
+    """A node as a source; None where the replication account's password is not to be had here."""
+    node = config.nodes[name]
     try:
         account = config.accounts.replication()
     except MyhaError:
         return None
     return Source(
-        host=peer.replication_host,
-        port=peer.replication_port,
+        host=node.replication_host,
+        port=node.replication_port,
         account=account,
         heartbeat_seconds=config.timing.heartbeat_period_seconds,
         tls=config.accounts.tls != "off",
@@ -92,7 +99,7 @@ def make_servers(
             tls=config.accounts.tls,
             waiting_timeout_ms=waiting_timeout_ms(config),
             before_replication=before_replication,
-            source=_source(config, name),
+            source=_peer_source(config, name),
             settings=settings(config, name, adapter.flavour),
             option_file=str(node.option_file or ""),
         )
@@ -100,3 +107,69 @@ def make_servers(
     }
     link(*servers.values())
     return dict(servers)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerServers:
+    """The adapter of one read replica, and adapters of the pair's nodes for it alone.
+
+    They share no connection with the supervisor of the pair: what hangs here hangs nothing there.
+    """
+
+    server: FollowingServer
+    nodes: Mapping[str, WatchedServer]
+
+    def disconnect(self) -> None:
+        for one in (self.server, *self.nodes.values()):
+            one.disconnect()
+
+
+def make_followers(
+    config: Config,
+    pair: Mapping[str, WatchedServer] | None = None,
+    kind: type[BaseServer] | None = None,
+    *,
+    before_replication: BeforeReplication | None = None,
+    delayed: bool = True,
+) -> dict[str, FollowerServers]:
+    """Adapters for each read replica, by name.
+
+    `pair` are the adapters through which the heartbeat is written: a replica's lag is measured by
+    their pulses. Without them its lag is not known. `delayed`: its `delay_seconds` counts.
+    """
+    adapter = adapter_of(config) if kind is None else kind
+    return {
+        name: _follower(config, name, pair or {}, adapter, before_replication, delayed=delayed)
+        for name in config.replicas
+    }
+
+
+def _follower(
+    config: Config,
+    name: str,
+    pair: Mapping[str, WatchedServer],
+    adapter: type[BaseServer],
+    before_replication: BeforeReplication | None,
+    *,
+    delayed: bool,
+) -> FollowerServers:
+    replica = config.replicas[name]
+    nodes = make_servers(config, adapter)
+    sources = {node: source for node in config.nodes if (source := _source(config, node))}
+    server = adapter(
+        name,
+        Endpoint(replica.host, replica.port),
+        config.accounts.supervisor(),
+        call_deadline_seconds=config.timing.call_deadline_seconds,
+        tls=config.accounts.tls,
+        before_replication=before_replication,
+        settings=settings(config, name, adapter.flavour),
+        option_file=str(replica.option_file or ""),
+        following=Following(sources, replica.delay_seconds if delayed else 0),
+    )
+    for node, own in nodes.items():
+        pulsed = pair.get(node, own)
+        assert isinstance(own, BaseServer)
+        assert isinstance(pulsed, BaseServer)
+        server.sources[node] = (own, pulsed.pulses)
+    return FollowerServers(server, nodes)

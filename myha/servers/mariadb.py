@@ -239,11 +239,9 @@ class MariaDBServer(MariaDBFence):
         """
         with self._step(deadline_seconds) as session:
             self._prepare_for_replication(session.deadline)
-            asked = int(session.value("SELECT @@GLOBAL.rpl_semi_sync_slave_enabled"))
-            if not asked:
-                self._run(session, "ask_for_semisync")
+            switched = self._switch_semisync(session)
             state = receiver_of(self._channel(session)).state
-            if state is ThreadState.CONNECTING or (not asked and state is not ThreadState.STOPPED):
+            if state is ThreadState.CONNECTING or (switched and state is not ThreadState.STOPPED):
                 self._run(session, "stop_receiver")
             if state is not ThreadState.RUNNING:
                 self._align_position(session)
@@ -254,6 +252,17 @@ class MariaDBServer(MariaDBFence):
                 session.deadline,
                 "no connection to the source",
             )
+
+    def _switch_semisync(self, session: WarmSession) -> bool:
+        on = bool(int(session.value("SELECT @@GLOBAL.rpl_semi_sync_slave_enabled")))
+        if on is self._acknowledges:
+            return False
+        block = "ask_for_semisync" if self._acknowledges else "stop_asking_for_semisync"
+        self._run(session, block)
+        return True
+
+    def _receives(self, session: WarmSession) -> bool:
+        return receiver_of(self._channel(session)).state is not ThreadState.STOPPED
 
     def _align_position(self, session: WarmSession) -> None:
         """Let the position count what this node itself wrote and its peer has.

@@ -206,8 +206,7 @@ class MySQLServer(BaseServer):
         """
         with self._step(deadline_seconds) as session:
             self._prepare_for_replication(session.deadline)
-            semisync_off = self._ask_for_semisync(session)
-            if semisync_off or self._threads(session)[0] == "CONNECTING":
+            if self._switch_semisync(session) or self._threads(session)[0] == "CONNECTING":
                 self._run(session, "stop_receiver")
             self._run(session, "start_replication")
             self._until(
@@ -216,18 +215,21 @@ class MySQLServer(BaseServer):
             if self._is_closed(session):
                 self._run(session, "admit_clients")
 
-    def _ask_for_semisync(self, session: WarmSession) -> bool:
-        """Whether it had to be switched on, so that a running receiver has not asked for it."""
+    def _receives(self, session: WarmSession) -> bool:
+        return self._threads(session)[0] != "OFF"
+
+    def _switch_semisync(self, session: WarmSession) -> bool:
         word = self._words(session)["replica"]
         variable = f"SELECT @@GLOBAL.rpl_semi_sync_{word}_enabled"
         try:
-            if int(session.value(variable)):
+            if bool(int(session.value(variable))) is self._acknowledges:
                 return False
         except ServerError as error:
             if error.code == 1193:  # the plugin is not loaded: durability is "async"
                 return False
             raise
-        self._run(session, "ask_for_semisync")
+        block = "ask_for_semisync" if self._acknowledges else "stop_asking_for_semisync"
+        self._run(session, block)
         return True
 
     def _replicates(self, session: WarmSession) -> bool:

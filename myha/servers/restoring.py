@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from myha.config import join_address
@@ -30,6 +31,15 @@ class Source:
     tls: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How a read replica follows: the nodes of the pair as its sources, by name, without those
+    whose account is not known here; and how long after a change it applies it, in seconds."""
+
+    sources: Mapping[str, Source]
+    delay_seconds: int = 0
+
+
 class RestoringServer(ServerSessions):
     """The settings, the channel and the schema of a server."""
 
@@ -43,11 +53,13 @@ class RestoringServer(ServerSessions):
         *,
         source: Source | None,
         settings: tuple[Setting, ...],
+        following: Following | None = None,
     ) -> None:
         super().__init__(name, endpoint, account, call_deadline_seconds, tls)
         self.peer: RestoringServer | None = None
         self.offers_tls: bool | None = None  # as the last connection has found
         self._source = source
+        self._following = following  # None: a node of the pair
         self._drift = drift.Drift(settings)
         self._setup_sql = self.flavour.statements("setup")
         self._schema_sql = self.flavour.statements("setup_schema")
@@ -72,6 +84,7 @@ class RestoringServer(ServerSessions):
                 "retry_count": RETRY_COUNT,
                 "heartbeat": source.heartbeat_seconds,
                 "tls": int(tls),
+                "delay": self._delay_seconds,
             }
             clears = clears_filters and bool(filters)
             for block in ("clear_filters", "replicate") if clears else ("replicate",):
@@ -160,8 +173,12 @@ class RestoringServer(ServerSessions):
             retry_count=RETRY_COUNT,
             public_key=True,
             heartbeat_seconds=float(source.heartbeat_seconds),
-            delay_seconds=0,
+            delay_seconds=self._delay_seconds,
         )
+
+    @property
+    def _delay_seconds(self) -> int:
+        return 0 if self._following is None else self._following.delay_seconds
 
     def _peer_offers_tls(self) -> bool:
         if self.peer is None:

@@ -10,11 +10,15 @@ keeps it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from myha.config import Config
 from myha.core.settings import Setting
 from myha.database.flavours import Flavour
 
 INCREMENT = 2
+ACKNOWLEDGING = frozenset({"rpl_semi_sync_replica_enabled", "rpl_semi_sync_slave_enabled"})
 # Settings that a session keeps from its beginning: who holds old ones is named by setup, or ended.
 SESSION_SETTINGS = frozenset(
     {
@@ -33,8 +37,10 @@ def net_timeout_seconds(config: Config) -> int:
 
 
 def settings(config: Config, node: str, flavour: Flavour, domain: int = 0) -> tuple[Setting, ...]:
-    """Every setting of one node. `domain` is its GTID domain (MariaDB)."""
+    """Every setting of one node or read replica. `domain` is its GTID domain (MariaDB)."""
     own = flavour.settings(net_timeout_seconds(config), domain)
+    if node in config.replicas:
+        return (*_binlog(), _no_events(), *_never_acknowledging(own))
     return (*_increments(config, node), *_binlog(), _event_scheduler(config), *own)
 
 
@@ -55,6 +61,18 @@ def _increments(config: Config, node: str) -> tuple[Setting, ...]:
             always_persisted=True,
         ),
     )
+
+
+def _never_acknowledging(own: tuple[Setting, ...]) -> Iterator[Setting]:
+    """A read replica's: the writer must wait for the standby, and for nobody else."""
+    why = "the writer must not wait for a read replica"
+    for one in own:
+        yield replace(one, value="OFF", why=why) if one.variable in ACKNOWLEDGING else one
+
+
+def _no_events() -> Setting:
+    """On a read replica: its writer runs them."""
+    return Setting("event_scheduler", "OFF", why="a read replica runs no events")
 
 
 def _binlog() -> tuple[Setting, ...]:

@@ -84,7 +84,7 @@ class Channel:
             self.connection += 1
             self.pumping = False
             self._changed()
-            self.peer.replica_left()
+            self._left()
 
     def reset(self) -> None:
         """The source's binlog has been rewritten: connect again."""
@@ -99,8 +99,12 @@ class Channel:
             self.connection += 1
             self.pumping = False
             self._changed()
-            self.peer.replica_left()
+            self._left()
             self.owner.world.after(RETRY_SECONDS, self._try, self.connection)
+
+    def _left(self) -> None:
+        """The source notices that this connection has ended."""
+        self.peer.replica_left()
 
     def _try(self, connection: int) -> None:
         if connection != self.connection or self.state is not ThreadState.CONNECTING:

@@ -10,6 +10,7 @@ from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 UUIDS = (
     "11111111-1111-1111-1111-111111111111",
     "22222222-2222-2222-2222-222222222222",
+    "33333333-3333-3333-3333-333333333333",  # of a read replica
 )
 
 

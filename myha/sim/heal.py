@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from myha.core.gtid import GtidSet
-from myha.core.model import Cause, Job, JobResult, ThreadState
+from myha.core.model import Cause, Job, JobResult, NodeRecord, ThreadState
 from myha.core.observations import JobEnded, JobProgressed
 from myha.errors import MyhaError
 from myha.ports import JobOrder
@@ -132,8 +132,7 @@ class SimHeal:
 
     def require_record(self) -> None:
         """Nothing is changed for a heal that is no longer on record."""
-        record = self.supervisor.store.record
-        entry = record.node(self.order.node)
+        record, entry = self.supervisor.store.record, self._entry()
         heal = entry.heal
         same = (
             entry.cause is Cause.HEALING
@@ -142,6 +141,9 @@ class SimHeal:
         )
         if not same or (record.writer, record.epoch) != (self.order.writer, self.order.epoch):
             raise MyhaError("it is no longer on record as being healed")
+
+    def _entry(self) -> NodeRecord:
+        return self.supervisor.store.record.node(self.order.node)
 
     def _errant(self) -> Doing[list[Transaction]]:
         yield from self._call(self.node, self.node.executed_now)
@@ -201,7 +203,7 @@ class SimHeal:
         """One way: the writer's receiver stays stopped."""
         node, writer = self.node, self.writer
         clears = self.order.method == "reseed"
-        yield from self._call(node, lambda: node.do_restore_source(clears_filters=clears))
+        yield from self._call(node, lambda: self._point(clears))
         yield from self._call(node, node.do_start_replication)
         yield from self._call(writer, writer.executed_now)
         wanted = writer.executed_now()
@@ -213,6 +215,9 @@ class SimHeal:
             if self.world.now >= end:
                 raise MyhaError("it has not caught up in time")
             yield POLL_SECONDS
+
+    def _point(self, clears: bool) -> None:
+        self.node.do_restore_source(clears_filters=clears)
 
     def verify(self) -> Doing[None]:
         yield from self._call(self.node, self.node.executed_now)

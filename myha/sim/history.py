@@ -25,6 +25,7 @@ from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal
 from myha.sim.judge import Judge, Violation
 from myha.sim.parameters import BALANCERS, NODES, Parameters
+from myha.sim.replica import REPLICA, ReplicaBeside
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.supervisor import MutatePlan, SimSupervisor
@@ -56,6 +57,7 @@ class Mutation:
     mutate_plan: MutatePlan | None = None
     heal: type[SimHeal] = SimHeal
     policy: Callable[[Policy], Policy] = lambda policy: policy
+    replica: MutatePlan | None = None  # its plans
 
 
 @dataclass(slots=True)
@@ -97,6 +99,9 @@ class History:
             balancer.on_routed = self.judge.routed
         self.plans: list[str] = []
         self.supervisors: list[SimSupervisor] = []
+        self.beside: ReplicaBeside | None = None
+        if parameters.replica:
+            self.beside = ReplicaBeside(self)
         self.faults = Faults(self)
         self.new_supervisor()
         self.clients = [
@@ -171,6 +176,8 @@ class History:
         one.on_decided = self.judge.decided
         for name in self.faults.cut_from_supervisor:
             self.world.cut(one.name, name)
+        if self.beside is not None:
+            self.beside.new_lane(one, self.mutation)
         self.supervisors.append(one)
         return one
 
@@ -193,7 +200,7 @@ class History:
         world.run_until(REPAIRED_SECONDS, lambda: bool(bad))
         if bad:
             return
-        self.faults.repair()
+        self._repair()
         self._operate()
         end = REPAIRED_SECONDS + WHOLE_WITHIN_SECONDS
         missing: Missing | None = None
@@ -212,18 +219,26 @@ class History:
             self.judge.broken(missing.invariant, missing.sentence)
         self.judge.at_the_end()
 
+    def _repair(self) -> None:
+        self.faults.repair()
+        if self.beside is not None:
+            self.beside.repair()
+
     def _missing(self) -> Missing | None:
         """What keeps the pair from being whole again, the clients at rest included."""
         pair = Pair(self.policy, self.store.record, self.servers, self.balancers)
         missing = pair.not_serving()
         if missing is None and any(client.running for client in self.clients):
             return Missing(CLIENTS_SERVED, "a client has not heard an OK since the repair")
-        return missing or pair.not_equal()
+        missing = missing or pair.not_equal()
+        return missing or (self.beside.missing() if self.beside is not None else None)
 
     def _operate(self) -> None:
         """After the repair a person does what only a person may."""
         self.world.after(OPERATOR_SECONDS, self._operate)
         supervisor, record = self.supervisor, self.store.record
+        if supervisor is not None and self.beside is not None:
+            self.beside.operate(supervisor)
         if supervisor is None or supervisor.loop.running is not None:
             return
         if record.maintenance:
@@ -256,6 +271,8 @@ def _policy(parameters: Parameters) -> Policy:
         deadtime_seconds=DEADTIME_SECONDS,
         heartbeat_period_seconds=HEARTBEAT_SECONDS,
         fence_commands=NODES if parameters.fence_command else (),
+        followers=(REPLICA,) if parameters.replica else (),
+        delays=(0,) if parameters.replica else (),
         heal=parameters.heal,
         flap_limit=FLAP_LIMIT,
         flap_settled_seconds=FLAP_SETTLED_SECONDS,

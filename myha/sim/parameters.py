@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 
@@ -60,6 +60,8 @@ class Parameters:
     faults: tuple[Fault, ...]
     stray_replicas: StrayRule = StrayRule.SOLO
     direct_clients: int = 0  # that go past the balancers
+    replica: bool = False  # a read replica beside the pair
+    replica_faults: tuple[Fault, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -70,7 +72,8 @@ class Parameters:
         raw["mode"], raw["durability"] = Mode(raw["mode"]), Durability(raw["durability"])
         raw["stray_replicas"] = StrayRule(raw.get("stray_replicas", StrayRule.SOLO))
         raw["heal"] = tuple(raw["heal"])
-        raw["faults"] = tuple(Fault(**one) for one in raw["faults"])
+        for name in ("faults", "replica_faults"):
+            raw[name] = tuple(Fault(**one) for one in raw.get(name, ()))
         return cls(**raw)
 
 
@@ -139,6 +142,23 @@ def draw(
         stray_replicas=rng.choice(list(StrayRule)),
         direct_clients=2 if rng.random() < 0.3 else 0,
     )
+
+
+REPLICA_FAULTS = ("crash", "hang", "cut-supervisor", "cut-source", "stranger-writes")
+
+
+def with_replica(parameters: Parameters) -> Parameters:
+    """The same history with a read replica beside the pair, and what happens to that."""
+    rng = Random(parameters.seed * 40_503 % 2**32)
+    faults = tuple(
+        Fault(
+            what=rng.choice(REPLICA_FAULTS),
+            at_seconds=round(rng.uniform(0.05, FAULTS_END_SECONDS), 4),
+            for_seconds=round(rng.choice((0.05, 0.3, 0.8)) * rng.uniform(0.7, 1.3), 4),
+        )
+        for _ in range(rng.choice((0, 0, 1, 1, 2)))
+    )
+    return replace(parameters, replica=True, replica_faults=faults)
 
 
 def _fault(rng: Random, *, first: bool) -> Fault:

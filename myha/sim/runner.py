@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from myha.core.model import Durability, Mode
 from myha.sim.history import Outcome, run_history
-from myha.sim.parameters import Parameters, draw
+from myha.sim.parameters import Parameters, draw, with_replica
 
 KEPT_FAILURES = 20
 
@@ -23,6 +23,12 @@ class Batch:
     flavour: str | None = None
     mode: Mode | None = None
     durability: Durability | None = None
+    replica: bool = False  # a read replica beside the pair, in each of them
+
+    def parameters(self, seed: int) -> Parameters:
+        """Of the history of one seed."""
+        drawn = draw(seed, self.flavour, self.mode, self.durability)
+        return with_replica(drawn) if self.replica else drawn
 
 
 @dataclass(slots=True)
@@ -58,7 +64,7 @@ def run_batch(batch: Batch) -> Summary:
     summary = Summary()
     began = time.process_time()
     for seed in range(batch.first, batch.first + batch.runs):
-        outcome = run_history(draw(seed, batch.flavour, batch.mode, batch.durability))
+        outcome = run_history(batch.parameters(seed))
         summary.runs += 1
         summary.virtual_seconds += outcome.seconds
         summary.acknowledged += outcome.acknowledged
@@ -80,7 +86,7 @@ def run_many(batch: Batch, processes: int = 1) -> Summary:
     first, left = batch.first, batch.runs
     for i in range(processes, 0, -1):
         runs = left // i
-        shares.append(Batch(first, runs, batch.flavour, batch.mode, batch.durability))
+        shares.append(replace(batch, first=first, runs=runs))
         first, left = first + runs, left - runs
     total = Summary()
     with ProcessPoolExecutor(processes) as pool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from myha.core.followers.view import PairSeen
 from myha.core.gtid import GtidSet
 from myha.core.model import BalancerLook, Contact, Policy, SemiSync, ThreadState, View
 from myha.core.observations import (
@@ -30,9 +31,9 @@ from myha.sim.store import SimStore
 from myha.sim.world import Doing, World
 from myha.supervisor.executor import Executor, Pause, Run, Tools
 from myha.supervisor.loop import (
+    CHANGES_WRITER,
     Begin,
     Effect,
-    Event,
     LookNow,
     Loop,
     Note,
@@ -80,7 +81,7 @@ class SimSupervisor:
         balancers: dict[str, SimBalancer],
         store: SimStore,
         interval_seconds: float,
-        executor: type[Executor] = Executor,
+        executor: Callable[[Tools], Executor] = Executor,
         mutate_plan: MutatePlan | None = None,
         heal: type[SimHeal] = SimHeal,
     ) -> None:
@@ -98,8 +99,9 @@ class SimSupervisor:
         self.on_decided: Callable[[View, Decision], None] = lambda _view, _decision: None
         self.jobs = SimJobs(self, heal)
         self.plans: list[str] = []
-        self.loop = Loop(policy, world.now, WALL_START + world.now, store.read())
-        ports = {name: ServerPort(self, server) for name, server in servers.items()}
+        self.lanes: list[SimSupervisor] = []  # of read replicas, in the same process
+        self.loop = self._make_loop()
+        ports = {name: self._port(server) for name, server in servers.items()}
         self.executor = executor(
             Tools(
                 servers=ports,  # type: ignore[arg-type]  # what only watchers use is left out
@@ -120,6 +122,12 @@ class SimSupervisor:
         self._ticking = 0
         self._turn = False
         self._wake()
+
+    def _make_loop(self) -> Any:
+        return Loop(self.policy, self.world.now, WALL_START + self.world.now, self.store.read())
+
+    def _port(self, server: SimServer) -> ServerPort:
+        return ServerPort(self, server)
 
     # -- ports that need no file of their own ------------------------------------------------------
 
@@ -169,10 +177,14 @@ class SimSupervisor:
             self.alive = False
             if self._run is not None and not self.in_call:
                 self._run.close()
+        for lane in self.lanes:
+            lane.kill()
 
     def pause(self) -> None:
         self.world.note(f"{self.name} stands still")
         self.paused = True
+        for lane in self.lanes:
+            lane.pause()
 
     def resume(self) -> None:
         """Goes on with the plan that it was at; without the lock it begins no other."""
@@ -183,10 +195,12 @@ class SimSupervisor:
                 self._later(STEP_SECONDS)
             else:
                 self._wake()
+        for lane in self.lanes:
+            lane.resume()
 
     # -- the loop ----------------------------------------------------------------------------------
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Any) -> None:
         self._do(self.loop.take(event))
 
     def _do(self, effects: Iterable[Effect]) -> None:
@@ -210,6 +224,19 @@ class SimSupervisor:
         turn = self.loop.decide()
         self.on_decided(self.loop.view, self.loop.decision)
         self._do(turn.effects)
+        self.after_turn()
+
+    def after_turn(self) -> None:
+        """What the daemon's loop tells the lanes of read replicas."""
+        running = self.loop.running
+        for lane in self.lanes:
+            changing = running is not None and running.kind in CHANGES_WRITER
+            lane.told(PairSeen(self.world.now, self.loop.view, changing))
+
+    def told(self, seen: PairSeen) -> None:
+        """Of a lane: what the pair's loop knows."""
+        self.take(seen)
+        self._decide()
 
     def request(self, name: str, arguments: dict[str, str]) -> bool:
         """An operator's request; whether a plan for it was begun."""
@@ -346,7 +373,10 @@ class SimSupervisor:
             return
         self._run = None
         self._tick_loop()
-        self.take(PlanResult(reason, self.store.read()))
+        self.take(self._result(reason))
+
+    def _result(self, reason: str) -> Any:
+        return PlanResult(reason, self.store.read())
 
 
 class SimClock:

@@ -49,6 +49,8 @@ class Pair:
             return Missing("armed-again", f"{writer.name} waits: {writer.waits}")
         for balancer in self.balancers.values():
             for (pool, node), on in balancer.routes.items():
+                if node not in self.servers:
+                    continue  # a read replica's, see `replica.py`
                 if on is not (pool == "reader" or self.servers[node].open):
                     return Missing(
                         "routes-restored", f"{balancer.name} routes {pool} to {node}: {on}"

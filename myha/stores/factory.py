@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myha.config import Config
+from myha.core.followers.record import FollowerRecord
 from myha.core.model import Record
 from myha.errors import MyhaError
-from myha.ports import Lease, RecordStore
+from myha.ports import FollowerStore, Lease, RecordStore
+from myha.stores.local.followers import LocalFollowerStore
+from myha.stores.local.followers import read_followers as read_local_followers
 from myha.stores.local.journal import LocalJournal
 from myha.stores.local.lease import LocalLease
 from myha.stores.local.record import LocalRecordStore
@@ -18,19 +21,40 @@ from myha.stores.local.record import read_record as read_local_record
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """`read` is for other processes than the supervisor, and changes nothing."""
+    """What reads is for other processes than the supervisor, and changes nothing."""
 
     open: Callable[[Path], RecordStore]
     read: Callable[[Path], Record | None]
+    open_followers: Callable[[Path], FollowerStore]
+    read_followers: Callable[[Path], dict[str, FollowerRecord]]
     lease: Callable[[Path], Lease]
 
 
-_KINDS = {"local": _Kind(LocalRecordStore, read_local_record, LocalLease)}
+_KINDS = {
+    "local": _Kind(
+        LocalRecordStore, read_local_record, LocalFollowerStore, read_local_followers, LocalLease
+    )
+}
 
 
 def open_record_store(config: Config) -> RecordStore:
     """For the supervisor and setup, which hold the lease. `MyhaError` when it cannot be made."""
     return _KINDS[config.cluster.store].open(config.cluster.state_dir)
+
+
+def open_followers(config: Config) -> FollowerStore:
+    """The records of the read replicas; for whom and when as `open_record_store`."""
+    return _KINDS[config.cluster.store].open_followers(config.cluster.state_dir)
+
+
+def read_followers(config: Config) -> dict[str, FollowerRecord]:
+    """Those records as they are now, by name. Nothing is made or written."""
+    return _KINDS[config.cluster.store].read_followers(config.cluster.state_dir)
+
+
+def read_follower(config: Config, name: str) -> FollowerRecord | None:
+    """The one of this replica; None when it has none."""
+    return read_followers(config).get(name)
 
 
 def supervisor_lease(config: Config) -> Lease:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from typing import Any, Protocol
 
 from myha.core.model import Record
 from myha.core.observations import Tick
@@ -18,41 +19,63 @@ from myha.core.plans import Plan
 from myha.errors import MyhaError
 from myha.ports import WatchedServer
 from myha.supervisor.executor import Executor, NotNearError, Tools
-from myha.supervisor.loop import Begin, Effect, Event, LookNow, Loop, Note, PlanResult, Stop
+from myha.supervisor.loop import Begin, Effect, LookNow, Note, PlanResult, Stop, Turn
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 
 QUEUE_LIMIT = 10_000
 
 
+class DrivenLoop(Protocol):
+    """Events in, effects out: the pair's loop, or a replica's."""
+
+    def take(self, event: Any) -> tuple[Effect, ...]: ...
+
+    def decide(self) -> Turn: ...
+
+
 class Driver:
-    """Owns those threads. `run` is the loop's own, and returns when the loop has been stopped."""
+    """Owns those threads. `run` is the loop's own, and returns when the loop has been stopped.
+
+    `balancers`: watchers that are another driver's, to be asked to look now; without them it has
+    its own.
+    """
 
     def __init__(
         self,
-        loop: Loop,
+        loop: DrivenLoop,
         tools: Tools,
         servers: Mapping[str, WatchedServer],
         interval_seconds: float,
+        *,
+        executor: Executor | None = None,
+        balancers: Mapping[str, BalancerWatcher] | None = None,
     ) -> None:
         self.loop = loop
         self.tools = tools
-        self.queue: queue.Queue[Event | BaseException] = queue.Queue(QUEUE_LIMIT)
+        self.queue: queue.Queue[Any] = queue.Queue(QUEUE_LIMIT)
         self._plans: queue.Queue[Plan | None] = queue.Queue(1)
         self._nodes = {
             name: NodeWatcher(server, interval_seconds, self.queue.put)
             for name, server in servers.items()
         }
-        self._balancers = {
-            name: BalancerWatcher(balancer, interval_seconds, self.queue.put)
-            for name, balancer in tools.balancers.items()
-        }
-        self._executor = Executor(tools)
+        self._own_balancers = (
+            {
+                name: BalancerWatcher(balancer, interval_seconds, self.queue.put)
+                for name, balancer in tools.balancers.items()
+            }
+            if balancers is None
+            else {}
+        )
+        self.balancers = self._own_balancers if balancers is None else balancers
+        self._executor = Executor(tools) if executor is None else executor
         self._replies: dict[Request, Future[Reply]] = {}
+        # Called in the loop's thread after every turn: must not wait for anything.
+        self.after_turn: Callable[[], None] = lambda: None
 
     @property
     def watchers(self) -> list[Watcher]:
-        return [*self._nodes.values(), *self._balancers.values()]
+        return [*self._nodes.values(), *self._own_balancers.values()]
 
     # -- from other threads ----------------------------------------------------------------------
 
@@ -90,7 +113,7 @@ class Driver:
         How long to wait for the next event, None when the loop leaves.
         """
         try:
-            item: Event | BaseException | None = self.queue.get(timeout=wait_seconds)
+            item = self.queue.get(timeout=wait_seconds)
         except queue.Empty:
             item = None
         clock = self.tools.clock
@@ -105,6 +128,7 @@ class Driver:
                 item = None
         turn = self.loop.decide()
         self._do(turn.effects)
+        self.after_turn()
         return None if turn.leave else turn.wait_seconds
 
     def _do(self, effects: Iterable[Effect]) -> None:
@@ -113,7 +137,7 @@ class Driver:
                 for name in effect.nodes:
                     self._nodes[name].poke()
                 for name in effect.balancers:
-                    self._balancers[name].poke()
+                    self.balancers[name].poke()
             elif isinstance(effect, Begin):
                 self._plans.put(effect.plan)
             elif isinstance(effect, Note):
@@ -133,7 +157,11 @@ class Driver:
             except BaseException as defect:  # noqa: BLE001  # a defect ends the supervisor, loudly
                 self.queue.put(defect)
                 return
-            self.queue.put(PlanResult(reason, self._read_record(), ask_again))
+            self.queue.put(self._result(reason, ask_again=ask_again))
+
+    def _result(self, reason: str, *, ask_again: bool) -> Any:
+        """What the loop is told of a plan's end."""
+        return PlanResult(reason, self._read_record(), ask_again)
 
     def _execute(self, plan: Plan) -> None:
         for pause in self._executor.run(plan):

@@ -153,15 +153,20 @@ class Executor:
         was lost would otherwise route to it, and one that was made before the pair was armed would
         release the writer.)
         """
-        record = self.tools.store.read()
-        if record is None or (record.epoch, record.version) != (run.epoch, run.version):
-            found = "none" if record is None else f"{record.epoch}, version {record.version}"
+        standing = self._standing(run)
+        if standing != (run.epoch, run.version):
+            found = "none" if standing is None else "{}, version {}".format(*standing)
             reason = (
                 f"{step}: refused, the epoch on record is {found}, "
                 f"the plan's is {run.epoch}, version {run.version}"
             )
             self._note("step-failed", reason, run, step=step.name)
             raise StepFailedError(reason)
+
+    def _standing(self, _run: Run) -> tuple[int, int] | None:
+        """The epoch and version on record; None when there is no record."""
+        record = self.tools.store.read()
+        return None if record is None else (record.epoch, record.version)
 
     def _note(self, kind: str, text: str, run: Run, **fields: str) -> None:
         fields.update(plan=run.plan.kind, node=run.plan.node, epoch=str(run.epoch))

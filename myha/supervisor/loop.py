@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from myha.core.model import Contact, Mode, Policy, Record, View
 from myha.core.observations import NodeMissed, Observation, PlanEnded, RecordRead, first_view, fold
-from myha.core.planning import Decision, decide
+from myha.core.planning import URGENT, Decision, decide
 from myha.core.plans import Plan, Refusal
 from myha.core.verdicts import NOT_SET_UP, situation_of
 from myha.supervisor.requests import Reply, Request, plan_for_request
@@ -23,6 +23,8 @@ PRESS_SECONDS = 0.01
 STOP_DEADLINE_SECONDS = 40.0
 # A supervisor that is to stop first ends what must not be left half done.
 UNFINISHED = frozenset({"writer-closed", "stalled-solo"})
+# Plans that a replica's must not take time from: a replica is pointed anew when they are done.
+CHANGES_WRITER = URGENT | {"switchover"}
 
 
 @dataclass(frozen=True, slots=True)

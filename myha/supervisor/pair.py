@@ -14,24 +14,34 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fix
 
 from myha.balancers.factory import make_balancers
 from myha.config import Config
+from myha.core.followers.view import PairSeen
 from myha.core.model import Record, View
 from myha.core.planning import Decision
 from myha.core.plans import RecordChange
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import WatchedServer
 from myha.servers.base import BaseServer
-from myha.servers.factory import adapter_of, make_servers
-from myha.stores.factory import open_journal, open_record_store, require_record, supervisor_lease
+from myha.servers.factory import adapter_of, make_followers, make_servers
+from myha.stores.factory import (
+    open_followers,
+    open_journal,
+    open_record_store,
+    require_record,
+    supervisor_lease,
+)
 from myha.supervisor.clock import SystemClock
 from myha.supervisor.concurrent_calls import ThreadedCalls
 from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
 from myha.supervisor.fence_command import CommandFence
+from myha.supervisor.followers.lane import FollowerLane
+from myha.supervisor.followers.requests import OF_A_REPLICA
+from myha.supervisor.followers.status import replica_status
 from myha.supervisor.heartbeat import HeartbeatWriter
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
-from myha.supervisor.loop import Loop
+from myha.supervisor.loop import CHANGES_WRITER, Loop
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.status import Status
 from myha.supervisor.status_builder import build_status
@@ -60,8 +70,9 @@ class PairSupervisor:
         record = self._take_over(self._check(require_record(config)))
         self.journal_file = open_journal(config)
         self.journal = LoggedJournal(self.journal_file, self.name)
+        kind = self._flavour()
         self.servers: dict[str, WatchedServer] = make_servers(
-            config, self._flavour(), before_replication=finish_rewind
+            config, kind, before_replication=finish_rewind
         )
         commands = {name: node.fence_command for name, node in config.nodes.items()}
         self.jobs = ProcessJobs(config.path, self.clock, self.journal, pair=self.name)
@@ -84,6 +95,36 @@ class PairSupervisor:
         self.jobs.on_ended = self.housekeeping.ended
         self.heartbeats = {name: self._heartbeat(name) for name in self.servers}
         self._ending = threading.Event()
+        self._told: tuple[object, ...] = ()
+        self.lanes = self._make_lanes(kind) if config.replicas else {}
+        if self.lanes:
+            self.driver.after_turn = self._tell_lanes
+
+    def _make_lanes(self, kind: type[BaseServer]) -> dict[str, FollowerLane]:
+        """One for each read replica. They read the pair's record, and have their own."""
+        followers = open_followers(self.config)
+        made = make_followers(self.config, self.servers, kind, before_replication=finish_rewind)
+        return {
+            name: FollowerLane(
+                self.config,
+                servers,
+                followers,
+                self.driver,
+                self.loop.view,
+            )
+            for name, servers in made.items()
+        }
+
+    def _tell_lanes(self) -> None:
+        """In the loop's thread, after each of its turns: what has changed, as one value."""
+        view, running = self.loop.view, self.loop.running
+        known = (view.record, view.nodes, view.balancers, running)
+        if all(new is old for new, old in zip(known, self._told, strict=False)) and self._told:
+            return
+        self._told = known
+        changing = running is not None and running.kind in CHANGES_WRITER
+        for lane in self.lanes.values():
+            lane.tell(PairSeen(view.at, view, changing))
 
     def _flavour(self) -> type[BaseServer]:
         """Wait for a node that says what it is: with both lost there is nobody to tell apart."""
@@ -145,14 +186,23 @@ class PairSupervisor:
             heartbeat.start()
         self.housekeeping.start()
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
+        for lane in self.lanes.values():
+            lane.start()
         try:
             self.driver.run()
         finally:
             self._ending.set()
+            self._end_lanes()
             self.housekeeping.stop()
             self.jobs.close()
             for heartbeat in self.heartbeats.values():
                 heartbeat.stop()
+
+    def _end_lanes(self) -> None:
+        for lane in self.lanes.values():
+            lane.stop()
+        for lane in self.lanes.values():
+            lane.close()
 
     def stop(self, reason: str) -> None:
         """From any thread: have `run` end as soon as nothing is left half done."""
@@ -185,13 +235,18 @@ class PairSupervisor:
     def status(self) -> Status:
         loop, failures = self.loop, self.housekeeping.diagnoses.found()
         known = build_status(self.name, loop.view, loop.decision, loop.running, failures)
-        own = {
+        own: dict[str, Any] = {
             "pid": os.getpid(),
             "config_changed": self.config.changed_on_disk(),
             "journal_failure": self.journal.failure,
             "last_jobs": self.housekeeping.last(),
             "pulse": {name: one.status() for name, one in self.heartbeats.items()},
         }
+        if self.lanes:
+            own["replicas"] = {
+                name: replica_status(one.loop.view, one.loop.decision, one.loop.running, one.defect)
+                for name, one in self.lanes.items()
+            }
         return known.model_copy(update=own)
 
     def events(self, limit: int, after: int) -> list[dict[str, Any]]:
@@ -202,7 +257,9 @@ class PairSupervisor:
         """Have it done, and wait for that."""
         text = " ".join(f"{key}={value}" for key, value in sorted(arguments.items()))
         self.journal.note("request", f"{name} {text}".strip(), {})
-        reply = self.driver.ask(Request(name, arguments), REQUEST_DEADLINE_SECONDS)
+        lane = self.lanes.get(arguments.get("node", "")) if name in OF_A_REPLICA else None
+        driver = self.driver if lane is None else lane
+        reply = driver.ask(Request(name, arguments), REQUEST_DEADLINE_SECONDS)
         if not reply.ok:
             self.journal.note("request-refused", f"{name}: {reply.text}", {})
         return reply

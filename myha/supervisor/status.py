@@ -171,6 +171,29 @@ class SeenNodeStatus(NodeStatus):
     stall_reason: str
 
 
+class ReplicaStatus(NodeStatus):
+    """A read replica of which there has been no look.
+
+    `follows` is the node of the pair that it replicates from, empty when it is none of them.
+    """
+
+    verdict: str
+    sentence: str
+    verdicts: tuple[VerdictStatus, ...]
+    settled: bool
+    healthy: bool
+    follows: str
+    delay_seconds: int
+    running: str | None
+    refusals: tuple[RefusalStatus, ...]
+    incidents: tuple[IncidentStatus, ...]
+    jobs: tuple[JobStatus, ...]
+
+
+class SeenReplicaStatus(ReplicaStatus, SeenNodeStatus):
+    """A read replica, and what the last look at it saw."""
+
+
 class RouteStatus(Value):
     pool: str
     node: str
@@ -200,10 +223,13 @@ class LastJobStatus(OpenValue):
 
 
 AnyNode = Annotated[SeenNodeStatus | NodeStatus, Field(union_mode="left_to_right")]
+AnyReplica = Annotated[SeenReplicaStatus | ReplicaStatus, Field(union_mode="left_to_right")]
 
 
 class Status(Value):
     """One pair. `settled`: all was looked at since the last plan; `sentence` is the verdict's.
+
+    What is said of the pair, `healthy` too, is so whatever its `replicas` do.
 
     The fields from `pid` on are the supervisor's own; `supervisor` is there instead of them where
     no supervisor has answered, and says why.
@@ -233,6 +259,7 @@ class Status(Value):
     journal_failure: str = ""
     last_jobs: dict[str, LastJobStatus] = {}
     pulse: dict[str, HeartbeatStatus] = {}
+    replicas: dict[str, AnyReplica] = {}
     supervisor: str = ""
 
     def as_json(self) -> dict[str, Any]:

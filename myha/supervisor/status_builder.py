@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from myha.core.model import (
     BalancerView,
     Cause,
     Heal,
+    HealOutcome,
+    Incident,
     Job,
     Membership,
     NodeLook,
+    NodeRecord,
     NodeView,
     Record,
     View,
 )
-from myha.core.planning import Decision
+from myha.core.planning import Decision, Refusals
 from myha.core.plans import Plan
 from myha.core.routing import wanted
 from myha.core.verdicts import NOT_SET_UP, situation_of
@@ -71,25 +74,32 @@ def build_status(
         sync=record.sync if record else None,
         maintenance=record.maintenance if record else False,
         running=running.sentence if running else None,
-        refusals=tuple(
-            RefusalStatus(verdict=of, reason=one.reason, override=one.override)
-            for of, one in decision.refusals
-        ),
-        incidents=tuple(
-            IncidentStatus(
-                plan=one.plan,
-                node=one.node,
-                reason=one.reason,
-                attempts=one.attempts,
-                ago_seconds=round(view.at - one.at, 1),
-            )
-            for one in view.incidents
-        ),
-        jobs=tuple(_job(view, one) for one in view.jobs),
+        refusals=refusals_status(decision.refusals),
+        incidents=incidents_status(view.incidents, view.at),
+        jobs=tuple(job_status(one, view.at) for one in view.jobs),
         nodes={n: _node(view, n, node, record, failures.get(n)) for n, node in view.nodes},
         balancers={n: _balancer(one) for n, one in view.balancers},
         ok=True,
         name=name,
+    )
+
+
+def refusals_status(refusals: Refusals) -> tuple[RefusalStatus, ...]:
+    return tuple(
+        RefusalStatus(verdict=of, reason=one.reason, override=one.override) for of, one in refusals
+    )
+
+
+def incidents_status(incidents: Iterable[Incident], at: float) -> tuple[IncidentStatus, ...]:
+    return tuple(
+        IncidentStatus(
+            plan=one.plan,
+            node=one.node,
+            reason=one.reason,
+            attempts=one.attempts,
+            ago_seconds=round(at - one.at, 1),
+        )
+        for one in incidents
     )
 
 
@@ -106,35 +116,46 @@ def _node(
     view: View, name: str, node: NodeView, record: Record | None, failure: ApplierFailure | None
 ) -> NodeStatus:
     entry = record.node(name) if record else None
-    known: dict[str, Any] = {
+    known = {
+        **node_known(name, node, entry, view.heals, view.at),
+        "wanted": {pool: wanted(view, pool, name) for pool in ("writer", "reader")},
+        "failure": failure,
+    }
+    if node.look is None:
+        return NodeStatus(**known)
+    return SeenNodeStatus(**known, **seen_of(node.look))
+
+
+def node_known(
+    name: str, node: NodeView, entry: NodeRecord | None, heals: Iterable[HealOutcome], at: float
+) -> dict[str, Any]:
+    """The fields of a `NodeStatus` that a node's own view and entry on record tell."""
+    return {
         "contact": node.contact,
-        "contact_seconds": round(view.at - node.contact_since, 1),
+        "contact_seconds": round(at - node.contact_since, 1),
         "error": node.error,
         "membership": entry.membership if entry else None,
         "cause": entry.cause if entry else Cause.NONE,
         "reason": entry.reason if entry else "",
         "fenced": entry is not None and entry.membership is Membership.FENCED,
-        "heal": _heal(view, name, entry.heal) if entry and entry.heal else None,
-        "wanted": {pool: wanted(view, pool, name) for pool in ("writer", "reader")},
+        "heal": _heal(heals, name, entry.heal) if entry and entry.heal else None,
         "reader_ok": node.reader_ok,
-        "failure": failure,
     }
-    return NodeStatus(**known) if node.look is None else _seen(known, node.look)
 
 
-def _seen(known: dict[str, Any], look: NodeLook) -> SeenNodeStatus:
-    """Its further fields are of the same names as the look's."""
-    names = SeenNodeStatus.model_fields.keys() - known.keys()
-    return SeenNodeStatus(**known, **{name: getattr(look, name) for name in names})
+def seen_of(look: NodeLook) -> dict[str, Any]:
+    """The further fields of a `SeenNodeStatus`, which are of the same names as the look's."""
+    names = SeenNodeStatus.model_fields.keys() - NodeStatus.model_fields.keys()
+    return {name: getattr(look, name) for name in names}
 
 
-def _job(view: View, job: Job) -> JobStatus:
+def job_status(job: Job, at: float) -> JobStatus:
     return JobStatus(
         kind=job.kind,
         node=job.node,
         method=job.method,
         heal=job.id,
-        seconds=round(view.at - job.since, 1),
+        seconds=round(at - job.since, 1),
         phase=job.phase,
         percent=None if job.percent is None else round(job.percent, 1),
         left_seconds=job.left_seconds,
@@ -142,8 +163,8 @@ def _job(view: View, job: Job) -> JobStatus:
     )
 
 
-def _heal(view: View, node: str, heal: Heal) -> HealStatus:
-    last = (one for one in view.heals if one.node == node and one.id == heal.id)
+def _heal(heals: Iterable[HealOutcome], node: str, heal: Heal) -> HealStatus:
+    last = (one for one in heals if one.node == node and one.id == heal.id)
     return HealStatus(
         id=heal.id,
         method=heal.method,

@@ -33,6 +33,10 @@ START SLAVE SQL_THREAD;
 -- The receiver asks its source for semi-sync when it connects, so this comes before the start.
 SET GLOBAL rpl_semi_sync_slave_enabled = ON;
 
+-- name: stop_asking_for_semisync
+-- A read replica must never acknowledge. The receiver has to be started anew for it to count.
+SET GLOBAL rpl_semi_sync_slave_enabled = OFF;
+
 -- name: open
 -- %(until)s is on the server's own clock. A server that hung with this statement in its socket must
 -- not carry it out when it goes on, long after the step was given up.

@@ -38,6 +38,11 @@ STOP SLAVE;
 -- name: start_replication
 START SLAVE;
 
+-- name: forget_replication
+-- Of a read replica that is none any more.
+STOP SLAVE;
+RESET SLAVE ALL;
+
 -- name: replicate
 CHANGE MASTER TO
     MASTER_HOST = %(host)s,
@@ -47,7 +52,7 @@ CHANGE MASTER TO
     MASTER_USE_GTID = slave_pos,
     MASTER_CONNECT_RETRY = %(retry)s,
     MASTER_HEARTBEAT_PERIOD = %(heartbeat)s,
-    MASTER_DELAY = 0,
+    MASTER_DELAY = %(delay)s,
     IGNORE_SERVER_IDS = (),
     IGNORE_DOMAIN_IDS = (),
     DO_DOMAIN_IDS = (),

@@ -45,6 +45,11 @@ STOP REPLICA;
 -- name: start_replication
 START REPLICA;
 
+-- name: forget_replication
+-- Of a read replica that is none any more.
+STOP REPLICA;
+RESET REPLICA ALL;
+
 -- name: replicate
 CHANGE REPLICATION SOURCE TO
     SOURCE_HOST = %(host)s,
@@ -55,7 +60,7 @@ CHANGE REPLICATION SOURCE TO
     SOURCE_CONNECT_RETRY = %(retry)s,
     SOURCE_RETRY_COUNT = %(retry_count)s,
     SOURCE_HEARTBEAT_PERIOD = %(heartbeat)s,
-    SOURCE_DELAY = 0,
+    SOURCE_DELAY = %(delay)s,
     SOURCE_SSL = %(tls)s,
     GET_SOURCE_PUBLIC_KEY = 1;
 

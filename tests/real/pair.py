@@ -110,7 +110,7 @@ class Pair:
 
     def admin(self, node: str, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements on a node itself, as the administrator; the rows of the last one."""
-        connection = self.connect(self.cluster.nodes[node].port, "admin")
+        connection = self.connect(self.cluster.machines[node].port, "admin")
         with connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)

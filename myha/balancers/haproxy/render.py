@@ -14,6 +14,7 @@ AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
 FIRST_WAIT_MS, FIRST_PAUSE_MS, FIRST_SLACK_MS = 60, 2, 20
 SECOND_WAIT_MS, SECOND_PAUSE_MS, SECOND_SLACK_MS = 2000, 20, 500
 DEFAULT_MAXCONN = 2000
+NODE_WEIGHT = 100  # of a node of the pair among the readers; a replica's is in myha.toml
 
 
 def render_haproxy(
@@ -162,7 +163,12 @@ def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
         "    default-server on-marked-down shutdown-sessions disabled\n"
     )
     for name, node in config.nodes.items():
-        text += f"    server {name} {_word(node.address)}\n"
+        # Without replicas all weigh the same, which is HAProxy's default.
+        weight = f" weight {NODE_WEIGHT}" if pool == "reader" and config.replicas else ""
+        text += f"    server {name} {_word(node.address)}{weight}\n"
+    if pool == "reader":
+        for name, replica in config.replicas.items():
+            text += f"    server {name} {_word(replica.address)} weight {replica.weight}\n"
     return text
 
 

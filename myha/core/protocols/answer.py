@@ -19,4 +19,9 @@ def unknown(it: Situation, node: str) -> Refusal | None:
     """The refusal of a node that is none of the pair's; None for one of its own."""
     if node in it.policy.nodes:
         return None
+    if it.policy.is_follower(node):
+        return Refusal(
+            f"{node} is a read replica and never the writer; the nodes of the pair are "
+            f"{' and '.join(it.policy.nodes)}"
+        )
     return Refusal(f"there is no node {node!r}; the nodes are {' and '.join(it.policy.nodes)}")

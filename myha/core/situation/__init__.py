@@ -5,15 +5,12 @@ A situation belongs to one view and lives as long as the decision about it.
 
 from __future__ import annotations
 
-from myha.core.model import Cause, Heal, HealOutcome, Job, JobResult
-from myha.core.observations import HEAL
+from myha.core.model import Cause, Heal, HealOutcome, Job
 from myha.core.plans import Step
 from myha.core.routing import differences
+from myha.core.situation import heals
 from myha.core.situation.once import once
 from myha.core.situation.replicating import Replicating
-
-HEAL_ATTEMPTS = 5  # a method that failed so often is given up
-HEAL_BACKOFF_FIRST_SECONDS = 1.0
 
 
 class Situation(Replicating):
@@ -46,13 +43,7 @@ class Situation(Replicating):
     @once
     def heal_methods(self) -> tuple[str, ...]:
         """What the policy lets myha do about a diverged node by itself, in order."""
-        methods = []
-        for one in self.policy.heal:
-            if one == "manual":
-                break
-            if one != "resume":
-                methods.append(one)
-        return tuple(methods)
+        return heals.methods_of(self.policy)
 
     @once
     def heal(self) -> Heal | None:
@@ -62,35 +53,21 @@ class Situation(Replicating):
     @once
     def heal_job(self) -> Job | None:
         """The process that heals the standby now."""
-        for job in self.view.jobs:
-            if job.kind == HEAL and job.node == self.standby:
-                return job
-        return None
+        return heals.job_on(self.view.jobs, self.standby)
 
     @once
     def heal_outcome(self) -> HealOutcome | None:
         """How the present method of the present heal ended, when its job is over."""
-        heal = self.heal
-        if heal is None or self.heal_job is not None:
+        if self.heal is None or self.heal_job is not None:
             return None
-        for one in self.view.heals:
-            if (one.node, one.id, one.method) == (self.standby, heal.id, heal.method):
-                return one
-        return None
+        return heals.outcome_of(self.view.heals, self.standby, self.heal)
 
     @once
     def heal_gives_up(self) -> bool:
         """The present method was refused, or has failed too often."""
-        one = self.heal_outcome
-        if one is None:
-            return False
-        failed = one.result is JobResult.FAILED and one.attempts >= HEAL_ATTEMPTS
-        return failed or one.result is JobResult.REFUSED
+        return heals.gives_up(self.heal_outcome)
 
     @once
     def heal_pauses(self) -> bool:
         """The last attempt failed a moment ago."""
-        one = self.heal_outcome
-        if one is None:
-            return False
-        return self.at < one.at + HEAL_BACKOFF_FIRST_SECONDS * 2.0 ** max(0, one.attempts - 1)
+        return heals.pauses(self.heal_outcome, self.at)

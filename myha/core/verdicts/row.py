@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 
 from myha.core.protocols.answer import Answer
 from myha.core.situation import Situation
+
+S = TypeVar("S")
 
 
 class Holds(Enum):
@@ -19,19 +22,28 @@ class Holds(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Row(Generic[S]):
     """One row: a name, the sentence for an operator, when it holds, and what to do about it.
 
-    `sentence` has {writer} and {standby} for the names of the nodes, {strays} for who else can
-    acknowledge, {filters} and {differences} for what is not as setup made it. `planner`
-    makes the plan, or says why there is none; without it the verdict only informs an operator.
+    `planner` makes the plan, or says why there is none; without it the verdict only informs an
+    operator.
     """
 
     name: str
     sentence: str
-    predicate: Callable[[Situation], bool]
-    planner: Callable[[Situation], Answer] | None = None
+    predicate: Callable[[S], bool]
+    planner: Callable[[S], Answer] | None = None
     holds: Holds = Holds.NOTHING
+
+
+class Verdict(Row[Situation]):
+    """A row about the pair.
+
+    `sentence` has {writer} and {standby} for the names of the nodes, {strays} for who else can
+    acknowledge, {filters} and {differences} for what is not as setup made it.
+    """
+
+    __slots__ = ()
 
     def text(self, situation: Situation) -> str:
         return self.sentence.format(

@@ -11,7 +11,7 @@ from myha.config import Config
 from myha.core.model import Cause
 from myha.errors import MyhaError
 from myha.permit import Permit
-from myha.stores.factory import read_record
+from myha.stores.factory import read_follower, read_record
 
 RECORD_EVERY_SECONDS = 0.05
 
@@ -46,7 +46,13 @@ def off_record(config: Config, order: HealOrder) -> str:
         return f"there is no record in {config.cluster.state_dir}"
     if (record.writer, record.epoch) != (order.writer, order.epoch):
         return f"the writer on record is {record.writer} since epoch {record.epoch}"
-    entry = record.node(order.node)
+    if order.node in config.replicas:
+        replica = read_follower(config, order.node)
+        if replica is None:
+            return f"{order.node} is not on record"
+        entry = replica.entry
+    else:
+        entry = record.node(order.node)
     if entry.cause is not Cause.HEALING or entry.heal is None:
         return f"{order.node} is not on record as being healed: it is {entry.membership}"
     if (entry.heal.id, entry.heal.method) != (order.id, order.method):

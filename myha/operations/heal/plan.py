@@ -18,8 +18,8 @@ from myha.errors import MyhaError, ServerError
 from myha.operations.log_in import connector
 from myha.progress import Meter, Reporter, amount, duration
 from myha.servers.base import BaseServer
-from myha.servers.factory import adapter_of, make_servers
-from myha.stores.factory import require_record
+from myha.servers.factory import adapter_of, make_followers, make_servers
+from myha.stores.factory import read_follower, require_record
 from myha.undo.inverse import TableCounts
 from myha.undo.rewind import RewindPlan, plan_rewind
 
@@ -98,11 +98,20 @@ def _counts(counts: TableCounts) -> str:
 def plan_heal(config: Config, node: str, method: str, reporter: Reporter) -> HealPlan:
     """What `myha heal` would do. Raises `MyhaError` when NODE cannot be healed."""
     record = require_record(config)
-    if node not in config.nodes:
-        raise MyhaError(f"there is no node {node}; the nodes are {' and '.join(config.nodes)}")
+    if node not in config.servers:
+        raise MyhaError(f"there is no node {node}; the nodes are {' and '.join(config.servers)}")
     if node == record.writer:
         raise MyhaError(f"{node} is the writer: its data is the pair's data")
     return _Planner(config, record, node, reporter).plan(_methods(config, method))
+
+
+def _standing(config: Config, record: Record, node: str) -> NodeRecord:
+    if node not in config.replicas:
+        return record.node(node)
+    replica = read_follower(config, node)
+    if replica is None:
+        raise MyhaError(f"{node} is not on record; run `myha setup`")
+    return replica.entry
 
 
 def _methods(config: Config, method: str) -> tuple[str, ...]:
@@ -116,10 +125,12 @@ class _Planner:
         self.config = config
         self.writer = record.writer
         self.name = node
-        self.entry: NodeRecord = record.node(node)
+        self.entry = _standing(config, record, node)
         self.reporter = reporter
         self.kind: type[BaseServer] = adapter_of(config)
         self.servers = make_servers(config, self.kind)
+        if node in config.replicas:
+            self.servers[node] = make_followers(config, kind=self.kind)[node].server
 
     def plan(self, methods: tuple[str, ...]) -> HealPlan:
         try:

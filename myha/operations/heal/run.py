@@ -132,7 +132,7 @@ def replicate(work: HealWork) -> None:
         raise MyhaError(f"{work.order.node} still has errant transactions: {errant}")
     # A filter would leave out what it is about to catch up on; only new data make up for the rest.
     clears = work.order.method == "reseed"
-    node.restore_source(START_DEADLINE_SECONDS, clears_filters=clears)
+    work.restore_source(START_DEADLINE_SECONDS, clears_filters=clears)
     node.start_replication(START_DEADLINE_SECONDS)
     missing = wanted.minus(executed)
     meter = Meter(work.reporter, "catch up", total=float(missing.count()), unit="transactions")

@@ -12,9 +12,9 @@ from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError
 from myha.operations.heal.permit import HealOrder, HealPermit
 from myha.operations.log_in import connector
-from myha.ports import WatchedServer
+from myha.ports import FollowingServer, WatchedServer
 from myha.progress import Reporter, WithPermit
-from myha.servers.factory import adapter_of, make_servers
+from myha.servers.factory import adapter_of, make_followers, make_servers
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.undo.rewind import finish_rewind
 
@@ -29,10 +29,27 @@ class HealWork:
         self.reporter: Reporter = WithPermit(reporter, self.permit)
         kind = adapter_of(self.config)
         self.flavour: Flavour = kind.flavour
-        servers = make_servers(self.config, kind, before_replication=finish_rewind)
-        self.node: WatchedServer = servers[order.node]
-        self.writer: WatchedServer = servers[order.writer]
+        self._replica: FollowingServer | None = None
+        self.node: WatchedServer
+        if order.node in self.config.replicas:
+            # Without its delay: what it has is compared when it has caught up.
+            made = make_followers(
+                self.config, kind=kind, before_replication=finish_rewind, delayed=False
+            )[order.node]
+            self.node = self._replica = made.server
+            self.writer: WatchedServer = made.nodes[order.writer]
+        else:
+            servers = make_servers(self.config, kind, before_replication=finish_rewind)
+            self.node, self.writer = servers[order.node], servers[order.writer]
         self.quarantine_dir = self.config.cluster.state_dir / QUARANTINE_FOLDER
+
+    def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
+        """The node's channel is that to the writer."""
+        if self._replica is not None:
+            writer = self.order.writer
+            self._replica.follow(writer, deadline_seconds, clears_filters=clears_filters)
+        else:
+            self.node.restore_source(deadline_seconds, clears_filters=clears_filters)
 
     @property
     def incident(self) -> dict[str, str]:

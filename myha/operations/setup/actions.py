@@ -89,16 +89,21 @@ def plan(
     """Everything that has to be done, in order."""
     actions: list[Action] = []
     for facts, peer in (pair, pair[::-1]):
-        actions += _plugins(facts)
-        actions += _settings(config, facts, peer)
-        actions += _accounts(config, facts, peer)
-        actions += _schema(facts)
+        actions += preparing(config, facts, peer)
         actions += _history(facts, peer, history)
         actions += _channel(config, facts, peer)
         if kick:
             actions += _sessions(config, facts, peer)
     actions.sort(key=lambda action: action.stage)  # stable: node by node within a stage
     return [*actions, *_join(config, record)]
+
+
+def preparing(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
+    """What a server needs before it can replicate from `peer`, of whatever role it is."""
+    yield from _plugins(facts)
+    yield from _settings(config, facts, peer)
+    yield from _accounts(config, facts, peer)
+    yield from _schema(facts)
 
 
 def _plugins(facts: Facts) -> Iterator[Action]:
@@ -124,7 +129,7 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
         )
     if facts.flavour.persists:
         return
-    file = config.nodes[facts.node].option_file
+    file = config.servers[facts.node].option_file
     text = fragment(config, facts, peer)
     if file is not None and facts.fragment != text:
         sentence = f"install the option file fragment {file}"
@@ -144,11 +149,11 @@ def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
     """Why the fragment still has to be installed by hand, None where it need not."""
     if facts.flavour.persists:
         return None
-    if config.nodes[facts.node].option_file is not None:
+    if config.servers[facts.node].option_file is not None:
         if facts.fragment_missed:
             return (
                 f"{facts.node}: the server has started without reading "
-                f"{config.nodes[facts.node].option_file}; include that file in its option file, "
+                f"{config.servers[facts.node].option_file}; include that file in its option file, "
                 "or after a restart the server is neither fenced nor set up"
             )
         return None
@@ -158,8 +163,8 @@ def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
         return None
     return (
         f"{facts.node}: install the option file fragment on its host (below), or set "
-        f"nodes.{facts.node}.option_file: without it the server is neither fenced nor set up "
-        "after a restart"
+        f"{config.table_of(facts.node)}.option_file: without it the server is neither fenced nor "
+        "set up after a restart"
     )
 
 
@@ -278,6 +283,7 @@ def _channel(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
             "retry_count": RETRY_COUNT,
             "heartbeat": wanted.heartbeat_seconds,
             "tls": int(bool(wanted.tls)),
+            "delay": wanted.delay_seconds,
         },
         secret=config.accounts.replication(),
         needs_stopped=True,

@@ -36,7 +36,7 @@ def carry_out(config: Config, sessions: Sessions, actions: list[Action], tell: T
 
 def _carry_out(config: Config, session: AdminSession, action: Action) -> None:
     if action.stage is Stage.FILE:
-        file = config.nodes[action.node].option_file
+        file = config.servers[action.node].option_file
         if file is not None:
             install(file, action.text)
     elif action.stage is Stage.HISTORY:

@@ -45,7 +45,7 @@ def check(config: Config, first: Facts, second: Facts, record: Record | None) ->
     pair = (first, second)
     refusals = [*_pair_refusals(first, second)]
     for facts in pair:
-        refusals += _server_refusals(facts)
+        refusals += server_refusals(facts)
         refusals += _event_refusals(config, facts)
         refusals += _filter_refusals(facts)
     for facts, peer in (pair, pair[::-1]):
@@ -94,7 +94,8 @@ def _pair_refusals(first: Facts, second: Facts) -> Iterator[str]:
         )
 
 
-def _server_refusals(facts: Facts) -> Iterator[str]:
+def server_refusals(facts: Facts) -> Iterator[str]:
+    """Why this server, whatever its role, cannot replicate as myha needs it."""
     node = facts.node
     oldest = facts.flavour.oldest
     if facts.numbers < oldest:

@@ -30,13 +30,17 @@ def fragment(config: Config, facts: Facts, peer: Facts) -> str:
     """The option file fragment that makes the settings permanent on MariaDB."""
     lines = [
         FRAGMENT_HEAD,
-        f"# Node {facts.node} of {config.cluster.name}.",
+        f"# {_role(config, facts.node)} {facts.node} of {config.cluster.name}.",
         "[mariadb]",
         *(f"{s.variable} = {s.value}" for s in settings(config, facts, peer)),
         "log_slave_updates = ON",
         f"master_retry_count = {RETRY_COUNT}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _role(config: Config, name: str) -> str:
+    return "Replica" if name in config.replicas else "Node"
 
 
 def channel(config: Config, facts: Facts, peer: Facts) -> ChannelOptions:

@@ -44,7 +44,7 @@ def _facts(config: Config, session: AdminSession) -> Facts:
     doubt = time.time() - before
     variables = _variables(session)
     history = session.executed()
-    node = config.nodes[session.name]
+    node = config.servers[session.name]
     fragment, missed = _fragment(session, node.option_file)
     events = _events(session)
     return Facts(
@@ -264,6 +264,8 @@ def _password_works(config: Config, name: str, account: Account) -> bool:
 
 def stale_sessions(config: Config, session: AdminSession) -> tuple[Session, ...]:
     """Clients' sessions that began before the present increments and still hold others."""
+    if session.name in config.replicas:
+        return ()  # no client generates ids there
     if session.flavour.shows_session_variables:
         offset = config.nodes[session.name].auto_increment_offset
         rows = session.query_named(

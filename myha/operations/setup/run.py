@@ -148,7 +148,7 @@ class Setup:
                 self._show_fragment(facts, peer)
 
     def _show_fragment(self, facts: Facts, peer: Facts) -> None:
-        file = self._config.nodes[facts.node].option_file
+        file = self._config.servers[facts.node].option_file
         where = f"installed as {file}" if file else "for you to install on its host"
         self._tell(f"option file fragment of {facts.node}, {where}:")
         for line in fragment(self._config, facts, peer).splitlines():

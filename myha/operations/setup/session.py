@@ -41,7 +41,7 @@ class AdminSession(FlavouredSession):
         self, config: Config, name: str, account: Account, *, local_files: bool = False
     ) -> None:
         self.name = name
-        where = f"{name}: {Endpoint(config.nodes[name].host, config.nodes[name].port)}"
+        where = f"{name}: {Endpoint(config.servers[name].host, config.servers[name].port)}"
         connection = log_in(config, name, account, local_files=local_files)
         flavour = flavour_of(Session(connection, STATEMENT_DEADLINE_SECONDS, where=where))
         super().__init__(connection, flavour, STATEMENT_DEADLINE_SECONDS, where=where)

@@ -54,7 +54,7 @@ class Backup:
     ) -> None:
         data = process.data_dir
         if data is None:
-            raise MyhaError(f"{process.name}: nodes.{process.name}.data_dir is gone")
+            raise MyhaError(f"{process.name}: its data_dir is not configured any more")
         self._config = config
         self._donor = donor
         self._source = NodeHost(config, donor.name)

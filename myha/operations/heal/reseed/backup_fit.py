@@ -18,9 +18,9 @@ def backup_words(config: Config, host: NodeHost) -> tuple[str, ...] | None:
 
     What is configured for one node goes for both where they are on one host.
     """
-    own = config.nodes[host.name]
+    own = config.servers[host.name]
     words = [own.backup_command]
-    words += [node.backup_command for node in config.nodes.values() if node.shell == own.shell]
+    words += [node.backup_command for node in config.servers.values() if node.shell == own.shell]
     return next(filter(None, words), None) or host.find(_NAMES)
 
 
@@ -28,25 +28,27 @@ def unfit(
     config: Config, name: str, donor: ReseedSession, node: ReseedSession | None
 ) -> str | None:
     """Why mariabackup does not serve here, None when it does. Changes nothing."""
-    configured = config.nodes[name].data_dir
+    configured = config.servers[name].data_dir
     if configured is None:
-        return f"nodes.{name}.data_dir is not set"
+        return f"{config.table_of(name)}.data_dir is not set"
     here, there = NodeHost(config, name), NodeHost(config, donor.name)
-    one_host = config.nodes[name].shell == config.nodes[donor.name].shell
+    one_host = config.servers[name].shell == config.servers[donor.name].shell
     try:
         return (
-            _directory_unfit(configured, here, donor, node)
+            _directory_unfit(config, here, donor, node)
             or _program_unfit(config, here, donor.version)
             or (None if one_host else _program_unfit(config, there, donor.version))
-            or _not_at_home(there, donor)
+            or _not_at_home(config, there, donor)
         )
     except ShellError as error:
         return str(error)
 
 
 def _directory_unfit(
-    configured: Path, host: NodeHost, donor: ReseedSession, node: ReseedSession | None
+    config: Config, host: NodeHost, donor: ReseedSession, node: ReseedSession | None
 ) -> str | None:
+    configured = config.servers[host.name].data_dir
+    assert configured is not None
     data = host.real(configured)
     if host.disk(data)[1] == str(data):
         return f"{data} is a mount point, so it cannot be replaced"
@@ -55,8 +57,9 @@ def _directory_unfit(
     is_same = told in (configured, data) or host.real(told) == data
     if node is not None:
         if not is_same:
-            return f"nodes.{node.name}.data_dir is {data}, but the server uses {told}"
-        return _not_at_home(host, node)
+            key = f"{config.table_of(node.name)}.data_dir"
+            return f"{key} is {data}, but the server uses {told}"
+        return _not_at_home(config, host, node)
     # No server to compare with; but two hosts that were mixed up are told by the donor's.
     if is_same and host.is_home_of(donor):
         return f"{data} on {host.where} is the data directory of {donor.name}"
@@ -76,10 +79,10 @@ def _program_unfit(config: Config, host: NodeHost, server_version: str) -> str |
     return None
 
 
-def _not_at_home(host: NodeHost, session: ReseedSession) -> str | None:
+def _not_at_home(config: Config, host: NodeHost, session: ReseedSession) -> str | None:
     if host.is_home_of(session):
         return None
-    key = f"nodes.{host.name}.shell"
+    key = f"{config.table_of(host.name)}.shell"
     if host.is_local:
         return f"{session.name} runs on another machine (then set {key}) or as another user"
     return f"the binary logs of {session.name} cannot be found or read through {key}"

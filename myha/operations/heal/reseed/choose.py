@@ -87,7 +87,7 @@ def _files_bytes(host: NodeHost, session: ReseedSession) -> int:
 
 def _room(method: Method, order: ReseedOrder, node: ReseedSession | None) -> int | None:
     """Bytes that may be used on the node: free ones, and what its own data gives back."""
-    configured = order.config.nodes[order.node].data_dir
+    configured = order.config.servers[order.node].data_dir
     host = NodeHost(order.config, order.node)
     try:
         if node is None or method is Method.BACKUP:  # seen to be its host before this is asked

@@ -8,7 +8,7 @@ from myha.errors import MyhaError
 from myha.operations.heal.reseed.clone import clean_up_copy
 from myha.operations.heal.reseed.dump.objects import leave_events, stop_scheduler
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.setup.actions import Stage, plan
+from myha.operations.setup.actions import Stage, plan, preparing
 from myha.operations.setup.apply import carry_out
 from myha.operations.setup.checks import History
 from myha.operations.setup.gather import gather
@@ -27,19 +27,23 @@ def close(node: ReseedSession) -> None:
     node.stop_replication()
 
 
-def fix_settings(config: Config, name: str, *, only_before: bool = False) -> None:
+def fix_settings(config: Config, name: str, donor: str, *, only_before: bool = False) -> None:
     """What setup wants of this node and does not find: settings, plugins, accounts, its channel.
 
     `only_before`: what has to be there before a copy makes the server start anew, so that it starts
-    fenced. Raises MyhaError.
+    fenced. A read replica's channel is left to whoever lets it replicate. Raises MyhaError.
     """
     admin = config.accounts.admin()
     stages = _BEFORE if only_before else _OWN
-    sessions = {one: AdminSession(config, one, admin) for one in config.names}
+    names = (name, donor) if name in config.replicas else config.names
+    sessions = {one: AdminSession(config, one, admin) for one in names}
     try:
         facts = gather(config, sessions)
-        first, second = (facts[one] for one in config.names)
-        actions = plan(config, (first, second), History.ON_RECORD, None, kick=False)
+        first, second = (facts[one] for one in names)
+        if name in config.replicas:
+            actions = sorted(preparing(config, first, second), key=lambda one: one.stage)
+        else:
+            actions = plan(config, (first, second), History.ON_RECORD, None, kick=False)
         own = [action for action in actions if action.node == name and action.stage in stages]
         carry_out(config, sessions, own, lambda _text: None)
     finally:

@@ -22,7 +22,7 @@ class NodeHost:
     """The host of one node. Every method raises ShellError, a MyhaError, with one line."""
 
     def __init__(self, config: Config, name: str) -> None:
-        words = config.nodes[name].shell
+        words = config.servers[name].shell
         self.name = name
         self.is_local = not words
         self.where = "this machine" if self.is_local else f"the host of {name}"

@@ -41,7 +41,8 @@ class NodeProcess:
         self.name = name
         self.host = NodeHost(config, name)
         self._config = config
-        self._node = config.nodes[name]
+        self._node = config.servers[name]
+        self._table = config.table_of(name)
         self._reporter = reporter
         self._host = self._local_host()
 
@@ -84,7 +85,7 @@ class NodeProcess:
         if not self._node.init_command:
             raise HealRefusedError(
                 f"{self.name}: its data directory {self.data_dir} is lost; make an empty one there "
-                f"by hand and start the server, or set nodes.{self.name}.init_command"
+                f"by hand and start the server, or set {self._table}.init_command"
             )
         self._reporter.event("reseed", f"{self.name}: makes an empty data directory")
         self._command("init_command", INIT_DEADLINE_SECONDS)
@@ -98,7 +99,7 @@ class NodeProcess:
     def _aside(self) -> Path:
         data = self.data_dir
         if data is None:
-            raise MyhaError(f"{self.name}: nodes.{self.name}.data_dir is not set")
+            raise MyhaError(f"{self.name}: {self._table}.data_dir is not set")
         return data.with_name(f"{data.name}{ASIDE_SUFFIX}")
 
     def move_data_aside(self) -> None:

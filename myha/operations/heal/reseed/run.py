@@ -132,7 +132,8 @@ class _Reseed:
         if not process.is_ours:
             raise HealRefusedError(
                 f"{name}: its server does not run, and myha cannot start it; start it on its "
-                f"host, or set nodes.{name}.start_command with pid_file or stop_command"
+                f"host, or set {self._config.table_of(name)}.start_command with pid_file or "
+                "stop_command"
             )
         if process.data_is_lost:
             text = f"{name}: the data directory {process.data_dir} is lost"
@@ -223,7 +224,7 @@ class _Reseed:
     def _clone(
         self, plan: ReseedPlan, donor: ReseedSession, node: ReseedSession
     ) -> tuple[int, GtidSet]:
-        finish.fix_settings(self._config, node.name, only_before=True)
+        finish.fix_settings(self._config, node.name, donor.name, only_before=True)
         work = Clone(self._config, donor, node, self._process, self._reporter)
         try:
             work.prepare()
@@ -238,7 +239,7 @@ class _Reseed:
 
     def _dump(self, donor: ReseedSession, node: ReseedSession) -> tuple[int, GtidSet]:
         if not self._order.seed:
-            finish.fix_settings(self._config, node.name, only_before=True)
+            finish.fix_settings(self._config, node.name, donor.name, only_before=True)
         work = Dump(self._config, donor.name, node.name, self._reporter)
         try:
             history = work.prepare()
@@ -287,7 +288,7 @@ class _Reseed:
             finish.close(node)
             finish.clean(node)
         if not self._order.seed:
-            finish.fix_settings(self._config, self._order.node)
+            finish.fix_settings(self._config, self._order.node, self._order.donor)
         with self._process.session() as node:
             if plan.method is not Method.CLONE:
                 with node.writable():

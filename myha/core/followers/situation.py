@@ -1,0 +1,269 @@
+"""The words that verdicts about a replica are made of: facts from one view, a property each."""
+
+from __future__ import annotations
+
+from myha.core.applier_errors import needs_other_data
+from myha.core.followers.record import FollowerRecord
+from myha.core.followers.routing import differences, unrouted
+from myha.core.followers.view import FollowerView
+from myha.core.gtid import GtidSet
+from myha.core.model import (
+    Cause,
+    Contact,
+    Heal,
+    HealOutcome,
+    Job,
+    Membership,
+    Mode,
+    NodeLook,
+    NodeRecord,
+    NodeView,
+    Record,
+    ThreadState,
+)
+from myha.core.plans import Step
+from myha.core.settings import Difference
+from myha.core.situation import Situation, heals
+from myha.core.situation.once import once
+
+# Of those that the policy names: what a replica has beyond the writer is not applied there.
+METHODS = ("rewind", "reseed")
+# The source has purged what the receiver asks for; 1236 is also said in passing.
+PURGED = frozenset({1236, 13114})
+PURGED_ATTEMPTS = 3
+
+
+class FollowerSituation:
+    """One replica (`name`), seen from the writer on the pair's record."""
+
+    def __init__(self, view: FollowerView, record: FollowerRecord, pair_record: Record) -> None:
+        self.view = view
+        self.record = record
+        self.pair_record = pair_record
+        self.policy = view.policy
+        self.at = view.at
+        self.name = view.name
+        self.writer = pair_record.writer
+        self.entry: NodeRecord = record.entry
+        self.node: NodeView = view.node
+        self.look: NodeLook | None = view.node.look if view.node.answering else None
+
+    # -- the writer ------------------------------------------------------------------------------
+
+    @once
+    def writer_look(self) -> NodeLook | None:
+        """The look at the writer on record, while it takes writes."""
+        return Situation(self.view.pair, self.pair_record).installed_look
+
+    @once
+    def writer_ready(self) -> bool:
+        """The writer takes writes, has applied what it had received from the one before it, and no
+        plan that may change it is under way."""
+        return self.writer_whole is not None and not self.view.changing
+
+    @once
+    def writer_whole(self) -> NodeLook | None:
+        """The look at it, when what it has tells what others should not have.
+
+        With two writers one that was open already takes over before it has applied all.
+        """
+        look = self.writer_look
+        if look is None or self.policy.mode is not Mode.DUAL_WRITER:
+            return look
+        behind = not look.applied and look.applier.state is ThreadState.RUNNING
+        return None if behind else look
+
+    # -- contact and standing --------------------------------------------------------------------
+
+    @once
+    def member(self) -> bool:
+        return self.entry.membership is Membership.MEMBER
+
+    @once
+    def away(self) -> bool:
+        return self.entry.membership is Membership.AWAY
+
+    @once
+    def fenced(self) -> bool:
+        return self.entry.membership is Membership.FENCED
+
+    @once
+    def member_look(self) -> NodeLook | None:
+        """The look at it, while it is a member and answers in the life on record."""
+        look = self.look
+        if not self.member or look is None or look.boot_id != self.entry.boot_id:
+            return None
+        return look
+
+    @once
+    def restarted(self) -> bool:
+        return self.member and self.look is not None and self.member_look is None
+
+    @once
+    def unreachable(self) -> bool:
+        """Refused, or silent for the dead time, or it does not let us in."""
+        node = self.node
+        if node.contact is Contact.SILENT:
+            since = node.answered_at if node.answered_at >= 0 else node.contact_since
+            return self.at - since >= self.policy.deadtime_seconds
+        return node.contact not in (Contact.ANSWERING, Contact.UNKNOWN)
+
+    @once
+    def judged(self) -> bool:
+        """Away since its data was healed, or since somebody has said that they are right."""
+        return self.away and self.entry.cause in (Cause.HEALED, Cause.TRUSTED)
+
+    # -- replication -----------------------------------------------------------------------------
+
+    @once
+    def follows_writer(self) -> bool:
+        look = self.look
+        return look is not None and look.source == self.policy.source_at(self.writer)
+
+    @once
+    def threads_stopped(self) -> bool:
+        look, stopped = self.look, ThreadState.STOPPED
+        return look is not None and look.receiver.state is look.applier.state is stopped
+
+    @once
+    def quiet(self) -> bool:
+        """Closed and not replicating: its history stands still."""
+        return self.look is not None and not self.look.open and self.threads_stopped
+
+    @once
+    def errant(self) -> GtidSet | None:
+        """What it has and the writer, looked at later, lacks. None: nobody can tell yet.
+
+        What the look before the last had found was there when the last one began; a look at the
+        writer that began later still can tell. So it is known while both go on, too.
+        """
+        look, before, writer = self.look, self.view.before, self.writer_whole
+        if look is None or writer is None:
+            return None
+        if writer.executed.contains(look.executed):
+            return look.executed.minus(writer.executed)
+        if before is None or before.boot_id != look.boot_id or writer.at <= look.at:
+            return None
+        return before.executed.minus(writer.executed)
+
+    @once
+    def clean(self) -> bool:
+        """The writer is known to have all that it has."""
+        return self.errant is not None and self.errant.is_empty()
+
+    @once
+    def doubtful(self) -> bool:
+        """It may have what the writer lacks. Not where it has a source: that has been the writer,
+        or replicates from it, and a writer that handed over has handed over everything."""
+        look = self.member_look
+        if look is None:
+            return True
+        return not self.clean and look.receiver.state is not ThreadState.RUNNING
+
+    @once
+    def filters(self) -> tuple[Difference, ...]:
+        return self.look.filters if self.look is not None else ()
+
+    @once
+    def unsourced_seconds(self) -> float:
+        """For how long its receiver has been without its source."""
+        since = self.node.unsourced_since
+        return 0.0 if since is None else self.at - since
+
+    @once
+    def source_purged(self) -> bool:
+        """The writer has not got any more what it lacks: tried several times."""
+        look = self.look
+        if look is None or look.receiver.errno not in PURGED or not self.follows_writer:
+            return False
+        tried = sum(one.attempts for one in self.view.incidents if one.plan == "follow")
+        return tried >= PURGED_ATTEMPTS
+
+    @once
+    def broken_reason(self) -> str:
+        """Why it goes on nowhere by itself; empty when it does."""
+        look = self.look
+        if look is None:
+            return ""
+        if look.applier.errno:
+            return f"its applier failed: {look.applier.error} (error {look.applier.errno})"
+        if self.source_purged:
+            return f"{self.writer} has no longer what it lacks: {look.receiver.error}"
+        return ""
+
+    @once
+    def needs_other_data(self) -> bool:
+        look = self.look
+        return look is not None and (needs_other_data(look.applier.errno) or self.source_purged)
+
+    # -- heals -----------------------------------------------------------------------------------
+
+    @once
+    def heal_methods(self) -> tuple[str, ...]:
+        """What the policy lets myha do about a diverged replica by itself, in order."""
+        return tuple(one for one in heals.methods_of(self.policy) if one in METHODS)
+
+    @once
+    def heal(self) -> Heal | None:
+        """The heal that is under way on record."""
+        return self.entry.heal if self.entry.cause is Cause.HEALING else None
+
+    @once
+    def heal_job(self) -> Job | None:
+        return heals.job_on(self.view.jobs, self.name)
+
+    @once
+    def heal_outcome(self) -> HealOutcome | None:
+        """How the present method of the present heal ended, when its job is over."""
+        if self.heal is None or self.heal_job is not None:
+            return None
+        return heals.outcome_of(self.view.heals, self.name, self.heal)
+
+    @once
+    def heal_gives_up(self) -> bool:
+        return heals.gives_up(self.heal_outcome)
+
+    @once
+    def heal_pauses(self) -> bool:
+        return heals.pauses(self.heal_outcome, self.at)
+
+    # -- reads -----------------------------------------------------------------------------------
+
+    @once
+    def routing(self) -> tuple[Step, ...]:
+        """The steps that make every answering balancer route reads to it as wanted."""
+        return differences(self.view, self.wanted)
+
+    @once
+    def unrouted(self) -> str:
+        """The balancers that do not know it."""
+        return ", ".join(unrouted(self.view))
+
+    @once
+    def wanted(self) -> bool | None:
+        """Whether it takes reads; None: as it is, since nothing that is known says in or out."""
+        if not self.member:
+            return False
+        node, look = self.node, self.look
+        if look is None:
+            waits = node.contact in (Contact.UNKNOWN, Contact.FULL)
+            brief = node.contact is Contact.SILENT and not self.unreachable
+            return None if waits or brief else False
+        if look.boot_id != self.entry.boot_id or look.open:
+            return False
+        if look.source not in ("", *self.policy.sources):
+            return False
+        if self.errant is not None and not self.errant.is_empty():
+            return False
+        if not node.reader_ok or self.delayed or look.applier.state is not ThreadState.RUNNING:
+            return False
+        if look.receiver.state is ThreadState.RUNNING and self.follows_writer:
+            return True
+        # Without its source it grows old, which its lag tells; a new writer is not there at once.
+        lost = self.writer_ready and self.unsourced_seconds >= self.policy.deadtime_seconds
+        return False if lost else None
+
+    @once
+    def delayed(self) -> bool:
+        """Its delay alone is above the limit of lag: it takes no reads."""
+        return self.policy.delay_of(self.name) > self.policy.lag_out_seconds

@@ -1,0 +1,1 @@
+"""A lane for each read replica: its own loop, threads, connections and jobs, beside the pair's."""
