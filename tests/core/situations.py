@@ -112,11 +112,6 @@ SITUATIONS: dict[str, View] = {
     "cut-off": view(lost("db1", SILENT)),
     "writer-dead": view(lost("db1", REFUSING), unsourced()),
     "writer-closing": view(lost("db1", REFUSING, closing_at=NOW - 1.0)),
-    "writer-closing, async": view(
-        lost("db1", REFUSING, closing_at=NOW - 1.0),
-        on_record=record(sync=Sync.SOLO),
-        durability=Durability.ASYNC,
-    ),
     "writer-hung": view(lost("db1", SILENT), unsourced()),
     "writer-refuses-us": view(lost("db1", Contact.FULL)),
     "writer-suspect": view(lost("db1", SILENT, since=NOW - 0.2)),
@@ -198,6 +193,11 @@ VARIANTS: dict[str, View] = {
     "writer-dead, solo": view(lost("db1", REFUSING), unsourced(), record(sync=Sync.SOLO)),
     "writer-dead, standby fenced": view(
         lost("db1", REFUSING), unsourced(), record(fenced(), Sync.SOLO)
+    ),
+    "writer-closing, async": view(
+        lost("db1", REFUSING, closing_at=NOW - 1.0),
+        on_record=record(sync=Sync.SOLO),
+        durability=Durability.ASYNC,
     ),
     "writer-dead, async": view(lost("db1", REFUSING), unsourced(), durability=Durability.ASYNC),
     "writer-dead, flapping": view(
