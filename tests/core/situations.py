@@ -112,6 +112,11 @@ SITUATIONS: dict[str, View] = {
     "cut-off": view(lost("db1", SILENT)),
     "writer-dead": view(lost("db1", REFUSING), unsourced()),
     "writer-closing": view(lost("db1", REFUSING, closing_at=NOW - 1.0)),
+    "writer-closing, async": view(
+        lost("db1", REFUSING, closing_at=NOW - 1.0),
+        on_record=record(sync=Sync.SOLO),
+        durability=Durability.ASYNC,
+    ),
     "writer-hung": view(lost("db1", SILENT), unsourced()),
     "writer-refuses-us": view(lost("db1", Contact.FULL)),
     "writer-suspect": view(lost("db1", SILENT, since=NOW - 0.2)),

@@ -15,6 +15,7 @@ import pymysql
 
 from myha.sandbox import programs
 from myha.sandbox.programs import Program
+from myha.sandbox.servers import data_template
 
 START_DEADLINE_SECONDS = 60.0
 _COMMON = (
@@ -101,10 +102,10 @@ def _paths(program: Program, data: Path) -> list[str]:
 
 
 def _initialise(program: Program, flavour: str, data: Path) -> None:
-    common = [*program.argv, "--no-defaults", *_paths(program, data), "--user=root"]
-    if flavour == "mysql":
-        subprocess.run([*common, "--initialize-insecure"], check=True, capture_output=True)
+    if flavour == "mysql":  # a copy is made in a tenth of the time
+        shutil.copytree(data_template(flavour, program, lambda _text: None), data)
         return
+    common = [*program.argv, "--no-defaults", *_paths(program, data), "--user=root"]
     share = program.share_dir
     assert share is not None, "MariaDB without its share directory"
     (data / "mysql").mkdir(parents=True)

@@ -48,7 +48,8 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 
 def play(pair: Target, scenario: str, **options: int) -> Report:
-    chosen = runner.Options(clients=4, seed=options.get("seed", 1), pause_ms=5.0)
+    # Clients that rest leave the processor to what is tested; there are commits all the time.
+    chosen = runner.Options(clients=4, seed=options.get("seed", 1), pause_ms=20.0)
     return runner.run(pair, SCENARIOS[scenario], chosen, print)
 
 

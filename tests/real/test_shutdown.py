@@ -82,3 +82,23 @@ def test_what_was_acknowledged_during_a_shutdown_is_on_the_new_writer(pair: Pair
         assert writers.acknowledged - there == set()
         stop.join()
         pair.cluster.servers[writer].start(90)
+
+
+@pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
+def test_without_lossless_the_end_of_the_process_is_not_waited_for(flavour: str) -> None:
+    """MySQL keeps its replica connected for 8 s of its shutdown, in which nobody can write."""
+    app = ("CREATE DATABASE app", "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)")
+    with running_pair(*app, flavour=flavour, durability="async") as pair:
+        ports = [pair.cluster.nodes["a"].port, pair.cluster.writer_address[1]]
+        writers = Writers(pair, ports * 4, count(1))
+        until(partial(enough, writers), "all of them write")
+        stop = threading.Thread(target=pair.cluster.servers["a"].stop, args=(60.0,))
+        stop.start()
+        until(partial(writes_on, pair, "a"), "the other one is the writer")
+        until(writers.ended, "no client is connected any more")
+        there = {int(number) for (number,) in pair.admin("b", "SELECT id FROM app.t")}
+        assert writers.acknowledged - there == set()
+        stop.join()
+        if flavour == "mysql":  # MariaDB is gone before it can be seen to close
+            failover = [one for one in pair.events() if one.get("plan") == "failover"]
+            assert "await-drained" in {one.get("step") for one in failover}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from tests.sim.mistakes import MISTAKES
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.json"))
 RUNS = 10_000
-PROCESSES = 2
+# pytest-xdist has a worker for every core already.
+PROCESSES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 
 
+@pytest.mark.timeout(600)
 def test_ten_thousand_histories_keep_every_invariant(capsys: pytest.CaptureFixture[str]) -> None:
     summary = run_many(Batch(0, RUNS), PROCESSES)
     with capsys.disabled():

@@ -27,6 +27,9 @@ from myha.core.situation import Situation
 FENCE_OUTSIDE_DEADLINE_SECONDS = 30.0
 # The last commits of a MySQL that shuts down: all of them were seen to stop for 100 ms at times.
 QUIET_SECONDS, QUIET_BOUNDED_SECONDS = 0.15, 0.05
+# Where it does not wait for its standby, it has acknowledged what it has still to send: longer than
+# a network is silent for no reason.
+QUIET_UNARMED_SECONDS, DRAINED_UNARMED_SECONDS = 0.5, 10.0
 
 
 def promotable(it: Situation) -> Refusal | None:
@@ -67,9 +70,10 @@ def for_death(it: Situation) -> Answer:
 
 
 def for_closing(it: Situation) -> Answer:
-    """Armed: its last commits need the standby, which stops acknowledging. Else wait."""
-    if not (it.armed or it.dual):
-        return None
+    """It takes no more statements, and is replaced as soon as its last commits have arrived.
+
+    Without that a MySQL would be waited for until its process ends, 8 s later.
+    """
     return promotable(it) or _flapping(it) or failover(it, closing=True)
 
 
@@ -118,7 +122,8 @@ def failover(
     After the receiver has stopped no write on the old writer can be acknowledged; only what it has
     received up to there must be applied before the new writer opens. `closing`: the old writer is
     shutting down, and tells OK for commits in flight when the receiver leaves: so its clients are
-    cut off first, and what it has in hand arrives.
+    cut off first, and what it has in hand arrives. Where it acknowledges without the standby, that
+    is waited for before anything is recorded, and goes on for as long as more arrives.
     """
     old, new, names = it.writer, it.standby, it.policy.balancers
     nodes: tuple[tuple[str, NodeRecord], ...] = (
@@ -138,8 +143,8 @@ def failover(
     reachable = it.w.contact is not Contact.REFUSING
     fence = Fence(node=old, beside=True, best_effort=True, deadline_seconds=BESIDE_DEADLINE_SECONDS)
     out = TakeOut(node=old, balancers=names, best_effort=True)
-    quiet = QUIET_SECONDS if it.lossless else QUIET_BOUNDED_SECONDS
-    drained = AwaitDrained(node=new, quiet_seconds=quiet, best_effort=True)
+    unarmed = closing and not (it.armed or it.dual)
+    drained = _drained(it, unarmed=unarmed)
     cut_off = (out, drained, StopReceiver(node=new)) if closing else (StopReceiver(node=new),)
     stop_waiting = DisableWaiting(node=new, best_effort=True)
     return make(
@@ -149,15 +154,26 @@ def failover(
         f"fail over from {old} to {new}",
         outside,
         # Where the new writer is open already, nothing may flow to it from a node that is away.
-        *(cut_off if it.dual else ()),
+        *(cut_off if it.dual or unarmed else ()),
         ChangeRecord(change=change),
         # Its clients write all the time, and would wait for the one that is gone.
         stop_waiting if it.dual and _standby_waits(it) else None,
         fence if reachable else None,
-        *(cut_off if not it.dual else ()),
+        *(cut_off if not (it.dual or unarmed) else ()),
         None if closing else out,
         *install_steps(it, new, is_open=it.dual and it.s.look is not None and it.s.look.open),
     )
+
+
+def _drained(it: Situation, *, unarmed: bool) -> AwaitDrained:
+    """The last commits of an old writer that shuts down have reached the new one."""
+    if unarmed:
+        deadline = DRAINED_UNARMED_SECONDS
+        return AwaitDrained(
+            node=it.standby, quiet_seconds=QUIET_UNARMED_SECONDS, deadline_seconds=deadline
+        )
+    quiet = QUIET_SECONDS if it.lossless else QUIET_BOUNDED_SECONDS
+    return AwaitDrained(node=it.standby, quiet_seconds=quiet, best_effort=True)
 
 
 def _standby_waits(it: Situation) -> bool:
