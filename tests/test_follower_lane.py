@@ -286,6 +286,7 @@ def test_telling_never_waits(tmp_path: Path) -> None:
     began = time.monotonic()
     for _ in range(1000):
         driver.tell(PairSeen(NOW, taken_over()))
+    driver.stop()
     assert time.monotonic() - began < 1.0
 
 

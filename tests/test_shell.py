@@ -136,7 +136,7 @@ def test_what_is_heard_of_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=[(), LIKE_SSH], ids=["here", "elsewhere"])
 def host(request: pytest.FixtureRequest) -> NodeHost:
-    config: Any = SimpleNamespace(nodes={"a": SimpleNamespace(shell=request.param)})
+    config: Any = SimpleNamespace(servers={"a": SimpleNamespace(shell=request.param)})
     return NodeHost(config, "a")
 
 

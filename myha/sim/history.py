@@ -236,6 +236,8 @@ class History:
     def _operate(self) -> None:
         """After the repair a person does what only a person may."""
         self.world.after(OPERATOR_SECONDS, self._operate)
+        for server in self.servers.values():
+            server.restart()  # one that was fenced from outside after the repair
         supervisor, record = self.supervisor, self.store.record
         if supervisor is not None and self.beside is not None:
             self.beside.operate(supervisor)

@@ -14,6 +14,7 @@ from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
 from myha.supervisor.followers.executor import FollowerExecutor
 from myha.supervisor.followers.loop import FollowerLoop, FollowerPlanResult
+from myha.supervisor.loop import Stop
 from myha.supervisor.watchers import BalancerWatcher
 
 RECORD_EVERY_SECONDS = 1.0  # setup may add or remove it while the supervisor runs
@@ -41,6 +42,11 @@ class FollowerDriver(Driver):
             executor=executor,
             balancers=balancers,
         )
+
+    def stop(self) -> None:
+        """Never waits either: a lane that has ended by a defect takes nothing in any more."""
+        with contextlib.suppress(queue.Full):
+            self.queue.put_nowait(Stop())
 
     def tell(self, seen: PairSeen) -> None:
         """From the pair's thread. One that is lost is followed by the next."""

@@ -66,7 +66,8 @@ class FollowerLane:
 
     def tell(self, seen: PairSeen) -> None:
         """What the pair's loop knows now; returns at once, whatever the lane is doing."""
-        self.driver.tell(seen)
+        if not self.defect:
+            self.driver.tell(seen)
 
     def ask(self, request: Request, deadline_seconds: float) -> Reply:
         if self.defect:
