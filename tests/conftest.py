@@ -9,12 +9,17 @@ the same time, and tests that share a module's fixture run on one worker, which 
 
 import signal
 
+import hypothesis
 import pytest
 
 from myha.database.flavours import FLAVOURS
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+# How long one example takes says something of the machine only.
+hypothesis.settings.register_profile("myha", deadline=None)
+hypothesis.settings.load_profile("myha")
 
 LONGEST_FIRST = (
     "test_drill",

@@ -104,7 +104,7 @@ def _number(transaction: Transaction) -> int:
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_finds_exactly_the_concurrent_pairs(in_order: bool, data: st.DataObject) -> None:
     history = data.draw(histories(in_order=in_order))
@@ -113,7 +113,7 @@ def test_finds_exactly_the_concurrent_pairs(in_order: bool, data: st.DataObject)
     assert readers.found == history.clashes()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_holds_no_more_than_what_replication_has_under_way(data: st.DataObject) -> None:
     history = data.draw(histories(in_order=False))
@@ -129,7 +129,7 @@ def test_holds_no_more_than_what_replication_has_under_way(data: st.DataObject) 
     assert (detector.held_bytes == 0) == (detector.live(0) + detector.live(1) == 0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_begins_behind_what_both_have(data: st.DataObject) -> None:
     """From the common set on nothing is missed, and nothing older is mixed in."""
@@ -154,7 +154,7 @@ def _prefix(history: History, side: int, wanted: int) -> int:
     return min(wanted, max(copied, default=0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_above_its_limit_it_forgets_and_counts_and_never_invents(data: st.DataObject) -> None:
     history = data.draw(histories(in_order=False))
@@ -167,7 +167,7 @@ def test_above_its_limit_it_forgets_and_counts_and_never_invents(data: st.DataOb
         assert detector.given_up
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_a_broken_connection_repeats_a_transaction_and_nothing_changes(data: st.DataObject) -> None:
     history = data.draw(histories(in_order=False))
