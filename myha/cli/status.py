@@ -132,15 +132,16 @@ def job_line(job: JobStatus) -> str:
     return f"{' '.join(words)}, for {job.seconds:.0f} s: {job.text}"
 
 
-def _nodes(seen: Status) -> Table:
+def _nodes(seen: Status) -> RenderableType:
     columns = ("node", "role", "contact", "writes", "receiver", "applier", "lag", "waits")
     table, dual = Table(*columns, box=SIMPLE), seen.mode is Mode.DUAL_WRITER
+    notes: list[Text] = []
     for name, node in seen.nodes.items():
+        if node.reason:
+            notes.append(Text(f"{name}: {node.reason}", style="red"))
         role = "writer" if name == seen.writer else node.membership or "?"
         if not isinstance(node, SeenNodeStatus) or node.contact is not Contact.ANSWERING:
             table.add_row(name, role, node.contact, "", "", "", "", "")
-            if node.reason:
-                table.add_row("", Text(node.reason, style="red"))
             continue
         semisync = node.semisync
         table.add_row(
@@ -153,14 +154,13 @@ def _nodes(seen: Status) -> Table:
             "" if role == "writer" and not dual else _lag(node),
             "yes" if semisync.source_waits else "no",
         )
-        if node.reason:
-            table.add_row("", Text(node.reason, style="red"))
-    return table
+    return Group(table, *notes)
 
 
-def _replicas(seen: Status) -> Table:
+def _replicas(seen: Status) -> RenderableType:
     columns = ("replica", "follows", "contact", "verdict", "receiver", "applier", "lag", "reads")
     table = Table(*columns, box=SIMPLE)
+    notes: list[Text] = []
     for name, one in seen.replicas.items():
         there = isinstance(one, SeenReplicaStatus) and one.contact is Contact.ANSWERING
         threads = ("", "", "")
@@ -168,15 +168,13 @@ def _replicas(seen: Status) -> Table:
             threads = (_thread(one.receiver), _thread(one.applier), _lag(one))
         reads = {True: "yes", False: "no", None: "as it is"}[one.wanted["reader"]]
         style = "" if one.healthy else "yellow"
-        row = (one.follows or "nobody", one.contact, Text(one.verdict, style=style), *threads)
-        table.add_row(name, *row, reads)
+        verdict = Text(one.verdict.removeprefix("replica-"), style=style)
+        table.add_row(name, one.follows or "nobody", one.contact, verdict, *threads, reads)
         if not one.healthy:
-            table.add_row("", Text(one.sentence, style="yellow"))
-        for job in one.jobs:
-            table.add_row("", Text(job_line(job), style="cyan"))
-        for refusal in one.refusals:
-            table.add_row("", Text(f"refused: {refusal.reason}", style="red"))
-    return table
+            notes.append(Text(f"{name}: {one.sentence}", style="yellow"))
+        notes += [Text(job_line(job), style="cyan") for job in one.jobs]
+        notes += [Text(f"{name}: refused: {no.reason}", style="red") for no in one.refusals]
+    return Group(table, *notes)
 
 
 def _thread(thread: ThreadStatus) -> str:
