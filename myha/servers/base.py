@@ -187,9 +187,10 @@ class BaseServer(ClosingServer, RestoringServer):
     def stop_acknowledging(self, deadline_seconds: float) -> None:
         """Its receiver acknowledges nothing any more. One that runs is started anew for that."""
         with self._step(deadline_seconds) as session:
-            if self._switch_semisync(session) and self._receives(session):
-                self._run(session, "stop_receiver")
-                self._run(session, "start_replication")
+            if not self._receives(session):
+                self._switch_semisync(session)
+                return
+        self.start_replication(deadline_seconds)  # which switches it, too
 
     def _learn_source(self, found: str) -> None:
         """Which node of the pair a read replica follows, also where another process said so."""

@@ -88,8 +88,9 @@ def test_a_replica_from_setup_to_removal(pair: Pair) -> None:
         f"START {start} IO_THREAD",
     )
     made.server.stop_acknowledging(DEADLINE_SECONDS)
-    until(lambda: receives(made), "the receiver of r1")
-    semisync = made.server.look().semisync
+    look = made.server.look()
+    assert look.receiver.state is ThreadState.RUNNING, look.receiver
+    semisync = look.semisync
     assert (semisync.replica_enabled, semisync.replica_acknowledges) == (False, False)
 
     # The pair holds data now, so another one has to be seeded; with its data there, it follows.
@@ -124,10 +125,6 @@ def has_rows(pair: Pair, name: str, count: int) -> bool:
         name, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 't'"
     )
     return there == [(1,)] and len(rows(pair, name)) == count
-
-
-def receives(made: FollowerServers) -> bool:
-    return made.server.look().receiver.state is ThreadState.RUNNING
 
 
 def test_what_setup_refuses(pair: Pair) -> None:
