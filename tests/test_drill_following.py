@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from myha.cli.drill import drill
 from myha.drill.following import FOLLOW_LIMIT_MS, ReplicaResult, Sources, problems, results
+from myha.errors import ConfigError
 
 OLD, NEW = "10.0.0.1:3306", "10.0.0.2:3306"
 ROUTED_AT = 100.0
@@ -62,3 +65,9 @@ def test_what_is_complained_of(result: ReplicaResult, said: str) -> None:
     found = list(problems({"r1": result}, "b", changed=True))
     assert len(found) == bool(said)
     assert said in "".join(found)
+
+
+def test_replicas_go_with_the_scenarios_that_they_were_tried_with() -> None:
+    done = CliRunner().invoke(drill, ["bad-applier", "--replicas", "1"], obj={})
+    assert isinstance(done.exception, ConfigError)
+    assert "--replicas goes with crash, hang, switchover, diverge" in str(done.exception)

@@ -148,6 +148,15 @@ def test_a_writer_that_is_not_open_proves_nothing() -> None:
     assert it_of(VARIANTS["two writers, not all applied"]).errant is None
 
 
+def test_what_the_writer_has_received_is_not_errant() -> None:
+    """A heartbeat that came through on the old writer after it was closed, on MariaDB."""
+    ahead = node(executed=AHEAD)
+    assert it_of(view(ahead, pair=taken_over(received=AHEAD))).errant is None
+    errant = it_of(view(ahead, pair=taken_over())).errant
+    assert errant is not None
+    assert not errant.is_empty()
+
+
 def test_a_former_life_proves_nothing() -> None:
     one = view(node(executed=AHEAD, boot_id="r1-2"))
     assert it_of(replace(one, before=look(executed=AHEAD))).errant is None

@@ -63,6 +63,21 @@ LOSING_A_NODE = [
 ]
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_replicas_follow_and_are_judged(flavour: str) -> None:
+    for name in (flavour, "haproxy"):
+        need(name)
+    with target.sandbox(flavour, "single-writer", None, print, replicas=1) as made:
+        for scenario in ("switchover", "crash"):
+            report = play(made, scenario)
+            (one,) = report.rounds
+            assert report.good, "\n".join((*one.problems, *one.journal))
+            replica = one.replicas["r1"]
+            assert replica.healed or replica.follows_ms is not None
+            if scenario == "switchover":
+                assert not replica.healed
+
+
 @pytest.mark.parametrize("scenario", LOSING_A_NODE)
 def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str) -> None:
     report = play(pair, scenario)

