@@ -252,3 +252,10 @@ def test_mariadb_domains_become_distinct() -> None:
 )
 def test_same_value(left: str, right: str, same: bool) -> None:
     assert same_value(left, right) is same
+
+
+def test_only_replicas_that_the_file_does_not_name_are_strangers(config: Config) -> None:
+    first, second = facts("a", replica_ids=(2, 3, 7)), facts("b", replica_ids=(1,))
+    warned = check(config, first, second, None, frozenset({3})).warnings
+    assert [one for one in warned if "further replicas (server ids 7) replicate" in one]
+    assert not check(config, first, second, None, frozenset({3, 7})).warnings

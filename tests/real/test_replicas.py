@@ -111,7 +111,9 @@ def test_a_replica_from_setup_to_removal(pair: Pair) -> None:
     plan = pair.myha("heal", "r2", "--plan")
     assert "r2: away on record" in plan.stdout, plan.stdout + plan.stderr
     assert "no errant transactions: a has all that r2 has" in plan.stdout
-    assert "nothing to do: the replicas are set up" in pair.myha("setup", "--yes").stdout
+    again = pair.myha("setup", "--yes").stdout
+    assert "nothing to do: the replicas are set up" in again
+    assert "further replicas" not in again
 
     # What the file does not name any more is let go.
     without(pair, "r2")

@@ -40,8 +40,17 @@ class Findings:
     history: History = History.SAME
 
 
-def check(config: Config, first: Facts, second: Facts, record: Record | None) -> Findings:
-    """Judge two servers that are to become, or already are, the pair."""
+def check(
+    config: Config,
+    first: Facts,
+    second: Facts,
+    record: Record | None,
+    replicas: frozenset[int] = frozenset(),
+) -> Findings:
+    """Judge two servers that are to become, or already are, the pair.
+
+    `replicas`: the server ids of the read replicas that the file names, as far as they answer.
+    """
     pair = (first, second)
     refusals = [*_pair_refusals(first, second)]
     for facts in pair:
@@ -59,7 +68,7 @@ def check(config: Config, first: Facts, second: Facts, record: Record | None) ->
     refusals += _record_refusals(config, record)
     history, past = judge_history(config, first, second, record)
     refusals += past
-    warnings = [*_warnings(pair), *_behind_warnings(history, pair)]
+    warnings = [*_warnings(pair, replicas), *_behind_warnings(history, pair)]
     return Findings(tuple(dict.fromkeys(refusals)), tuple(warnings), history)
 
 
@@ -304,7 +313,7 @@ def _listed(names: object) -> str:
 # --- what the user should know -----------------------------------------------------------------
 
 
-def _warnings(pair: tuple[Facts, Facts]) -> Iterator[str]:
+def _warnings(pair: tuple[Facts, Facts], replicas: frozenset[int]) -> Iterator[str]:
     first, second = pair
     if first.version != second.version:
         yield (
@@ -319,7 +328,7 @@ def _warnings(pair: tuple[Facts, Facts]) -> Iterator[str]:
             "run an NTP client on both"
         )
     for facts, peer in (pair, pair[::-1]):
-        yield from _server_warnings(facts, peer)
+        yield from _server_warnings(facts, replicas | {peer.server_id})
         only = sorted(facts.accounts - peer.accounts)
         if only:
             yield (
@@ -338,7 +347,7 @@ def _behind_warnings(history: History, pair: tuple[Facts, Facts]) -> Iterator[st
     )
 
 
-def _server_warnings(facts: Facts, peer: Facts) -> Iterator[str]:
+def _server_warnings(facts: Facts, known: frozenset[int]) -> Iterator[str]:
     node = facts.node
     keyless = [table for table in facts.tables if not table.has_key]
     if keyless:
@@ -359,6 +368,6 @@ def _server_warnings(facts: Facts, peer: Facts) -> Iterator[str]:
         value = facts.variables.get(variable, "1")
         if value != "1":
             yield f"{node}: {variable} is {value}: {why}; set it to 1"
-    others = ", ".join(str(number) for number in facts.replica_ids if number != peer.server_id)
+    others = ", ".join(str(number) for number in facts.replica_ids if number not in known)
     if others:
         yield f"{node}: further replicas (server ids {others}) replicate from it; myha ignores them"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Protocol
 
 from myha.config import Account, Config
@@ -123,7 +124,16 @@ class Setup:
     ) -> tuple[tuple[Facts, Facts], Findings]:
         facts = gather(self._config, sessions)
         first, second = (facts[name] for name in self._config.names)
-        return (first, second), check(self._config, first, second, record)
+        return (first, second), check(self._config, first, second, record, self._replica_ids)
+
+    @cached_property
+    def _replica_ids(self) -> frozenset[int]:
+        """Of the read replicas that answer: whatever else replicates from a node is a stranger."""
+        found = set()
+        for name in self._config.replicas:
+            with suppress(ServerError), AdminSession(self._config, name, self._admin) as session:
+                found.add(int(session.value("SELECT @@GLOBAL.server_id")))
+        return frozenset(found)
 
     def _compare(
         self, sessions: Sessions, pair: tuple[Facts, Facts], findings: Findings
