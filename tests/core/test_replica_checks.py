@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,7 @@ def channel(source: str) -> Channel:
         ({"channels": (channel("10.9.9.9:3306"),)}, "replicates from 10.9.9.9:3306"),
     ],
 )
-def test_what_a_replica_must_not_be(config: Config, changes: dict[str, object], said: str) -> None:
+def test_what_a_replica_must_not_be(config: Config, changes: dict[str, Any], said: str) -> None:
     replica = facts("r1", **changes)
     found = list(refusals(config, replica, facts("a"), (facts("b"),), known=False))
     assert any(line.startswith(f"r1: {said}") for line in found), found
