@@ -99,8 +99,13 @@ class MariadbFlavour(Flavour):
     def logged(self, session: Session) -> GtidSet:
         return MariadbGtidSet.parse(str(session.value("SELECT @@GLOBAL.gtid_binlog_pos")))
 
-    def purged(self, session: Session) -> GtidSet:  # noqa: ARG002
-        return MariadbGtidSet()
+    def purged(self, session: Session) -> GtidSet:
+        """The server names no such set. It is what the oldest binary log begins after."""
+        logs = session.query("SHOW BINARY LOGS")
+        if not logs:
+            return MariadbGtidSet()
+        begins = session.value("SELECT BINLOG_GTID_POS(%s, 4)", (logs[0][0],))
+        return MariadbGtidSet.parse(str(begins or ""))
 
     def await_executed(self, session: Session, wanted: GtidSet, seconds: float) -> bool:
         """The server waits for replicated transactions only, so the rest is looked at here.
