@@ -41,8 +41,8 @@ connection to the writer port of HAProxy and writes small transactions as fast a
 INSERTs, COMMIT), keeps every OK with its time in a ledger on disk, and after an error connects
 again. Its login is the handshake and one statement (from commit e4f743b on; two more before): in a
 change of writer all clients log in at once, and that is part of what is measured. Clients, servers,
-HAProxy and the supervisor share the machine's cores, which are saturated. Before a lost node returns
-the clients slow down, as `docs/drill.md` says.
+HAProxy and the supervisor share the machine's cores, which are saturated. Before a lost node
+returns the clients slow down, as `docs/drill.md` says.
 
 `outage` is the longest time without any acknowledgement, over all clients together, from the fault
 until the pair is whole again: a stall while the lost node returns counts too. `one client` is the
