@@ -176,6 +176,7 @@ def test_progress_goes_on_with_heartbeats_and_stops_with_the_receiver(two: Two) 
 
 def test_received_is_known_and_applied_after_the_applier_was_stopped(two: Two) -> None:
     sql = "STOP REPLICA SQL_THREAD" if two.a.flavour.name == "mysql" else "STOP SLAVE SQL_THREAD"
+    until(lambda: two.b.executed().contains(two.a.executed()), "all before is applied")
     two.run("b", sql)
     two.run("a", "INSERT INTO app.t VALUES (1, 1)", "INSERT INTO app.t VALUES (2, 1)")
     wanted = two.a.executed()

@@ -132,7 +132,7 @@ class Standing:
             try:
                 here = self.pair.admin(self.standby, "SELECT MAX(n) FROM app.level")[0][0]
                 return bool(here == mark)
-            except pymysql.err.ProgrammingError:
+            except pymysql.MySQLError:  # the table, or its database, is not there yet
                 return False
 
         until(there, "the standby is level")
