@@ -80,7 +80,7 @@ class Jobs:
         self.seen: list[Any] = []
         self.more: dict[str, Any] = {}
         command = (sys.executable, "-c", program)
-        self.jobs = ProcessJobs(Path("myha.toml"), Clock(), self.notes, command)
+        self.jobs = ProcessJobs(Path("myha.toml"), Clock(), self.notes, command, pair="main")
         self.jobs.emit = self.seen.append
         self.jobs.on_ended = lambda _order, _result, more: self.more.update(more)
 
@@ -244,7 +244,7 @@ from pathlib import Path
 from myha.ports import JobOrder
 from myha.supervisor.jobs import ProcessJobs
 from tests.test_jobs import Clock, Notes
-jobs = ProcessJobs(Path(sys.argv[1]), Clock(), Notes())
+jobs = ProcessJobs(Path(sys.argv[1]), Clock(), Notes(), pair="main")
 jobs.start(JobOrder("heal", "b", "rewind", 7, "a", 3), 10)
 print(next(iter(jobs._running.values())).process.pid, flush=True)
 time.sleep(600)

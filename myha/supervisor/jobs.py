@@ -65,7 +65,7 @@ class ProcessJobs:
         journal: Journal,
         command: tuple[str, ...] = (sys.executable, "-m", MODULE),
         *,
-        pair: str = "",
+        pair: str,
     ) -> None:
         """`pair` is the name of the pair that all of these work on."""
         self._command = command

@@ -40,7 +40,7 @@ class FollowerLane:
         self._servers = servers
         self._journal = pair.tools.journal
         clock = SystemClock()
-        self.jobs = ProcessJobs(config.path, clock, self._journal)
+        self.jobs = ProcessJobs(config.path, clock, self._journal, pair=config.cluster.name)
         tools = Tools(
             {**servers.nodes, self.name: servers.server},
             pair.tools.balancers,  # which keep no state between calls
