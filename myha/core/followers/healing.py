@@ -9,10 +9,14 @@ from dataclasses import replace
 
 from myha.core.followers.protocols import change, make, quiet_steps
 from myha.core.followers.situation import METHODS, FollowerSituation
-from myha.core.model import Cause, Heal, JobResult
+from myha.core.model import Cause, Heal
 from myha.core.plans import Plan, Refusal, StartJob, StopJob, away, fenced
 from myha.core.protocols.answer import Answer
-from myha.core.protocols.healing import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS
+from myha.core.protocols.healing import (
+    START_DEADLINE_SECONDS,
+    STOP_DEADLINE_SECONDS,
+    without_method,
+)
 
 
 def _begin(
@@ -82,15 +86,7 @@ def next_method(it: FollowerSituation) -> Answer:
     heal, outcome = it.heal, it.heal_outcome
     if heal is None or outcome is None:
         return None
-    how = "refused" if outcome.result is JobResult.REFUSED else f"failed {outcome.attempts} times"
-    refused = (*heal.refused, f"{heal.method} {how}: {outcome.reason}")
-    rest = replace(heal, methods=heal.methods[1:], refused=refused)
-    if rest.methods:
-        sentence = f"heal {it.name} by {rest.method}, since {refused[-1]}"
-        entry = fenced(Cause.HEALING, heal.reason, rest)
-    else:
-        sentence = f"leave {it.name} fenced: {refused[-1]}"
-        entry = fenced(heal.cause, f"{heal.reason}; not healed: {'; '.join(refused)}", rest)
+    sentence, entry = without_method(it.name, heal, outcome)
     return make(it, "next-heal", sentence, change(it, sentence, entry))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myha.core.applier_errors import needs_other_data
-from myha.core.model import Cause, Heal, JobResult
+from myha.core.model import Cause, Heal, HealOutcome, JobResult, NodeName, NodeRecord
 from myha.core.plans import (
     AwaitApplied,
     ChangeRecord,
@@ -145,19 +145,25 @@ def finish(it: Situation) -> Answer:
     return make(it, "healed", it.standby, sentence, ChangeRecord(change=change))
 
 
-def next_method(it: Situation) -> Answer:
-    heal, outcome = it.heal, it.heal_outcome
-    if heal is None or outcome is None:
-        return None
+def without_method(node: NodeName, heal: Heal, outcome: HealOutcome) -> tuple[str, NodeRecord]:
+    """What is done when the present method was given up, and the node's standing then."""
     how = "refused" if outcome.result is JobResult.REFUSED else f"failed {outcome.attempts} times"
     refused = (*heal.refused, f"{heal.method} {how}: {outcome.reason}")
     rest = replace(heal, methods=heal.methods[1:], refused=refused)
     if rest.methods:
-        sentence = f"heal {it.standby} by {rest.method}, since {refused[-1]}"
+        sentence = f"heal {node} by {rest.method}, since {refused[-1]}"
         entry = fenced(Cause.HEALING, heal.reason, rest)
     else:
-        sentence = f"leave {it.standby} fenced: {refused[-1]}"
+        sentence = f"leave {node} fenced: {refused[-1]}"
         entry = fenced(heal.cause, f"{heal.reason}; not healed: {'; '.join(refused)}", rest)
+    return sentence, entry
+
+
+def next_method(it: Situation) -> Answer:
+    heal, outcome = it.heal, it.heal_outcome
+    if heal is None or outcome is None:
+        return None
+    sentence, entry = without_method(it.standby, heal, outcome)
     change = RecordChange(sentence, nodes=((it.standby, entry),))
     return make(it, "next-heal", it.standby, sentence, ChangeRecord(change=change))
 
