@@ -1,12 +1,14 @@
-"""For every test: default signals, whatever pytest was started by; and in which order they run.
+"""For every test: what is started here, whoever started pytest; and in which order tests run.
 
 A job in the background of a script, cron, or a CI may have SIGINT ignored, and what is ignored is
-inherited by every process that is started: Ctrl-C could not be tested there.
+inherited by every process that is started: Ctrl-C could not be tested there. Where Python is told
+to keep no bytecode, each of the many programs that are started would compile all of myha again.
 
 With more than one worker the files that take longest begin first, so that all workers end at about
 the same time, and tests that share a module's fixture run on one worker, which makes it once.
 """
 
+import os
 import signal
 
 import hypothesis
@@ -16,6 +18,7 @@ from myha.database.flavours import FLAVOURS
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long one example takes says something of the machine only.
 hypothesis.settings.register_profile("myha", deadline=None)

@@ -17,7 +17,7 @@ from myha.database.flavours import FLAVOURS, Flavour
 from myha.undo.rewind import RewindReport, rewind_node
 from tests.real.bare import BareServer, bare_server
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 
 Connection: TypeAlias = "pymysql.Connection[Any]"
 

@@ -17,7 +17,7 @@ from myha.supervisor.client import ask
 from myha.supervisor.control import socket_path
 from tests.real.conftest import create
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 Data = dict[str, Any]
 
 
@@ -91,7 +91,7 @@ class Pair:
             [sys.executable, "-m", "myha", "--config", str(self.cluster.config_path), *words],
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             env={**os.environ, **environment},
             check=False,
         )
@@ -103,8 +103,8 @@ class Pair:
             user=user,
             password=self.cluster.secret(user),
             autocommit=True,
-            connect_timeout=5,
-            read_timeout=options.pop("read_timeout", 10),
+            connect_timeout=20,
+            read_timeout=options.pop("read_timeout", 20),
             **options,
         )
 

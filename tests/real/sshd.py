@@ -16,7 +16,7 @@ import pytest
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.programs import Program
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 # A service manager's two commands, for a server of a sandbox.
 SERVICE = """
 import sys

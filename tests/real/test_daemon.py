@@ -17,7 +17,7 @@ import pytest
 
 from tests.real.pair import Pair, running_pair, until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module", params=["mysql", "mariadb"])

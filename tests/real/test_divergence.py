@@ -269,7 +269,7 @@ def _assert_ctrl_c_is_clean(pair: Pair, directory: Path) -> None:
     for _ in range(5):
         child.stdout.readline()
     child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=30)
+    _, said = child.communicate(timeout=90)
     assert child.returncode == 130
     assert said.strip() == "myha: interrupted"
 
@@ -300,7 +300,7 @@ def clients(
     finally:
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(90)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from tests.real.pair import Pair, running_pair, until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 TICK = "INSERT INTO app.ticks (node, event, at) VALUES (@@server_id, '{}', NOW(6))"
 MADE = (

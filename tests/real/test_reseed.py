@@ -308,7 +308,7 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self._ends.set()
-        self._thread.join(30)
+        self._thread.join(90)
 
 
 class Statements:
@@ -336,7 +336,7 @@ class Statements:
 
     def __exit__(self, *_: object) -> None:
         self._ends.set()
-        self._thread.join(30)
+        self._thread.join(90)
 
 
 @pytest.mark.parametrize(("flavour", "method"), WAYS)
@@ -392,7 +392,7 @@ def test_killed_at_any_phase_and_run_again(
                 if json.loads(line).get("progress", {}).get("phase") == phase:
                     break
             process.send_signal(signal.SIGKILL)
-            said = process.communicate(timeout=30)[1]
+            said = process.communicate(timeout=90)[1]
         assert process.returncode == -signal.SIGKILL, said
         mark = str((MYSQL if pair.mysql else MARIADB).reseeding)
         if method is Method.DUMP:

@@ -113,12 +113,12 @@ def test_killed_and_run_again_over_ssh(pair: RemotePair) -> None:
                 if json.loads(line).get("progress", {}).get("phase") == phase:
                     break
             process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=30)
+            process.communicate(timeout=90)
         assert process.returncode == -signal.SIGKILL
         began = time.monotonic()
         pair.b("INSERT INTO app.t (v) VALUES ('nothing holds the writer')")
-        until(lambda: not pair.working(), f"nothing is left of {phase}", 10)
-        assert time.monotonic() - began < 10
+        until(lambda: not pair.working(), f"nothing is left of {phase}", 30)
+        assert time.monotonic() - began < 30
     report, _ = pair.reseed(Method.BACKUP)
     assert report.quarantine_path is None
     assert pair.files() == before

@@ -23,7 +23,7 @@ from tests.real.conftest import BareServers, MakeCluster
 
 pytestmark = pytest.mark.real
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 90.0
 
 
 def await_(condition: Callable[[], bool], what: str) -> None:

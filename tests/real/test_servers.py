@@ -33,7 +33,7 @@ from tests.real.pair import until
 
 pytestmark = pytest.mark.real
 
-STEP_SECONDS = 5.0
+STEP_SECONDS = 20.0
 SLEEPS = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'"
 
 
@@ -53,7 +53,7 @@ class Two:
             user=user,
             password=self.cluster.secret(user),
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=20,
             read_timeout=20,
         )
 
@@ -206,8 +206,8 @@ def test_an_applier_that_has_failed_is_reported_and_not_restarted(two: Two) -> N
 
 def test_closing_and_opening(two: Two) -> None:
     began = time.monotonic()
-    two.a.close_gently(0.5, STEP_SECONDS)
-    assert time.monotonic() - began < 0.5
+    two.a.close_gently(5.0, STEP_SECONDS)
+    assert time.monotonic() - began < 5.0  # nobody holds it up
     assert not two.a.look().open
     assert two.insert() == "error 1290"
     two.a.open(STEP_SECONDS)
@@ -221,7 +221,7 @@ def test_a_session_that_holds_up_closing_is_ended_after_the_grace(two: Two) -> N
     blocker.query("LOCK TABLES app.t WRITE")
     began = time.monotonic()
     two.a.close_gently(0.3, STEP_SECONDS)
-    assert 0.25 < time.monotonic() - began < 3.0
+    assert 0.25 < time.monotonic() - began < STEP_SECONDS
     assert not two.a.look().open
     with pytest.raises(pymysql.MySQLError):
         blocker.query("SELECT 1")
@@ -479,8 +479,8 @@ def test_a_crash_hangs_up_and_is_refused(two: Two) -> None:
     assert not hangs_up(fd, 0.3)
     began = time.monotonic()
     two.cluster.servers["b"].kill()
-    assert hangs_up(fd, 5.0)
-    assert time.monotonic() - began < 1.0
+    assert hangs_up(fd, 20.0)
+    assert time.monotonic() - began < 5.0
     with pytest.raises(ServerGoneError):
         two.b.look()
     assert two.b.hangup_fds() == ()
@@ -517,12 +517,12 @@ def test_a_hung_server_is_given_up_at_the_deadline_and_carries_out_nothing_later
             began = time.monotonic()
             with pytest.raises(ServerSilentError):
                 call()
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < 10.0
         assert not two.b.refuses()
         assert tcp_refused("127.0.0.1", port, 1.0) is False
     finally:
         host.thaw()
-    look = until(lambda: looked(two.b), "an answer after the thaw", 10)
+    look = until(lambda: looked(two.b), "an answer after the thaw", 60)
     assert not look.open
 
 

@@ -15,7 +15,7 @@ from myha.database.flavours import FLAVOURS
 from myha.servers.wanted import settings
 from tests.real.pair import Pair, running_pair, until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 # What a stranger sets instead; a setting that has no entry here makes its test fail.
 OTHERWISE = {

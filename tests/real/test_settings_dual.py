@@ -7,7 +7,7 @@ import pytest
 from tests.real.pair import running_pair
 from tests.real.test_settings import filters, nodes, set_filter
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 
 @pytest.mark.parametrize("kind", ["mysql", "mariadb"])

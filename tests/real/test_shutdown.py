@@ -13,7 +13,7 @@ import pytest
 
 from tests.real.pair import Pair, running_pair, until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 CLIENTS = 12  # of each kind
 ROUNDS = 2

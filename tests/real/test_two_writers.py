@@ -9,7 +9,7 @@ import pytest
 
 from tests.real.pair import Pair, running_pair, until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.real
 
 BOUNDED_SECONDS = 60  # far longer than a client here waits for its answer
 

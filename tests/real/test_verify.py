@@ -41,10 +41,7 @@ from tests.real.test_rewind import (
 )
 from tests.reporters import ListReporter
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.real
 
 ROWS = 4000
 DIGITS = "(SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5"
@@ -472,7 +469,7 @@ def writers(
     finally:
         ended.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(90)
     assert not errors
 
 
@@ -497,7 +494,7 @@ def test_a_run_that_was_stopped_goes_on(standing: Standing) -> None:
 
         until(begun, "the first table is done")
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=90)
     assert process.returncode == 130, told
     assert "`myha verify` continues" in told
     assert state.exists()
