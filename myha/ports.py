@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from myha.core.balancer import BalancerLook
 from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
-from myha.core.model import BalancerLook, NodeLook, Record, SemiSync
+from myha.core.node import NodeLook, SemiSync
+from myha.core.record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 import myha
 from myha.cli.init import init, random_password
 from myha.config import TABLES, Config, load, shown_default, toml_value
-from myha.core.model import Durability, Mode, Policy
+from myha.core.policy import Durability, Mode, Policy
 from myha.errors import ConfigError
 
 GOOD = """

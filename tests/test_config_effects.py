@@ -20,17 +20,9 @@ from myha.balancers.haproxy.render import render_haproxy
 from myha.cli import requests, run
 from myha.config import TABLES, Config, load
 from myha.conflicts.watch import Watch
-from myha.core.model import (
-    Durability,
-    Membership,
-    Mode,
-    NodeRecord,
-    Policy,
-    Record,
-    StrayRule,
-    Sync,
-)
 from myha.core.planning import Decision, decide
+from myha.core.policy import Durability, Mode, Policy, StrayRule
+from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.drill import target
 from myha.errors import MyhaError
 from myha.operations.heal import run as heal_run

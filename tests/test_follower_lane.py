@@ -16,9 +16,9 @@ from myha.core.followers.record import FollowerRecord
 from myha.core.followers.verdicts import situation_of
 from myha.core.followers.view import FollowerView, PairSeen
 from myha.core.gtid import GtidSet
-from myha.core.model import Membership, Record
 from myha.core.observations import NodeLooked, Tick
 from myha.core.plans import Plan
+from myha.core.record import Membership, Record
 from myha.errors import MyhaError
 from myha.stores.local.followers import LocalFollowerStore
 from myha.supervisor.concurrent_calls import ThreadedCalls

@@ -12,7 +12,7 @@ from myha.core.followers.record import (
     follower_from_dict,
     follower_to_dict,
 )
-from myha.core.model import Cause, Heal, Membership, NodeRecord
+from myha.core.record import Cause, Heal, Membership, NodeRecord
 from myha.errors import StoreConflictError
 from myha.stores.local.followers import LocalFollowerStore, read_followers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from myha.config import load
-from myha.core.model import Cause, Heal, Membership, NodeRecord, Record
+from myha.core.record import Cause, Heal, Membership, NodeRecord, Record
 from myha.errors import MyhaError
 from myha.operations.heal import permit as heal_permit
 from myha.operations.heal.permit import HealOrder, HealPermit

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from myha.config import Config, load
-from myha.core.model import JobResult, Mode, View
+from myha.core.jobs import JobResult
 from myha.core.planning import Decision, decide
+from myha.core.policy import Mode
+from myha.core.view import View
 from myha.errors import MyhaError
 from myha.ports import JobOrder
 from myha.supervisor.diagnoses import DIAGNOSIS, PAUSE_SECONDS

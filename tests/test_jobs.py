@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from myha.core.model import Durability, Job, JobResult, Mode
+from myha.core.jobs import Job, JobResult
 from myha.core.observations import JobEnded, JobProgressed, first_view, fold
+from myha.core.policy import Durability, Mode
 from myha.errors import MyhaError
 from myha.job import only_one
 from myha.ports import JobOrder

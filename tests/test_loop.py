@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import pytest
 
-from myha.core.model import Contact, Mode, View
+from myha.core.node import Contact
 from myha.core.observations import BalancerLooked, NodeLooked, NodeMissed, Tick
+from myha.core.policy import Mode
+from myha.core.view import View
 from myha.supervisor.loop import (
     IDLE_SECONDS,
     PRESS_SECONDS,

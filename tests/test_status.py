@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from myha.core.model import Contact
+from myha.core.node import Contact
 from myha.core.planning import decide
 from myha.errors import MyhaError
 from myha.supervisor.status import NodeStatus, SeenNodeStatus, Status

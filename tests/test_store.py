@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from myha.core.model import Cause, Heal, Membership, NodeRecord, Record, Sync
+from myha.core.record import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.core.record_codec import record_from_dict, record_to_dict
 from myha.errors import MyhaError, StoreConflictError
 from myha.stores.local.journal import LocalJournal

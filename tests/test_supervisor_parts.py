@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from myha.core.model import Contact
+from myha.core.node import Contact
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.supervisor.client import ask
 from myha.supervisor.concurrent_calls import MAX_THREADS, ThreadedCalls

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from myha.cli.requests import request
 from myha.config import Config, load
-from myha.core.model import Cause, Membership
 from myha.core.protocols.healing import METHODS
+from myha.core.record import Cause, Membership
 from myha.errors import MyhaError
 from myha.operations.terminal import TerminalReporter
 from myha.supervisor.client import Client

@@ -13,7 +13,7 @@ from functools import partial
 
 from myha.balancers.factory import make_balancers
 from myha.config import Config
-from myha.core.model import Contact, Record
+from myha.core.node import Contact
 from myha.core.observations import (
     BalancerLooked,
     BalancerMissed,
@@ -24,6 +24,7 @@ from myha.core.observations import (
     fold,
 )
 from myha.core.planning import decide
+from myha.core.record import Record
 from myha.errors import MyhaError, ServerError, ServerSilentError
 from myha.ports import Balancer, WatchedServer
 from myha.servers.factory import make_servers

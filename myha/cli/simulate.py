@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from myha.core.model import Durability, Mode
+from myha.core.policy import Durability, Mode
 from myha.errors import ConfigError, MyhaError
 from myha.sim.flavours import FLAVOURS
 from myha.sim.history import Outcome, run_history

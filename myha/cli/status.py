@@ -17,7 +17,9 @@ from rich.text import Text
 
 from myha.cli.own_look import own_look
 from myha.config import Config, load
-from myha.core.model import Contact, Membership, Mode
+from myha.core.node import Contact
+from myha.core.policy import Mode
+from myha.core.record import Membership
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.factory import read_record
 from myha.supervisor.client import Client

@@ -23,7 +23,7 @@ from myha.config.tables import (
     VerifyConfig,
 )
 from myha.config.values import Table
-from myha.core.model import Policy
+from myha.core.policy import Policy
 
 
 def content_hash(content: bytes) -> str:

@@ -10,7 +10,7 @@ from myha.config.accounts import Role
 from myha.config.document import Config
 from myha.config.tables import ServerConfig
 from myha.config.values import NAME_PATTERN, Problem, split_address
-from myha.core.model import Durability, Mode
+from myha.core.policy import Durability, Mode
 
 _COMMANDS = (
     "fence_command",

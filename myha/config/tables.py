@@ -18,7 +18,7 @@ from myha.config.values import (
     Words,
     join_address,
 )
-from myha.core.model import Durability, Mode, StrayRule
+from myha.core.policy import Durability, Mode, StrayRule
 
 HEAL_WAYS = ("resume", "merge", "rewind", "reseed", "manual")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from myha.core.model import Acknowledger, NodeLook, SemiSync
+from myha.core.node import Acknowledger, NodeLook, SemiSync
 
 
 @dataclass(frozen=True, slots=True)

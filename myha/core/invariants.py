@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from myha.core.model import Durability, Membership, Mode, Sync
+from myha.core.policy import Durability, Mode
+from myha.core.record import Membership, Sync
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-from myha.core.model import (
-    BalancerLook,
-    BalancerView,
-    Contact,
-    HealOutcome,
-    Incident,
-    Job,
-    JobResult,
-    NodeLook,
-    NodeName,
-    NodeView,
-    Policy,
-    Record,
-    ThreadState,
-    View,
-)
+from myha.core.balancer import BalancerLook, BalancerView
+from myha.core.jobs import HealOutcome, Job, JobResult
+from myha.core.node import Contact, NodeLook, NodeName, NodeView, ThreadState
+from myha.core.policy import Policy
+from myha.core.record import Record
+from myha.core.view import Incident, View
 
 MAX_INCIDENTS = 32
 INCIDENT_KEPT_SECONDS = 600.0  # what has not been tried again for so long is no news any more

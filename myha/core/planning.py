@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from myha.core.model import Incident, View
 from myha.core.plans import Plan, Refusal
 from myha.core.verdicts import assess, situation_of
 from myha.core.verdicts.row import Holds, Row, Verdict
+from myha.core.view import Incident, View
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LIMIT_SECONDS = 20.0

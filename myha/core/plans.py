@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from myha.core.model import Cause, Heal, Membership, NodeName, NodeRecord, Record, Sync
+from myha.core.node import NodeName
+from myha.core.record import NodeRecord, Record, Sync
 
 POOLS = ("writer", "reader")
 
@@ -382,15 +383,3 @@ class Refusal:
         return (
             self.reason if self.override is None else f"{self.reason} (override: {self.override})"
         )
-
-
-def member(boot_id: str) -> NodeRecord:
-    return NodeRecord(Membership.MEMBER, boot_id=boot_id)
-
-
-def away(cause: Cause, reason: str) -> NodeRecord:
-    return NodeRecord(Membership.AWAY, cause, reason)
-
-
-def fenced(cause: Cause, reason: str, heal: Heal | None = None) -> NodeRecord:
-    return NodeRecord(Membership.FENCED, cause, reason, heal=heal)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from myha.core.model import Cause, Heal, Membership, NodeRecord, Record, Sync
+from myha.core.record import Cause, Heal, Membership, NodeRecord, Record, Sync
 
 
 def record_to_dict(record: Record) -> dict[str, Any]:

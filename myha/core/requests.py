@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from myha.core.model import Cause, Contact
-from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, StopJob, away
+from myha.core.node import Contact
+from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, StopJob
 from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.failover import FENCE_OUTSIDE_DEADLINE_SECONDS, failover, promotable
 from myha.core.protocols.fencing import fence
 from myha.core.protocols.healing import STOP_DEADLINE_SECONDS, stop_heal
+from myha.core.record import Cause, away
 from myha.core.situation import Situation
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from myha.core.model import (
-    Contact,
-    Membership,
-    Mode,
-    NodeName,
-    ThreadState,
-    View,
-)
+from myha.core.node import Contact, NodeName, ThreadState
 from myha.core.plans import POOLS, PutIn, Step, TakeOut
+from myha.core.policy import Mode
+from myha.core.record import Membership
+from myha.core.view import View
 
 # So long the loss of a writer is left to the failover, which routes too: a plan of its own for the
 # routes would only be in the way. No server restarts in less.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 
-from myha.core.model import Durability
+from myha.core.policy import Durability
 from myha.drill.errant import ERRANT_CLIENT
 from myha.drill.rows import Row
 from myha.drill.stage import (

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from myha.core.model import Durability, Membership, Mode, Sync
+from myha.core.policy import Durability, Mode
+from myha.core.record import Membership, Sync
 from myha.drill import following, timeline
 from myha.drill.errant import ErrantLedger
 from myha.drill.following import FollowWatch, ReplicaResult

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from myha.core.model import Sync
+from myha.core.record import Sync
 from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Fault, Scenario, Stage
 from myha.drill.target import Target
 from myha.errors import MyhaError, RefusedError, ServerError

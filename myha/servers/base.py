@@ -11,7 +11,7 @@ from typing import Protocol
 
 from myha.config import join_address
 from myha.core.gtid import GtidSet
-from myha.core.model import Events, NodeLook, SemiSync
+from myha.core.node import Events, NodeLook, SemiSync
 from myha.core.settings import Setting
 from myha.database.connection import (
     NO_SUCH_DATABASE,

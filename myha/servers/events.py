@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from myha.core.model import Events
+from myha.core.node import Events
 from myha.database.connection import Values
 from myha.database.session import Session
 from myha.database.statements import Statements, quoted

@@ -8,7 +8,7 @@ from typing import Any
 
 from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
-from myha.core.model import NodeLook, SemiSync, ThreadState
+from myha.core.node import NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
 from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import Deadline, WarmSession

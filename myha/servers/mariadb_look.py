@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from myha.core.model import Acknowledger, ReplicationThread, ThreadState
+from myha.core.node import Acknowledger, ReplicationThread, ThreadState
 from myha.database.session import WarmSession
 from myha.servers.base import one_line
 

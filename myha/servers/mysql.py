@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from myha.core.gtid import GtidSet, MysqlGtidSet
-from myha.core.model import NodeLook, SemiSync, ThreadState
+from myha.core.node import NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.database.connection import Row
 from myha.database.flavours import MYSQL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from myha.core.model import Acknowledger, ReplicationThread, ThreadState
+from myha.core.node import Acknowledger, ReplicationThread, ThreadState
 from myha.database.connection import Row
 from myha.database.flavours import MYSQL
 from myha.database.session import WarmSession

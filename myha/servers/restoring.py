@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from myha.config import join_address
-from myha.core.model import NodeLook
+from myha.core.node import NodeLook
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.database.connection import Endpoint, Login, Tls
 from myha.database.session import WarmSession

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from myha.core.model import BalancerLook, ServerRoute
+from myha.core.balancer import BalancerLook, ServerRoute
 from myha.core.plans import POOLS
 from myha.errors import BalancerError
 from myha.sim.process import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from myha.core.model import ThreadState
+from myha.core.node import ThreadState
 
 if TYPE_CHECKING:
     from myha.sim.flavours import Transaction

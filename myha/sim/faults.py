@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from myha.core.model import ThreadState
+from myha.core.node import ThreadState
 from myha.core.settings import Difference
 from myha.sim.parameters import Fault
 from myha.sim.process import FILTER, OPTION, SETTING

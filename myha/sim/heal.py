@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from myha.core.gtid import GtidSet
-from myha.core.model import Cause, Job, JobResult, NodeRecord, ThreadState
+from myha.core.jobs import Job, JobResult
+from myha.core.node import ThreadState
 from myha.core.observations import JobEnded, JobProgressed
+from myha.core.record import Cause, NodeRecord
 from myha.errors import MyhaError
 from myha.ports import JobOrder
 from myha.sim.flavours import Transaction

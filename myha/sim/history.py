@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from myha.core.model import (
-    Cause,
-    Durability,
-    Membership,
-    Mode,
-    NodeRecord,
-    Policy,
-    Record,
-    Sync,
-    ThreadState,
-)
+from myha.core.node import ThreadState
 from myha.core.plans import RecordChange
+from myha.core.policy import Durability, Mode, Policy
+from myha.core.record import Cause, Membership, NodeRecord, Record, Sync
 from myha.sim.balancer import SimBalancer
 from myha.sim.channel import Channel
 from myha.sim.clients import Ledger, ServersThemselves, SimClient

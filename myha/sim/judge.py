@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from myha.core import invariants
 from myha.core.invariants import NodeState, Opened, Received, Routed, State, Undone
-from myha.core.model import Cause, Membership, Mode, Policy, Record, Sync, ThreadState, View
+from myha.core.node import ThreadState
 from myha.core.planning import Decision
 from myha.core.plans import ChangeRecord, Plan
+from myha.core.policy import Mode, Policy
+from myha.core.record import Cause, Membership, Record, Sync
+from myha.core.view import View
 from myha.sim.clients import Ledger
 from myha.sim.process import DIRECT, ENABLED, RESTS, ServerProcess
 from myha.sim.server import SimServer

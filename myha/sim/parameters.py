@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 
-from myha.core.model import Durability, Mode, StrayRule
+from myha.core.policy import Durability, Mode, StrayRule
 from myha.sim.flavours import FLAVOURS
 
 NODES = ("db1", "db2")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from myha.core.gtid import GtidSet
-from myha.core.model import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
+from myha.core.node import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import Difference, Kind
 from myha.sim.channel import Channel
 from myha.sim.flavours import UUIDS, SimulatedFlavour, Transaction

@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.view import FollowerRecordRead
-from myha.core.model import (
-    Cause,
-    Membership,
-    NodeRecord,
-    Policy,
-    SemiSync,
-    ThreadState,
-)
+from myha.core.node import SemiSync, ThreadState
+from myha.core.policy import Policy
+from myha.core.record import Cause, Membership, NodeRecord
 from myha.errors import StoreConflictError
 from myha.sim.balancer import SimBalancer
 from myha.sim.channel import Channel

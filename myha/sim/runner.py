@@ -7,7 +7,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from myha.core.model import Durability, Mode
+from myha.core.policy import Durability, Mode
 from myha.sim.history import Outcome, run_history
 from myha.sim.parameters import Parameters, draw, with_replica
 

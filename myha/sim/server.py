@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
-from myha.core.model import ThreadState
+from myha.core.node import ThreadState
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.sim.flavours import Transaction
 from myha.sim.process import (

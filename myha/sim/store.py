@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from myha.core.model import Record
+from myha.core.record import Record
 from myha.errors import StoreConflictError
 
 

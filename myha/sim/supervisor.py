@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from myha.core.balancer import BalancerLook
 from myha.core.followers.view import PairSeen
 from myha.core.gtid import GtidSet
-from myha.core.model import BalancerLook, Contact, Policy, SemiSync, ThreadState, View
+from myha.core.node import Contact, SemiSync, ThreadState
 from myha.core.observations import (
     BalancerLooked,
     BalancerMissed,
@@ -23,6 +24,8 @@ from myha.core.observations import (
 )
 from myha.core.planning import Decision
 from myha.core.plans import Plan
+from myha.core.policy import Policy
+from myha.core.view import View
 from myha.errors import BalancerError, MyhaError, ServerError
 from myha.sim.balancer import SimBalancer
 from myha.sim.heal import SimHeal, SimJobs

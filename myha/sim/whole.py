@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from myha.core.model import Durability, Membership, Mode, Policy, Record, Sync
+from myha.core.policy import Durability, Mode, Policy
+from myha.core.record import Membership, Record, Sync
 from myha.sim.balancer import SimBalancer
 from myha.sim.process import ENABLED, RUNS
 from myha.sim.server import SimServer

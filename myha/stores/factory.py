@@ -8,7 +8,7 @@ from pathlib import Path
 
 from myha.config import Config
 from myha.core.followers.record import FollowerRecord
-from myha.core.model import Record
+from myha.core.record import Record
 from myha.errors import MyhaError
 from myha.ports import FollowerStore, Lease, RecordStore
 from myha.stores.local.followers import LocalFollowerStore

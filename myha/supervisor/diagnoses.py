@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from myha.core.model import JobResult, NodeView, View
+from myha.core.jobs import JobResult
+from myha.core.node import NodeView
+from myha.core.view import View
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Jobs, Journal
 from myha.supervisor.status import ApplierFailure

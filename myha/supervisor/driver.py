@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from myha.core.model import Record
 from myha.core.observations import Tick
 from myha.core.plans import Plan
+from myha.core.record import Record
 from myha.errors import MyhaError
 from myha.ports import WatchedServer
 from myha.supervisor.executor import Executor, NotNearError, Tools

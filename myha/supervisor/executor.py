@@ -15,7 +15,6 @@ from typing import Any
 
 from myha.core import acknowledgement
 from myha.core.gtid import GtidSet
-from myha.core.model import Record
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
@@ -48,6 +47,7 @@ from myha.core.plans import (
     StopReplication,
     TakeOut,
 )
+from myha.core.record import Record
 from myha.errors import BalancerError, MyhaError, StoreConflictError
 from myha.ports import (
     Balancer,

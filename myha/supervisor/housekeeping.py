@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from myha.config import Config
-from myha.core.model import JobResult, Mode, View
+from myha.core.jobs import JobResult
 from myha.core.planning import Decision
+from myha.core.policy import Mode
+from myha.core.view import View
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Jobs, Journal
 from myha.supervisor.diagnoses import DIAGNOSIS, Diagnoses

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from myha.core.model import Job, JobResult
+from myha.core.jobs import Job, JobResult
 from myha.core.observations import JobEnded, JobProgressed, Observation
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Journal

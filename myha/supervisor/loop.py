@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from myha.core.model import Contact, Mode, Policy, Record, View
+from myha.core.node import Contact
 from myha.core.observations import NodeMissed, Observation, PlanEnded, RecordRead, first_view, fold
 from myha.core.planning import URGENT, Decision, decide
 from myha.core.plans import Plan, Refusal
+from myha.core.policy import Mode, Policy
+from myha.core.record import Record
 from myha.core.verdicts import NOT_SET_UP, situation_of
+from myha.core.view import View
 from myha.supervisor.requests import Reply, Request, plan_for_request
 
 IDLE_SECONDS = 0.1

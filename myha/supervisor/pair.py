@@ -15,9 +15,10 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fix
 from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.followers.view import PairSeen
-from myha.core.model import Record, View
 from myha.core.planning import Decision
 from myha.core.plans import RecordChange
+from myha.core.record import Record
+from myha.core.view import View
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import WatchedServer
 from myha.servers.base import BaseServer

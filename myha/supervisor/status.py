@@ -10,16 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from myha.core.model import (
-    Cause,
-    Contact,
-    Durability,
-    JobResult,
-    Membership,
-    Mode,
-    Sync,
-    ThreadState,
-)
+from myha.core.jobs import JobResult
+from myha.core.node import Contact, ThreadState
+from myha.core.policy import Durability, Mode
+from myha.core.record import Cause, Membership, Sync
 from myha.errors import MyhaError
 
 

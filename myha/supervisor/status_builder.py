@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from myha.core.model import (
-    BalancerView,
-    Cause,
-    Heal,
-    HealOutcome,
-    Incident,
-    Job,
-    Membership,
-    NodeLook,
-    NodeRecord,
-    NodeView,
-    Record,
-    View,
-)
+from myha.core.balancer import BalancerView
+from myha.core.jobs import HealOutcome, Job
+from myha.core.node import NodeLook, NodeView
 from myha.core.planning import Decision, Refusals
 from myha.core.plans import Plan
+from myha.core.record import Cause, Heal, Membership, NodeRecord, Record
 from myha.core.routing import wanted
 from myha.core.verdicts import NOT_SET_UP, situation_of
 from myha.core.verdicts.row import Verdict
+from myha.core.view import Incident, View
 from myha.supervisor.status import (
     ApplierFailure,
     BalancerStatus,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from myha.core.model import Contact
+from myha.core.node import Contact
 from myha.core.observations import (
     BalancerLooked,
     BalancerMissed,

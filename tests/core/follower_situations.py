@@ -5,31 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from myha.core.balancer import BalancerLook, BalancerView, ServerRoute
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.view import FollowerView
-from myha.core.model import (
-    BalancerLook,
-    BalancerView,
-    Cause,
+from myha.core.jobs import HealOutcome, Job, JobResult
+from myha.core.node import (
     Contact,
     Events,
-    Heal,
-    HealOutcome,
-    Incident,
-    Job,
-    JobResult,
-    Membership,
-    Mode,
     NodeLook,
-    NodeRecord,
     NodeView,
     ReplicationThread,
     SemiSync,
-    ServerRoute,
     ThreadState,
-    View,
 )
+from myha.core.policy import Mode
+from myha.core.record import Cause, Heal, Membership, NodeRecord
 from myha.core.settings import Difference, Kind
+from myha.core.view import Incident, View
 from tests.core.views import (
     CONNECTING,
     NOW,

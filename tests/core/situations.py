@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myha.core.model import (
+from myha.core.jobs import HealOutcome, Job, JobResult
+from myha.core.node import (
     Acknowledger,
-    Cause,
     Contact,
-    Durability,
     Events,
-    Heal,
-    HealOutcome,
-    Incident,
-    Job,
-    JobResult,
-    Mode,
-    NodeRecord,
     NodeView,
     ReplicationThread,
     SemiSync,
-    StrayRule,
-    Sync,
     ThreadState,
-    View,
 )
+from myha.core.policy import Durability, Mode, StrayRule
+from myha.core.record import Cause, Heal, NodeRecord, Sync
 from myha.core.settings import Difference, Kind
+from myha.core.view import Incident, View
 from tests.core.views import (
     NOW,
     STOPPED,

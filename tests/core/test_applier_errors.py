@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from myha.core.applier_errors import CLASSES, class_of
-from myha.core.model import ReplicationThread, ThreadState
+from myha.core.node import ReplicationThread, ThreadState
 from myha.core.planning import decide
 from tests.core.views import seen, view
 

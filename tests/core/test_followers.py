@@ -16,11 +16,12 @@ from myha.core.followers.requests import fence_by_hand, unfence
 from myha.core.followers.situation import FollowerSituation
 from myha.core.followers.verdicts import HEALTHY, TABLE, situation_of
 from myha.core.followers.view import FollowerView, PairSeen, fold
-from myha.core.model import Cause, Contact, NodeView
+from myha.core.node import Contact, NodeView
 from myha.core.observations import NodeLooked
 from myha.core.plans import POOLS, NodeStep, Plan, Refusal, Step, TakeOut
 from myha.core.protocols.answer import Answer
 from myha.core.protocols.switchover import switchover
+from myha.core.record import Cause
 from myha.core.requests import forced_failover
 from myha.core.situation import Situation
 from tests.core.follower_situations import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from myha.core.model import Sync
 from myha.core.observations import NodeLooked, fold
+from myha.core.record import Sync
 from myha.core.situation import Situation
 from tests.core import views
 from tests.core.situations import CLEAN, ERRANT

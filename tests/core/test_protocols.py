@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from myha.core.model import View
 from myha.core.planning import decide
 from myha.core.plans import AwaitApplied, ChangeRecord, Plan, Refusal
 from myha.core.protocols.answer import Answer
@@ -21,6 +20,7 @@ from myha.core.protocols.healing import heal_node
 from myha.core.protocols.switchover import switchover
 from myha.core.requests import fence_node, forced_failover, maintenance, unfence_node
 from myha.core.situation import Situation
+from myha.core.view import View
 from tests.core.situations import SITUATIONS, VARIANTS
 
 RECORDED = Path(__file__).parent / "recorded"

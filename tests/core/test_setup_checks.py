@@ -10,8 +10,7 @@ import pytest
 
 from myha.config import Config, load
 from myha.core.gtid import MysqlGtidSet
-from myha.core.model import Record, Sync
-from myha.core.plans import member
+from myha.core.record import Record, Sync, member
 from myha.core.settings import same_value
 from myha.database.flavours import MARIADB, MYSQL
 from myha.database.flavours.base import Channel

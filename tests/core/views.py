@@ -5,27 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from myha.core.balancer import BalancerLook, BalancerView, ServerRoute
 from myha.core.gtid import GtidSet, MysqlGtidSet
-from myha.core.model import (
+from myha.core.node import (
     Acknowledger,
-    BalancerLook,
-    BalancerView,
-    Cause,
     Contact,
-    Durability,
-    Membership,
     NodeLook,
-    NodeRecord,
     NodeView,
-    Policy,
-    Record,
     ReplicationThread,
     SemiSync,
-    ServerRoute,
-    Sync,
     ThreadState,
-    View,
 )
+from myha.core.policy import Durability, Policy
+from myha.core.record import Cause, Membership, NodeRecord, Record, Sync
+from myha.core.view import View
 
 NOW = 100.0
 WALL = 1_700_000_000.0

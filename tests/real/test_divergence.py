@@ -21,8 +21,8 @@ import pymysql
 import pytest
 
 from myha.cli.status import explanation
-from myha.core.model import Cause, Membership, NodeRecord, Record, Sync
 from myha.core.planning import decide
+from myha.core.record import Cause, Membership, NodeRecord, Record, Sync
 from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
 from myha.operations.divergence.failures import applier_failure
 from myha.operations.divergence.replication_error import (

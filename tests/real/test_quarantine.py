@@ -20,7 +20,7 @@ from myha.binlog.errant import read_errant
 from myha.binlog.errors import HealRefusedError
 from myha.binlog.node import Node
 from myha.cli.main import cli
-from myha.core.model import Membership, NodeRecord, Record, Sync
+from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError
 from myha.operations.heal.merge import merge_node
 from myha.operations.quarantine.incidents import Incident, export, find, incidents

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from myha.config import load
-from myha.core.model import Cause, ThreadState
+from myha.core.node import ThreadState
+from myha.core.record import Cause
 from myha.hosts.local import LocalHost
 from myha.operations.heal.reseed import ReseedOrder, reseed_node
 from myha.servers.factory import FollowerServers, make_followers

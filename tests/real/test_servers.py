@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from myha import config as configuration
 from myha.config import Account
-from myha.core.model import ThreadState
+from myha.core.node import ThreadState
 from myha.database.connection import ACCESS_DENIED, FOREIGN_PROTOCOL, Endpoint, connect
 from myha.database.flavours import FLAVOURS
 from myha.database.session import Deadline, WarmSession

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from myha.core.model import Cause, SemiSync, Sync
+from myha.core.node import SemiSync
 from myha.core.plans import (
     AwaitApplied,
     AwaitDrained,
@@ -26,9 +26,8 @@ from myha.core.plans import (
     StopReceiver,
     StopReplication,
     TakeOut,
-    away,
-    member,
 )
+from myha.core.record import Cause, Sync, away, member
 from myha.sim.flavours import UUIDS, Transaction
 from myha.sim.heal import SimHeal
 from myha.sim.history import Mutation

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from myha.cli.simulate import save_scenario, simulate
-from myha.core.model import Durability, Mode
+from myha.core.policy import Durability, Mode
 from myha.sim.history import run_history
 from myha.sim.parameters import KINDS, Parameters, draw
 from myha.sim.runner import Batch, run_many, trace_lines

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myha.config import is_unix_socket, split_address
-from myha.core.model import BalancerLook, ServerRoute
+from myha.core.balancer import BalancerLook, ServerRoute
 from myha.errors import BalancerError
 
 POOLS = ("writer", "reader")

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 from myha.core.followers.protocols import change, make, quiet_steps
 from myha.core.followers.situation import METHODS, FollowerSituation
-from myha.core.model import Cause, Heal
-from myha.core.plans import Plan, Refusal, StartJob, StopJob, away, fenced
+from myha.core.plans import Plan, Refusal, StartJob, StopJob
 from myha.core.protocols.answer import Answer
 from myha.core.protocols.healing import (
     START_DEADLINE_SECONDS,
     STOP_DEADLINE_SECONDS,
     without_method,
 )
+from myha.core.record import Cause, Heal, away, fenced
 
 
 def _begin(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from myha.core.model import NodeName, NodeRecord
+from myha.core.node import NodeName
 from myha.core.plans import NodeStep
+from myha.core.record import NodeRecord
 
 
 @dataclass(frozen=True, slots=True)

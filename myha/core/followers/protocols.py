@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from myha.core.followers.plans import ChangeFollower, Follow, StopAcknowledging
 from myha.core.followers.situation import FollowerSituation
-from myha.core.model import Cause, NodeRecord
 from myha.core.plans import (
     CloseGently,
     Fence,
@@ -24,10 +23,9 @@ from myha.core.plans import (
     Step,
     StopReplication,
     TakeOut,
-    fenced,
-    member,
 )
 from myha.core.protocols.answer import Answer
+from myha.core.record import Cause, NodeRecord, fenced, member
 from myha.core.settings import Difference, Kind
 
 STOP_SECONDS = START_SECONDS = SET_SECONDS = FENCE_SECONDS = 5.0

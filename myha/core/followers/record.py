@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from myha.core.model import NodeRecord
+from myha.core.record import NodeRecord
 from myha.core.record_codec import node_from_dict
 
 

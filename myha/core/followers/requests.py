@@ -5,9 +5,9 @@ from __future__ import annotations
 from myha.core.followers.healing import stop_heal
 from myha.core.followers.protocols import change, fence, make
 from myha.core.followers.situation import FollowerSituation
-from myha.core.model import Cause
-from myha.core.plans import Refusal, away
+from myha.core.plans import Refusal
 from myha.core.protocols.answer import Answer
+from myha.core.record import Cause, away
 
 
 def fence_by_hand(it: FollowerSituation, reason: str) -> Answer:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from myha.core.balancer import BalancerLook
 from myha.core.followers.view import FollowerView
-from myha.core.model import BalancerLook
 from myha.core.plans import PutIn, Step, TakeOut
 
 POOL = "reader"  # a replica is in no other

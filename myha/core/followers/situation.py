@@ -7,21 +7,11 @@ from myha.core.followers.record import FollowerRecord
 from myha.core.followers.routing import differences, unrouted
 from myha.core.followers.view import FollowerView
 from myha.core.gtid import GtidSet
-from myha.core.model import (
-    Cause,
-    Contact,
-    Heal,
-    HealOutcome,
-    Job,
-    Membership,
-    Mode,
-    NodeLook,
-    NodeRecord,
-    NodeView,
-    Record,
-    ThreadState,
-)
+from myha.core.jobs import HealOutcome, Job
+from myha.core.node import Contact, NodeLook, NodeView, ThreadState
 from myha.core.plans import Step
+from myha.core.policy import Mode
+from myha.core.record import Cause, Heal, Membership, NodeRecord, Record
 from myha.core.settings import Difference
 from myha.core.situation import Situation, heals
 from myha.core.situation.once import once

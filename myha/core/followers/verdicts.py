@@ -5,7 +5,9 @@ from __future__ import annotations
 from myha.core.followers import healing, protocols
 from myha.core.followers.situation import FollowerSituation
 from myha.core.followers.view import FollowerView
-from myha.core.model import Cause, JobResult, ThreadState
+from myha.core.jobs import JobResult
+from myha.core.node import ThreadState
+from myha.core.record import Cause
 from myha.core.settings import Kind
 from myha.core.verdicts.row import Row
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from myha.core.followers.record import FollowerRecord
-from myha.core.model import HealOutcome, Incident, Job, NodeLook, NodeName, NodeView, Policy, View
+from myha.core.jobs import HealOutcome, Job
+from myha.core.node import NodeLook, NodeName, NodeView
 from myha.core.observations import (
     JobEnded,
     JobProgressed,
@@ -21,6 +22,8 @@ from myha.core.observations import (
     other_jobs,
     still_news,
 )
+from myha.core.policy import Policy
+from myha.core.view import Incident, View
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from myha.core.acknowledgement import standby_of
-from myha.core.model import Cause, Durability, Sync
 from myha.core.plans import (
     AwaitReceived,
     ChangeRecord,
@@ -18,9 +17,10 @@ from myha.core.plans import (
     Step,
     StopReceiver,
     TakeOut,
-    away,
 )
+from myha.core.policy import Durability
 from myha.core.protocols.answer import Answer, make
+from myha.core.record import Cause, Sync, away
 from myha.core.situation import Situation
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myha.core.model import Cause, Contact, NodeRecord, Sync
+from myha.core.node import Contact
 from myha.core.plans import (
     AwaitDrained,
     ChangeRecord,
@@ -17,11 +17,10 @@ from myha.core.plans import (
     StopReceiver,
     StopReplication,
     TakeOut,
-    away,
-    member,
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.opening import BESIDE_DEADLINE_SECONDS, install_steps
+from myha.core.record import Cause, NodeRecord, Sync, away, member
 from myha.core.situation import Situation
 
 FENCE_OUTSIDE_DEADLINE_SECONDS = 30.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from myha.core.model import Cause, Heal, Sync
 from myha.core.plans import (
     ChangeRecord,
     CloseGently,
@@ -15,10 +14,10 @@ from myha.core.plans import (
     StopReceiver,
     StopReplication,
     TakeOut,
-    fenced,
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.events import no_events
+from myha.core.record import Cause, Heal, Sync, fenced
 from myha.core.situation import Situation
 
 

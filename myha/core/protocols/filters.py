@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from myha.core.model import Cause, Sync
 from myha.core.plans import (
     AwaitCaughtUp,
     ChangeRecord,
@@ -17,12 +16,12 @@ from myha.core.plans import (
     StopReceiver,
     StopReplication,
     TakeOut,
-    fenced,
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.failover import promotable
 from myha.core.protocols.fencing import fence
 from myha.core.protocols.settings import listed
+from myha.core.record import Cause, Sync, fenced
 from myha.core.settings import Difference
 from myha.core.situation import Situation
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myha.core.applier_errors import needs_other_data
-from myha.core.model import Cause, Heal, HealOutcome, JobResult, NodeName, NodeRecord
+from myha.core.jobs import HealOutcome, JobResult
+from myha.core.node import NodeName
 from myha.core.plans import (
     AwaitApplied,
     ChangeRecord,
@@ -21,11 +22,10 @@ from myha.core.plans import (
     StartJob,
     StopJob,
     StopReceiver,
-    away,
-    fenced,
 )
 from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.fencing import fence, quiet_steps
+from myha.core.record import Cause, Heal, NodeRecord, away, fenced
 from myha.core.situation import Situation
 
 METHODS = ("merge", "rewind", "reseed")

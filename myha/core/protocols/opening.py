@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myha.core.model import Contact
+from myha.core.node import Contact
 from myha.core.plans import (
     AwaitApplied,
     Fence,

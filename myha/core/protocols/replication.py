@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from myha.core.model import Sync
 from myha.core.plans import (
     ChangeRecord,
     RecordChange,
@@ -10,6 +9,7 @@ from myha.core.plans import (
     StartReplication,
 )
 from myha.core.protocols.answer import Answer, make
+from myha.core.record import Sync
 from myha.core.situation import Situation
 
 

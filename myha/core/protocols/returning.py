@@ -12,10 +12,10 @@ from myha.core.plans import (
     RestoreSource,
     StartReplication,
     Step,
-    member,
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.events import no_events
+from myha.core.record import member
 from myha.core.settings import Kind
 from myha.core.situation import Situation
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myha.core.model import Sync
 from myha.core.plans import (
     AwaitCaughtUp,
     AwaitNear,
@@ -23,6 +22,7 @@ from myha.core.plans import (
 from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.events import no_events, run_events
 from myha.core.protocols.opening import prove_routed
+from myha.core.record import Sync
 from myha.core.situation import Situation
 
 NEAR_SLICE_SECONDS = 2.0  # no longer at a time: nothing else is decided meanwhile

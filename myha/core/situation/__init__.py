@@ -5,8 +5,9 @@ A situation belongs to one view and lives as long as the decision about it.
 
 from __future__ import annotations
 
-from myha.core.model import Cause, Heal, HealOutcome, Job
+from myha.core.jobs import HealOutcome, Job
 from myha.core.plans import Step
+from myha.core.record import Cause, Heal
 from myha.core.routing import differences
 from myha.core.situation import heals
 from myha.core.situation.once import once

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from myha.core import acknowledgement
 from myha.core.acknowledgement import standby_of
-from myha.core.model import (
-    Acknowledger,
-    StrayRule,
-)
+from myha.core.node import Acknowledger
+from myha.core.policy import StrayRule
 from myha.core.situation.contact import Contacts
 from myha.core.situation.once import once
 

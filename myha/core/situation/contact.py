@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from myha.core.model import (
-    Contact,
-    Durability,
-    Membership,
-    Mode,
-    NodeLook,
-    NodeRecord,
-    NodeView,
-    Record,
-    Sync,
-    ThreadState,
-    View,
-)
+from myha.core.node import Contact, NodeLook, NodeView, ThreadState
+from myha.core.policy import Durability, Mode
+from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.core.situation.once import once
+from myha.core.view import View
 
 HEARTBEATS_MISSED = 2
 

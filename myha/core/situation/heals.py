@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from myha.core.model import Heal, HealOutcome, Job, JobResult, NodeName, Policy
+from myha.core.jobs import HealOutcome, Job, JobResult
+from myha.core.node import NodeName
 from myha.core.observations import HEAL
+from myha.core.policy import Policy
+from myha.core.record import Heal
 
 HEAL_ATTEMPTS = 5  # a method that failed so often is given up
 HEAL_BACKOFF_FIRST_SECONDS = 1.0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from myha.core.gtid import GtidSet
-from myha.core.model import (
-    Cause,
-    ThreadState,
-)
+from myha.core.node import ThreadState
+from myha.core.record import Cause
 from myha.core.settings import Difference
 from myha.core.situation.acknowledging import Acknowledging
 from myha.core.situation.once import once

@@ -7,10 +7,10 @@ still be begun while a row holds: everything, only routing, or nothing.
 
 from __future__ import annotations
 
-from myha.core.model import View
 from myha.core.situation import Situation
 from myha.core.verdicts import acknowledgement, contact, notices, returning, roles, upkeep
 from myha.core.verdicts.row import Verdict
+from myha.core.view import View
 
 # In force where no other row holds: it is no predicate's to say what all others do not.
 HEALTHY = Verdict("healthy", "Both nodes are as they should be.", lambda _: False)

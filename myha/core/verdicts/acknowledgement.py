@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from myha.core.model import Cause, Durability
+from myha.core.policy import Durability
 from myha.core.protocols import acknowledgement
+from myha.core.record import Cause
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from myha.core.model import Cause, Contact
+from myha.core.node import Contact
 from myha.core.protocols import acknowledgement, failover
+from myha.core.record import Cause
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Holds, Verdict
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from myha.core.model import Contact
+from myha.core.node import Contact
 from myha.core.protocols import healing
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict

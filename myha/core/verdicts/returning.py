@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from myha.core.model import Cause, JobResult
+from myha.core.jobs import JobResult
 from myha.core.protocols import fencing, healing, returning
+from myha.core.record import Cause
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from myha.core.model import Durability, ThreadState
+from myha.core.node import ThreadState
+from myha.core.policy import Durability
 from myha.core.protocols import acknowledgement, fencing, filters, opening
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict

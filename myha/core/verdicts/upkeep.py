@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from myha.core.model import Durability, NodeLook, ThreadState
+from myha.core.node import NodeLook, ThreadState
+from myha.core.policy import Durability
 from myha.core.protocols import (
     acknowledgement,
     events,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from myha.config import Config
-from myha.core.model import Cause
+from myha.core.record import Cause
 from myha.errors import MyhaError
 from myha.permit import Permit
 from myha.stores.factory import read_follower, read_record

@@ -12,8 +12,8 @@ from pathlib import Path
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
 from myha.core.gtid import GtidSet
-from myha.core.model import NodeRecord, Record
 from myha.core.protocols.healing import METHODS
+from myha.core.record import NodeRecord, Record
 from myha.errors import MyhaError, ServerError
 from myha.operations.log_in import connector
 from myha.progress import Meter, Reporter, amount, duration

@@ -14,7 +14,7 @@ from typing import Any
 
 from myha.binlog.errors import HealRefusedError
 from myha.core.gtid import GtidSet
-from myha.core.model import ThreadState
+from myha.core.node import ThreadState
 from myha.database.session import Session
 from myha.errors import MyhaError
 from myha.operations.heal.limit import Limit

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from myha.config import Account, Config
-from myha.core.model import Record
+from myha.core.record import Record
 from myha.core.settings import Setting, When, channel_differences, setting_differences
 from myha.database.connection import ACCESS_DENIED
 from myha.database.flavours.base import Channel

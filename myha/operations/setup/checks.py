@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from myha.config import Config
-from myha.core.model import Membership, Record
+from myha.core.record import Membership, Record
 from myha.operations.setup.desired import pair_tls
 from myha.operations.setup.facts import SYSTEM_SCHEMAS, Facts, is_on
 

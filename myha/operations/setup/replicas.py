@@ -15,8 +15,7 @@ from myha.balancers.factory import make_balancers
 from myha.config import Config, split_address
 from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
-from myha.core.model import Cause, Record
-from myha.core.plans import away
+from myha.core.record import Cause, Record, away
 from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
 from myha.database.session import Session

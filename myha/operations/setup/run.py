@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Protocol
 
 from myha.config import Account, Config
-from myha.core.model import Mode, Record, Sync
-from myha.core.plans import member
+from myha.core.policy import Mode
+from myha.core.record import Record, Sync, member
 from myha.errors import MyhaError, ServerError
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
 from myha.operations.setup.apply import Sessions, Tell, carry_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from myha.config import Account, Config
-from myha.core.model import Mode
+from myha.core.policy import Mode
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError

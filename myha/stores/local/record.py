@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from myha.core.model import Record
+from myha.core.record import Record
 from myha.core.record_codec import record_from_dict, record_to_dict
 from myha.errors import StoreConflictError
 from myha.stores.local.sqlite import connect, explained, reading

@@ -8,7 +8,7 @@ import traceback
 
 from myha.config import Config
 from myha.core.followers.view import PairSeen
-from myha.core.model import View
+from myha.core.view import View
 from myha.ports import FollowerStore
 from myha.servers.factory import FollowerServers
 from myha.supervisor.clock import SystemClock

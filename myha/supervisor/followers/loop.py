@@ -19,9 +19,9 @@ from myha.core.followers.view import (
     first_view,
     fold,
 )
-from myha.core.model import View
 from myha.core.observations import PlanEnded
 from myha.core.plans import Plan, Refusal
+from myha.core.view import View
 from myha.supervisor.followers.requests import plan_for_request
 from myha.supervisor.loop import IDLE_SECONDS, Answer, Begin, Effect, LookNow, Note, Stop, Turn
 from myha.supervisor.requests import Reply, Request

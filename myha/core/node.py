@@ -1,0 +1,182 @@
+"""What is seen of one node: by a whole look at it, and from looks that failed. Pure.
+
+Times called `at` are seconds of the supervisor's monotonic clock, those called `wall` seconds since
+the epoch; they are never compared with each other. So it is in all of `core/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from myha.core.gtid import GtidSet
+from myha.core.settings import Difference, Kind
+
+NodeName: TypeAlias = str
+
+
+class Contact(StrEnum):
+    """How a node met our last attempt to look at it."""
+
+    UNKNOWN = "unknown"  # not looked at yet
+    ANSWERING = "answering"
+    REFUSING = "refusing"  # the port refuses connections: no server process there
+    SILENT = "silent"  # no answer within the deadline, whether TCP connects or not
+    FULL = "full"  # too many connections: alive, but not for us
+    DENIED = "denied"  # our login is refused: alive
+    FOREIGN = "foreign"  # the port speaks another protocol
+
+
+class ThreadState(StrEnum):
+    """A replication thread: the receiver (I/O) or the applier (SQL)."""
+
+    RUNNING = "running"
+    CONNECTING = "connecting"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationThread:
+    """State of a receiver or applier with its last error (errno 0: none)."""
+
+    state: ThreadState = ThreadState.STOPPED
+    errno: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledger:
+    """A replica's connection to a node, by which commits there can be acknowledged.
+
+    `identity` is the replica's server_uuid (MySQL) or server_id (MariaDB); empty where the server
+    does not tell which of several replicas it is. `session` is the connection's id, for KILL.
+    """
+
+    session: int
+    user: str
+    host: str
+    identity: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """Who it is, for people."""
+        return f"{self.user}@{self.host}" + (f" ({self.identity})" if self.identity else "")
+
+
+@dataclass(frozen=True, slots=True)
+class SemiSync:
+    """Semi-synchronous replication as one node reports it.
+
+    `source_waits`: a commit here waits for an acknowledgement and does not give up before the
+    durability allows it (enabled, status ON, and a time-out that fits; `source_timeout_fits` is
+    that last one alone: a bounded wait is not ON all the time). `source_clients` counts
+    the connections that acknowledge, `acknowledgers` says which they are, as far as the server
+    tells; `source_wait_count` is how many acknowledgements a commit waits for, and
+    `source_may_wait_for_several` whether that can be set. `replica_acknowledges`: this node's own
+    receiver is connected and acknowledges what it gets.
+    """
+
+    source_enabled: bool = False
+    source_waits: bool = False
+    source_clients: int = 0
+    replica_enabled: bool = False
+    waiting_sessions: int = 0
+    acknowledgers: tuple[Acknowledger, ...] = ()
+    source_wait_count: int = 1
+    source_may_wait_for_several: bool = False
+    replica_acknowledges: bool = False
+    source_timeout_fits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The application's scheduled events on one node, not more than a few seconds old.
+
+    `enabled` run here; `left` do not, since they are left to the node that they came from. `noted`:
+    which ones the application has disabled here stands in the replicated table. `visible`: our
+    account may see events.
+    """
+
+    enabled: int = 0
+    left: int = 0
+    noted: bool = True
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLook:
+    """One whole look at an answering server.
+
+    `boot_id` names one life of the server process. `executed` is what it has committed, `received`
+    all that its receiver has got (executed or not). `progress` changes whenever the receiver hears
+    anything from its source, heartbeats included. `source` is the `host:port` that it replicates
+    from, empty when none is configured. `lag_seconds` is None when no heartbeat has been seen.
+    """
+
+    at: float
+    server_id: int
+    server_uuid: str
+    boot_id: str
+    version: str
+    open: bool
+    executed: GtidSet
+    received: GtidSet
+    receiver: ReplicationThread
+    applier: ReplicationThread
+    source: str
+    progress: str
+    semisync: SemiSync
+    sessions: int = 0
+    lag_seconds: float | None = None
+    lag_bytes: int | None = None
+    writes_stalled_seconds: float = 0.0
+    stall_reason: str = ""
+    offline: bool = False
+    schema: bool = True  # the tables that the supervisor itself writes to are there
+    events: Events = Events()
+    differs: tuple[Difference, ...] = ()  # what is not as setup made it; every few looks anew
+
+    @property
+    def applied(self) -> bool:
+        """Whether everything received is committed."""
+        return self.executed.contains(self.received)
+
+    @property
+    def filters(self) -> tuple[Difference, ...]:
+        """What keeps changes of its source from being applied."""
+        return tuple(one for one in self.differs if one.kind is Kind.FILTER)
+
+    @property
+    def lag_transactions(self) -> int:
+        """Transactions received but not committed."""
+        return 0 if self.applied else self.received.minus(self.executed).count()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What is known of one node: the present contact, and the last whole look."""
+
+    contact: Contact = Contact.UNKNOWN
+    checked_at: float = -1.0  # when the last attempt, good or bad, began
+    contact_since: float = 0.0  # since when the contact is what it is
+    answered_at: float = -1.0  # when the node last answered at all
+    hung_up_at: float = -1.0  # when an established connection last broke
+    closing_at: float = -1.0  # when it said that it is shutting down; -1 once it answers again
+    heard_source_at: float = -1.0  # when its receiver was last seen to make progress
+    # When a look began that found executed as the look before it had; -1: it has just changed.
+    executed_known_at: float = -1.0
+    unsourced_since: float | None = None  # since when its receiver is not running
+    lag_bad_since: float | None = None
+    lag_good_since: float | None = None
+    lag_unknown_since: float | None = None
+    reader_ok: bool = True  # with hysteresis: may take reads as far as lag goes
+    error: str = ""
+    look: NodeLook | None = None
+
+    @property
+    def answering(self) -> bool:
+        return self.contact is Contact.ANSWERING and self.look is not None

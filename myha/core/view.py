@@ -1,0 +1,50 @@
+"""Everything known at one moment. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from myha.core.balancer import BalancerView
+from myha.core.jobs import HealOutcome, Job
+from myha.core.node import NodeName, NodeView
+from myha.core.policy import Policy
+from myha.core.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A plan that did not reach its end, kept until one of its kind succeeds, or for a while."""
+
+    plan: str
+    node: NodeName
+    at: float
+    reason: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything known at one moment: the input of every decision."""
+
+    policy: Policy
+    at: float
+    wall: float
+    record: Record | None
+    nodes: tuple[tuple[NodeName, NodeView], ...]
+    balancers: tuple[tuple[str, BalancerView], ...]
+    plan_ended_at: float = -1.0  # when the last plan ended: looks from before it prove nothing now
+    incidents: tuple[Incident, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    heals: tuple[HealOutcome, ...] = ()
+
+    def node(self, name: NodeName) -> NodeView:
+        for known, view in self.nodes:
+            if known == name:
+                return view
+        raise KeyError(name)
+
+    def balancer(self, name: str) -> BalancerView:
+        for known, view in self.balancers:
+            if known == name:
+                return view
+        raise KeyError(name)
