@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+SUITES ?= trixie sid
+SUITE ?= trixie
+TARGETS ?= demo check
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check test-matrix test-bare bench clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
 
 $(STAMP): pyproject.toml
 	@echo "Making $(VENV) and installing myha into it (about 30 s the first time)"
@@ -23,7 +26,7 @@ demo: $(STAMP) ## a pair on this machine, its writer killed before your eyes
 	@$(BIN)/myha sandbox fetch mysql haproxy
 	@$(BIN)/myha drill crash --sandbox
 
-check: $(STAMP) ## the quick checks: style, types, pure tests
+check: $(STAMP) ## the quick checks (style, types, pure tests)
 	$(BIN)/ruff check myha tests benchmarks
 	$(BIN)/ruff format --check myha tests benchmarks
 	$(BIN)/mypy
@@ -35,6 +38,16 @@ test: $(STAMP) ## the whole suite, real servers of both flavours included
 	$(BIN)/mypy
 	@$(BIN)/myha sandbox fetch
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests
+
+test-matrix: $(STAMP) ## the tests of real servers, with the programs of newer Debian suites
+	@for suite in $(SUITES); do \
+		echo "Programs of Debian $$suite"; export MYHA_DEBIAN=$$suite; \
+		$(BIN)/myha sandbox fetch mysql mariadb haproxy \
+			&& $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m real tests || exit; \
+	done
+
+test-bare: ## TARGETS of this file on a minimal Debian SUITE, with its Python (as root)
+	@.ci/bare-debian $(SUITE) $(TARGETS)
 
 bench: $(STAMP) ## measure, and write benchmarks/RESULTS.md
 	@$(BIN)/myha sandbox fetch

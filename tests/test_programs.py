@@ -61,6 +61,16 @@ def test_a_program_on_path_is_used_if_it_serves(
         assert found.prefix is None
 
 
+def test_where_a_suite_is_chosen_path_does_not_count(
+    path_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(path_dir, "haproxy", "HAProxy version 2.6.12-1+deb12u1 2023/12/16")
+    install(path_dir, "sshd", "OpenSSH_9.2p1 Debian-2+deb12u7, OpenSSL 3.0.17 1 Jul 2025")
+    monkeypatch.setenv("MYHA_DEBIAN", "trixie")
+    assert programs.find("haproxy") is None
+    assert programs.find("sshd") is not None  # it serves from one suite only
+
+
 def test_a_program_that_does_not_start_does_not_serve(path_dir: Path) -> None:
     (path_dir / "mysqld").write_text("#!/bin/sh\necho 'Ver 9.7.4'; exit 1\n")
     (path_dir / "mysqld").chmod(0o755)

@@ -43,6 +43,7 @@ class Recipe:
     suites: tuple[str, ...]  # Debian suites, tried in this order
     prefix: str = ""  # the recipe whose prefix also holds this program, if not its own
     version_option: str = "--version"
+    any_suite: bool = True  # whether MYHA_DEBIAN may name another one
     refuse: str = ""  # a word in the version line that says it is another product
     require: str = ""
     perl: bool = False
@@ -122,7 +123,8 @@ RECIPES: dict[str, Recipe] = {
             executables=("sshd",),
             minimum=(9, 2),  # the first that tells its version
             packages=("openssh-server", "openssh-client"),
-            suites=("bookworm",),  # a later one starts a second program from a place of its own
+            suites=("bookworm",),
+            any_suite=False,  # a later one starts a second program from a place of its own
             version_option="-V",
         ),
     )
@@ -169,13 +171,21 @@ def cache_dir() -> Path:
     return Path(os.environ.get("MYHA_CACHE_DIR") or platformdirs.user_cache_dir("myha"))
 
 
+def chosen_suite() -> str:
+    """MYHA_DEBIAN: the Debian suite whose programs are wanted, whatever PATH has; mostly empty."""
+    return os.environ.get("MYHA_DEBIAN", "")
+
+
 def find(name: str) -> Program | None:
     """The program from PATH if it serves, else from its fetched prefix; None when neither is there.
+
+    Where MYHA_DEBIAN names a suite, PATH does not count.
 
     Raises ConfigError for a name that is not in RECIPES.
     """
     recipe = _recipe(name)
-    return _find_on_path(recipe) or _find_in_prefix(recipe)
+    on_path = None if _chosen(recipe) else _find_on_path(recipe)
+    return on_path or _find_in_prefix(recipe)
 
 
 def fetch(name: str, progress: Progress = lambda _: None, *, again: bool = False) -> Program:
@@ -212,8 +222,12 @@ def _recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
+def _chosen(recipe: Recipe) -> str:
+    return chosen_suite() if recipe.any_suite else ""
+
+
 def _prefix(recipe: Recipe) -> Path:
-    return cache_dir() / "programs" / recipe.prefix_name
+    return cache_dir() / "programs" / _chosen(recipe) / recipe.prefix_name
 
 
 def _on_path(name: str) -> Path | None:
@@ -343,6 +357,7 @@ def _fetch_prefix(recipe: Recipe, progress: Progress, lock_fd: int) -> None:
         work.mkdir(mode=0o700)
         fresh = _install_from_first_suite(recipe, work, progress, lock_fd)
         final = _prefix(recipe)
+        final.parent.mkdir(exist_ok=True)
         if final.exists():
             final.rename(work / "old")
         fresh.rename(final)
@@ -356,7 +371,8 @@ def _fetch_prefix(recipe: Recipe, progress: Progress, lock_fd: int) -> None:
 def _install_from_first_suite(recipe: Recipe, work: Path, progress: Progress, lock_fd: int) -> Path:
     """Try the suites in order: an old one leaves the mirrors one day. Raises the last error."""
     failure: MyhaError | None = None
-    for suite in recipe.suites:
+    chosen = _chosen(recipe)
+    for suite in dict.fromkeys((chosen, *recipe.suites) if chosen else recipe.suites):
         scratch, fresh = work / f"apt-{suite}", work / f"prefix-{suite}"
         scratch.mkdir()
         fresh.mkdir(mode=0o755)
