@@ -42,7 +42,7 @@ class SettingsReader:
             found = setting_differences(wanted, values, persisted, configured, supervised=True)
             self._found = tuple(_with_plugin(one, values) for one in found)
             self._known = (values, persisted)
-        return self._found
+        return (*self._found, *_half_closed(session))
 
 
 def _with_plugin(one: Difference, values: dict[str, str]) -> Difference:
@@ -52,6 +52,20 @@ def _with_plugin(one: Difference, values: dict[str, str]) -> Difference:
 
 _PLUGIN_GONE = "its plugin is not there: stop the supervisor, run `myha setup`, start it again"
 _SET_SINCE = ("DYNAMIC", "PERSISTED")
+
+
+# Whoever lifts super-read-only for a moment holds the lock as long as its session lives.
+_HALF_CLOSED = (
+    "SELECT @@GLOBAL.read_only AND NOT @@GLOBAL.super_read_only AND IS_FREE_LOCK('myha.lift')"
+)
+
+
+def _half_closed(session: Session) -> tuple[Difference, ...]:
+    """Read-only, but not for administrators: left so by one who died with super-read-only lifted,
+    or set by hand."""
+    if not int(session.value(_HALF_CLOSED) or 0):
+        return ()
+    return (Difference(Kind.SETTING, "super_read_only", "OFF", "ON"),)
 
 
 def _values(names: list[str], session: Session) -> dict[str, str]:

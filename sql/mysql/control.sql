@@ -119,9 +119,12 @@ SET GLOBAL event_scheduler = OFF;
 SET GLOBAL event_scheduler = ON;
 
 -- name: let_us_alter_events
--- read_only stays on: only accounts that may write under it can.
+-- read_only stays on: only accounts that may write under it can. While the lock is held somebody is
+-- at work; super_read_only that is off without it is one who died at it, and is put right.
+DO GET_LOCK('myha.lift', 0);
 SET GLOBAL super_read_only = IF(@@GLOBAL.read_only, 0, @@GLOBAL.super_read_only);
 
 -- name: close_again
 -- Not on a node that has been opened meanwhile.
 SET GLOBAL super_read_only = IF(@@GLOBAL.read_only, 1, @@GLOBAL.super_read_only);
+DO RELEASE_LOCK('myha.lift');

@@ -100,10 +100,12 @@ SET GLOBAL rpl_semi_sync_source_enabled = OFF;
 
 -- name: drill_let_administrators_write
 -- read_only stays as it is: it keeps clients out, and not administrators.
+DO GET_LOCK('myha.lift', 0);
 SET GLOBAL super_read_only = OFF;
 
 -- name: drill_let_nobody_write
 SET GLOBAL super_read_only = ON;
+DO RELEASE_LOCK('myha.lift');
 
 -- name: drill_unlogged
 -- Behind replication's back.

@@ -5,7 +5,8 @@
 SET SESSION sql_log_bin = 0, sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks = 0;
 
 -- name: let_us_write
--- read_only stays on: only accounts that may write under it can.
+-- read_only stays on: only accounts that may write under it can. The lock: see control.sql.
+DO GET_LOCK('myha.lift', 0);
 SET GLOBAL super_read_only = IF(@@GLOBAL.read_only, 0, @@GLOBAL.super_read_only);
 
 -- name: close

@@ -7,7 +7,8 @@ SET SESSION sql_log_bin = 0;
 SET SESSION wait_timeout = 86400;
 
 -- name: let_us_write
--- read_only stays on: only accounts that may write under it can.
+-- read_only stays on: only accounts that may write under it can. The lock: see control.sql.
+DO GET_LOCK('myha.lift', 0);
 SET GLOBAL read_only = ON;
 SET GLOBAL super_read_only = OFF;
 

@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS myha.rewind (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
 -- name: let_us_write
--- read_only stays on: only accounts that may write under it can.
+-- read_only stays on: only accounts that may write under it can. The lock: see control.sql.
+DO GET_LOCK('myha.lift', 0);
 SET GLOBAL super_read_only = OFF;
 
 -- name: close

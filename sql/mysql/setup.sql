@@ -21,10 +21,13 @@ INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so';
 INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so';
 
 -- name: super_read_only_off
+-- The lock: see control.sql.
+DO GET_LOCK('myha.lift', 0);
 SET GLOBAL super_read_only = OFF;
 
 -- name: super_read_only_on
 SET GLOBAL super_read_only = ON;
+DO RELEASE_LOCK('myha.lift');
 
 -- name: close
 SET GLOBAL super_read_only = ON;

@@ -175,6 +175,24 @@ def test_what_a_server_starts_with_is_kept(pair: Pair) -> None:
         assert "auto_increment_offset is not set at boot" in told
 
 
+def test_super_read_only_that_is_left_lifted_is_set_again(pair: Pair) -> None:
+    """As by a supervisor that dies while it alters events; but not while somebody is at work."""
+    if flavour(pair) != "mysql":
+        pytest.skip("MariaDB has no super_read_only")
+    _, standby = nodes(pair)
+    sql = FLAVOURS["mysql"].statements("control")
+    at_work = pair.connect(pair.cluster.nodes[standby].port, "admin")
+    with at_work, at_work.cursor() as cursor:
+        for statement in sql.all("let_us_alter_events"):
+            cursor.execute(statement)
+        event = last_event(pair)
+        pair.admin(standby, "SET GLOBAL replica_net_timeout = 61")  # so that all is compared
+        put_right(pair, standby, event)
+        assert value(pair, standby, "super_read_only") == "0"
+    until(lambda: value(pair, standby, "super_read_only") == "1", "it is set again")
+    pair.await_healthy()
+
+
 def test_the_channel_is_kept(pair: Pair) -> None:
     """On the writer's own as well, whose peer goes on acknowledging meanwhile."""
     mysql = flavour(pair) == "mysql"
