@@ -19,7 +19,7 @@ from myha.cli.own_look import own_look
 from myha.config import Config, load
 from myha.core.node import Contact
 from myha.core.policy import Mode
-from myha.core.record import Membership
+from myha.core.record import Cause, Membership
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.factory import read_record
 from myha.supervisor.client import Client
@@ -27,6 +27,7 @@ from myha.supervisor.status import (
     IncidentStatus,
     JobStatus,
     NodeStatus,
+    RefusalStatus,
     ReplicaStatus,
     SeenNodeStatus,
     SeenReplicaStatus,
@@ -242,10 +243,9 @@ def explanation(seen: Status) -> list[str]:
     if seen.running:
         lines.append(f"  under way: {seen.running}")
     lines += [f"  {job_line(job)}" for job in seen.jobs]
-    for refusal in seen.refusals:
-        lines.append(f"  refused: {refusal.reason}")
-        if refusal.override:
-            lines.append(f"    to override: {refusal.override}")
+    lines += _refused(seen.refusals)
+    for name, node in seen.nodes.items():
+        lines += [f"  {name}: {line}" for line in _by_hand(name, node, seen.refusals)]
     if lines[-1] == "What follows:":
         lines.append("  nothing to do")
     for name, one in seen.replicas.items():
@@ -260,11 +260,27 @@ def _explained_replica(name: str, one: ReplicaStatus) -> list[str]:
     if one.running:
         lines.append(f"  under way: {one.running}")
     lines += [f"  {job_line(job)}" for job in one.jobs]
-    for refusal in one.refusals:
+    lines += _refused(one.refusals)
+    return lines + [f"  {line}" for line in _by_hand(name, one, one.refusals)]
+
+
+def _refused(refusals: Sequence[RefusalStatus]) -> list[str]:
+    lines: list[str] = []
+    for refusal in refusals:
         lines.append(f"  refused: {refusal.reason}")
         if refusal.override:
             lines.append(f"    to override: {refusal.override}")
     return lines
+
+
+def _by_hand(name: str, node: NodeStatus, refusals: Sequence[RefusalStatus]) -> list[str]:
+    """The command for a fenced node, where no refusal names one."""
+    if not node.fenced or node.cause is Cause.HEALING or any(one.override for one in refusals):
+        return []
+    if node.cause is Cause.BY_HAND:
+        return [f"to let it back: myha unfence {name}"]
+    method = " --method reseed" if node.cause is Cause.BROKEN else ""
+    return [f"to heal it by hand: myha heal {name}{method} (with --plan: what that would do)"]
 
 
 def _of_replicas(seen: Status) -> list[IncidentStatus]:

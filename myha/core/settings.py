@@ -6,7 +6,7 @@ difference to the one is none to the other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -139,9 +139,9 @@ def shown_value(found: str, wanted: str) -> str:
     return switches.get(found, found) if wanted.upper() in {"ON", "OFF"} else found
 
 
-def own_domain(own: int, other: int, server_id: int) -> int:
+def own_domain(own: int, others: Iterable[int], server_id: int) -> int:
     """A GTID domain of the node's own: the one that it has if it differs, else its server id."""
-    return own if own not in {0, other} else server_id
+    return own if own not in {0, *others} else server_id
 
 
 @dataclass(frozen=True, slots=True)

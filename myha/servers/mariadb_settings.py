@@ -50,7 +50,7 @@ def differences(
     wanted: tuple[Setting, ...], now: dict[str, str], peers_domain: int
 ) -> tuple[Difference, ...]:
     """What differs now. A GTID domain is right that is the node's own."""
-    domain = own_domain(int(now["gtid_domain_id"]), peers_domain, int(now["server_id"]))
+    domain = own_domain(int(now["gtid_domain_id"]), [peers_domain], int(now["server_id"]))
     wanted = tuple(
         replace(one, value=str(domain)) if one.variable == "gtid_domain_id" else one
         for one in wanted

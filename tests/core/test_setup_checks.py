@@ -245,6 +245,13 @@ def test_mariadb_domains_become_distinct() -> None:
     assert (domain_id(a, b), domain_id(b, a)) == (1, 7)
 
 
+def test_a_replicas_domain_is_that_of_no_server_of_the_pair() -> None:
+    writer = facts("a", variables={"gtid_domain_id": "1"})
+    replica = facts("b", variables={"gtid_domain_id": "8"})
+    assert domain_id(replica, writer) == 8
+    assert domain_id(replace(replica, domains_taken=frozenset({8, 9})), writer) == 2
+
+
 @pytest.mark.parametrize(
     ("left", "right", "same"),
     [("ON", "1", True), ("on", "ON", True), ("10", "10.000", True), ("OFF", "ON", False)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,12 @@ def test_a_replica_from_setup_to_removal(pair: Pair) -> None:
     assert made.server.look().source == config.nodes["b"].replication_address
     pair.admin("a", "INSERT INTO shop.t VALUES (3, 30)")
     until(lambda: has_rows(pair, "r1", 3), "the row that came by b")
+    # Without a supervisor the command looks at it by itself.
+    alone = json.loads(pair.myha("status", "--json").stdout)["replicas"]
+    assert set(alone) == {"r1"}
+    assert (alone["r1"]["follows"], alone["r1"]["membership"]) == ("b", "away")
+    assert (alone["r1"]["contact"], alone["r1"]["healthy"]) == ("answering", False)
+    assert "r1" in pair.myha("status").stdout
 
     # One that somebody had acknowledge is made to stop.
     word = "replica" if pair.cluster.state.flavour == "mysql" else "slave"
@@ -98,8 +105,14 @@ def test_a_replica_from_setup_to_removal(pair: Pair) -> None:
 
     # The pair holds data now, so another one has to be seeded; with its data there, it follows.
     config_path.write_text(whole)
+    if pair.cluster.state.flavour == "mariadb":  # a domain that is the standby's already
+        ((standbys,),) = pair.admin("b", "SELECT @@GLOBAL.gtid_domain_id")
+        pair.admin("r2", f"SET GLOBAL gtid_domain_id = {standbys}")
     done = pair.myha("setup", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
+    if pair.cluster.state.flavour == "mariadb":
+        domains = [pair.admin(name, "SELECT @@GLOBAL.gtid_domain_id") for name in ("a", "b", "r2")]
+        assert len(set(map(str, domains))) == 3, domains
     config = load(config_path)
     assert read_followers(config)["r2"].entry.cause is Cause.NEW
     reseed_node(ReseedOrder(config, "r2", "a"), ListReporter())

@@ -22,8 +22,7 @@ def settings(config: Config, facts: Facts, peer: Facts) -> tuple[Setting, ...]:
 
 def domain_id(facts: Facts, peer: Facts) -> int:
     """A GTID domain of the node's own: the one that it has if it differs, else its server id."""
-    own, other = (int(one.variables.get("gtid_domain_id", "0")) for one in (facts, peer))
-    return own_domain(own, other, facts.server_id)
+    return own_domain(facts.domain, (peer.domain, *facts.domains_taken), facts.server_id)
 
 
 def fragment(config: Config, facts: Facts, peer: Facts) -> str:

@@ -70,6 +70,7 @@ class Facts:
     schemas: frozenset[str] = frozenset()
     tables: tuple[Table, ...] = ()
     objects: int = 0  # views, routines, triggers and events of the user's
+    domains_taken: frozenset[int] = frozenset()  # GTID domains of further servers of the pair
     channels: tuple[Channel, ...] = ()
     filters: tuple[str, ...] = ()  # replication filters in force, as `name = rule`
     replica_ids: tuple[int, ...] = ()  # server ids that replicate from here
@@ -94,6 +95,11 @@ class Facts:
     @property
     def has_data(self) -> bool:
         return bool(self.tables) or self.objects > 0
+
+    @property
+    def domain(self) -> int:
+        """Its GTID domain; 0 where it has none."""
+        return int(self.variables.get("gtid_domain_id", "0"))
 
     def on(self, variable: str) -> bool:
         return is_on(self.variables.get(variable, "OFF"))

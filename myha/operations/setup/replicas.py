@@ -171,6 +171,7 @@ class ReplicaSetup:
         if why:
             self._failures += why
             return None
+        facts = replace(facts, domains_taken=frozenset(one.domain for one in rest))
         actions = sorted(self._wanted(facts, writer, begins), key=lambda action: action.stage)
         return _Prepared(facts, writer, tuple(actions), begins)
 
