@@ -71,6 +71,13 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
     help="Pause of each client after a transaction; 0 is full speed.",
 )
 @click.option(
+    "--reads-every",
+    type=click.IntRange(0, 10_000),
+    default=runner.READS_EVERY,
+    show_default=True,
+    help="A client reads what another has written, once in so many transactions; 0: never.",
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -94,6 +101,7 @@ def drill(
     clients: int,
     seed: int,
     pause_ms: float,
+    reads_every: int,
     json_path: Path | None,
     yes: bool,
     force: bool,
@@ -104,7 +112,7 @@ def drill(
     the fault the drill waits for the pair to be whole and compares the ledger with both nodes. Exit
     status 1: something was lost or duplicated, or the pair did not become whole.
     """
-    options = runner.Options(rounds, clients, seed, pause_ms, force)
+    options = runner.Options(rounds, clients, seed, pause_ms, force, reads_every)
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
     _refuse_what_is_ambiguous(ctx, scenario, config_path, sandbox=sandbox)
     if replicas and scenario not in WITH_REPLICAS:

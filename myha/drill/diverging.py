@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from myha.drill.administrator import Administrator
-from myha.drill.stage import Fault, Scenario, Stage, freeze_writer, thaw
+from myha.drill.stage import Fault, Scenario, Stage, freeze_writer, silence, thaw
 
 
 def _diverge(stage: Stage, fault: Fault) -> None:
@@ -36,6 +36,7 @@ DIVERGING = (
         unattended_failover=True,
         needs_administrator=True,
         heals=("merge", "rewind", "reseed"),
+        explains=silence,
     ),
     Scenario(
         "diverge-ddl",
@@ -46,5 +47,6 @@ DIVERGING = (
         unattended_failover=True,
         needs_administrator=True,
         heals=("reseed",),
+        explains=silence,
     ),
 )

@@ -72,6 +72,7 @@ class Judgement:
     merged: int = 0
     left: int = 0
     destroyed: int = 0
+    excused: frozenset[Key] = frozenset()  # lost as the durability allows, and in quarantine
 
     @property
     def good(self) -> bool:
@@ -90,6 +91,7 @@ def judge(evidence: Evidence) -> Judgement:
     compared = evidence.compared()
     acknowledged = _expected(evidence, fate)
     lost = _missing(acknowledged, evidence.tables[evidence.writer])
+    kept: set[Key] = set()
     if evidence.may_be_kept:
         kept = {key for key in lost if _is_kept(evidence, acknowledged[key])}
         acknowledged = {key: one for key, one in acknowledged.items() if key not in kept}
@@ -128,6 +130,7 @@ def judge(evidence: Evidence) -> Judgement:
         merged=fate.count(Fate.MERGED),
         left=fate.count(Fate.LEFT),
         destroyed=fate.count(Fate.DESTROYED),
+        excused=frozenset(kept),
     )
 
 

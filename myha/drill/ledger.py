@@ -24,6 +24,8 @@ class Kind(IntEnum):
     ACKNOWLEDGED = 2  # the server said OK to COMMIT
     UNANSWERED = 3  # COMMIT was sent, and no OK came
     BROKEN_OFF = 4  # it failed before COMMIT was sent: it must not be there
+    ASKED = 5  # a read was sent; the number is that of the client whose last number was asked for
+    READ = 6  # its answer: the number, and the id of the server that gave it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,17 @@ class Attempt:
     @property
     def acknowledged(self) -> bool:
         return self.outcome is Kind.ACKNOWLEDGED
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The last number of client `of` as `client` read it, and the server that answered."""
+
+    client: int
+    of: int
+    sent_at: float
+    value: int
+    server_id: int
 
 
 class LedgerWriter:
@@ -63,6 +76,7 @@ class LedgerReader:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._read: dict[Path, int] = {}
+        self._last: dict[Path, float] = {}
         self.acknowledged = 0
         self.last_acknowledged_at = 0.0
 
@@ -75,8 +89,13 @@ class LedgerReader:
             for kind, _, at, _ in _ENTRY.iter_unpack(data):
                 if kind == Kind.ACKNOWLEDGED:
                     self.acknowledged += 1
+                    self._last[path] = at
                     self.last_acknowledged_at = max(self.last_acknowledged_at, at)
         return self.acknowledged - before
+
+    def served_since(self, at: float) -> int:
+        """How many clients have had an acknowledgement since then, as of the last `advance`."""
+        return sum(last > at for last in self._last.values())
 
 
 def _whole_entries(path: Path, offset: int) -> tuple[bytes, int]:
@@ -99,6 +118,8 @@ def read_attempts(directory: Path) -> list[Attempt]:
 def _attempts(path: Path, client: int) -> Iterator[Attempt]:
     begun: tuple[int, float] | None = None
     for kind, number, at, row_id in _ENTRY.iter_unpack(_whole_entries(path, 0)[0]):
+        if kind in (Kind.ASKED, Kind.READ):
+            continue
         if kind == Kind.BEGUN:
             if begun is not None:
                 yield Attempt(client, *begun)
@@ -108,3 +129,21 @@ def _attempts(path: Path, client: int) -> Iterator[Attempt]:
             begun = None
     if begun is not None:
         yield Attempt(client, *begun)
+
+
+def read_reads(directory: Path) -> list[Read]:
+    """Every read that was answered, of all clients."""
+    reads: list[Read] = []
+    for path in sorted(directory.glob("client-*.ledger")):
+        reads.extend(_reads(path, int(path.stem.partition("-")[2])))
+    return reads
+
+
+def _reads(path: Path, client: int) -> Iterator[Read]:
+    asked: tuple[int, float] | None = None
+    for kind, number, at, row_id in _ENTRY.iter_unpack(_whole_entries(path, 0)[0]):
+        if kind == Kind.ASKED:
+            asked = (number, at)
+        elif kind == Kind.READ and asked is not None:
+            yield Read(client, *asked, number, row_id)
+            asked = None

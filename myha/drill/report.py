@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -11,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from myha.drill.following import ReplicaResult
+from myha.drill.history import Wait
 
 BAR_WIDTH = 40
 TIMELINES_LIMIT = 3
 JOURNAL_LINES = 40
+WAITS_LIMIT = 5  # of a round, for people
 
 # What became of errant rows: the key in the report, and the words for it.
 _FATES = {
@@ -30,7 +32,8 @@ class RoundResult:
     """One round. Times in milliseconds; `phases_ms` and `gap_began_ms` count from the fault.
 
     `change_ms` is the longest gap around the change of writer itself, `before_ms` the longest one
-    in as long a time before the fault; None where there was none.
+    in as long a time before the fault; None where there was none. `long_waits` are those of single
+    clients that are longer than `explained_ms`, which is as long as the fault is a reason for.
     """
 
     node: str
@@ -59,6 +62,11 @@ class RoundResult:
     before_ms: float | None = None
     undone: int = 0  # switchovers that were taken back, since they would have cost too much
     replicas: dict[str, ReplicaResult] = field(default_factory=dict)
+    overlapping: int = 0
+    reads: int = 0
+    stale_reads: int = 0
+    explained_ms: float = 0.0
+    long_waits: tuple[Wait, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -73,6 +81,9 @@ class RoundResult:
             "acknowledged_lost": self.acknowledged_lost,
             "unacknowledged_present": self.unacknowledged_present,
             "duplicated": self.duplicated,
+            "overlapping": self.overlapping,
+            "reads": self.reads,
+            "stale_reads": self.stale_reads,
             "errant": self.errant,
             "quarantined": self.quarantined,
             "merged": self.merged,
@@ -92,6 +103,8 @@ class RoundResult:
             "journal": list(self.journal),
             "clients": self.clients,
             "replicas": {name: one.data() for name, one in self.replicas.items()},
+            "explained_ms": self.explained_ms,
+            "long_waits": [asdict(one) for one in self.long_waits],
         }
 
 
@@ -143,6 +156,10 @@ class Report:
                 "acknowledged": sum(one.acknowledged for one in self.rounds),
                 "acknowledged_lost": sum(one.acknowledged_lost for one in self.rounds),
                 "duplicated": sum(one.duplicated for one in self.rounds),
+                "overlapping": sum(one.overlapping for one in self.rounds),
+                "reads": sum(one.reads for one in self.rounds),
+                "stale_reads": sum(one.stale_reads for one in self.rounds),
+                "long_waits": sum(len(one.long_waits) for one in self.rounds),
                 "errant": sum(one.errant for one in self.rounds),
                 "quarantined": sum(one.quarantined for one in self.rounds),
                 "merged": sum(one.merged for one in self.rounds),
@@ -169,6 +186,8 @@ def show(report: Report, console: Console) -> None:
     if len(report.rounds) > TIMELINES_LIMIT:
         console.print(_phases_table(report))
     for number, one in enumerate(report.rounds, 1):
+        for line in long_waits(one):
+            console.print(Text(f"round {number}: {line}", style="yellow"))
         for problem in one.problems:
             console.print(Text(f"round {number}: {problem}", style="bold red"))
         for line in one.journal[-JOURNAL_LINES:]:
@@ -176,12 +195,25 @@ def show(report: Report, console: Console) -> None:
     console.print(Text(verdict(report), style="bold green" if report.good else "bold red"))
 
 
+def long_waits(one: RoundResult) -> list[str]:
+    """The longest waits that the fault is no reason for, a line each."""
+    lines = [str(wait) for wait in one.long_waits[:WAITS_LIMIT]]
+    if lines:
+        lines[0] += f"; the fault explains {one.explained_ms:.0f} ms"
+    if len(one.long_waits) > WAITS_LIMIT:
+        lines.append(f"and {len(one.long_waits) - WAITS_LIMIT} shorter waits of that kind")
+    return lines
+
+
 def _rounds_table(report: Report) -> Table:
     title = f"{report.scenario}: {report.flavour} {report.server_version}"
     table = Table(title=f"{title}, {report.mode}, {report.durability}", title_justify="left")
     table.add_column("round", justify="right")
     table.add_column("hit")
-    for name in ("outage ms", "one client ms", "OKs", "lost", "twice", "no answer, there"):
+    for name in (
+        *("outage ms", "one client ms", "OKs", "lost", "twice", "no answer, there"),
+        *("overlap", "stale"),
+    ):
         table.add_column(name, justify="right")
     table.add_column("returned")
     table.add_column("whole s", justify="right")
@@ -196,6 +228,8 @@ def _rounds_table(report: Report) -> Table:
             str(one.acknowledged_lost),
             str(one.duplicated),
             str(one.unacknowledged_present),
+            str(one.overlapping),
+            f"{one.stale_reads}/{one.reads}",
             one.returned or "-",
             "never" if one.whole_ms is None else f"{one.whole_ms / 1000:.1f}",
             "yes" if one.converged else "no",
@@ -302,8 +336,9 @@ def verdict(report: Report) -> str:
     )
     facts = (
         f"{data['acknowledged_lost']} of {data['acknowledged']} acknowledged transactions lost,"
-        f" {data['duplicated']} duplicated{_errant(data)}{_conflicts(data)}{_undone(data)}"
-        f"{_follows(data)}"
+        f" {data['duplicated']} duplicated, {data['overlapping']} overlapping,"
+        f" {data['stale_reads']} of {data['reads']} reads stale{_errant(data)}"
+        f"{_conflicts(data)}{_undone(data)}{_follows(data)}"
     )
     if report.good:
         return (

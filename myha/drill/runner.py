@@ -13,14 +13,16 @@ from typing import Any
 
 from myha.core.policy import Durability, Mode
 from myha.core.record import Membership, Sync
-from myha.drill import following, timeline
+from myha.drill import following, history, timeline
 from myha.drill.errant import ErrantLedger
 from myha.drill.following import FollowWatch, ReplicaResult
+from myha.drill.history import Findings, History, Reign
 from myha.drill.judge import Evidence, Judgement, judge
-from myha.drill.ledger import Attempt, read_attempts
+from myha.drill.ledger import Attempt, read_attempts, read_reads
 from myha.drill.observer import HangUp
 from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.report import Report, RoundResult
+from myha.drill.rows import Key
 from myha.drill.stage import START_DEADLINE_SECONDS, Fault, Scenario
 from myha.drill.target import Target
 from myha.drill.ticks import Ticking
@@ -40,19 +42,23 @@ POLL_SECONDS = 0.05
 TOLD_SECONDS, SAME_TOLD_SECONDS = 2.0, 15.0  # how often it says what it waits for
 OKS_PER_CLIENT_BEFORE_FAULT = 20
 OKS_PER_CLIENT_AFTERWARDS = 10
+SERVED_DEADLINE_SECONDS = 10.0  # for each client, once the pair is whole
+READS_EVERY = 16  # transactions of a client
 FIRST_DIRECT_CLIENT = 1001  # number of the first that writes past the balancer
 WITH_HANG_UP = frozenset({"crash", "stop", "standby-crash", "supervisor-crash"})
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a drill is played. `pause_ms` is each client's rest between two transactions."""
+    """How a drill is played. `pause_ms` is each client's rest between two transactions,
+    `reads_every` after how many of these it reads what another one has written; 0: never."""
 
     rounds: int = 1
     clients: int = 8
     seed: int = 1
     pause_ms: float = 0.0
     force: bool = False
+    reads_every: int = READS_EVERY
 
 
 def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Report:
@@ -209,6 +215,8 @@ class Round:
                     fault = self.scenario.strike(self)
                     self.scenario.mend(self, fault)
                 whole_at = self._await_whole()
+                if whole_at is not None:
+                    workload.await_served(whole_at, SERVED_DEADLINE_SECONDS)
                 with suppress(MyhaError):  # judged by its acknowledgements, whatever they are
                     workload.await_acknowledged(clients * OKS_PER_CLIENT_AFTERWARDS, 10.0)
             finally:
@@ -232,6 +240,7 @@ class Round:
             port=address.port,
             clients=clients,
             first_client=FIRST_DIRECT_CLIENT,
+            reads_every=0,  # on a node that was replaced they would rightly read old rows
         )
         self.direct = Workload(order)
         self.direct.start()
@@ -260,6 +269,7 @@ class Round:
             seed=self.seed,
             pause_ms=self.options.pause_ms,
             tls=self.target.config.accounts.tls == "require",
+            reads_every=self.options.reads_every,
         )
 
     def _await_ready(self) -> None:
@@ -431,7 +441,10 @@ class Round:
             self.problems.append(f"{seen['stuck']} clients got no answer and no error for 15 s")
         self._judge_ticks(events, fault)
         replicas = self._judge_replicas(every, fault, phases.get("routed"))
-        problems = (*self.problems, *judgement.problems)
+        findings = self._findings(
+            attempts, events, fault, whole_at, until=until, excused=judgement.excused
+        )
+        problems = (*self.problems, *judgement.problems, *findings.problems)
         return RoundResult(
             node=fault.node,
             outage_ms=round(gap.length_ms, 1),
@@ -459,6 +472,45 @@ class Round:
             journal=tuple(timeline.lines(every, fault.at)) if problems else (),
             clients=seen,
             replicas=replicas,
+            overlapping=findings.overlapping,
+            reads=findings.reads,
+            stale_reads=findings.stale,
+            explained_ms=round(1000 * self.scenario.explains(self.target.config), 1),
+            long_waits=findings.waits,
+        )
+
+    def _findings(
+        self,
+        attempts: tuple[Attempt, ...],
+        events: list[dict[str, Any]],
+        fault: Fault,
+        whole_at: float | None,
+        *,
+        until: float,
+        excused: frozenset[Key],
+    ) -> Findings:
+        """What the ledgers prove of the clients that come through the balancer."""
+        target = self.target
+        ids, config = target.server_ids, target.config
+        nodes = {ids[name]: node.auto_increment_offset for name, node in config.nodes.items()}
+        alone = config.cluster.mode is Mode.SINGLE_WRITER
+        first = Reign(ids[self.writer], float("-inf"))
+        later = (Reign(t.server_id, t.recorded_at) for t in timeline.takeovers(events, ids))
+        return history.examine(
+            History(
+                attempts=attempts,
+                reads=read_reads(self.directory),
+                nodes=nodes,
+                names={number: name for name, number in ids.items()},
+                reigns=(first, *later) if alone else (),
+                fault_at=fault.at,
+                since=fault.at,
+                until=until,
+                whole_at=whole_at,
+                explained_seconds=self.scenario.explains(config),
+                excused=excused,
+                past_balancer=FIRST_DIRECT_CLIENT,
+            )
         )
 
     def _judge_replicas(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from myha.config import Config
 from myha.drill.crossing import CROSSING
 from myha.drill.data_loss import DATA_LOSS
 from myha.drill.diverging import DIVERGING
@@ -15,6 +16,7 @@ from myha.drill.stage import (
     Scenario,
     Stage,
     freeze_writer,
+    silence,
     start_again,
     thaw,
 )
@@ -24,6 +26,7 @@ from myha.hosts.local import LocalHost
 from myha.waiting import wait_until
 
 SUPERVISOR_AWAY_SECONDS = 1.0
+SUPERVISOR_START_SECONDS = 1.0  # to its first look, as long as it takes on a machine at work
 DIRECT_CLIENTS = 20
 NEAR_WAIT_SECONDS = 60.0
 SWITCHOVER_TRIES, UNDONE_DEADLINE_SECONDS, POLL_SECONDS = 5, 10.0, 0.05
@@ -96,6 +99,11 @@ def _supervisor(stage: Stage) -> LocalHost:
     return stage.target.supervisor
 
 
+def _until_the_supervisor_is_back(config: Config) -> float:
+    """It reads its record, looks at everything and waits out the dead time of what it never saw."""
+    return SUPERVISOR_AWAY_SECONDS + SUPERVISOR_START_SECONDS + silence(config)
+
+
 def _freeze_with_waiting_commits(stage: Stage) -> Fault:
     stage.write_past_balancer(stage.writer, DIRECT_CLIENTS)
     return freeze_writer(stage)
@@ -140,6 +148,7 @@ SCENARIOS: dict[str, Scenario] = {
             freeze_writer,
             thaw,
             unattended_failover=True,
+            explains=silence,
         ),
         Scenario(
             "waiting-commits",
@@ -149,6 +158,7 @@ SCENARIOS: dict[str, Scenario] = {
             _freeze_with_waiting_commits,
             _thaw_at_once,
             unattended_failover=True,
+            explains=silence,
         ),
         Scenario(
             "stop",
@@ -173,6 +183,7 @@ SCENARIOS: dict[str, Scenario] = {
             _freeze_standby,
             thaw,
             hits_standby=True,
+            explains=silence,
         ),
         Scenario(
             "switchover",
@@ -190,6 +201,7 @@ SCENARIOS: dict[str, Scenario] = {
             _kill_supervisor,
             _restart_supervisor,
             unattended_failover=True,
+            explains=_until_the_supervisor_is_back,
             needs_supervisor_process=True,
         ),
         *DIVERGING,

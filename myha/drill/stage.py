@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from myha.config import Config
+from myha.core.policy import Durability
 from myha.drill.errant import ErrantLedger
 from myha.drill.target import Target
 from myha.errors import MyhaError
@@ -17,6 +19,8 @@ STOP_DEADLINE_SECONDS = 60.0
 REST_SECONDS = 1.0  # from the takeover to the lost node's return
 HANG_REST_SECONDS = 2.0
 TAKEOVER_PLANS = ("failover", "install", "reinstate")
+# How long a client has to wait for a change of writer, or for the writer to let go of its standby.
+CHANGE_SECONDS = 0.5
 
 
 class Stage(Protocol):
@@ -67,9 +71,24 @@ class Fault:
     writer_lost: bool = False
 
 
+def change_of_writer(config: Config) -> float:
+    """How long a client may wait when the supervisor knows of the fault at once, in seconds."""
+    bounded = config.cluster.durability is Durability.BOUNDED
+    return CHANGE_SECONDS + (config.cluster.bounded_timeout_seconds if bounded else 0.0)
+
+
+def silence(config: Config) -> float:
+    """The same when it has to wait for the dead time."""
+    return config.timing.deadtime_seconds + change_of_writer(config)
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`strike` does the harm, `mend` waits for the supervisor's answer and undoes the harm."""
+    """`strike` does the harm, `mend` waits for the supervisor's answer and undoes the harm.
+
+    `explains`: the longest wait of a client, in seconds, that the fault is a reason for; longer
+    ones are named.
+    """
 
     name: str
     sentence: str
@@ -85,6 +104,7 @@ class Scenario:
     sandbox_only: bool = False  # it does what nobody wants done to a cluster that is in use
     dual_writer_only: bool = False
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
+    explains: Callable[[Config], float] = change_of_writer
 
     def other_mode(self, mode: str) -> str:
         """What keeps it from being played in this mode; empty when nothing does."""

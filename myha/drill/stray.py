@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import time
 
+from myha.config import Config
 from myha.core.record import Sync
-from myha.drill.stage import START_DEADLINE_SECONDS, STOP_DEADLINE_SECONDS, Fault, Scenario, Stage
+from myha.drill.stage import (
+    START_DEADLINE_SECONDS,
+    STOP_DEADLINE_SECONDS,
+    Fault,
+    Scenario,
+    Stage,
+    silence,
+)
 from myha.drill.target import Target
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.sandbox.cluster import Cluster
@@ -18,6 +26,7 @@ from myha.waiting import wait_until
 NOTICED_DEADLINE_SECONDS = 20.0
 STANDBY_FROZEN_SECONDS = 1.0  # less than the dead time
 REFUSED_DEADLINE_SECONDS = 20.0
+WRITER_BACK_SECONDS = 10.0  # the refusal, and the start of a server after a crash
 POLL_SECONDS = 0.02
 
 
@@ -62,6 +71,11 @@ def _connect(target: Target, cluster: Cluster, writer: str) -> None:
                 session.query(statement, values if "%(" in statement else None)
         except ServerError as error:
             raise MyhaError(f"the replica outside the pair cannot be set up: {error}") from None
+
+
+def _until_the_writer_is_back(config: Config) -> float:
+    """Nobody takes over: writes wait for a server's whole start."""
+    return STANDBY_FROZEN_SECONDS + WRITER_BACK_SECONDS + silence(config)
 
 
 def _await_noticed(stage: Stage) -> None:
@@ -114,5 +128,6 @@ STRAY = (
         needs_administrator=True,
         sandbox_only=True,
         single_writer_only=True,
+        explains=_until_the_writer_is_back,
     ),
 )

@@ -41,7 +41,10 @@ SLOW_PAUSE_SECONDS = 0.02
 @dataclass(frozen=True, slots=True)
 class Order:
     """What the clients shall do. `pause_ms` is each client's rest after an acknowledgement,
-    `first_client` the number of the first of them: no two have the same in one round."""
+    `first_client` the number of the first of them: no two have the same in one round. With
+    `reads_every` a client reads once in so many transactions, and after its first OK on a new
+    connection; 0: never.
+    """
 
     host: str
     port: int
@@ -56,6 +59,7 @@ class Order:
     answer_timeout_seconds: float = 8.0
     tls: bool = False
     first_client: int = 1
+    reads_every: int = 0
 
 
 @dataclass(slots=True)
@@ -99,6 +103,9 @@ class Client(threading.Thread):
         self._begin = statements.one("drill_begin")
         self._insert = statements.one("drill_insert")
         self._insert_id = statements.one("drill_insert_id")
+        self._last = statements.one("drill_last")
+        self._reads = 0
+        self._until_read = 1
         self.seen = Seen()
 
     def slow_down(self) -> None:
@@ -111,7 +118,7 @@ class Client(threading.Thread):
                 self._ending.wait(PAUSE_AFTER_ERROR_SECONDS)
                 continue
             number += 1
-            if not self._transaction(number):
+            if not (self._read() and self._transaction(number)):
                 self._drop()
                 self._ending.wait(self._pause_seconds)
             elif self._pause_seconds:
@@ -140,7 +147,30 @@ class Client(threading.Thread):
         except (MySQLError, OSError) as error:
             self._count("connect", error)
             return False
+        self._until_read = 1  # not before its first transaction: others wait for that
         self._sample(self.seen.connect_ms, started)
+        return True
+
+    def _read(self) -> bool:
+        """Now and then: the last number of one of the clients, each in its turn, before a
+        transaction. True when the connection may be used on."""
+        connection, every = self._connection, self._order.reads_every
+        if connection is None or not every:
+            return connection is not None
+        self._until_read -= 1
+        if self._until_read >= 0:
+            return True
+        self._until_read, self._reads = every - 1, self._reads + 1
+        of = self._order.first_client + (self._client + self._reads) % self._order.clients
+        self._ledger.write(Kind.ASKED, of, time.monotonic())
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(self._last % {"client": of})
+                value, server_id = cursor.fetchone() or (0, 0)
+        except (MySQLError, OSError) as error:
+            self._count("read", error)
+            return False
+        self._ledger.write(Kind.READ, int(value), time.monotonic(), int(server_id))
         return True
 
     def _transaction(self, number: int) -> bool:

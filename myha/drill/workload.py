@@ -80,6 +80,16 @@ class Workload:
                 f" write in the database {self.order.database!r}?"
             )
 
+    def await_served(self, since: float, deadline_seconds: float) -> None:
+        """Wait until each client has had an acknowledgement since then, or until the deadline."""
+
+        def served() -> bool:
+            self.ledger.advance()
+            gone = self._process is None or self._process.poll() is not None
+            return gone or self.ledger.served_since(since) >= self.order.clients
+
+        wait_until(served, deadline_seconds, POLL_SECONDS)
+
     def slow_down(self) -> None:
         """From now on each client rests between two transactions.
 

@@ -80,6 +80,10 @@ VALUES (%(client)s, %(number)s, '%(payload)s', @origin);
 -- name: drill_insert_id
 INSERT INTO myha_drill_ids (client, number, origin) VALUES (%(client)s, %(number)s, @origin);
 
+-- name: drill_last
+--- What a client reads through the writer pool, and which server it read it on.
+SELECT COALESCE(MAX(number), 0), @origin FROM myha_drill WHERE client = %(client)s;
+
 -- name: drill_rows
 SELECT client, number, payload, origin FROM myha_drill ORDER BY client, number;
 
