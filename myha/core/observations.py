@@ -10,13 +10,14 @@ from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import Contact, NodeLook, NodeName, NodeView, ThreadState
 from myha.core.policy import Policy
 from myha.core.record import Record
-from myha.core.view import Incident, View
+from myha.core.view import Incident, LoopView, View
 
 MAX_INCIDENTS = 32
 INCIDENT_KEPT_SECONDS = 600.0  # what has not been tried again for so long is no news any more
 HEAL = "heal"  # the kind of job whose outcome decisions depend on
 
 T = TypeVar("T")
+AnyView = TypeVar("AnyView", bound=LoopView)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,6 @@ def fold(view: View, seen: Observation) -> View:
         return replace(
             view, at=at, nodes=_with(view.nodes, seen.node, missed(view.node(seen.node), seen))
         )
-    if isinstance(seen, Tick):
-        return replace(view, at=at, wall=seen.wall, incidents=still_news(view.incidents, at))
     if isinstance(seen, BalancerLooked):
         balancer = BalancerView(True, seen.look.at, "", seen.look)
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
@@ -154,12 +153,24 @@ def fold(view: View, seen: Observation) -> View:
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
     if isinstance(seen, RecordRead):
         return replace(view, at=at, record=seen.record)
+    return fold_own(view, at, seen)
+
+
+def fold_own(
+    view: AnyView, at: float, seen: Tick | PlanEnded | JobProgressed | JobEnded
+) -> AnyView:
+    """The view after what every loop sees: time, and how its own plans and jobs go."""
+    if isinstance(seen, Tick):
+        return replace(view, at=at, wall=seen.wall, incidents=_still_news(view.incidents, at))
+    if isinstance(seen, PlanEnded):
+        incidents = _incidents_after(view.incidents, seen)
+        return replace(view, at=at, plan_ended_at=at, incidents=incidents)
+    others = tuple(
+        one for one in view.jobs if (one.kind, one.node) != (seen.job.kind, seen.job.node)
+    )
     if isinstance(seen, JobProgressed):
-        return replace(view, at=at, jobs=(*other_jobs(view.jobs, seen.job), seen.job))
-    if isinstance(seen, JobEnded):
-        jobs, heals = other_jobs(view.jobs, seen.job), heals_after(view.heals, seen)
-        return replace(view, at=at, jobs=jobs, heals=heals)
-    return replace(view, at=at, plan_ended_at=at, incidents=incidents_after(view.incidents, seen))
+        return replace(view, at=at, jobs=(*others, seen.job))
+    return replace(view, at=at, jobs=others, heals=_heals_after(view.heals, seen))
 
 
 def _with(pairs: tuple[tuple[str, T], ...], name: str, value: T) -> tuple[tuple[str, T], ...]:
@@ -235,12 +246,12 @@ def missed(old: NodeView, seen: NodeMissed) -> NodeView:
     )
 
 
-def still_news(incidents: tuple[Incident, ...], at: float) -> tuple[Incident, ...]:
+def _still_news(incidents: tuple[Incident, ...], at: float) -> tuple[Incident, ...]:
     """Without those that have not been tried again for long."""
     return tuple(one for one in incidents if at - one.at < INCIDENT_KEPT_SECONDS)
 
 
-def incidents_after(incidents: tuple[Incident, ...], ended: PlanEnded) -> tuple[Incident, ...]:
+def _incidents_after(incidents: tuple[Incident, ...], ended: PlanEnded) -> tuple[Incident, ...]:
     """With that of a plan that failed, without that of one that reached its end."""
     others = tuple(one for one in incidents if (one.plan, one.node) != (ended.kind, ended.node))
     if not ended.reason:
@@ -252,12 +263,7 @@ def incidents_after(incidents: tuple[Incident, ...], ended: PlanEnded) -> tuple[
     return (*others, new)[-MAX_INCIDENTS:]
 
 
-def other_jobs(jobs: tuple[Job, ...], job: Job) -> tuple[Job, ...]:
-    """All but the one of this kind on this node."""
-    return tuple(one for one in jobs if (one.kind, one.node) != (job.kind, job.node))
-
-
-def heals_after(heals: tuple[HealOutcome, ...], ended: JobEnded) -> tuple[HealOutcome, ...]:
+def _heals_after(heals: tuple[HealOutcome, ...], ended: JobEnded) -> tuple[HealOutcome, ...]:
     """One outcome for each node. One that was stopped is no outcome, and keeps the count."""
     job = ended.job
     if job.kind != HEAL or ended.result is JobResult.STOPPED:

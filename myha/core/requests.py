@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from myha.core.node import Contact
-from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal, StopJob
+from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal
 from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.failover import FENCE_OUTSIDE_DEADLINE_SECONDS, failover, promotable
 from myha.core.protocols.fencing import fence
-from myha.core.protocols.healing import STOP_DEADLINE_SECONDS, stop_heal
-from myha.core.record import Cause, away
+from myha.core.protocols.heals import stop_heal, stop_job, unfence
+from myha.core.record import Cause
 from myha.core.situation import Situation
 
 
@@ -62,25 +62,16 @@ def fence_node(it: Situation, node: str, reason: str) -> Answer:
     if it.heal is not None:
         return stop_heal(it, reason)
     if it.fenced:
-        return Refusal(f"{node} is fenced already: {it.s_entry.reason}")
+        return Refusal(f"{node} is fenced already: {it.entry.reason}")
     return fence(it, Cause.BY_HAND, reason)
 
 
 def unfence_node(it: Situation, node: str) -> Answer:
-    """Back to `away`: looked at like any node that returns, and fenced again if it diverged."""
     if (refusal := unknown(it, node)) is not None:
         return refusal
     if node != it.standby or not it.fenced:
         return Refusal(f"{node} is not fenced")
-    if it.heal is not None or it.heal_job is not None:
-        return Refusal(
-            f"{node} is being healed, and its data is not verified yet", f"myha fence {node}"
-        )
-    doubted = it.s_entry.cause in (Cause.BROKEN, Cause.STRANGER)
-    cause = Cause.TRUSTED if doubted else Cause.BY_HAND
-    entry = away(cause, "unfenced by hand; to be inspected")
-    change = RecordChange(f"{node} is unfenced and away", nodes=((node, entry),))
-    return make(it, "unfence", node, f"unfence {node}", ChangeRecord(change=change))
+    return unfence(it, Cause.STRANGER)
 
 
 def maintenance(it: Situation, *, on: bool) -> Answer:
@@ -88,7 +79,6 @@ def maintenance(it: Situation, *, on: bool) -> Answer:
         return Refusal(f"maintenance is {'on' if on else 'off'} already")
     sentence = f"maintenance {'on' if on else 'off'}"
     change = ChangeRecord(change=RecordChange(sentence, maintenance=on))
-    stop = None
-    if on and it.heal_job is not None:  # it stays on record, and goes on afterwards
-        stop = StopJob(node=it.standby, deadline_seconds=STOP_DEADLINE_SECONDS)
+    # It stays on record, and goes on afterwards.
+    stop = stop_job(it) if on and it.heal_job is not None else None
     return make(it, "maintenance", it.writer, sentence, change, stop)

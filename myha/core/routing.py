@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from myha.core.balancer import BalancerView
 from myha.core.node import Contact, NodeName, ThreadState
 from myha.core.plans import POOLS, PutIn, Step, TakeOut
 from myha.core.policy import Mode
@@ -51,7 +54,9 @@ def differences(view: View) -> tuple[Step, ...]:
             want = wanted(view, pool, node)
             if want is KEEP:
                 continue
-            names = _balancers_where(view, pool, node, not want)
+            # A look from before the last plan says nothing of its effect.
+            since = view.plan_ended_at
+            names = balancers_where(view.balancers, pool, node, traffic=not want, since=since)
             if names and want:
                 into.append(PutIn(node=node, pool=pool, balancers=names))
             elif names:
@@ -59,13 +64,19 @@ def differences(view: View) -> tuple[Step, ...]:
     return (*out, *into)
 
 
-def _balancers_where(view: View, pool: str, node: NodeName, traffic: bool) -> tuple[str, ...]:
-    names = []
-    for name, balancer in view.balancers:
-        look = balancer.look
-        if not balancer.answering or look is None or look.at <= view.plan_ended_at:
-            continue  # a look from before the last plan says nothing of its effect
-        for route in look.routes:
-            if (route.pool, route.node) == (pool, node) and route.takes_traffic is traffic:
-                names.append(name)
-    return tuple(names)
+def balancers_where(
+    balancers: Iterable[tuple[str, BalancerView]],
+    pool: str,
+    node: NodeName,
+    *,
+    traffic: bool,
+    since: float,
+) -> tuple[str, ...]:
+    """Those that send the node traffic of this pool, or do not, by looks from after `since`."""
+    return tuple(
+        name
+        for name, balancer in balancers
+        if balancer.answering and balancer.look is not None and balancer.look.at > since
+        for route in balancer.look.routes
+        if (route.pool, route.node) == (pool, node) and route.takes_traffic is traffic
+    )

@@ -22,20 +22,26 @@ class Incident:
     attempts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything known at one moment: the input of every decision."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopView:
+    """What every loop knows: the time, its policy, and how its own plans and jobs went."""
 
     policy: Policy
     at: float
     wall: float
-    record: Record | None
-    nodes: tuple[tuple[NodeName, NodeView], ...]
-    balancers: tuple[tuple[str, BalancerView], ...]
     plan_ended_at: float = -1.0  # when the last plan ended: looks from before it prove nothing now
     incidents: tuple[Incident, ...] = ()
     jobs: tuple[Job, ...] = ()
     heals: tuple[HealOutcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View(LoopView):
+    """Everything known of the pair at one moment: the input of every decision about it."""
+
+    record: Record | None
+    nodes: tuple[tuple[NodeName, NodeView], ...]
+    balancers: tuple[tuple[str, BalancerView], ...]
 
     def node(self, name: NodeName) -> NodeView:
         for known, view in self.nodes:

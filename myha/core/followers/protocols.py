@@ -6,9 +6,7 @@ only while the pair's epoch and the replica's own record are those that the plan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from myha.core.followers.plans import ChangeFollower, Follow, StopAcknowledging
+from myha.core.followers.plans import Follow, StopAcknowledging
 from myha.core.followers.situation import FollowerSituation
 from myha.core.plans import (
     CloseGently,
@@ -24,23 +22,14 @@ from myha.core.plans import (
     StopReplication,
     TakeOut,
 )
-from myha.core.protocols.answer import Answer
-from myha.core.record import Cause, NodeRecord, fenced, member
-from myha.core.settings import Difference, Kind
+from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.settings import listed, set_while_resting
+from myha.core.record import Cause, fenced, member
+from myha.core.settings import Kind
 
 STOP_SECONDS = START_SECONDS = SET_SECONDS = FENCE_SECONDS = 5.0
 EVENTS_SECONDS = 10.0
 SETTINGS_ATTEMPTS = 5  # then not before the incident is forgotten
-
-
-def make(it: FollowerSituation, kind: str, sentence: str, *steps: Step | None) -> Plan:
-    """Under the pair's epoch, and the version of the replica's own record."""
-    kept = tuple(step for step in steps if step is not None)
-    return Plan(kind, it.name, sentence, it.pair_record.epoch, it.record.version, kept)
-
-
-def change(it: FollowerSituation, sentence: str, entry: NodeRecord) -> ChangeFollower:
-    return ChangeFollower(node=it.name, sentence=sentence, entry=entry)
 
 
 # -- following -------------------------------------------------------------------------------------
@@ -60,15 +49,16 @@ def follow(it: FollowerSituation) -> Answer:
     as_on_record = it.member_look is not None
     joins = None
     if not as_on_record:
-        joins = change(it, f"{it.name} follows {it.writer}", member(look.boot_id))
+        joins = it.record_as(f"{it.name} follows {it.writer}", member(look.boot_id))
     return make(
         it,
         "follow",
+        it.name,
         f"let {it.name} follow {it.writer}",
         _out(it) if it.doubtful else None,
         StopReplication(node=it.name, deadline_seconds=STOP_SECONDS),
         RequireNoErrant(node=it.name, reference=it.writer),
-        *_restored(it),
+        *set_while_resting(it.name, look.differs, best_effort=True),
         Follow(
             node=it.name,
             source=it.writer,
@@ -86,19 +76,6 @@ def _out(it: FollowerSituation) -> Step:
     return TakeOut(node=it.name, pools=("reader",), balancers=it.policy.balancers, best_effort=True)
 
 
-def _restored(it: FollowerSituation) -> tuple[Step, ...]:
-    """The settings for which replication has to rest, while it does."""
-    look = it.look
-    kinds = {one.kind for one in look.differs if not one.by_hand} if look is not None else set()
-    if not kinds & {Kind.SETTING, Kind.AT_BOOT}:
-        return ()
-    # One that may not be set is told later.
-    step = RestoreSettings(
-        node=it.name, resting=True, best_effort=True, deadline_seconds=SET_SECONDS
-    )
-    return (step,)
-
-
 def _no_events(it: FollowerSituation, *, best_effort: bool = False) -> Step:
     return PlaceEvents(
         node=it.name, run=False, best_effort=best_effort, deadline_seconds=EVENTS_SECONDS
@@ -107,7 +84,7 @@ def _no_events(it: FollowerSituation, *, best_effort: bool = False) -> Step:
 
 def run_no_events(it: FollowerSituation) -> Answer:
     sentence = f"leave the events on {it.name} to {it.writer}"
-    return make(it, "place-events", sentence, _no_events(it))
+    return make(it, "place-events", it.name, sentence, _no_events(it))
 
 
 def stop_acknowledging(it: FollowerSituation) -> Answer:
@@ -115,6 +92,7 @@ def stop_acknowledging(it: FollowerSituation) -> Answer:
     return make(
         it,
         "stop-acknowledging",
+        it.name,
         sentence,
         StopAcknowledging(node=it.name, deadline_seconds=STOP_SECONDS),
     )
@@ -130,7 +108,7 @@ def restore_settings(it: FollowerSituation) -> Answer:
     if any(not one.rests for one in ours):
         sentence = f"set on {it.name} what differs from setup: {listed(ours)}"
         step = RestoreSettings(node=it.name, deadline_seconds=SET_SECONDS)
-        plan = make(it, "restore-settings", sentence, step)
+        plan = make(it, "restore-settings", it.name, sentence, step)
     elif ours:
         answer = follow(it)
         plan = answer if isinstance(answer, Plan) else None
@@ -145,12 +123,8 @@ def restore_settings(it: FollowerSituation) -> Answer:
     return Refusal(f"the supervisor may not or cannot set this on {it.name}; {'; '.join(by_hand)}")
 
 
-def listed(differs: Iterable[Difference]) -> str:
-    return ", ".join(str(one) for one in differs)
-
-
 def route(it: FollowerSituation) -> Answer:
-    return make(it, "route", f"correct the routing of reads to {it.name}", *it.routing)
+    return make(it, "route", it.name, f"correct the routing of reads to {it.name}", *it.routing)
 
 
 # -- out of service --------------------------------------------------------------------------------
@@ -169,8 +143,8 @@ def quiet_steps(it: FollowerSituation) -> tuple[Step, ...]:
 
 def fence(it: FollowerSituation, cause: Cause, reason: str) -> Plan:
     """The record first: whatever is cut short afterwards is found and gone on with."""
-    record = change(it, f"{it.name} is fenced: {reason}", fenced(cause, reason))
-    return make(it, "fence", f"fence {it.name}: {reason}", record, *quiet_steps(it))
+    record = it.record_as(f"{it.name} is fenced: {reason}", fenced(cause, reason))
+    return make(it, "fence", it.name, f"fence {it.name}: {reason}", record, *quiet_steps(it))
 
 
 def fence_errant(it: FollowerSituation) -> Answer:
@@ -201,13 +175,14 @@ def fence_broken(it: FollowerSituation) -> Answer:
 
 def isolate(it: FollowerSituation) -> Answer:
     sentence = f"close {it.name}, which is fenced, and stop its replication"
-    return make(it, "isolate", sentence, *quiet_steps(it))
+    return make(it, "isolate", it.name, sentence, *quiet_steps(it))
 
 
 def close(it: FollowerSituation) -> Answer:
     return make(
         it,
         "close",
+        it.name,
         f"close {it.name}, which takes writes although it is a replica",
         _out(it),
         CloseGently(node=it.name),

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 from myha.core.applier_errors import needs_other_data
+from myha.core.followers.plans import ChangeFollower
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.routing import differences, unrouted
 from myha.core.followers.view import FollowerView
 from myha.core.gtid import GtidSet
-from myha.core.jobs import HealOutcome, Job
-from myha.core.node import Contact, NodeLook, NodeView, ThreadState
+from myha.core.node import Contact, NodeLook, ThreadState
 from myha.core.plans import Step
 from myha.core.policy import Mode
-from myha.core.record import Cause, Heal, Membership, NodeRecord, Record
-from myha.core.settings import Difference
-from myha.core.situation import Situation, heals
+from myha.core.record import NodeRecord, Record
+from myha.core.situation import Situation
 from myha.core.situation.once import once
+from myha.core.situation.subject import Subject
 
-# Of those that the policy names: what a replica has beyond the writer is not applied there.
-METHODS = ("rewind", "reseed")
 # The source has purged what the receiver asks for; 1236 is also said in passing.
 PURGED = frozenset({1236, 13114})
 PURGED_ATTEMPTS = 3
 
 
-class FollowerSituation:
+class FollowerSituation(Subject[FollowerView]):
     """One replica (`name`), seen from the writer on the pair's record."""
 
+    methods = ("rewind", "reseed")  # what it has beyond the writer is not applied there
+
     def __init__(self, view: FollowerView, record: FollowerRecord, pair_record: Record) -> None:
-        self.view = view
-        self.record = record
         self.pair_record = pair_record
-        self.policy = view.policy
-        self.at = view.at
-        self.name = view.name
         self.writer = pair_record.writer
-        self.entry: NodeRecord = record.entry
-        self.node: NodeView = view.node
-        self.look: NodeLook | None = view.node.look if view.node.answering else None
+        guard = (pair_record.epoch, record.version)
+        super().__init__(view, view.name, view.node, record.entry, guard)
+
+    def record_as(self, sentence: str, entry: NodeRecord) -> Step:
+        return ChangeFollower(node=self.name, sentence=sentence, entry=entry)
 
     # -- the writer ------------------------------------------------------------------------------
 
@@ -63,45 +60,14 @@ class FollowerSituation:
         behind = not look.applied and look.applier.state is ThreadState.RUNNING
         return None if behind else look
 
-    # -- contact and standing --------------------------------------------------------------------
-
-    @once
-    def member(self) -> bool:
-        return self.entry.membership is Membership.MEMBER
-
-    @once
-    def away(self) -> bool:
-        return self.entry.membership is Membership.AWAY
-
-    @once
-    def fenced(self) -> bool:
-        return self.entry.membership is Membership.FENCED
-
-    @once
-    def member_look(self) -> NodeLook | None:
-        """The look at it, while it is a member and answers in the life on record."""
-        look = self.look
-        if not self.member or look is None or look.boot_id != self.entry.boot_id:
-            return None
-        return look
-
-    @once
-    def restarted(self) -> bool:
-        return self.member and self.look is not None and self.member_look is None
+    # -- contact ---------------------------------------------------------------------------------
 
     @once
     def unreachable(self) -> bool:
         """Refused, or silent for the dead time, or it does not let us in."""
-        node = self.node
-        if node.contact is Contact.SILENT:
-            since = node.answered_at if node.answered_at >= 0 else node.contact_since
-            return self.at - since >= self.policy.deadtime_seconds
-        return node.contact not in (Contact.ANSWERING, Contact.UNKNOWN)
-
-    @once
-    def judged(self) -> bool:
-        """Away since its data was healed, or since somebody has said that they are right."""
-        return self.away and self.entry.cause in (Cause.HEALED, Cause.TRUSTED)
+        if self.node.contact is Contact.SILENT:
+            return self.silent_for_deadtime(self.node)
+        return self.node.contact not in (Contact.ANSWERING, Contact.UNKNOWN)
 
     # -- replication -----------------------------------------------------------------------------
 
@@ -153,16 +119,6 @@ class FollowerSituation:
         return not self.clean and look.receiver.state is not ThreadState.RUNNING
 
     @once
-    def filters(self) -> tuple[Difference, ...]:
-        return self.look.filters if self.look is not None else ()
-
-    @once
-    def unsourced_seconds(self) -> float:
-        """For how long its receiver has been without its source."""
-        since = self.node.unsourced_since
-        return 0.0 if since is None else self.at - since
-
-    @once
     def source_purged(self) -> bool:
         """The writer has not got any more what it lacks: tried several times."""
         look = self.look
@@ -187,37 +143,6 @@ class FollowerSituation:
     def needs_other_data(self) -> bool:
         look = self.look
         return look is not None and (needs_other_data(look.applier.errno) or self.source_purged)
-
-    # -- heals -----------------------------------------------------------------------------------
-
-    @once
-    def heal_methods(self) -> tuple[str, ...]:
-        """What the policy lets myha do about a diverged replica by itself, in order."""
-        return tuple(one for one in heals.methods_of(self.policy) if one in METHODS)
-
-    @once
-    def heal(self) -> Heal | None:
-        """The heal that is under way on record."""
-        return self.entry.heal if self.entry.cause is Cause.HEALING else None
-
-    @once
-    def heal_job(self) -> Job | None:
-        return heals.job_on(self.view.jobs, self.name)
-
-    @once
-    def heal_outcome(self) -> HealOutcome | None:
-        """How the present method of the present heal ended, when its job is over."""
-        if self.heal is None or self.heal_job is not None:
-            return None
-        return heals.outcome_of(self.view.heals, self.name, self.heal)
-
-    @once
-    def heal_gives_up(self) -> bool:
-        return heals.gives_up(self.heal_outcome)
-
-    @once
-    def heal_pauses(self) -> bool:
-        return heals.pauses(self.heal_outcome, self.at)
 
     # -- reads -----------------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from myha.core.followers import healing, protocols
 from myha.core.followers.situation import FollowerSituation
 from myha.core.followers.view import FollowerView
-from myha.core.jobs import JobResult
 from myha.core.node import ThreadState
+from myha.core.protocols import heals
+from myha.core.protocols.settings import listed
 from myha.core.record import Cause
 from myha.core.settings import Kind
 from myha.core.verdicts.row import Row
@@ -24,14 +25,9 @@ class FollowerVerdict(Row[FollowerSituation]):
             writer=it.writer,
             source=(it.look.source if it.look is not None else "") or "no server",
             reason=it.broken_reason or it.entry.reason,
-            differences=protocols.listed(it.look.differs) if it.look is not None else "",
+            differences=listed(it.look.differs) if it.look is not None else "",
             balancers=it.unrouted,
         )
-
-
-def _heal_unwanted(it: FollowerSituation) -> bool:
-    job = it.heal_job
-    return job is not None and (it.heal is None or it.heal.id != job.id)
 
 
 def _unquiet(it: FollowerSituation) -> bool:
@@ -46,14 +42,10 @@ def _errant(it: FollowerSituation) -> bool:
     return not it.fenced and it.errant is not None and not it.errant.is_empty()
 
 
-def _heal_done(it: FollowerSituation) -> bool:
-    return it.heal_outcome is not None and it.heal_outcome.result is JobResult.DONE
-
-
 def _heal_due(it: FollowerSituation) -> bool:
     if it.heal is None or it.heal_job is not None or not it.writer_ready:
         return False
-    if it.heal_gives_up or _heal_done(it):
+    if it.heal_gives_up or it.heal_done:
         return False
     # Only a reseed can do something about a server that does not even start.
     return it.look is not None or it.heal.method == "reseed"
@@ -118,8 +110,8 @@ TABLE: tuple[FollowerVerdict, ...] = (
     FollowerVerdict(
         "replica-heal-unwanted",
         "A heal of {replica} is running that is not on record: it is stopped.",
-        _heal_unwanted,
-        planner=healing.stop_unwanted,
+        lambda it: it.heal_unwanted,
+        planner=heals.stop_unwanted,
     ),
     FollowerVerdict(
         "replica-unquiet",
@@ -144,15 +136,15 @@ TABLE: tuple[FollowerVerdict, ...] = (
     FollowerVerdict(
         "replica-heal-done",
         "The replica {replica} is healed and its data verified: it follows {writer} again.",
-        _heal_done,
-        planner=healing.finish,
+        lambda it: it.heal_done,
+        planner=heals.finish,
     ),
     FollowerVerdict(
         "replica-heal-refused",
         "One method to heal {replica} was refused or has failed too often: the next one is tried, "
         "or it stays fenced with the reasons.",
         lambda it: it.heal_gives_up,
-        planner=healing.next_method,
+        planner=heals.next_method,
     ),
     FollowerVerdict(
         "replica-heal-due",

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from myha.core.followers.record import FollowerRecord
-from myha.core.jobs import HealOutcome, Job
 from myha.core.node import NodeLook, NodeName, NodeView
 from myha.core.observations import (
     JobEnded,
@@ -15,15 +14,11 @@ from myha.core.observations import (
     NodeMissed,
     PlanEnded,
     Tick,
-    heals_after,
-    incidents_after,
+    fold_own,
     looked,
     missed,
-    other_jobs,
-    still_news,
 )
-from myha.core.policy import Policy
-from myha.core.view import Incident, View
+from myha.core.view import LoopView, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +50,8 @@ FollowerObservation: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FollowerView:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowerView(LoopView):
     """The input of every decision about one replica.
 
     `before` is the look before the last: what that one had found was there when the last began.
@@ -64,25 +59,25 @@ class FollowerView:
     """
 
     name: NodeName
-    policy: Policy
-    at: float
-    wall: float
     record: FollowerRecord | None
     pair: View
     node: NodeView
     changing: bool = False
     before: NodeLook | None = None
-    plan_ended_at: float = -1.0  # looks from before it prove nothing now
-    incidents: tuple[Incident, ...] = ()
-    jobs: tuple[Job, ...] = ()
-    heals: tuple[HealOutcome, ...] = ()
 
 
 def first_view(name: NodeName, pair: View, record: FollowerRecord | None) -> FollowerView:
     """The view of a supervisor that has not seen the replica yet."""
-    at = pair.at
-    node = NodeView(contact_since=at)
-    return FollowerView(name, pair.policy, at, pair.wall, record, pair, node, plan_ended_at=at)
+    return FollowerView(
+        policy=pair.policy,
+        at=pair.at,
+        wall=pair.wall,
+        plan_ended_at=pair.at,
+        name=name,
+        record=record,
+        pair=pair,
+        node=NodeView(contact_since=pair.at),
+    )
 
 
 def fold(view: FollowerView, seen: FollowerObservation) -> FollowerView:
@@ -93,20 +88,11 @@ def fold(view: FollowerView, seen: FollowerObservation) -> FollowerView:
         return replace(view, at=at, node=node, before=view.node.look)
     if isinstance(seen, NodeMissed):
         return replace(view, at=at, node=missed(view.node, seen))
-    if isinstance(seen, Tick):
-        news = still_news(view.incidents, at)
-        return replace(view, at=at, wall=seen.wall, incidents=news)
     if isinstance(seen, PairSeen):
         return replace(view, at=at, pair=seen.view, changing=seen.changing)
     if isinstance(seen, FollowerRecordRead):
         return replace(view, at=at, record=seen.record)
-    if isinstance(seen, JobProgressed):
-        return replace(view, at=at, jobs=(*other_jobs(view.jobs, seen.job), seen.job))
-    if isinstance(seen, JobEnded):
-        jobs, heals = other_jobs(view.jobs, seen.job), heals_after(view.heals, seen)
-        return replace(view, at=at, jobs=jobs, heals=heals)
-    incidents = incidents_after(view.incidents, seen)
-    return replace(view, at=at, plan_ended_at=at, incidents=incidents)
+    return fold_own(view, at, seen)
 
 
 def _looked(view: FollowerView, look: NodeLook) -> NodeView:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from myha.core.plans import Plan, Refusal, Step
 from myha.core.situation import Situation
+from myha.core.situation.subject import Subject
 
 Answer: TypeAlias = Plan | Refusal | None
 
 
-def make(it: Situation, kind: str, node: str, sentence: str, *steps: Step | None) -> Plan:
+def make(it: Subject[Any], kind: str, node: str, sentence: str, *steps: Step | None) -> Plan:
+    """Under the pair's epoch, and the version of the record that is its own."""
     kept = tuple(step for step in steps if step is not None)
-    return Plan(kind, node, sentence, it.record.epoch, it.record.version, kept)
+    return Plan(kind, node, sentence, it.epoch, it.version, kept)
 
 
 def unknown(it: Situation, node: str) -> Refusal | None:

@@ -39,7 +39,7 @@ def promotable(it: Situation) -> Refusal | None:
         reason = f"{it.standby} is being healed by {it.heal.method}: {it.heal.reason}"
         return Refusal(reason, f"myha fence {it.standby}")
     if it.fenced:
-        return Refusal(f"{it.standby} is fenced: {it.s_entry.reason}", f"myha unfence {it.standby}")
+        return Refusal(f"{it.standby} is fenced: {it.entry.reason}", f"myha unfence {it.standby}")
     if not it.member_present or look is None:
         return Refusal(
             f"{it.standby} is not known to have all of {it.writer}'s transactions", override

@@ -95,9 +95,5 @@ def fence_errant(it: Situation) -> Answer:
     if it.errant is None:
         return None
     reason = f"it has {it.errant.count()} errant transactions: {it.errant}"
-    change = RecordChange(
-        f"{it.standby} is fenced: {reason}",
-        nodes=((it.standby, fenced(Cause.ERRANT, reason)),),
-    )
-    sentence = f"fence {it.standby}: {reason}"
-    return make(it, "fence-errant", it.standby, sentence, ChangeRecord(change=change))
+    record = it.record_as(f"{it.standby} is fenced: {reason}", fenced(Cause.ERRANT, reason))
+    return make(it, "fence-errant", it.standby, f"fence {it.standby}: {reason}", record)

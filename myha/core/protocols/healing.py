@@ -9,35 +9,19 @@ finds the heal on record and begins the method again, which every method allows 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from myha.core.applier_errors import needs_other_data
-from myha.core.jobs import HealOutcome, JobResult
-from myha.core.node import NodeName
-from myha.core.plans import (
-    AwaitApplied,
-    ChangeRecord,
-    Plan,
-    RecordChange,
-    Refusal,
-    StartJob,
-    StopJob,
-    StopReceiver,
-)
+from myha.core.plans import AwaitApplied, Plan, Refusal, StopReceiver
 from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.fencing import fence, quiet_steps
-from myha.core.record import Cause, Heal, NodeRecord, away, fenced
+from myha.core.protocols.heals import begin_by_hand, new_heal, refused_now, start_job
+from myha.core.record import Cause, fenced
 from myha.core.situation import Situation
 
-METHODS = ("merge", "rewind", "reseed")
-STOP_DEADLINE_SECONDS = 20.0
-START_DEADLINE_SECONDS = 10.0
+METHODS = Situation.methods
 # Not for long: nothing else is decided meanwhile, and the plan is tried again.
 APPLIED_DEADLINE_SECONDS = 5.0
-
-
-def _new(it: Situation, methods: tuple[str, ...], cause: Cause, reason: str) -> Heal:
-    """Its id is the version that the record gets by it: no two heals have the same."""
-    return Heal(it.record.version + 1, methods, cause, reason)
 
 
 def _begin(
@@ -48,24 +32,22 @@ def _begin(
     *,
     accept_loss: bool = False,
 ) -> Plan:
-    heal = replace(_new(it, methods, cause, reason), accept_loss=accept_loss)
+    heal = new_heal(it, methods, cause, reason, accept_loss=accept_loss)
     sentence = f"heal {it.standby} by {' or '.join(methods)}"
     if it.member:
         return replace(fence(it, Cause.HEALING, reason, heal), kind="heal", sentence=sentence)
-    change = RecordChange(
-        f"{it.standby} is being healed by {heal.method}",
-        nodes=((it.standby, fenced(Cause.HEALING, reason, heal)),),
-    )
-    return make(it, "heal", it.standby, sentence, ChangeRecord(change=change))
+    entry = fenced(Cause.HEALING, reason, heal)
+    record = it.record_as(f"{it.standby} is being healed by {heal.method}", entry)
+    return make(it, "heal", it.standby, sentence, record)
 
 
 def begin_for_errant(it: Situation) -> Answer:
-    return _begin(it, it.heal_methods, Cause.ERRANT, it.s_entry.reason)
+    return _begin(it, it.heal_methods, Cause.ERRANT, it.entry.reason)
 
 
 def begin_for_broken(it: Situation) -> Answer:
     """Nothing is errant there, so that only other data help."""
-    return _begin(it, ("reseed",), Cause.BROKEN, it.s_entry.reason)
+    return _begin(it, ("reseed",), Cause.BROKEN, it.entry.reason)
 
 
 def fence_broken(it: Situation) -> Answer:
@@ -88,12 +70,12 @@ def fence_broken(it: Situation) -> Answer:
 
 def left_fenced(it: Situation) -> Answer:
     """Where only other data help and the policy does not give them, a person is told."""
-    if it.s_entry.cause is not Cause.BROKEN or it.s_entry.heal is not None:
+    if it.entry.cause is not Cause.BROKEN or it.entry.heal is not None:
         return None
     if "reseed" in it.heal_methods:
         return None  # begun as soon as both nodes are there
     return Refusal(
-        f"{it.standby} stays fenced: {it.s_entry.reason}; heal.policy does not let myha replace "
+        f"{it.standby} stays fenced: {it.entry.reason}; heal.policy does not let myha replace "
         f"its data, and `myha unfence {it.standby}` is for somebody who knows that they are right",
         f"myha heal {it.standby} --method reseed",
     )
@@ -120,58 +102,8 @@ def start(it: Situation) -> Answer:
         *steps,
         StopReceiver(node=it.writer),
         AwaitApplied(node=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS),
-        StartJob(
-            node=it.standby,
-            method=heal.method,
-            id=heal.id,
-            writer=it.writer,
-            epoch=it.record.epoch,
-            accept_loss=heal.accept_loss,
-            deadline_seconds=START_DEADLINE_SECONDS,
-        ),
+        start_job(it, heal, it.writer),
     )
-
-
-def finish(it: Situation) -> Answer:
-    """From here it is a node that returns: quiet, compared once more, and resumed when clean."""
-    outcome = it.heal_outcome
-    if outcome is None:
-        return None
-    reason = f"healed by {outcome.method}: {outcome.reason}"
-    change = RecordChange(
-        f"{it.standby} is {reason}", nodes=((it.standby, away(Cause.HEALED, reason)),)
-    )
-    sentence = f"{it.standby} is healed by {outcome.method}"
-    return make(it, "healed", it.standby, sentence, ChangeRecord(change=change))
-
-
-def without_method(node: NodeName, heal: Heal, outcome: HealOutcome) -> tuple[str, NodeRecord]:
-    """What is done when the present method was given up, and the node's standing then."""
-    how = "refused" if outcome.result is JobResult.REFUSED else f"failed {outcome.attempts} times"
-    refused = (*heal.refused, f"{heal.method} {how}: {outcome.reason}")
-    rest = replace(heal, methods=heal.methods[1:], refused=refused)
-    if rest.methods:
-        sentence = f"heal {node} by {rest.method}, since {refused[-1]}"
-        entry = fenced(Cause.HEALING, heal.reason, rest)
-    else:
-        sentence = f"leave {node} fenced: {refused[-1]}"
-        entry = fenced(heal.cause, f"{heal.reason}; not healed: {'; '.join(refused)}", rest)
-    return sentence, entry
-
-
-def next_method(it: Situation) -> Answer:
-    heal, outcome = it.heal, it.heal_outcome
-    if heal is None or outcome is None:
-        return None
-    sentence, entry = without_method(it.standby, heal, outcome)
-    change = RecordChange(sentence, nodes=((it.standby, entry),))
-    return make(it, "next-heal", it.standby, sentence, ChangeRecord(change=change))
-
-
-def stop_unwanted(it: Situation) -> Answer:
-    sentence = f"stop a heal of {it.standby} that is not on record"
-    step = StopJob(node=it.standby, deadline_seconds=STOP_DEADLINE_SECONDS)
-    return make(it, "stop-heal", it.standby, sentence, step)
 
 
 # -- by hand ---------------------------------------------------------------------------------------
@@ -179,30 +111,6 @@ def stop_unwanted(it: Situation) -> Answer:
 
 def heal_node(it: Situation, node: str, method: str, *, accept_loss: bool = False) -> Answer:
     """An operator's heal: by one method, or by those that the policy names (`auto`)."""
-    refusal = _not_to_be_healed(it, node)
-    if refusal is not None:
-        return refusal
-    methods = _methods(it, method)
-    if isinstance(methods, Refusal):
-        return methods
-    if not it.s.answering and "reseed" not in methods:
-        return Refusal(
-            f"{node} does not answer ({it.s.contact}), and only a reseed works without that",
-            f"myha heal {node} --method reseed",
-        )
-    entry = it.s_entry
-    if entry.heal is not None and not entry.heal.methods:
-        cause, reason = entry.heal.cause, entry.heal.reason
-    elif it.fenced:
-        cause, reason = entry.cause, entry.reason
-    else:
-        cause, reason = Cause.BY_HAND, entry.reason or "healed by hand"
-    if not it.s.answering:
-        methods = ("reseed",)
-    return _begin(it, methods, cause, reason, accept_loss=accept_loss)
-
-
-def _not_to_be_healed(it: Situation, node: str) -> Refusal | None:
     if (refusal := unknown(it, node)) is not None:
         return refusal
     if node == it.writer:
@@ -210,25 +118,16 @@ def _not_to_be_healed(it: Situation, node: str) -> Refusal | None:
             f"{node} is the writer: its data is the pair's data",
             f"myha switchover --to {it.standby}",
         )
-    if it.heal is not None:
-        return Refusal(
-            f"{node} is being healed by {it.heal.method} already; see `myha status`",
-            f"myha fence {node}",
-        )
-    if it.heal_job is not None:
-        return Refusal(f"a heal of {node} has not ended yet; try again in a moment")
-    if not it.writer_installed:
-        return Refusal(
-            f"the writer {it.writer} does not take writes; {node} can be healed when it does"
-        )
-    return None
+    refusal = refused_now(it, it.writer, ready=it.writer_installed)
+    begin = partial(_begin, it, accept_loss=accept_loss)
+    return refusal or begin_by_hand(it, _methods(it, method), begin)
 
 
 def _methods(it: Situation, method: str) -> tuple[str, ...] | Refusal:
     """Errant transactions are what merge and rewind deal with; anything else needs other data."""
     look = it.s.look
     broken = look is not None and look.applier.errno != 0
-    other_data = it.member or it.s_entry.cause is Cause.BROKEN
+    other_data = it.member or it.entry.cause is Cause.BROKEN
     if method != "auto":
         if method not in METHODS:
             return Refusal(
@@ -253,17 +152,3 @@ def _methods(it: Situation, method: str) -> tuple[str, ...] | Refusal:
             f"myha heal {it.standby} --method {'reseed' if other_data else 'rewind'}",
         )
     return methods
-
-
-def stop_heal(it: Situation, reason: str) -> Plan:
-    """Fenced by hand instead. The record first: a job asks it before it changes the writer."""
-    entry = fenced(Cause.BY_HAND, reason)
-    change = RecordChange(f"{it.standby} is fenced by hand", nodes=((it.standby, entry),))
-    return make(
-        it,
-        "fence",
-        it.standby,
-        f"stop the heal of {it.standby} and leave it fenced: {reason}",
-        ChangeRecord(change=change),
-        StopJob(node=it.standby, deadline_seconds=STOP_DEADLINE_SECONDS),
-    )

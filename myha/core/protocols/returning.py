@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from myha.core.plans import (
     AwaitCaughtUp,
-    ChangeRecord,
     Open,
-    RecordChange,
     RequireNoErrant,
-    RestoreSettings,
     RestoreSource,
     StartReplication,
     Step,
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.events import no_events
+from myha.core.protocols.settings import ours_to_set, set_while_resting
 from myha.core.record import member
 from myha.core.settings import Kind
 from myha.core.situation import Situation
@@ -26,9 +24,6 @@ def rejoin(it: Situation) -> Answer:
     look = it.s.look
     if look is None or _rejoin_blocked(it) or it.heal_job is not None:
         return None
-    change = RecordChange(
-        f"{it.standby} is a member again", nodes=((it.standby, member(look.boot_id)),)
-    )
     return make(
         it,
         "rejoin",
@@ -41,13 +36,13 @@ def rejoin(it: Situation) -> Answer:
         no_events(it.standby),
         StartReplication(node=it.standby, deadline_seconds=5.0),
         StartReplication(node=it.writer, deadline_seconds=5.0),
-        ChangeRecord(change=change),
+        it.record_as(f"{it.standby} is a member again", member(look.boot_id)),
     )
 
 
 def _rejoin_blocked(it: Situation) -> bool:
     """It replicates from a stranger, and nobody has answered for its data since."""
-    return not (it.standby_source_is_peer or it.standby_judged)
+    return not (it.standby_source_is_peer or it.judged)
 
 
 def _restore_steps(it: Situation) -> tuple[Step, ...]:
@@ -55,19 +50,12 @@ def _restore_steps(it: Situation) -> tuple[Step, ...]:
     look = it.s.look
     if look is None:
         return ()
-    kinds = {one.kind for one in look.differs if not one.by_hand}
-    steps: tuple[Step, ...] = ()
-    if kinds & {Kind.SETTING, Kind.AT_BOOT}:
-        # One that may not be set is told when the node is a member again.
-        set_ = RestoreSettings(
-            node=it.standby, resting=True, best_effort=True, deadline_seconds=5.0
-        )
-        steps = (set_,)
-    if kinds & {Kind.CHANNEL, Kind.FILTER} or not look.source or not it.standby_source_is_peer:
-        clears = it.standby_judged
-        restore = RestoreSource(node=it.standby, clears_filters=clears, deadline_seconds=5.0)
-        steps = (*steps, restore)
-    return steps
+    steps = set_while_resting(it.standby, look.differs, best_effort=True)
+    channel = ours_to_set(look.differs) & {Kind.CHANNEL, Kind.FILTER}
+    if not (channel or not look.source or not it.standby_source_is_peer):
+        return steps
+    restore = RestoreSource(node=it.standby, clears_filters=it.judged, deadline_seconds=5.0)
+    return (*steps, restore)
 
 
 def open_second(it: Situation) -> Answer:

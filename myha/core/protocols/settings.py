@@ -83,15 +83,32 @@ def _with_rest(it: Situation, node: str, differs: list[Difference]) -> Plan:
 
 def _restore_steps(node: str, differs: Iterable[Difference]) -> tuple[Step, ...]:
     """While both threads rest."""
-    kinds = {one.kind for one in differs if not one.by_hand}
-    steps: tuple[Step, ...] = ()
-    if kinds & {Kind.SETTING, Kind.AT_BOOT}:
-        steps = (RestoreSettings(node=node, resting=True, deadline_seconds=SET_SECONDS),)
-    if kinds & {Kind.CHANNEL, Kind.FILTER}:
-        clears = Kind.FILTER in kinds
-        restore = RestoreSource(node=node, clears_filters=clears, deadline_seconds=SET_SECONDS)
-        steps = (*steps, restore)
-    return steps
+    kinds = ours_to_set(differs)
+    steps = set_while_resting(node, differs)
+    if not kinds & {Kind.CHANNEL, Kind.FILTER}:
+        return steps
+    clears = Kind.FILTER in kinds
+    return (*steps, RestoreSource(node=node, clears_filters=clears, deadline_seconds=SET_SECONDS))
+
+
+def set_while_resting(
+    node: str, differs: Iterable[Difference], *, best_effort: bool = False
+) -> tuple[Step, ...]:
+    """The settings for which replication has to rest, while it does.
+
+    With `best_effort` one that may not be set is told later.
+    """
+    if not ours_to_set(differs) & {Kind.SETTING, Kind.AT_BOOT}:
+        return ()
+    step = RestoreSettings(
+        node=node, resting=True, best_effort=best_effort, deadline_seconds=SET_SECONDS
+    )
+    return (step,)
+
+
+def ours_to_set(differs: Iterable[Difference]) -> set[Kind]:
+    """What differs that the supervisor may put right."""
+    return {one.kind for one in differs if not one.by_hand}
 
 
 def listed(differs: Iterable[Difference]) -> str:

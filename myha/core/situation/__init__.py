@@ -5,11 +5,8 @@ A situation belongs to one view and lives as long as the decision about it.
 
 from __future__ import annotations
 
-from myha.core.jobs import HealOutcome, Job
 from myha.core.plans import Step
-from myha.core.record import Cause, Heal
 from myha.core.routing import differences
-from myha.core.situation import heals
 from myha.core.situation.once import once
 from myha.core.situation.replicating import Replicating
 
@@ -40,35 +37,3 @@ class Situation(Replicating):
     @once
     def routing(self) -> tuple[Step, ...]:
         return differences(self.view)
-
-    @once
-    def heal_methods(self) -> tuple[str, ...]:
-        """What the policy lets myha do about a diverged node by itself, in order."""
-        return heals.methods_of(self.policy)
-
-    @once
-    def heal(self) -> Heal | None:
-        """The heal of the standby that is under way on record."""
-        return self.s_entry.heal if self.s_entry.cause is Cause.HEALING else None
-
-    @once
-    def heal_job(self) -> Job | None:
-        """The process that heals the standby now."""
-        return heals.job_on(self.view.jobs, self.standby)
-
-    @once
-    def heal_outcome(self) -> HealOutcome | None:
-        """How the present method of the present heal ended, when its job is over."""
-        if self.heal is None or self.heal_job is not None:
-            return None
-        return heals.outcome_of(self.view.heals, self.standby, self.heal)
-
-    @once
-    def heal_gives_up(self) -> bool:
-        """The present method was refused, or has failed too often."""
-        return heals.gives_up(self.heal_outcome)
-
-    @once
-    def heal_pauses(self) -> bool:
-        """The last attempt failed a moment ago."""
-        return heals.pauses(self.heal_outcome, self.at)

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from myha.core.node import Contact, NodeLook, NodeView, ThreadState
+from myha.core.plans import ChangeRecord, RecordChange, Step
 from myha.core.policy import Durability, Mode
-from myha.core.record import Membership, NodeRecord, Record, Sync
+from myha.core.record import NodeRecord, Record, Sync
 from myha.core.situation.once import once
+from myha.core.situation.subject import Subject
 from myha.core.view import View
 
 HEARTBEATS_MISSED = 2
 
 
-class Contacts:
+class Contacts(Subject[View]):
     """Two nodes, seen from the writer on record (`w`) and its peer, the standby (`s`)."""
 
+    methods = ("merge", "rewind", "reseed")
+
     def __init__(self, view: View, record: Record) -> None:
-        self.view = view
         self.record = record
-        self.policy = view.policy
-        self.at = view.at
         self.writer = record.writer
         self.standby = view.policy.peer(record.writer)
         self.w: NodeView = view.node(self.writer)
         self.s: NodeView = view.node(self.standby)
         self.w_entry: NodeRecord = record.node(self.writer)
-        self.s_entry: NodeRecord = record.node(self.standby)
         self.dual = view.policy.mode is Mode.DUAL_WRITER
         self.lossless = view.policy.durability is Durability.LOSSLESS
         self.armed = record.sync is Sync.ARMED
+        guard = (record.epoch, record.version)
+        super().__init__(view, self.standby, self.s, record.node(self.standby), guard)
 
-    def silent_for_deadtime(self, node: NodeView) -> bool:
-        if node.contact is not Contact.SILENT:
-            return False
-        since = node.answered_at if node.answered_at >= 0 else node.contact_since
-        return self.at - since >= self.policy.deadtime_seconds
+    def record_as(self, sentence: str, entry: NodeRecord) -> Step:
+        return ChangeRecord(change=RecordChange(sentence, nodes=((self.standby, entry),)))
 
     def gone(self, node: NodeView) -> bool:
         """Refused, and either a connection broke or it has been so for the dead time."""
@@ -108,37 +107,13 @@ class Contacts:
         return self.installed_look is not None
 
     @once
-    def member(self) -> bool:
-        return self.s_entry.membership is Membership.MEMBER
-
-    @once
-    def away(self) -> bool:
-        return self.s_entry.membership is Membership.AWAY
-
-    @once
-    def fenced(self) -> bool:
-        return self.s_entry.membership is Membership.FENCED
-
-    @once
     def apart(self) -> bool:
         """Not a member: nothing may flow from it to the writer."""
         return not self.member
 
     @once
-    def member_look(self) -> NodeLook | None:
-        """The look at the standby, while it is a member and answers in the life on record."""
-        look = self.s.look
-        if not (self.member and self.s.answering) or look is None:
-            return None
-        return look if look.boot_id == self.s_entry.boot_id else None
-
-    @once
     def member_present(self) -> bool:
         return self.member_look is not None
-
-    @once
-    def standby_restarted(self) -> bool:
-        return self.member and self.s.answering and not self.member_present
 
     @once
     def returned(self) -> bool:

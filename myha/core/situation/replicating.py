@@ -30,13 +30,6 @@ class Replicating(Acknowledging):
         return look.receiver.state is stopped and look.applier.state is stopped
 
     @once
-    def unsourced_seconds(self) -> float:
-        """For how long the standby's receiver has been without its source."""
-        if self.s.unsourced_since is None:
-            return 0.0
-        return self.at - self.s.unsourced_since
-
-    @once
     def standby_near(self) -> bool:
         """The standby has received nearly all that the writer had committed a look ago."""
         s_look, w_look = self.s.look, self.w.look
@@ -66,7 +59,7 @@ class Replicating(Acknowledging):
         So may a former writer, when the one that replaced it lost its relay log before it opened.
         """
         w_look, s_look = self.w.look, self.s.look
-        replaced = self.away and self.s.answering and self.s_entry.cause is Cause.REPLACED
+        replaced = self.away and self.s.answering and self.entry.cause is Cause.REPLACED
         if not (self.member_present or replaced) or w_look is None or s_look is None:
             return False
         more = not w_look.executed.contains(s_look.executed)
@@ -119,24 +112,14 @@ class Replicating(Acknowledging):
         return tuple((node, differs) for node, differs in found if differs)
 
     @once
-    def filters(self) -> tuple[Difference, ...]:
-        """What keeps changes of the writer from being applied on the standby."""
-        return self.s.look.filters if self.s.look is not None else ()
-
-    @once
     def filtered(self) -> bool:
         """The standby's data cannot be known to be right: a filter was in force there.
 
         Not where its data was replaced since, or a person has said that nothing was left out: what
         is still in force then is cleared before it replicates.
         """
-        returned = self.returned and not self.standby_judged
+        returned = self.returned and not self.judged
         return bool(self.filters) and (self.member_present or returned)
-
-    @once
-    def standby_judged(self) -> bool:
-        """Away since its data was healed, or since a person has said that they are right."""
-        return self.away and self.s_entry.cause in (Cause.HEALED, Cause.TRUSTED)
 
     @once
     def writer_filters(self) -> tuple[Difference, ...]:

@@ -121,7 +121,7 @@ ROWS: tuple[Verdict, ...] = (
     Verdict(
         "standby-restarted",
         "The standby {standby} has restarted and is inspected before it replicates again.",
-        lambda it: it.standby_restarted,
+        lambda it: it.restarted,
         planner=acknowledgement.release(Cause.RESTARTED, "{standby} restarted"),
     ),
 )

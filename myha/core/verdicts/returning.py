@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from myha.core.jobs import JobResult
-from myha.core.protocols import fencing, healing, returning
+from myha.core.protocols import fencing, healing, heals, returning
 from myha.core.record import Cause
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
-
-
-def _heal_unwanted(it: Situation) -> bool:
-    job = it.heal_job
-    return job is not None and (it.heal is None or it.heal.id != job.id)
 
 
 def _returned_unquiet(it: Situation) -> bool:
@@ -28,14 +22,10 @@ def _returned_clean(it: Situation) -> bool:
     return it.errant is not None and it.errant.is_empty()
 
 
-def _heal_done(it: Situation) -> bool:
-    return it.heal_outcome is not None and it.heal_outcome.result is JobResult.DONE
-
-
 def _heal_due(it: Situation) -> bool:
     if it.heal is None or it.heal_job is not None or not it.writer_installed:
         return False
-    if it.heal_gives_up or _heal_done(it):
+    if it.heal_gives_up or it.heal_done:
         return False
     # Only a reseed can do something about a server that does not even start.
     return it.s.answering or it.heal.method == "reseed"
@@ -43,7 +33,7 @@ def _heal_due(it: Situation) -> bool:
 
 def _fenced_for(it: Situation, cause: Cause) -> bool:
     """Fenced for this cause and no heal tried yet, with both nodes there for one."""
-    fresh = it.fenced and it.s_entry.cause is cause and it.s_entry.heal is None
+    fresh = it.fenced and it.entry.cause is cause and it.entry.heal is None
     return fresh and it.s.answering and it.writer_installed
 
 
@@ -59,8 +49,8 @@ ROWS: tuple[Verdict, ...] = (
     Verdict(
         "heal-unwanted",
         "A heal of {standby} is running that is not on record: it is stopped.",
-        _heal_unwanted,
-        planner=healing.stop_unwanted,
+        lambda it: it.heal_unwanted,
+        planner=heals.stop_unwanted,
     ),
     Verdict(
         "returned-unquiet",
@@ -90,15 +80,15 @@ ROWS: tuple[Verdict, ...] = (
     Verdict(
         "heal-done",
         "{standby} is healed and its data verified: it is inspected like any node that returns.",
-        _heal_done,
-        planner=healing.finish,
+        lambda it: it.heal_done,
+        planner=heals.finish,
     ),
     Verdict(
         "heal-refused",
         "One method to heal {standby} was refused or has failed too often: the next one is tried, "
         "or the node stays fenced with the reasons.",
         lambda it: it.heal_gives_up,
-        planner=healing.next_method,
+        planner=heals.next_method,
     ),
     Verdict(
         "heal-due",

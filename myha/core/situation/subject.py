@@ -1,0 +1,162 @@
+"""One server beside the writer: its standing, and how its heal stands. The same for the standby of
+the pair and for a read replica.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from itertools import takewhile
+from typing import ClassVar, Generic
+
+from myha.core.jobs import HealOutcome, Job, JobResult
+from myha.core.node import Contact, NodeLook, NodeName, NodeView
+from myha.core.observations import HEAL, AnyView
+from myha.core.plans import Step
+from myha.core.record import Cause, Heal, Membership, NodeRecord
+from myha.core.settings import Difference
+from myha.core.situation.once import once
+
+HEAL_ATTEMPTS = 5  # a method that failed so often is given up
+HEAL_BACKOFF_FIRST_SECONDS = 1.0
+
+
+class Subject(ABC, Generic[AnyView]):
+    """The server `name`, with its `entry` on record.
+
+    `epoch` is the pair's; `version` that of the record that its plans are made under.
+    """
+
+    # By which its data can be healed, beside a simple resumption.
+    methods: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        view: AnyView,
+        name: NodeName,
+        node: NodeView,
+        entry: NodeRecord,
+        guard: tuple[int, int],
+    ) -> None:
+        self.view = view
+        self.policy = view.policy
+        self.at = view.at
+        self.name = name
+        self.node = node
+        self.entry = entry
+        self.epoch, self.version = guard
+
+    @abstractmethod
+    def record_as(self, sentence: str, entry: NodeRecord) -> Step:
+        """The step by which this is its entry from now on, and nothing else on record changes."""
+
+    @once
+    def look(self) -> NodeLook | None:
+        """The look at it, while it answers."""
+        return self.node.look if self.node.answering else None
+
+    def silent_for_deadtime(self, node: NodeView) -> bool:
+        if node.contact is not Contact.SILENT:
+            return False
+        since = node.answered_at if node.answered_at >= 0 else node.contact_since
+        return self.at - since >= self.policy.deadtime_seconds
+
+    # -- standing --------------------------------------------------------------------------------
+
+    @once
+    def member(self) -> bool:
+        return self.entry.membership is Membership.MEMBER
+
+    @once
+    def away(self) -> bool:
+        return self.entry.membership is Membership.AWAY
+
+    @once
+    def fenced(self) -> bool:
+        return self.entry.membership is Membership.FENCED
+
+    @once
+    def member_look(self) -> NodeLook | None:
+        """The look at it, while it is a member and answers in the life on record."""
+        look = self.look
+        if not self.member or look is None or look.boot_id != self.entry.boot_id:
+            return None
+        return look
+
+    @once
+    def restarted(self) -> bool:
+        """A member answers in another life than the one on record."""
+        return self.member and self.look is not None and self.member_look is None
+
+    @once
+    def judged(self) -> bool:
+        """Away since its data was healed, or since a person has said that they are right."""
+        return self.away and self.entry.cause in (Cause.HEALED, Cause.TRUSTED)
+
+    # -- replication -----------------------------------------------------------------------------
+
+    @once
+    def filters(self) -> tuple[Difference, ...]:
+        """What keeps changes of the writer from being applied on it."""
+        return self.look.filters if self.look is not None else ()
+
+    @once
+    def unsourced_seconds(self) -> float:
+        """For how long its receiver has been without its source."""
+        since = self.node.unsourced_since
+        return 0.0 if since is None else self.at - since
+
+    # -- heals -----------------------------------------------------------------------------------
+
+    @once
+    def heal_methods(self) -> tuple[str, ...]:
+        """What the policy lets myha do about it by itself when it has diverged, in order."""
+        before_manual = takewhile(lambda one: one != "manual", self.policy.heal)
+        return tuple(one for one in before_manual if one in self.methods)
+
+    @once
+    def heal(self) -> Heal | None:
+        """Its heal that is under way on record."""
+        return self.entry.heal if self.entry.cause is Cause.HEALING else None
+
+    @once
+    def heal_job(self) -> Job | None:
+        """The process that heals it now."""
+        jobs = (one for one in self.view.jobs if one.kind == HEAL and one.node == self.name)
+        return next(jobs, None)
+
+    @once
+    def heal_unwanted(self) -> bool:
+        """A process heals it that is not the one on record."""
+        job = self.heal_job
+        return job is not None and (self.heal is None or self.heal.id != job.id)
+
+    @once
+    def heal_outcome(self) -> HealOutcome | None:
+        """How the present method of the present heal ended last, when its job is over."""
+        if self.heal is None or self.heal_job is not None:
+            return None
+        wanted = (self.name, self.heal.id, self.heal.method)
+        ended = (one for one in self.view.heals if (one.node, one.id, one.method) == wanted)
+        return next(ended, None)
+
+    @once
+    def heal_done(self) -> bool:
+        return self.heal_outcome is not None and self.heal_outcome.result is JobResult.DONE
+
+    @once
+    def heal_gives_up(self) -> bool:
+        """The present method was refused, or has failed too often."""
+        outcome = self.heal_outcome
+        if outcome is None:
+            return False
+        failed = outcome.result is JobResult.FAILED and outcome.attempts >= HEAL_ATTEMPTS
+        return failed or outcome.result is JobResult.REFUSED
+
+    @once
+    def heal_pauses(self) -> bool:
+        """The last attempt failed a moment ago."""
+        outcome = self.heal_outcome
+        if outcome is None:
+            return False
+        pause_seconds = HEAL_BACKOFF_FIRST_SECONDS * 2.0 ** max(0, outcome.attempts - 1)
+        return self.at < outcome.at + pause_seconds
