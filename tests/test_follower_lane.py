@@ -21,13 +21,13 @@ from myha.core.plans import Plan
 from myha.core.record import Membership, Record
 from myha.errors import MyhaError
 from myha.stores.local.followers import LocalFollowerStore
+from myha.supervisor.base_loop import Answer, Begin, Effect, LookNow, Note, PlanResult, Stop
 from myha.supervisor.concurrent_calls import ThreadedCalls
 from myha.supervisor.executor import StepFailedError, Tools
 from myha.supervisor.followers.driver import FollowerDriver
 from myha.supervisor.followers.executor import FollowerExecutor
-from myha.supervisor.followers.loop import FollowerLoop, FollowerPlanResult
+from myha.supervisor.followers.loop import FollowerLoop
 from myha.supervisor.followers.status import replica_status
-from myha.supervisor.loop import Answer, Begin, Effect, LookNow, Note, Stop
 from myha.supervisor.requests import Request
 from myha.supervisor.status import SeenReplicaStatus, Status
 from tests.core.follower_situations import (
@@ -66,7 +66,7 @@ def test_one_plan_at_a_time_and_it_is_looked_at_after_it() -> None:
     assert (begin.plan.kind, begin.plan.epoch) == ("follow", 3)
     assert only(Begin, loop.decide().effects) == []
     loop.take(Tick(NOW + 1, WALL))
-    failed, looks = loop.take(FollowerPlanResult("no", loop.view.record))
+    failed, looks = loop.take(PlanResult("no", loop.view.record))
     assert isinstance(failed, Note)
     assert looks == LookNow(("r1",), ("lb1",))
     loop.decide()
@@ -106,7 +106,7 @@ def test_a_request_is_replied_to_when_its_plan_has_ended() -> None:
     (busy,) = loop.take(Request("unfence", {"node": "r1"}))
     assert isinstance(busy, Answer)
     assert busy.reply.text.startswith("busy: ")
-    (answer,) = only(Answer, loop.take(FollowerPlanResult("", loop.view.record)))
+    (answer,) = only(Answer, loop.take(PlanResult("", loop.view.record)))
     assert answer.request is request
     assert answer.reply.ok
 
@@ -116,7 +116,7 @@ def test_it_leaves_when_its_plan_is_done() -> None:
     loop.decide()
     loop.take(Stop())
     assert not loop.decide().leave
-    loop.take(FollowerPlanResult("", loop.view.record))
+    loop.take(PlanResult("", loop.view.record))
     assert loop.decide().leave
 
 

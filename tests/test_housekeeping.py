@@ -11,7 +11,7 @@ import pytest
 
 from myha.config import Config, load
 from myha.core.jobs import JobResult
-from myha.core.planning import Decision, decide
+from myha.core.planning import PairDecision, decide
 from myha.core.policy import Mode
 from myha.core.view import View
 from myha.errors import MyhaError
@@ -91,7 +91,7 @@ class Rig:
         self.view = changed(9999.0)
         self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.notes, self.seen)
 
-    def seen(self) -> tuple[View, Decision]:
+    def seen(self) -> tuple[View, PairDecision]:
         now = replace(self.view, at=self.clock.now)
         return now, decide(now)
 

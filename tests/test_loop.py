@@ -11,19 +11,17 @@ from myha.core.node import Contact
 from myha.core.observations import BalancerLooked, NodeLooked, NodeMissed, Tick
 from myha.core.policy import Mode
 from myha.core.view import View
-from myha.supervisor.loop import (
+from myha.supervisor.base_loop import (
     IDLE_SECONDS,
-    PRESS_SECONDS,
-    STOP_DEADLINE_SECONDS,
     Answer,
     Begin,
     Effect,
     LookNow,
-    Loop,
     Note,
     PlanResult,
     Stop,
 )
+from myha.supervisor.loop import PRESS_SECONDS, STOP_DEADLINE_SECONDS, Loop
 from myha.supervisor.requests import Reply, Request
 from tests.core.views import NOW, WALL, away, look, lost, record, routes, seen, unsourced, view
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from myha.core.plans import Plan, Refusal
+from myha.core.situation import Situation
+from myha.core.situation.subject import Subject
 from myha.core.verdicts import assess, situation_of
-from myha.core.verdicts.row import Holds, Row, Verdict
-from myha.core.view import Incident, View
+from myha.core.verdicts.row import Holds, Row
+from myha.core.view import View
 
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LIMIT_SECONDS = 20.0
@@ -21,43 +23,46 @@ IN_MAINTENANCE = (
 )
 
 Refusals: TypeAlias = tuple[tuple[str, Refusal], ...]
-S = TypeVar("S")
+S = TypeVar("S", bound=Subject[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Generic[S]):
     """The verdicts that hold, and what follows: a plan, or the refusals met on the way to none.
 
     Not `fresh` while a look from before the end of the last plan is part of the view.
     """
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Row[S], ...]
     plan: Plan | None = None
     refusals: Refusals = ()
     fresh: bool = True
 
 
-def decide(view: View) -> Decision:
+PairDecision: TypeAlias = Decision[Situation]
+
+
+def decide(view: View) -> PairDecision:
     """What to do now. Nothing until every node has been looked at since the last plan ended."""
     it = situation_of(view)
     if it is None:
         return Decision((), fresh=False)
-    verdicts = assess(it)
-    if any(node.checked_at <= view.plan_ended_at for _, node in view.nodes):
+    fresh = all(node.checked_at > view.plan_ended_at for _, node in view.nodes)
+    return conclude(it, assess(it), fresh=fresh, maintenance=it.record.maintenance)
+
+
+def conclude(it: S, verdicts: tuple[Row[S], ...], *, fresh: bool, maintenance: bool) -> Decision[S]:
+    """What follows from the verdicts that hold."""
+    if not fresh:
         return Decision(verdicts, fresh=False)
-    if it.record.maintenance:
+    if maintenance:
         return Decision(verdicts, None, (IN_MAINTENANCE,))
-    plan, refusals = first_plan(it, verdicts, lambda one: held_back(view.incidents, view.at, one))
+    plan, refusals = _first_plan(it, verdicts)
     return Decision(verdicts, plan, refusals)
 
 
-def first_plan(
-    it: S, verdicts: Iterable[Row[S]], held: Callable[[Plan], bool]
-) -> tuple[Plan | None, Refusals]:
-    """The first plan that may begin, and the refusals met on the way to it, each by its verdict.
-
-    `held`: a plan that has failed lately and has to wait.
-    """
+def _first_plan(it: S, verdicts: Iterable[Row[S]]) -> tuple[Plan | None, Refusals]:
+    """The first plan that may begin, and the refusals met on the way to it, each by its verdict."""
     refusals: list[tuple[str, Refusal]] = []
     holds = Holds.NOTHING
     for verdict in verdicts:
@@ -66,7 +71,7 @@ def first_plan(
         answer = None if verdict.planner is None else verdict.planner(it)
         if isinstance(answer, Refusal):
             refusals.append((verdict.name, answer))
-        elif answer is not None and not held(answer):
+        elif answer is not None and not _held_back(it, answer):
             return answer, tuple(refusals)
         if verdict.holds is Holds.EVERYTHING:
             break
@@ -75,11 +80,11 @@ def first_plan(
     return None, tuple(refusals)
 
 
-def held_back(incidents: Iterable[Incident], at: float, plan: Plan) -> bool:
+def _held_back(it: Subject[Any], plan: Plan) -> bool:
     """A plan that has failed is tried again after a growing pause."""
     limit = URGENT_BACKOFF_LIMIT_SECONDS if plan.kind in URGENT else BACKOFF_LIMIT_SECONDS
-    for one in incidents:
+    for one in it.view.incidents:
         if (one.plan, one.node) == (plan.kind, plan.node):
             pause = min(limit, BACKOFF_FIRST_SECONDS * 2.0 ** min(one.attempts, 12))
-            return at < one.at + pause
+            return bool(it.at < one.at + pause)
     return False

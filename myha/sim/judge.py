@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from myha.core import invariants
 from myha.core.invariants import NodeState, Opened, Received, Routed, State, Undone
 from myha.core.node import ThreadState
-from myha.core.planning import Decision
+from myha.core.planning import PairDecision
 from myha.core.plans import ChangeRecord, Plan
 from myha.core.policy import Mode, Policy
 from myha.core.record import Cause, Membership, Record, Sync
@@ -235,7 +235,7 @@ class Judge:
     def _unseen(server: ServerProcess) -> bool:
         return server.stray is not None and not server.stray.known
 
-    def decided(self, view: View, decision: Decision) -> None:
+    def decided(self, view: View, decision: PairDecision) -> None:
         """Once a look has shown a stray, the record may not go on to say armed by its word."""
         record = self.store.record
         current = view.record is not None and view.record.version == record.version
@@ -259,7 +259,7 @@ class Judge:
             if look is not None and look.filters:
                 self._filters_seen.add(server.name)
 
-    def _expect_solo(self, view: View, decision: Decision) -> None:
+    def _expect_solo(self, view: View, decision: PairDecision) -> None:
         if not _makes_solo(decision.plan) and not any(i.plan == "distrust" for i in view.incidents):
             self.broken(
                 "armed-by-the-standby",

@@ -28,10 +28,10 @@ from myha.sim.store import SimStore
 from myha.sim.supervisor import HANG_UP_SECONDS, ServerPort, SimSupervisor
 from myha.sim.whole import Missing
 from myha.sim.world import World
+from myha.supervisor.base_loop import LookNow, PlanResult
 from myha.supervisor.executor import Tools
 from myha.supervisor.followers.executor import FollowerExecutor
-from myha.supervisor.followers.loop import FollowerLoop, FollowerPlanResult
-from myha.supervisor.loop import LookNow
+from myha.supervisor.followers.loop import FollowerLoop
 
 if TYPE_CHECKING:
     from myha.sim.history import History, Mutation
@@ -180,8 +180,8 @@ class SimLane(SimSupervisor):
     def _port(self, server: SimServer) -> ServerPort:
         return ReplicaPort(self, server) if server.name == REPLICA else ServerPort(self, server)
 
-    def _result(self, reason: str) -> FollowerPlanResult:
-        return FollowerPlanResult(reason, self.followers.record)
+    def _result(self, reason: str) -> PlanResult:
+        return PlanResult(reason, self.followers.record)
 
     def _decide(self) -> None:
         if self.loop.running is not None or self.deposed or not self.alive or self.paused:

@@ -22,7 +22,7 @@ from myha.core.observations import (
     NodeMissed,
     Tick,
 )
-from myha.core.planning import Decision
+from myha.core.planning import PairDecision
 from myha.core.plans import Plan
 from myha.core.policy import Policy
 from myha.core.view import View
@@ -32,16 +32,9 @@ from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import Doing, World
+from myha.supervisor.base_loop import Begin, Effect, LookNow, Note, PlanResult
 from myha.supervisor.executor import Executor, Pause, Run, Tools
-from myha.supervisor.loop import (
-    CHANGES_WRITER,
-    Begin,
-    Effect,
-    LookNow,
-    Loop,
-    Note,
-    PlanResult,
-)
+from myha.supervisor.loop import CHANGES_WRITER, Loop
 from myha.supervisor.requests import Request
 
 T = TypeVar("T")
@@ -99,7 +92,7 @@ class SimSupervisor:
         self.alive, self.paused, self.in_call = True, False, False
         self.capturing = self.deposed = False
         self.on_step: StepHook = lambda _sup, _kind, _index: None
-        self.on_decided: Callable[[View, Decision], None] = lambda _view, _decision: None
+        self.on_decided: Callable[[View, PairDecision], None] = lambda _view, _decision: None
         self.jobs = SimJobs(self, heal)
         self.plans: list[str] = []
         self.lanes: list[SimSupervisor] = []  # of read replicas, in the same process

@@ -18,8 +18,8 @@ from myha.core.plans import Plan
 from myha.core.record import Record
 from myha.errors import MyhaError
 from myha.ports import WatchedServer
+from myha.supervisor.base_loop import Begin, Effect, LookNow, Note, PlanResult, Stop, Turn
 from myha.supervisor.executor import Executor, NotNearError, Tools
-from myha.supervisor.loop import Begin, Effect, LookNow, Note, PlanResult, Stop, Turn
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 

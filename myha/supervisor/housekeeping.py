@@ -14,7 +14,7 @@ from typing import Any
 
 from myha.config import Config
 from myha.core.jobs import JobResult
-from myha.core.planning import Decision
+from myha.core.planning import PairDecision
 from myha.core.policy import Mode
 from myha.core.view import View
 from myha.errors import MyhaError
@@ -52,7 +52,7 @@ class Housekeeping(threading.Thread):
         jobs: Jobs,
         clock: Clock,
         journal: Journal,
-        seen: Callable[[], tuple[View, Decision]],
+        seen: Callable[[], tuple[View, PairDecision]],
     ) -> None:
         super().__init__(name="housekeeping", daemon=True)
         self._config = config
@@ -129,7 +129,7 @@ class Housekeeping(threading.Thread):
 
     # -- comparisons -----------------------------------------------------------------------------
 
-    def _verify_due(self, view: View, decision: Decision) -> bool:
+    def _verify_due(self, view: View, decision: PairDecision) -> bool:
         """By the clock, and only on a pair that has been whole for a while."""
         every = self._config.verify.every_seconds
         healthy = bool(decision.verdicts) and decision.verdicts[0].name == "healthy"

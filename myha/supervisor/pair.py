@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fix
 from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.followers.view import PairSeen
-from myha.core.planning import Decision
+from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
 from myha.core.record import Record
 from myha.core.view import View
@@ -163,7 +163,7 @@ class PairSupervisor:
         self.store.compare_and_set(record.version, taken)
         return taken
 
-    def _seen(self) -> tuple[View, Decision]:
+    def _seen(self) -> tuple[View, PairDecision]:
         return self.loop.view, self.loop.decision
 
     def _heartbeat(self, name: str) -> HeartbeatWriter:

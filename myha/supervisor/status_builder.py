@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from myha.core.balancer import BalancerView
 from myha.core.jobs import HealOutcome, Job
 from myha.core.node import NodeLook, NodeView
-from myha.core.planning import Decision, Refusals
+from myha.core.planning import Decision, PairDecision
 from myha.core.plans import Plan
 from myha.core.record import Cause, Heal, Membership, NodeRecord, Record
 from myha.core.routing import wanted
-from myha.core.verdicts import NOT_SET_UP, situation_of
-from myha.core.verdicts.row import Verdict
-from myha.core.view import Incident, View
+from myha.core.situation.subject import Subject
+from myha.core.verdicts import HEALTHY, NOT_SET_UP, situation_of
+from myha.core.verdicts.row import Row
+from myha.core.view import LoopView, View
 from myha.supervisor.status import (
     ApplierFailure,
     BalancerStatus,
@@ -30,13 +31,15 @@ from myha.supervisor.status import (
     VerdictStatus,
 )
 
+S = TypeVar("S", bound=Subject[Any])
+
 OF_FAILED_APPLIER = frozenset({"replication-broken", "broken-fenced"})
 
 
 def build_status(
     name: str,
     view: View,
-    decision: Decision,
+    decision: PairDecision,
     running: Plan | None,
     failures: Mapping[str, ApplierFailure] | None = None,
 ) -> Status:
@@ -45,29 +48,18 @@ def build_status(
     `failures`: by node, what is known of the error that its applier has stopped with.
     """
     failures = failures or {}
-    it = situation_of(view)
-    verdicts = decision.verdicts
-    first = verdicts[0] if verdicts else None
-    record = view.record
-    settled = decision.fresh and running is None
+    it, record = situation_of(view), view.record
+    known = loop_status(it, decision, running, view, healthy=HEALTHY, not_set_up=NOT_SET_UP)
+    if it is not None and decision.verdicts:
+        known["sentence"] = _sentence(known["sentence"], decision.verdicts[0], it.standby, failures)
     return Status(
-        settled=settled,
-        verdict=first.name if first else "not-set-up",
-        sentence=_sentence(first.text(it), first, it.standby, failures)
-        if first and it
-        else NOT_SET_UP,
-        verdicts=tuple(VerdictStatus(name=v.name, sentence=v.text(it)) for v in verdicts if it),
-        healthy=first is not None and first.name == "healthy" and settled,
+        **known,
         mode=view.policy.mode,
         durability=view.policy.durability,
         writer=record.writer if record else None,
         epoch=record.epoch if record else None,
         sync=record.sync if record else None,
         maintenance=record.maintenance if record else False,
-        running=running.sentence if running else None,
-        refusals=refusals_status(decision.refusals),
-        incidents=incidents_status(view.incidents, view.at),
-        jobs=tuple(job_status(one, view.at) for one in view.jobs),
         nodes={n: _node(view, n, node, record, failures.get(n)) for n, node in view.nodes},
         balancers={n: _balancer(one) for n, one in view.balancers},
         ok=True,
@@ -75,27 +67,46 @@ def build_status(
     )
 
 
-def refusals_status(refusals: Refusals) -> tuple[RefusalStatus, ...]:
-    return tuple(
-        RefusalStatus(verdict=of, reason=one.reason, override=one.override) for of, one in refusals
-    )
-
-
-def incidents_status(incidents: Iterable[Incident], at: float) -> tuple[IncidentStatus, ...]:
-    return tuple(
-        IncidentStatus(
-            plan=one.plan,
-            node=one.node,
-            reason=one.reason,
-            attempts=one.attempts,
-            ago_seconds=round(at - one.at, 1),
-        )
-        for one in incidents
-    )
+def loop_status(
+    it: S | None,
+    decision: Decision[S],
+    running: Plan | None,
+    view: LoopView,
+    *,
+    healthy: Row[S],
+    not_set_up: str,
+) -> dict[str, Any]:
+    """What the status of a pair and that of a replica say of their loops."""
+    verdicts = decision.verdicts if it is not None else ()
+    told = tuple(VerdictStatus(name=one.name, sentence=one.text(it)) for one in verdicts if it)
+    settled = decision.fresh and running is None
+    return {
+        "settled": settled,
+        "verdict": told[0].name if told else "not-set-up",
+        "sentence": told[0].sentence if told else not_set_up,
+        "verdicts": told,
+        "healthy": settled and verdicts[:1] == (healthy,),
+        "running": running.sentence if running else None,
+        "refusals": tuple(
+            RefusalStatus(verdict=of, reason=one.reason, override=one.override)
+            for of, one in decision.refusals
+        ),
+        "incidents": tuple(
+            IncidentStatus(
+                plan=one.plan,
+                node=one.node,
+                reason=one.reason,
+                attempts=one.attempts,
+                ago_seconds=round(view.at - one.at, 1),
+            )
+            for one in view.incidents
+        ),
+        "jobs": tuple(_job(one, view.at) for one in view.jobs),
+    }
 
 
 def _sentence(
-    said: str, verdict: Verdict, standby: str, failures: Mapping[str, ApplierFailure]
+    said: str, verdict: Row[Any], standby: str, failures: Mapping[str, ApplierFailure]
 ) -> str:
     """The verdict's, and of a failed applier which heal applies, once that is known."""
     if verdict.name not in OF_FAILED_APPLIER or standby not in failures:
@@ -140,7 +151,7 @@ def seen_of(look: NodeLook) -> dict[str, Any]:
     return {name: getattr(look, name) for name in names}
 
 
-def job_status(job: Job, at: float) -> JobStatus:
+def _job(job: Job, at: float) -> JobStatus:
     return JobStatus(
         kind=job.kind,
         node=job.node,

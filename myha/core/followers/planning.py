@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TypeAlias
 
-from myha.core.followers.verdicts import FollowerVerdict, assess, situation_of
+from myha.core.followers.situation import FollowerSituation
+from myha.core.followers.verdicts import assess, situation_of
 from myha.core.followers.view import FollowerView
-from myha.core.planning import IN_MAINTENANCE, Refusals, first_plan, held_back
-from myha.core.plans import Plan
+from myha.core.planning import Decision, conclude
 
-
-@dataclass(frozen=True, slots=True)
-class FollowerDecision:
-    """As `Decision`, of one replica."""
-
-    verdicts: tuple[FollowerVerdict, ...]
-    plan: Plan | None = None
-    refusals: Refusals = ()
-    fresh: bool = True
+FollowerDecision: TypeAlias = Decision[FollowerSituation]
 
 
 def decide(view: FollowerView) -> FollowerDecision:
     """What to do now. Nothing until it has been looked at since its own last plan ended."""
     it = situation_of(view)
     if it is None:
-        return FollowerDecision((), fresh=False)
-    verdicts = assess(it)
-    if view.node.checked_at <= view.plan_ended_at:
-        return FollowerDecision(verdicts, fresh=False)
-    if it.pair_record.maintenance:
-        return FollowerDecision(verdicts, None, (IN_MAINTENANCE,))
-    plan, refusals = first_plan(it, verdicts, lambda one: held_back(view.incidents, view.at, one))
-    return FollowerDecision(verdicts, plan, refusals)
+        return Decision((), fresh=False)
+    fresh = view.node.checked_at > view.plan_ended_at
+    return conclude(it, assess(it), fresh=fresh, maintenance=it.pair_record.maintenance)

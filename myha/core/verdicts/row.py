@@ -35,6 +35,10 @@ class Row(Generic[S]):
     planner: Callable[[S], Answer] | None = None
     holds: Holds = Holds.NOTHING
 
+    def text(self, it: S) -> str:
+        """The sentence as it is now."""
+        raise NotImplementedError
+
 
 class Verdict(Row[Situation]):
     """A row about the pair.
@@ -45,11 +49,11 @@ class Verdict(Row[Situation]):
 
     __slots__ = ()
 
-    def text(self, situation: Situation) -> str:
+    def text(self, it: Situation) -> str:
         return self.sentence.format(
-            writer=situation.writer,
-            standby=situation.standby,
-            strays=situation.stray_names,
-            filters=situation.filter_names,
-            differences=situation.difference_names,
+            writer=it.writer,
+            standby=it.standby,
+            strays=it.stray_names,
+            filters=it.filter_names,
+            differences=it.difference_names,
         )

@@ -10,11 +10,11 @@ from typing import Any
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.view import FollowerRecordRead, PairSeen
 from myha.errors import MyhaError
+from myha.supervisor.base_loop import PlanResult, Stop
 from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
 from myha.supervisor.followers.executor import FollowerExecutor
-from myha.supervisor.followers.loop import FollowerLoop, FollowerPlanResult
-from myha.supervisor.loop import Stop
+from myha.supervisor.followers.loop import FollowerLoop
 from myha.supervisor.watchers import BalancerWatcher
 
 RECORD_EVERY_SECONDS = 1.0  # setup may add or remove it while the supervisor runs
@@ -67,4 +67,4 @@ class FollowerDriver(Driver):
             self._record = self._followers.read(self._name)
         except MyhaError as error:
             self.tools.journal.note("store", f"cannot be read: {error}", {"node": self._name})
-        return FollowerPlanResult(reason, self._record)
+        return PlanResult(reason, self._record)
