@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import statistics
@@ -19,6 +20,7 @@ from benchmarks.parts import Say
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.database.flavours import FLAVOURS
 from myha.errors import MyhaError
+from myha.progress import JsonReporter
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.servers import ADMIN_USER
 from myha.undo.rewind import rewind_node
@@ -170,6 +172,7 @@ class Node:
             keep,
             quarantine_dir=self._quarantine,
             incident={"node": "a", "why": "a benchmark"},
+            reporter=JsonReporter(io.StringIO()),
         )
         seconds = time.monotonic() - began
         rows = TRANSACTIONS * (UPDATED + DELETED + INSERTED)

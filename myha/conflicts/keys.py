@@ -17,7 +17,6 @@ from myha.conflicts.folding import Collations, Fold, cut, fold_zero
 from myha.errors import ServerError
 
 ATTEMPTS = 3  # to read a table that is being altered
-INTERNAL_SCHEMA = "myha"  # our own tables: both nodes write there by design
 
 
 @dataclass(frozen=True, slots=True)

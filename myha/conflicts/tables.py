@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from myha.binlog.columns import Query
-from myha.conflicts.keys import INTERNAL_SCHEMA, Facts
+from myha.conflicts.keys import Facts
+from myha.database.schemas import OF_SYSTEM
 from myha.database.session import WarmSession
 from myha.errors import ServerError
 
@@ -21,7 +22,7 @@ CALL_SECONDS = 2.0
 _ALL = (
     "SELECT table_schema, table_name FROM information_schema.tables"
     " WHERE table_type = 'BASE TABLE' AND table_schema NOT IN"
-    f" ('mysql', 'sys', 'performance_schema', 'information_schema', '{INTERNAL_SCHEMA}')"
+    f" {OF_SYSTEM}"
     f" LIMIT {KNOWN_LIMIT}"
 )
 

@@ -20,7 +20,7 @@ from myha.config import Config
 from myha.conflicts.companion import Companion, Place, bytes_behind
 from myha.conflicts.extract import AuditRule, Table, fits
 from myha.conflicts.folding import Collations, weights_query
-from myha.conflicts.keys import INTERNAL_SCHEMA, Facts, TableKey, read_facts
+from myha.conflicts.keys import Facts, TableKey, read_facts
 from myha.conflicts.reader import Reader
 from myha.conflicts.report import Findings
 from myha.conflicts.tables import CALL_SECONDS, Tables
@@ -30,6 +30,7 @@ from myha.core.gtid import GtidSet
 from myha.database.connection import Endpoint
 from myha.database.flavours import Flavour
 from myha.database.flavours.base import Identity
+from myha.database.schemas import OUR_SCHEMA
 from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
 from myha.progress import Progress, Reporter
@@ -344,7 +345,7 @@ class Watch:
     # ---- for the readers (Surroundings)
 
     def table(self, side: int, table_map: TableMap) -> Table | None:
-        if table_map.schema == INTERNAL_SCHEMA or self.detector is None:
+        if table_map.schema == OUR_SCHEMA or self.detector is None:
             return None
         node = self._nodes[side]
         name = (table_map.schema, table_map.table)

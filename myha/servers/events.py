@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from myha.core.node import Events
 from myha.database.connection import Values
+from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Session
 from myha.database.statements import Statements, quoted
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
@@ -27,12 +28,11 @@ SYNTAX_ERROR = 1064
 NO_SUCH_EVENT = 1539
 SCHEDULER_DISABLED = 1577
 NAMES_SHOWN = 5
-_SYSTEM = "('mysql', 'sys', 'information_schema', 'performance_schema', 'myha')"
 # Of one whose time is over it is not known whether it ran on the node that was the writer then.
 _EVENTS = (
     "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER, STATUS,"
     " COALESCE(COALESCE(EXECUTE_AT, ENDS) <= CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', TIME_ZONE), 0)"
-    f" FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN {_SYSTEM}"
+    f" FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN {OF_SYSTEM}"
 )
 _NOTED = "SELECT event_schema, event_name FROM myha.disabled_events"
 _MAY_SEE = (

@@ -7,7 +7,7 @@ to what was kept, and the marker is closed. A rewind that died may be run again 
 the commit nothing has happened; after it the marker says that only the GTID state is left to set.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from myha.core.gtid import GtidSet
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+from myha.progress import Meter, Reporter
 from myha.undo.inverse import TableCounts
 from myha.undo.later_changes import LaterChanges
 from myha.undo.node import Marker, UndoNode
@@ -30,11 +31,6 @@ DEADLINE_SECONDS = 120.0
 _BASE64_GROWTH = 4 / 3
 
 T = TypeVar("T")
-Tell = Callable[[str, float, float | None, str], None]  # phase, done, total, unit
-
-
-def _tell_nobody(phase: str, done: float, total: float | None, unit: str) -> None:
-    """Nobody wants to know how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +66,8 @@ def plan_rewind(
     keep: GtidSet,
     *,
     scratch: Path,
+    reporter: Reporter,
     deadline_seconds: float = DEADLINE_SECONDS,
-    tell: Tell = _tell_nobody,
 ) -> RewindPlan:
     """Read what a rewind would undo, and check all of it; the node need not be fenced for that.
 
@@ -79,7 +75,7 @@ def plan_rewind(
     when it could not be undone exactly, ServerError when it cannot be read.
     """
     with _undoing(connect, flavour, deadline_seconds) as node:
-        return _Rewind(node, executed, keep, _Files(scratch, {}, tell)).plan()
+        return _Rewind(node, executed, keep, _Files(scratch, {}, reporter)).plan()
 
 
 def rewind_node(
@@ -90,8 +86,8 @@ def rewind_node(
     *,
     quarantine_dir: Path,
     incident: Mapping[str, object],
+    reporter: Reporter,
     deadline_seconds: float = DEADLINE_SECONDS,
-    tell: Tell = _tell_nobody,
 ) -> RewindReport:
     """Undo every transaction outside `keep` (the writer's executed set) on a fenced node.
 
@@ -99,7 +95,7 @@ def rewind_node(
     changed the node meanwhile. The node must be read-only with replication stopped; it is left so.
     `connect` gives new connections of an account that may write under read_only, turn off
     sql_log_bin, run BINLOG, read the binary log and see (not read) every table (REFERENCES does).
-    `tell` is called with each step of progress; what it raises ends it, with nothing undone.
+    A permit of the `reporter` that is withdrawn ends it, with nothing undone.
 
     Raises RewindRefusedError with the reason, and then the node's data is as it was. Raises
     ServerGoneError or ServerSilentError when the outcome is not known: run it again. Raises
@@ -107,7 +103,7 @@ def rewind_node(
     cannot be finished.
     """
     with _undoing(connect, flavour, deadline_seconds) as node:
-        return _Rewind(node, executed, keep, _Files(quarantine_dir, incident, tell)).run()
+        return _Rewind(node, executed, keep, _Files(quarantine_dir, incident, reporter)).run()
 
 
 def finish_rewind(connect: Connect, flavour: Flavour, deadline_seconds: float) -> None:
@@ -142,7 +138,7 @@ class _Files:
 
     quarantine_dir: Path
     incident: Mapping[str, object]
-    tell: Tell
+    reporter: Reporter
 
 
 class _Rewind:
@@ -221,10 +217,12 @@ class _Rewind:
     def _counted(
         self, phase: str, items: Iterable[T], total: float | None, unit: str
     ) -> Iterator[T]:
-        self._files.tell(phase, 0.0, total, unit)
-        for number, item in enumerate(items, 1):
+        reporter = self._files.reporter
+        meter = Meter(reporter, phase, total=total, unit=unit)
+        for item in items:
+            reporter.permit.require()
             yield item
-            self._files.tell(phase, float(number), total, unit)
+            meter.advance()
 
     def _history(self, kept: GtidSet) -> str:
         try:

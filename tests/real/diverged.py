@@ -16,6 +16,7 @@ from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.database.flavours import FLAVOURS, Flavour
 from myha.undo.rewind import RewindReport, rewind_node
 from tests.real.bare import BareServer, bare_server
+from tests.reporters import ListReporter
 
 DEADLINE_SECONDS = 60.0
 
@@ -140,6 +141,7 @@ class Pair:
             self.executed(self.p),
             quarantine_dir=directory,
             incident={"node": "w", "why": "a test"},
+            reporter=ListReporter(),
             deadline_seconds=deadline_seconds,
         )
 

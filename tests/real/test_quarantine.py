@@ -101,6 +101,7 @@ from pathlib import Path
 import pymysql
 from myha.database.flavours import FLAVOURS
 from myha.undo.rewind import rewind_node
+from myha.progress import JsonReporter
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
 from myha.errors import MyhaError
 flavour, port, executed, keep, directory, limit = sys.argv[1:]
@@ -111,7 +112,7 @@ try:
         lambda: pymysql.connect(
             host="127.0.0.1", port=int(port), user="sup", password="pw", autocommit=True),
         FLAVOURS[flavour], Sets.parse(executed), Sets.parse(keep),
-        quarantine_dir=Path(directory), incident={})
+        quarantine_dir=Path(directory), incident={}, reporter=JsonReporter(sys.stderr))
 except MyhaError as error:
     print(type(error).__name__, error)
 """

@@ -77,6 +77,9 @@ def pair(flavour: str) -> Iterator[Following]:
         found.await_healthy()
         found.write("CREATE DATABASE app", TABLE, "INSERT INTO app.t VALUES (1, 'first')")
         found.await_following(found.status()["writer"])
+        known = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'app'"
+        until(lambda: found.rows("r1", known), "the table on r1")
+        until(lambda: found.rows("r1") == [(1, "first")], "the first row")
         yield found
     finally:
         cluster.down()
@@ -89,7 +92,6 @@ def other(writer: str) -> str:
 def test_a_replica_follows_through_switchover_and_crash(pair: Following) -> None:
     """It replicates from the new writer within a second, has its rows, and acknowledges nothing."""
     writer = pair.status()["writer"]
-    until(lambda: pair.rows("r1") == [(1, "first")], "the first row")
     assert not pair.replica()["semisync"]["replica_enabled"]
 
     before = pair.events("step")[-1]["at"]

@@ -33,6 +33,7 @@ from tests.real.diverged import (
     replicating,
     until,
 )
+from tests.reporters import ListReporter
 
 pytestmark = pytest.mark.real
 
@@ -359,6 +360,7 @@ def test_only_a_fenced_node_is_rewound(pair: Pair, tmp_path: Path) -> None:
             pair.executed(pair.p),
             quarantine_dir=tmp_path,
             incident={},
+            reporter=ListReporter(),
         )
     assert pair.rewind(tmp_path).undone_transactions == 2
     assert pair.rewind(tmp_path) == RewindReport()

@@ -16,7 +16,7 @@ from myha.core.protocols.healing import METHODS
 from myha.core.record import NodeRecord, Record
 from myha.errors import MyhaError, ServerError
 from myha.operations.log_in import connector
-from myha.progress import Meter, Reporter, amount, duration
+from myha.progress import Reporter, amount, duration
 from myha.servers.base import BaseServer
 from myha.servers.factory import adapter_of, make_followers, make_servers
 from myha.stores.factory import read_follower, require_record
@@ -167,14 +167,6 @@ class _Planner:
         executed, keep = histories
         if executed.minus(keep).is_empty():
             return None, ""
-        meters: dict[str, Meter] = {}
-
-        def tell(phase: str, done: float, total: float | None, unit: str) -> None:
-            self.reporter.permit.require()
-            if phase not in meters:
-                meters[phase] = Meter(self.reporter, phase, total=total, unit=unit)
-            meters[phase].to(done)
-
         connect = connector(self.config, self.name, self.config.accounts.supervisor())
         with tempfile.TemporaryDirectory(prefix="myha-plan-") as scratch:
             try:
@@ -184,7 +176,7 @@ class _Planner:
                     executed,
                     keep,
                     scratch=Path(scratch),
-                    tell=tell,
+                    reporter=self.reporter,
                 )
             except HealRefusedError as error:
                 return None, error.reason

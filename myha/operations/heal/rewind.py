@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from myha.operations.heal.work import HealWork
-from myha.progress import Meter
 from myha.undo.rewind import rewind_node
 
 # Bounded by what the binary log and the disk can do; a node that hangs must not hold it for ever.
@@ -14,14 +13,6 @@ def rewind(work: HealWork) -> str:
     """Undo them; what was done, in a sentence. Raises as `rewind_node`."""
     executed = work.node.executed()
     keep = work.writer.executed()
-    meters: dict[str, Meter] = {}
-
-    def tell(phase: str, done: float, total: float | None, unit: str) -> None:
-        work.permit.require()
-        if phase not in meters:
-            meters[phase] = Meter(work.reporter, phase, total=total, unit=unit)
-        meters[phase].to(done)
-
     work.permit.require_record()
     report = rewind_node(
         work.connector(work.order.node),
@@ -30,7 +21,7 @@ def rewind(work: HealWork) -> str:
         keep,
         quarantine_dir=work.quarantine_dir,
         incident=work.incident,
+        reporter=work.reporter,
         deadline_seconds=DEADLINE_SECONDS,
-        tell=tell,
     )
     return str(report)

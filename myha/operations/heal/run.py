@@ -15,6 +15,7 @@ from typing import Any
 from myha.binlog.errors import HealRefusedError
 from myha.core.gtid import GtidSet
 from myha.core.node import ThreadState
+from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Session
 from myha.errors import MyhaError
 from myha.operations.heal.limit import Limit
@@ -201,7 +202,7 @@ def _still_there(work: HealWork, tables: frozenset[str]) -> frozenset[str]:
             rows = session.query(
                 "SELECT table_schema, table_name FROM information_schema.tables"
                 " WHERE table_type = 'BASE TABLE' AND table_schema NOT IN"
-                " ('mysql', 'information_schema', 'performance_schema', 'sys', 'myha')"
+                f" {OF_SYSTEM}"
             )
         found |= {f"{schema}.{table}" for schema, table in rows}
     return tables & found

@@ -12,8 +12,9 @@ from enum import Enum
 
 from myha.config import Config
 from myha.core.record import Membership, Record
+from myha.database.schemas import SYSTEM_SCHEMAS
 from myha.operations.setup.desired import pair_tls
-from myha.operations.setup.facts import SYSTEM_SCHEMAS, Facts, is_on
+from myha.operations.setup.facts import Facts, is_on
 
 OLD_SEMISYNC_PLUGINS = {"rpl_semi_sync_master", "rpl_semi_sync_slave"}
 CLOCK_WARN_SECONDS = 1.0

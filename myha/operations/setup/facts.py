@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from myha.core.gtid import GtidSet
 from myha.database.flavours.base import Channel, Flavour
 
-OUR_SCHEMA = "myha"
-SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema", OUR_SCHEMA})
-
 
 @dataclass(frozen=True, slots=True)
 class Table:

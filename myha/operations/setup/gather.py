@@ -10,10 +10,10 @@ from typing import Any
 
 from myha.config import Account, Config
 from myha.database.connection import ACCESS_DENIED
+from myha.database.schemas import OF_SYSTEM, OUR_SCHEMA
 from myha.errors import ServerError
 from myha.operations.log_in import log_in
 from myha.operations.setup.facts import (
-    OUR_SCHEMA,
     Facts,
     Login,
     Session,
@@ -141,7 +141,7 @@ def _disk_free(host: str, datadir: str) -> int | None:
 
 # --- data --------------------------------------------------------------------------------------
 
-_NOT_OURS = "NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema', 'myha')"
+_NOT_OURS = f"NOT IN {OF_SYSTEM}"
 _SCHEMAS = f"SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA WHERE SCHEMA_NAME {_NOT_OURS}"
 _OBJECTS = (
     f"SELECT (SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA {_NOT_OURS})"

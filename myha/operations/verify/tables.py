@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from myha.database.schemas import OF_SYSTEM, SYSTEM_SCHEMAS
 from myha.errors import ConfigError
 from myha.operations.verify.columns import Column
 
 Query = Callable[[str], Sequence[tuple[Any, ...]]]
 
-SYSTEM_SCHEMAS = ("mysql", "information_schema", "performance_schema", "sys", "myha")
 TRANSACTIONAL = {"innodb", "rocksdb", "tokudb"}
-_OURS = ", ".join(f"'{name}'" for name in SYSTEM_SCHEMAS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def read_tables(query: Query, only: Iterable[str] | None = None) -> dict[str, Ta
     found = query(
         "SELECT table_schema, table_name, table_type, COALESCE(engine, ''),"
         " COALESCE(table_rows, 0) FROM information_schema.tables"
-        f" WHERE table_schema NOT IN ({_OURS})"
+        f" WHERE table_schema NOT IN {OF_SYSTEM}"
         " AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')"
         " ORDER BY table_schema, table_name"
     )
@@ -113,7 +112,7 @@ def _columns(query: Query) -> dict[tuple[str, str], list[Column]]:
         " COALESCE(character_set_name, ''), COALESCE(collation_name, ''),"
         " COALESCE(character_octet_length, 0), COALESCE(extra, ''),"
         " COALESCE(generation_expression, '')"
-        f" FROM information_schema.columns WHERE table_schema NOT IN ({_OURS})"
+        f" FROM information_schema.columns WHERE table_schema NOT IN {OF_SYSTEM}"
         " ORDER BY table_schema, table_name, ordinal_position"
     )
     found: dict[tuple[str, str], list[Column]] = {}
@@ -150,7 +149,7 @@ class _Part:
 def _indexes(query: Query) -> dict[tuple[str, str], dict[str, list[_Part]]]:
     rows = query(
         "SELECT table_schema, table_name, index_name, column_name, non_unique, sub_part,"
-        f" collation FROM information_schema.statistics WHERE table_schema NOT IN ({_OURS})"
+        f" collation FROM information_schema.statistics WHERE table_schema NOT IN {OF_SYSTEM}"
         " ORDER BY table_schema, table_name, index_name, seq_in_index"
     )
     found: dict[tuple[str, str], dict[str, list[_Part]]] = {}

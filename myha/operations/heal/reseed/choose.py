@@ -7,6 +7,7 @@ from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
 from myha.database.flavours import Flavour
+from myha.database.schemas import OF_SERVERS
 from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed import backup_fit, clone
 from myha.operations.heal.reseed.dump import objects
@@ -70,7 +71,7 @@ def _size(method: Method, order: ReseedOrder, session: ReseedSession) -> int:
     else:
         sql = (
             "SELECT SUM(DATA_LENGTH + INDEX_LENGTH) AS b FROM information_schema.TABLES "
-            f"WHERE TABLE_SCHEMA NOT IN {objects.SYSTEM}"
+            f"WHERE TABLE_SCHEMA NOT IN {OF_SERVERS}"
         )
     return int(session.value(sql) or 0)
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from myha.config import Config
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.database.connection import Endpoint, connect
+from myha.database.schemas import OF_SERVERS
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.heal.reseed.process import END_DEADLINE_SECONDS, NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
@@ -43,8 +44,7 @@ def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
     engines = donor.query_named(
         "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS t, ENGINE AS e "
         "FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB' "
-        "AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') "
-        "LIMIT 1"
+        f"AND TABLE_SCHEMA NOT IN {OF_SERVERS} LIMIT 1"
     )
     if engines:
         return f"it would leave {engines[0]['t']} ({engines[0]['e']}) empty: only InnoDB is cloned"

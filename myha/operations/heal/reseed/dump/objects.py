@@ -11,15 +11,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from myha.database.schemas import OF_SERVERS, OUR_SCHEMA
 from myha.database.statements import quoted
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.reseed.dump.tables import Column, Table
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.setup.facts import OUR_SCHEMA
 from myha.progress import Reporter
 from myha.servers.events import account
 
-SYSTEM = "('mysql', 'sys', 'information_schema', 'performance_schema')"
 _AUTO_INCREMENT = re.compile(r" AUTO_INCREMENT=\d+")
 _SERVER_LACKS = {1146, 1356, 1305, 1049}  # a table, a valid view, a routine, a schema
 
@@ -66,7 +65,7 @@ def unfit(donor: ReseedSession) -> str | None:
         "SELECT CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME) AS t, t.ENGINE AS e, t.TABLE_TYPE AS k "
         "FROM information_schema.TABLES t "
         "LEFT JOIN information_schema.ENGINES g ON g.ENGINE = t.ENGINE "
-        f"WHERE t.TABLE_SCHEMA NOT IN {SYSTEM} AND (t.TABLE_TYPE = 'SYSTEM VERSIONED' "
+        f"WHERE t.TABLE_SCHEMA NOT IN {OF_SERVERS} AND (t.TABLE_TYPE = 'SYSTEM VERSIONED' "
         "OR (t.TABLE_TYPE = 'BASE TABLE' AND COALESCE(g.TRANSACTIONS, 'NO') <> 'YES')) LIMIT 1"
     )
     if not rows:
@@ -93,7 +92,7 @@ def read(donor: ReseedSession) -> Definitions:
 def _names(session: ReseedSession) -> list[str]:
     rows = session.query_named(
         "SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA "
-        f"WHERE SCHEMA_NAME NOT IN {SYSTEM} ORDER BY SCHEMA_NAME"
+        f"WHERE SCHEMA_NAME NOT IN {OF_SERVERS} ORDER BY SCHEMA_NAME"
     )
     return [str(row["s"]) for row in rows]
 
@@ -101,7 +100,7 @@ def _names(session: ReseedSession) -> list[str]:
 def _tables(donor: ReseedSession) -> list[tuple[str, str, str]]:
     rows = donor.query_named(
         "SELECT TABLE_SCHEMA AS s, TABLE_NAME AS n, TABLE_TYPE AS k FROM information_schema.TABLES "
-        f"WHERE TABLE_SCHEMA NOT IN {SYSTEM} ORDER BY 1, 2"
+        f"WHERE TABLE_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, 2"
     )
     return [(str(row["s"]), str(row["n"]), str(row["k"])) for row in rows]
 
@@ -112,18 +111,19 @@ def _others(donor: ReseedSession, kinds: Iterable[tuple[str, str, str]]) -> Iter
             yield _shown(donor, kind, schema, name)
     for row in donor.query_named(
         "SELECT ROUTINE_TYPE AS k, ROUTINE_SCHEMA AS s, ROUTINE_NAME AS n "
-        f"FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN {SYSTEM} ORDER BY 1, 2, 3"
+        f"FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN {OF_SERVERS} "
+        "ORDER BY 1, 2, 3"
     ):
         yield _shown(donor, str(row["k"]), str(row["s"]), str(row["n"]))
     for row in donor.query_named(
         "SELECT TRIGGER_SCHEMA AS s, TRIGGER_NAME AS n FROM information_schema.TRIGGERS "
-        f"WHERE TRIGGER_SCHEMA NOT IN {SYSTEM} ORDER BY 1, EVENT_OBJECT_TABLE, ACTION_TIMING, "
+        f"WHERE TRIGGER_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, EVENT_OBJECT_TABLE, ACTION_TIMING, "
         "EVENT_MANIPULATION, ACTION_ORDER"
     ):
         yield _shown(donor, "TRIGGER", str(row["s"]), str(row["n"]))
     for row in donor.query_named(
         "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n FROM information_schema.EVENTS "
-        f"WHERE EVENT_SCHEMA NOT IN {SYSTEM} ORDER BY 1, 2"
+        f"WHERE EVENT_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, 2"
     ):
         yield _shown(donor, "EVENT", str(row["s"]), str(row["n"]))
 
@@ -153,7 +153,7 @@ def _rows(donor: ReseedSession) -> tuple[Table, ...]:
     columns: dict[tuple[str, str], list[Column]] = {}
     for row in donor.query_named(
         "SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t, COLUMN_NAME AS c, DATA_TYPE AS d "
-        f"FROM information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN {SYSTEM} "
+        f"FROM information_schema.COLUMNS WHERE TABLE_SCHEMA NOT IN {OF_SERVERS} "
         "AND COALESCE(GENERATION_EXPRESSION, '') = '' ORDER BY 1, 2, ORDINAL_POSITION"
     ):
         found = columns.setdefault((str(row["s"]), str(row["t"])), [])
@@ -163,7 +163,7 @@ def _rows(donor: ReseedSession) -> tuple[Table, ...]:
         "EXISTS (SELECT 1 FROM information_schema.TABLE_CONSTRAINTS k "
         "WHERE k.TABLE_SCHEMA = t.TABLE_SCHEMA AND k.TABLE_NAME = t.TABLE_NAME "
         "AND k.CONSTRAINT_TYPE = 'PRIMARY KEY') AS has_key FROM information_schema.TABLES t "
-        f"WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA NOT IN {SYSTEM} ORDER BY 1, 2"
+        f"WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, 2"
     )
     return tuple(
         Table(
@@ -260,7 +260,7 @@ def leave_events(node: ReseedSession) -> None:
     """What the copy brought as enabled is the donor's to run. What is disabled is so on both."""
     for row in node.query_named(
         "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n, DEFINER AS d FROM information_schema.EVENTS "
-        f"WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA NOT IN {SYSTEM}"
+        f"WHERE STATUS = 'ENABLED' AND EVENT_SCHEMA NOT IN {OF_SERVERS}"
     ):
         event = quoted(str(row["s"]), str(row["n"]))
         definer = account(str(row["d"]))
