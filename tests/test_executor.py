@@ -6,7 +6,8 @@ import inspect
 
 from myha.core import plans
 from myha.core.plans import NodeStep, Step
-from myha.sim.history import History, Mutation
+from myha.sim.cluster import Mutation
+from myha.sim.history import History
 from myha.sim.parameters import draw
 
 
@@ -16,5 +17,5 @@ def test_every_kind_of_step_has_a_performer() -> None:
         for _, kind in inspect.getmembers(plans, inspect.isclass)
         if issubclass(kind, Step) and kind not in (Step, NodeStep)
     }
-    executor = History(draw(1), Mutation(), trace=False).supervisors[0].executor
+    executor = History(draw(1), Mutation(), trace=False).cluster.supervisors[0].executor
     assert set(executor.performers) == kinds

@@ -41,15 +41,13 @@ DOTTED = re.compile(r"myha(\.\w+)+")
 
 
 def imported(path: Path) -> set[str]:
-    """Every module named in an import, in functions too; those for types only do not count.
+    """Every module named in an import, in functions and for types only too.
 
     A string that is a module's name counts as well: whoever has it imports that, or starts it.
     """
     found: set[str] = set()
 
     def walk(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

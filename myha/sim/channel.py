@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
 
 from myha.core.node import ThreadState
-
-if TYPE_CHECKING:
-    from myha.sim.flavours import Transaction
-    from myha.sim.process import ServerProcess
+from myha.sim.flavours import Transaction
+from myha.sim.world import World
 
 RETRY_SECONDS = 0.15
 NET_TIMEOUT_SECONDS = 1.0  # a receiver that has heard nothing for so long connects again
 NOTICES_SECONDS = 0.004  # a broken connection
 
 
-class Channel:
+class End(Protocol):
+    """The server at either end of a channel, as far as that has to do with it."""
+
+    name: str
+    world: World
+    up: bool
+    life: int
+    binlog: list[Transaction]
+    has: set[int]
+
+    @property
+    def alive(self) -> bool: ...
+    @property
+    def waiting(self) -> Mapping[int, object]: ...
+
+    def touched(self) -> None: ...
+
+    def receive(self, ones: list[Transaction]) -> None: ...
+
+    def acknowledged(self, serials: tuple[int, ...], life: int) -> None: ...
+
+    def replica_left(self) -> None: ...
+
+
+Server = TypeVar("Server", bound=End)
+
+
+class Channel(Generic[Server]):
     """The receiver of `owner`, connected to `peer` or to some server outside the pair."""
 
-    def __init__(
-        self, owner: ServerProcess, peer: ServerProcess, source: str, period: float
-    ) -> None:
+    def __init__(self, owner: Server, peer: Server, source: str, period: float) -> None:
         self.owner = owner
         self.peer = peer
         self.own_source = source
@@ -33,7 +56,7 @@ class Channel:
         self.pumping = False
         self.transfer_seconds = 0.0  # for one batch, beside the latency
         self.batch = 1000  # transactions that get through at once
-        self.on_connected: Callable[[ServerProcess], None] = lambda _: None
+        self.on_connected: Callable[[Server], None] = lambda _: None
         self._heard = ""
         self._unacknowledged: list[int] = []  # received, not yet acknowledged, the link being down
 
@@ -50,7 +73,7 @@ class Channel:
     def acknowledges(self) -> bool:
         return self.flows
 
-    def connected_to(self, server: ServerProcess) -> bool:
+    def connected_to(self, server: Server) -> bool:
         """As `server` sees it: a dump thread is there. Silence goes unnoticed."""
         return self.peer is server and self.owner.up and self.state is ThreadState.RUNNING
 

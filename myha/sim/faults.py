@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from myha.core.node import ThreadState
 from myha.core.settings import Difference
+from myha.sim.cluster import Cluster
 from myha.sim.parameters import Fault
 from myha.sim.process import FILTER, OPTION, SETTING
-from myha.sim.supervisor import HANG_UP_SECONDS
-
-if TYPE_CHECKING:
-    from myha.sim.history import History
-    from myha.sim.server import SimServer
-    from myha.sim.supervisor import SimSupervisor
+from myha.sim.server import SimServer
+from myha.sim.supervisor import HANG_UP_SECONDS, SimSupervisor
 
 DURING_SECONDS = 0.0008
 RETURNS_SECONDS = 0.1  # a supervisor that died or stands still is replaced after so long
@@ -27,15 +23,21 @@ STRANGER_WRITES_SECONDS = 0.03
 class Faults:
     """Carries the faults of one history out."""
 
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.world = history.world
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.world = cluster.world
         self.waiting: list[Fault] = []
         self.cut_from_supervisor: set[str] = set()
         self.over = False
+        cluster.on_new_supervisor.append(self._begins)
+
+    def _begins(self, supervisor: SimSupervisor) -> None:
+        supervisor.on_step = self.on_step
+        for name in self.cut_from_supervisor:
+            self.world.cut(supervisor.name, name)
 
     def plan(self) -> None:
-        for fault in self.history.parameters.faults:
+        for fault in self.cluster.parameters.faults:
             if fault.plan:
                 self.waiting.append(fault)
             else:
@@ -61,10 +63,10 @@ class Faults:
     # -- who ---------------------------------------------------------------------------------------
 
     def node(self, fault: Fault) -> SimServer:
-        record = self.history.store.record
+        record = self.cluster.store.record
         writer = record.writer
-        name = writer if fault.role == "writer" else self.history.policy.peer(writer)
-        return self.history.servers[name]
+        name = writer if fault.role == "writer" else self.cluster.policy.peer(writer)
+        return self.cluster.servers[name]
 
     def later(self, fault: Fault, undo: Callable[..., None], *arguments: object) -> None:
         self.world.after(fault.for_seconds, undo, *arguments)
@@ -77,17 +79,17 @@ class Faults:
     def shut_down(self, fault: Fault) -> None:
         server = self.node(fault)
         server.shut_down()
-        for supervisor in self.history.supervisors:
+        for supervisor in self.cluster.supervisors:
             self.world.after(HANG_UP_SECONDS, supervisor.hung_up, server.name)
         self.world.after(SHUTDOWN_SECONDS, self._crash, server, fault)
 
     def crash_both(self, fault: Fault) -> None:
-        for i, server in enumerate(self.history.servers.values()):
+        for i, server in enumerate(self.cluster.servers.values()):
             self._crash(server, fault, i * 0.05)
 
     def _crash(self, server: SimServer, fault: Fault, extra_seconds: float = 0.0) -> None:
         server.crash()
-        for supervisor in self.history.supervisors:
+        for supervisor in self.cluster.supervisors:
             self.world.after(HANG_UP_SECONDS, supervisor.hung_up, server.name)
         self.world.after(fault.for_seconds + extra_seconds, server.restart)
 
@@ -180,7 +182,7 @@ class Faults:
     # -- links -------------------------------------------------------------------------------------
 
     def cut_pair(self, fault: Fault) -> None:
-        first, second = self.history.servers
+        first, second = self.cluster.servers
         self._cut(fault, first, second)
 
     def _cut(self, fault: Fault, one: str, other: str) -> None:
@@ -191,46 +193,46 @@ class Faults:
         self._cut_supervisors(fault, self.node(fault).name)
 
     def cut_supervisor_balancer(self, fault: Fault) -> None:
-        self._cut_supervisors(fault, next(iter(self.history.balancers)))
+        self._cut_supervisors(fault, next(iter(self.cluster.balancers)))
 
     def _cut_supervisors(self, fault: Fault, name: str) -> None:
         self.cut_from_supervisor.add(name)
-        for supervisor in self.history.supervisors:
+        for supervisor in self.cluster.supervisors:
             self.world.cut(supervisor.name, name)
         self.later(fault, self._mend_supervisors, name)
 
     def _mend_supervisors(self, name: str) -> None:
         self.cut_from_supervisor.discard(name)
-        for supervisor in self.history.supervisors:
+        for supervisor in self.cluster.supervisors:
             self.world.mend(supervisor.name, name)
 
     def cut_balancer(self, fault: Fault) -> None:
-        self._cut(fault, next(iter(self.history.balancers)), self.node(fault).name)
+        self._cut(fault, next(iter(self.cluster.balancers)), self.node(fault).name)
 
     def slow(self, fault: Fault) -> None:
-        self.world.latency_seconds = self.history.parameters.latency_seconds * SLOW_FACTOR
+        self.world.latency_seconds = self.cluster.parameters.latency_seconds * SLOW_FACTOR
         self.later(fault, self._fast)
 
     def _fast(self) -> None:
-        self.world.latency_seconds = self.history.parameters.latency_seconds
+        self.world.latency_seconds = self.cluster.parameters.latency_seconds
 
     # -- supervisors and balancers -----------------------------------------------------------------
 
     def supervisor_dies(self, fault: Fault) -> None:
-        one = self.history.supervisor
+        one = self.cluster.supervisor
         if one is not None:
             one.kill()
             self.later(fault, self._replace)
 
     def _replace(self) -> None:
-        if self.history.supervisor is None:
-            for one in self.history.supervisors:
+        if self.cluster.supervisor is None:
+            for one in self.cluster.supervisors:
                 one.deposed = True
-            self.history.new_supervisor()
+            self.cluster.new_supervisor()
 
     def supervisor_stands_still(self, fault: Fault) -> None:
         """Another takes over meanwhile; the old one goes on with its plan when it wakes."""
-        one = self.history.supervisor
+        one = self.cluster.supervisor
         if one is not None:
             self._pause(one, fault)
 
@@ -244,31 +246,31 @@ class Faults:
             self.later(fault, one.resume)
 
     def balancer_restarts(self, fault: Fault) -> None:
-        one = list(self.history.balancers.values())[-1]
+        one = list(self.cluster.balancers.values())[-1]
         one.crash()
         self.later(fault, self._balancer_up, one.name)
 
     def _balancer_up(self, name: str) -> None:
-        balancer = self.history.balancers[name]
+        balancer = self.cluster.balancers[name]
         if not balancer.up:
             balancer.restart()
 
     # -- operators ---------------------------------------------------------------------------------
 
     def request(self, fault: Fault) -> None:
-        one = self.history.supervisor
+        one = self.cluster.supervisor
         if one is None:
             return
-        record = self.history.store.record
+        record = self.cluster.store.record
         arguments = {
-            "fence": {"node": self.history.policy.peer(record.writer)},
-            "heal": {"node": self.history.policy.peer(record.writer), "method": "reseed"},
+            "fence": {"node": self.cluster.policy.peer(record.writer)},
+            "heal": {"node": self.cluster.policy.peer(record.writer), "method": "reseed"},
             "failover": {"accept_loss": "yes"},
             "maintenance": {"state": "on"},
         }.get(fault.argument, {})
         done = one.request(fault.argument, arguments)
         if done and fault.argument == "failover":
-            self.history.judge.loss_accepted = True
+            self.cluster.judge.loss_accepted = True
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -277,13 +279,13 @@ class Faults:
         self.world.note("everything is repaired")
         self.over = True
         self.waiting.clear()
-        history, world = self.history, self.world
+        cluster, world = self.cluster, self.world
         self._fast()
-        for name in (*history.servers, *history.balancers):
+        for name in (*cluster.servers, *cluster.balancers):
             self._mend_supervisors(name)
-            for other in (*history.servers, *history.balancers):
+            for other in (*cluster.servers, *cluster.balancers):
                 world.mend(name, other)
-        for server in history.servers.values():
+        for server in cluster.servers.values():
             server.full = False
             server.stray_leaves()
             server.restart()
@@ -293,14 +295,14 @@ class Faults:
                 server.channel.stop()
                 server.channel.source = server.channel.own_source
                 server.touched()
-        for balancer in history.balancers:
+        for balancer in cluster.balancers:
             self._balancer_up(balancer)
-        working = history.supervisor
-        for one in history.supervisors:
+        working = cluster.supervisor
+        for one in cluster.supervisors:
             if one is not working:
                 one.kill()
         if working is None:
-            history.new_supervisor()
+            cluster.new_supervisor()
 
 
 DEEDS: dict[str, Callable[[Faults, Fault], None]] = {

@@ -8,7 +8,6 @@ keeps two jobs off one node. What it changes on a server it changes at once, at 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from myha.core.gtid import GtidSet
 from myha.core.jobs import Job, JobResult
@@ -19,10 +18,8 @@ from myha.errors import MyhaError
 from myha.ports import JobOrder
 from myha.sim.flavours import Transaction
 from myha.sim.server import SimServer
+from myha.sim.supervisor import SimSupervisor
 from myha.sim.world import Doing
-
-if TYPE_CHECKING:
-    from myha.sim.supervisor import SimSupervisor
 
 STEP_SECONDS = 0.01
 CALL_SECONDS = 1.0
@@ -48,6 +45,7 @@ class SimHeal:
         self.writer: SimServer = supervisor.servers[order.writer]
         self.alive = True
         self.done = False
+        self.on_ended: Callable[[SimHeal, JobResult, str], None] = lambda *_: None
         self._index = -1
         rng = self.world.rng
         self._refuses = order.method != "reseed" and rng.random() < REFUSED
@@ -84,7 +82,7 @@ class SimHeal:
         self.world.note(
             f"the heal of {self.order.node} by {self.order.method}: {result} ({reason})"
         )
-        self.supervisor.jobs.ended(self, result, reason)
+        self.on_ended(self, result, reason)
 
     def _boundary(self) -> Doing[None]:
         """Between two phases: whatever a fault waits for may strike."""
@@ -240,6 +238,7 @@ class SimJobs:
     def start(self, order: JobOrder, deadline_seconds: float) -> None:  # noqa: ARG002  # a port
         if order.node not in self._running:
             heal = self._running[order.node] = self._heal(self._supervisor, order)
+            heal.on_ended = self.ended
             self._supervisor.take(JobProgressed(self._supervisor.world.now, _job(order)))
             heal.begin()
 

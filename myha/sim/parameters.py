@@ -144,6 +144,7 @@ def draw(
     )
 
 
+REPLICA = "r1"
 REPLICA_FAULTS = ("crash", "hang", "cut-supervisor", "cut-source", "stranger-writes")
 
 

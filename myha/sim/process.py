@@ -108,7 +108,7 @@ class ServerProcess:
         self.on_left_out: Callable[[ServerProcess, set[int]], None] = lambda _s, _o: None
         self.on_dropped: Callable[[], None] = lambda: None
         self.make_serial: Callable[[], int] = lambda: 0
-        self.channel: Channel  # from its peer; set by whoever wires the pair
+        self.channel: Channel[ServerProcess]  # from its peer; set by whoever wires the pair
         self.peer: ServerProcess
 
     # -- what it is ------------------------------------------------------------------------------

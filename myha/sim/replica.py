@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, cast
 
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.view import FollowerRecordRead
@@ -18,10 +19,11 @@ from myha.core.record import Cause, Membership, NodeRecord
 from myha.errors import StoreConflictError
 from myha.sim.balancer import SimBalancer
 from myha.sim.channel import Channel
+from myha.sim.cluster import Cluster, Mutation
 from myha.sim.flavours import FLAVOURS
-from myha.sim.heal import SimHeal
+from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.judge import Judge
-from myha.sim.parameters import Fault, Parameters
+from myha.sim.parameters import REPLICA, Fault, Parameters
 from myha.sim.process import ServerProcess
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
@@ -33,17 +35,13 @@ from myha.supervisor.executor import Tools
 from myha.supervisor.followers.executor import FollowerExecutor
 from myha.supervisor.followers.loop import FollowerLoop
 
-if TYPE_CHECKING:
-    from myha.sim.history import History, Mutation
-
-REPLICA = "r1"
 POLL_SECONDS = 0.01
 JUDGE_SECONDS = 0.1
 # For so long it may show what the writer lacks: looks, a plan, and calls of the pair in between.
 READS_SECONDS = 3.0
 
 
-class ReplicaChannel(Channel):
+class ReplicaChannel(Channel[ServerProcess]):
     """Asynchronous, and from either node of the pair: it is no part of what those know."""
 
     def __init__(self, owner: ServerProcess, source: ServerProcess, period: float) -> None:
@@ -171,7 +169,7 @@ class SimLane(SimSupervisor):
             interval_seconds=pair.interval_seconds,
             executor=executor,
             mutate_plan=mutation.replica,
-            heal=ReplicaHeal,
+            make_jobs=partial(SimJobs, heal=ReplicaHeal),
         )
 
     def _make_loop(self) -> FollowerLoop:
@@ -208,15 +206,17 @@ class SimLane(SimSupervisor):
 class ReplicaBeside:
     """All of it, in one history."""
 
-    def __init__(self, history: History) -> None:
-        self.world: World = history.world
-        self.parameters: Parameters = history.parameters
-        self.policy: Policy = history.policy
-        self.servers: dict[str, SimServer] = history.servers
-        self.balancers: dict[str, SimBalancer] = history.balancers
-        self.store: SimStore = history.store
-        self._supervisors = history.supervisors
-        self._judge: Judge = history.judge
+    def __init__(self, cluster: Cluster) -> None:
+        self.world: World = cluster.world
+        self.parameters: Parameters = cluster.parameters
+        self.policy: Policy = cluster.policy
+        self.servers: dict[str, SimServer] = cluster.servers
+        self.balancers: dict[str, SimBalancer] = cluster.balancers
+        self.store: SimStore = cluster.store
+        self._supervisors = cluster.supervisors
+        self._mutation = cluster.mutation
+        cluster.on_new_supervisor.append(self._new_lane)
+        self._judge: Judge = cluster.judge
         self.replica = self._make()
         self.followers = SimFollowers(
             FollowerRecord(1, NodeRecord(Membership.MEMBER, boot_id=self.replica.boot_id))
@@ -247,8 +247,8 @@ class ReplicaBeside:
         self.world.on_links.append(channel.link_changed)
         return replica
 
-    def new_lane(self, supervisor: SimSupervisor, mutation: Mutation) -> None:
-        lane = SimLane(supervisor, self, mutation)
+    def _new_lane(self, supervisor: SimSupervisor) -> None:
+        lane = SimLane(supervisor, self, self._mutation)
         lane.plans = supervisor.plans
         supervisor.lanes.append(lane)
 

@@ -27,8 +27,8 @@ from myha.core.plans import Plan
 from myha.core.policy import Policy
 from myha.core.view import View
 from myha.errors import BalancerError, MyhaError, ServerError
+from myha.ports import Jobs
 from myha.sim.balancer import SimBalancer
-from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import Doing, World
@@ -77,9 +77,9 @@ class SimSupervisor:
         balancers: dict[str, SimBalancer],
         store: SimStore,
         interval_seconds: float,
+        make_jobs: Callable[[SimSupervisor], Jobs],
         executor: Callable[[Tools], Executor] = Executor,
         mutate_plan: MutatePlan | None = None,
-        heal: type[SimHeal] = SimHeal,
     ) -> None:
         self.world = world
         self.name = name
@@ -93,7 +93,6 @@ class SimSupervisor:
         self.capturing = self.deposed = False
         self.on_step: StepHook = lambda _sup, _kind, _index: None
         self.on_decided: Callable[[View, PairDecision], None] = lambda _view, _decision: None
-        self.jobs = SimJobs(self, heal)
         self.plans: list[str] = []
         self.lanes: list[SimSupervisor] = []  # of read replicas, in the same process
         self.loop = self._make_loop()
@@ -106,7 +105,7 @@ class SimSupervisor:
                 clock=SimClock(world),
                 calls=SimCalls(self),
                 journal=self,
-                jobs=self.jobs,
+                jobs=make_jobs(self),
                 outside=self,
             )
         )

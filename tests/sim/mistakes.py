@@ -28,9 +28,9 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.core.record import Cause, Sync, away, member
+from myha.sim.cluster import Mutation
 from myha.sim.flavours import UUIDS, Transaction
 from myha.sim.heal import SimHeal
-from myha.sim.history import Mutation
 from myha.sim.server import SimServer
 from myha.sim.world import Doing
 from myha.supervisor.executor import Executor, Run

@@ -10,9 +10,9 @@ import pytest
 
 from myha.core.followers.plans import Follow
 from myha.core.plans import Plan, PutIn, RequireNoErrant
-from myha.sim.history import Mutation, run_history
-from myha.sim.parameters import Parameters, draw, with_replica
-from myha.sim.replica import REPLICA
+from myha.sim.cluster import Mutation
+from myha.sim.history import run_history
+from myha.sim.parameters import REPLICA, Parameters, draw, with_replica
 from myha.sim.runner import Batch, run_many, trace_lines
 from tests.sim.mistakes import without
 

@@ -1,0 +1,162 @@
+"""The simulated cluster of one history: servers, balancers, store and supervisors, all healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from myha.core.node import ThreadState
+from myha.core.plans import RecordChange
+from myha.core.policy import Durability, Mode, Policy
+from myha.core.record import Membership, NodeRecord, Record, Sync
+from myha.sim.balancer import SimBalancer
+from myha.sim.channel import Channel
+from myha.sim.clients import Ledger
+from myha.sim.flavours import FLAVOURS
+from myha.sim.heal import SimHeal, SimJobs
+from myha.sim.judge import Judge
+from myha.sim.parameters import BALANCERS, NODES, REPLICA, Parameters
+from myha.sim.server import SimServer
+from myha.sim.store import SimStore
+from myha.sim.supervisor import MutatePlan, SimSupervisor
+from myha.sim.world import World
+from myha.supervisor.executor import Executor
+
+HEARTBEAT_SECONDS = 0.1
+FLAP_LIMIT = 1
+FLAP_SETTLED_SECONDS = 0.4
+DEADTIME_SECONDS = 0.4
+INTERVAL_SECONDS = 0.25
+BOUNDED_WAIT_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A deliberate mistake: what is put in the place of the real thing."""
+
+    executor: type[Executor] = Executor
+    server: type[SimServer] = SimServer
+    mutate_plan: MutatePlan | None = None
+    heal: type[SimHeal] = SimHeal
+    policy: Callable[[Policy], Policy] = lambda policy: policy
+    replica: MutatePlan | None = None  # its plans
+
+
+class Cluster:
+    """What a history happens to. `on_new_supervisor` are told of each that begins."""
+
+    def __init__(self, parameters: Parameters, mutation: Mutation, *, trace: bool) -> None:
+        self.parameters = parameters
+        self.mutation = mutation
+        self.world = World(parameters.seed, trace=trace)
+        self.world.latency_seconds = parameters.latency_seconds
+        self.policy = _policy(parameters)
+        self.servers = self._servers()
+        self.balancers = {
+            name: SimBalancer(self.world, name, self.servers) for name in self.policy.balancers
+        }
+        self.store = SimStore(_first_record(parameters))
+        self.ledger = Ledger()
+        self._wire()
+        self.judge = Judge(self.world, self.policy, self.servers, self.store, self.ledger)
+        for balancer in self.balancers.values():
+            balancer.on_routed = self.judge.routed
+        self.plans: list[str] = []
+        self.supervisors: list[SimSupervisor] = []
+        self.on_new_supervisor: list[Callable[[SimSupervisor], None]] = []
+
+    def _servers(self) -> dict[str, SimServer]:
+        parameters, make = self.parameters, self.mutation.server
+        flavour = FLAVOURS[parameters.flavour]
+        first, second = (make(self.world, i, name, flavour) for i, name in enumerate(NODES))
+        serial = iter(range(1, 10**9))
+        for server, peer in ((first, second), (second, first)):
+            server.peer = peer
+            server.make_serial = serial.__next__
+            server.apply_seconds = parameters.apply_seconds
+            server.channel = Channel(server, peer, f"{peer.name}:3306", HEARTBEAT_SECONDS)
+            server.channel.transfer_seconds = parameters.transfer_seconds
+            server.channel.batch = parameters.batch
+            if parameters.durability is Durability.BOUNDED:
+                server.wait_limit_seconds = BOUNDED_WAIT_SECONDS
+        return {first.name: first, second.name: second}
+
+    def _wire(self) -> None:
+        dual = self.parameters.mode is Mode.DUAL_WRITER
+        for server in self.servers.values():
+            server.applier_running = True
+            server.channel.state = ThreadState.RUNNING
+            server.open = dual or server.index == 0
+            server.waits = server.open and self.parameters.durability is not Durability.ASYNC
+            if server.index == 0:
+                server.do_place_events(run=True)
+        for balancer in self.balancers.values():
+            for pool, node in balancer.routes:
+                balancer.routes[pool, node] = pool == "reader" or self.servers[node].open
+        self.world.on_links.extend(server.channel.link_changed for server in self.servers.values())
+
+    # -- supervisors -----------------------------------------------------------------------------
+
+    def new_supervisor(self) -> SimSupervisor:
+        """One that begins takes the record over: plans of any other are void from then on."""
+        record = self.store.record
+        if self.supervisors:
+            change = RecordChange("another supervisor takes over")
+            self.store.compare_and_set(record.version, change.apply(record, self.world.now))
+        one = SimSupervisor(
+            self.world,
+            f"supervisor-{len(self.supervisors) + 1}",
+            self.mutation.policy(self.policy),
+            servers=self.servers,
+            balancers=self.balancers,
+            store=self.store,
+            interval_seconds=INTERVAL_SECONDS,
+            executor=self.mutation.executor,
+            mutate_plan=self.mutation.mutate_plan,
+            make_jobs=partial(SimJobs, heal=self.mutation.heal),
+        )
+        one.plans = self.plans
+        one.on_decided = self.judge.decided
+        for hook in self.on_new_supervisor:
+            hook(one)
+        self.supervisors.append(one)
+        return one
+
+    @property
+    def supervisor(self) -> SimSupervisor | None:
+        """The one that acts."""
+        for one in reversed(self.supervisors):
+            if one.alive and not one.paused and not one.deposed:
+                return one
+        return None
+
+
+def _policy(parameters: Parameters) -> Policy:
+    return Policy(
+        nodes=NODES,
+        sources=(f"{NODES[0]}:3306", f"{NODES[1]}:3306"),
+        balancers=BALANCERS[: parameters.balancers],
+        mode=parameters.mode,
+        durability=parameters.durability,
+        deadtime_seconds=DEADTIME_SECONDS,
+        heartbeat_period_seconds=HEARTBEAT_SECONDS,
+        fence_commands=NODES if parameters.fence_command else (),
+        followers=(REPLICA,) if parameters.replica else (),
+        delays=(0,) if parameters.replica else (),
+        heal=parameters.heal,
+        flap_limit=FLAP_LIMIT,
+        flap_settled_seconds=FLAP_SETTLED_SECONDS,
+        stray_replicas=parameters.stray_replicas,
+    )
+
+
+def _first_record(parameters: Parameters) -> Record:
+    armed = parameters.durability is Durability.LOSSLESS
+    return Record(
+        version=1,
+        epoch=1,
+        writer=NODES[0],
+        sync=Sync.ARMED if armed else Sync.SOLO,
+        nodes=tuple((name, NodeRecord(Membership.MEMBER, boot_id=f"{name}-1")) for name in NODES),
+    )
