@@ -156,7 +156,10 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_stops_the_journal_and_not_the_record(tiny_disk: Path) -> None:
     store, journal = LocalRecordStore(tiny_disk), LocalJournal(tiny_disk, "shop")
     store.compare_and_set(0, RECORD)
-    with (tiny_disk / "fill").open("wb", buffering=0) as fill, pytest.raises(OSError, match="No space"):
+    with (
+        (tiny_disk / "fill").open("wb", buffering=0) as fill,
+        pytest.raises(OSError, match="No space"),
+    ):
         while True:
             fill.write(b"x" * 65536)
             fill.flush()
@@ -172,7 +175,10 @@ def test_a_full_disk_stops_the_journal_and_not_the_record(tiny_disk: Path) -> No
 
 
 def test_a_full_disk_at_the_start_is_one_line(tiny_disk: Path) -> None:
-    with (tiny_disk / "fill").open("wb", buffering=0) as fill, pytest.raises(OSError, match="No space"):
+    with (
+        (tiny_disk / "fill").open("wb", buffering=0) as fill,
+        pytest.raises(OSError, match="No space"),
+    ):
         while True:
             fill.write(b"x" * 65536)
             fill.flush()
