@@ -77,7 +77,7 @@ class Workload:
                 f"the drill's clients got {self.ledger.acknowledged} acknowledgements in"
                 f" {deadline_seconds:g} s: is the writer port of the balancer"
                 f" ({self.order.host}:{self.order.port}) served, and may {self.order.user!r}"
-                f" write in the database {self.order.database!r}?"
+                f" write in the database {self.order.database!r}?{self._errors()}"
             )
 
     def await_served(self, since: float, deadline_seconds: float) -> None:
@@ -89,6 +89,17 @@ class Workload:
             return gone or self.ledger.served_since(since) >= self.order.clients
 
         wait_until(served, deadline_seconds, POLL_SECONDS)
+
+    def _errors(self) -> str:
+        """What the clients were told instead, most often first; they are stopped for it."""
+        try:
+            seen: dict[str, int] = self.stop()["errors"]
+        except MyhaError as error:
+            return f" ({error})"
+        listed = sorted(seen.items(), key=lambda item: -item[1])[:3]
+        said = [f"{what}: {count} times" for what, count in listed]
+        said += self._output().splitlines()[:-1][-1:]  # a defect's, which ended a client
+        return f" ({', '.join(said)})" if said else ""
 
     def slow_down(self) -> None:
         """From now on each client rests between two transactions.
