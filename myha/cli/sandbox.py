@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,12 @@ from rich.console import Console
 
 from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
-from myha.errors import ConfigError
+from myha.errors import ConfigError, MyhaError
 from myha.sandbox import programs, registry
 from myha.sandbox.cluster import REPLICAS_LIMIT, Cluster, Durability, Mode
 from myha.sandbox.debian import Progress
+from myha.sandbox.network.layout import CLIENT
+from myha.sandbox.network.network import Network
 
 _DEFAULT_PROGRAMS = ("mysql", "haproxy")
 
@@ -23,6 +26,13 @@ directory_option = click.option(
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
     help="The sandbox's directory. Default: one in this user's own folder.",
+)
+
+network_option = click.option(
+    "--network",
+    is_flag=True,
+    help="Every process on a host of its own: a network namespace with its own address, joined by"
+    " a switch that a drill can cut. Needs root.",
 )
 
 
@@ -39,7 +49,7 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
 
     Programs on PATH are used if they are recent enough; otherwise Debian packages go to a private
     folder in this user's cache directory, without root. NAME is one of: mysql, mariadb,
-    mariadb-backup, haproxy, sysbench, etcd, percona-toolkit, sshd (for tests).
+    mariadb-backup, haproxy, sysbench, etcd, percona-toolkit, nftables, iproute2, sshd (for tests).
     """
     with interruptible("interrupted; the unfinished download was removed"), _progress() as tell:
         for name in names or _DEFAULT_PROGRAMS:
@@ -64,6 +74,7 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
     default=0,
     help="Read replicas beside the pair. Default: none.",
 )
+@network_option
 @click.option("--bare", is_flag=True, help="Servers and HAProxy only: no setup, no supervisor.")
 @directory_option
 def up(
@@ -72,19 +83,23 @@ def up(
     mode: Mode,
     durability: Durability | None,
     replicas: int,
+    network: bool,
     bare: bool,
     directory: Path | None,
 ) -> None:
     """Start a cluster on this machine and leave it running."""
     interrupted = "interrupted; the sandbox was taken down again"
     with interruptible(interrupted), _progress() as tell:
-        cluster = Cluster.create(directory, flavour, mode, durability, tell, replicas=replicas)
+        cluster = Cluster.create(
+            directory, flavour, mode, durability, tell, replicas=replicas, network=network
+        )
         cluster.up(bare=bare, output=click.echo)
     _show(cluster)
     if bare:
         click.echo("nothing is set up: both servers are bare, and HAProxy routes to none")
     click.echo(f"configuration: {cluster.config_path}")
-    click.echo(f"use it with:   myha --config {cluster.config_path} status")
+    run = f"myha sandbox exec --dir {cluster.directory} -- " if network else ""
+    click.echo(f"use it with:   {run}myha --config {cluster.config_path} status")
     click.echo(f"end it with:   myha sandbox down --dir {cluster.directory}")
 
 
@@ -104,6 +119,42 @@ def down(directory: Path | None) -> None:
 def status(directory: Path | None) -> None:
     """Show a cluster's processes."""
     _show(Cluster.open(_only_one(directory)))
+
+
+@sandbox.command(context_settings={"ignore_unknown_options": True})
+@click.option("--host", default=CLIENT, show_default=True, help="One of those that status shows.")
+@directory_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec(host: str, directory: Path | None, command: tuple[str, ...]) -> None:
+    """Run a command on one of the hosts of a sandbox with a network.
+
+    `myha sandbox exec mysql -h 198.51.100.31 -P 3307 -u app -p` is a client at a balancer.
+    """
+    words = (*_network(directory).words(host), *command)
+    try:
+        os.execvp(words[0], words)
+    except OSError as error:
+        raise MyhaError(f"{words[0]} cannot be started: {error.strerror}") from error
+
+
+@sandbox.command()
+@directory_option
+def heal(directory: Path | None) -> None:
+    """Undo all that is cut in a sandbox's network, as after a drill that was killed."""
+    network = _network(directory)
+    undone = len(network.faults.in_force())
+    network.faults.heal()
+    click.echo(f"{undone} rules removed: every host reaches every other")
+
+
+def _network(directory: Path | None) -> Network:
+    cluster = Cluster.open(_only_one(directory))
+    if cluster.network is None:
+        raise ConfigError(
+            f"the sandbox in {cluster.directory} has no hosts of its own: run the command as it is,"
+            " or make a sandbox with --network"
+        )
+    return cluster.network
 
 
 def _only_one(directory: Path | None) -> Path:
@@ -131,7 +182,12 @@ def _show(cluster: Cluster) -> None:
     )
     for process in cluster.status():
         pid = "" if process.pid is None else f"pid {process.pid}"
-        click.echo(f"  {process.name:<10}  {process.state:<7}  {pid:<11}  {process.address}")
+        click.echo(f"  {process.name:<11}  {process.state:<7}  {pid:<11}  {process.address}")
+    if cluster.network is not None:
+        hosts = cluster.network.hosts.values()
+        click.echo("  hosts: " + ", ".join(f"{host.name} {host.address()}" for host in hosts))
+        for rule in cluster.network.faults.in_force():
+            click.echo(f"  cut: {rule}")
 
 
 @contextmanager

@@ -75,6 +75,15 @@ def accepts_tcp(host: str, port: int, timeout_seconds: float = 1.0) -> bool:
         return False
 
 
+def connects_tcp(host: str, port: int, timeout_seconds: float = 1.0) -> bool:
+    """Whether something accepts connections there, and waits for the first word."""
+    try:
+        with socket.create_connection((host, port), timeout_seconds):
+            return True
+    except OSError:
+        return False
+
+
 def accepts_unix(path: Path, timeout_seconds: float = 1.0) -> bool:
     """Whether something accepts connections on a unix socket."""
     try:
@@ -92,6 +101,7 @@ class LocalHost:
     `argv` starts it, in the foreground or not. `ready` says when it serves; without it a start is
     over as soon as the process is there. `environment` is the whole one; None means our own.
     `lock_file` is where the program writes its pid to keep others away (MySQL: the socket's).
+    `launcher` begins the command line that starts it and becomes it, as nsenter does.
     Every method raises MyhaError with one line.
     """
 
@@ -105,6 +115,7 @@ class LocalHost:
         ready: Callable[[], bool] | None = None,
         environment: dict[str, str] | None = None,
         lock_file: Path | None = None,
+        launcher: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.argv = argv
@@ -113,6 +124,7 @@ class LocalHost:
         self._ready = ready
         self._environment = environment
         self._lock_file = lock_file
+        self._launcher = launcher
         self._child: subprocess.Popen[bytes] | None = None
         self._hit: int | None = None  # the pid that was last killed
 
@@ -284,7 +296,7 @@ class LocalHost:
             with os.fdopen(descriptor, "ab") as log:
                 log_size = os.fstat(descriptor).st_size
                 self._child = subprocess.Popen(
-                    self.argv,
+                    (*self._launcher, *self.argv),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

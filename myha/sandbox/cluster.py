@@ -15,23 +15,24 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
 from myha import config as configuration
 from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.errors import ConfigError, MyhaError
-from myha.hosts.local import LocalHost, accepts_unix, end_processes
+from myha.hosts.local import LocalHost, accepts_unix, connects_tcp, end_processes
 from myha.hosts.signals import ignored
 from myha.sandbox import programs, registry
+from myha.sandbox.configuration import BalancerPlace, ConfigurationText
 from myha.sandbox.debian import Progress
+from myha.sandbox.network.layout import BALANCERS, REPLICATION, SUPERVISOR
+from myha.sandbox.network.network import Network
 from myha.sandbox.programs import Program
 from myha.sandbox.registry import STATE_FILE
 from myha.sandbox.servers import (
-    ADMIN_USER,
-    APP_USER,
     NodeFiles,
     data_template,
     finish_first_start,
@@ -54,6 +55,9 @@ SUPERVISOR_START_DEADLINE_SECONDS = 60.0
 SUPERVISOR_STOP_DEADLINE_SECONDS = 10.0
 SETUP_DEADLINE_SECONDS = 300.0
 END_DEADLINE_SECONDS = 30.0
+# Hosts of their own have all ports free.
+NETWORK_SERVER_PORT, NETWORK_WRITER_PORT, NETWORK_READER_PORT = 3306, 3307, 3308
+NETWORK_RUNTIME_PORT = 9999
 # A unix socket's path has at most 107 bytes, and HAProxy binds to a longer one first.
 SOCKET_PATH_LIMIT_BYTES = 75
 
@@ -69,6 +73,7 @@ class ClusterState:
     run_dir: str  # sockets and the supervisor's state; short enough for a socket's path
     ports: dict[str, int]  # a, b, writer, reader, stray, r1 ...
     replicas: int = 0
+    network: bool = False  # every process on a host of its own
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,12 @@ class Cluster:
         progress: Progress = lambda _: None,
         *,
         replicas: int = 0,
+        network: bool = False,
     ) -> "Cluster":
         """Lay out a new sandbox; `directory` must be absent or empty, None means a fresh default.
 
-        Fetches the programs it needs. Raises ConfigError for a wrong call, MyhaError otherwise;
-        nothing is left behind then.
+        `network` gives each process a host of its own. Fetches the programs it needs. Raises
+        ConfigError for a wrong call, MyhaError otherwise; nothing is left behind then.
         """
         if durability is None:
             durability = "bounded" if mode == "dual-writer" else "lossless"
@@ -112,6 +118,8 @@ class Cluster:
             raise ConfigError(
                 "--durability lossless needs --mode single-writer: choose bounded or async"
             )
+        if network:
+            Network.need(progress)
         for name in (flavour, "haproxy"):
             programs.fetch(name, progress)
         made = directory is None or not directory.exists()
@@ -120,7 +128,13 @@ class Cluster:
             if not made and (not directory.is_dir() or any(directory.iterdir())):
                 raise ConfigError(f"{directory} is not an empty directory: name another with --dir")
 
-        claimed = (*NODE_NAMES, "writer", "reader", STRAY, *_replica_names(replicas))
+        servers = (*NODE_NAMES, STRAY, *_replica_names(replicas))
+        claimed = () if network else (*servers, "writer", "reader")
+        fixed = {
+            **dict.fromkeys(servers, NETWORK_SERVER_PORT),
+            "writer": NETWORK_WRITER_PORT,
+            "reader": NETWORK_READER_PORT,
+        }
 
         def write_state(directory: Path, ports: list[int]) -> None:
             state = ClusterState(
@@ -129,14 +143,17 @@ class Cluster:
                 durability=durability,
                 made_directory=made,
                 run_dir=str(_run_dir(directory)),
-                ports=dict(zip(claimed, ports, strict=True)),
+                ports=fixed | dict(zip(claimed, ports, strict=True)),
                 replicas=replicas,
+                network=network,
             )
             write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=1) + "\n")
 
         directory, _ = registry.claim(directory, len(claimed), write_state)
         cluster = cls.open(directory, progress)
         with cluster._taken_down_on_failure():
+            if cluster.network is not None:
+                cluster.network.make()
             cluster._write_files()
         return cluster
 
@@ -171,17 +188,34 @@ class Cluster:
         """The supervisor's state directory: record, journal, lock, control socket."""
         return self.run_dir / "state"
 
-    @property
-    def haproxy_socket(self) -> Path:
-        return self.run_dir / "haproxy.sock"
+    @cached_property
+    def network(self) -> Network | None:
+        """Its hosts; None where all is on this machine's own loopback address."""
+        if not self.state.network:
+            return None
+        return Network(self.directory, NODE_NAMES, _replica_names(self.state.replicas), STRAY)
+
+    @cached_property
+    def balancer_places(self) -> dict[str, BalancerPlace]:
+        """Where each balancer listens. On a network there are two, on the side of one node each."""
+        names = BALANCERS if self.network else BALANCERS[:1]
+        return {name: self._place(name) for name in names}
+
+    def _place(self, name: str) -> BalancerPlace:
+        socket, host = str(self.run_dir / "haproxy.sock"), "127.0.0.1"
+        if self.network is not None:  # a file would be reached across every cut
+            host = self.network.address(name)
+            socket = f"{host}:{NETWORK_RUNTIME_PORT}"
+        writer, reader = ((host, self.state.ports[pool]) for pool in ("writer", "reader"))
+        return BalancerPlace(name, socket, writer, reader)
 
     @property
     def writer_address(self) -> tuple[str, int]:
-        return "127.0.0.1", self.state.ports["writer"]
+        return self.balancer_places[BALANCERS[0]].writer
 
     @property
     def reader_address(self) -> tuple[str, int]:
-        return "127.0.0.1", self.state.ports["reader"]
+        return self.balancer_places[BALANCERS[0]].reader
 
     @cached_property
     def nodes(self) -> dict[str, NodeFiles]:
@@ -201,7 +235,8 @@ class Cluster:
         return {**self.nodes, **self.replicas}
 
     def _files(self, name: str, server_id: int) -> NodeFiles:
-        return NodeFiles(
+        network = self.network
+        files = NodeFiles(
             name=name,
             flavour=self.state.flavour,
             program=_program(self.state.flavour),
@@ -209,6 +244,15 @@ class Cluster:
             socket=self.run_dir / f"{name}.sock",
             port=self.state.ports[name],
             server_id=server_id,
+        )
+        if network is None:
+            return files
+        return replace(
+            files,
+            host=network.address(name),
+            replication_host=network.address(name, REPLICATION),
+            launcher=network.words(name),
+            reached=partial(network.seen_from, name),
         )
 
     @cached_property
@@ -226,15 +270,37 @@ class Cluster:
         return {name: node.local_host() for name, node in self.machines.items()}
 
     @cached_property
+    def balancers(self) -> dict[str, LocalHost]:
+        """The handles of the balancers' processes."""
+        return {name: self._balancer(place) for name, place in self.balancer_places.items()}
+
+    @property
     def haproxy(self) -> LocalHost:
-        folder = self.directory / "haproxy"
+        """The only balancer, or the first one."""
+        return self.balancers[BALANCERS[0]]
+
+    def _balancer_dir(self, name: str) -> Path:
+        return self.directory / ("haproxy" if self.network is None else f"haproxy-{name}")
+
+    def _balancer(self, place: BalancerPlace) -> LocalHost:
+        folder, network = self._balancer_dir(place.name), self.network
+        argv = (*_program("haproxy").argv, "-db", "-f", str(folder / "haproxy.cfg"))
+        ready: Callable[[], bool] = partial(accepts_unix, Path(place.socket))
+        if network is not None:
+            at = network.address(place.name), NETWORK_RUNTIME_PORT
+            ready = network.seen_from(place.name, partial(connects_tcp, *at))
         return LocalHost(
-            "haproxy",
-            (*_program("haproxy").argv, "-db", "-f", str(folder / "haproxy.cfg")),
+            "haproxy" if network is None else f"haproxy {place.name}",
+            argv,
             pid_file=folder / "haproxy.pid",
             log_file=folder / "haproxy.log",
-            ready=lambda: accepts_unix(self.haproxy_socket),
+            ready=ready,
+            launcher=self._words(place.name),
         )
+
+    def _words(self, host: str) -> tuple[str, ...]:
+        """What a command line begins with that runs on this host."""
+        return () if self.network is None else self.network.words(host)
 
     @cached_property
     def supervisor(self) -> LocalHost:
@@ -245,15 +311,12 @@ class Cluster:
             log_file=self.directory / "supervisor.log",
             ready=lambda: accepts_unix(self.state_dir / "myha.sock"),
             environment=_environment(),
+            launcher=self._words(SUPERVISOR),
         )
 
     @property
     def _myha(self) -> tuple[str, ...]:
         return (sys.executable, "-m", "myha", "--config", str(self.config_path))
-
-    def _module(self, name: str, node: str) -> list[str]:
-        """The command line of a program of the sandbox package that acts on one node."""
-        return [sys.executable, "-m", f"myha.sandbox.{name}", str(self.directory), node]
 
     def secret(self, name: str) -> str:
         """A password of this sandbox: admin, app, supervisor or replication."""
@@ -315,15 +378,14 @@ class Cluster:
         shutil.rmtree(self.stray.directory, ignore_errors=True)
 
     def start_haproxy(self) -> None:
-        """Write HAProxy's configuration anew and start it."""
-        text = render_haproxy(
-            configuration.load(self.config_path),
-            "lb1",
-            await_script=AWAIT_SCRIPT if _has_lua(_program("haproxy")) else None,
-        )
-        write_private(self.directory / "haproxy" / "haproxy.cfg", text)
-        self._progress("starting haproxy")
-        self.haproxy.start(HAPROXY_START_DEADLINE_SECONDS)
+        """Write each balancer's configuration anew and start it."""
+        loaded = configuration.load(self.config_path)
+        script = AWAIT_SCRIPT if _has_lua(_program("haproxy")) else None
+        for name, balancer in self.balancers.items():
+            text = render_haproxy(loaded, name, await_script=script)
+            write_private(self._balancer_dir(name) / "haproxy.cfg", text)
+            self._progress(f"starting {balancer.name}")
+            balancer.start(HAPROXY_START_DEADLINE_SECONDS)
 
     def setup(self, output: Callable[[str], None] | None = None) -> None:
         """Run `myha setup` on the sandbox and pass its lines on. Raises MyhaError if it fails."""
@@ -332,7 +394,7 @@ class Cluster:
         last = ""
         ends = time.monotonic() + SETUP_DEADLINE_SECONDS
         with subprocess.Popen(
-            (*self._myha, "setup", "--yes"),
+            (*self._words(SUPERVISOR), *self._myha, "setup", "--yes"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -360,14 +422,18 @@ class Cluster:
 
     def processes(self) -> list[LocalHost]:
         """All processes of the sandbox, in the order in which they are ended."""
-        return [self.supervisor, self.haproxy, *self.servers.values()]
+        return [self.supervisor, *self.balancers.values(), *self.servers.values()]
 
     def status(self) -> list[ProcessStatus]:
         """Every process with its address, pid and state."""
-        writer, reader = self.writer_address[1], self.reader_address[1]
         addresses = {
             "supervisor": str(self.state_dir / "myha.sock"),
-            "haproxy": f"127.0.0.1:{writer} (writer), 127.0.0.1:{reader} (reader)",
+            **{
+                self.balancers[name].name: "{}:{} (writer), {}:{} (reader)".format(
+                    *place.writer, *place.reader
+                )
+                for name, place in self.balancer_places.items()
+            },
             **{f"node {name}": f"{node.host}:{node.port}" for name, node in self.machines.items()},
         }
         return [
@@ -394,6 +460,8 @@ class Cluster:
                 raise MyhaError(f"{host.name} (pid {host.pid()}) does not end after SIGKILL")
         # A process whose pid file is gone is still known by its command line.
         end_processes([host.argv for host in processes], END_DEADLINE_SECONDS)
+        if self.network is not None:
+            self.network.remove()
         self._remove_files()
 
     def _remove_files(self) -> None:
@@ -402,7 +470,7 @@ class Cluster:
             *NODE_NAMES,
             *self.replicas,
             STRAY,
-            "haproxy",
+            *(self._balancer_dir(name).name for name in self.balancer_places),
             "secrets",
             "myha.toml",
             "supervisor.pid",
@@ -440,49 +508,19 @@ class Cluster:
         for node in self.machines.values():
             node.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_option_file(node)
-        self.config_path.write_text(self._config_text())
+        text = ConfigurationText(
+            directory=self.directory,
+            mode=self.state.mode,
+            durability=self.state.durability,
+            state_dir=self.state_dir,
+            nodes=self.nodes,
+            replicas=self.replicas,
+            balancers=self.balancer_places.values(),
+            # Ending a process is a signal on this machine: it would reach across every cut.
+            fences=self.network is None,
+        )
+        self.config_path.write_text(text.text())
         configuration.load(self.config_path)  # what we write must be what myha accepts
-
-    def _config_text(self) -> str:
-        quoted = json.dumps  # a TOML basic string is written like JSON's
-        lines = [
-            "# A myha sandbox: everything in this file was made by `myha sandbox up`.",
-            "[cluster]",
-            f"name = {quoted('sandbox')}",
-            f"mode = {quoted(self.state.mode)}",
-            f"durability = {quoted(self.state.durability)}",
-            f"state_dir = {quoted(str(self.state_dir))}",
-            "",
-        ]
-        for name, node in self.machines.items():
-            is_replica = name in self.replicas
-            fence = self._module("fence", name)
-            lines += [
-                f"[{'replicas' if is_replica else 'nodes'}.{name}]",
-                f"host = {quoted(node.host)}",
-                f"port = {node.port}",
-                f"option_file = {quoted(str(node.fragment))}",
-                f"pid_file = {quoted(str(node.pid_file))}",
-                f"start_command = {quoted(list(node.argv))}",
-                *([] if is_replica else [f"fence_command = {quoted(fence)}"]),
-                f"data_dir = {quoted(str(node.data_dir))}",
-                f"init_command = {quoted(self._module('initdata', name))}",
-            ]
-            if backup := node.program.companion("mariabackup"):
-                lines.append(f"backup_command = {quoted(list(backup))}")
-            lines.append("")
-        lines += [
-            "[accounts]",
-            f"admin_user = {quoted(ADMIN_USER)}",
-            f"drill_user = {quoted(APP_USER)}",
-            "",
-            "[balancers.lb1]",
-            f"socket = {quoted(str(self.haproxy_socket))}",
-            f"writer_listen = {quoted('{}:{}'.format(*self.writer_address))}",
-            f"reader_listen = {quoted('{}:{}'.format(*self.reader_address))}",
-            "",
-        ]
-        return "\n".join(lines)
 
 
 def _replica_names(count: int) -> tuple[str, ...]:

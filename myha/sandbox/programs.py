@@ -119,6 +119,21 @@ RECIPES: dict[str, Recipe] = {
             perl=True,
         ),
         Recipe(
+            name="nftables",
+            executables=("nft",),
+            minimum=(1, 0),
+            packages=("nftables",),
+            suites=_STABLE_FIRST,
+        ),
+        Recipe(
+            name="iproute2",
+            executables=("ip",),
+            minimum=(5, 0),
+            packages=("iproute2",),
+            suites=_STABLE_FIRST,
+            version_option="-V",
+        ),
+        Recipe(
             name="sshd",
             executables=("sshd",),
             minimum=(9, 2),  # the first that tells its version

@@ -67,12 +67,12 @@ def release(directory: Path) -> None:
 def _free_ports(count: int, taken: set[int]) -> list[int]:
     found: list[int] = []
     for _ in range(TRIES):
+        if len(found) == count:
+            return found
         port = random.randint(FIRST_PORT, LAST_PORT)
         if port in taken or port in found or not _bindable(port):
             continue
         found.append(port)
-        if len(found) == count:
-            return found
     raise MyhaError(f"no {count} free ports between {FIRST_PORT} and {LAST_PORT} on 127.0.0.1")
 
 

@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from myha.database.statements import load
 from myha.errors import MissingProgramError, MyhaError
@@ -59,6 +60,9 @@ _FLAVOUR_OPTIONS: dict[str, dict[str, str]] = {
 }
 
 
+Reached: TypeAlias = Callable[[Callable[[], bool]], Callable[[], bool]]
+
+
 @dataclass(frozen=True)
 class NodeFiles:
     """Where one server of a sandbox keeps what, and how it is reached."""
@@ -71,6 +75,18 @@ class NodeFiles:
     port: int
     server_id: int
     host: str = "127.0.0.1"
+    replication_host: str = ""  # where its peer reaches it, if not there
+    launcher: tuple[str, ...] = ()  # what its command line begins with, where it has its own host
+    reached: Reached = field(default=lambda check: check)  # a check, made where it can be reached
+
+    @property
+    def bind(self) -> str:
+        return "*" if self.launcher else self.host
+
+    @property
+    def client_hosts(self) -> str:
+        """From where its accounts may log in."""
+        return "%" if self.launcher else self.host
 
     @property
     def data_dir(self) -> Path:
@@ -104,7 +120,8 @@ class NodeFiles:
             self.argv,
             pid_file=self.pid_file,
             log_file=self.log_file,
-            ready=lambda: accepts_tcp(self.host, self.port),
+            ready=self.reached(lambda: accepts_tcp(self.host, self.port)),
+            launcher=self.launcher,
             lock_file=self.socket.with_name(f"{self.socket.name}.lock"),
         )
 
@@ -113,7 +130,7 @@ def write_option_file(node: NodeFiles) -> None:
     """Write the server's option file; it ends by including the folder of the fragment."""
     options = {
         "server_id": str(node.server_id),
-        "bind_address": node.host,
+        "bind_address": node.bind,
         "port": str(node.port),
         "socket": str(node.socket),
         "datadir": str(node.data_dir),
@@ -173,9 +190,13 @@ def make_data_dir(
 def _account_script(node: NodeFiles, admin_password: str, app_password: str) -> str:
     """The statements that make the accounts, one a line, as a server's init_file takes them."""
     # No driver quotes these: they are of A-Z, a-z, 0-9, - and _.
-    passwords = {"admin_password": f"'{admin_password}'", "app_password": f"'{app_password}'"}
+    values = {
+        "admin_password": f"'{admin_password}'",
+        "app_password": f"'{app_password}'",
+        "hosts": f"'{node.client_hosts}'",
+    }
     script = load(node.flavour, "sandbox_accounts")
-    statements = [text % passwords for text in script.all("create accounts")]
+    statements = [text % values for text in script.all("create accounts")]
     return "".join(f"{' '.join(statement.split())};\n" for statement in statements)
 
 

@@ -2,10 +2,10 @@
 -- both servers make them, and neither may have an errant history. One statement a line (init_file).
 -- name: create accounts
 SET SESSION sql_log_bin = 0;
-CREATE USER 'admin'@'127.0.0.1' IDENTIFIED BY %(admin_password)s;
+CREATE USER 'admin'@%(hosts)s IDENTIFIED BY %(admin_password)s;
 CREATE USER 'admin'@'localhost' IDENTIFIED BY %(admin_password)s;
-GRANT ALL PRIVILEGES ON *.* TO 'admin'@'127.0.0.1' WITH GRANT OPTION;
+GRANT ALL PRIVILEGES ON *.* TO 'admin'@%(hosts)s WITH GRANT OPTION;
 GRANT ALL PRIVILEGES ON *.* TO 'admin'@'localhost' WITH GRANT OPTION;
-CREATE USER 'app'@'127.0.0.1' IDENTIFIED BY %(app_password)s;
-GRANT ALL PRIVILEGES ON `app`.* TO 'app'@'127.0.0.1';
+CREATE USER 'app'@%(hosts)s IDENTIFIED BY %(app_password)s;
+GRANT ALL PRIVILEGES ON `app`.* TO 'app'@%(hosts)s;
 DROP USER IF EXISTS 'root'@'localhost';

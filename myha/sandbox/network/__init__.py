@@ -1,0 +1,1 @@
+"""Hosts of a sandbox as network namespaces, joined by a switch in a namespace of its own."""

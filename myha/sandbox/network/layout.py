@@ -1,0 +1,74 @@
+"""Which hosts a sandbox with a network has, on which links, with which addresses. Pure.
+
+The addresses are those set aside for documentation (RFC 5737): none of them is a real host's, so a
+command that is run outside of its namespace reaches nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SUPERVISOR = "supervisor"
+CLIENT, OTHER_CLIENT = "client", "client2"
+BALANCERS = ("lb1", "lb2")  # the first one stands on the side of the first node
+PREFIX_BITS = 24
+_FIRST_NODE, _FIRST_REPLICA, _STRAY, _FIRST_BALANCER, _SUPERVISOR, _CLIENT = 11, 21, 30, 31, 41, 51
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One network that joins hosts: a bridge in the switch."""
+
+    name: str
+    number: int  # of the bridge, and of each host's interface on it
+    network: str  # the first three numbers of its addresses
+
+    @property
+    def bridge(self) -> str:
+        return f"br{self.number}"
+
+    @property
+    def interface(self) -> str:
+        """What each host calls its end."""
+        return f"eth{self.number}"
+
+
+CLIENTS = Link("clients", 0, "198.51.100")  # clients, balancers, supervisor
+REPLICATION = Link("replication", 1, "203.0.113")  # the servers among themselves
+LINKS = (CLIENTS, REPLICATION)
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """One host; `number` is the last one of each of its addresses."""
+
+    name: str
+    number: int
+    links: tuple[Link, ...] = (CLIENTS,)
+
+    def address(self, link: Link = CLIENTS) -> str:
+        return f"{link.network}.{self.number}"
+
+    def port(self, link: Link) -> str:
+        """The switch's end of its cable to a link. At most 15 characters, as interfaces have."""
+        return f"{self.name}.{link.number}"
+
+
+def plan_hosts(nodes: Sequence[str], replicas: Sequence[str], stray: str) -> dict[str, HostPlan]:
+    """All hosts of a sandbox, by name."""
+    servers = (
+        *((name, _FIRST_NODE + n) for n, name in enumerate(nodes)),
+        *((name, _FIRST_REPLICA + n) for n, name in enumerate(replicas)),
+        (stray, _STRAY),
+    )
+    others = (
+        *((name, _FIRST_BALANCER + n) for n, name in enumerate(BALANCERS)),
+        (SUPERVISOR, _SUPERVISOR),
+        (CLIENT, _CLIENT),
+        (OTHER_CLIENT, _CLIENT + 1),
+    )
+    return {
+        **{name: HostPlan(name, number, LINKS) for name, number in servers},
+        **{name: HostPlan(name, number) for name, number in others},
+    }

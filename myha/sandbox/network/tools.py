@@ -1,0 +1,53 @@
+"""The machine's programs that make namespaces and rules: ip, nft, nsenter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from myha.errors import MyhaError
+from myha.sandbox import programs
+from myha.sandbox.debian import Progress
+
+CALL_SECONDS = 20.0
+
+
+def need(progress: Progress) -> None:
+    """Find or fetch all of them. Raises MyhaError where a network cannot be had."""
+    if os.geteuid() != 0:
+        raise MyhaError("--network needs root, for network namespaces: run it with sudo")
+    nsenter()
+    for name in ("iproute2", "nftables"):
+        programs.fetch(name, progress)
+
+
+def nsenter() -> str:
+    found = shutil.which("nsenter", path=f"{os.environ.get('PATH', os.defpath)}:/usr/bin")
+    if found is None:
+        raise MyhaError("--network needs nsenter: install util-linux")
+    return found
+
+
+def ip(*words: str, lines: Sequence[str] = ()) -> str:
+    """Run `ip`; `lines` are commands that it reads. Raises MyhaError with its own words."""
+    batch = ("-batch", "-") if lines else ()
+    return run((*programs.fetch("iproute2").argv, *words, *batch), "\n".join((*lines, "")))
+
+
+def run(argv: Sequence[str], text: str = "") -> str:
+    """Run one program on `text`; its output. Raises MyhaError with its first line of error."""
+    try:
+        done = subprocess.run(
+            argv, input=text, capture_output=True, text=True, check=False, timeout=CALL_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MyhaError(f"the network of the sandbox cannot be changed: {error}") from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+        raise MyhaError(
+            f"the network of the sandbox cannot be changed: {said[0]}"
+            " (network namespaces, veth, bridges and nftables must be in the kernel)"
+        )
+    return done.stdout
