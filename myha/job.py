@@ -62,7 +62,7 @@ class Work(Protocol):
 
 def main() -> int:
     """Exit status 0 when an outcome was told, whatever it is."""
-    tell_when_parent_dies()
+    end_with_parent()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints goes to the error output, not between the lines
     reporter = JsonReporter(out)
@@ -146,7 +146,7 @@ def only_one(order: Order, reporter: Reporter) -> Iterator[None]:
         yield
 
 
-def tell_when_parent_dies() -> None:
+def end_with_parent() -> None:
     """Have the kernel send SIGTERM when the thread that started this process ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -124,7 +124,7 @@ class WatchedServer(Server, Protocol):
     def leave_watch(self) -> None:
         """Close the watch connection."""
 
-    def pulse(self, wall: float, deadline_seconds: float) -> None:
+    def write_heartbeat(self, wall: float, deadline_seconds: float) -> None:
         """Write the heartbeat row on a connection of its own; may wait for an acknowledgement."""
 
 

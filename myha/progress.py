@@ -16,7 +16,7 @@ from typing import Any, Protocol, TextIO
 from myha.permit import Permit
 
 # Progress of one phase is told this often at most; a new phase and its end are told at once.
-SAY_EVERY_SECONDS = 0.2
+REPORT_EVERY_SECONDS = 0.2
 # A rate is of the last so many seconds, so that it follows what happens now.
 RATE_WINDOW_SECONDS = 5.0
 UNITS = {1 << 30: "GiB", 1 << 20: "MiB", 1 << 10: "KiB"}
@@ -65,7 +65,7 @@ class Progress:
             return None
         return max(0.0, min(100.0, 100.0 * self.done / self.total))
 
-    def say(self) -> str:
+    def line(self) -> str:
         """All of it in one line: `copy 42% (1.3 of 3.1 GiB), 210.4 MiB/s, 9 s left`."""
         words = [self.phase]
         if self.percent is not None:
@@ -121,8 +121,8 @@ class Meter:
         self._reporter = reporter
         now = time.monotonic()
         self._marks = [(now, 0.0)]
-        self._said_at = 0.0
-        self.say()
+        self._reported_at = 0.0
+        self.report()
 
     def advance(self, count: float = 1.0, text: str = "") -> None:
         self.to(self.done + count, text)
@@ -130,12 +130,12 @@ class Meter:
     def to(self, done: float, text: str = "") -> None:
         """`done` units in all are done; told when the last time is long enough ago."""
         self.done = done
-        if time.monotonic() - self._said_at >= SAY_EVERY_SECONDS:
-            self.say(text)
+        if time.monotonic() - self._reported_at >= REPORT_EVERY_SECONDS:
+            self.report(text)
 
-    def say(self, text: str = "") -> None:
-        """Tell it now, whatever was told last."""
-        now = self._said_at = time.monotonic()
+    def report(self, text: str = "") -> None:
+        """Report it now, whenever it was reported last."""
+        now = self._reported_at = time.monotonic()
         while len(self._marks) > 1 and now - self._marks[1][0] > RATE_WINDOW_SECONDS:
             self._marks.pop(0)
         since, before = self._marks[0]
@@ -160,32 +160,32 @@ class JsonReporter:
         self._lock = threading.Lock()
         self.permit = Permit()
         self._phase = ""
-        self._said_at = 0.0
+        self._reported_at = 0.0
 
     def progress(self, now: Progress) -> None:
         at = time.monotonic()
         ended = now.total is not None and now.done >= now.total
-        if now.phase == self._phase and not ended and at - self._said_at < SAY_EVERY_SECONDS:
+        if now.phase == self._phase and not ended and at - self._reported_at < REPORT_EVERY_SECONDS:
             return
-        self._phase, self._said_at = now.phase, at
-        self._say({"progress": asdict(now)})
+        self._phase, self._reported_at = now.phase, at
+        self._write({"progress": asdict(now)})
 
     def event(self, kind: str, text: str, **fields: str) -> None:
-        self._say({"event": {"kind": kind, "text": text, "fields": fields}})
+        self._write({"event": {"kind": kind, "text": text, "fields": fields}})
 
     def done(self, text: str, **more: Any) -> None:
         """It is as it should be. `more` is kept with the outcome."""
-        self._say({"done": {"text": text, **more}})
+        self._write({"done": {"text": text, **more}})
 
     def refused(self, reason: str) -> None:
         """Nothing was changed, and trying again would not help; another method may."""
-        self._say({"refused": {"reason": reason}})
+        self._write({"refused": {"reason": reason}})
 
     def failed(self, reason: str) -> None:
         """It did not reach its end, and may be run again."""
-        self._say({"failed": {"reason": reason}})
+        self._write({"failed": {"reason": reason}})
 
-    def _say(self, line: dict[str, Any]) -> None:
+    def _write(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, default=str) + "\n"
         with self._lock:
             try:

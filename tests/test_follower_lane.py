@@ -285,7 +285,7 @@ def test_telling_never_waits(tmp_path: Path) -> None:
     driver.queue = queue.Queue(1)
     began = time.monotonic()
     for _ in range(1000):
-        driver.tell(PairSeen(NOW, taken_over()))
+        driver.pair_seen(PairSeen(NOW, taken_over()))
     driver.stop()
     assert time.monotonic() - began < 1.0
 

@@ -18,9 +18,9 @@ from myha.errors import MyhaError
 from myha.ports import JobOrder
 from myha.supervisor.diagnoses import DIAGNOSIS, PAUSE_SECONDS
 from myha.supervisor.housekeeping import (
+    HEALTHY_FOR_SECONDS,
     LAST_VERIFY,
     PAUSE_FIRST_SECONDS,
-    SETTLED_SECONDS,
     Housekeeping,
     conflicts_wanted,
 )
@@ -106,7 +106,7 @@ class Rig:
 
 def test_a_comparison_is_made_by_the_clock_of_a_whole_pair(config: Config) -> None:
     rig = Rig(config)
-    assert rig.pass_seconds(SETTLED_SECONDS - 1) == []
+    assert rig.pass_seconds(HEALTHY_FOR_SECONDS - 1) == []
     assert rig.pass_seconds(2.0) == ["verify"]
     assert rig.pass_seconds(100.0) == [], "one at a time"
     more = {"text": "2 rows differ", "equal": False}

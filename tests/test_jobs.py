@@ -310,8 +310,8 @@ def test_a_reporter_whose_reader_has_gone_ends_the_permit() -> None:
 
 def test_progress_in_words() -> None:
     one = Progress("copy", 1.5 * (1 << 30), 3.0 * (1 << 30), "bytes", 210.5 * (1 << 20), 200.0)
-    assert one.say() == "copy 50% (1.5 GiB of 3.0 GiB), 210.5 MiB/s, 3 min 20 s left"
-    assert Progress("read").say() == "read"
+    assert one.line() == "copy 50% (1.5 GiB of 3.0 GiB), 210.5 MiB/s, 3 min 20 s left"
+    assert Progress("read").line() == "read"
     assert Progress.of({"phase": "x", "done": 3, "unknown": 1}).done == 3
 
 

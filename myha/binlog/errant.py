@@ -31,14 +31,14 @@ def read_errant(
             found.append(transaction.gtid)
             yield transaction
         elif for_kept is not None:
-            _tell(for_kept, transaction, committed=node.flavour.holds(kept, transaction.gtid))
+            _pass_on(for_kept, transaction, committed=node.flavour.holds(kept, transaction.gtid))
     missing = node.flavour.missing(errant, found)
     names = {(gtid.origin, gtid.number) for gtid in found}
     if not missing.is_empty() or len(names) != len(found):
         raise RewindRefusedError(f"the binary log does not hold {missing or errant} once")
 
 
-def _tell(
+def _pass_on(
     for_kept: Callable[[StreamedTransaction], None],
     transaction: StreamedTransaction,
     *,

@@ -246,11 +246,11 @@ def replay_(
             only=only,
             before_each=_still(config, name),
         )
-    _say(report, name)
+    _show_replay(report, name)
     ctx.exit(0 if report.complete else 1)
 
 
-def _say(report: ReplayReport, name: str) -> None:
+def _show_replay(report: ReplayReport, name: str) -> None:
     for conflict in report.conflicts:
         click.echo(f"conflict: {conflict.gtid}: {conflict.reason}")
     click.echo(f"{report} on {name}")

@@ -72,7 +72,7 @@ def simulate(
     )
     summary = _run(batch, processes)
     if trace:
-        _tell(batch)
+        _show(batch)
     _report(summary)
     if save is not None:
         for outcome in summary.failures:
@@ -94,7 +94,7 @@ def _run(batch: Batch, processes: int) -> Summary:
     return total
 
 
-def _tell(batch: Batch) -> None:
+def _show(batch: Batch) -> None:
     for seed in range(batch.first, batch.first + min(batch.runs, SHOWN_FAILURES)):
         click.echo(f"seed {seed}")
         for line in trace_lines(batch.parameters(seed), 10_000):

@@ -39,10 +39,10 @@ from myha.supervisor.status import (
 WATCH_SECONDS = 0.5
 
 
-def _status(config: Config, *, say: bool = True) -> Status:
+def _status(config: Config, *, announce: bool = True) -> Status:
     """The supervisor's word; where it answers nothing, the record and a look of our own.
 
-    With `say` that there was no answer is said at once: the look may take seconds itself.
+    With `announce` that there was no answer is said at once: the look may take seconds itself.
     """
     try:
         return Client(config).status()
@@ -50,7 +50,7 @@ def _status(config: Config, *, say: bool = True) -> Status:
         record = read_record(config)
         if record is None:
             raise
-        if say:
+        if announce:
             click.echo(f"myha: {error}", err=True)
         return own_look(config, record, str(error))
 
@@ -90,7 +90,7 @@ def _watch(config: Config, seen: Status) -> None:
 def _picture_now(config: Config) -> RenderableType:
     """The status, or why there is none: a supervisor that restarts does not end a watch."""
     try:
-        seen = _status(config, say=False)
+        seen = _status(config, announce=False)
         away = [Text(seen.supervisor, style="bold red")] if seen.supervisor else []
         return Group(*away, picture(seen))
     except MyhaError as error:

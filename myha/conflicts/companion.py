@@ -30,7 +30,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ReadUpTo:
     """Where the reader was when it last said so."""
 
     file: str
@@ -44,7 +44,7 @@ class Companion:
         self.name = name
         self.end: End | None = None
         self.error = ""
-        self.place: Place | None = None  # of the reader, which says so now and then
+        self.read_up_to: ReadUpTo | None = None  # of the reader, which says so now and then
         self._make_link = make_link
         self._session = session
         self._old_words = False
@@ -111,16 +111,18 @@ class Companion:
         self.error = str(failure or "")
 
     def _ask(self) -> End | None:
-        place = self.place  # before the server is asked: it has at least what was read by then
+        read_up_to = (
+            self.read_up_to
+        )  # before the server is asked: it has at least what was read by then
         rows = self._status()
         if not rows:
             return None
         file, position = str(rows[0]["File"]), int(rows[0]["Position"])
         sizes: tuple[tuple[str, int], ...] = ()
-        if place is not None and place.file != file:
+        if read_up_to is not None and read_up_to.file != file:
             logs = self._session.query("SHOW BINARY LOGS")
             sizes = tuple((str(row[0]), int(row[1])) for row in logs)
-        was_reset = place is not None and _was_reset(place, file, position, sizes)
+        was_reset = read_up_to is not None and _was_reset(read_up_to, file, position, sizes)
         return End(file, position, sizes, was_reset)
 
     def _status(self) -> list[dict[str, Any]]:
@@ -134,15 +136,17 @@ class Companion:
         return self._session.query_named("SHOW MASTER STATUS")
 
 
-def _was_reset(place: Place, file: str, position: int, sizes: tuple[tuple[str, int], ...]) -> bool:
+def _was_reset(
+    read_up_to: ReadUpTo, file: str, position: int, sizes: tuple[tuple[str, int], ...]
+) -> bool:
     """A server goes on sending heartbeats for a log that a reset has removed.
 
     By places and not by GTIDs: a transaction that waits for an acknowledgement is in the log, and
     sent, before it counts as executed.
     """
-    if file == place.file:
-        return position < place.log_pos
-    return place.file not in {name for name, _ in sizes}
+    if file == read_up_to.file:
+        return position < read_up_to.log_pos
+    return read_up_to.file not in {name for name, _ in sizes}
 
 
 def bytes_behind(end: End | None, file: str, position: int) -> int | None:

@@ -127,7 +127,7 @@ class Findings:
         rows: dict[int, _Touched] = {}
         for clash in found:
             self._clash(clash, rows)
-        self.tell_rest()
+        self.report_rest()
 
     def _clash(self, clash: Clash, rows: dict[int, _Touched]) -> None:
         where = (id(clash.slot), clash.key)
@@ -178,7 +178,7 @@ class Findings:
     def _may_tell(self, table: str) -> bool:
         second = int(time.monotonic())
         if second != self._second:
-            self.tell_rest()
+            self.report_rest()
             self._second, self._details = second, 0
         self._details += 1
         if self._details <= DETAILS_A_SECOND:
@@ -186,7 +186,7 @@ class Findings:
         self._untold[table] += 1
         return False
 
-    def tell_rest(self, *, now: bool = False) -> None:
+    def report_rest(self, *, now: bool = False) -> None:
         """Say how many were not told in detail, once the second that they were in is over."""
         if not self._untold or (not now and int(time.monotonic()) == self._second):
             return

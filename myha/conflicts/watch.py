@@ -17,7 +17,7 @@ from myha.binlog.columns import Query
 from myha.binlog.events import TableMap
 from myha.binlog.stream import POSITION_LOST, TornLogError
 from myha.config import Config
-from myha.conflicts.companion import Companion, Place, bytes_behind
+from myha.conflicts.companion import Companion, ReadUpTo, bytes_behind
 from myha.conflicts.extract import AuditRule, Table, fits
 from myha.conflicts.folding import Collations, weights_query
 from myha.conflicts.keys import Facts, TableKey, read_facts
@@ -40,7 +40,7 @@ HEARTBEAT_SECONDS = 1.0
 SILENT_LIMIT_SECONDS = 5.0
 START_TOGETHER_SECONDS = 3.0  # so long one node waits for the other, so that both begin alike
 POLL_SECONDS = 0.1
-TELL_EVERY_SECONDS = 0.5
+REPORT_EVERY_SECONDS = 0.5
 BEHIND_TOLD_SECONDS = 5.0
 _BACKOFF_FIRST_SECONDS, _BACKOFF_LAST_SECONDS = 0.1, 5.0
 _STEADY_SECONDS = 5.0
@@ -64,8 +64,8 @@ class NodeState:
     begun_at: float = 0.0
     try_at: float = 0.0
     failures: int = 0
-    told_error: str = ""
-    told_behind_seconds: float = 0.0
+    reported_error: str = ""
+    reported_behind_seconds: float = 0.0
     unseen: int = 0  # transactions that were never read
     facts: dict[tuple[str, str], Facts | None] = field(default_factory=dict)  # of tables met
 
@@ -107,14 +107,14 @@ class Watch:
             tables = Tables(name, session(), self._reading_facts(side))
             self._nodes.append(NodeState(name, side, companion, session(), tables))
         self._started_at = time.monotonic()
-        self._told_at = 0.0
-        self._told_rows = 0
+        self._reported_at = 0.0
+        self._reported_rows = 0
 
     # ---- the loop
 
     def run(self, seconds: float | None = None) -> None:
         """Until its permit ends, or for so many seconds. Raises MyhaError for a wrong pair."""
-        self._started_at = self._told_at = time.monotonic()
+        self._started_at = self._reported_at = time.monotonic()
         thresholds = gc.get_threshold()
         gc.set_threshold(100_000, 50, 100)  # little is made here that only a collection can free
         try:
@@ -125,7 +125,7 @@ class Watch:
                 if seconds is not None and time.monotonic() - self._started_at >= seconds:
                     break
                 self._turn()
-            self.findings.tell_rest(now=True)
+            self.findings.report_rest(now=True)
         finally:
             gc.set_threshold(*thresholds)
             for node in self._nodes:
@@ -142,8 +142,8 @@ class Watch:
         for node in self._ready():
             self._read(node)
         now = time.monotonic()
-        if now - self._told_at >= TELL_EVERY_SECONDS:
-            self._tell(now)
+        if now - self._reported_at >= REPORT_EVERY_SECONDS:
+            self._report(now)
 
     def _ready(self) -> list[NodeState]:
         open_nodes = [one for one in self._nodes if one.link is not None and not self._waits(one)]
@@ -197,22 +197,22 @@ class Watch:
         node.failures = 0 if now - node.begun_at > _STEADY_SECONDS else node.failures + 1
         wait = min(_BACKOFF_LAST_SECONDS, _BACKOFF_FIRST_SECONDS * 2**node.failures)
         node.try_at = now + wait if node.failures else now
-        self._told(node, why)
+        self._report_error(node, why)
         node.companion.need_link()
 
-    def _told(self, node: NodeState, why: str) -> None:
-        if why and why != node.told_error:
+    def _report_error(self, node: NodeState, why: str) -> None:
+        if why and why != node.reported_error:
             self._reporter.event(
                 "conflicts-reader", f"{node.name} is not read: {why}", node=node.name
             )
-        node.told_error = why
+        node.reported_error = why
 
     def _adopt(self, node: NodeState) -> None:
         """Take the companion's new connection and let it stream, when the time is right."""
         now = time.monotonic()
         if not node.companion.ready:
             if node.companion.error:
-                self._told(node, node.companion.error)
+                self._report_error(node, node.companion.error)
             return
         peer = self._nodes[1 - node.side]
         first = node.reader is None and peer.reader is None
@@ -253,7 +253,7 @@ class Watch:
             return
         node.link, node.begun_at = link, time.monotonic()
         node.lost = node.was_reset = False
-        self._told(node, "")
+        self._report_error(node, "")
         if not seen_through:
             self._meet_tables(node)
         if peer.identity is not None:
@@ -284,7 +284,7 @@ class Watch:
         if self._since:
             common = link.flavour.parse(self._since)
         start = executed if node.lost else executed.intersection(common)
-        self._tell_unseen(node, link.purged.minus(start))
+        self._report_unseen(node, link.purged.minus(start))
         start = start.union(link.purged)
         if self.detector is None:
             raise RuntimeError("a reader begins without a detector")
@@ -316,7 +316,7 @@ class Watch:
         start = start.union(link.purged)
         if node.lost and unseen.is_empty() and undone.is_empty():
             unseen, start = executed.minus(start), executed
-        self._tell_unseen(node, unseen)
+        self._report_unseen(node, unseen)
         if start != read or not undone.is_empty():
             self._jump(node, link.flavour, start)
             reader.restart(link.flavour.position_after(start))
@@ -324,7 +324,7 @@ class Watch:
             reader.restart()
         return start
 
-    def _tell_unseen(self, node: NodeState, unseen: GtidSet) -> None:
+    def _report_unseen(self, node: NodeState, unseen: GtidSet) -> None:
         if unseen.is_empty():
             return
         node.unseen += unseen.count()
@@ -430,40 +430,40 @@ class Watch:
 
     # ---- telling
 
-    def _tell(self, now: float) -> None:
+    def _report(self, now: float) -> None:
         for node in self._nodes:
             if node.link is not None and node.link.silent_seconds > SILENT_LIMIT_SECONDS:
                 self._lose(
                     node, f"{node.link.endpoint}: no heartbeat for {SILENT_LIMIT_SECONDS:g} s"
                 )
             self._check_place(node)
-            self._tell_behind(node)
-        self.findings.tell_rest()
+            self._report_behind(node)
+        self.findings.report_rest()
         rows = self.rows
-        rate = (rows - self._told_rows) / max(1e-6, now - self._told_at)
-        self._told_at, self._told_rows = now, rows
+        rate = (rows - self._reported_rows) / max(1e-6, now - self._reported_at)
+        self._reported_at, self._reported_rows = now, rows
         self._reporter.progress(Progress("watch", rows, None, "rows", rate, text=self.summary()))
 
     def _check_place(self, node: NodeState) -> None:
         """Whether the log that is read is still the server's; the companion compares."""
         reader, end = node.reader, node.companion.end
         if node.link is None or reader is None:
-            node.companion.place = None
+            node.companion.read_up_to = None
             return
-        if end is not None and end.was_reset and node.companion.place is not None:
-            node.companion.place, node.companion.end = None, None
+        if end is not None and end.was_reset and node.companion.read_up_to is not None:
+            node.companion.read_up_to, node.companion.end = None, None
             node.was_reset = True
             self._lose(node, f"{node.link.endpoint}: its binary log was reset")
             return
         if reader.file:
-            node.companion.place = Place(reader.file, reader.log_pos)
+            node.companion.read_up_to = ReadUpTo(reader.file, reader.log_pos)
 
-    def _tell_behind(self, node: NodeState) -> None:
+    def _report_behind(self, node: NodeState) -> None:
         seconds, count = self.behind(node.side)
         if seconds < BEHIND_TOLD_SECONDS:
-            node.told_behind_seconds = 0.0
-        elif seconds > 2 * node.told_behind_seconds:
-            node.told_behind_seconds = seconds
+            node.reported_behind_seconds = 0.0
+        elif seconds > 2 * node.reported_behind_seconds:
+            node.reported_behind_seconds = seconds
             self._reporter.event(
                 "conflicts-behind",
                 f"the reader of {node.name} is {seconds:.0f} s and {count or 0:,} bytes behind",
@@ -525,7 +525,7 @@ class Watch:
         reader = node.reader
         return {
             "reading": node.link is not None,
-            "error": node.told_error,
+            "error": node.reported_error,
             "rows": reader.rows if reader else 0,
             "transactions": reader.transactions if reader else 0,
             "copies": reader.copies if reader else 0,

@@ -39,7 +39,7 @@ class TerminalReporter:
         self._bar.stop()
 
     def progress(self, now: Progress) -> None:
-        self.line(now.phase, now.percent, now.say())
+        self.line(now.phase, now.percent, now.line())
 
     def line(self, phase: str, percent: float | None, text: str) -> None:
         """`text` is all of it in words and begins with the phase."""

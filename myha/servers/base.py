@@ -1,4 +1,4 @@
-"""What the servers of all flavours have in common: looks, waiting for a state, the pulse."""
+"""What the servers of all flavours have in common: looks, waiting for a state, the heartbeat."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ class BaseServer(ClosingServer, RestoringServer):
             following=following,
         )
         self.waiting_timeout_ms = waiting_timeout_ms
-        self.pulses = LagMeter()  # of the pulses written here
-        self.source_pulses: LagMeter | None = None  # of the server that this one replicates from
+        self.own_heartbeats = LagMeter()  # of the heartbeats written here
+        self.source_heartbeats: LagMeter | None = None  # of the one that it replicates from
         self.sources: dict[str, tuple[BaseServer, LagMeter]] = {}  # of a read replica, by name
         self.heartbeats: dict[int, float] = {}  # server id -> stamp of its row at the last look
         self._before_replication = before_replication
         self._option_file = option_file  # where setup puts its fragment; empty: an operator did
-        self._pulse_wall = 0.0
+        self._heartbeat_wall = 0.0
         self._stalls = StallClock()
         self._events = Events()
         self._events_life = 0  # which connection of the watch session they were read by
@@ -135,9 +135,9 @@ class BaseServer(ClosingServer, RestoringServer):
             self._watch_life = -1
             raise
         self._learn_source(look.source)
-        if self.source_pulses is not None:
+        if self.source_heartbeats is not None:
             seen = self._source_stamp(look.server_id)
-            lag = self.source_pulses.lag_seconds(seen, time.monotonic(), time.time())
+            lag = self.source_heartbeats.lag_seconds(seen, time.monotonic(), time.time())
             look = replace(look, lag_seconds=lag)
         # A full server answers looks and refuses a second login: that is not the look's affair.
         with contextlib.suppress(ServerError):
@@ -203,7 +203,7 @@ class BaseServer(ClosingServer, RestoringServer):
     def _take_source(self, name: str) -> None:
         assert self._following is not None
         self._source = self._following.sources.get(name)
-        self.peer, self.source_pulses = self.sources[name]
+        self.peer, self.source_heartbeats = self.sources[name]
 
     @property
     def _acknowledges(self) -> bool:
@@ -308,27 +308,27 @@ class BaseServer(ClosingServer, RestoringServer):
                 f"{self.name}: the proof of epoch {epoch} is not there when read back"
             )
 
-    def pulse(self, wall: float, deadline_seconds: float) -> None:
+    def write_heartbeat(self, wall: float, deadline_seconds: float) -> None:
         """Write the heartbeat row, or go on waiting for the last one that has not returned yet.
 
-        At most one pulse of ours waits in the server, however long commits do. Raises
+        At most one heartbeat of ours waits in the server, however long commits do. Raises
         ServerSilentError when it is not committed within the deadline.
         """
-        with self._pulse_lock:
-            session = self._pulse
+        with self._heartbeat_lock:
+            session = self._heartbeat
             session.limit = Deadline(deadline_seconds)
             if session.waiting:
                 with contextlib.suppress(ServerGoneError):  # cut off meanwhile: begin anew
-                    self._finish_pulse(session.left_seconds)
-            self._pulse_wall = wall
-            statement = self._sql.one("pulse")
+                    self._finish_heartbeat(session.left_seconds)
+            self._heartbeat_wall = wall
+            statement = self._sql.one("write_heartbeat")
             session.send(statement, {"ts": stamp(wall)})
-            self._finish_pulse(session.left_seconds)
+            self._finish_heartbeat(session.left_seconds)
 
-    def _finish_pulse(self, wait_seconds: float) -> None:
-        if self._pulse.receive(wait_seconds) is None:
+    def _finish_heartbeat(self, wait_seconds: float) -> None:
+        if self._heartbeat.receive(wait_seconds) is None:
             raise ServerSilentError(f"{self.endpoint}: the heartbeat waits to be committed")
-        self.pulses.committed(self._pulse_wall, time.monotonic())
+        self.own_heartbeats.committed(self._heartbeat_wall, time.monotonic())
 
     def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
         """True when `wanted` is committed here; False when that is not so at the deadline."""
@@ -420,9 +420,9 @@ class BaseServer(ClosingServer, RestoringServer):
 
 
 def link(first: BaseServer, second: BaseServer) -> None:
-    """Make two servers a pair: each may ask its peer, and measures its lag by the peer's pulses."""
+    """Make two servers a pair: each may ask its peer, and measures its lag by its heartbeats."""
     first.peer, second.peer = second, first
-    first.source_pulses, second.source_pulses = second.pulses, first.pulses
+    first.source_heartbeats, second.source_heartbeats = second.own_heartbeats, first.own_heartbeats
 
 
 def one_row(rows: list[Row], what: str) -> Row:

@@ -135,7 +135,7 @@ def make_followers(
     """Adapters for each read replica, by name.
 
     `pair` are the adapters through which the heartbeat is written: a replica's lag is measured by
-    their pulses. Without them its lag is not known. `delayed`: its `delay_seconds` counts.
+    their heartbeats. Without them its lag is not known. `delayed`: its `delay_seconds` counts.
     """
     adapter = adapter_of(config) if kind is None else kind
     return {
@@ -168,8 +168,8 @@ def _follower(
         following=Following(sources, replica.delay_seconds if delayed else 0),
     )
     for node, own in nodes.items():
-        pulsed = pair.get(node, own)
+        writes = pair.get(node, own)
         assert isinstance(own, BaseServer)
-        assert isinstance(pulsed, BaseServer)
-        server.sources[node] = (own, pulsed.pulses)
+        assert isinstance(writes, BaseServer)
+        server.sources[node] = (own, writes.own_heartbeats)
     return FollowerServers(server, nodes)

@@ -1,4 +1,4 @@
-"""Lag on one clock: when a pulse was committed at its writer, and which pulse a replica shows."""
+"""Lag on one clock: when a heartbeat was committed at its writer, and which a replica shows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from datetime import UTC, datetime
 
-KEEP_PULSES = 4096  # at two a second, half an hour; an older one counts as the oldest kept
-QUIET_SECONDS = 5.0  # a writer that has not been pulsed for so long says nothing about lag
+KEEP_HEARTBEATS = 4096  # at two a second, half an hour; an older one counts as the oldest kept
+QUIET_SECONDS = 5.0  # a writer that has sent none for so long says nothing about lag
 
 
 def stamp(wall: float) -> str:
@@ -24,39 +24,39 @@ def unstamp(text: str) -> float | None:
 
 
 class LagMeter:
-    """The pulses of one writer. Threads may share it. Times are this supervisor's monotonic clock.
+    """The heartbeats of one writer. Threads may share it. Times are of our own monotonic clock.
 
-    The replica's and the writer's own clocks play no part: a pulse is known by its stamp.
+    The replica's and the writer's own clocks play no part: a heartbeat is known by its stamp.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._committed: deque[tuple[float, float]] = deque(maxlen=KEEP_PULSES)  # stamp, at
+        self._committed: deque[tuple[float, float]] = deque(maxlen=KEEP_HEARTBEATS)  # stamp, at
         self._last_at = float("-inf")
 
     def committed(self, wall: float, at: float) -> None:
-        """The pulse with the stamp `wall` was seen to be committed at the writer at `at`."""
+        """The heartbeat with the stamp `wall` was seen to be committed at the writer at `at`."""
         with self._lock:
             self._committed.append((_rounded(wall), at))
             self._last_at = at
 
     def lag_seconds(self, seen_wall: float | None, at: float, wall: float) -> float | None:
-        """How far behind a replica is that shows the pulse `seen_wall`; None when nobody can say.
+        """How far behind a replica is that shows the one of `seen_wall`; None when nobody can say.
 
-        0 when it shows the newest committed pulse, else the age of the oldest one it lacks. When it
-        shows one from before this supervisor's first, the stamp's own age is the only measure.
+        0 when it shows the newest that is committed, else the age of the oldest one it lacks. When
+        it shows one from before this supervisor's first, the stamp's own age is the only measure.
         """
         with self._lock:
-            pulses = list(self._committed)
+            heartbeats = list(self._committed)
             quiet = at - self._last_at > QUIET_SECONDS
-        if quiet or not pulses or seen_wall is None:
+        if quiet or not heartbeats or seen_wall is None:
             return None
         seen = _rounded(seen_wall)
-        missing_at = next((then for stamped, then in pulses if stamped > seen), None)
+        missing_at = next((then for stamped, then in heartbeats if stamped > seen), None)
         if missing_at is None:
             return 0.0
         lag = max(0.0, at - missing_at)
-        if seen < pulses[0][0]:
+        if seen < heartbeats[0][0]:
             lag = max(lag, wall - seen)
         return lag
 

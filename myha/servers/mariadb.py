@@ -246,9 +246,9 @@ class MariaDBServer(MariaDBFence):
             if state is not ThreadState.RUNNING:
                 self._align_position(session)
             self._run(session, "start_replication")
-            tears: set[str] = set()
+            torn_at: set[str] = set()
             self._until(
-                lambda: self._replicates(session, tears),
+                lambda: self._replicates(session, torn_at),
                 session.deadline,
                 "no connection to the source",
             )
@@ -284,14 +284,14 @@ class MariaDBServer(MariaDBFence):
         self._run(session, "stop_replication")
         self._run(session, "set_position", {"position": str(wanted)})
 
-    def _replicates(self, session: WarmSession, tears: set[str]) -> bool:
-        """Whether it does. `tears`: the positions up to which it had received at torn files."""
+    def _replicates(self, session: WarmSession, torn_at: set[str]) -> bool:
+        """Whether it does. `torn_at`: the positions up to which it had received at torn files."""
         channel = self._channel(session)
         receiver = receiver_of(channel)
         if receiver.state is ThreadState.STOPPED:
             received = channel["Gtid_IO_Pos"] if channel is not None else ""
-            if TORN_LOG in receiver.error and received not in tears:
-                tears.add(received)
+            if TORN_LOG in receiver.error and received not in torn_at:
+                torn_at.add(received)
                 self._run(session, "start_replication")
                 return False
             reason = receiver.error or "no source is configured, or replication was stopped again"

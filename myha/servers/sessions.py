@@ -1,8 +1,8 @@
 """The connections to one server.
 
 Three kinds, so that none is in another's way: the watcher's, which is looked through and polled for
-a hang-up; the warm one for steps, with fresh ones beside it; and the pulse's, which may wait for an
-acknowledgement for as long as commits do.
+a hang-up; the warm one for steps, with fresh ones beside it; and the heartbeat's, which may wait
+for an acknowledgement for as long as commits do.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class ServerSessions(ABC):
         self._watch = self._session()
         self._watch_life = 0  # of which connection the watcher knows what holds for it
         self._control = SessionPool(self._session)
-        self._pulse = self._session()
-        self._pulse_lock = threading.Lock()
+        self._heartbeat = self._session()
+        self._heartbeat_lock = threading.Lock()
 
     def hangup_fds(self) -> tuple[int, ...]:
         """The watch connection's descriptor, while there is one."""
@@ -51,13 +51,13 @@ class ServerSessions(ABC):
         self._watch.close()
 
     def disconnect(self) -> None:
-        """Drop the connections for steps and pulses; the watch connection is the watcher's."""
+        """Drop the connections for steps and heartbeats; the watch connection is the watcher's."""
         self._control.close()
-        if self._pulse_lock.acquire(blocking=False):
+        if self._heartbeat_lock.acquire(blocking=False):
             try:
-                self._pulse.close()
+                self._heartbeat.close()
             finally:
-                self._pulse_lock.release()
+                self._heartbeat_lock.release()
 
     def _connector(self, deadline: Deadline) -> Callable[[], Connection]:
         """Makes connections of their own, each of whose calls may take what is left."""

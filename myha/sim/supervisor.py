@@ -226,9 +226,9 @@ class SimSupervisor:
         running = self.loop.running
         for lane in self.lanes:
             changing = running is not None and running.kind in CHANGES_WRITER
-            lane.told(PairSeen(self.world.now, self.loop.view, changing))
+            lane.pair_seen(PairSeen(self.world.now, self.loop.view, changing))
 
-    def told(self, seen: PairSeen) -> None:
+    def pair_seen(self, seen: PairSeen) -> None:
         """Of a lane: what the pair's loop knows."""
         self.take(seen)
         self._decide()

@@ -2,7 +2,7 @@
 
 The verdict that such a node is out of everything stands at once and by itself. What the failing
 change was, which row is in its way and which heal applies takes a look into a binary log, and is
-told when it is known.
+reported when it is known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Node:
 
     failure: Failure | None = None
     running: bool = False
-    told: bool = False
+    reported: bool = False
     not_before: float = 0.0
     found: ApplierFailure | None = None
 
@@ -52,8 +52,13 @@ class Diagnoses:
             known = self._nodes.setdefault(name, _Node())
             failure = _failure_of(node)
             if failure != known.failure:
-                known.failure, known.told, known.not_before, known.found = failure, False, 0.0, None
-            due = failure is not None and not known.told and not known.running
+                known.failure, known.reported, known.not_before, known.found = (
+                    failure,
+                    False,
+                    0.0,
+                    None,
+                )
+            due = failure is not None and not known.reported and not known.running
             if due and self._clock.monotonic() >= known.not_before:
                 self._begin(name, known)
 
@@ -66,13 +71,13 @@ class Diagnoses:
         """Called when a diagnosis is over."""
         known = self._nodes.setdefault(order.node, _Node())
         known.running = False
-        known.told = result in (JobResult.DONE, JobResult.REFUSED)
+        known.reported = result in (JobResult.DONE, JobResult.REFUSED)
         known.not_before = self._clock.monotonic() + PAUSE_SECONDS
         if known.failure is None or result is not JobResult.DONE or more.get("error") is None:
             return
         error = ApplierFailure.model_validate(more["error"])
         if error.errno != known.failure[1]:  # it failed in another way since
-            known.told, known.not_before = False, 0.0
+            known.reported, known.not_before = False, 0.0
             return
         known.found = error
         text = f"{order.node}: {'; '.join(line.strip() for line in error.lines)}"

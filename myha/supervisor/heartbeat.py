@@ -51,7 +51,7 @@ class HeartbeatWriter(threading.Thread):
                 continue
             self._began_at = time.monotonic() if self._began_at is None else self._began_at
             try:
-                self._server.pulse(self._clock.wall(), self._deadline_seconds)
+                self._server.write_heartbeat(self._clock.wall(), self._deadline_seconds)
             except ServerError as error:
                 # Not done: the next attempt goes on counting from the first one's beginning.
                 self._error = str(error)

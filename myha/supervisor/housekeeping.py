@@ -27,7 +27,7 @@ START_DEADLINE_SECONDS = 10.0
 STOP_DEADLINE_SECONDS = 20.0
 PAUSE_FIRST_SECONDS, PAUSE_LIMIT_SECONDS = 5.0, 300.0
 # A pair that has only just become whole has better to do than to be compared.
-SETTLED_SECONDS = 5.0
+HEALTHY_FOR_SECONDS = 5.0
 LAST_VERIFY = "verify.last"  # its time of change is when the last comparison ended
 
 CONFLICTS, VERIFY = "conflicts", "verify"
@@ -138,7 +138,7 @@ class Housekeeping(threading.Thread):
             return False
         if self._healthy_since is None:
             self._healthy_since = view.at
-        if not every or view.at - self._healthy_since < SETTLED_SECONDS:
+        if not every or view.at - self._healthy_since < HEALTHY_FOR_SECONDS:
             return False
         try:
             ended_wall = self._marker.stat().st_mtime

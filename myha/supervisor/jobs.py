@@ -103,7 +103,7 @@ class ProcessJobs:
             raise MyhaError(f"a job could not be started in {deadline_seconds:g} s") from None
         except OSError as error:
             raise MyhaError(f"a job cannot be started: {error.strerror or error}") from None
-        self._journal.note("job", f"{say(order)} begins", _fields(running))
+        self._journal.note("job", f"{describe(order)} begins", _fields(running))
 
     def stop(self, kind: str, node: str, deadline_seconds: float) -> None:
         """Its process is gone when this returns; raises `MyhaError` when it is not in time."""
@@ -113,7 +113,7 @@ class ProcessJobs:
             return
         self._end(running, min(TERM_GRACE_SECONDS, deadline_seconds / 2))
         if not running.gone.wait(deadline_seconds / 2):
-            raise MyhaError(f"{say(running.order)} has not ended in {deadline_seconds:g} s")
+            raise MyhaError(f"{describe(running.order)} has not ended in {deadline_seconds:g} s")
 
     def running(self) -> tuple[Job, ...]:
         """What runs now, each as it last told of itself."""
@@ -215,13 +215,13 @@ class ProcessJobs:
                 phase=one.phase,
                 percent=one.percent,
                 left_seconds=one.left_seconds,
-                text=one.say(),
+                text=one.line(),
             )
             if not running.stopping:
                 self.emit(JobProgressed(self._clock.monotonic(), running.job))
         elif isinstance(event := said.get("event"), dict):
             fields = {str(k): str(v) for k, v in dict(event.get("fields") or {}).items()}
-            text = f"{say(running.order)}: {event.get('text', '')}"
+            text = f"{describe(running.order)}: {event.get('text', '')}"
             self._journal.note(str(event.get("kind", "job")), text, {**_fields(running), **fields})
         else:
             for result in (JobResult.DONE, JobResult.REFUSED, JobResult.FAILED):
@@ -241,7 +241,7 @@ class ProcessJobs:
         reason = " ".join(str(more.get("text") or more.get("reason") or "").split())
         with self._lock:
             self._running.pop((running.order.kind, running.order.node), None)
-        text = f"{say(running.order)}: {result}" + (f": {reason}" if reason else "")
+        text = f"{describe(running.order)}: {result}" + (f": {reason}" if reason else "")
         self._journal.note(f"job-{result}", text, _fields(running))
         self.emit(JobEnded(self._clock.monotonic(), running.job, result, reason))
         self.on_ended(running.order, result, more)
@@ -263,7 +263,7 @@ class ProcessJobs:
             os.killpg(running.process.pid, signal.SIGKILL)
 
 
-def say(order: JobOrder) -> str:
+def describe(order: JobOrder) -> str:
     """`heal of db2 by rewind`, `verify`."""
     of = f" of {order.node}" if order.node else ""
     by = f" by {order.method}" if order.method else ""

@@ -28,19 +28,19 @@ class LoggedJournal:
         self.failure = ""
 
     def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
-        self._say(kind, text)
+        self._show(kind, text)
         try:
             self._journal.note(kind, text, fields)
         except MyhaError as error:
             if not self.failure:
-                self._say("journal", f"cannot be written, continuing without it: {error}")
+                self._show("journal", f"cannot be written, continuing without it: {error}")
             self.failure = str(error)
             return
         if self.failure:
-            self._say("journal", "can be written again")
+            self._show("journal", "can be written again")
             self.failure = ""
 
-    def _say(self, kind: str, text: str) -> None:
+    def _show(self, kind: str, text: str) -> None:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         with self._lock:
             try:

@@ -96,10 +96,10 @@ class PairSupervisor:
         self.jobs.on_ended = self.housekeeping.ended
         self.heartbeats = {name: self._heartbeat(name) for name in self.servers}
         self._ending = threading.Event()
-        self._told: tuple[object, ...] = ()
+        self._passed: tuple[object, ...] = ()
         self.lanes = self._make_lanes(kind) if config.replicas else {}
         if self.lanes:
-            self.driver.after_turn = self._tell_lanes
+            self.driver.after_turn = self._pass_to_lanes
 
     def _make_lanes(self, kind: type[BaseServer]) -> dict[str, FollowerLane]:
         """One for each read replica. They read the pair's record, and have their own."""
@@ -116,28 +116,28 @@ class PairSupervisor:
             for name, servers in made.items()
         }
 
-    def _tell_lanes(self) -> None:
+    def _pass_to_lanes(self) -> None:
         """In the loop's thread, after each of its turns: what has changed, as one value."""
         view, running = self.loop.view, self.loop.running
         known = (view.record, view.nodes, view.balancers, running)
-        if all(new is old for new, old in zip(known, self._told, strict=False)) and self._told:
+        if all(new is old for new, old in zip(known, self._passed, strict=False)) and self._passed:
             return
-        self._told = known
+        self._passed = known
         changing = running is not None and running.kind in CHANGES_WRITER
         for lane in self.lanes.values():
-            lane.tell(PairSeen(view.at, view, changing))
+            lane.pair_seen(PairSeen(view.at, view, changing))
 
     def _flavour(self) -> type[BaseServer]:
         """Wait for a node that says what it is: with both lost there is nobody to tell apart."""
 
-        def say(state: RetryCallState) -> None:
+        def note_wait(state: RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome is not None:
                 self.journal.note("supervisor", f"waiting: {state.outcome.exception()}", {})
 
         waiting = Retrying(
             retry=retry_if_exception_type(ServerGoneError),
             wait=wait_fixed(FLAVOUR_RETRY_SECONDS),
-            before_sleep=say,
+            before_sleep=note_wait,
         )
         return waiting(adapter_of, self.config)
 

@@ -69,7 +69,7 @@ KILL QUERY %(id)s;
 -- name: prove_write
 REPLACE INTO myha.proof (epoch, node, at) VALUES (%(epoch)s, %(node)s, %(at)s);
 
--- name: pulse
+-- name: write_heartbeat
 -- One row for each writer, as pt-heartbeat keeps it.
 REPLACE INTO myha.heartbeat (ts, server_id) VALUES (%(ts)s, @@GLOBAL.server_id);
 

@@ -1,4 +1,4 @@
-"""Lag from pulses: one clock, no server."""
+"""Lag from heartbeats: one clock, no server."""
 
 from myha.servers.lag import QUIET_SECONDS, LagMeter, stamp, unstamp
 
@@ -12,7 +12,7 @@ def test_a_stamp_is_read_back_to_the_microsecond() -> None:
     assert unstamp("no time") is None
 
 
-def test_nobody_can_say_before_the_first_pulse_and_after_a_long_silence() -> None:
+def test_nobody_can_say_before_the_first_heartbeat_and_after_a_long_silence() -> None:
     meter = LagMeter()
     assert meter.lag_seconds(WALL, 10.0, WALL) is None
     meter.committed(WALL, 10.0)
@@ -20,7 +20,7 @@ def test_nobody_can_say_before_the_first_pulse_and_after_a_long_silence() -> Non
     assert meter.lag_seconds(WALL, 10.0 + QUIET_SECONDS + 0.1, WALL) is None
 
 
-def test_lag_is_the_age_of_the_oldest_pulse_not_seen() -> None:
+def test_lag_is_the_age_of_the_oldest_heartbeat_not_seen() -> None:
     meter = LagMeter()
     for second in range(4):
         meter.committed(WALL + second, 10.0 + second)
@@ -28,7 +28,7 @@ def test_lag_is_the_age_of_the_oldest_pulse_not_seen() -> None:
     assert meter.lag_seconds(WALL + 1, 13.5, WALL + 3.5) == 1.5  # lacks the one of second 12
 
 
-def test_a_stamp_from_before_the_first_pulse_counts_by_its_own_age() -> None:
+def test_a_stamp_from_before_the_first_heartbeat_counts_by_its_own_age() -> None:
     meter = LagMeter()
     meter.committed(WALL, 10.0)
     assert meter.lag_seconds(WALL - 100, 10.5, WALL + 0.5) == 100.5

@@ -132,7 +132,7 @@ class Watching:
         companion = next(one.companion for one in self.watch._nodes if one.name == node)
 
         def so() -> bool:
-            place, end = companion.place, companion.end
+            place, end = companion.read_up_to, companion.end
             if place is None or end is None:
                 return False
             return (place.file, place.log_pos) == (end.file, end.position) == (file, position)

@@ -262,7 +262,7 @@ def test_a_fence_lets_no_client_hear_ok(two: Two) -> None:
     two.b.stop_receiver(STEP_SECONDS)
     waiting = [background(two.insert) for _ in range(3)]
     with pytest.raises(ServerSilentError):
-        two.a.pulse(time.time(), 0.3)  # ours waits like any other
+        two.a.write_heartbeat(time.time(), 0.3)  # ours waits like any other
     until(lambda: two.a.look().sessions == 3, "three clients")
     until(lambda: two.a.look().semisync.waiting_sessions >= 1, "commits that wait")
     two.a.fence(STEP_SECONDS)
@@ -430,19 +430,19 @@ def test_a_proof_is_there_when_read_back_and_refused_on_a_closed_node(two: Two) 
             two.a.prove_write(42, STEP_SECONDS)
 
 
-def test_lag_is_measured_by_pulses(two: Two) -> None:
+def test_lag_is_measured_by_heartbeats(two: Two) -> None:
     two.a.look()
     two.b.look()
 
-    def pulse_and_lag() -> float | None:
-        two.a.pulse(time.time(), 1.0)
+    def beat_and_lag() -> float | None:
+        two.a.write_heartbeat(time.time(), 1.0)
         return two.b.look().lag_seconds
 
-    until(lambda: pulse_and_lag() == 0.0, "no lag", 30)  # the table is found at a later look
+    until(lambda: beat_and_lag() == 0.0, "no lag", 30)  # the table is found at a later look
     sql = "STOP REPLICA SQL_THREAD" if two.a.flavour.name == "mysql" else "STOP SLAVE SQL_THREAD"
     two.run("b", sql)
     began = time.monotonic()
-    lag = until(lambda: ((lag := pulse_and_lag()) or 0.0) > 0.4 and lag, "lag that grows", 10)
+    lag = until(lambda: ((lag := beat_and_lag()) or 0.0) > 0.4 and lag, "lag that grows", 10)
     assert lag <= time.monotonic() - began + 0.1
     assert two.b.await_applied(STEP_SECONDS)
     assert two.b.look().lag_seconds == 0.0

@@ -13,8 +13,8 @@ Answer: TypeAlias = Plan | Refusal | None
 
 def make(it: Subject[Any], kind: str, node: str, sentence: str, *steps: Step | None) -> Plan:
     """Under the pair's epoch, and the version of the record that is its own."""
-    kept = tuple(step for step in steps if step is not None)
-    return Plan(kind, node, sentence, it.epoch, it.version, kept)
+    present = tuple(step for step in steps if step is not None)
+    return Plan(kind, node, sentence, it.epoch, it.version, present)
 
 
 def unknown(it: Situation, node: str) -> Refusal | None:

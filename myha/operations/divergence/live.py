@@ -35,7 +35,7 @@ def find(
 ) -> LiveRow | None:
     """One row for which the predicate holds; `row` is what its values are compared with."""
     columns = facts.columns
-    wanted = [_shown(column) for column in columns]
+    wanted = [_as_text(column) for column in columns]
     if row is not None:
         wanted += [matches(column, value) for column, value in zip(columns, row, strict=True)]
     name = quoted(*table.split(".", 1))
@@ -76,7 +76,7 @@ def lookup_key(facts: TableFacts) -> KeyFact | None:
     return next((key for key in facts.keys if key.primary or key.plain), None)
 
 
-def _shown(column: ColumnFact) -> str:
+def _as_text(column: ColumnFact) -> str:
     name = quoted(column.name)
     if column.data_type in _RAW:
         return f"HEX({name})"

@@ -23,7 +23,7 @@ from myha.stores.factory import read_record
 
 DEADLINE_SECONDS = 3600.0
 
-Say = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,38 +92,38 @@ class Divergence:
         if failure is not None:
             self.error = explained(self._node, self._other, failure, compared, self.names.node)
 
-    def say(self, say: Say, limit: int) -> None:
+    def show(self, tell: Tell, limit: int) -> None:
         """Tell it line by line; of changes and statements at most `limit`, 0 for all."""
         node, writer = self.names.node, self.names.writer
         if self.look is None:
-            say(f"{node} is the writer: it cannot have errant transactions")
+            tell(f"{node} is the writer: it cannot have errant transactions")
         elif self.look.errant.is_empty():
-            say(f"{node} has no transaction that {writer} lacks")
+            tell(f"{node} has no transaction that {writer} lacks")
         else:
             many, them = self.look.errant.count(), self.look.errant
             if self.look.on_its_way:
-                say(f"{node} has {many} {_transactions(many)} on the way to {writer}: {them}")
+                tell(f"{node} has {many} {_transactions(many)} on the way to {writer}: {them}")
             else:
-                say(f"{node} has {many} errant {_transactions(many)}, not on {writer}: {them}")
-            self._say_transactions(say, limit)
+                tell(f"{node} has {many} errant {_transactions(many)}, not on {writer}: {them}")
+            self._show_transactions(tell, limit)
         if self.error is None:
-            say(f"the applier of {node} has no error")
+            tell(f"the applier of {node} has no error")
         else:
-            say(f"the applier of {node} has stopped")
+            tell(f"the applier of {node} has stopped")
             for line in self.error.lines():
-                say(f"  {line}")
+                tell(f"  {line}")
 
-    def _say_transactions(self, say: Say, limit: int) -> None:
+    def _show_transactions(self, tell: Tell, limit: int) -> None:
         assert self.look is not None
         items = _Limited(errant_items(self._node, self.look, decoders_of(self._node)), limit)
         try:
             for item in items:
                 for line in item.lines():
-                    say(f"  {line}")
+                    tell(f"  {line}")
         except MyhaError as error:
-            say(f"  their changes cannot be shown: {error}")
+            tell(f"  their changes cannot be shown: {error}")
         if items.more_changes or items.more_transactions:
-            say(
+            tell(
                 f"  and {items.more_changes} more changes, {items.more_transactions} more"
                 f" {_transactions(items.more_transactions)}: --limit 0 shows all"
             )

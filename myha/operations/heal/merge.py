@@ -138,7 +138,7 @@ class _Merge:
         meter = Meter(self._reporter, "read", total=float(errant.count()), unit="transactions")
         later = LaterChanges()
 
-        def told() -> Any:
+        def counted() -> Any:
             for one in read_errant(self._node, errant, kept, for_kept=later.kept):
                 self._reporter.permit.require()
                 yield one
@@ -149,7 +149,7 @@ class _Merge:
                         " the writer for a check"
                     )
 
-        draft.take_changes(told(), later)
+        draft.take_changes(counted(), later)
         check_tables(self._node, draft.tables)
 
     def _try_all(self, draft: Draft) -> None:

@@ -82,12 +82,12 @@ class HealPlan:
 
 def _contents(plan: RewindPlan) -> list[str]:
     size = amount(plan.size_bytes, "bytes")
-    told = [f"  {plan.transactions} transactions with {plan.rows} rows, {size} of binary log"]
+    lines = [f"  {plan.transactions} transactions with {plan.rows} rows, {size} of binary log"]
     for name, counts in sorted(plan.tables.items())[:TABLES_TOLD]:
-        told.append(f"  {name}: {_counts(counts)}")
+        lines.append(f"  {name}: {_counts(counts)}")
     if len(plan.tables) > TABLES_TOLD:
-        told.append(f"  and {len(plan.tables) - TABLES_TOLD} more tables")
-    return told
+        lines.append(f"  and {len(plan.tables) - TABLES_TOLD} more tables")
+    return lines
 
 
 def _counts(counts: TableCounts) -> str:

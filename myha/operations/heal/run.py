@@ -151,7 +151,7 @@ def replicate(work: HealWork) -> None:
             )
         meter.to(missing.count() - left)
     meter.to(missing.count())
-    meter.say()
+    meter.report()
 
 
 def _require_applying(work: HealWork) -> None:

@@ -152,7 +152,7 @@ def _as_bytes(column: Column, flavour: Flavour) -> str:
     return name
 
 
-def shown(column: Column) -> str:
+def as_text(column: Column) -> str:
     """An expression that gives the value as text (strings in hexadecimal), NULL for NULL."""
     name = quoted(column.name)
     if column.kind is Kind.FLOAT:
@@ -169,7 +169,7 @@ def shown(column: Column) -> str:
 
 
 def literal(column: Column, value: str | None) -> str:
-    """SQL that gives back the value that `shown` gave. ValueError when it is no such value."""
+    """SQL that gives back the value that `as_text` gave. ValueError when it is no such value."""
     if value is None:
         return "NULL"
     kind = column.kind

@@ -34,7 +34,7 @@ KEYLESS_ROWS = 20_000
 
 T = TypeVar("T")
 Values = tuple[str | None, ...]
-Tell = Callable[[int, str], None]
+Advance = Callable[[int, str], None]
 Part = tuple[Bound | None, Bound | None, int]  # beyond, up to, about so many rows
 
 
@@ -61,7 +61,7 @@ class TableComparison:
         state: TableState,
         reporter: Reporter,
         row_limit: int,
-        tell: Tell,
+        advance: Advance,
     ) -> None:
         self._both = both
         self._looks = looks
@@ -71,7 +71,7 @@ class TableComparison:
         self._state = state
         self._reporter = reporter
         self._row_limit = row_limit
-        self._tell = tell
+        self._advance = advance
 
     def compare(self) -> None:
         """From where `state` says to the end. Raises CancelledError and the servers' errors."""
@@ -103,7 +103,7 @@ class TableComparison:
             state.after = list(high) if high is not None else state.after
             self._run.save()
             self._pace.took(rows, seconds)
-            self._tell(rows, self._pace.rest(seconds))
+            self._advance(rows, self._pace.rest(seconds))
             if high is None:
                 self._confirm_suspects()
                 return
@@ -178,7 +178,7 @@ class TableComparison:
     # ---- rows
 
     def _rows(self, keys: Sequence[Bound]) -> Look[dict[Bound, Row]]:
-        return lambda side, lock: read_rows(side, self._looks, keys, lock)
+        return lambda node, lock: read_rows(node, self._looks, keys, lock)
 
     def _confirm_suspects(self, *, at_least: int = 1) -> None:
         """Look closely at the suspects, many at a time; they are few where nothing is wrong."""
@@ -255,7 +255,7 @@ class TableComparison:
                 return
             self._state.rows, self._state.chunks = ours.total(), 1
             if theirs in (ours, again):
-                self._tell(ours.total(), "")
+                self._advance(ours.total(), "")
                 return
         proofs = 0
         for attempt in range(PROOFS + PROOF_TRIES):
@@ -278,8 +278,8 @@ class TableComparison:
             "key"
         )
 
-    def _multiset(self, side: ComparedNode, lock: str) -> Counter[Values] | None:
-        found = side.query(self._looks.everything(KEYLESS_ROWS + 1) + lock)
+    def _multiset(self, node: ComparedNode, lock: str) -> Counter[Values] | None:
+        found = node.query(self._looks.everything(KEYLESS_ROWS + 1) + lock)
         if len(found) > KEYLESS_ROWS:
             return None
         return Counter(_values(row) for row in found)
@@ -294,12 +294,12 @@ class TableComparison:
 
 
 def read_rows(
-    side: ComparedNode, looks: Looks, keys: Sequence[Bound], lock: str
+    node: ComparedNode, looks: Looks, keys: Sequence[Bound], lock: str
 ) -> dict[Bound, Row]:
     """The rows with these keys, by key; `lock` is added to the SELECT."""
     width = len(looks.table.identity)
     found = {}
-    for row in side.query(looks.rows(keys) + lock):
+    for row in node.query(looks.rows(keys) + lock):
         key = tuple(str(value) for value in row[:width])
         found[key] = Row(key, str(row[width]), _values(row[width + 1 :]))
     return found

@@ -18,9 +18,9 @@ from myha.operations.verify.columns import (
     Bound,
     Column,
     Kind,
+    as_text,
     equals,
     key_range,
-    shown,
     tokens,
 )
 from myha.operations.verify.tables import Table
@@ -89,7 +89,7 @@ class Looks:
 
     def boundary(self, low: Bound | None, high: Bound | None, rows: int) -> str:
         """The key of the row that is `rows` rows beyond `low`; no row when there are fewer."""
-        keys = ", ".join(shown(column) for column in self.walked)
+        keys = ", ".join(as_text(column) for column in self.walked)
         order = ", ".join(quoted(column.name) for column in self.walked)
         return (
             f"SELECT {keys} FROM {self._from} WHERE {self.where(low, high)}"
@@ -107,7 +107,7 @@ class Looks:
 
     def digests(self, low: Bound | None, high: Bound | None, limit: int) -> str:
         """The identity and the digest of each row in the range."""
-        keys = ", ".join(shown(column) for column in self.table.identity)
+        keys = ", ".join(as_text(column) for column in self.table.identity)
         return (
             f"SELECT {keys}, {self.row_digest} FROM {self._from}"
             f" WHERE {self.where(low, high)} LIMIT {limit}"
@@ -116,8 +116,8 @@ class Looks:
     def rows(self, keys: Sequence[Bound]) -> str:
         """Identity, digest and every value of the rows with these keys."""
         identity = self.table.identity
-        names = ", ".join(shown(column) for column in identity)
-        values = ", ".join(shown(column) for column in self.table.compared)
+        names = ", ".join(as_text(column) for column in identity)
+        values = ", ".join(as_text(column) for column in self.table.compared)
         chosen = " OR ".join(
             "("
             + " AND ".join(equals(c, value) for c, value in zip(identity, key, strict=True))
@@ -128,7 +128,7 @@ class Looks:
 
     def everything(self, limit: int) -> str:
         """Every value of every row, of a table without a usable key."""
-        values = ", ".join(shown(column) for column in self.table.compared)
+        values = ", ".join(as_text(column) for column in self.table.compared)
         return f"SELECT {values} FROM {self._from} LIMIT {limit}"
 
 

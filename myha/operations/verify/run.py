@@ -112,7 +112,7 @@ class _Verify:
                 # What the server had estimated is now known for one table more.
                 left = sum(one.rows for one in todo[number + 1 :])
                 self._meter.total = self._meter.done + left
-            self._meter.say()
+            self._meter.report()
         except CancelledError:
             self._run.save(now=True)
             kept = ""
@@ -172,7 +172,7 @@ class _Verify:
             state=state,
             reporter=self._reporter,
             row_limit=self._row_limit,
-            tell=lambda rows, text: self._meter.advance(rows, text or table.full_name),
+            advance=lambda rows, text: self._meter.advance(rows, text or table.full_name),
         )
         try:
             comparison.compare()

@@ -21,11 +21,11 @@ THINNER = 8.0  # after a chunk without rows the keys are taken to be so much spa
 
 
 class Walk:
-    """The chunks of one table, by the keys that `side` has."""
+    """The chunks of one table, by the keys that `node` has."""
 
-    def __init__(self, looks: Looks, side: ComparedNode) -> None:
+    def __init__(self, looks: Looks, node: ComparedNode) -> None:
         self._looks = looks
-        self._side = side
+        self._node = node
         self._integer = _one_integer(looks)
         self._bottom = self._top = 0
         self._density = 0.0  # rows for each number of the key; 0: not known yet
@@ -38,7 +38,7 @@ class Walk:
             high = (str(reached),) if reached < self._top else None
             if self._estimate(low, high) <= max(SOME_ROWS, TOO_MANY * rows):
                 return high
-        return counted_off(self._side, self._looks, low, None, rows)
+        return counted_off(self._node, self._looks, low, None, rows)
 
     def saw(self, low: Bound | None, high: Bound | None, rows: int) -> None:
         """So many rows were in this chunk."""
@@ -48,7 +48,7 @@ class Walk:
         self._density = rows / max(1, numbers) if rows else self._density / THINNER
 
     def _learn(self) -> bool:
-        low, high = self._side.query(self._looks.extent())[0]
+        low, high = self._node.query(self._looks.extent())[0]
         if low is None:
             self._integer = False  # without rows there is nothing to reckon with
             return False
@@ -57,7 +57,7 @@ class Walk:
         return True
 
     def _estimate(self, low: Bound | None, high: Bound | None) -> float:
-        rows = self._side.query(self._looks.estimate(low, high))
+        rows = self._node.query(self._looks.estimate(low, high))
         numbers = [value for value in rows[0] if isinstance(value, int)]
         # `id` first, then `rows`; a range that is known to be empty has no rows at all.
         return float(numbers[1]) if len(numbers) > 1 else 0.0
@@ -97,9 +97,9 @@ def cut(
     size = max(1, rows // parts)
     # By the keys of the node that has more rows there: of the other's any number may be missing.
     counts = [int(one[0][0]) for one in both.query(looks.count(low, high))]
-    side = both.writer if counts[0] >= counts[1] else both.standby
+    node = both.writer if counts[0] >= counts[1] else both.standby
     while True:
-        end_of_part = counted_off(side, looks, low, high, size)
+        end_of_part = counted_off(node, looks, low, high, size)
         if end_of_part is None or end_of_part == high:
             yield low, high
             return
@@ -108,8 +108,8 @@ def cut(
 
 
 def counted_off(
-    side: ComparedNode, looks: Looks, low: Bound | None, high: Bound | None, rows: int
+    node: ComparedNode, looks: Looks, low: Bound | None, high: Bound | None, rows: int
 ) -> Bound | None:
     """The key of the row that is `rows` rows beyond `low`; None when there are fewer."""
-    found = side.query(looks.boundary(low, high, rows))
+    found = node.query(looks.boundary(low, high, rows))
     return tuple(str(value) for value in found[0]) if found else None

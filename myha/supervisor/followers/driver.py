@@ -1,4 +1,4 @@
-"""Drives one replica's loop; what the pair's loop sees comes in by `tell`, which never waits."""
+"""Drives one replica's loop; `pair_seen` brings in what the pair's loop sees, and never waits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FollowerDriver(Driver):
         with contextlib.suppress(queue.Full):
             self.queue.put_nowait(Stop())
 
-    def tell(self, seen: PairSeen) -> None:
+    def pair_seen(self, seen: PairSeen) -> None:
         """From the pair's thread. One that is lost is followed by the next."""
         with contextlib.suppress(queue.Full):
             self.queue.put_nowait(seen)

@@ -64,10 +64,10 @@ class FollowerLane:
     def start(self) -> None:
         self._thread.start()
 
-    def tell(self, seen: PairSeen) -> None:
+    def pair_seen(self, seen: PairSeen) -> None:
         """What the pair's loop knows now; returns at once, whatever the lane is doing."""
         if not self.defect:
-            self.driver.tell(seen)
+            self.driver.pair_seen(seen)
 
     def ask(self, request: Request, deadline_seconds: float) -> Reply:
         if self.defect:

@@ -142,7 +142,7 @@ class Backup:
             for running, what in ends if whole else reversed(ends):  # the first to fail tells why
                 running.check(what)
         meter.total = max(meter.done, 1)
-        meter.say()
+        meter.report()
         return int(meter.done)
 
     def _prepare(self) -> None:

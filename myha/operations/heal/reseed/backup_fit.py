@@ -53,12 +53,12 @@ def _directory_unfit(
     if host.disk(data)[1] == str(data):
         return f"{data} is a mount point, so it cannot be replaced"
     server = donor if node is None else node
-    told = Path(str(server.value("SELECT @@GLOBAL.datadir")))
-    is_same = told in (configured, data) or host.real(told) == data
+    used = Path(str(server.value("SELECT @@GLOBAL.datadir")))
+    is_same = used in (configured, data) or host.real(used) == data
     if node is not None:
         if not is_same:
             key = f"{config.table_of(node.name)}.data_dir"
-            return f"{key} is {data}, but the server uses {told}"
+            return f"{key} is {data}, but the server uses {used}"
         return _not_at_home(config, host, node)
     # No server to compare with; but two hosts that were mixed up are told by the donor's.
     if is_same and host.is_home_of(donor):

@@ -200,7 +200,7 @@ class Clone:
             if why := self._reporter.permit.refusal():
                 self._cancel(work, why)
         meter.total = meter.done = max(copied, 1)
-        meter.say()
+        meter.report()
         return copied
 
     def _cancel(self, work: threading.Thread, why: str) -> None:

@@ -58,14 +58,14 @@ class _Told:
         self.permit = Permit()  # Ctrl-C ends setup, and with it the connections that copy
         self._tell = tell
         self._phase = ""
-        self._told_at = 0.0
+        self._shown_at = 0.0
 
     def progress(self, now: Progress) -> None:
         at = time.monotonic()
-        if now.phase == self._phase and at - self._told_at < SPEAK_SECONDS:
+        if now.phase == self._phase and at - self._shown_at < SPEAK_SECONDS:
             return
-        self._phase, self._told_at = now.phase, at
-        self._tell(f"seed: {now.say()}")
+        self._phase, self._shown_at = now.phase, at
+        self._tell(f"seed: {now.line()}")
 
     def event(self, kind: str, text: str, **fields: str) -> None:  # noqa: ARG002 - the protocol's
         self._tell(f"seed: {text}")

@@ -203,5 +203,5 @@ class _Work:
             raise self._failure
         done = self._meter.done
         self._meter.total = max(done, 1)
-        self._meter.say()
+        self._meter.report()
         return int(done)

@@ -84,7 +84,9 @@ def read(donor: ReseedSession) -> Definitions:
     )
     kinds = _tables(donor)
     tables = tuple(
-        _shown(donor, "TABLE", schema, name) for schema, name, kind in kinds if kind == "BASE TABLE"
+        _definition(donor, "TABLE", schema, name)
+        for schema, name, kind in kinds
+        if kind == "BASE TABLE"
     )
     return Definitions(schemas, tables, tuple(_others(donor, kinds)), _rows(donor))
 
@@ -108,27 +110,27 @@ def _tables(donor: ReseedSession) -> list[tuple[str, str, str]]:
 def _others(donor: ReseedSession, kinds: Iterable[tuple[str, str, str]]) -> Iterable[Definition]:
     for schema, name, kind in kinds:
         if kind in {"VIEW", "SEQUENCE"}:
-            yield _shown(donor, kind, schema, name)
+            yield _definition(donor, kind, schema, name)
     for row in donor.query_named(
         "SELECT ROUTINE_TYPE AS k, ROUTINE_SCHEMA AS s, ROUTINE_NAME AS n "
         f"FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN {OF_SERVERS} "
         "ORDER BY 1, 2, 3"
     ):
-        yield _shown(donor, str(row["k"]), str(row["s"]), str(row["n"]))
+        yield _definition(donor, str(row["k"]), str(row["s"]), str(row["n"]))
     for row in donor.query_named(
         "SELECT TRIGGER_SCHEMA AS s, TRIGGER_NAME AS n FROM information_schema.TRIGGERS "
         f"WHERE TRIGGER_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, EVENT_OBJECT_TABLE, ACTION_TIMING, "
         "EVENT_MANIPULATION, ACTION_ORDER"
     ):
-        yield _shown(donor, "TRIGGER", str(row["s"]), str(row["n"]))
+        yield _definition(donor, "TRIGGER", str(row["s"]), str(row["n"]))
     for row in donor.query_named(
         "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n FROM information_schema.EVENTS "
         f"WHERE EVENT_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, 2"
     ):
-        yield _shown(donor, "EVENT", str(row["s"]), str(row["n"]))
+        yield _definition(donor, "EVENT", str(row["s"]), str(row["n"]))
 
 
-def _shown(donor: ReseedSession, kind: str, schema: str, name: str) -> Definition:
+def _definition(donor: ReseedSession, kind: str, schema: str, name: str) -> Definition:
     shown = "TABLE" if kind == "SEQUENCE" else kind
     row = donor.query_named(f"SHOW CREATE {shown} {quoted(schema, name)}")[0]
     text = next((v for k, v in row.items() if k == "SQL Original Statement"), None) or next(

@@ -49,7 +49,7 @@ def copy_table(
     advance: Callable[[int], None],
     where: str = "",
 ) -> Copied:
-    """Copy the rows of a table; `advance` is told the bytes, and may raise to stop it.
+    """Copy the rows of a table; `advance` is first the bytes, and may raise to stop it.
 
     Raises MyhaError when a row cannot pass, and the sessions are not to be used again then.
     """
@@ -235,8 +235,8 @@ class _Loader:
                 f"{self._name}: the server stored {taken - skipped} of {self._rows} rows"
                 f"{self._first_warning()}"
             )
-        if warnings and (told := self._first_warning()):
-            raise MyhaError(f"{self._name}: the server stored a row changed{told}")
+        if warnings and (first := self._first_warning()):
+            raise MyhaError(f"{self._name}: the server stored a row changed{first}")
         self._rows = self._bytes = 0
 
     def _first_warning(self) -> str:
