@@ -12,7 +12,6 @@ from myha.sim.flavours import FLAVOURS
 
 NODES = ("db1", "db2")
 BALANCERS = ("lb1", "lb2")
-SUPERVISOR = "supervisor"
 PLANS = (
     "failover", "switchover", "release", "rejoin", "install", "reinstate", "arm", "isolate",
     "heal", "start-heal", "job", "job", "healed", "next-heal", "fence", "route",

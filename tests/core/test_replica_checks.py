@@ -10,36 +10,15 @@ import pytest
 
 from myha.config import Config, load
 from myha.core.gtid import MysqlGtidSet
-from myha.database.flavours import MARIADB, MYSQL
+from myha.database.flavours import MARIADB
 from myha.database.flavours.base import Channel
 from myha.operations.setup.facts import Facts, Table
 from myha.operations.setup.replica_checks import Beginning, beginning, refusals
+from tests.core.server_facts import GOOD, UUIDS, facts
 
-A, B = "aaaaaaaa-0000-0000-0000-000000000001", "bbbbbbbb-0000-0000-0000-000000000002"
-R = "cccccccc-0000-0000-0000-000000000003"
-GOOD = {
-    "log_bin": "ON",
-    "gtid_mode": "ON",
-    "enforce_gtid_consistency": "ON",
-    "log_replica_updates": "ON",
-    "persisted_globals_load": "ON",
-}
+A, R = UUIDS["a"], UUIDS["r1"]
 TABLES = (Table("shop", "t", "InnoDB", has_key=True, transactional=True, shape="x"),)
 NOTHING = MysqlGtidSet()
-
-
-def facts(node: str, executed: str = "", **changes: object) -> Facts:
-    found = Facts(
-        node=node,
-        flavour=MYSQL,
-        version="9.7.4",
-        server_id={"a": 1, "b": 2, "r1": 3}[node],
-        server_uuid={"a": A, "b": B, "r1": R}[node],
-        executed=MysqlGtidSet.parse(executed),
-        executed_later=MysqlGtidSet.parse(executed),
-        variables=GOOD,
-    )
-    return replace(found, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -9,27 +9,16 @@ from typing import Any
 import pytest
 
 from myha.config import Config, load
-from myha.core.gtid import MysqlGtidSet
 from myha.core.record import Record, Sync, member
 from myha.core.settings import same_value
-from myha.database.flavours import MARIADB, MYSQL
+from myha.database.flavours import MARIADB
 from myha.database.flavours.base import Channel
 from myha.operations.setup.actions import Stage, plan
 from myha.operations.setup.checks import History, check
 from myha.operations.setup.desired import domain_id
-from myha.operations.setup.facts import Facts, Table
+from myha.operations.setup.facts import Table
+from tests.core.server_facts import GOOD, UUIDS, facts
 
-UUIDS = {
-    "a": "aaaaaaaa-0000-0000-0000-000000000001",
-    "b": "bbbbbbbb-0000-0000-0000-000000000002",
-}
-GOOD = {
-    "log_bin": "ON",
-    "gtid_mode": "ON",
-    "enforce_gtid_consistency": "ON",
-    "log_replica_updates": "ON",
-    "persisted_globals_load": "ON",
-}
 TABLE = Table("shop", "t", "InnoDB", has_key=True, transactional=True, shape="x")
 
 
@@ -56,20 +45,6 @@ reader_listen = "127.0.0.1:3308"
 """
     )
     return load(path)
-
-
-def facts(node: str, executed: str = "", later: str | None = None, **changes: object) -> Facts:
-    found = Facts(
-        node=node,
-        flavour=MYSQL,
-        version="9.7.4",
-        server_id={"a": 1, "b": 2}[node],
-        server_uuid=UUIDS[node],
-        executed=MysqlGtidSet.parse(executed),
-        executed_later=MysqlGtidSet.parse(executed if later is None else later),
-        variables=GOOD,
-    )
-    return replace(found, **changes)  # type: ignore[arg-type]
 
 
 def without(**changes: str) -> dict[str, str]:

@@ -395,8 +395,8 @@ def test_a_broken_applier_takes_no_reads_and_comes_back_when_it_is_mended(pair: 
     assert "does not replicate" in refused.stderr
     start = "START REPLICA SQL_THREAD" if is_mysql(pair) else "START SLAVE SQL_THREAD"
     mend = ["SET SESSION sql_log_bin = 0", "INSERT INTO app.t VALUES (12, 'to go')", start]
-    if is_mysql(pair):
-        mend.append("SET GLOBAL super_read_only = ON")
+    if is_mysql(pair):  # which the supervisor may have switched on again by now
+        mend = ["SET GLOBAL super_read_only = OFF", *mend, "SET GLOBAL super_read_only = ON"]
     pair.admin(standby, *mend)
     pair.await_healthy(writer=writer)
     until(lambda: pair.status()["nodes"][standby]["failure"] is None, "the failure is forgotten")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import queue
 import threading
-import time
 from contextlib import suppress
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -48,7 +47,6 @@ class Dump:
         self._sources: list[ReseedSession] = []
         self._targets: list[ReseedSession] = []
         self._took_files: bool | None = None
-        self.locked_seconds = 0.0
         self.copied_bytes = 0
 
     def prepare(self) -> GtidSet:
@@ -95,14 +93,12 @@ class Dump:
                 reraise=True,
             )
             retrying(self._lock_commits, locker)
-            began = time.monotonic()
             try:
                 for source in self._sources:
                     source.do("take_snapshot")
                 return locker.executed()
             finally:
                 locker.do("unlock_commits")
-                self.locked_seconds = time.monotonic() - began
 
     def run(self) -> None:
         """Drop what the node has, and make it all anew. The node must be ours alone to write on."""
