@@ -186,6 +186,14 @@ VARIANTS: dict[str, View] = {
     "writer-dead, standby fenced": view(
         lost("db1", REFUSING), unsourced(), record(fenced(), Sync.SOLO)
     ),
+    "standby-disconnected, a silent link": view(
+        seen("db1", semisync=waits(waiting_sessions=3)),
+        replace(seen("db2"), heard_source_at=NOW - 5.0),
+    ),
+    "standby-disconnected not yet, a silent link": view(
+        seen("db1", semisync=waits(waiting_sessions=3)),
+        replace(seen("db2"), heard_source_at=NOW - 1.0),
+    ),
     "writer-closing, async": view(
         lost("db1", REFUSING, closing_at=NOW - 1.0),
         on_record=record(sync=Sync.SOLO),

@@ -26,6 +26,12 @@ class Acknowledging(Contacts):
         return look.semisync.waiting_sessions > 0 or look.semisync.source_clients == 0
 
     @once
+    def unheard_seconds(self) -> float:
+        """For how long the standby's receiver has got nothing, heartbeats included."""
+        look, heard_at = self.s.look, self.s.heard_source_at
+        return look.at - heard_at if look is not None and heard_at >= 0 else 0.0
+
+    @once
     def strays(self) -> tuple[Acknowledger, ...]:
         """Who besides the standby can acknowledge commits of the writer, or may be the one."""
         look = self.w.look

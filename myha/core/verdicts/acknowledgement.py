@@ -10,8 +10,12 @@ from myha.core.verdicts.row import Verdict
 
 
 def _standby_disconnected(it: Situation) -> bool:
-    slow = it.unsourced_seconds >= it.policy.deadtime_seconds
-    return it.member_present and it.writer_installed and it.armed and slow
+    if not (it.member_present and it.writer_installed and it.armed):
+        return False
+    lost = it.unsourced_seconds >= it.policy.deadtime_seconds
+    # A link that is cut resets nothing: the receiver goes on waiting until its own time-out, and so
+    # would every commit.
+    return lost or (it.writer_stalls and it.unheard_seconds >= it.policy.deadtime_seconds)
 
 
 def _claims_too_much(it: Situation) -> bool:
