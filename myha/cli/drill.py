@@ -60,6 +60,11 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
     default=0,
     help=f"Read replicas in the sandbox, which are judged too; for {', '.join(WITH_REPLICAS)}.",
 )
+@click.option(
+    "--network",
+    is_flag=True,
+    help="Every process of the sandbox on a host of its own, whose links can be cut. Needs root.",
+)
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option("--clients", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of all that is random.")
@@ -97,6 +102,7 @@ def drill(
     durability: Durability | None,
     heal: str | None,
     replicas: int,
+    network: bool,
     rounds: int,
     clients: int,
     seed: int,
@@ -115,13 +121,15 @@ def drill(
     options = runner.Options(rounds, clients, seed, pause_ms, force, reads_every)
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
     _refuse_what_is_ambiguous(ctx, scenario, config_path, sandbox=sandbox)
+    if scenario != ALL and chosen[0].needs_network and not network:
+        raise ConfigError(f"{scenario} cuts links between hosts: add --network (needs root)")
     if replicas and scenario not in WITH_REPLICAS:
         raise ConfigError(f"--replicas goes with {', '.join(WITH_REPLICAS)}: leave it out")
     if config_path is not None:
-        if sandbox or flavour or mode or durability or heal or replicas:
+        if sandbox or flavour or mode or durability or heal or replicas or network:
             raise ConfigError(
                 "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
-                " --durability, --heal and --replicas out"
+                " --durability, --heal, --replicas and --network out"
             )
         target = of_config(config_path)
         fitting = [one for one in chosen if not runner.misfit(target, one)]
@@ -134,7 +142,13 @@ def drill(
         with progress() as tell, interruptible(INTERRUPTED):
             for needed, scenarios in _by_mode(chosen, mode).items():
                 with in_sandbox(
-                    flavour or "mysql", needed, durability, tell, ways, replicas=replicas
+                    flavour or "mysql",
+                    needed,
+                    durability,
+                    tell,
+                    ways,
+                    replicas=replicas,
+                    network=network,
                 ) as made:
                     reports += _play(made, scenarios, options, tell)
     _hand_out(scenario, reports, json_path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from myha.config import split_address
 from myha.core.policy import Durability, Mode
 from myha.core.record import Membership, Sync
 from myha.drill import following, history, timeline
@@ -111,6 +112,8 @@ def misfit(target: Target, scenario: Scenario) -> str:
         return f"{scenario.name} would {scenario.hurts}: that is for sandboxes only, use --sandbox"
     if scenario.needs_supervisor_process and target.supervisor is None:
         return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
+    if scenario.needs_network and (target.cluster is None or target.cluster.network is None):
+        return f"{scenario.name} cuts links, and this cluster has none of its own: use --network"
     if scenario.needs_host:
         for name in config.nodes:
             if name not in target.hosts:
@@ -234,15 +237,25 @@ class Round:
     def write_past_balancer(self, node: str, clients: int) -> None:
         """So many more clients, connected to this node's own port; returns when they write."""
         address = self.target.config.nodes[node]
+        self._write_beside(address.host, address.port, clients)
+
+    def write_through(self, balancer: str, host: str, clients: int) -> None:
+        """So many more clients, on this host and through this balancer; returns when they write."""
+        address = split_address(self.target.config.balancers[balancer].writer_listen)
+        self._write_beside(*address, clients, self.target.network.words(host))
+
+    def _write_beside(
+        self, host: str, port: int, clients: int, launcher: tuple[str, ...] = ()
+    ) -> None:
         order = replace(
             self._order(),
-            host=address.host,
-            port=address.port,
+            host=host,
+            port=port,
             clients=clients,
             first_client=FIRST_DIRECT_CLIENT,
             reads_every=0,  # on a node that was replaced they would rightly read old rows
         )
-        self.direct = Workload(order)
+        self.direct = Workload(order, launcher)
         self.direct.start()
         self.direct.await_acknowledged(
             (clients + self.options.clients) * OKS_PER_CLIENT_BEFORE_FAULT,
@@ -396,7 +409,9 @@ class Round:
         self.problems.append(text)
 
     def _put_right(self) -> None:
-        """Whatever happened: no process stays frozen or dead because of a drill."""
+        """Whatever happened: no link stays cut, no process frozen or dead because of a drill."""
+        if self.scenario.needs_network:
+            self.target.network.faults.heal()
         for host in self.target.hosts.values() if self.scenario.needs_host else ():
             try:
                 if host.frozen():

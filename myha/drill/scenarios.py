@@ -8,6 +8,7 @@ from myha.config import Config
 from myha.drill.crossing import CROSSING
 from myha.drill.data_loss import DATA_LOSS
 from myha.drill.diverging import DIVERGING
+from myha.drill.partitions import PARTITIONS
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
     STOP_DEADLINE_SECONDS,
@@ -208,5 +209,6 @@ SCENARIOS: dict[str, Scenario] = {
         *CROSSING,
         *DATA_LOSS,
         *STRAY,
+        *PARTITIONS,
     )
 }

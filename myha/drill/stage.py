@@ -40,6 +40,9 @@ class Stage(Protocol):
     def write_past_balancer(self, node: str, clients: int) -> None:
         """So many more clients, connected to this node's own port; returns when they write."""
 
+    def write_through(self, balancer: str, host: str, clients: int) -> None:
+        """So many more clients, on this host and through this balancer; returns when they write."""
+
     def await_plan(self, plans: Sequence[str]) -> None:
         """Wait until one of the plans has ended; notes a problem when none does in time."""
 
@@ -103,6 +106,7 @@ class Scenario:
     needs_administrator: bool = False
     sandbox_only: bool = False  # it does what nobody wants done to a cluster that is in use
     dual_writer_only: bool = False
+    needs_network: bool = False  # it cuts links
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
     explains: Callable[[Config], float] = change_of_writer
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,13 +22,15 @@ from myha.database.connection import translate
 from myha.database.flavours import MYSQL, Flavour, flavour_of
 from myha.database.session import Session
 from myha.drill.rows import IdRow, Row, Tables
-from myha.errors import ServerError
+from myha.errors import RefusedError, ServerError
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
 from myha.hosts.signals import ignored
 from myha.ports import Host
 from myha.sandbox.cluster import Cluster, Durability, Mode
+from myha.sandbox.network.layout import CLIENT
+from myha.sandbox.network.network import Network
 from myha.supervisor.client import Client
 from myha.supervisor.status import Status
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
@@ -66,6 +68,13 @@ class Target:
         self.server_version = ""
         self.flavour: Flavour = MYSQL
         self.server_ids: dict[str, int] = {}
+
+    @property
+    def network(self) -> Network:
+        """The sandbox's own. Raises RefusedError where there is none."""
+        if self.cluster is None or self.cluster.network is None:
+            raise RefusedError("there is no network whose links could be cut: use --network")
+        return self.cluster.network
 
     # -- the supervisor --------------------------------------------------------------------------
 
@@ -242,16 +251,24 @@ def sandbox(
     heal: Sequence[str] = HEAL_POLICY,
     *,
     replicas: int = 0,
+    network: bool = False,
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
 
-    `heal` becomes its heal.policy; ConfigError when that is none.
+    `heal` becomes its heal.policy; ConfigError when that is none. With `network` the block runs on
+    the client's host: this thread, and all that it starts there.
     """
-    cluster = Cluster.create(None, flavour, mode, durability, tell, replicas=replicas)
+    cluster = Cluster.create(
+        None, flavour, mode, durability, tell, replicas=replicas, network=network
+    )
     try:
         _configure(cluster, heal)
         cluster.up(output=lambda _line: None)
-        yield Target(load(cluster.config_path), dict(cluster.servers), cluster.supervisor, cluster)
+        place = nullcontext() if cluster.network is None else cluster.network.inside(CLIENT)
+        with place:
+            yield Target(
+                load(cluster.config_path), dict(cluster.servers), cluster.supervisor, cluster
+            )
     finally:
         if cluster.directory.exists():
             tell("taking the sandbox down")

@@ -22,8 +22,10 @@ POLL_SECONDS = 0.02
 class Workload:
     """Clients at work between `start` and `stop`; as a context manager, not beyond its block."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, launcher: tuple[str, ...] = ()) -> None:
+        """`launcher` begins the command line: it says on which host the clients are."""
         self.order = order
+        self._launcher = launcher
         self.directory = Path(order.directory)
         self.ledger = LedgerReader(self.directory)
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,7 +46,7 @@ class Workload:
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            (sys.executable, "-m", "myha.drill.worker"),
+            (*self._launcher, sys.executable, "-m", "myha.drill.worker"),
             stdin=subprocess.PIPE,
             stdout=self._printed,
             stderr=self._printed,

@@ -50,6 +50,10 @@ class HostPlan:
     def address(self, link: Link = CLIENTS) -> str:
         return f"{link.network}.{self.number}"
 
+    def hardware_address(self, link: Link) -> str:
+        """Locally administered, so no device's."""
+        return f"02:00:00:00:{link.number:02x}:{self.number:02x}"
+
     def port(self, link: Link) -> str:
         """The switch's end of its cable to a link. At most 15 characters, as interfaces have."""
         return f"{self.name}.{link.number}"

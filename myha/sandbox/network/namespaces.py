@@ -65,7 +65,8 @@ class Namespaces:
             for link in host.links
             for line in (
                 f"link add {host.port(link)} type veth"
-                f" peer name {link.interface} netns {self.name(host.name)}",
+                f" peer name {link.interface} address {host.hardware_address(link)}"
+                f" netns {self.name(host.name)}",
                 f"link set {host.port(link)} master {link.bridge} up",
             )
         ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from itertools import permutations
 from pathlib import Path
 
-from myha.errors import ConfigError
-from myha.sandbox.network import tools
-from myha.sandbox.network.faults import Faults
+from myha.errors import ConfigError, MyhaError
+from myha.sandbox.network import slow, tools
+from myha.sandbox.network.faults import Faults, both_ways
 from myha.sandbox.network.layout import CLIENTS, Link, plan_hosts
-from myha.sandbox.network.namespaces import Namespaces
+from myha.sandbox.network.namespaces import SWITCH, Namespaces
 
 
 class Network:
@@ -56,6 +59,49 @@ class Network:
                 return check()
 
         return checked
+
+    @contextmanager
+    def slowed(
+        self, pairs: Sequence[tuple[str, str]], delay_seconds: float, loss: float, seed: int
+    ) -> Iterator[None]:
+        """During the block the links between these hosts are slow in both directions, and lossy."""
+        ways = [
+            (one.port(link), other.port(link), other.hardware_address(link))
+            for names in pairs
+            for one, other in permutations(self.hosts[name] for name in names)
+            for link in one.links
+            if link in other.links
+        ]
+        cuts = [cut for one, other in pairs for cut in both_ways([one], [other])]
+        words = (*self.namespaces.words(SWITCH), sys.executable, "-m", slow.__name__)
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us, who end it then
+        )
+        try:
+            with self.faults.cutting(cuts):
+                if process.stdin is None or process.stdout is None:
+                    raise MyhaError("the slow link has no input")
+                process.stdin.write(slow.Order(ways, delay_seconds, loss, seed).line())
+                process.stdin.flush()
+                if process.stdout.readline().strip() != slow.READY:
+                    raise MyhaError(
+                        "the links cannot be made slow: packet sockets are not to be had"
+                    )
+                try:
+                    yield
+                finally:  # before the switch passes frames on again, or each would come twice
+                    process.kill()
+                    process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
 
     @staticmethod
     def need(progress: Callable[[str], None]) -> None:

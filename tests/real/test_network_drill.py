@@ -1,0 +1,93 @@
+"""Links that are cut under real servers: what the supervisor does, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from myha.drill import partitions, runner, target
+from myha.drill.report import RoundResult
+from myha.drill.scenarios import SCENARIOS
+from myha.drill.target import Target
+from myha.errors import RefusedError
+from myha.sandbox.cluster import Durability
+from tests.real.conftest import need
+from tests.real.network import need_network
+
+pytestmark = pytest.mark.real
+
+# One worker for all of a flavour: they share its sandbox.
+FLAVOURS = [
+    pytest.param(flavour, marks=pytest.mark.xdist_group(f"network-{flavour}"))
+    for flavour in ("mysql", "mariadb")
+]
+
+
+def made(stack: ExitStack, flavour: str, durability: Durability) -> Target:
+    need_network()
+    for name in (flavour, "haproxy"):
+        need(name)
+    return stack.enter_context(
+        target.sandbox(flavour, "single-writer", durability, print, network=True)
+    )
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
+    with ExitStack() as stack:
+        yield made(stack, request.param, "lossless")
+
+
+def played(pair: Target, scenario: str, seed: int = 1) -> RoundResult:
+    options = runner.Options(clients=4, seed=seed, pause_ms=20.0)
+    (one,) = runner.run(pair, SCENARIOS[scenario], options, print).rounds
+    assert one.problems == (), "\n".join((*one.problems, *one.journal))
+    assert one.good
+    assert pair.network.faults.in_force() == []
+    return one
+
+
+def test_a_writer_that_is_cut_off_with_its_clients_is_replaced(pair: Target) -> None:
+    one = played(pair, "partition-balancer-with-writer")
+    assert one.writer_lost
+    assert one.returned in {"resume", "rewind"}
+    assert "routed" in one.phases_ms
+
+
+def test_a_silent_link_between_the_nodes_stops_writes_for_the_dead_time_only(pair: Target) -> None:
+    one = played(pair, "partition-writer-from-standby")
+    assert "released" in one.phases_ms
+    # Not for the receiver's time-out, which is at least ten seconds.
+    assert one.phases_ms["detected"] < 8000
+
+
+def test_a_supervisor_that_is_cut_off_from_the_writer_changes_nothing(pair: Target) -> None:
+    one = played(pair, "partition-writer-from-supervisor")
+    assert not one.phases_ms
+
+
+def test_slow_links_are_no_reason_for_a_failover(
+    pair: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "SLOW_SECONDS", 6.0)
+    played(pair, "slow")
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS[1:])
+def test_a_silent_writer_that_could_still_acknowledge_is_not_replaced(flavour: str) -> None:
+    with ExitStack() as stack:
+        pair = made(stack, flavour, "async")
+        one = played(pair, "partition-writer")
+        assert one.returned == ""
+        assert "routed" not in one.phases_ms
+
+
+def test_what_cuts_links_needs_a_network(pair: Target) -> None:
+    for name, scenario in SCENARIOS.items():
+        without = target.of_config(pair.config.path)
+        why_not = runner.misfit(without, scenario)
+        assert ("use --network" in why_not) == scenario.needs_network, name
+    with pytest.raises(RefusedError, match="use --network"):
+        runner.check(without, SCENARIOS["slow"], runner.Options())
