@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from myha.core.balancer import BalancerLook
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import (
     Acknowledger,
@@ -37,6 +38,7 @@ from tests.core.views import (
 )
 
 OUT = routes(reader_db2=False)
+UNANSWERING = replace(OUT, answering=False, look=BalancerLook(NOW - 6.0, "lb2-1", ()))
 SILENT, REFUSING = Contact.SILENT, Contact.REFUSING
 CLEAN = {"receiver": STOPPED, "applier": STOPPED}
 ERRANT = gtids(f"{UUID}:1-10,{UUID_2}:1-2")
@@ -185,6 +187,10 @@ VARIANTS: dict[str, View] = {
     "writer-dead, solo": view(lost("db1", REFUSING), unsourced(), record(sync=Sync.SOLO)),
     "writer-dead, standby fenced": view(
         lost("db1", REFUSING), unsourced(), record(fenced(), Sync.SOLO)
+    ),
+    "writer-hung, a balancer is silent with it": replace(
+        view(lost("db1", SILENT), unsourced(), balancers=("lb1", "lb2")),
+        balancers=(("lb1", routes()), ("lb2", UNANSWERING)),
     ),
     "standby-disconnected, a silent link": view(
         seen("db1", semisync=waits(waiting_sessions=3)),

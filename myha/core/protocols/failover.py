@@ -124,7 +124,7 @@ def failover(
     cut off first, and what it has in hand arrives. Where it acknowledges without the standby, that
     is waited for before anything is recorded, and goes on for as long as more arrives.
     """
-    old, new, names = it.writer, it.standby, it.policy.balancers
+    old, new = it.writer, it.standby
     nodes: tuple[tuple[str, NodeRecord], ...] = (
         (old, away(Cause.REPLACED, f"{new} took over from it")),
     )
@@ -141,7 +141,8 @@ def failover(
     )
     reachable = it.w.contact is not Contact.REFUSING
     fence = Fence(node=old, beside=True, best_effort=True, deadline_seconds=BESIDE_DEADLINE_SECONDS)
-    out = TakeOut(node=old, balancers=names, best_effort=True)
+    waited_for = _reached_balancers(it) if unattended else it.policy.balancers
+    out = TakeOut(node=old, balancers=waited_for, best_effort=True)
     unarmed = closing and not (it.armed or it.dual)
     drained = _drained(it, unarmed=unarmed)
     cut_off = (out, drained, StopReceiver(node=new)) if closing else (StopReceiver(node=new),)
@@ -159,8 +160,26 @@ def failover(
         stop_waiting if it.dual and _standby_waits(it) else None,
         fence if reachable else None,
         *(cut_off if not (it.dual or unarmed) else ()),
-        None if closing else out,
+        out if waited_for and not closing else None,
         *install_steps(it, new, is_open=it.dual and it.s.look is not None and it.s.look.open),
+    )
+
+
+def _reached_balancers(it: Situation) -> tuple[str, ...]:
+    """Those that have answered since a writer fell silent; of another writer all.
+
+    One that is cut off together with the writer cannot be told anything, and waiting for it would
+    keep the clients of the others waiting: it is routed as soon as it answers. A silent writer is
+    replaced by itself only where it acknowledges nothing any more.
+    """
+    views = dict(it.view.balancers)
+    if it.w.contact is not Contact.SILENT:
+        return it.policy.balancers
+    return tuple(
+        name
+        for name in it.policy.balancers
+        if (view := views.get(name)) is None
+        or (view.look is not None and view.look.at >= it.w.contact_since)
     )
 
 
