@@ -358,6 +358,10 @@ class Round:
         after = self.target.status()
         if after.running or _out(after) != out or after.epoch != before.epoch:
             return
+        if not all(
+            one.answering for one in (*before.balancers.values(), *after.balancers.values())
+        ):
+            return  # one that has only just been reached again is still to be told
         for route in routes:
             if route.node in out and (route.sessions or route.takes_traffic):
                 said = (
