@@ -188,6 +188,10 @@ VARIANTS: dict[str, View] = {
     "writer-dead, standby fenced": view(
         lost("db1", REFUSING), unsourced(), record(fenced(), Sync.SOLO)
     ),
+    "writer-hung not yet, the standby's looks are late": view(
+        lost("db1", SILENT),
+        replace(seen("db2", at=NOW - 2.0), heard_source_at=NOW - 2.0),
+    ),
     "writer-hung, a balancer is silent with it": replace(
         view(lost("db1", SILENT), unsourced(), balancers=("lb1", "lb2")),
         balancers=(("lb1", routes()), ("lb2", UNANSWERING)),

@@ -6,7 +6,7 @@ from myha.core import acknowledgement
 from myha.core.acknowledgement import standby_of
 from myha.core.node import Acknowledger
 from myha.core.policy import StrayRule
-from myha.core.situation.contact import HEARTBEATS_MISSED, Contacts
+from myha.core.situation.contact import Contacts
 from myha.core.situation.once import once
 
 
@@ -26,15 +26,11 @@ class Acknowledging(Contacts):
         return look.semisync.waiting_sessions > 0 or look.semisync.source_clients == 0
 
     @once
-    def standby_hears_nothing(self) -> bool:
-        """Its receiver has got nothing for the dead time, and was looked at since: late looks of a
-        busy machine prove nothing."""
-        look, heard_at = self.s.look, self.s.heard_source_at
-        if look is None or heard_at < 0:
-            return False
-        missed = HEARTBEATS_MISSED * self.policy.heartbeat_period_seconds
-        silent = self.at - heard_at >= self.policy.deadtime_seconds
-        return silent and look.at - heard_at >= missed
+    def standby_unheard_for_deadtime(self) -> bool:
+        """Its receiver runs, and has got nothing for the dead time, heartbeats included."""
+        heard_at = self.s.heard_source_at
+        silent = heard_at >= 0 and self.at - heard_at >= self.policy.deadtime_seconds
+        return silent and self.standby_hears_nothing
 
     @once
     def strays(self) -> tuple[Acknowledger, ...]:

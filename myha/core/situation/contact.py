@@ -53,6 +53,20 @@ class Contacts(Subject[View]):
         return self.at - self.s.heard_source_at < window
 
     @once
+    def standby_hears_nothing(self) -> bool:
+        """A look at the standby shows that heartbeats have been missed, or that it has no source.
+
+        Looks that are late prove nothing: no news of the standby is no news of the writer.
+        """
+        look = self.s.look
+        if not self.s.answering or look is None:
+            return False
+        if look.receiver.state is not ThreadState.RUNNING:
+            return look.at >= self.w.contact_since
+        window = HEARTBEATS_MISSED * self.policy.heartbeat_period_seconds
+        return look.at - self.s.heard_source_at >= window
+
+    @once
     def standby_lost_writer(self) -> bool:
         """The standby, looked at after our own loss, has no source either."""
         look = self.s.look
@@ -70,11 +84,7 @@ class Contacts(Subject[View]):
 
     @once
     def writer_hung(self) -> bool:
-        return (
-            self.silent_for_deadtime(self.w)
-            and self.s.answering
-            and not self.standby_heard_from_writer
-        )
+        return self.silent_for_deadtime(self.w) and self.standby_hears_nothing
 
     @once
     def cut_off(self) -> bool:

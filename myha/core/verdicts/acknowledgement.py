@@ -15,7 +15,7 @@ def _standby_disconnected(it: Situation) -> bool:
     lost = it.unsourced_seconds >= it.policy.deadtime_seconds
     # A link that is cut resets nothing: the receiver goes on waiting until its own time-out, and so
     # would every commit.
-    return lost or (it.writer_stalls and it.standby_hears_nothing)
+    return lost or (it.writer_stalls and it.standby_unheard_for_deadtime)
 
 
 def _claims_too_much(it: Situation) -> bool:
