@@ -107,27 +107,25 @@ def _tables(donor: ReseedSession) -> list[tuple[str, str, str]]:
     return [(str(row["s"]), str(row["n"]), str(row["k"])) for row in rows]
 
 
+# Kind, schema and name of what is neither a table nor a view, in the order in which it is made.
+_CODE = (
+    "SELECT ROUTINE_TYPE AS k, ROUTINE_SCHEMA AS s, ROUTINE_NAME AS n "
+    f"FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, 2, 3",
+    "SELECT 'TRIGGER' AS k, TRIGGER_SCHEMA AS s, TRIGGER_NAME AS n FROM information_schema.TRIGGERS"
+    f" WHERE TRIGGER_SCHEMA NOT IN {OF_SERVERS} ORDER BY 2, EVENT_OBJECT_TABLE, ACTION_TIMING,"
+    " EVENT_MANIPULATION, ACTION_ORDER",
+    "SELECT 'EVENT' AS k, EVENT_SCHEMA AS s, EVENT_NAME AS n FROM information_schema.EVENTS "
+    f"WHERE EVENT_SCHEMA NOT IN {OF_SERVERS} ORDER BY 2, 3",
+)
+
+
 def _others(donor: ReseedSession, kinds: Iterable[tuple[str, str, str]]) -> Iterable[Definition]:
     for schema, name, kind in kinds:
         if kind in {"VIEW", "SEQUENCE"}:
             yield _definition(donor, kind, schema, name)
-    for row in donor.query_named(
-        "SELECT ROUTINE_TYPE AS k, ROUTINE_SCHEMA AS s, ROUTINE_NAME AS n "
-        f"FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN {OF_SERVERS} "
-        "ORDER BY 1, 2, 3"
-    ):
-        yield _definition(donor, str(row["k"]), str(row["s"]), str(row["n"]))
-    for row in donor.query_named(
-        "SELECT TRIGGER_SCHEMA AS s, TRIGGER_NAME AS n FROM information_schema.TRIGGERS "
-        f"WHERE TRIGGER_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, EVENT_OBJECT_TABLE, ACTION_TIMING, "
-        "EVENT_MANIPULATION, ACTION_ORDER"
-    ):
-        yield _definition(donor, "TRIGGER", str(row["s"]), str(row["n"]))
-    for row in donor.query_named(
-        "SELECT EVENT_SCHEMA AS s, EVENT_NAME AS n FROM information_schema.EVENTS "
-        f"WHERE EVENT_SCHEMA NOT IN {OF_SERVERS} ORDER BY 1, 2"
-    ):
-        yield _definition(donor, "EVENT", str(row["s"]), str(row["n"]))
+    for query in _CODE:
+        for row in donor.query_named(query):
+            yield _definition(donor, str(row["k"]), str(row["s"]), str(row["n"]))
 
 
 def _definition(donor: ReseedSession, kind: str, schema: str, name: str) -> Definition:
