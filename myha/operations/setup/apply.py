@@ -8,7 +8,9 @@ from pathlib import Path
 from myha.config import Config
 from myha.errors import MyhaError, ServerError
 from myha.files import replacing
-from myha.operations.setup.actions import Action, Stage
+from myha.operations.setup.actions import Action, Stage, fragment_is_due
+from myha.operations.setup.desired import fragment
+from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import stale_sessions
 from myha.operations.setup.session import AdminSession
 
@@ -103,3 +105,20 @@ def install(file: Path, text: str) -> None:
             f"cannot write {file} ({error.strerror}); run setup as a user who may, or leave "
             "option_file empty and install the fragment by hand"
         ) from None
+
+
+def show_fragment(config: Config, facts: Facts, source: Facts, tell: Tell) -> None:
+    """The option file fragment of a server that replicates from `source`."""
+    file = config.servers[facts.node].option_file
+    where = f"installed as {file}" if file else "for you to install on its host"
+    tell(f"option file fragment of {facts.node}, {where}:")
+    for line in fragment(config, facts, source).splitlines():
+        tell(f"    {line}")
+
+
+def show_due_fragment(config: Config, facts: Facts, source: Facts, tell: Tell) -> None:
+    """The same with the reason, where it is the user's to install it."""
+    due = fragment_is_due(config, facts, source)
+    if due is not None:
+        tell(f"warning: {due}")
+        show_fragment(config, facts, source, tell)

@@ -20,9 +20,9 @@ from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
 from myha.database.session import Session
 from myha.errors import BalancerError, MyhaError, ServerError
-from myha.operations.setup.actions import Action, Stage, fragment_is_due, preparing
-from myha.operations.setup.apply import Tell, carry_out
-from myha.operations.setup.desired import first_writer, fragment
+from myha.operations.setup.actions import Action, Stage, preparing
+from myha.operations.setup.apply import Tell, carry_out, show_due_fragment
+from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.replica_checks import Beginning, beginning, refusals
@@ -204,13 +204,7 @@ class ReplicaSetup:
         if record is None:
             return
         for one in found:
-            due = fragment_is_due(self._config, one.facts, one.writer)
-            if due is None:
-                continue
-            self._tell(f"warning: {due}")
-            self._tell(f"option file fragment of {one.facts.node}, to install on its host:")
-            for line in fragment(self._config, one.facts, one.writer).splitlines():
-                self._tell(f"    {line}")
+            show_due_fragment(self._config, one.facts, one.writer, self._tell)
 
     # --- doing
 

@@ -14,10 +14,10 @@ from myha.core.policy import Mode
 from myha.core.record import Record, Sync, member
 from myha.errors import MyhaError, ServerError
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
-from myha.operations.setup.apply import Sessions, Tell, carry_out
+from myha.operations.setup.apply import Sessions, Tell, carry_out, show_due_fragment, show_fragment
 from myha.operations.setup.checks import Findings, History, check
 from myha.operations.setup.contents import different_contents
-from myha.operations.setup.desired import first_writer, fragment
+from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.proof import prove, set_roles, start_replication
@@ -155,21 +155,11 @@ class Setup:
         installs = {action.node for action in actions if action.stage is Stage.FILE}
         for facts, peer in (pair, pair[::-1]):
             if facts.node in installs or fragment_is_due(self._config, facts, peer):
-                self._show_fragment(facts, peer)
-
-    def _show_fragment(self, facts: Facts, peer: Facts) -> None:
-        file = self._config.servers[facts.node].option_file
-        where = f"installed as {file}" if file else "for you to install on its host"
-        self._tell(f"option file fragment of {facts.node}, {where}:")
-        for line in fragment(self._config, facts, peer).splitlines():
-            self._tell(f"    {line}")
+                show_fragment(self._config, facts, peer, self._tell)
 
     def _left_to_the_user(self, pair: tuple[Facts, Facts]) -> None:
         for facts, peer in (pair, pair[::-1]):
-            due = fragment_is_due(self._config, facts, peer)
-            if due is not None:
-                self._tell(f"warning: {due}")
-                self._show_fragment(facts, peer)
+            show_due_fragment(self._config, facts, peer, self._tell)
             if facts.stale_sessions:
                 shown = ", ".join(map(str, facts.stale_sessions[:SESSIONS_SHOWN]))
                 more = len(facts.stale_sessions) - SESSIONS_SHOWN
