@@ -369,8 +369,8 @@ def row_changes(event: RawEvent, table: TableMap) -> RowChanges:
     for _ in range(2 if event.type in UPDATES else 1):
         if int.from_bytes(body[at : at + width], "little") & all_columns != all_columns:
             raise RewindRefusedError(
-                f"{table.name}: the binary log has partial row images"
-                " (binlog_row_image is not FULL)"
+                f"{table.name}: the binary log has partial row images (binlog_row_image is not"
+                " FULL, or MariaDB of 11 or newer leaves out generated columns)"
             )
         at += width
     images: list[tuple[bytes | None, bytes | None]] = []

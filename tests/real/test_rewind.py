@@ -45,9 +45,11 @@ COLUMNS = """
     lt LONGTEXT, tb TINYBLOB, bl BLOB, mb MEDIUMBLOB, lb LONGBLOB, e ENUM('a','b'),
     s SET('x','y','z','1','2','3','4','5','6'), da DATE, y YEAR, t0 TIME, t3 TIME(3), t6 TIME(6),
     dt0 DATETIME, dt5 DATETIME(5), ts0 TIMESTAMP NULL, ts2 TIMESTAMP(2) NULL, j JSON, g GEOMETRY,
-    p POINT, gv BIGINT GENERATED ALWAYS AS (i+1) VIRTUAL,
-    gs BIGINT GENERATED ALWAYS AS (i+2) STORED, nn INT
+    p POINT, nn INT
 """
+GENERATED = (
+    "gv BIGINT GENERATED ALWAYS AS (i+1) VIRTUAL, gs BIGINT GENERATED ALWAYS AS (i+2) STORED"
+)
 NAMES = (
     "ti,si,mi,i,bi,d,d2,f,db,bt,bt8,bo,c,cl,b,vc,vcl,vb,tt,te,mt,lt,tb,bl,mb,lb,e,s,da,y,t0,t3,t6,"
     "dt0,dt5,ts0,ts2,j,g,p"
@@ -87,15 +89,22 @@ def pair(servers: Pair) -> Iterator[Pair]:
         yield pair
 
 
+def leaves_out_generated(pair: Pair) -> bool:
+    """MariaDB 11.8 logs them for an insert only, whatever binlog_row_image says; 10.11 always."""
+    version = str(pair.p.value("SELECT VERSION()"))
+    return pair.flavour == "mariadb" and int(version.split(".", maxsplit=1)[0]) >= 11
+
+
 def test_every_kind_of_row_is_restored_and_replication_goes_on(pair: Pair, tmp_path: Path) -> None:
     names, values = (
         f"{NAMES},{OWN_NAMES[pair.flavour]}",
         f"{VALUES},{OWN_VALUES[pair.flavour]}",
     )
+    columns = COLUMNS if leaves_out_generated(pair) else f"{COLUMNS}, {GENERATED}"
     make_database(
         pair,
         "kinds",
-        f"t ({COLUMNS}, {OWN_COLUMNS[pair.flavour]})",
+        f"t ({columns}, {OWN_COLUMNS[pair.flavour]})",
         "nokey (a INT, b VARCHAR(20))",
         "parts (id INT PRIMARY KEY, n INT) PARTITION BY HASH(id) PARTITIONS 4",
         "uniq (id INT PRIMARY KEY, n INT, UNIQUE (n))",
