@@ -8,7 +8,7 @@ SUITES ?= trixie sid
 SUITE ?= trixie
 TARGETS ?= demo check
 
-.PHONY: help demo test check test-matrix test-bare bench clean
+.PHONY: help demo test check test-matrix test-bare test-containers bench clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -27,14 +27,14 @@ demo: $(STAMP) ## a pair on this machine, its writer killed before your eyes
 	@$(BIN)/myha drill crash --sandbox
 
 check: $(STAMP) ## the quick checks (style, types, pure tests)
-	$(BIN)/ruff check myha tests benchmarks
-	$(BIN)/ruff format --check myha tests benchmarks
+	$(BIN)/ruff check myha tests benchmarks compose
+	$(BIN)/ruff format --check myha tests benchmarks compose
 	$(BIN)/mypy
 	$(BIN)/pytest -q -m "not real" tests
 
 test: $(STAMP) ## the whole suite, real servers of both flavours included
-	$(BIN)/ruff check myha tests benchmarks
-	$(BIN)/ruff format --check myha tests benchmarks
+	$(BIN)/ruff check myha tests benchmarks compose
+	$(BIN)/ruff format --check myha tests benchmarks compose
 	$(BIN)/mypy
 	@$(BIN)/myha sandbox fetch
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests
@@ -48,6 +48,12 @@ test-matrix: $(STAMP) ## the tests of real servers, with the programs of newer D
 
 test-bare: ## TARGETS of this file on a minimal Debian SUITE, with its Python (as root)
 	@.ci/bare-debian $(SUITE) $(TARGETS)
+
+test-containers: $(STAMP) ## the drill in Docker containers; starts an engine if none runs (as root)
+	@$(BIN)/python -m tests.containers.engine --check
+	@$(BIN)/python compose/images/build.py --fetch
+	@MYHA_TEST_CONTAINERS=1 $(BIN)/python -m tests.containers.engine sh -c \
+		'$(BIN)/python compose/images/build.py --fetched && exec $(BIN)/pytest tests/containers'
 
 bench: $(STAMP) ## measure, and write benchmarks/RESULTS.md
 	@$(BIN)/myha sandbox fetch

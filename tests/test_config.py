@@ -157,6 +157,11 @@ def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> N
         ('"10.0.0.2"', '"10.0.0.2"\npid_file = "/x"', "nodes.b.pid_file: goes with start_command"),
         (
             '"10.0.0.2"',
+            '"10.0.0.2"\ncontainer = "x"\npid_file = "/x"',
+            "nodes.b.container: does the work of pid_file",
+        ),
+        (
+            '"10.0.0.2"',
             '"10.0.0.2"\nstart_command = ["x"]',
             "nodes.b.start_command: goes with pid_file (a server on this machine) or stop_command",
         ),

@@ -362,6 +362,9 @@ EFFECTS: dict[str, Effect] = {
     "nodes.shell": Effect(
         ("[]", '["ssh", "a"]'), (False, True), lambda it: it.host() is not None, also=STOPPED
     ),
+    "nodes.container": Effect(
+        ('""', '"db1"'), (None, "db1"), lambda it: getattr(it.host(), "container", None)
+    ),
     "nodes.data_dir": Effect(
         ('"/var/lib/one"', '"/var/lib/two"'),
         (Path("/var/lib/one"), Path("/var/lib/two")),
@@ -423,6 +426,9 @@ EFFECTS: dict[str, Effect] = {
             _stops,
             also={"replicas.r1": {"start_command": '["start"]'}},
         )
+    ),
+    "replicas.container": of_replica(
+        Effect(('""', '"r1"'), (False, True), lambda it: _replica_process(it).is_ours)
     ),
     "replicas.shell": of_replica(
         Effect(

@@ -95,6 +95,9 @@ def _replica_problems(config: Config) -> Iterator[Problem]:
 
 def _process_problems(table: str, server: ServerConfig) -> Iterator[Problem]:
     """How the server is ended and started: by its process on this machine, or by two commands."""
+    if server.container and server.pid_file:
+        yield f"{table}.container", "does the work of pid_file; set one of the two"
+        return
     if server.pid_file and not server.start_command:
         yield f"{table}.pid_file", "goes with start_command; set both, or neither"
     if server.start_command and not server.pid_file and not server.stop_command:

@@ -20,6 +20,7 @@ from myha.config.values import (
 )
 from myha.core.policy import Durability, Mode, StrayRule
 
+DOCKER_STOP_SECONDS = 300  # before the engine kills a server that is shutting down
 HEAL_WAYS = ("resume", "merge", "rewind", "reseed", "manual")
 
 
@@ -97,6 +98,14 @@ class ServerConfig(Table):
         description="Command with arguments that ends the server for a drill or a reseed, and "
         "returns when it has ended. Goes with start_command, in place of pid_file.",
     )
+    container: str = Field(
+        "",
+        max_length=128,
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$",
+        description="The Docker container that the server runs in, if `docker` on this machine can "
+        "act on it: lets the drill kill and freeze it, and gives start_command and stop_command "
+        "their defaults (`docker start`, `docker stop -t 300`). In place of pid_file.",
+    )
     shell: Words = Field(
         (),
         description="Command that runs a shell script on the node's host, for a drill or a reseed; "
@@ -118,6 +127,17 @@ class ServerConfig(Table):
         description="Command that starts mariabackup on the node's host (mbstream must be there "
         "too), for a reseed on MariaDB, of this node or from it; empty: the one on PATH there.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _container_commands(cls, data: object) -> object:
+        container = data.get("container") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(container, str) or not container:
+            return data
+        # Lists, as the file has them: they are checked like the user's own.
+        start, stop = ["docker", "start"], ["docker", "stop", "-t", str(DOCKER_STOP_SECONDS)]
+        own = {"start_command": [*start, container], "stop_command": [*stop, container]}
+        return own | data
 
     @property
     def address(self) -> str:

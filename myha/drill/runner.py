@@ -120,7 +120,8 @@ def misfit(target: Target, scenario: Scenario) -> str:
                 return (
                     f"{scenario.name} acts on the servers' processes, and the configuration does"
                     f" not say how to reach {name}'s: set nodes.{name}.pid_file and start_command,"
-                    " on another machine shell, start_command and stop_command"
+                    " on another machine shell, start_command and stop_command, in a Docker"
+                    " container its container"
                 )
     if scenario.heals and not set(scenario.heals) & set(config.heal.policy):
         return (

@@ -23,6 +23,7 @@ from myha.database.flavours import MYSQL, Flavour, flavour_of
 from myha.database.session import Session
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import RefusedError, ServerError
+from myha.hosts.docker import DockerHost
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
@@ -219,6 +220,8 @@ def of_config(path: Path) -> Target:
 def _host(config: Config, name: str) -> Host | None:
     node = config.nodes[name]
     ready = _serves(node.host, node.port)
+    if node.container:
+        return DockerHost(f"node {name}", node.container, ready=ready)
     if node.pid_file is not None:
         return LocalHost(
             f"node {name}",

@@ -142,6 +142,23 @@ RECIPES: dict[str, Recipe] = {
             any_suite=False,  # a later one starts a second program from a place of its own
             version_option="-V",
         ),
+        Recipe(
+            name="docker",
+            executables=("dockerd",),
+            minimum=(20, 10),
+            packages=("docker.io", "iptables"),
+            suites=("bookworm", "trixie"),  # its programs start each other with the machine's libc
+            any_suite=False,
+        ),
+        Recipe(
+            name="docker-compose",
+            executables=("docker-compose",),
+            minimum=(2,),  # 1.x is another program
+            packages=("docker-compose",),
+            suites=("sid",),
+            any_suite=False,
+            version_option="version",
+        ),
     )
 }
 

@@ -1,0 +1,120 @@
+"""One server that is process 1 of a Docker container, acted upon by the engine.
+
+From inside such a container nobody can kill or stop its process 1: the kernel ignores that. So this
+is for the drill. What a reseed needs is `docker start`, `docker stop` and a shell, all of which are
+commands like any other (`nodes.NAME.start_command`, `stop_command`, `shell`).
+
+It is the command `docker` of this machine, with the engine that its environment names (DOCKER_HOST,
+or its context). Freezing is the control group's freezer: every process of the container stops.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+
+from myha.errors import MyhaError
+from myha.hosts.shell import telling
+from myha.waiting import wait_until
+
+POLL_SECONDS = 0.05
+COMMAND_DEADLINE_SECONDS = 30.0
+_STATE = "{{.State.Pid}} {{.State.Running}} {{.State.Paused}}"
+
+
+class DockerHost:
+    """Implements the Host port. Every method raises MyhaError with one line.
+
+    `ready` says when the server serves.
+    """
+
+    def __init__(self, name: str, container: str, *, ready: Callable[[], bool]) -> None:
+        self.name = name
+        self.container = container
+        self._ready = ready
+        self._hit = 0  # the pid that was last told to end
+
+    def start(self, deadline_seconds: float) -> None:
+        """Start it and wait until it serves; one that already serves is left as it is."""
+        if self._ready():
+            return
+        ends = time.monotonic() + deadline_seconds
+        self._docker("start", self.container, deadline_seconds=deadline_seconds)
+        if not wait_until(self._ready, ends - time.monotonic(), POLL_SECONDS):
+            raise MyhaError(
+                f"{self.name}: container {self.container} has started, but accepts no connections;"
+                f" see `docker logs {self.container}`"
+            )
+
+    def stop(self, deadline_seconds: float) -> None:
+        """End it in good order, and wait until it is gone. The engine does not restart it."""
+        self._hit, _, frozen = self._look()
+        if frozen:  # one that is frozen could not end
+            self.thaw()
+        wait = ("--time", f"{deadline_seconds:.0f}")
+        self._docker("stop", *wait, self.container, deadline_seconds=deadline_seconds + 15)
+
+    def kill(self) -> None:
+        """SIGKILL to its process 1. The engine does not restart it, whatever its restart policy."""
+        self._hit, running, _ = self._look()
+        if running:
+            self._docker("kill", self.container)
+
+    def freeze(self) -> None:
+        """It accepts connections (the kernel does) and answers nothing."""
+        self._docker("pause", self.container)
+
+    def thaw(self) -> None:
+        self._docker("unpause", self.container)
+
+    def running(self) -> bool:
+        """Whether it runs, frozen or not."""
+        return self._look()[1]
+
+    def frozen(self) -> bool:
+        return self._look()[2]
+
+    def await_gone(self, deadline_seconds: float) -> bool:
+        """True when what was told to end is gone, False when it is still there at the deadline."""
+
+        def gone() -> bool:
+            pid, running, _ = self._look()
+            return not running or pid != (self._hit or pid)
+
+        return wait_until(gone, deadline_seconds, POLL_SECONDS)
+
+    def _look(self) -> tuple[int, bool, bool]:
+        """The pid of its process 1 as the engine's machine sees it; whether it runs; is frozen."""
+        said = self._docker("inspect", "--type", "container", "--format", _STATE, self.container)
+        try:
+            pid, running, paused = said.split()
+            return int(pid), running == "true", paused == "true"
+        except ValueError:
+            raise MyhaError(
+                f"{self.name}: docker says {said.strip()[:80]!r} of container {self.container},"
+                " which is no state"
+            ) from None
+
+    def _docker(self, *words: str, deadline_seconds: float = COMMAND_DEADLINE_SECONDS) -> str:
+        what = f"docker {words[0]}"
+        try:
+            done = subprocess.run(
+                ("docker", *words),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=deadline_seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MyhaError(
+                f"{self.name}: {what} has not ended within {deadline_seconds:.0f} s"
+            ) from None
+        except OSError as error:
+            raise MyhaError(
+                f"{self.name}: cannot run docker ({error.strerror}): install its command on this"
+                " machine"
+            ) from error
+        if done.returncode != 0:
+            raise MyhaError(f"{self.name}: {what} failed: {telling(done.stderr, done.returncode)}")
+        return done.stdout.decode(errors="replace")
