@@ -121,6 +121,9 @@ class WatchedServer(Server, Protocol):
     def refuses(self) -> bool:
         """True only when a new TCP connection is refused by the host: no server process there."""
 
+    def connects(self) -> bool:
+        """Its port accepts a new connection, so that its host is reached, both ways."""
+
     def leave_watch(self) -> None:
         """Close the watch connection."""
 

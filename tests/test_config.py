@@ -479,6 +479,7 @@ DECIDES = [
     ("lag", "in_seconds = 1.0", "lag_in_seconds"),
     ("lag", "in_hold_seconds = 77.0", "lag_in_hold_seconds"),
     ("failover", "flap_limit = 9", "flap_limit"),
+    ("failover", "stalled_seconds = 77.0", "stalled_seconds"),
     ("failover", "flap_window_seconds = 77.0", "flap_window_seconds"),
     ("failover", "flap_settled_seconds = 77.0", "flap_settled_seconds"),
     ("failover", 'preferred = "b"', "preferred"),

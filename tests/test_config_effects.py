@@ -528,6 +528,7 @@ EFFECTS: dict[str, Effect] = {
     "lag.out_seconds": number(10.0, 20.0, of_policy("lag_out_seconds")),
     "lag.in_seconds": number(2.0, 3.0, of_policy("lag_in_seconds")),
     "lag.in_hold_seconds": number(5.0, 6.0, of_policy("lag_in_hold_seconds")),
+    "failover.stalled_seconds": number(10.0, 20.0, of_policy("stalled_seconds")),
     "failover.flap_limit": number(3, 4, of_policy("flap_limit")),
     "failover.flap_window_seconds": number(60.0, 90.0, of_policy("flap_window_seconds")),
     "failover.flap_settled_seconds": number(60.0, 90.0, of_policy("flap_settled_seconds")),

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from myha.core.node import Contact
+from myha.core.observations import NodeMissed, Observation
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.supervisor.client import ask
 from myha.supervisor.concurrent_calls import MAX_THREADS, ThreadedCalls
 from myha.supervisor.control import ControlServer
-from myha.supervisor.watchers import Watcher, contact_of
+from myha.supervisor.watchers import NodeWatcher, Watcher, contact_of
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,38 @@ class CountingWatcher(Watcher):
 
     def look(self) -> None:
         self.looked.release()
+
+
+class SilentServer:
+    """Answers nothing; whether its port accepts is what it was made with."""
+
+    name = "a"
+
+    def __init__(self, accepts: list[bool]) -> None:
+        self.accepts = accepts
+
+    def hangup_fds(self) -> tuple[int, ...]:
+        return ()
+
+    def look(self) -> None:
+        raise ServerSilentError("a: no answer")
+
+    def refuses(self) -> bool:
+        return False
+
+    def connects(self) -> bool:
+        return self.accepts.pop(0)
+
+
+def test_that_a_silent_servers_port_accepts_is_told_after_its_silence() -> None:
+    said: list[Observation] = []
+    watcher = NodeWatcher(SilentServer([True, True, False]), 1.0, said.append)  # type: ignore[arg-type]
+    told = []
+    for _ in range(3):
+        watcher.look()
+        told.append([one.connects for one in said if isinstance(one, NodeMissed)])
+        said.clear()
+    assert told == [[False, True], [True], [True, False]]
 
 
 def test_a_watcher_that_was_poked_often_keeps_its_interval_afterwards() -> None:

@@ -126,6 +126,7 @@ class Config(Table):
             lag_in_seconds=self.lag.in_seconds,
             lag_in_hold_seconds=self.lag.in_hold_seconds,
             max_outage_seconds=self.timing.max_outage_seconds,
+            stalled_seconds=self.failover.stalled_seconds,
             flap_limit=self.failover.flap_limit,
             flap_window_seconds=self.failover.flap_window_seconds,
             flap_settled_seconds=self.failover.flap_settled_seconds,

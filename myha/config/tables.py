@@ -281,6 +281,13 @@ class LagConfig(Table):
 class FailoverConfig(Table):
     """How much the supervisor may decide unattended."""
 
+    stalled_seconds: float = Field(
+        10.0,
+        ge=0,
+        le=86400,
+        description="A writer that is there and commits nothing for this long, as when its disk is "
+        "full or stops, is replaced; a standby that receives nothing is not waited for; 0: never.",
+    )
     flap_limit: int = Field(
         3,
         ge=1,

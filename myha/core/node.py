@@ -134,6 +134,7 @@ class NodeLook:
     lag_seconds: float | None = None
     lag_bytes: int | None = None
     writes_stalled_seconds: float = 0.0
+    commits_stuck: int = 0  # sessions for a second or more in a commit, behind no lock
     stall_reason: str = ""
     offline: bool = False
     schema: bool = True  # the tables that the supervisor itself writes to are there
@@ -169,6 +170,9 @@ class NodeView:
     heard_source_at: float = -1.0  # when its receiver was last seen to make progress
     # When a look began that found executed as the look before it had; -1: it has just changed.
     executed_known_at: float = -1.0
+    # The same of what it has received; kept while it does not answer.
+    received_known_at: float = -1.0
+    connects: bool = False  # it is silent, and yet its port accepted a connection a moment ago
     unsourced_since: float | None = None  # since when its receiver is not running
     lag_bad_since: float | None = None
     lag_good_since: float | None = None

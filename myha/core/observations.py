@@ -45,6 +45,7 @@ class NodeMissed:
     """An attempt to look that began at `at` and failed.
 
     `hung_up`: a connection broke by it. `closing`: the server said that it is shutting down.
+    `connects`: its port accepts a new connection, so that its host is reached, both ways.
     """
 
     node: NodeName
@@ -53,6 +54,7 @@ class NodeMissed:
     hung_up: bool = False
     error: str = ""
     closing: bool = False
+    connects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,9 @@ def looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
     known_at = -1.0
     if before is not None and _same_history(before, look):
         known_at = look.at if old.executed_known_at < 0 else old.executed_known_at
+    received_at = look.at
+    if before is not None and before.received == look.received and old.received_known_at >= 0:
+        received_at = old.received_known_at
     answered_before = old.contact is Contact.ANSWERING
     bad, good, reader_ok = _lag(policy, old, look)
     unknown = None
@@ -203,6 +208,7 @@ def looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
         hung_up_at=old.hung_up_at,
         heard_source_at=heard,
         executed_known_at=known_at,
+        received_known_at=received_at,
         unsourced_since=unsourced,
         lag_bad_since=bad,
         lag_good_since=good,
@@ -242,6 +248,7 @@ def missed(old: NodeView, seen: NodeMissed) -> NodeView:
         answered_at=seen.at if talked else old.answered_at,
         hung_up_at=seen.at if seen.hung_up else old.hung_up_at,
         closing_at=seen.at if seen.closing else old.closing_at,
+        connects=seen.connects,
         error=seen.error,
     )
 

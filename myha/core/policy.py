@@ -46,6 +46,7 @@ class Policy:
     lag_in_seconds: float = 2.0
     lag_in_hold_seconds: float = 5.0
     max_outage_seconds: float = 0.2  # of a planned change of writer
+    stalled_seconds: float = 10.0  # 0: a writer that stalls is not replaced
     flap_limit: int = 3
     flap_window_seconds: float = 600.0
     flap_settled_seconds: float = 60.0

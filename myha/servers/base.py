@@ -42,6 +42,7 @@ from myha.servers.watch import tcp_refused
 WAIT_FOREVER_MS = 4_294_967_295  # 49 days: the largest semi-sync timeout that both flavours take
 EVENTS_EVERY = 4  # looks
 KEEP_WARM_SECONDS = 15.0  # well below the sessions' wait_timeout
+CONNECTS_SECONDS = 0.25  # a host that is reached answers in less: its kernel does
 WAIT_SLICE_SECONDS = 0.25  # a wait inside the server, so that a change of mind is noticed
 
 
@@ -174,6 +175,11 @@ class BaseServer(ClosingServer, RestoringServer):
         return (
             tcp_refused(self.endpoint.host, self.endpoint.port, self.call_deadline_seconds) is True
         )
+
+    def connects(self) -> bool:
+        """Its port accepts a new TCP connection, whatever the server behind it does with that."""
+        seconds = min(CONNECTS_SECONDS, self.call_deadline_seconds)
+        return tcp_refused(self.endpoint.host, self.endpoint.port, seconds) is False
 
     # A read replica
 

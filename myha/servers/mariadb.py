@@ -30,10 +30,15 @@ STOPPING_SECONDS = 0.05
 HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
 
 _CLIENTS = f"{SESSIONS} AND p.USER <> %(user)s"
+# A group commit's members have these states too while their leader waits for an acknowledgement.
+_COMMITS = (
+    "p.TIME_MS >= 1000 AND p.STATE IN ('Commit', 'Commit implicit',"
+    " 'Waiting for prior transaction to commit')"
+)
 # States in which a statement has done its work and cannot end.
 _STUCK = (
-    "p.TIME_MS >= 1000 AND (p.STATE IN ('Commit', 'Commit implicit', 'Waiting for backup lock',"
-    f" 'Waiting for prior transaction to commit') OR {WAITS_FOR_ACK})"
+    f"({_COMMITS} OR p.TIME_MS >= 1000 AND (p.STATE = 'Waiting for backup lock'"
+    f" OR {WAITS_FOR_ACK}))"
 )
 _SEMISYNC = (
     "@@GLOBAL.rpl_semi_sync_master_enabled, @@GLOBAL.rpl_semi_sync_master_timeout,"
@@ -100,7 +105,8 @@ class MariaDBServer(MariaDBFence):
                 " @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos,"
                 f" {beats if facts.heartbeat else 'NULL'},"
                 f" (SELECT CONCAT(COUNT(*), ' ', COALESCE(GROUP_CONCAT(IF({_STUCK}, p.ID, NULL)),"
-                f" '')) FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
+                f" ''), ' ', COUNT(IF({_COMMITS}, 1, NULL)))"
+                f" FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
                 f" {_SEMISYNC}, @@GLOBAL.replicate_events_marked_for_skip",
                 {"user": self.account.user},
             ),
@@ -114,7 +120,7 @@ class MariaDBServer(MariaDBFence):
         for channel in channels:
             received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
         self.heartbeats = heartbeats_of(beats_text)
-        count, _, stuck = (clients or "0 ").partition(" ")
+        count, stuck, commits = (clients or "0  0").split(" ")
         now = time.monotonic()
         stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
         own = next((c for c in channels if c["Connection_name"] == "" and c["Master_Host"]), None)
@@ -140,6 +146,7 @@ class MariaDBServer(MariaDBFence):
             sessions=int(count),
             lag_bytes=lag_bytes_of(own),
             writes_stalled_seconds=stalled,
+            commits_stuck=int(commits),
             stall_reason="commits do not end" if stalled else "",
             schema=facts.heartbeat,
         )

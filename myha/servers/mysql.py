@@ -120,7 +120,7 @@ class MySQLServer(BaseServer):
             received = received.union(MysqlGtidSet.parse(row[-1] or ""))
         channel = next((row for row in rows if row[10] == ""), None)
         self.heartbeats = heartbeats_of(beats)
-        count, _, stuck = (clients or "0 ").partition(" ")
+        count, stuck, commits = (clients or "0  0").split(" ")
         now = time.monotonic()
         stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
         receiver, applier, source, progress = channel_of(channel)
@@ -142,6 +142,7 @@ class MySQLServer(BaseServer):
             sessions=int(count),
             lag_bytes=self._lag_bytes if source else None,
             writes_stalled_seconds=stalled,
+            commits_stuck=int(commits),
             stall_reason="commits do not end" if stalled else "",
             offline=bool(offline),
             schema=facts.heartbeat,

@@ -17,10 +17,12 @@ CLIENT_THREADS = (
     " AND t.PROCESSLIST_ID IS NOT NULL AND t.PROCESSLIST_COMMAND NOT LIKE 'Binlog Dump%%'"
 )
 WAITS_FOR_ACK = "t.PROCESSLIST_STATE LIKE 'Waiting for semi-sync ACK%%'"
+# A group commit's members have this state too while their leader waits for an acknowledgement.
+_COMMITS = "t.PROCESSLIST_TIME >= 1 AND t.PROCESSLIST_STATE = 'waiting for handler commit'"
 # States in which a statement has done its work and cannot end.
 _STUCK = (
-    "t.PROCESSLIST_TIME >= 1 AND (t.PROCESSLIST_STATE IN ('waiting for handler commit',"
-    f" 'Waiting for commit lock', 'Waiting for global read lock') OR {WAITS_FOR_ACK})"
+    f"({_COMMITS} OR t.PROCESSLIST_TIME >= 1 AND (t.PROCESSLIST_STATE IN"
+    f" ('Waiting for commit lock', 'Waiting for global read lock') OR {WAITS_FOR_ACK}))"
 )
 _STATES = {
     "ON": ThreadState.RUNNING,
@@ -99,7 +101,8 @@ def _look_sql(source: str, replica: str, *, heartbeat: bool) -> str:
         " @@GLOBAL.offline_mode, @@GLOBAL.gtid_executed,"
         f" {semisync_variables(source, replica)}, {semisync_status(source, replica)}, {beats},"
         " (SELECT CONCAT(COUNT(*), ' ',"
-        f" COALESCE(GROUP_CONCAT(IF({_STUCK}, t.PROCESSLIST_ID, NULL)), ''))"
+        f" COALESCE(GROUP_CONCAT(IF({_STUCK}, t.PROCESSLIST_ID, NULL)), ''), ' ',"
+        f" COUNT(IF({_COMMITS}, 1, NULL)))"
         f" FROM performance_schema.threads t WHERE {CLIENT_THREADS}"
         " AND COALESCE(t.PROCESSLIST_USER, '') <> %(user)s),"
         f" {mysql_settings.FILTERS},"

@@ -20,6 +20,7 @@ class End(Protocol):
     name: str
     world: World
     up: bool
+    stalled: bool  # it answers nobody, and goes on sending heartbeats
     life: int
     binlog: list[Transaction]
     has: set[int]
@@ -65,7 +66,8 @@ class Channel(Generic[Server]):
     @property
     def flows(self) -> bool:
         """Bytes get through, both ways."""
-        if self.state is not ThreadState.RUNNING or not (self.owner.alive and self.peer.alive):
+        heard = self.peer.alive or self.peer.stalled
+        if self.state is not ThreadState.RUNNING or not (self.owner.alive and heard):
             return False
         return self.owner.world.linked(self.owner.name, self.peer.name)
 

@@ -27,6 +27,7 @@ HEARTBEAT_SECONDS = 0.1
 FLAP_LIMIT = 1
 FLAP_SETTLED_SECONDS = 0.4
 DEADTIME_SECONDS = 0.4
+STALLED_SECONDS = 0.5
 INTERVAL_SECONDS = 0.25
 BOUNDED_WAIT_SECONDS = 0.3
 
@@ -145,6 +146,7 @@ def _policy(parameters: Parameters) -> Policy:
         followers=(REPLICA,) if parameters.replica else (),
         delays=(0,) if parameters.replica else (),
         heal=parameters.heal,
+        stalled_seconds=STALLED_SECONDS,
         flap_limit=FLAP_LIMIT,
         flap_settled_seconds=FLAP_SETTLED_SECONDS,
         stray_replicas=parameters.stray_replicas,

@@ -98,6 +98,11 @@ class Faults:
         server.freeze()
         self.later(fault, server.thaw)
 
+    def disk_stalls(self, fault: Fault) -> None:
+        server = self.node(fault)
+        server.stall()
+        self.later(fault, server.thaw)
+
     def full(self, fault: Fault) -> None:
         server = self.node(fault)
         server.full = True
@@ -310,6 +315,7 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "shut-down": Faults.shut_down,
     "crash-both": Faults.crash_both,
     "hang": Faults.hang,
+    "disk-stalls": Faults.disk_stalls,
     "cut-pair": Faults.cut_pair,
     "cut-supervisor": Faults.cut_supervisor,
     "cut-balancer": Faults.cut_balancer,

@@ -105,6 +105,8 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("applier-fails", 2, ("standby",)),
     ("request", 12, ("",)),
 )
+LONG_HISTORY = 3  # faults
+STALLS = 0.5  # how many of the writers that hang
 REQUESTS = ("switchover", "switchover", "switchover", "fence", "heal", "failover", "maintenance")
 _WHATS = [kind for kind, _, _ in KINDS]
 _WEIGHTS = [weight for _, weight, _ in KINDS]
@@ -137,13 +139,33 @@ def draw(
         apply_seconds=rng.choice((0.001, 0.002, 0.02, 0.2, 0.5)),
         heal=("resume", *rng.choices(HEALS, HEAL_WEIGHTS)[0], "manual"),
         fence_command=rng.random() < 0.3,
-        faults=tuple(_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))),
+        faults=_some_stall(
+            seed, [_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))]
+        ),
         stray_replicas=rng.choice(list(StrayRule)),
         direct_clients=2 if rng.random() < 0.3 else 0,
     )
 
 
 REPLICA = "r1"
+
+
+def _some_stall(seed: int, faults: list[Fault]) -> tuple[Fault, ...]:
+    """Of the writers that hang, some do so because of their disk, and for long enough to matter.
+
+    In the longer histories: those of one or two faults stay what they have been.
+    """
+    rng = Random(seed * 48_271 % 2**32)
+    if len(faults) < LONG_HISTORY:
+        return tuple(faults)
+    return tuple(
+        replace(one, what="disk-stalls", for_seconds=max(one.for_seconds, rng.uniform(0.5, 1.5)))
+        if one.what == "hang" and one.role == "writer" and rng.random() < STALLS
+        else one
+        for one in faults
+    )
+
+
 REPLICA_FAULTS = ("crash", "hang", "cut-supervisor", "cut-source", "stranger-writes")
 
 

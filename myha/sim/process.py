@@ -71,6 +71,7 @@ class ServerProcess:
         self.name = name
         self.flavour = flavour
         self.up, self.frozen, self.full, self.life = True, False, False, 1
+        self.stalled = False  # frozen, but for the heartbeats to its replica
         self.leaving = False  # shutting down: refuses connections, its replica is still fed
         self.last_commit_at = -1.0  # until then it commits what had reached it before
         self.open = self.offline = self.waits = self.closing = self.by_stranger = False
@@ -295,7 +296,7 @@ class ServerProcess:
         if not self.up:
             return
         self.world.note(f"{self.name} crashes")
-        self.up = self.frozen = self.leaving = False
+        self.up = self.frozen = self.stalled = self.leaving = False
         self.on_failed(self)
         self.inbox.clear()
         self.cut_sessions()
@@ -363,9 +364,15 @@ class ServerProcess:
             self.peer.channel.stalled()
             self.touched()
 
+    def stall(self) -> None:
+        """Its disk stops: it answers nobody, and goes on sending heartbeats."""
+        self.stalled = self.alive
+        self.freeze()
+
     def thaw(self) -> None:
         if not self.frozen:
             return
+        self.stalled = False
         self.world.note(f"{self.name} goes on")
         self.frozen = False
         inbox, self.inbox = self.inbox, []

@@ -312,7 +312,8 @@ class SimSupervisor:
         if self._answers(node):
             self._looked(node, began)
         else:
-            self.take(NodeMissed(node, began, Contact.SILENT))
+            connects = self.servers[node].up and self.world.linked(self.name, node)
+            self.take(NodeMissed(node, began, Contact.SILENT, connects=connects))
         self._decide()
 
     def _looked(self, node: str, began: float) -> None:

@@ -98,6 +98,7 @@ class NodeWatcher(Watcher):
     def __init__(self, server: WatchedServer, interval_seconds: float, emit: Emit) -> None:
         super().__init__(server.name, interval_seconds, emit)
         self._server = server
+        self._connects = False
 
     def hangup_fds(self) -> tuple[int, ...]:
         return self._server.hangup_fds()
@@ -110,6 +111,7 @@ class NodeWatcher(Watcher):
         connected = bool(self._server.hangup_fds())
         try:
             self._emit(NodeLooked(self._server.name, self._server.look()))
+            self._connects = False
         except ServerGoneError as error:
             self._look_again(at, connected, error)
         except ServerError as error:
@@ -134,7 +136,16 @@ class NodeWatcher(Watcher):
         contact = contact_of(error)
         if contact is Contact.REFUSING and not self._server.refuses():
             contact = Contact.SILENT  # it broke, but a new connection is not refused
-        self._emit(NodeMissed(self._server.name, at, contact, hung_up, str(error)))
+        if contact is not Contact.SILENT:
+            self._connects = False
+        missed = NodeMissed(
+            self._server.name, at, contact, hung_up, str(error), connects=self._connects
+        )
+        self._emit(missed)  # that it is silent must not wait for whether its port accepts
+        if contact is Contact.SILENT:
+            before, self._connects = self._connects, self._server.connects()
+            if before is not self._connects:
+                self._emit(replace(missed, hung_up=False, connects=self._connects))
 
 
 def contact_of(error: ServerError) -> Contact:

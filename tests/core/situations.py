@@ -107,6 +107,10 @@ SITUATIONS: dict[str, View] = {
     "writer-dead": view(lost("db1", REFUSING), unsourced()),
     "writer-closing": view(lost("db1", REFUSING, closing_at=NOW - 1.0)),
     "writer-hung": view(lost("db1", SILENT), unsourced()),
+    "writer-stalled": view(
+        lost("db1", SILENT, NOW - 12.0, connects=True),
+        replace(seen("db2"), received_known_at=NOW - 11.0),
+    ),
     "writer-refuses-us": view(lost("db1", Contact.FULL)),
     "writer-suspect": view(lost("db1", SILENT, since=NOW - 0.2)),
     "writer-restarted": view(seen("db1", boot_id="db1-2", open=False, semisync=IDLE)),
@@ -117,6 +121,10 @@ SITUATIONS: dict[str, View] = {
     "stray-acknowledger": view(seen("db1", semisync=waits(REPORTS))),
     "waits-for-absent": view(seen("db1", semisync=waits(source_wait_count=2, **SEVERAL))),
     "standby-disconnected": view(db2=unsourced()),
+    "standby-stalled": view(
+        seen("db1", semisync=waits(waiting_sessions=3), writes_stalled_seconds=11.0),
+        replace(seen("db2"), received_known_at=NOW - 11.0),
+    ),
     "stalled-solo": view(
         seen("db1", receiver=STOPPED), lost("db2", REFUSING), record(away(), Sync.SOLO), OUT
     ),
@@ -183,7 +191,34 @@ SITUATIONS: dict[str, View] = {
 }
 
 # Where what to do depends on more than the verdict: these are recorded too.
+STALLED = lost("db1", SILENT, NOW - 12.0, connects=True)
+STUCK = replace(
+    seen("db1", commits_stuck=2, writes_stalled_seconds=11.0), executed_known_at=NOW - 11.0
+)
+ONLY_HEARTBEATS = replace(seen("db2"), received_known_at=NOW - 11.0)
+
 VARIANTS: dict[str, View] = {
+    "writer-stalled, async": view(STALLED, ONLY_HEARTBEATS, durability=Durability.ASYNC),
+    "writer-stalled, solo": view(STALLED, ONLY_HEARTBEATS, record(sync=Sync.SOLO)),
+    "writer-stalled, but its port does not accept": view(
+        replace(STALLED, connects=False), ONLY_HEARTBEATS
+    ),
+    "writer-stalled, but transactions arrive": view(
+        STALLED, replace(ONLY_HEARTBEATS, received_known_at=NOW - 0.5)
+    ),
+    "writer-stalled, and it answers": view(STUCK, seen("db2")),
+    "commits stuck, but for the standby": view(
+        replace(STUCK, look=replace(STUCK.look, semisync=waits(waiting_sessions=1)))
+        if STUCK.look
+        else STUCK
+    ),
+    "commits stuck, but others end": view(replace(STUCK, executed_known_at=NOW - 0.5)),
+    "standby-stalled, but it receives": view(
+        seen("db1", semisync=waits(waiting_sessions=3), writes_stalled_seconds=11.0),
+        replace(seen("db2"), received_known_at=NOW - 0.5),
+    ),
+    "writer-stalled, not for long enough": view(STALLED, ONLY_HEARTBEATS, stalled_seconds=20.0),
+    "writer-stalled, never replaced": view(STALLED, ONLY_HEARTBEATS, stalled_seconds=0.0),
     "writer-dead, solo": view(lost("db1", REFUSING), unsourced(), record(sync=Sync.SOLO)),
     "writer-dead, standby fenced": view(
         lost("db1", REFUSING), unsourced(), record(fenced(), Sync.SOLO)

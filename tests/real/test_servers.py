@@ -409,6 +409,20 @@ def test_commits_that_do_not_end_are_reported_as_stalled(two: Two) -> None:
     assert two.a.look().writes_stalled_seconds == 0.0
 
 
+def test_commits_behind_a_lock_are_stalled_but_not_stuck_in_themselves(two: Two) -> None:
+    """What a backup's lock holds up must not look like a disk that takes nothing."""
+    holder = two.connect("a", "admin")
+    holder.cursor().execute("FLUSH TABLES WITH READ LOCK")
+    thread, answer = background(two.insert)
+    look = until(
+        lambda: (look := two.a.look()).writes_stalled_seconds > 0.5 and look, "a stall", 20
+    )
+    assert look.commits_stuck == 0
+    holder.cursor().execute("UNLOCK TABLES")
+    thread.join(STEP_SECONDS)
+    assert answer == ["OK"]
+
+
 def test_killing_clients_spares_ourselves_and_replication(two: Two) -> None:
     clients = [two.connect("a") for _ in range(3)]
     two.a.kill_clients(STEP_SECONDS)

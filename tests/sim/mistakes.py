@@ -13,6 +13,7 @@ from myha.core.plans import (
     ChangeRecord,
     DisableWaiting,
     EnableWaiting,
+    FenceOutside,
     PlaceEvents,
     Plan,
     ProveWrite,
@@ -217,6 +218,9 @@ MISTAKES: dict[str, Mutation] = {
     ),
     "receiver not stopped at a failover": Mutation(
         mutate_plan=without(("failover",), StopReceiver)
+    ),
+    "a silent writer is replaced without its fence command": Mutation(
+        mutate_plan=without(("failover",), FenceOutside)
     ),
     "rejoin without a look": Mutation(mutate_plan=rejoin_unlooked),
     "a step carried out for an old epoch": Mutation(executor=Careless),

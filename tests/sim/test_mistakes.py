@@ -18,6 +18,7 @@ CAUGHT = {
     "solo recorded after the release": (200, "armed-waits"),
     "a server that shuts down is cut off before its clients": (800, "writer-has-all"),
     "receiver not stopped at a failover": (800, "single-writer"),
+    "a silent writer is replaced without its fence command": (800, "single-writer"),
     "rejoin without a look": (400, "received-from-a-member"),
     "armed recorded before it waits": (100, "armed-waits"),
     "armed recorded without waiting at all": (100, "armed-waits"),

@@ -87,12 +87,54 @@ class Contacts(Subject[View]):
         return self.silent_for_deadtime(self.w) and self.standby_hears_nothing
 
     @once
+    def writer_stalled(self) -> bool:
+        """It is there and commits nothing, as when its disk takes nothing any more."""
+        return self._silent_but_there or self._stuck_in_commits
+
+    @once
+    def _stuck_in_commits(self) -> bool:
+        """It answers; commits do not end, and wait for neither an acknowledgement nor a lock."""
+        look, limit = self.installed_look, self.policy.stalled_seconds
+        if not limit or look is None or not look.commits_stuck or look.semisync.waiting_sessions:
+            return False
+        known_at = self.w.executed_known_at
+        unchanged_seconds = self.at - known_at if known_at >= 0 else 0.0
+        return min(unchanged_seconds, look.writes_stalled_seconds) >= limit
+
+    @once
+    def standby_stalled(self) -> bool:
+        """Commits wait for the standby, which answers, is connected, and receives nothing."""
+        look, limit = self.installed_look, self.policy.stalled_seconds
+        if not limit or look is None or not look.semisync.waiting_sessions:
+            return False
+        if self.member_look is None or not self.armed:
+            return False
+        known_at = self.s.received_known_at
+        unchanged_seconds = self.at - known_at if known_at >= 0 else 0.0
+        return min(unchanged_seconds, look.writes_stalled_seconds) >= limit
+
+    @once
+    def _silent_but_there(self) -> bool:
+        """Its host is there and its replica hears heartbeats, but it answers nobody and has sent
+        no transaction since: as when its disk takes nothing any more.
+
+        Who is cut off from the writer does not get through to its port; where clients still write,
+        transactions arrive.
+        """
+        limit, w, s = self.policy.stalled_seconds, self.w, self.s
+        if not limit or w.contact is not Contact.SILENT or not w.connects or w.answered_at < 0:
+            return False
+        if not self.standby_heard_from_writer or s.received_known_at < 0:
+            return False
+        return self.at - max(w.answered_at, s.received_known_at) >= limit
+
+    @once
     def cut_off(self) -> bool:
         """We do not reach the writer, and the standby does."""
         lost = self.silent_for_deadtime(self.w) or self.gone(self.w)
         heard_since = self.s.heard_source_at > self.w.contact_since
         heard = heard_since and self.standby_heard_from_writer
-        return lost and heard and not self.writer_closing
+        return lost and heard and not (self.writer_closing or self.writer_stalled)
 
     @once
     def writer_closing(self) -> bool:

@@ -72,6 +72,13 @@ ROWS: tuple[Verdict, ...] = (
         planner=acknowledgement.release(Cause.LOST, "{standby} lost its source"),
     ),
     Verdict(
+        "standby-stalled",
+        "Commits on {writer} wait for {standby}, which answers and receives nothing any more: its "
+        "disk is full or has stopped.",
+        lambda it: it.standby_stalled,
+        planner=acknowledgement.release(Cause.LOST, "{standby} received nothing any more"),
+    ),
+    Verdict(
         "stalled-solo",
         "Commits on {writer} wait for an acknowledgement, and no standby is there to give it.",
         _stalled_solo,

@@ -87,6 +87,14 @@ ROWS: tuple[Verdict, ...] = (
         holds=Holds.ALL_BUT_ROUTING,
     ),
     Verdict(
+        "writer-stalled",
+        "The writer {writer} is there and {standby} hears it, but nothing is committed any more: "
+        "its disk is full or has stopped.",
+        lambda it: it.writer_stalled,
+        planner=failover.for_silence,
+        holds=Holds.ALL_BUT_ROUTING,
+    ),
+    Verdict(
         "writer-refuses-us",
         "The writer {writer} is alive but does not let the supervisor in (too many connections, a "
         "refused login, or another program on its port): no failover for that.",
