@@ -19,7 +19,7 @@ from myha.drill import runner
 from myha.drill.report import Report, show
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.stage import Scenario
-from myha.drill.target import HEAL_POLICY, Target, of_config
+from myha.drill.target import HEAL_POLICY, Fit, Target, of_config
 from myha.drill.target import sandbox as in_sandbox
 from myha.errors import ConfigError, MyhaError, RefusedError
 from myha.sandbox.cluster import REPLICAS_LIMIT, Durability, Mode
@@ -66,6 +66,11 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
     help="Every process of the sandbox on a host of its own, whose links can be cut. Needs root.",
 )
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.1, 10_080),
+    help="For chaos: so long, instead of so many rounds.",
+)
 @click.option("--clients", type=click.IntRange(1, 256), default=8, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -104,6 +109,7 @@ def drill(
     replicas: int,
     network: bool,
     rounds: int,
+    minutes: float | None,
     clients: int,
     seed: int,
     pause_ms: float,
@@ -118,7 +124,9 @@ def drill(
     the fault the drill waits for the pair to be whole and compares the ledger with both nodes. Exit
     status 1: something was lost or duplicated, or the pair did not become whole.
     """
-    options = runner.Options(rounds, clients, seed, pause_ms, force, reads_every)
+    options = runner.Options(rounds, clients, seed, pause_ms, force, reads_every, minutes or 0.0)
+    if minutes is not None and scenario != "chaos":
+        raise ConfigError("--minutes goes with chaos: give --rounds")
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
     _refuse_what_is_ambiguous(ctx, scenario, config_path, sandbox=sandbox)
     if scenario != ALL and chosen[0].needs_network and not network:
@@ -140,15 +148,12 @@ def drill(
         ways = HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(","))
         reports = []
         with progress() as tell, interruptible(INTERRUPTED):
-            for needed, scenarios in _by_mode(chosen, mode).items():
+            for (needed, fit), scenarios in _by_sandbox(chosen, mode).items():
                 with in_sandbox(
-                    flavour or "mysql",
-                    needed,
-                    durability,
-                    tell,
-                    ways,
+                    *(flavour or "mysql", needed, durability, tell, ways),
                     replicas=replicas,
                     network=network,
+                    fit=fit,
                 ) as made:
                     reports += _play(made, scenarios, options, tell)
     _hand_out(scenario, reports, json_path)
@@ -178,12 +183,15 @@ def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool
     click.confirm(f"{text} Continue?", abort=True)
 
 
-def _by_mode(chosen: list[Scenario], mode: Mode | None) -> dict[Mode, list[Scenario]]:
-    """In which mode each is played: the one asked for, else single-writer wherever it fits."""
-    found: dict[Mode, list[Scenario]] = {}
+def _by_sandbox(
+    chosen: list[Scenario], mode: Mode | None
+) -> dict[tuple[Mode, Fit | None], list[Scenario]]:
+    """Which are played in one sandbox: in the mode asked for, else single-writer wherever it fits,
+    and made ready for the same."""
+    found: dict[tuple[Mode, Fit | None], list[Scenario]] = {}
     for one in chosen:
         fits: Mode = "dual-writer" if one.dual_writer_only else "single-writer"
-        found.setdefault(mode or fits, []).append(one)
+        found.setdefault((mode or fits, one.fit), []).append(one)
     return found
 
 

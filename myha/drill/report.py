@@ -183,7 +183,7 @@ def show(report: Report, console: Console) -> None:
     for number, one in list(enumerate(report.rounds, 1))[:TIMELINES_LIMIT]:
         if one.phases_ms:
             console.print(_timeline(one, number))
-    if len(report.rounds) > TIMELINES_LIMIT:
+    if len(report.rounds) > TIMELINES_LIMIT and phase_spread(report):
         console.print(_phases_table(report))
     for number, one in enumerate(report.rounds, 1):
         for line in long_waits(one):

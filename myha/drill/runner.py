@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from myha.drill.observer import HangUp
 from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.report import Report, RoundResult
 from myha.drill.rows import Key
-from myha.drill.stage import START_DEADLINE_SECONDS, Fault, Scenario
+from myha.drill.stage import START_DEADLINE_SECONDS, WHOLE_DEADLINE_SECONDS, Fault, Scenario
 from myha.drill.target import Target
 from myha.drill.ticks import Ticking
 from myha.drill.worker import Order, payload
@@ -36,7 +37,6 @@ from myha.waiting import wait_until
 
 Tell = Callable[[str], None]
 
-HEALTHY_DEADLINE_SECONDS = 90.0
 PLAN_DEADLINE_SECONDS = 40.0
 FIRST_OKS_DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.05
@@ -52,7 +52,8 @@ WITH_HANG_UP = frozenset({"crash", "stop", "standby-crash", "supervisor-crash"})
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a drill is played. `pause_ms` is each client's rest between two transactions,
-    `reads_every` after how many of these it reads what another one has written; 0: never."""
+    `reads_every` after how many of these it reads what another one has written; 0: never.
+    `minutes`: so long instead of so many rounds."""
 
     rounds: int = 1
     clients: int = 8
@@ -60,6 +61,7 @@ class Options:
     pause_ms: float = 0.0
     force: bool = False
     reads_every: int = READS_EVERY
+    minutes: float = 0.0
 
 
 def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Report:
@@ -68,10 +70,13 @@ def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Rep
     check(target, scenario, options)
     results: list[RoundResult] = []
     with tempfile.TemporaryDirectory(prefix="myha-drill-") as folder:
-        for number in range(1, options.rounds + 1):
-            tell(f"{scenario.name}: round {number} of {options.rounds}")
+        for number in _numbers(options):
+            of = f" of {options.rounds}" if not options.minutes else ""
+            tell(f"{scenario.name}: round {number}{of}")
             played = Round(target, scenario, options, number, Path(folder) / str(number), tell)
             results.append(played.play())
+            if results[-1].whole_ms is None:
+                break  # what it left is looked at before anything else is broken
     with suppress(MyhaError):  # a cluster that is not whole keeps the evidence
         if all(one.good for one in results):
             target.drop_tables()
@@ -84,6 +89,18 @@ def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Rep
         seed=options.seed,
         rounds=tuple(results),
     )
+
+
+def _numbers(options: Options) -> Iterator[int]:
+    """Of the rounds; with a time instead of a number the last one begins before that is over."""
+    if not options.minutes:
+        yield from range(1, options.rounds + 1)
+        return
+    ends = time.monotonic() + 60 * options.minutes
+    for number in count(1):
+        yield number
+        if time.monotonic() >= ends:
+            return
 
 
 def check(target: Target, scenario: Scenario, options: Options) -> None:
@@ -114,6 +131,8 @@ def misfit(target: Target, scenario: Scenario) -> str:
         return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
     if scenario.needs_network and (target.cluster is None or target.cluster.network is None):
         return f"{scenario.name} cuts links, and this cluster has none of its own: use --network"
+    if scenario.fit is not None and scenario.fit is not target.fit:
+        return f"{scenario.name} needs a sandbox that was made for it: use --sandbox"
     if scenario.needs_host:
         for name in config.nodes:
             if name not in target.hosts:
@@ -181,6 +200,8 @@ class Round:
         self.crossings: list[Any] = []
         self.conflicts = 0
         self.held = False
+        self.to_undo: list[Callable[[], None]] = []
+        self.explained_seconds = self.scenario.explains(self.target.config)
         self.direct: Workload | None = None
         self.ticking = Ticking(self.target, self.tell)
         self.following = FollowWatch(self.target)
@@ -190,7 +211,8 @@ class Round:
     def play(self) -> RoundResult:
         self._await_ready()
         self.target.make_tables()
-        self._note(self.ticking.begin(self.writer, self.after_event))
+        if self.scenario.ticks:
+            self._note(self.ticking.begin(self.writer, self.after_event))
         try:
             with self.following.watching():
                 return self._play()
@@ -287,7 +309,7 @@ class Round:
         )
 
     def _await_ready(self) -> None:
-        status = self._await_status(HEALTHY_DEADLINE_SECONDS)
+        status = self._await_status(WHOLE_DEADLINE_SECONDS)
         if status is None or not (is_whole(self.target, status) or self.options.force):
             raise RefusedError(
                 f"round {self.number} cannot begin, the cluster is not whole:"
@@ -313,11 +335,12 @@ class Round:
             )
 
     def _await_whole(self) -> float | None:
-        status = self._await_status(HEALTHY_DEADLINE_SECONDS, watch_sessions=True)
+        deadline_seconds = self.scenario.whole_seconds
+        status = self._await_status(deadline_seconds, watch_sessions=True)
         if status is not None and is_whole(self.target, status):
             return time.monotonic()
         self.problems.append(
-            f"the pair is not whole {HEALTHY_DEADLINE_SECONDS:.0f} s after the fault was repaired:"
+            f"the pair is not whole {deadline_seconds:.0f} s after the fault was repaired:"
             f" {why_not_whole(self.target)}"
         )
         return None
@@ -409,12 +432,26 @@ class Round:
         if self.conflicts != count:
             self.problem(f"{count} rows were in conflict, and {self.conflicts} were reported")
 
+    def undo(self, what: Callable[[], None]) -> None:
+        """Done by `undone`, and at the end of the round at the latest, whatever happens."""
+        self.to_undo.append(what)
+
+    def undone(self) -> None:
+        """Do what was left to be undone, the last first. Raises MyhaError."""
+        while self.to_undo:
+            self.to_undo.pop()()
+
+    def explain(self, seconds: float) -> None:
+        """The fault turned out to explain a client's wait of so long."""
+        self.explained_seconds = seconds
+
     def problem(self, text: str) -> None:
         """Note what is not as it should be; the round goes on and has failed."""
         self.problems.append(text)
 
     def _put_right(self) -> None:
-        """Whatever happened: no link stays cut, no process frozen or dead because of a drill."""
+        """Whatever happened: no link stays cut, nothing frozen, full or dead because of a drill."""
+        self.undone()
         if self.scenario.needs_network:
             self.target.network.faults.heal()
         for host in self.target.hosts.values() if self.scenario.needs_host else ():
@@ -425,9 +462,10 @@ class Round:
                     host.start(START_DEADLINE_SECONDS)
             except MyhaError as error:  # it may have no data to start with any more
                 self.problem(f"not put right: {error}")
-        supervisor = self.target.supervisor
-        if supervisor is not None and not supervisor.running():
-            supervisor.start(START_DEADLINE_SECONDS)
+        balancer = None if self.target.cluster is None else self.target.cluster.haproxy
+        for process in (balancer, self.target.supervisor):
+            if process is not None and not process.running():
+                process.start(START_DEADLINE_SECONDS)
         self.release_supervisor()
 
     # -- the judgement ---------------------------------------------------------------------------
@@ -442,7 +480,7 @@ class Round:
     ) -> RoundResult:
         self.tell(f"round {self.number}: comparing the ledger with all nodes")
         attempts = tuple(read_attempts(self.directory))
-        every = self.target.events(self.after_event)
+        every = self._journal(fault)
         events = following.of_pair(self.target, every)
         judgement = self._judgement(attempts, events)
         gap, client_ms = timeline.outage(attempts, fault.at, until)
@@ -495,7 +533,7 @@ class Round:
             overlapping=findings.overlapping,
             reads=findings.reads,
             stale_reads=findings.stale,
-            explained_ms=round(1000 * self.scenario.explains(self.target.config), 1),
+            explained_ms=round(1000 * self.explained_seconds, 1),
             long_waits=findings.waits,
         )
 
@@ -527,11 +565,19 @@ class Round:
                 since=fault.at,
                 until=until,
                 whole_at=whole_at,
-                explained_seconds=self.scenario.explains(config),
+                explained_seconds=self.explained_seconds,
                 excused=excused,
                 past_balancer=FIRST_DIRECT_CLIENT,
             )
         )
+
+    def _journal(self, fault: Fault) -> list[dict[str, Any]]:
+        wall = time.time() - (time.monotonic() - fault.at)
+        events = self.target.events(self.after_event)
+        return [
+            dict(one)
+            for one in timeline.completed(events, self.writer, self._roles_now()[0], fault.at, wall)
+        ]
 
     def _judge_replicas(
         self, events: list[dict[str, Any]], fault: Fault, routed_ms: float | None

@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 
 from myha.config import Config
+from myha.drill.chaos import CHAOS
+from myha.drill.clock import CLOCK
 from myha.drill.crossing import CROSSING
 from myha.drill.data_loss import DATA_LOSS
+from myha.drill.disks import DISKS
 from myha.drill.diverging import DIVERGING
 from myha.drill.partitions import PARTITIONS
+from myha.drill.power import POWER
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
     STOP_DEADLINE_SECONDS,
@@ -210,5 +214,9 @@ SCENARIOS: dict[str, Scenario] = {
         *DATA_LOSS,
         *STRAY,
         *PARTITIONS,
+        *POWER,
+        *DISKS,
+        *CLOCK,
+        *CHAOS,
     )
 }

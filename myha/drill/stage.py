@@ -13,9 +13,11 @@ from myha.core.policy import Durability
 from myha.drill.errant import ErrantLedger
 from myha.drill.target import Target
 from myha.errors import MyhaError
+from myha.sandbox.cluster import Cluster
 
 START_DEADLINE_SECONDS = 90.0
 STOP_DEADLINE_SECONDS = 60.0
+WHOLE_DEADLINE_SECONDS = 90.0
 REST_SECONDS = 1.0  # from the takeover to the lost node's return
 HANG_REST_SECONDS = 2.0
 TAKEOVER_PLANS = ("failover", "install", "reinstate")
@@ -60,6 +62,15 @@ class Stage(Protocol):
 
     def problem(self, text: str) -> None:
         """Note what is not as it should be; the round goes on and has failed."""
+
+    def undo(self, what: Callable[[], None]) -> None:
+        """Done by `undone`, and at the end of the round at the latest, whatever happens."""
+
+    def undone(self) -> None:
+        """Do what was left to be undone, the last first. Raises MyhaError."""
+
+    def explain(self, seconds: float) -> None:
+        """The fault turned out to explain a client's wait of so long."""
 
     def tell(self, text: str) -> None: ...
 
@@ -109,6 +120,9 @@ class Scenario:
     needs_network: bool = False  # it cuts links
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
     explains: Callable[[Config], float] = change_of_writer
+    whole_seconds: float = WHOLE_DEADLINE_SECONDS  # until the pair has to be whole again
+    ticks: bool = True  # an event runs meanwhile, which goes by the server's wall clock
+    fit: Callable[[Cluster], None] | None = None  # what a sandbox needs before it starts
 
     def other_mode(self, mode: str) -> str:
         """What keeps it from being played in this mode; empty when nothing does."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import pymysql
 from pymysql.err import MySQLError
@@ -37,12 +37,14 @@ from myha.supervisor.status import Status
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 from myha.waiting import wait_until
 
+Fit: TypeAlias = Callable[[Cluster], None]
 DATABASE = "app"
 CALL_SECONDS = 10.0
 EVENTS_PAGE = 1000
 CONVERGE_DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.05
 OFFLINE = 3032  # MySQL's offline_mode
+STALLED_SECONDS = 3.0  # in a sandbox, so that a round is not longer than it has to be
 # What a sandbox's supervisor may do by itself: all that the scenarios show.
 HEAL_POLICY = ("resume", "rewind", "reseed", "manual")
 
@@ -58,6 +60,7 @@ class Target:
     hosts: dict[str, Host]
     supervisor: LocalHost | None = None
     cluster: Cluster | None = None  # of a sandbox
+    fit: Fit | None = None  # for which scenarios that was made
     database: str = DATABASE
     account: Account = field(init=False)
     client: Client = field(init=False)
@@ -108,6 +111,16 @@ class Target:
     def quarantine(self) -> Path:
         """Where the supervisor keeps what a heal took out of the live data."""
         return self.config.cluster.state_dir / QUARANTINE_FOLDER
+
+    def machines(self) -> dict[str, LocalHost]:
+        """Every process of a sandbox: the servers by name, `supervisor` and `balancer`.
+
+        Raises RefusedError for a cluster that is none.
+        """
+        if self.cluster is None or self.supervisor is None:
+            raise RefusedError("the drill may end all processes in a sandbox only: use --sandbox")
+        others = {"supervisor": self.supervisor, "balancer": self.cluster.haproxy}
+        return {**others, **self.cluster.servers}
 
     # -- the data --------------------------------------------------------------------------------
 
@@ -255,23 +268,26 @@ def sandbox(
     *,
     replicas: int = 0,
     network: bool = False,
+    fit: Fit | None = None,
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
 
     `heal` becomes its heal.policy; ConfigError when that is none. With `network` the block runs on
-    the client's host: this thread, and all that it starts there.
+    the client's host: this thread, and all that it starts there. `fit` makes the sandbox ready for
+    a scenario before anything of it runs.
     """
     cluster = Cluster.create(
         None, flavour, mode, durability, tell, replicas=replicas, network=network
     )
     try:
         _configure(cluster, heal)
+        if fit is not None:
+            fit(cluster)
         cluster.up(output=lambda _line: None)
         place = nullcontext() if cluster.network is None else cluster.network.inside(CLIENT)
         with place:
-            yield Target(
-                load(cluster.config_path), dict(cluster.servers), cluster.supervisor, cluster
-            )
+            config = load(cluster.config_path)
+            yield Target(config, dict(cluster.servers), cluster.supervisor, cluster, fit=fit)
     finally:
         if cluster.directory.exists():
             tell("taking the sandbox down")
@@ -286,5 +302,6 @@ def _configure(cluster: Cluster, heal: Sequence[str]) -> None:
     """
     with cluster.config_path.open("a") as file:
         file.write("\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n")
+        file.write(f"stalled_seconds = {STALLED_SECONDS}\n")
         file.write(f"\n[heal]\npolicy = {json.dumps(list(heal))}\n")
     load(cluster.config_path)

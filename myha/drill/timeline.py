@@ -176,6 +176,25 @@ def conflicts(events: Iterable[Event]) -> list[Event]:
     return [one for one in events if one["kind"] == "conflict" and "myha_drill" in str(one["text"])]
 
 
+def completed(
+    events: Iterable[Event], before: str, writer: str, at: float, wall: float
+) -> list[Event]:
+    """The journal, with the last change of writer if it lacks that: from `before` to the present
+    `writer`, no earlier than `at` (monotonic; `wall`: seconds since the epoch).
+
+    The journal is never waited for: its disk may be full, or its supervisor dead too soon.
+    """
+    listed = list(events)
+    for event in listed:
+        if event["kind"] == "step" and event.get("step") == "record":
+            before = str(event["node"]) if event.get("plan") in TAKEOVER_PLANS else before
+    if before != writer:
+        record = {"kind": "step", "plan": "failover", "step": "record", "node": writer}
+        text = f"{writer} is the writer (not in the journal)"
+        listed.append({**record, "text": text, "at": at, "wall": wall})
+    return listed
+
+
 def takeovers(events: Iterable[Event], server_ids: Mapping[str, int]) -> tuple[Takeover, ...]:
     """Every change of writer that the journal has, oldest first."""
     found: list[Takeover] = []

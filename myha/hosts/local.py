@@ -122,7 +122,7 @@ class LocalHost:
         self.pid_file = pid_file
         self.log_file = log_file
         self._ready = ready
-        self._environment = environment
+        self.environment = environment
         self._lock_file = lock_file
         self._launcher = launcher
         self._child: subprocess.Popen[bytes] | None = None
@@ -300,7 +300,7 @@ class LocalHost:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=self._environment,
+                    env=self.environment,
                     start_new_session=True,
                 )
             with replacing(self.pid_file, 0o644) as file:

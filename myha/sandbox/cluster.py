@@ -25,7 +25,7 @@ from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.errors import ConfigError, MyhaError
 from myha.hosts.local import LocalHost, accepts_unix, connects_tcp, end_processes
 from myha.hosts.signals import ignored
-from myha.sandbox import programs, registry
+from myha.sandbox import disks, programs, registry
 from myha.sandbox.configuration import BalancerPlace, ConfigurationText
 from myha.sandbox.debian import Progress
 from myha.sandbox.network.layout import BALANCERS, REPLICATION, SUPERVISOR
@@ -452,6 +452,7 @@ class Cluster:
         self._ended = True
         with suppress(MyhaError):  # it is killed below, like all the others
             self.supervisor.stop(SUPERVISOR_STOP_DEADLINE_SECONDS)
+        disks.thaw_all(self.directory)
         for host in processes:
             host.kill()  # nothing of the data is kept, so there is nothing to flush
         ends = time.monotonic() + END_DEADLINE_SECONDS
@@ -460,6 +461,7 @@ class Cluster:
                 raise MyhaError(f"{host.name} (pid {host.pid()}) does not end after SIGKILL")
         # A process whose pid file is gone is still known by its command line.
         end_processes([host.argv for host in processes], END_DEADLINE_SECONDS)
+        disks.unmount_all(self.directory)
         if self.network is not None:
             self.network.remove()
         self._remove_files()

@@ -97,6 +97,13 @@ RECIPES: dict[str, Recipe] = {
             version_option="-v",
         ),
         Recipe(
+            name="faketime",
+            executables=("faketime",),
+            minimum=(0, 9, 9),  # the first that steps a running process by a file
+            packages=("faketime", "libfaketime"),
+            suites=_STABLE_FIRST,
+        ),
+        Recipe(
             name="sysbench",
             executables=("sysbench",),
             minimum=(1, 0),

@@ -23,7 +23,7 @@ from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
 from myha.errors import MyhaError, RefusedError
 from myha.hosts.remote import RemoteHost
-from myha.sandbox import registry
+from myha.sandbox import disks, registry
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
 from tests.real.sshd import Sshd, remote_config
@@ -224,6 +224,26 @@ def test_the_supervisor_may_die_with_or_without_the_writer(pair: Target, seed: i
     assert one.writer_lost is (seed == 1)
 
 
+def test_after_the_power_went_the_pair_becomes_whole_by_itself(pair: Target) -> None:
+    one = played_well(pair, "power", seed=2)  # the standby comes back first
+    assert one.node == "all"
+    assert (one.overlapping, one.stale_reads) == (0, 0)
+
+
+def test_a_writer_whose_disk_stalls_is_replaced(flavour: str) -> None:
+    for name in (flavour, "haproxy"):
+        need(name)
+    if reason := disks.why_not():
+        pytest.skip(reason)
+    scenario = SCENARIOS["disk-stall"]
+    with target.sandbox(flavour, "single-writer", None, print, fit=scenario.fit) as made:
+        one = played_well(made, "disk-stall")
+        folder = made.config.path.parent
+    assert one.writer_lost
+    assert one.reads > 0
+    assert not any(str(folder) in line for line in Path("/proc/mounts").read_text().splitlines())
+
+
 def test_a_cluster_that_is_not_healthy_is_refused(pair: Target) -> None:
     assert pair.client.request("maintenance", state="on").ok
     try:
@@ -357,7 +377,7 @@ def test_what_acts_on_a_process_needs_a_way_to_it(tmp_path: Path) -> None:
         why_not = runner.misfit(pair, scenario)
         if name in {"switchover", "bad-applier"}:
             assert "pid_file" not in why_not
-        elif name not in {"conflict", "reseed", "supervisor-crash", "stray-replica"}:
+        elif not scenario.sandbox_only and name not in {"conflict", "supervisor-crash"}:
             assert "nodes.a.pid_file and start_command" in why_not
 
 
