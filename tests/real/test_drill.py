@@ -373,11 +373,12 @@ def test_what_acts_on_a_process_needs_a_way_to_it(tmp_path: Path) -> None:
     secret.write_text("x\n")
     secret.chmod(0o600)
     pair = target.of_config(path)
+    others = {"conflict", "supervisor-crash"}
     for name, scenario in SCENARIOS.items():
         why_not = runner.misfit(pair, scenario)
         if name in {"switchover", "bad-applier"}:
             assert "pid_file" not in why_not
-        elif not scenario.sandbox_only and name not in {"conflict", "supervisor-crash"}:
+        elif not (scenario.sandbox_only or scenario.needs_network or name in others):
             assert "nodes.a.pid_file and start_command" in why_not
 
 
