@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from myha.errors import ConfigError
+from myha.hosts.local import process_state
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.network.faults import Cut, both_ways
 from myha.sandbox.network.layout import CLIENTS, REPLICATION, Link
@@ -155,6 +157,57 @@ def test_a_block_that_fails_heals_what_it_had_cut(network: Network) -> None:
     with pytest.raises(KeyboardInterrupt), network.faults.cutting(both_ways(["a"], ["b"])):
         raise KeyboardInterrupt
     assert network.faults.in_force() == []
+
+
+def test_a_slow_link_holds_back_each_way_and_leaves_the_others_alone(network: Network) -> None:
+    def answered_after(host: str) -> float:
+        with talk(network, host, "a") as client:
+            assert heard(client) == "connected"
+            began = time.monotonic()
+            answers = (says(client, "word") for _ in range(30))
+            assert next(answer for answer in answers if answer != "silence") == "word"
+            return time.monotonic() - began
+
+    with echo(network, "a"):
+        with network.slowed([("a", "b")], 0.1, 0.0, 1):
+            assert answered_after("b") >= 0.2
+            assert reaches(network, "client", "a")
+        assert network.faults.in_force() == []
+        assert answered_after("b") >= 0
+
+
+def test_what_slows_a_link_down_ends_with_whoever_started_it(network: Network) -> None:
+    script = (
+        "import sys, time; from pathlib import Path;"
+        "from myha.sandbox.network.network import Network;"
+        "made = Network(Path(sys.argv[1]), ('a', 'b'), ('r1',), 'stray');"
+        "block = made.slowed([('a', 'b')], 0.1, 0.0, 1);"
+        "block.__enter__(); print('slow', flush=True);"
+        "time.sleep(600)"
+    )
+    with running((sys.executable, "-c", script, str(network.directory))) as killed:
+        assert heard(killed) == "slow"
+        (relay,) = relays(killed.pid)
+        killed.kill()
+        ends = time.monotonic() + 30
+        while process_state(relay) is not None and time.monotonic() < ends:
+            time.sleep(0.01)
+        state = process_state(relay)
+        assert state is None or not state.alive
+    # What it had cut is found and undone, as of any drill that was killed.
+    assert network.faults.in_force()
+    network.faults.heal()
+
+
+def relays(parent: int) -> list[int]:
+    """The processes that slow links down and were started by this one."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        state = process_state(int(folder.name)) if folder.name.isdigit() else None
+        if state and "myha.sandbox.network.slow" in state.command:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            found += [int(folder.name)] if int(fields[1]) == parent else []
+    return found
 
 
 def test_two_networks_exist_side_by_side_and_each_removes_its_own(

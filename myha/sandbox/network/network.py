@@ -23,6 +23,7 @@ class Network:
     def __init__(
         self, directory: Path, nodes: Sequence[str], replicas: Sequence[str], stray: str
     ) -> None:
+        self.directory = directory
         self.hosts = plan_hosts(nodes, replicas, stray)
         self.namespaces = Namespaces(directory, self.hosts)
 
