@@ -11,6 +11,7 @@ from myha.core.situation.subject import Subject
 from myha.core.view import View
 
 HEARTBEATS_MISSED = 2
+SEEN_MISSED = 1.5  # of these by a look
 
 
 class Contacts(Subject[View]):
@@ -63,8 +64,11 @@ class Contacts(Subject[View]):
             return False
         if look.receiver.state is not ThreadState.RUNNING:
             return look.at >= self.w.contact_since
-        window = HEARTBEATS_MISSED * self.policy.heartbeat_period_seconds
-        return look.at - self.s.heard_source_at >= window
+        if self.standby_heard_from_writer:
+            return False
+        # Less than what is missed by now: looks have an interval too, and the next one may be late.
+        seen = SEEN_MISSED * self.policy.heartbeat_period_seconds
+        return look.at - self.s.heard_source_at >= seen
 
     @once
     def standby_lost_writer(self) -> bool:
