@@ -264,6 +264,17 @@ class OutsideFence(Protocol):
     def fence(self, node: str, deadline_seconds: float) -> None: ...
 
 
+class Leases(Protocol):
+    """The leases by which the watchdogs inside the servers let them stay open."""
+
+    def end(self, node: str, deadline_seconds: float) -> float:
+        """No renewal is sent to the node from now on, as long as the plan runs that asks.
+
+        When the last one can have reached it, on the monotonic clock. Raises `MyhaError` when its
+        watchdog is not known to wait for this supervisor's lease.
+        """
+
+
 class Clock(Protocol):
     def monotonic(self) -> float: ...
 

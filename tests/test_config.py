@@ -482,6 +482,7 @@ DECIDES = [
     ("failover", "stalled_seconds = 77.0", "stalled_seconds"),
     ("failover", "flap_window_seconds = 77.0", "flap_window_seconds"),
     ("failover", "flap_settled_seconds = 77.0", "flap_settled_seconds"),
+    ("failover", 'watchdog_seconds = 6.0\n[cluster]\ndurability = "async"', "watchdog"),
     ("failover", 'preferred = "b"', "preferred"),
     ("failover", 'auto_failback = true\npreferred = "b"', "auto_failback"),
     ("failover", "failback_after_seconds = 77.0", "failback_after_seconds"),

@@ -23,6 +23,7 @@ from myha.conflicts.watch import Watch
 from myha.core.planning import Decision, decide
 from myha.core.policy import Durability, Mode, Policy, StrayRule
 from myha.core.record import Membership, NodeRecord, Record, Sync
+from myha.core.watchdog import Watchdog
 from myha.drill import target
 from myha.errors import MyhaError
 from myha.operations.heal import run as heal_run
@@ -255,6 +256,14 @@ def _niceness(it: Built) -> object:
 def _waits(it: Built) -> object:
     it.catch(Client, "request_until")
     return it.command(requests.switchover)[2]
+
+
+def _watchdog(it: Built) -> object:
+    """What decisions count, whose lease is kept, and for how long its sessions may be idle."""
+    keepers = it.pair.keepers
+    idle = [seconds for _, _, seconds in keepers["a"]._lease._sessions()] if keepers else None
+    asked = it.pair.tools.leases is not None
+    return (it.policy.watchdog, sorted(keepers) if asked else [], tuple(idle) if idle else None)
 
 
 def _event_scheduler(it: Built) -> object:
@@ -530,6 +539,12 @@ EFFECTS: dict[str, Effect] = {
     "lag.in_hold_seconds": number(5.0, 6.0, of_policy("lag_in_hold_seconds")),
     "failover.stalled_seconds": number(10.0, 20.0, of_policy("stalled_seconds")),
     "failover.flap_limit": number(3, 4, of_policy("flap_limit")),
+    "failover.watchdog_seconds": Effect(
+        ("0", "6"),
+        ((None, [], None), (Watchdog(6.0), ["a", "b"], (2, 4))),
+        _watchdog,
+        also={"cluster": {"durability": '"async"'}},
+    ),
     "failover.flap_window_seconds": number(60.0, 90.0, of_policy("flap_window_seconds")),
     "failover.flap_settled_seconds": number(60.0, 90.0, of_policy("flap_settled_seconds")),
     "failover.auto_failback": Effect(

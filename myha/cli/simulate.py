@@ -26,6 +26,7 @@ SHOWN_FAILURES = 5
 @click.option("--mode", type=click.Choice([one.value for one in Mode]))
 @click.option("--durability", type=click.Choice([one.value for one in Durability]))
 @click.option("--replica", is_flag=True, help="With a read replica beside the pair.")
+@click.option("--watchdog", is_flag=True, help="With the watchdog inside the servers.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--trace", is_flag=True, help="Print every history step by step (few runs only).")
 @click.option(
@@ -46,6 +47,7 @@ def simulate(
     mode: str | None,
     durability: str | None,
     replica: bool,
+    watchdog: bool,
     processes: int,
     trace: bool,  # click passes flags by name
     save: Path | None,
@@ -69,6 +71,7 @@ def simulate(
         Mode(mode) if mode else None,
         Durability(durability) if durability else None,
         replica=replica,
+        watchdog=watchdog,
     )
     summary = _run(batch, processes)
     if trace:

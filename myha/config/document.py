@@ -24,6 +24,7 @@ from myha.config.tables import (
 )
 from myha.config.values import Table
 from myha.core.policy import Policy
+from myha.core.watchdog import Watchdog
 
 
 def content_hash(content: bytes) -> str:
@@ -137,4 +138,5 @@ class Config(Table):
             heal=self.heal.policy,
             stray_replicas=self.cluster.stray_replicas,
             replication_user=self.accounts.replication_user,
+            watchdog=Watchdog(watched) if (watched := self.failover.watchdog_seconds) else None,
         )

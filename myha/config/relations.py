@@ -11,6 +11,7 @@ from myha.config.document import Config
 from myha.config.tables import ServerConfig
 from myha.config.values import NAME_PATTERN, Problem, split_address
 from myha.core.policy import Durability, Mode
+from myha.core.watchdog import LEAST_TOTAL_SECONDS, Watchdog
 
 _COMMANDS = (
     "fence_command",
@@ -30,6 +31,7 @@ def relation_problems(config: Config) -> Iterator[Problem]:
     yield from _account_problems(config)
     yield from _balancer_problems(config)
     yield from _timing_problems(config)
+    yield from _watchdog_problems(config)
 
 
 def _name_problems(config: Config) -> Iterator[Problem]:
@@ -228,4 +230,34 @@ def _timing_problems(config: Config) -> Iterator[Problem]:
             "timing.pulse_interval_seconds",
             "is more than lag.in_seconds, so no reader would ever come back; "
             f"set it to {lag.in_seconds:g} or less",
+        )
+
+
+def _watchdog_problems(config: Config) -> Iterator[Problem]:
+    key, seconds = "failover.watchdog_seconds", config.failover.watchdog_seconds
+    if not seconds:
+        return
+    if config.cluster.mode is Mode.DUAL_WRITER:
+        yield key, 'has no meaning with mode = "dual-writer"; set it to 0'
+    if config.cluster.durability is Durability.LOSSLESS:
+        yield (
+            key,
+            'has no meaning with durability = "lossless", where a writer acknowledges nothing '
+            "without the standby; set it to 0",
+        )
+    if seconds < LEAST_TOTAL_SECONDS:
+        yield (
+            key,
+            "is too short for a server to be certain of a silence; "
+            f"set it to {LEAST_TOTAL_SECONDS} or more, or to 0",
+        )
+        return
+    if not config.cluster.event_scheduler:
+        yield key, "needs cluster.event_scheduler = true, since the watchdog is begun as an event"
+    lease = Watchdog(seconds).lease_seconds
+    if config.timing.call_deadline_seconds > lease / 2:
+        yield (
+            "timing.call_deadline_seconds",
+            f"is more than half the {lease} s that a lease lasts with failover.watchdog_seconds = "
+            f"{seconds:g}, so one slow answer would cost it; set it to {lease / 2:g} or less",
         )

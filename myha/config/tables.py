@@ -306,6 +306,15 @@ class FailoverConfig(Table):
         description="A writer that dies sooner than this after it took over is part of a "
         "failover loop.",
     )
+    watchdog_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description='With durability "bounded" or "async": a writer that hears nothing from the '
+        "supervisor closes itself, so that the standby may take over, all margins included, this "
+        "long after the supervisor last reached it. 0: it does not, and a writer that is silent is "
+        "replaced only with a fence_command.",
+    )
     auto_failback: bool = Field(
         default=False,
         description="Give the writer role back to the preferred node by switchover.",

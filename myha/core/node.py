@@ -158,6 +158,20 @@ class NodeLook:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """What this supervisor knows of the lease by which the node's watchdog lets it stay open.
+
+    `armed`: when the node last answered a renewal its watchdog waited for this lease. No renewal
+    has reached the node later than at `heard_until` (-1: none ever has). `since`: when `armed`
+    became what it is. Another supervisor's lease is not known, so nothing of this is on record.
+    """
+
+    armed: bool = False
+    heard_until: float = -1.0
+    since: float = -1.0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """What is known of one node: the present contact, and the last whole look."""
 
@@ -180,6 +194,7 @@ class NodeView:
     reader_ok: bool = True  # with hysteresis: may take reads as far as lag goes
     error: str = ""
     look: NodeLook | None = None
+    lease: Lease = Lease()
 
     @property
     def answering(self) -> bool:

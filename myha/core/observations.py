@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from myha.core.balancer import BalancerLook, BalancerView
 from myha.core.jobs import HealOutcome, Job, JobResult
-from myha.core.node import Contact, NodeLook, NodeName, NodeView, ThreadState
+from myha.core.node import Contact, Lease, NodeLook, NodeName, NodeView, ThreadState
 from myha.core.policy import Policy
 from myha.core.record import Record
 from myha.core.view import Incident, LoopView, View
@@ -55,6 +55,19 @@ class NodeMissed:
     error: str = ""
     closing: bool = False
     connects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTried:
+    """An attempt to renew a node's lease, or to take it, ended. See `Lease`.
+
+    `armed` is None when the node said nothing: what it was, it is.
+    """
+
+    node: NodeName
+    at: float
+    heard_until: float
+    armed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,7 @@ Observation: TypeAlias = (
     Tick
     | NodeLooked
     | NodeMissed
+    | LeaseTried
     | BalancerLooked
     | BalancerMissed
     | RecordRead
@@ -146,6 +160,9 @@ def fold(view: View, seen: Observation) -> View:
         return replace(
             view, at=at, nodes=_with(view.nodes, seen.node, missed(view.node(seen.node), seen))
         )
+    if isinstance(seen, LeaseTried):
+        nodes = _with(view.nodes, seen.node, leased(view.node(seen.node), seen))
+        return replace(view, at=at, nodes=nodes)
     if isinstance(seen, BalancerLooked):
         balancer = BalancerView(True, seen.look.at, "", seen.look)
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
@@ -215,6 +232,8 @@ def looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
         lag_unknown_since=unknown,
         reader_ok=reader_ok,
         look=look,
+        # One that was closed has no watchdog any more, until it says so again.
+        lease=old.lease if look.open else replace(old.lease, armed=False, since=look.at),
     )
 
 
@@ -251,6 +270,13 @@ def missed(old: NodeView, seen: NodeMissed) -> NodeView:
         connects=seen.connects,
         error=seen.error,
     )
+
+
+def leased(old: NodeView, seen: LeaseTried) -> NodeView:
+    """The view of a node after an attempt to renew its lease."""
+    armed = old.lease.armed if seen.armed is None else seen.armed
+    since = old.lease.since if armed is old.lease.armed else seen.at
+    return replace(old, lease=Lease(armed, max(old.lease.heard_until, seen.heard_until), since))
 
 
 def _still_news(incidents: tuple[Incident, ...], at: float) -> tuple[Incident, ...]:

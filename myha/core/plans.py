@@ -269,6 +269,15 @@ class FenceOutside(NodeStep):
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitClosed(NodeStep):
+    """The node's watchdog has closed it: `total_seconds` have passed since a renewal of the lease
+    can last have reached it, and none is sent from this step's beginning on."""
+
+    name: ClassVar[str] = "await-closed"
+    total_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class EnableWaiting(NodeStep):
     """Commits on the node wait for so many acknowledgements, seen by reading back."""
 

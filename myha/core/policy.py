@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from myha.core.node import NodeName
+from myha.core.watchdog import Watchdog
 
 
 class Mode(StrEnum):
@@ -59,6 +60,7 @@ class Policy:
     replication_user: str = ""  # the account by which the nodes replicate from each other
     followers: tuple[NodeName, ...] = ()  # read replicas beside the pair
     delays: tuple[int, ...] = ()  # of each follower: how long after a change it applies it, seconds
+    watchdog: Watchdog | None = None  # inside the writer, where commits do not wait for the standby
 
     @property
     def core(self) -> tuple[NodeName, NodeName]:

@@ -1,7 +1,8 @@
 """Named statements from the files under sql/: everything that changes a server stands there.
 
 A file is about one subject. Its blocks begin with a line `-- name: stop_receiver`; a block is one
-statement or several, each ended by a semicolon at the end of a line. Values are `%(name)s`
+statement or several, each ended by a semicolon at the end of a line; one that begins with a line
+`-- whole: begin_watchdog` is one statement with semicolons in it. Values are `%(name)s`
 parameters, which the driver quotes; `{source}` and `{replica}` are words of a server's own variable
 names.
 """
@@ -14,7 +15,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-_NAME = re.compile(r"--\s*name:\s*([a-z][a-z0-9 _-]*?)\s*$")
+_NAME = re.compile(r"--\s*(name|whole):\s*([a-z][a-z0-9 _-]*?)\s*$")
 
 
 def quoted(*names: str) -> str:
@@ -59,16 +60,24 @@ def sql_folder() -> Traversable:
 def parse(text: str) -> dict[str, tuple[str, ...]]:
     """The blocks of one file; lines before the first name, and comments, are dropped."""
     blocks: dict[str, list[str]] = {}
+    whole: set[str] = set()
     lines: list[str] | None = None
     for line in text.splitlines():
         found = _NAME.match(line)
         if found:
-            if found[1] in blocks:
-                raise ValueError(f"two blocks are named {found[1]}")
-            lines = blocks.setdefault(found[1], [])
+            kind, name = found.groups()
+            if name in blocks:
+                raise ValueError(f"two blocks are named {name}")
+            lines = blocks.setdefault(name, [])
+            if kind == "whole":
+                whole.add(name)
         elif lines is not None and not line.lstrip().startswith("--"):
             lines.append(line)
-    return {name: _split("\n".join(body)) for name, body in blocks.items()}
+    texts = {name: "\n".join(body) for name, body in blocks.items()}
+    return {
+        name: (text.strip().removesuffix(";"),) if name in whole else _split(text)
+        for name, text in texts.items()
+    }
 
 
 def _split(body: str) -> tuple[str, ...]:

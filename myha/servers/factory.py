@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from myha.config import Config
 from myha.core.policy import Durability
+from myha.core.watchdog import Watchdog
 from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
 from myha.database.session import Session
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import FollowingServer, WatchedServer
 from myha.servers.base import WAIT_FOREVER_MS, BaseServer, BeforeReplication, link
+from myha.servers.lease import ServerLease
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
 from myha.servers.restoring import Following, Source
@@ -107,6 +109,15 @@ def make_servers(
     }
     link(*servers.values())
     return dict(servers)
+
+
+def make_leases(servers: Mapping[str, WatchedServer], watchdog: Watchdog) -> dict[str, ServerLease]:
+    """For each node the lease by which its watchdog lets it stay open."""
+    return {
+        name: ServerLease(server, watchdog)
+        for name, server in servers.items()
+        if isinstance(server, BaseServer)
+    }
 
 
 @dataclass(frozen=True, slots=True)

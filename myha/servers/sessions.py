@@ -73,6 +73,10 @@ class ServerSessions(ABC):
 
         return connect_anew
 
+    def new_session(self) -> WarmSession:
+        """A session of its own; it connects when it is used."""
+        return self._session()
+
     def _session(self) -> WarmSession:
         return WarmSession(
             self.endpoint,

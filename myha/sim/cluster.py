@@ -10,20 +10,24 @@ from myha.core.node import ThreadState
 from myha.core.plans import RecordChange
 from myha.core.policy import Durability, Mode, Policy
 from myha.core.record import Membership, NodeRecord, Record, Sync
+from myha.core.watchdog import Watchdog
 from myha.sim.balancer import SimBalancer
 from myha.sim.channel import Channel
 from myha.sim.clients import Ledger
 from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.judge import Judge
+from myha.sim.leases import SimLeases
 from myha.sim.parameters import BALANCERS, NODES, REPLICA, Parameters
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.supervisor import MutatePlan, SimSupervisor
+from myha.sim.watchdog import SimWatchdog
 from myha.sim.world import World
 from myha.supervisor.executor import Executor
 
 HEARTBEAT_SECONDS = 0.1
+WATCHDOG = Watchdog(0.6, closing_seconds=0.15)
 FLAP_LIMIT = 1
 FLAP_SETTLED_SECONDS = 0.4
 DEADTIME_SECONDS = 0.4
@@ -42,6 +46,7 @@ class Mutation:
     heal: type[SimHeal] = SimHeal
     policy: Callable[[Policy], Policy] = lambda policy: policy
     replica: MutatePlan | None = None  # its plans
+    leases: type[SimLeases] = SimLeases
 
 
 class Cluster:
@@ -79,6 +84,8 @@ class Cluster:
             server.channel = Channel(server, peer, f"{peer.name}:3306", HEARTBEAT_SECONDS)
             server.channel.transfer_seconds = parameters.transfer_seconds
             server.channel.batch = parameters.batch
+            if self.policy.watchdog is not None:
+                server.watchdog = SimWatchdog(server, self.policy.watchdog, server.close_itself)
             if parameters.durability is Durability.BOUNDED:
                 server.wait_limit_seconds = BOUNDED_WAIT_SECONDS
         return {first.name: first, second.name: second}
@@ -116,6 +123,7 @@ class Cluster:
             executor=self.mutation.executor,
             mutate_plan=self.mutation.mutate_plan,
             make_jobs=partial(SimJobs, heal=self.mutation.heal),
+            leases=self.mutation.leases,
         )
         one.plans = self.plans
         one.on_decided = self.judge.decided
@@ -150,6 +158,7 @@ def _policy(parameters: Parameters) -> Policy:
         flap_limit=FLAP_LIMIT,
         flap_settled_seconds=FLAP_SETTLED_SECONDS,
         stray_replicas=parameters.stray_replicas,
+        watchdog=WATCHDOG if parameters.watchdog else None,
     )
 
 

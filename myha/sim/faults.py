@@ -211,6 +211,24 @@ class Faults:
         for supervisor in self.cluster.supervisors:
             self.world.mend(supervisor.name, name)
 
+    def cut_writer(self, fault: Fault) -> None:
+        """From its peer and the supervisor; clients still reach it."""
+        self.cut_pair(fault)
+        self.cut_supervisor(fault)
+
+    def watchdog_killed(self, fault: Fault) -> None:
+        """On a server that the supervisor reaches: else nobody could know."""
+        server, one = self.node(fault), self.cluster.supervisor
+        reached = one is not None and self.world.linked(one.name, server.name)
+        if server.alive and server.watchdog is not None and reached:
+            server.watchdog.killed()
+
+    def clock_steps_back(self, fault: Fault) -> None:
+        watchdog = self.node(fault).watchdog
+        if watchdog is not None:
+            watchdog.stepped_back = True
+            self.later(fault, setattr, watchdog, "stepped_back", False)
+
     def cut_balancer(self, fault: Fault) -> None:
         self._cut(fault, next(iter(self.cluster.balancers)), self.node(fault).name)
 
@@ -319,6 +337,9 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "cut-pair": Faults.cut_pair,
     "cut-supervisor": Faults.cut_supervisor,
     "cut-balancer": Faults.cut_balancer,
+    "cut-writer": Faults.cut_writer,
+    "watchdog-killed": Faults.watchdog_killed,
+    "clock-steps-back": Faults.clock_steps_back,
     "cut-supervisor-balancer": Faults.cut_supervisor_balancer,
     "slow": Faults.slow,
     "supervisor-dies": Faults.supervisor_dies,

@@ -199,8 +199,12 @@ class Judge:
     def _would_acknowledge(self, server: ServerProcess) -> bool:
         """After a forced failover a writer that may live counts only while clients are on it.
 
-        What only a stray lets it say that nobody has had a chance to see does not count.
+        What only a stray lets it say that nobody has had a chance to see does not count. Nor does
+        what a server says that stood still past its lease, until its watchdog has closed it, or
+        whose watchdog somebody has killed between two renewals.
         """
+        if server.overslept or server.unwatched_by_hand:
+            return False
         if self._unseen(server) and server.waits and not server.peer.channel.acknowledges:
             return False
         if not self.loss_accepted:

@@ -61,6 +61,7 @@ class Parameters:
     direct_clients: int = 0  # that go past the balancers
     replica: bool = False  # a read replica beside the pair
     replica_faults: tuple[Fault, ...] = ()
+    watchdog: bool = False  # inside the servers
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -181,6 +182,42 @@ def with_replica(parameters: Parameters) -> Parameters:
         for _ in range(rng.choice((0, 0, 1, 1, 2)))
     )
     return replace(parameters, replica=True, replica_faults=faults)
+
+
+WATCHDOG_FAULTS = (
+    ("cut-writer", ("writer",)),
+    ("cut-supervisor", ("writer",)),
+    ("hang", ("writer",)),
+    ("supervisor-dies", ("",)),
+    ("watchdog-killed", ("writer",)),
+    ("clock-steps-back", ("writer",)),
+)
+
+
+def with_watchdog(parameters: Parameters) -> Parameters:
+    """The same history with watchdogs in the servers, and with what they are there for.
+
+    One writer, whose commits do not need the standby; no fence command.
+    """
+    rng = Random(parameters.seed * 69_621 % 2**32)
+    faults = tuple(
+        Fault(
+            what=what,
+            role=rng.choice(roles),
+            at_seconds=round(rng.uniform(0.15, FAULTS_END_SECONDS - 0.4), 4),
+            for_seconds=round(rng.choice((0.1, 0.6, 0.9, 1.2)) * rng.uniform(0.7, 1.3), 4),
+        )
+        for what, roles in rng.choices(WATCHDOG_FAULTS, (5, 2, 2, 2, 1, 2), k=rng.choice((1, 2, 3)))
+    )
+    others = rng.choice((0, 0, 1, len(parameters.faults)))
+    return replace(
+        parameters,
+        watchdog=True,
+        mode=Mode.SINGLE_WRITER,
+        durability=rng.choice((Durability.ASYNC, Durability.BOUNDED)),
+        fence_command=False,
+        faults=(*faults, *parameters.faults[:others]),
+    )
 
 
 def _fault(rng: Random, *, first: bool) -> Fault:

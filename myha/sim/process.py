@@ -75,6 +75,9 @@ class ServerProcess:
         self.leaving = False  # shutting down: refuses connections, its replica is still fed
         self.last_commit_at = -1.0  # until then it commits what had reached it before
         self.open = self.offline = self.waits = self.closing = self.by_stranger = False
+        # Stood still past its lease, or its watchdog was killed and no renewal has told of it yet:
+        # what it does before it closes nobody can help.
+        self.overslept = self.unwatched_by_hand = False
         self.wait_limit_seconds: float | None = None  # bounded: how long a commit waits
         self.wait_count = 1  # how many acknowledgements a commit waits for
         self.acknowledged_once: set[int] = set()  # where it waits for two
@@ -338,6 +341,8 @@ class ServerProcess:
         self.world.note(f"{self.name} is up again, fenced")
         self.up = True
         self.open = self.offline = self.waits = self.closing = self.by_stranger = False
+        self.overslept = False
+        self.watchdog_reset()
         for serial in list(self.waiting):
             one, _, _ = self.waiting.pop(serial)
             if not self.flavour.counts_waiting:
@@ -382,6 +387,9 @@ class ServerProcess:
         self.channel.go_on()
         self.peer.channel.go_on()
         self.touched()
+
+    def watchdog_reset(self) -> None:
+        """None runs any more."""
 
     # -- looked at -------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ class SimLane(SimSupervisor):
     def _result(self, reason: str) -> PlanResult:
         return PlanResult(reason, self.followers.record)
 
-    def _decide(self) -> None:
+    def decide(self) -> None:
         if self.loop.running is not None or self.deposed or not self.alive or self.paused:
             return
         self._tick_loop()
@@ -200,7 +200,7 @@ class SimLane(SimSupervisor):
         if number == self._ticking and self.alive and not self.paused:
             self.world.after(self.interval_seconds, self._tick, number)
             self._look(REPLICA)
-            self._decide()
+            self.decide()
 
 
 class ReplicaBeside:

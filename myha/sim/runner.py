@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from myha.core.policy import Durability, Mode
 from myha.sim.history import Outcome, run_history
-from myha.sim.parameters import Parameters, draw, with_replica
+from myha.sim.parameters import Parameters, draw, with_replica, with_watchdog
 
 KEPT_FAILURES = 20
 
@@ -24,10 +24,12 @@ class Batch:
     mode: Mode | None = None
     durability: Durability | None = None
     replica: bool = False  # a read replica beside the pair, in each of them
+    watchdog: bool = False  # inside the servers, in each of them
 
     def parameters(self, seed: int) -> Parameters:
         """Of the history of one seed."""
         drawn = draw(seed, self.flavour, self.mode, self.durability)
+        drawn = with_watchdog(drawn) if self.watchdog else drawn
         return with_replica(drawn) if self.replica else drawn
 
 

@@ -18,6 +18,7 @@ from myha.sim.process import (
     SETTING,
     ServerProcess,
 )
+from myha.sim.watchdog import SimWatchdog
 from myha.sim.world import Doing
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ COMMAND_SURVIVES = 0.5  # how often a command sent to a frozen server is carried
 
 class SimServer(ServerProcess):
     """Methods that yield are calls of a supervisor."""
+
+    watchdog: SimWatchdog | None = None
 
     def call(self, caller: str, deadline_seconds: float, act: Callable[[], T]) -> Doing[T]:
         """Reach the server, act there, and come back; a frozen one may act when it thaws."""
@@ -112,14 +115,33 @@ class SimServer(ServerProcess):
     def do_open(self) -> None:
         if not self.open:
             self.on_opened(self)
+            self.watchdog_reset()
+        self.overslept = False
         self.open, self.offline, self.closing, self.by_stranger = True, False, False, False
+
+    def watchdog_reset(self) -> None:
+        if self.watchdog is not None:
+            self.watchdog.reset()
+
+    def watchdog_renewed(self, by: str) -> bool:
+        return self.watchdog is not None and self.watchdog.renewed(by)
+
+    def watchdog_let_go(self, by: str) -> None:
+        if self.watchdog is not None:
+            self.watchdog.let_go(by)
+
+    def close_itself(self) -> None:
+        """As its watchdog does: no client hears an answer any more, then it is read-only."""
+        self.do_fence()
+        self.offline = True
+        self.touched()
 
     def do_fence(self) -> None:
         """Cut the clients off, then release the waiting commits, then read-only."""
         self.cut_sessions()
         self.waits = False
         self.finish(tuple(self.waiting))
-        self.open = self.by_stranger = self.closing = False
+        self.open = self.by_stranger = self.closing = self.overslept = False
 
     def do_enable_waiting(self, acknowledgements: int = 1) -> None:
         if self.semisync_now().source_clients < acknowledgements:
@@ -174,7 +196,7 @@ class SimServer(ServerProcess):
                 self.touched()
 
     def _end_closing(self) -> None:
-        self.open = self.closing = self.by_stranger = False
+        self.open = self.closing = self.by_stranger = self.overslept = False
 
     def prove_write(self, caller: str, deadline: float) -> Doing[None]:
         life = self.life

@@ -29,6 +29,7 @@ from myha.core.view import View
 from myha.errors import BalancerError, MyhaError, ServerError
 from myha.ports import Jobs
 from myha.sim.balancer import SimBalancer
+from myha.sim.leases import SimLeases
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import Doing, World
@@ -80,6 +81,7 @@ class SimSupervisor:
         make_jobs: Callable[[SimSupervisor], Jobs],
         executor: Callable[[Tools], Executor] = Executor,
         mutate_plan: MutatePlan | None = None,
+        leases: type[SimLeases] = SimLeases,
     ) -> None:
         self.world = world
         self.name = name
@@ -96,6 +98,7 @@ class SimSupervisor:
         self.plans: list[str] = []
         self.lanes: list[SimSupervisor] = []  # of read replicas, in the same process
         self.loop = self._make_loop()
+        self.leases = leases(self)
         ports = {name: self._port(server) for name, server in servers.items()}
         self.executor = executor(
             Tools(
@@ -107,6 +110,7 @@ class SimSupervisor:
                 journal=self,
                 jobs=make_jobs(self),
                 outside=self,
+                leases=self.leases,
             )
         )
         self._run: Generator[Pause, None, Run] | None = None
@@ -170,6 +174,7 @@ class SimSupervisor:
         if self.alive:
             self.world.note(f"{self.name} dies")
             self.alive = False
+            self.leases.ended()
             if self._run is not None and not self.in_call:
                 self._run.close()
         for lane in self.lanes:
@@ -212,7 +217,7 @@ class SimSupervisor:
     def _tick_loop(self) -> None:
         self.take(Tick(self.world.now, WALL_START + self.world.now))
 
-    def _decide(self) -> None:
+    def decide(self) -> None:
         if self.loop.running is not None or self.deposed:
             return
         self._tick_loop()
@@ -231,7 +236,7 @@ class SimSupervisor:
     def pair_seen(self, seen: PairSeen) -> None:
         """Of a lane: what the pair's loop knows."""
         self.take(seen)
-        self._decide()
+        self.decide()
 
     def request(self, name: str, arguments: dict[str, str]) -> bool:
         """An operator's request; whether a plan for it was begun."""
@@ -264,7 +269,7 @@ class SimSupervisor:
         self._poked.discard(node)
         if self.alive and not self.paused:
             self._look(node)
-            self._decide()
+            self.decide()
 
     def hung_up(self, node: str) -> None:
         """A watcher's idle connection broke."""
@@ -289,7 +294,7 @@ class SimSupervisor:
         self._look(node)
         for balancer in self.balancers.values():
             self._look_at_balancer(balancer)
-        self._decide()
+        self.decide()
 
     def _look(self, node: str) -> None:
         if node in self._looking:
@@ -314,7 +319,7 @@ class SimSupervisor:
         else:
             connects = self.servers[node].up and self.world.linked(self.name, node)
             self.take(NodeMissed(node, began, Contact.SILENT, connects=connects))
-        self._decide()
+        self.decide()
 
     def _looked(self, node: str, began: float) -> None:
         server = self.servers[node]

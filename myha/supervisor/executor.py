@@ -18,6 +18,7 @@ from myha.core.gtid import GtidSet
 from myha.core.plans import (
     AwaitApplied,
     AwaitCaughtUp,
+    AwaitClosed,
     AwaitDrained,
     AwaitNear,
     AwaitReceived,
@@ -56,6 +57,7 @@ from myha.ports import (
     JobOrder,
     Jobs,
     Journal,
+    Leases,
     OutsideFence,
     RecordStore,
     Server,
@@ -92,6 +94,7 @@ class Tools:
     journal: Journal
     jobs: Jobs
     outside: OutsideFence | None = None
+    leases: Leases | None = None
 
 
 @dataclass(slots=True)
@@ -213,6 +216,7 @@ class Executor:
             AwaitNear: self._await_near,
             AwaitReceived: self._await_received,
             AwaitDrained: self._await_drained,
+            AwaitClosed: self._await_closed,
             ProveWrite: self._prove_write,
             RequireNoErrant: self._require_no_errant,
             RequireOnlyWithStandby: self._require_only_with_standby,
@@ -315,6 +319,17 @@ class Executor:
             now = server.received()
             if now != received:
                 received, since = now, clock.monotonic()
+
+    def _await_closed(self, _run: Run, step: AwaitClosed) -> Performing:
+        clock, leases = self.tools.clock, self.tools.leases
+        if leases is None:
+            raise StepFailedError(f"{step.node} has no watchdog")
+        gives_up = clock.monotonic() + step.deadline_seconds
+        closed_at = leases.end(step.node, step.deadline_seconds) + step.total_seconds
+        while clock.monotonic() < closed_at:
+            if clock.monotonic() >= gives_up:
+                raise StepFailedError(f"{step.node} was reached a moment ago")
+            yield Pause(min(WAIT_SLICE_SECONDS, max(POLL_SECONDS, closed_at - clock.monotonic())))
 
     def _await_received(self, _run: Run, step: AwaitReceived) -> Performing:
         clock = self.tools.clock

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from myha.core.node import Contact
-from myha.core.observations import NodeMissed, Observation, RecordRead, first_view, fold
+from myha.core.observations import (
+    NodeLooked,
+    NodeMissed,
+    Observation,
+    RecordRead,
+    first_view,
+    fold,
+)
 from myha.core.planning import URGENT, PairDecision, decide
 from myha.core.plans import Plan, Refusal
 from myha.core.policy import Mode, Policy
@@ -31,6 +39,7 @@ class Loop(BaseLoop[View, Situation]):
         super().__init__(first_view(policy, at, wall, record))
         self._noted_verdict = ""
         self._noted_refusal = ""
+        self._seen_closed: Counter[str] = Counter()
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -38,6 +47,8 @@ class Loop(BaseLoop[View, Situation]):
         """A contact that changes makes everybody look at once: proofs need both sides."""
         before = self.view
         self.view = fold(before, seen)
+        if isinstance(seen, NodeLooked) and not seen.look.open:
+            self._seen_closed[seen.node] += 1
         if isinstance(seen, NodeMissed) and before.node(seen.node).contact is not seen.contact:
             return (LookNow(self.view.policy.nodes),)
         return ()
@@ -114,6 +125,26 @@ class Loop(BaseLoop[View, Situation]):
             return True
         fresh = all(node.checked_at > self.view.plan_ended_at for _, node in self.view.nodes)
         return fresh and (self.decision.plan is None or not self._may_begin())
+
+    # -- the lease ---------------------------------------------------------------------------------
+
+    def lease_of(self, node: str) -> str:
+        """Which lease the node is to stay open by, empty for none: that of the writer on record.
+
+        Another one whenever it was closed since: its watchdog may have ended with that.
+        """
+        view = self.view
+        if view.policy.watchdog is None or view.record is None or view.record.writer != node:
+            return ""
+        look = view.node(node).look
+        if look is None or not look.open:
+            return ""
+        return f"{look.boot_id}, closed {self._seen_closed[node]} times"
+
+    @property
+    def replaces_writer(self) -> bool:
+        """A failover is under way, for which no lease may be renewed."""
+        return self.running is not None and self.running.kind == "failover"
 
     # -- the heartbeat ---------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
@@ -22,7 +23,7 @@ from myha.core.view import View
 from myha.errors import MyhaError, ServerGoneError
 from myha.ports import WatchedServer
 from myha.servers.base import BaseServer
-from myha.servers.factory import adapter_of, make_followers, make_servers
+from myha.servers.factory import adapter_of, make_followers, make_leases, make_servers
 from myha.stores.factory import (
     open_followers,
     open_journal,
@@ -42,6 +43,7 @@ from myha.supervisor.heartbeat import HeartbeatWriter
 from myha.supervisor.housekeeping import Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
+from myha.supervisor.lease import KeptLeases, LeaseKeeper
 from myha.supervisor.loop import CHANGES_WRITER, Loop
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.status import Status
@@ -95,6 +97,9 @@ class PairSupervisor:
         self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.journal, self._seen)
         self.jobs.on_ended = self.housekeeping.ended
         self.heartbeats = {name: self._heartbeat(name) for name in self.servers}
+        self.keepers = self._make_keepers()
+        if self.keepers:
+            self.tools.leases = KeptLeases(self.keepers)
         self._ending = threading.Event()
         self._passed: tuple[object, ...] = ()
         self.lanes = self._make_lanes(kind) if config.replicas else {}
@@ -176,6 +181,23 @@ class PairSupervisor:
             lambda: self.loop.writes_heartbeat(name),
         )
 
+    def _make_keepers(self) -> dict[str, LeaseKeeper]:
+        """One for each node, where the writer has a watchdog."""
+        watchdog = self.loop.view.policy.watchdog
+        if watchdog is None:
+            return {}
+        return {
+            name: LeaseKeeper(
+                lease,
+                watchdog,
+                self.config.timing.call_deadline_seconds,
+                wanted=partial(self.loop.lease_of, name),
+                resting=lambda: self.loop.replaces_writer,
+                emit=self.driver.queue.put,
+            )
+            for name, lease in make_leases(self.servers, watchdog).items()
+        }
+
     # -- life ------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -185,6 +207,8 @@ class PairSupervisor:
         )
         for heartbeat in self.heartbeats.values():
             heartbeat.start()
+        for keeper in self.keepers.values():
+            keeper.start()
         self.housekeeping.start()
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
         for lane in self.lanes.values():
@@ -196,6 +220,8 @@ class PairSupervisor:
             self._end_lanes()
             self.housekeeping.stop()
             self.jobs.close()
+            for keeper in self.keepers.values():
+                keeper.stop()
             for heartbeat in self.heartbeats.values():
                 heartbeat.stop()
 

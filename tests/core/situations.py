@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from myha.core.balancer import BalancerLook
 from myha.core.jobs import HealOutcome, Job, JobResult
@@ -10,6 +11,7 @@ from myha.core.node import (
     Acknowledger,
     Contact,
     Events,
+    Lease,
     NodeView,
     ReplicationThread,
     SemiSync,
@@ -19,6 +21,7 @@ from myha.core.policy import Durability, Mode, StrayRule
 from myha.core.record import Cause, Heal, NodeRecord, Sync
 from myha.core.settings import Difference, Kind
 from myha.core.view import Incident, View
+from myha.core.watchdog import Watchdog
 from tests.core.views import (
     NOW,
     STOPPED,
@@ -47,7 +50,13 @@ WAITS = waits()
 IDLE = waits(source_enabled=False, source_waits=False)
 REPORTS = Acknowledger(31, "report", "db9", "33333333-3333-3333-3333-333333333333")
 NAMELESS = (Acknowledger(20, "myha_repl", "db2"), Acknowledger(31, "report", "db9"))
+WATCHED: dict[str, Any] = {"durability": Durability.ASYNC, "watchdog": Watchdog(6.0)}
 SEVERAL = {"source_may_wait_for_several": True}
+
+
+def leased(node: NodeView, *, armed: bool = True, heard_until: float = NOW - 8.0) -> NodeView:
+    """A node whose watchdog waits for this supervisor's lease, as far as is known."""
+    return replace(node, lease=Lease(armed, heard_until, 20.0))
 
 
 def solo_view(db2: NodeView, entry: object = None, **policy: object) -> View:
@@ -173,6 +182,7 @@ SITUATIONS: dict[str, View] = {
     "writer-events-off": view(seen("db1", events=Events(left=3))),
     "standby-events-on": view(db2=seen("db2", events=Events(enabled=1, left=2))),
     "events-unnoted": view(seen("db1", events=Events(enabled=2, noted=False))),
+    "unwatched": view(seen("db1", semisync=IDLE), **WATCHED),
     "events-unseen": view(seen("db1", events=Events(visible=False))),
     "failback-due": view(auto_failback=True, preferred="db2", failback_after_seconds=60.0),
     "writes-stalled": view(seen("db1", writes_stalled_seconds=9.0)),
@@ -268,6 +278,27 @@ VARIANTS: dict[str, View] = {
     "writer-hung, async": view(lost("db1", SILENT), unsourced(), durability=Durability.ASYNC),
     "writer-hung, async with a fence command": view(
         lost("db1", SILENT), unsourced(), durability=Durability.ASYNC, fence_commands=("db1",)
+    ),
+    "writer-hung, its watchdog has closed it": view(
+        leased(lost("db1", SILENT, since=NOW - 9.0), heard_until=NOW - 6.0), unsourced(), **WATCHED
+    ),
+    "writer-hung, its watchdog may not have closed it yet": view(
+        leased(lost("db1", SILENT), heard_until=NOW - 5.9), unsourced(), **WATCHED
+    ),
+    "writer-hung, its watchdog was not armed": view(
+        leased(lost("db1", SILENT, since=NOW - 9.0), armed=False), unsourced(), **WATCHED
+    ),
+    "writer-hung, its watchdog has not closed it and there is a fence command": view(
+        leased(lost("db1", SILENT), heard_until=NOW - 5.9),
+        unsourced(),
+        fence_commands=("db1",),
+        **WATCHED,
+    ),
+    "cut-off, its watchdog has closed it": view(
+        leased(lost("db1", SILENT, since=NOW - 9.0), heard_until=NOW - 7.0), **WATCHED
+    ),
+    "cut-off, its watchdog may not have closed it yet": view(
+        leased(lost("db1", SILENT), heard_until=NOW - 5.0), **WATCHED
     ),
     "writer-hung, dual-writer": view(
         lost("db1", SILENT),

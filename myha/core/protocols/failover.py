@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from myha.core.node import Contact
 from myha.core.plans import (
+    AwaitClosed,
     AwaitDrained,
     ChangeRecord,
     DisableWaiting,
@@ -29,6 +32,7 @@ QUIET_SECONDS, QUIET_BOUNDED_SECONDS = 0.15, 0.05
 # Where it does not wait for its standby, it has acknowledged what it has still to send: longer than
 # a network is silent for no reason.
 QUIET_UNARMED_SECONDS, DRAINED_UNARMED_SECONDS = 0.5, 10.0
+LAST_RENEWAL_SECONDS = 5.0  # how long an attempt to renew the lease may still be under way
 
 
 def promotable(it: Situation) -> Refusal | None:
@@ -84,13 +88,48 @@ def for_silence(it: Situation) -> Answer:
         # Armed: whatever the writer may still do, it cannot acknowledge without the standby.
         # Dual: its peer takes writes anyway, and all that changes is where clients go.
         return failover(it)
+    if it.writer_lapsed:
+        return failover(it, _closed_itself(it))
     if it.writer in it.policy.fence_commands:
         deadline = FENCE_OUTSIDE_DEADLINE_SECONDS
         return failover(it, FenceOutside(node=it.writer, deadline_seconds=deadline))
+    if it.policy.watchdog is not None:
+        return _not_closed_yet(it)
     return Refusal(
         f"{it.writer} is silent, not proven dead, and could still acknowledge writes: without "
         "lossless durability a failover needs a fence_command",
         f"myha failover --to {it.standby} --accept-loss",
+    )
+
+
+def for_cut_off(it: Situation) -> Answer:
+    """The standby hears the writer and we do not. Nothing, unless it has closed itself for that:
+    then what it wrote arrives first."""
+    if not it.writer_lapsed or it.dual or it.armed:
+        return None
+    return promotable(it) or _flapping(it) or failover(it, _closed_itself(it), closing=True)
+
+
+def _closed_itself(it: Situation) -> AwaitClosed:
+    """Asked again, and of the one who renews: an attempt may have been under way."""
+    total = it.policy.watchdog.total_seconds if it.policy.watchdog is not None else math.inf
+    deadline = total + LAST_RENEWAL_SECONDS
+    return AwaitClosed(node=it.writer, total_seconds=total, deadline_seconds=deadline)
+
+
+def _not_closed_yet(it: Situation) -> Refusal:
+    override = f"myha failover --to {it.standby} --accept-loss"
+    if it.watched and it.policy.watchdog is not None:
+        return Refusal(
+            f"{it.writer} is silent and may live: its watchdog closes it within "
+            f"{it.policy.watchdog.total_seconds:g} s of the last renewal of its lease, and then "
+            f"{it.standby} takes over",
+            override,
+        )
+    return Refusal(
+        f"{it.writer} is silent, not proven dead, and could still acknowledge writes: its watchdog "
+        "was not known to be armed when it was last reached",
+        override,
     )
 
 

@@ -141,6 +141,19 @@ class Contacts(Subject[View]):
         return lost and heard and not (self.writer_closing or self.writer_stalled)
 
     @once
+    def watched(self) -> bool:
+        """The writer closes itself when it hears nothing from this supervisor, as it last said."""
+        return self.policy.watchdog is not None and self.w.lease.armed
+
+    @once
+    def writer_lapsed(self) -> bool:
+        """It has heard nothing for so long that it is closed, if it was watched."""
+        watchdog, heard_until = self.policy.watchdog, self.w.lease.heard_until
+        if watchdog is None or not self.watched:
+            return False
+        return self.at >= heard_until + watchdog.total_seconds
+
+    @once
     def writer_closing(self) -> bool:
         """It said so, and its port refuses; the standby may go on hearing it for many seconds."""
         return self.w.contact is Contact.REFUSING and self.w.closing_at >= 0 and self.s.answering

@@ -61,6 +61,7 @@ ROWS: tuple[Verdict, ...] = (
         "The supervisor does not reach the writer {writer}, but {standby} still hears it: the "
         "writer lives, and there is no failover.",
         lambda it: it.cut_off,
+        planner=failover.for_cut_off,
         holds=Holds.EVERYTHING,
     ),
     Verdict(

@@ -9,6 +9,7 @@ from myha.core.protocols import healing
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
+WATCHDOG_BEGINS_SECONDS = 5.0
 LAG_UNKNOWN_SECONDS = 5.0  # a supervisor that has just begun has no heartbeat of its own yet
 
 
@@ -42,6 +43,13 @@ def _lag_unknown(it: Situation) -> bool:
     return it.standby_replicates and it.writer_installed and slow
 
 
+def _unwatched(it: Situation) -> bool:
+    if it.policy.watchdog is None or it.watched or not it.writer_installed:
+        return False
+    since = max(it.w.lease.since, it.w.contact_since)
+    return it.at - since >= WATCHDOG_BEGINS_SECONDS
+
+
 ROWS: tuple[Verdict, ...] = (
     Verdict(
         "writes-stalled",
@@ -72,6 +80,12 @@ ROWS: tuple[Verdict, ...] = (
         "The supervisor's account may not see scheduled events on {writer} or {standby}, so they "
         "do not follow the writer.",
         _events_unseen,
+    ),
+    Verdict(
+        "unwatched",
+        "The watchdog on {writer} does not wait for this supervisor: without it there is no "
+        "failover from a writer that is silent.",
+        _unwatched,
     ),
     Verdict(
         "flapping",
