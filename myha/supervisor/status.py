@@ -129,7 +129,8 @@ class ApplierFailure(OpenValue):
 class NodeStatus(Value):
     """A node of which there has been no look.
 
-    `wanted` is by pool: True in, False out, None as it is.
+    `wanted` is by pool: True in, False out, None as it is. `watched`: its watchdog waits for this
+    supervisor's lease, as it last said.
     """
 
     contact: Contact
@@ -142,6 +143,7 @@ class NodeStatus(Value):
     heal: HealStatus | None
     wanted: dict[str, bool | None]
     reader_ok: bool
+    watched: bool
     failure: ApplierFailure | None
 
 

@@ -142,6 +142,7 @@ def node_known(
         "fenced": entry is not None and entry.membership is Membership.FENCED,
         "heal": _heal(heals, name, entry.heal) if entry and entry.heal else None,
         "reader_ok": node.reader_ok,
+        "watched": node.lease.armed,
     }
 
 

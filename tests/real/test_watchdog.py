@@ -43,7 +43,9 @@ class Watched:
             return False
 
     def await_armed(self, node: str) -> None:
+        """As the supervisor knows, by a lease of its own."""
         until(lambda: self.value(node, ARMED), f"the watchdog of {node} is armed")
+        until(lambda: self.pair.status()["nodes"][node]["watched"], f"{node} is watched")
 
 
 @pytest.fixture(scope="module", params=["mysql", "mariadb"])
@@ -126,9 +128,9 @@ def test_a_writer_whose_supervisor_stands_still_closes_itself(watched: Watched) 
             assert client.last_ok_at - stopped_at < TOTAL_SECONDS
         finally:
             watched.pair.cluster.supervisor.thaw()
-    watched.pair.await_healthy("a")
-    assert not watched.value("a", READ_ONLY)
+    until(lambda: not watched.closed("a"), "a is opened again")
     watched.await_armed("a")
+    watched.pair.await_healthy("a")
 
 
 def test_a_writer_that_only_clients_reach_is_replaced_after_it_has_closed_itself(
