@@ -134,7 +134,7 @@ class NodeLook:
     lag_seconds: float | None = None
     lag_bytes: int | None = None
     writes_stalled_seconds: float = 0.0
-    commits_stuck: int = 0  # sessions for a second or more in a commit, behind no lock
+    commits_stuck_seconds: float = 0.0  # in their commits, behind no lock, and nothing is logged
     stall_reason: str = ""
     offline: bool = False
     schema: bool = True  # the tables that the supervisor itself writes to are there

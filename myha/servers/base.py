@@ -42,7 +42,9 @@ from myha.servers.watch import tcp_refused
 WAIT_FOREVER_MS = 4_294_967_295  # 49 days: the largest semi-sync timeout that both flavours take
 EVENTS_EVERY = 4  # looks
 KEEP_WARM_SECONDS = 15.0  # well below the sessions' wait_timeout
-CONNECTS_SECONDS = 0.25  # a host that is reached answers in less: its kernel does
+# A login with TLS takes up to seven round trips and a look one: a host that accepts a connection in
+# this share of the deadline is near enough to answer within it.
+CONNECT_SHARE = 1 / 8
 WAIT_SLICE_SECONDS = 0.25  # a wait inside the server, so that a change of mind is noticed
 
 
@@ -56,6 +58,26 @@ class StallClock:
         """The longest time that one of those stuck now has been seen stuck at every look."""
         self._since = {number: self._since.get(number, at) for number in stuck}
         return max((at - then for then in self._since.values()), default=0.0)
+
+
+class CommitClock:
+    """Since when commits have made no progress: sessions are in theirs, and the binary log does not
+    grow. The commit of one that writes gigabytes holds up all others, and goes on."""
+
+    def __init__(self) -> None:
+        self._clock = StallClock()
+        self._written = -1
+
+    def stuck_seconds(self, stuck: set[int], written: int, at: float) -> float:
+        """`written`: bytes that the server has written to its binary log."""
+        if written != self._written:
+            self._clock, self._written = StallClock(), written
+        return self._clock.stalled_seconds(stuck, at)
+
+
+def ids(text: str) -> set[int]:
+    """Session ids, as a look lists them."""
+    return {int(number) for number in text.split(",") if number}
 
 
 class BeforeReplication(Protocol):
@@ -106,6 +128,7 @@ class BaseServer(ClosingServer, RestoringServer):
         self._option_file = option_file  # where setup puts its fragment; empty: an operator did
         self._heartbeat_wall = 0.0
         self._stalls = StallClock()
+        self._commits = CommitClock()
         self._events = Events()
         self._events_life = 0  # which connection of the watch session they were read by
         self._events_due = True
@@ -170,6 +193,15 @@ class BaseServer(ClosingServer, RestoringServer):
             (ts for number, ts in self.heartbeats.items() if number != own_server_id), default=None
         )
 
+    def _commits_stuck_seconds(self, session: WarmSession, stuck: set[int], at: float) -> float:
+        written = self._binlog_bytes(session) if stuck else -1  # mostly there is nothing to ask
+        return self._commits.stuck_seconds(stuck, written, at)
+
+    @abstractmethod
+    def _binlog_bytes(self, session: WarmSession) -> int:
+        """How much has been written to the binary log since the server started, by commits under
+        way too."""
+
     def refuses(self) -> bool:
         """True only when a new TCP connection is refused: no server process there."""
         return (
@@ -177,8 +209,12 @@ class BaseServer(ClosingServer, RestoringServer):
         )
 
     def connects(self) -> bool:
-        """Its port accepts a new TCP connection, whatever the server behind it does with that."""
-        seconds = min(CONNECTS_SECONDS, self.call_deadline_seconds)
+        """Its port accepts a new TCP connection, whatever the server behind it does with that.
+
+        And so soon that distance does not explain why a look has had no answer: over a slow link
+        False.
+        """
+        seconds = self.call_deadline_seconds * CONNECT_SHARE
         return tcp_refused(self.endpoint.host, self.endpoint.port, seconds) is False
 
     # A read replica

@@ -14,7 +14,7 @@ from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
-from myha.servers.base import heartbeats_of, one_row
+from myha.servers.base import heartbeats_of, ids, one_row
 from myha.servers.mariadb_fence import SESSIONS, WAITS_FOR_ACK, MariaDBFence
 from myha.servers.mariadb_look import (
     Status,
@@ -105,7 +105,7 @@ class MariaDBServer(MariaDBFence):
                 " @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos,"
                 f" {beats if facts.heartbeat else 'NULL'},"
                 f" (SELECT CONCAT(COUNT(*), ' ', COALESCE(GROUP_CONCAT(IF({_STUCK}, p.ID, NULL)),"
-                f" ''), ' ', COUNT(IF({_COMMITS}, 1, NULL)))"
+                f" ''), ' ', COALESCE(GROUP_CONCAT(IF({_COMMITS}, p.ID, NULL)), ''))"
                 f" FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
                 f" {_SEMISYNC}, @@GLOBAL.replicate_events_marked_for_skip",
                 {"user": self.account.user},
@@ -120,9 +120,9 @@ class MariaDBServer(MariaDBFence):
         for channel in channels:
             received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
         self.heartbeats = heartbeats_of(beats_text)
-        count, stuck, commits = (clients or "0  0").split(" ")
+        count, stuck, commits = (clients or "0  ").split(" ")
         now = time.monotonic()
-        stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
+        stalled = self._stalls.stalled_seconds(ids(stuck), now)
         own = next((c for c in channels if c["Connection_name"] == "" and c["Master_Host"]), None)
         skips = str(row[-1])
         options, filters = mariadb_settings.options(own), mariadb_settings.filters(own, skips)
@@ -146,13 +146,21 @@ class MariaDBServer(MariaDBFence):
             sessions=int(count),
             lag_bytes=lag_bytes_of(own),
             writes_stalled_seconds=stalled,
-            commits_stuck=int(commits),
+            commits_stuck_seconds=self._commits_stuck_seconds(session, ids(commits), now),
             stall_reason="commits do not end" if stalled else "",
             schema=facts.heartbeat,
         )
         sign = (options, *filters.items())
         differs = self._look_for_differences(session, look, sign)
         return replace(look, differs=differs) if differs else look
+
+    def _binlog_bytes(self, session: WarmSession) -> int:
+        return int(
+            session.value(
+                "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
+                " WHERE VARIABLE_NAME = 'BINLOG_BYTES_WRITTEN'"
+            )
+        )
 
     def _semisync(
         self, variables: tuple[Any, ...], session: WarmSession, *, who: bool = True

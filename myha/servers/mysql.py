@@ -16,7 +16,7 @@ from myha.database.flavours import MYSQL
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mysql_settings
-from myha.servers.base import BaseServer, heartbeats_of, one_row
+from myha.servers.base import BaseServer, heartbeats_of, ids, one_row
 from myha.servers.closing import Client
 from myha.servers.mysql_look import (
     CLIENT_THREADS,
@@ -97,7 +97,7 @@ class MySQLServer(BaseServer):
     def _look(self, session: WarmSession, at: float) -> NodeLook:
         facts = self._facts
         rows = session.query(facts.look_sql, {"user": self.account.user})
-        look = self._read_look(facts, one_row(rows, self.name), rows, at)
+        look = self._read_look(session, one_row(rows, self.name), rows, at)
         if look.applier.state is ThreadState.STOPPED and look.source:
             look = replace(look, applier=applier_error(session) or look.applier)
         self._looks += 1
@@ -111,7 +111,8 @@ class MySQLServer(BaseServer):
             self._watch_life = -1  # the table may have been made meanwhile
         return look
 
-    def _read_look(self, facts: Facts, first: Row, rows: list[Row], at: float) -> NodeLook:
+    def _read_look(self, session: WarmSession, first: Row, rows: list[Row], at: float) -> NodeLook:
+        facts = self._facts
         server_id, read_only, super_read_only, offline, executed_text = first[:5]
         semi, status, beats, clients = first[5:9]
         executed = MysqlGtidSet.parse(executed_text)
@@ -120,9 +121,9 @@ class MySQLServer(BaseServer):
             received = received.union(MysqlGtidSet.parse(row[-1] or ""))
         channel = next((row for row in rows if row[10] == ""), None)
         self.heartbeats = heartbeats_of(beats)
-        count, stuck, commits = (clients or "0  0").split(" ")
+        count, stuck, commits = (clients or "0  ").split(" ")
         now = time.monotonic()
-        stalled = self._stalls.stalled_seconds({int(s) for s in stuck.split(",") if s}, now)
+        stalled = self._stalls.stalled_seconds(ids(stuck), now)
         receiver, applier, source, progress = channel_of(channel)
         others = [f"{row[11]}:{row[12]}" for row in rows if row[10]]
         return NodeLook(
@@ -142,10 +143,19 @@ class MySQLServer(BaseServer):
             sessions=int(count),
             lag_bytes=self._lag_bytes if source else None,
             writes_stalled_seconds=stalled,
-            commits_stuck=int(commits),
+            commits_stuck_seconds=self._commits_stuck_seconds(session, ids(commits), now),
             stall_reason="commits do not end" if stalled else "",
             offline=bool(offline),
             schema=facts.heartbeat,
+        )
+
+    def _binlog_bytes(self, session: WarmSession) -> int:
+        return int(
+            session.value(
+                "SELECT SUM_NUMBER_OF_BYTES_WRITE"
+                " FROM performance_schema.file_summary_by_event_name"
+                " WHERE EVENT_NAME = 'wait/io/file/sql/binlog'"
+            )
         )
 
     def _semisync(self, facts: Facts, variables: str, status: str | None) -> SemiSync:

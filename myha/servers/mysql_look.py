@@ -102,7 +102,7 @@ def _look_sql(source: str, replica: str, *, heartbeat: bool) -> str:
         f" {semisync_variables(source, replica)}, {semisync_status(source, replica)}, {beats},"
         " (SELECT CONCAT(COUNT(*), ' ',"
         f" COALESCE(GROUP_CONCAT(IF({_STUCK}, t.PROCESSLIST_ID, NULL)), ''), ' ',"
-        f" COUNT(IF({_COMMITS}, 1, NULL)))"
+        f" COALESCE(GROUP_CONCAT(IF({_COMMITS}, t.PROCESSLIST_ID, NULL)), ''))"
         f" FROM performance_schema.threads t WHERE {CLIENT_THREADS}"
         " AND COALESCE(t.PROCESSLIST_USER, '') <> %(user)s),"
         f" {mysql_settings.FILTERS},"

@@ -203,7 +203,8 @@ SITUATIONS: dict[str, View] = {
 # Where what to do depends on more than the verdict: these are recorded too.
 STALLED = lost("db1", SILENT, NOW - 12.0, connects=True)
 STUCK = replace(
-    seen("db1", commits_stuck=2, writes_stalled_seconds=11.0), executed_known_at=NOW - 11.0
+    seen("db1", commits_stuck_seconds=11.0, writes_stalled_seconds=11.0),
+    executed_known_at=NOW - 11.0,
 )
 ONLY_HEARTBEATS = replace(seen("db2"), received_known_at=NOW - 11.0)
 

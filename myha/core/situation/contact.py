@@ -99,11 +99,11 @@ class Contacts(Subject[View]):
     def _stuck_in_commits(self) -> bool:
         """It answers; commits do not end, and wait for neither an acknowledgement nor a lock."""
         look, limit = self.installed_look, self.policy.stalled_seconds
-        if not limit or look is None or not look.commits_stuck or look.semisync.waiting_sessions:
+        if not limit or look is None or look.semisync.waiting_sessions:
             return False
         known_at = self.w.executed_known_at
         unchanged_seconds = self.at - known_at if known_at >= 0 else 0.0
-        return min(unchanged_seconds, look.writes_stalled_seconds) >= limit
+        return min(unchanged_seconds, look.commits_stuck_seconds) >= limit
 
     @once
     def standby_stalled(self) -> bool:
