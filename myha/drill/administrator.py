@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from myha.database.session import Session
@@ -16,7 +17,7 @@ from myha.drill.errant import ERRANT_CLIENT, ErrantLedger, ErrantRow, ErrantTabl
 from myha.drill.rows import IdRow, Row
 from myha.drill.target import Target
 from myha.drill.worker import payload
-from myha.errors import MyhaError, ServerError
+from myha.errors import MyhaError, ServerError, ServerGoneError
 
 OPEN_DEADLINE_SECONDS = 15.0
 RETRY_SECONDS = 0.1
@@ -40,8 +41,8 @@ class Administrator:
 
         With `ddl` a table is made among them, which no undo takes back.
         """
-        with self._target.administrator(self._node) as session:
-            self._isolate(session)
+        with ExitStack() as stack:
+            session = self._isolated(stack)
             self._write(session, self._insert, range(1, CHANGES + 1))
             oldest = self._values(session, "drill_oldest", below=ERRANT_CLIENT, limit=2 * CHANGES)
             rows = [Row(*values) for values in oldest]
@@ -118,13 +119,29 @@ class Administrator:
 
     # -- getting there ---------------------------------------------------------------------------
 
-    def _isolate(self, session: Session) -> None:
-        """Until a write would be taken.
+    def _isolated(self, stack: ExitStack) -> Session:
+        """A session whose writes are taken, which ends with the stack.
 
-        What the supervisor had sent to the node while it was frozen may be carried out only now.
+        What the supervisor had sent to the node while it was frozen may be carried out only now,
+        the end of all sessions among it.
         """
-        session.query(self._statements.one("drill_origin"))
         ends = time.monotonic() + OPEN_DEADLINE_SECONDS
+        while True:
+            with ExitStack() as trying:
+                try:
+                    session = trying.enter_context(self._target.administrator(self._node))
+                    self._isolate(session, ends)
+                except ServerGoneError:
+                    if time.monotonic() > ends:
+                        raise
+                    time.sleep(RETRY_SECONDS)
+                    continue
+                stack.push(trying.pop_all())
+                return session
+
+    def _isolate(self, session: Session, ends: float) -> None:
+        """Until a write would be taken."""
+        session.query(self._statements.one("drill_origin"))
         while not self._may_write(session, last=time.monotonic() > ends):
             time.sleep(RETRY_SECONDS)
 
