@@ -25,6 +25,7 @@ from typing import Any
 from benchmarks.parts import PARTS, part
 from benchmarks.results import write_results
 from myha.drill import runner, target
+from myha.drill.options import Options
 from myha.drill.scenarios import SCENARIOS
 from myha.errors import MyhaError
 from myha.sandbox.cluster import Durability, Mode
@@ -140,7 +141,7 @@ def play(flavour: str, one: Series, clients: int) -> bool:
     scenario = SCENARIOS[one.scenario]
     mode = one.mode or ("dual-writer" if scenario.dual_writer_only else "single-writer")
     with target.sandbox(flavour, mode, one.durability, lambda _text: None) as pair:
-        options = runner.Options(rounds=one.rounds, clients=clients)
+        options = Options(rounds=one.rounds, clients=clients)
         report = runner.run(pair, scenario, options, lambda _text: None)
     data = {**report.data(), "clients": clients, "machine": about}
     name = f"{one.name}-drill" if one.name in PARTS else one.name

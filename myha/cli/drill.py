@@ -15,7 +15,8 @@ from rich.console import Console
 
 from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
-from myha.drill import runner
+from myha.drill import fitness, runner
+from myha.drill.options import READS_EVERY, Options
 from myha.drill.report import Report, show
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.stage import Scenario
@@ -83,7 +84,7 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
 @click.option(
     "--reads-every",
     type=click.IntRange(0, 10_000),
-    default=runner.READS_EVERY,
+    default=READS_EVERY,
     show_default=True,
     help="A client reads what another has written, once in so many transactions; 0: never.",
 )
@@ -124,7 +125,7 @@ def drill(
     the fault the drill waits for the pair to be whole and compares the ledger with both nodes. Exit
     status 1: something was lost or duplicated, or the pair did not become whole.
     """
-    options = runner.Options(rounds, clients, seed, pause_ms, force, reads_every, minutes or 0.0)
+    options = Options(rounds, clients, seed, pause_ms, force, reads_every, minutes or 0.0)
     if minutes is not None and scenario != "chaos":
         raise ConfigError("--minutes goes with chaos: give --rounds")
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
@@ -140,7 +141,7 @@ def drill(
                 " --durability, --heal, --replicas and --network out"
             )
         target = of_config(config_path)
-        fitting = [one for one in chosen if not runner.misfit(target, one)]
+        fitting = [one for one in chosen if not fitness.misfit(target, one)]
         _ask_first(target, fitting or chosen, rounds, yes=yes)
         with progress() as tell, interruptible(INTERRUPTED):
             reports = _play(target, chosen, options, tell)
@@ -196,12 +197,12 @@ def _by_sandbox(
 
 
 def _play(
-    target: Target, chosen: list[Scenario], options: runner.Options, tell: runner.Tell
+    target: Target, chosen: list[Scenario], options: Options, tell: runner.Tell
 ) -> list[Report]:
     """All of them; of several, those that do not fit this cluster are left out, with a word."""
     reports = []
     for one in chosen:
-        why_not = runner.misfit(target, one)
+        why_not = fitness.misfit(target, one)
         if why_not and len(chosen) > 1:
             tell(f"left out: {why_not}")
             continue

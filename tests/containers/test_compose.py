@@ -17,6 +17,7 @@ import pytest
 
 from myha.core.record import Sync
 from myha.drill import runner
+from myha.drill.options import Options
 from myha.drill.report import Report
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.stage import REST_SECONDS, TAKEOVER_PLANS, Fault, Scenario, Stage
@@ -53,7 +54,7 @@ def whole_network(topology: Topology) -> Iterator[None]:
 
 def drill(target: Target, scenario: Scenario, known: str = "") -> Report:
     """Played, judged, and good: the report says what was not. `known`: a problem that may be."""
-    report = runner.run(target, scenario, runner.Options(clients=CLIENTS), print)
+    report = runner.run(target, scenario, Options(clients=CLIENTS), print)
     for one in report.rounds:
         problems = [text for text in one.problems if not (known and re.fullmatch(known, text))]
         assert not problems, json.dumps([problems, one.journal], indent=1)

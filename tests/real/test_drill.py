@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from myha.config import load
-from myha.drill import crossing, runner, target
+from myha.drill import crossing, fitness, runner, target
 from myha.drill.administrator import CHANGES
+from myha.drill.options import Options
 from myha.drill.report import Report, RoundResult
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
@@ -49,7 +50,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 def play(pair: Target, scenario: str, **options: int) -> Report:
     # Clients that rest leave the processor to what is tested; there are commits all the time.
-    chosen = runner.Options(clients=4, seed=options.get("seed", 1), pause_ms=20.0)
+    chosen = Options(clients=4, seed=options.get("seed", 1), pause_ms=20.0)
     return runner.run(pair, SCENARIOS[scenario], chosen, print)
 
 
@@ -202,17 +203,17 @@ def test_crossing_updates_of_two_writers_are_reported_and_repaired(flavour: str)
 
 def test_what_a_cluster_is_not_made_for_is_refused(pair: Target) -> None:
     pair.learn()
-    options = runner.Options()
+    options = Options()
     with pytest.raises(RefusedError, match="needs two writers: --mode dual-writer"):
-        runner.check(pair, SCENARIOS["conflict"], options)
+        fitness.check(pair, SCENARIOS["conflict"], options)
     in_use = replace(pair, supervisor=None)
     with pytest.raises(RefusedError, match="delete its data directory: that is for sandboxes"):
-        runner.check(in_use, SCENARIOS["reseed"], options)
+        fitness.check(in_use, SCENARIOS["reseed"], options)
     heal = pair.config.heal.model_copy(update={"policy": ("resume", "rewind", "manual")})
     narrow = replace(pair, config=pair.config.model_copy(update={"heal": heal}))
     with pytest.raises(RefusedError, match=r"only reseed can bring back, but heal\.policy"):
-        runner.check(narrow, SCENARIOS["diverge-ddl"], options)
-    runner.check(narrow, SCENARIOS["diverge"], options)
+        fitness.check(narrow, SCENARIOS["diverge-ddl"], options)
+    fitness.check(narrow, SCENARIOS["diverge"], options)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -257,7 +258,7 @@ def test_more_failovers_than_the_flap_limit_are_refused(pair: Target) -> None:
     pair.learn()
     limit = pair.config.failover.flap_limit
     with pytest.raises(RefusedError, match="flap_limit"):
-        runner.check(pair, SCENARIOS["crash"], runner.Options(rounds=limit + 1))
+        fitness.check(pair, SCENARIOS["crash"], Options(rounds=limit + 1))
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -375,7 +376,7 @@ def test_what_acts_on_a_process_needs_a_way_to_it(tmp_path: Path) -> None:
     pair = target.of_config(path)
     others = {"conflict", "supervisor-crash"}
     for name, scenario in SCENARIOS.items():
-        why_not = runner.misfit(pair, scenario)
+        why_not = fitness.misfit(pair, scenario)
         if name in {"switchover", "bad-applier"}:
             assert "pid_file" not in why_not
         elif not (scenario.sandbox_only or scenario.needs_network or name in others):

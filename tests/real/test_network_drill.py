@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from myha.drill import partitions, runner, target
+from myha.drill import fitness, partitions, runner, target
+from myha.drill.options import Options
 from myha.drill.report import RoundResult
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
@@ -43,7 +44,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 def played(pair: Target, scenario: str, known: str = "(?!)") -> RoundResult:
     """One good round; `known` is the one kind of problem that it may have."""
-    options = runner.Options(clients=4, seed=1, pause_ms=20.0)
+    options = Options(clients=4, seed=1, pause_ms=20.0)
     (one,) = runner.run(pair, SCENARIOS[scenario], options, print).rounds
     problems = [what for what in one.problems if not re.fullmatch(known, what)]
     assert problems == [], "\n".join((*one.problems, *one.journal))
@@ -95,7 +96,7 @@ def test_a_silent_writer_that_could_still_acknowledge_is_not_replaced(flavour: s
 def test_what_cuts_links_needs_a_network(pair: Target) -> None:
     for name, scenario in SCENARIOS.items():
         without = target.of_config(pair.config.path)
-        why_not = runner.misfit(without, scenario)
+        why_not = fitness.misfit(without, scenario)
         assert ("use --network" in why_not) == scenario.needs_network, name
     with pytest.raises(RefusedError, match="use --network"):
-        runner.check(without, SCENARIOS["slow"], runner.Options())
+        fitness.check(without, SCENARIOS["slow"], Options())

@@ -1,0 +1,87 @@
+"""Whether a cluster is fit for a scenario, and whether it is whole."""
+
+from __future__ import annotations
+
+from myha.core.policy import Durability
+from myha.core.record import Sync
+from myha.drill.options import Options
+from myha.drill.stage import Scenario
+from myha.drill.target import Target
+from myha.errors import MyhaError, RefusedError
+from myha.supervisor.status import Status
+from myha.waiting import wait_until
+
+POLL_SECONDS = 0.05
+
+
+def check(target: Target, scenario: Scenario, options: Options) -> None:
+    """Refuse what would only do harm; each with its reason."""
+    if why_not := misfit(target, scenario):
+        raise RefusedError(why_not)
+    if scenario.needs_administrator or target.config.replicas:
+        target.config.accounts.admin()  # raises with the file that is missing
+    limit = target.config.failover.flap_limit
+    if scenario.unattended_failover and options.rounds > limit and not options.force:
+        raise RefusedError(
+            f"{options.rounds} rounds are more failovers than failover.flap_limit ({limit}) allows"
+            " in a row: the supervisor would refuse some",
+            "fewer --rounds, or --force",
+        )
+    if not options.force and not _becomes_whole(target):
+        raise RefusedError(f"the cluster is not healthy: {why_not_whole(target)}", "--force")
+
+
+def misfit(target: Target, scenario: Scenario) -> str:
+    """Why a scenario cannot be played on this cluster at all; empty when it can."""
+    config = target.config
+    if why_not := scenario.other_mode(config.cluster.mode.value):
+        return why_not
+    if scenario.sandbox_only and target.supervisor is None:
+        return f"{scenario.name} would {scenario.hurts}: that is for sandboxes only, use --sandbox"
+    if scenario.needs_supervisor_process and target.supervisor is None:
+        return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
+    if scenario.needs_network and (target.cluster is None or target.cluster.network is None):
+        return f"{scenario.name} cuts links, and this cluster has none of its own: use --network"
+    if scenario.fit is not None and scenario.fit is not target.fit:
+        return f"{scenario.name} needs a sandbox that was made for it: use --sandbox"
+    if scenario.needs_host:
+        for name in config.nodes:
+            if name not in target.hosts:
+                return (
+                    f"{scenario.name} acts on the servers' processes, and the configuration does"
+                    f" not say how to reach {name}'s: set nodes.{name}.pid_file and start_command,"
+                    " on another machine shell, start_command and stop_command, in a Docker"
+                    " container its container"
+                )
+    if scenario.heals and not set(scenario.heals) & set(config.heal.policy):
+        return (
+            f"{scenario.name} leaves a node that only {' or '.join(scenario.heals)} can bring back,"
+            f" but heal.policy ({', '.join(config.heal.policy)}) has none of these: the node would"
+            " stay fenced"
+        )
+    return ""
+
+
+def _becomes_whole(target: Target) -> bool:
+    return wait_until(lambda: is_whole(target, target.status()), 5.0, POLL_SECONDS)
+
+
+def is_whole(target: Target, status: Status) -> bool:
+    """Healthy, nothing under way, and the writer waits for the standby if it shall."""
+    lossless = target.config.cluster.durability is Durability.LOSSLESS
+    replicas = all(one.healthy for one in status.replicas.values())
+    healthy = status.healthy and replicas and not status.maintenance
+    return healthy and (not lossless or status.sync is Sync.ARMED)
+
+
+def why_not_whole(target: Target) -> str:
+    """The supervisor's own sentence, with its refusals, or that there is no supervisor."""
+    try:
+        status = target.status()
+    except MyhaError as error:
+        return str(error)
+    if status.maintenance:
+        return "maintenance is on: the supervisor observes and does not act"
+    refusals = "; ".join(one.reason for one in status.refusals)
+    replicas = [one.sentence for one in status.replicas.values() if not one.healthy]
+    return "; ".join([status.sentence + (f" ({refusals})" if refusals else ""), *replicas])
