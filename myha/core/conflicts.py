@@ -252,7 +252,17 @@ class Detector:
         elif (id(slot), key) in transaction.clashed:
             return
         transaction.clashed.add((id(slot), key))
+        self._expect_again(1 - transaction.side, firsts, (id(slot), key))
         self.clashes.append(Clash(slot, key, transaction, firsts))
+
+    def _expect_again(
+        self, side: int, firsts: tuple[Transaction, ...], at: tuple[int, Any]
+    ) -> None:
+        """The other side's last one may be read again, and would find the same clash once more."""
+        current = self._sides[side].current
+        if current is not None and current in firsts:
+            current.clashed = set() if current.clashed is None else current.clashed
+            current.clashed.add(at)
 
     def take_clashes(self) -> list[Clash]:
         """What was found since the last call."""
