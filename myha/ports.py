@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from myha.core.address import Standing
 from myha.core.balancer import BalancerLook
 from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
@@ -161,6 +162,9 @@ class Balancer(Protocol):
     def take_out(self, node: str, pools: tuple[str, ...], deadline_seconds: float) -> None: ...
 
     def drain(self, pool: str, node: str) -> None: ...
+
+    def stand(self, standing: Standing) -> None:
+        """Tell it how it stands to the shared address; keepalived on its host reads that there."""
 
     def close(self) -> None: ...
 

@@ -137,6 +137,17 @@ def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> N
     assert any(found.startswith(line) for found in refusal(tmp_path, f"{GOOD}{added}\n"))
 
 
+SHARED = "[address]\nip = '10.0.0.9/24'\n"
+PLACED = """
+[balancers.lb2]
+socket = '/run/haproxy/other.sock'
+writer_listen = '10.0.0.8:3307'
+reader_listen = '10.0.0.8:3308'
+host = '10.0.0.8'
+interface = 'eth0'
+[nodes.a]"""
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
@@ -228,6 +239,42 @@ def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> N
         ("127.0.0.1:3307", "127.0.0.1:3308", "balancers.lb1.reader_listen: is the same as writ"),
         ("127.0.0.1:3307", "127.0.0.1", 'balancers.lb1.writer_listen: must be "host:port"'),
         ("/run/haproxy/admin.sock", "run/admin.sock", "balancers.lb1.socket: must be an absolute"),
+        ("[nodes.a]", f"[address]\nip = '10.0.0.9'\n{PLACED}", "address.ip: must be an IPv4 addr"),
+        ("[nodes.a]", f"[address]\nip = 'fd00::9/64'\n{PLACED}", "address.ip: must be an IPv4"),
+        ("[nodes.a]", "[address]\nip = '10.0.0.9/24'\n[nodes.a]", "address.ip: needs two balanc"),
+        ("[nodes.a]", f"{SHARED}{PLACED}", "balancers.lb1.interface: is needed for address.ip"),
+        ("[nodes.a]", f"{SHARED}{PLACED}", "balancers.lb1.host: is needed for address.transport"),
+        (
+            "[nodes.a]",
+            f"{SHARED}{PLACED}".replace("10.0.0.8'", "10.0.0.9'"),
+            "balancers.lb2.host: is address.ip, which moves",
+        ),
+        (
+            "[nodes.a]",
+            f"{SHARED}{PLACED}".replace(":3307", ":4307"),
+            "balancers.lb1.writer_listen: has another port than the first balancer's",
+        ),
+        (
+            "[nodes.a]",
+            f"{SHARED}{PLACED}".replace("host = '10.0.0.8'", "host = 'lb2'"),
+            "balancers.lb2.host: must be an IPv4 address",
+        ),
+        ("[nodes.a]", f"{SHARED}preferred = 'x'\n{PLACED}", "address.preferred: 'x' is not a bal"),
+        (
+            "[nodes.a]",
+            f"{SHARED}auto_failback = true\n{PLACED}",
+            "address.auto_failback: needs add",
+        ),
+        (
+            "[nodes.a]",
+            f"{SHARED}password_file = 'p'\n{PLACED}",
+            "address.advert_seconds: must be who",
+        ),
+        (
+            "[nodes.a]",
+            f"{SHARED}preference_seconds = 1\n{PLACED}",
+            "address.preference_seconds: is l",
+        ),
         ("[nodes.a]", "[nodes]\nq = 3\n[nodes.a]", "nodes.q: must be a table; write it as [nod"),
         ("[nodes.a]", "[nodes.a", "is not valid TOML: "),
     ],
@@ -501,4 +548,5 @@ def test_a_key_that_decisions_depend_on_reaches_them(
 def test_each_field_of_the_policy_is_one_that_a_key_changes() -> None:
     of_the_file = {"nodes", "sources", "balancers", "fence_commands", "replication_user"}
     of_the_file |= {"followers", "delays"}
+    of_the_file |= {"address"}  # needs other tables too: see tests/test_config_effects.py
     assert {one.name for one in fields(Policy)} == of_the_file | {field for _, _, field in DECIDES}

@@ -17,11 +17,12 @@ from click.testing import CliRunner
 
 import myha.core
 from myha.balancers.haproxy.render import render_haproxy
+from myha.balancers.keepalived.render import render_keepalived
 from myha.cli import requests, run
 from myha.config import TABLES, Config, load
 from myha.conflicts.watch import Watch
 from myha.core.planning import Decision, decide
-from myha.core.policy import Durability, Mode, Policy, StrayRule
+from myha.core.policy import AddressPolicy, Durability, Mode, Policy, StrayRule
 from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.core.watchdog import Watchdog
 from myha.drill import target
@@ -98,6 +99,10 @@ class Built:
     @property
     def rendered(self) -> str:
         return render_haproxy(self.config, "lb1")
+
+    @property
+    def keepalived(self) -> str:
+        return render_keepalived(self.config, "lb1")
 
     def host(self) -> Any:
         """How the drill reaches the process of node a."""
@@ -296,6 +301,40 @@ def of_replica(effect: Effect) -> Effect:
     return replace(effect, also=also)
 
 
+def shared(values: tuple[str, str], seen: tuple[str, str], begins: str) -> Effect:
+    """The first line of keepalived.conf that begins so, where there is a shared address."""
+
+    def see(it: Built) -> object:
+        lines = (line.strip() for line in it.keepalived.splitlines())
+        return next((line for line in lines if line.startswith(begins)), "")
+
+    return Effect(values, seen, see, also=SHARED)
+
+
+def _address_password(it: Built) -> object:
+    file = it.config.address.password_file
+    assert file is not None
+    file.write_text(f"{file.name}\n")
+    return next(line.strip() for line in it.keepalived.splitlines() if "auth_pass" in line)
+
+
+def _standings_policy(it: Built) -> object:
+    """What the watcher of a balancer goes by when it tells it how it stands."""
+    standing: Any = it.pair.driver.balancers["lb1"]._standing
+    return standing.func._standings._policy
+
+
+SHARED: Keys = {
+    "balancers.lb1": {"host": '"10.0.0.7"', "interface": '"eth0"'},
+    "balancers.lb2": {
+        "socket": '"/run/haproxy/other.sock"',
+        "writer_listen": '"10.0.0.8:3307"',
+        "reader_listen": '"10.0.0.8:3308"',
+        "host": '"10.0.0.8"',
+        "interface": '"eth0"',
+    },
+    "address": {"ip": '"10.0.0.99/24"'},
+}
 REPLICA_STOPPED: Keys = {"replicas.r1": {"start_command": '["start"]', "stop_command": '["stop"]'}}
 REMOTE: Keys = {"nodes.a": {"shell": '["ssh", "a"]', "start_command": '["start"]'}}
 STOPPED: Keys = {"nodes.a": {"start_command": '["start"]', "stop_command": '["stop"]'}}
@@ -503,6 +542,85 @@ EFFECTS: dict[str, Effect] = {
         ('"127.0.0.1:4407"', '"127.0.0.1:4408"'),
         (True, False),
         lambda it: "bind '127.0.0.1:4407'" in it.rendered,
+    ),
+    "balancers.host": shared(
+        ('"10.0.0.7"', '"10.0.0.6"'),
+        ("unicast_src_ip 10.0.0.7", "unicast_src_ip 10.0.0.6"),
+        "unicast_src_ip",
+    ),
+    "balancers.interface": shared(
+        ('"eth0"', '"eth1"'), ("interface eth0", "interface eth1"), "interface"
+    ),
+    "balancers.check_port": Effect(
+        ("9201", "9301"),
+        ((True, True, True), (False, False, False)),
+        lambda it: (
+            "bind 127.0.0.1:9202" in it.rendered,
+            "ipv4@127.0.0.1:9201 level user" in it.rendered,
+            " told 9201 " in it.keepalived,
+        ),
+        also=SHARED,
+    ),
+    "address.ip": Effect(
+        ('""', '"10.0.0.98/24"'),
+        ((None, False, False, False), (AddressPolicy(), True, True, True)),
+        lambda it: (
+            it.policy.address,
+            "bind '10.0.0.98:3307' transparent" in it.rendered,
+            it.pair.tools.balancers["lb1"]._has_address,  # type: ignore[attr-defined]
+            it.pair.driver.balancers["lb1"]._standing is not None,
+        ),
+        also={table: rows for table, rows in SHARED.items() if table != "address"},
+    ),
+    "address.router_id": shared(
+        ("7", "8"), ("virtual_router_id 7", "virtual_router_id 8"), "virtual_router_id"
+    ),
+    "address.transport": shared(
+        ('"unicast"', '"multicast"'), ("unicast_peer {", ""), "unicast_peer"
+    ),
+    "address.advert_seconds": shared(
+        ("0.2", "0.3"), ("advert_int 0.2", "advert_int 0.3"), "advert_int"
+    ),
+    "address.password_file": Effect(
+        ('"first"', '"second"'),
+        ("auth_pass first", "auth_pass second"),
+        _address_password,
+        also=SHARED | {"address": SHARED["address"] | {"advert_seconds": "1"}},
+    ),
+    "address.answer_seconds": shared(
+        ("0.3", "0.4"),
+        (
+            'script "/etc/keepalived/myha-check.sh alive 9101 0.3 10.0.0.99"',
+            'script "/etc/keepalived/myha-check.sh alive 9101 0.4 10.0.0.99"',
+        ),
+        'script "',
+    ),
+    "address.preference_seconds": Effect(
+        ("2", "4"),
+        (True, False),
+        lambda it: "expire 2000ms" in it.rendered,
+        also=SHARED,
+    ),
+    "address.auto_failback": Effect(
+        ("false", "true"),
+        (AddressPolicy(preferred="lb2"), AddressPolicy(True, "lb2")),
+        _standings_policy,
+        also=SHARED | {"address": SHARED["address"] | {"preferred": '"lb2"'}},
+    ),
+    "address.preferred": Effect(
+        ('"lb1"', '"lb2"'),
+        (AddressPolicy(preferred="lb1"), AddressPolicy(preferred="lb2")),
+        of_policy("address"),
+        also=SHARED,
+    ),
+    "address.failback_after_seconds": Effect(
+        ("10.0", "20.0"),
+        (
+            AddressPolicy(failback_after_seconds=10.0),
+            AddressPolicy(failback_after_seconds=20.0),
+        ),
+        of_policy("address"),
+        also=SHARED,
     ),
     "timing.deadtime_seconds": number(1.5, 3.0, of_policy("deadtime_seconds")),
     "timing.look_interval_seconds": Effect(

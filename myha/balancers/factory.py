@@ -17,7 +17,21 @@ def make_balancers(config: Config) -> dict[str, Balancer]:
 def _make(config: Config, name: str) -> Balancer:
     match config.balancers[name]:
         case HAProxyConfig() as one:
-            return HAProxyBalancer(name, one.socket, config.timing.call_deadline_seconds)
+            return HAProxyBalancer(
+                name,
+                one.socket,
+                config.timing.call_deadline_seconds,
+                has_address=bool(config.address.ip),
+            )
+
+
+def known(config: Config, name: str) -> None:
+    """ConfigError for a balancer that is not known."""
+    if name not in config.balancers:
+        names = ", ".join(config.balancers)
+        raise ConfigError(
+            f"{config.path}: balancers: has no balancer {name!r}; choose from {names}"
+        )
 
 
 def render(
@@ -30,11 +44,7 @@ def render(
     socket_group: str = "",
 ) -> str:
     """The balancer's own configuration, as text. ConfigError for a balancer that is not known."""
-    if name not in config.balancers:
-        known = ", ".join(config.balancers)
-        raise ConfigError(
-            f"{config.path}: balancers: has no balancer {name!r}; choose from {known}"
-        )
+    known(config, name)
     match config.balancers[name]:
         case HAProxyConfig():
             return render_haproxy(

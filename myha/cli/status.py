@@ -24,6 +24,7 @@ from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.factory import read_record
 from myha.supervisor.client import Client
 from myha.supervisor.status import (
+    BalancerStatus,
     IncidentStatus,
     JobStatus,
     NodeStatus,
@@ -192,6 +193,9 @@ def _lag(node: SeenNodeStatus) -> str:
 
 def _balancers(seen: Status) -> Table:
     table = Table("balancer", "writer pool", "reader pool", box=SIMPLE)
+    shared = any(one.address for one in seen.balancers.values())
+    if shared:
+        table.add_column("address")
     for name, balancer in seen.balancers.items():
         if not balancer.answering:
             table.add_row(name, Text(balancer.error or "not seen yet", style="red"), "")
@@ -200,8 +204,18 @@ def _balancers(seen: Status) -> Table:
         for route in balancer.routes:
             if route.takes_traffic and route.pool in pools:
                 pools[route.pool].append(f"{route.node} ({route.sessions} sessions)")
-        table.add_row(name, *(", ".join(pools[pool]) or "nobody" for pool in pools))
+        cells = [", ".join(pools[pool]) or "nobody" for pool in pools]
+        table.add_row(name, *cells, *([_address(balancer)] if shared else []))
     return table
+
+
+def _address(balancer: BalancerStatus) -> str:
+    """Whether it has the shared address, and what keepalived reads there."""
+    seen = balancer.address
+    if seen is None:
+        return "not asked"
+    words = ("here" if seen.holds else "", "preferred" if seen.preferred else "")
+    return ", ".join(filter(None, (*words, "" if seen.told else "not told"))) or "-"
 
 
 @click.command()

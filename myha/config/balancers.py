@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails
 
-from myha.config.values import Address, SocketAddress, Table
+from myha.config.values import Address, OwnIPv4, SocketAddress, Table
 
 DEFAULT_KIND = "haproxy"
 
@@ -21,6 +21,22 @@ class HAProxyConfig(Table):
     )
     writer_listen: Address = Field(description='Where clients that write connect: "host:port".')
     reader_listen: Address = Field(description='Where clients that read connect: "host:port".')
+    host: OwnIPv4 = Field(
+        "",
+        description="Its host's own address, beside address.ip, for the other balancers' hosts.",
+    )
+    interface: str = Field(
+        "",
+        pattern=r"^([^\s/\"']{1,15})?$",
+        description='The network interface of its host that address.ip is put on, like "eth0".',
+    )
+    check_port: int = Field(
+        9101,
+        ge=1,
+        le=65534,
+        description="keepalived on its host asks HAProxy at this port of 127.0.0.1, with "
+        "the right to read only, and reports at the next one.",
+    )
 
 
 BalancerConfig: TypeAlias = HAProxyConfig  # with several kinds their union

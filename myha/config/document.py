@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from myha.config.accounts import AccountsConfig
+from myha.config.address import AddressConfig
 from myha.config.balancers import BalancerConfig, OfItsKind
 from myha.config.tables import (
     ClusterConfig,
@@ -22,8 +23,8 @@ from myha.config.tables import (
     TimingConfig,
     VerifyConfig,
 )
-from myha.config.values import Table
-from myha.core.policy import Policy
+from myha.config.values import Table, split_address
+from myha.core.policy import AddressPolicy, Policy
 from myha.core.watchdog import Watchdog
 
 
@@ -44,6 +45,7 @@ class Config(Table):
     balancers: dict[str, Annotated[BalancerConfig, OfItsKind]] = Field(
         description="One or more balancers."
     )
+    address: AddressConfig = Field(description="The address that the balancers share.")
     timing: TimingConfig = Field(description="Intervals and deadlines.")
     lag: LagConfig = Field(description="When a reader lags too much.")
     failover: FailoverConfig = Field(description="How much is decided unattended.")
@@ -101,6 +103,12 @@ class Config(Table):
         return first, second
 
     @property
+    def writer_address(self) -> tuple[str, int]:
+        """Where a client that writes connects: the shared address, or the first balancer's."""
+        host, port = split_address(next(iter(self.balancers.values())).writer_listen)
+        return (self.address.host if self.address.ip else host), port
+
+    @property
     def servers(self) -> dict[str, ServerConfig]:
         """Every database server by name: the two nodes, then the replicas."""
         return {**self.nodes, **self.replicas}
@@ -138,5 +146,12 @@ class Config(Table):
             heal=self.heal.policy,
             stray_replicas=self.cluster.stray_replicas,
             replication_user=self.accounts.replication_user,
+            address=AddressPolicy(
+                self.address.auto_failback,
+                self.address.preferred,
+                self.address.failback_after_seconds,
+            )
+            if self.address.ip
+            else None,
             watchdog=Watchdog(watched) if (watched := self.failover.watchdog_seconds) else None,
         )

@@ -30,6 +30,7 @@ def relation_problems(config: Config) -> Iterator[Problem]:
     yield from _mode_problems(config)
     yield from _account_problems(config)
     yield from _balancer_problems(config)
+    yield from _address_problems(config)
     yield from _timing_problems(config)
     yield from _watchdog_problems(config)
 
@@ -196,6 +197,59 @@ def _balancer_problems(config: Config) -> Iterator[Problem]:
             if (_same(host), port) in servers:
                 server = servers[_same(host), port]
                 yield f"balancers.{name}.{key}", f"is the address of {server}; use another port"
+
+
+def _address_problems(config: Config) -> Iterator[Problem]:
+    address, balancers = config.address, config.balancers
+    if not address.ip:
+        return
+    if len(balancers) < 2:
+        yield "address.ip", "needs two balancers or more to move between; add one, or empty it"
+    yield from _place_problems(config)
+    if address.preferred and address.preferred not in balancers:
+        yield (
+            "address.preferred",
+            f"{address.preferred!r} is not a balancer; choose from {', '.join(balancers)}",
+        )
+    if address.auto_failback and not address.preferred:
+        yield "address.auto_failback", "needs address.preferred; name the balancer there"
+    if address.password_file and address.advert_seconds % 1:
+        yield (
+            "address.advert_seconds",
+            "must be whole seconds with a password, which only VRRP 2 has; set it to 1, or do "
+            "without password_file",
+        )
+    least = 3 * config.timing.look_interval_seconds
+    if address.preference_seconds < least:
+        yield (
+            "address.preference_seconds",
+            "is less than three times timing.look_interval_seconds, so a late look would move the "
+            f"address; set it to {least:g} or more",
+        )
+
+
+def _place_problems(config: Config) -> Iterator[Problem]:
+    """Each host needs an interface for it; one address has the same ports wherever it is."""
+    address = config.address
+    for name, balancer in config.balancers.items():
+        table = f"balancers.{name}"
+        if not balancer.interface:
+            yield f"{table}.interface", "is needed for address.ip; name the network interface there"
+        if address.transport == "unicast" and not balancer.host:
+            yield (
+                f"{table}.host",
+                'is needed for address.transport = "unicast"; put its address here',
+            )
+        if balancer.host == address.host:
+            yield f"{table}.host", "is address.ip, which moves; put its host's own address here"
+    for key in ("writer_listen", "reader_listen"):
+        ports = [split_address(getattr(one, key))[1] for one in config.balancers.values()]
+        for name, port in zip(config.balancers, ports, strict=True):
+            if port != ports[0]:
+                yield (
+                    f"balancers.{name}.{key}",
+                    f"has another port than the first balancer's; address.ip needs {ports[0]} here",
+                )
 
 
 def _timing_problems(config: Config) -> Iterator[Problem]:

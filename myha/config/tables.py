@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from myha.config.accounts import AccountsConfig
+from myha.config.address import AddressConfig
 from myha.config.balancers import HAProxyConfig
 from myha.config.values import (
     FilePath,
@@ -426,6 +427,7 @@ TABLES: dict[str, type[Table]] = {
     "replicas": ReplicaConfig,
     "accounts": AccountsConfig,
     "balancers": HAProxyConfig,
+    "address": AddressConfig,
     "timing": TimingConfig,
     "lag": LagConfig,
     "failover": FailoverConfig,

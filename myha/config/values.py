@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,13 @@ def _host(value: str) -> str:
     return value
 
 
+def _own_ipv4(value: str) -> str:
+    try:
+        return str(IPv4Address(value)) if value else value
+    except ValueError:
+        raise ValueError("must be an IPv4 address, without a port") from None
+
+
 def _address(value: str) -> str:
     split_address(value)
     return value
@@ -77,6 +85,7 @@ def _user(value: str) -> str:
 
 
 Host = Annotated[str, AfterValidator(_host)]
+OwnIPv4 = Annotated[str, AfterValidator(_own_ipv4)]  # or empty
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
 User = Annotated[str, AfterValidator(_user)]

@@ -15,15 +15,34 @@ class ServerRoute:
     node: NodeName
     takes_traffic: bool
     sessions: int = 0
+    errors: int = 0  # connections to it that failed, in this life of the balancer
+    bytes_out: int = 0  # what clients got from it, in this life of the balancer
+
+
+@dataclass(frozen=True, slots=True)
+class AddressLook:
+    """What a balancer knows of the shared address: see `core/address.py`."""
+
+    holds: bool  # its host had the address a moment ago
+    told: bool
+    preferred: bool
 
 
 @dataclass(frozen=True, slots=True)
 class BalancerLook:
-    """One look at an answering balancer; `boot_id` names one life of its process."""
+    """One look at an answering balancer; `boot_id` names one life of its process.
+
+    `address` is None where it has nothing that keepalived could read.
+    """
 
     at: float
     boot_id: str
     routes: tuple[ServerRoute, ...]
+    address: AddressLook | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.address is not None and self.address.holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +51,6 @@ class BalancerView:
     checked_at: float = -1.0
     error: str = ""
     look: BalancerLook | None = None
+    misses: int = 0  # attempts to look that have failed in a row
+    held_at: float = -1.0  # when it was last seen to hold the shared address
+    held_since: float | None = None  # seen to hold it at every look since; None: it does not

@@ -145,7 +145,7 @@ def first_view(policy: Policy, at: float, wall: float, record: Record | None) ->
         wall=wall,
         record=record,
         nodes=tuple((name, NodeView(contact_since=at)) for name in policy.nodes),
-        balancers=tuple((name, BalancerView()) for name in policy.balancers),
+        balancers=tuple((name, BalancerView(held_at=at)) for name in policy.balancers),
         plan_ended_at=at,
     )
 
@@ -164,11 +164,12 @@ def fold(view: View, seen: Observation) -> View:
         nodes = _with(view.nodes, seen.node, leased(view.node(seen.node), seen))
         return replace(view, at=at, nodes=nodes)
     if isinstance(seen, BalancerLooked):
-        balancer = BalancerView(True, seen.look.at, "", seen.look)
+        balancer = balancer_looked(view.balancer(seen.balancer), seen.look)
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
     if isinstance(seen, BalancerMissed):
         old = view.balancer(seen.balancer)
-        balancer = BalancerView(False, seen.at, seen.error, old.look)
+        misses = old.misses + 1
+        balancer = BalancerView(False, seen.at, seen.error, old.look, misses, old.held_at)
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
     if isinstance(seen, RecordRead):
         return replace(view, at=at, record=seen.record)
@@ -270,6 +271,14 @@ def missed(old: NodeView, seen: NodeMissed) -> NodeView:
         connects=seen.connects,
         error=seen.error,
     )
+
+
+def balancer_looked(old: BalancerView, look: BalancerLook) -> BalancerView:
+    """The view of a balancer after a whole look at it."""
+    if not look.holds:
+        return BalancerView(True, look.at, "", look, held_at=old.held_at)
+    since = look.at if old.held_since is None else old.held_since
+    return BalancerView(True, look.at, "", look, held_at=look.at, held_since=since)
 
 
 def leased(old: NodeView, seen: LeaseTried) -> NodeView:

@@ -32,6 +32,15 @@ class StrayRule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    """The shared address, which keepalived on the balancers' hosts moves. Durations in seconds."""
+
+    auto_failback: bool = False
+    preferred: str = ""  # a balancer
+    failback_after_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The configuration as far as decisions depend on it. Durations in seconds."""
 
@@ -60,6 +69,7 @@ class Policy:
     replication_user: str = ""  # the account by which the nodes replicate from each other
     followers: tuple[NodeName, ...] = ()  # read replicas beside the pair
     delays: tuple[int, ...] = ()  # of each follower: how long after a change it applies it, seconds
+    address: AddressPolicy | None = None  # None: clients know each balancer's own
     watchdog: Watchdog | None = None  # inside the writer, where commits do not wait for the standby
 
     @property

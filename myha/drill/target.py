@@ -17,7 +17,7 @@ import pymysql
 from pymysql.err import MySQLError
 
 from myha.balancers.factory import make_balancers
-from myha.config import Account, Config, load, split_address
+from myha.config import Account, Config, load
 from myha.database.connection import translate
 from myha.database.flavours import MYSQL, Flavour, flavour_of
 from myha.database.session import Session
@@ -126,7 +126,7 @@ class Target:
 
     @property
     def writer_address(self) -> tuple[str, int]:
-        return split_address(next(iter(self.config.balancers.values())).writer_listen)
+        return self.config.writer_address
 
     def make_tables(self) -> None:
         """Fresh tables, made through the balancer like an application's, and seen on both nodes."""

@@ -141,6 +141,13 @@ RECIPES: dict[str, Recipe] = {
             version_option="-V",
         ),
         Recipe(
+            name="keepalived",
+            executables=("keepalived",),
+            minimum=(2, 2),
+            packages=("keepalived",),
+            suites=_STABLE_FIRST,
+        ),
+        Recipe(
             name="sshd",
             executables=("sshd",),
             minimum=(9, 2),  # the first that tells its version

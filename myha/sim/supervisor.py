@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from myha.core.address import Standing
 from myha.core.balancer import BalancerLook
 from myha.core.followers.view import PairSeen
 from myha.core.gtid import GtidSet
@@ -560,6 +561,9 @@ class BalancerPort:
 
     def drain(self, pool: str, node: str) -> None:
         self._do(0.5, lambda: self._balancer.do_drain(pool, node))
+
+    def stand(self, standing: Standing) -> None:
+        """The shared address is not simulated: each client knows its balancer's own."""
 
     def close(self) -> None:
         """Nothing is kept open."""

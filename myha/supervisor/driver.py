@@ -11,8 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Protocol
 
+from myha.core.address import Standing
+from myha.core.balancer import BalancerLook
 from myha.core.observations import Tick
 from myha.core.plans import Plan
 from myha.core.record import Record
@@ -38,7 +41,7 @@ class Driver:
     """Owns those threads. `run` is the loop's own, and returns when the loop has been stopped.
 
     `balancers`: watchers that are another driver's, to be asked to look now; without them it has
-    its own.
+    its own, which tell each balancer what `standing` says of it after a look.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Driver:
         *,
         executor: Executor | None = None,
         balancers: Mapping[str, BalancerWatcher] | None = None,
+        standing: Callable[[str, BalancerLook], Standing] | None = None,
     ) -> None:
         self.loop = loop
         self.tools = tools
@@ -61,7 +65,12 @@ class Driver:
         }
         self._own_balancers = (
             {
-                name: BalancerWatcher(balancer, interval_seconds, self.queue.put)
+                name: BalancerWatcher(
+                    balancer,
+                    interval_seconds,
+                    self.queue.put,
+                    partial(standing, name) if standing else None,
+                )
                 for name, balancer in tools.balancers.items()
             }
             if balancers is None

@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fix
 
 from myha.balancers.factory import make_balancers
 from myha.config import Config
+from myha.core.address import Standings
 from myha.core.followers.view import PairSeen
 from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
@@ -46,6 +47,7 @@ from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.lease import KeptLeases, LeaseKeeper
 from myha.supervisor.loop import CHANGES_WRITER, Loop
 from myha.supervisor.requests import Reply, Request
+from myha.supervisor.standings import SharedStandings
 from myha.supervisor.status import Status
 from myha.supervisor.status_builder import build_status
 from myha.undo.rewind import finish_rewind
@@ -92,7 +94,13 @@ class PairSupervisor:
         now, wall = self.clock.monotonic(), self.clock.wall()
         self.loop = Loop(config.policy(), now, wall, record)
         interval = config.timing.look_interval_seconds
-        self.driver = Driver(self.loop, self.tools, self.servers, interval)
+        address = self.loop.view.policy.address
+        standings = None
+        if address is not None:
+            standings = SharedStandings(
+                Standings(tuple(config.balancers), address, now), lambda: self.loop.view
+            )
+        self.driver = Driver(self.loop, self.tools, self.servers, interval, standing=standings)
         self.jobs.emit = self.driver.queue.put
         self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.journal, self._seen)
         self.jobs.on_ended = self.housekeeping.ended

@@ -197,11 +197,22 @@ class RouteStatus(Value):
     sessions: int
 
 
+class AddressStatus(Value):
+    """What a balancer says of the shared address."""
+
+    holds: bool
+    told: bool
+    preferred: bool
+
+
 class BalancerStatus(Value):
+    """`address` is None where there is no shared one, or nothing that keepalived could read."""
+
     answering: bool
     error: str
     boot_id: str
     routes: tuple[RouteStatus, ...]
+    address: AddressStatus | None = None
 
 
 class HeartbeatStatus(Value):

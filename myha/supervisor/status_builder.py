@@ -17,6 +17,7 @@ from myha.core.verdicts import HEALTHY, NOT_SET_UP, situation_of
 from myha.core.verdicts.row import Row
 from myha.core.view import LoopView, View
 from myha.supervisor.status import (
+    AddressStatus,
     ApplierFailure,
     BalancerStatus,
     HealStatus,
@@ -185,4 +186,5 @@ def _balancer(balancer: BalancerView) -> BalancerStatus:
         error=balancer.error,
         boot_id=look.boot_id if look else "",
         routes=tuple(RouteStatus.model_validate(one) for one in look.routes) if look else (),
+        address=AddressStatus.model_validate(look.address) if look and look.address else None,
     )

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from myha.core.address import Standing
+from myha.core.balancer import BalancerLook
 from myha.core.node import Contact
 from myha.core.observations import (
     BalancerLooked,
@@ -167,9 +169,17 @@ class BalancerWatcher(Watcher):
     """Looks at one balancer. One that comes up routes nobody until it is told, so that is not left
     to the interval: what it changes by coming up is looked at all the time, which costs nothing."""
 
-    def __init__(self, balancer: Balancer, interval_seconds: float, emit: Emit) -> None:
+    def __init__(
+        self,
+        balancer: Balancer,
+        interval_seconds: float,
+        emit: Emit,
+        standing: Callable[[BalancerLook], Standing] | None = None,
+    ) -> None:
+        """`standing`: what to tell the balancer after a look, where there is a shared address."""
         super().__init__(balancer.name, interval_seconds, emit)
         self._balancer = balancer
+        self._standing = standing
         self._appeared: object = None
 
     def _wait(self, until: float) -> bool:
@@ -189,4 +199,11 @@ class BalancerWatcher(Watcher):
             self._emit(BalancerMissed(self._balancer.name, at, str(error)))
             return
         # Everything in the look is at least as new as its beginning, and that is all it proves.
-        self._emit(BalancerLooked(self._balancer.name, replace(look, at=at)))
+        look = replace(look, at=at)
+        self._emit(BalancerLooked(self._balancer.name, look))
+        if self._standing is None or look.address is None:
+            return
+        try:
+            self._balancer.stand(self._standing(look))
+        except BalancerError as error:
+            self._emit(BalancerMissed(self._balancer.name, at, str(error)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from myha.core.balancer import BalancerLook
+from myha.core.balancer import AddressLook, BalancerLook
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import (
     Acknowledger,
@@ -17,7 +17,7 @@ from myha.core.node import (
     SemiSync,
     ThreadState,
 )
-from myha.core.policy import Durability, Mode, StrayRule
+from myha.core.policy import AddressPolicy, Durability, Mode, StrayRule
 from myha.core.record import Cause, Heal, NodeRecord, Sync
 from myha.core.settings import Difference, Kind
 from myha.core.view import Incident, View
@@ -50,8 +50,22 @@ WAITS = waits()
 IDLE = waits(source_enabled=False, source_waits=False)
 REPORTS = Acknowledger(31, "report", "db9", "33333333-3333-3333-3333-333333333333")
 NAMELESS = (Acknowledger(20, "myha_repl", "db2"), Acknowledger(31, "report", "db9"))
+HOLDS = AddressLook(holds=True, told=True, preferred=False)
 WATCHED: dict[str, Any] = {"durability": Durability.ASYNC, "watchdog": Watchdog(6.0)}
 SEVERAL = {"source_may_wait_for_several": True}
+
+
+def addressed(*looks: AddressLook | None) -> View:
+    """Balancers with a shared address, each seen so for twenty seconds."""
+    known = []
+    for number, look in enumerate(looks, 1):
+        one = routes()
+        assert one.look is not None
+        held = look is not None and look.holds
+        since, at = (NOW - 20.0, NOW) if held else (None, NOW - 20.0)
+        seen_so = replace(one, look=replace(one.look, address=look), held_at=at, held_since=since)
+        known.append((f"lb{number}", seen_so))
+    return replace(view(address=AddressPolicy()), balancers=tuple(known))
 
 
 def leased(node: NodeView, *, armed: bool = True, heard_until: float = NOW - 8.0) -> NodeView:
@@ -184,6 +198,9 @@ SITUATIONS: dict[str, View] = {
     "events-unnoted": view(seen("db1", events=Events(enabled=2, noted=False))),
     "unwatched": view(seen("db1", semisync=IDLE), **WATCHED),
     "events-unseen": view(seen("db1", events=Events(visible=False))),
+    "address-unheld": addressed(AddressLook(holds=False, told=True, preferred=False)),
+    "address-twice": addressed(HOLDS, HOLDS),
+    "address-unasked": addressed(HOLDS, None),
     "failback-due": view(auto_failback=True, preferred="db2", failback_after_seconds=60.0),
     "writes-stalled": view(seen("db1", writes_stalled_seconds=9.0)),
     "standby-unreachable": view(db2=lost("db2", SILENT), lb1=OUT),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -16,13 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myha.config import is_unix_socket, split_address
-from myha.core.balancer import BalancerLook, ServerRoute
+from myha.core.address import Standing
+from myha.core.balancer import AddressLook, BalancerLook, ServerRoute
 from myha.errors import BalancerError
 
 POOLS = ("writer", "reader")
 ANSWER_LIMIT_BYTES = 4 << 20
 RECEIPT_POLL_SECONDS = 0.0005
 _TABLE_HEAD = "# pxname,"
+# Stick tables, which a process that starts has empty: the one way to leave a word in HAProxy that
+# every version has, that can run out by itself, and that is read without the right to change it.
+TOLD, PREFERRED, HELD = "address_told", "address_preferred", "address_held"
+KEY = "myha"
+_SHOW_TABLES = tuple(f"show table {table}" for table in (TOLD, PREFERRED, HELD))
+_TABLE = re.compile(r"^# table: (\S+), .*used:(\d+)", re.MULTILINE)
 _OUT = ("MAINT", "DRAIN")
 
 
@@ -30,6 +38,8 @@ _OUT = ("MAINT", "DRAIN")
 class _ServerState:
     status: str  # "no check", "UP", "DOWN", "MAINT", "DRAIN", some with an addition
     sessions: int
+    errors: int
+    bytes_out: int
 
     @property
     def takes_traffic(self) -> bool:
@@ -48,26 +58,51 @@ class HAProxyBalancer:
 
     ends_sessions = True
 
-    def __init__(self, name: str, socket: str, call_deadline_seconds: float) -> None:
+    def __init__(
+        self, name: str, socket: str, call_deadline_seconds: float, *, has_address: bool = False
+    ) -> None:
+        """`has_address`: its configuration has the tables that keepalived on its host reads."""
         self.name = name
+        self._has_address = has_address
         self._socket = socket
         self._call_deadline_seconds = call_deadline_seconds
 
     def look(self) -> BalancerLook:
         """All servers of both pools; the boot id changes with every restart and reload."""
         ends = time.monotonic() + self._call_deadline_seconds
-        answer = self._call([_show(pool) for pool in POOLS] + ["show info"], ends)
+        commands = [*(_show(pool) for pool in POOLS), "show info"]
+        answer = self._call([*commands, *_SHOW_TABLES] if self._has_address else commands, ends)
         tables, _, info = answer.partition("\nName: ")
         states = self._states(tables, POOLS)
         facts = dict(line.partition(": ")[::2] for line in f"Name: {info}".splitlines())
         if "Pid" not in facts:
             raise self._error("does not answer `show info` as HAProxy does; check its socket")
         routes = tuple(
-            ServerRoute(pool, node, state.takes_traffic, state.sessions)
+            ServerRoute(
+                pool, node, state.takes_traffic, state.sessions, state.errors, state.bytes_out
+            )
             for (pool, node), state in states.items()
         )
         boot_id = f"{facts['Pid']}-{facts.get('Start_time_sec', '')}"
-        return BalancerLook(time.monotonic(), boot_id, routes)
+        return BalancerLook(time.monotonic(), boot_id, routes, _address(info))
+
+    def stand(self, standing: Standing) -> None:
+        """What lasts is said once and again, which costs nothing; what runs out runs anew."""
+        if standing is Standing.AS_IT_IS:
+            return
+        wanted = {
+            TOLD: standing is not Standing.DOUBTED,
+            PREFERRED: standing is Standing.PREFERRED,
+        }
+        commands = [
+            f"set table {table} key {KEY} data.gpt0 1" if on else f"clear table {table} key {KEY}"
+            for table, on in wanted.items()
+        ]
+        ends = time.monotonic() + self._call_deadline_seconds
+        answer = self._call([*commands, *_SHOW_TABLES], ends)
+        found = _used(answer)
+        if {table: found.get(table, 0) > 0 for table in wanted} != wanted:
+            raise self._error(f"was told that it is {standing.value}, and answers {answer!r:.200}")
 
     def appearance(self) -> object:
         """The socket's file: HAProxy makes a new one whenever it starts or is reloaded."""
@@ -148,7 +183,8 @@ class HAProxyBalancer:
             elif rows and line.startswith(tuple(f"{pool}," for pool in pools)):
                 row = next(csv.DictReader(io.StringIO(f"{rows[0]}\n{line}\n")))
                 states[row["pxname"], row["svname"]] = _ServerState(
-                    row["status"], int(row["scur"] or 0)
+                    row["status"],
+                    *(int(row.get(column) or 0) for column in ("scur", "econ", "bout")),
                 )
             elif line.strip():
                 refusals.append(line.strip())
@@ -204,6 +240,19 @@ class HAProxyBalancer:
 
     def _error(self, text: str) -> BalancerError:
         return BalancerError(f"balancer {self.name} ({self._socket}): {text}")
+
+
+def _used(answer: str) -> dict[str, int]:
+    """How many entries each stick table has that the answer shows."""
+    return {name: int(used) for name, used in _TABLE.findall(answer)}
+
+
+def _address(info: str) -> AddressLook | None:
+    """What the tables after `show info` say; None where they are not all there."""
+    used = _used(info)
+    if not used.keys() >= {TOLD, PREFERRED, HELD}:
+        return None
+    return AddressLook(used[HELD] > 0, used[TOLD] > 0, used[PREFERRED] > 0)
 
 
 def _show(pool: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from myha.config import Config, HAProxyConfig, is_unix_socket
+from myha.balancers.haproxy.adapter import HELD, PREFERRED, TOLD
+from myha.config import Config, HAProxyConfig, is_unix_socket, join_address, split_address
 from myha.errors import ConfigError
 
 AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
@@ -14,6 +15,8 @@ AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
 FIRST_WAIT_MS, FIRST_PAUSE_MS, FIRST_SLACK_MS = 60, 2, 20
 SECOND_WAIT_MS, SECOND_PAUSE_MS, SECOND_SLACK_MS = 2000, 20, 500
 DEFAULT_MAXCONN = 2000
+HELD_MS = 2500  # it is said once in a second
+_EVERYWHERE = ("*", "0.0.0.0")
 NODE_WEIGHT = 100  # of a node of the pair among the readers; a replica's is in myha.toml
 
 
@@ -44,10 +47,12 @@ def render_haproxy(
             group=program_group,
             socket_group=socket_group,
             maxconn=maxconn,
+            checked=bool(config.address.ip),
         ),
         _defaults(maxconn),
         _pool(config, "writer", balancer.writer_listen, waits=await_script is not None),
         _pool(config, "reader", balancer.reader_listen, waits=await_script is not None),
+        *([_tables(config, balancer)] if config.address.ip else []),
     ]
     return "\n".join(parts)
 
@@ -68,6 +73,7 @@ def _global(
     group: str,
     socket_group: str,
     maxconn: int,
+    checked: bool,
 ) -> str:
     lines = ["global"]
     if is_unix_socket(balancer.socket):
@@ -77,6 +83,12 @@ def _global(
         lines += [
             "    # Whoever reaches this port steers HAProxy: keep it on a private address.",
             f"    stats socket {_word(balancer.socket)} level admin",
+        ]
+    if checked:
+        lines += [
+            "    # For keepalived on this host, which may read here and no more. Unlike a frontend",
+            "    # it answers when maxconn is reached.",
+            f"    stats socket ipv4@127.0.0.1:{balancer.check_port} level user",
         ]
     lines += [
         "    stats timeout 10s",
@@ -146,6 +158,12 @@ _RETRIES = {
 def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
     # The runtime socket finds what is named after the pool: that must be where the servers are.
     text = f"frontend to_{pool}\n    bind {_word(listen)}\n"
+    host, port = split_address(listen)
+    if config.address.ip and host not in _EVERYWHERE:
+        text += (
+            "    # The shared address is on another host at times.\n"
+            f"    bind {_word(join_address(config.address.host, port))} transparent\n"
+        )
     if waits:
         text += (
             "    # While no server takes traffic a client waits, rather than being turned away.\n"
@@ -170,6 +188,28 @@ def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
         for name, replica in config.replicas.items():
             text += f"    server {name} {_word(replica.address)} weight {replica.weight}\n"
     return text
+
+
+def _tables(config: Config, balancer: HAProxyConfig) -> str:
+    lasts_ms = round(1000 * config.address.preference_seconds)
+    return f"""\
+# Words about the shared address, gone with this process. myha says that its routing was right:
+backend {TOLD}
+    stick-table type string len 16 size 16 store gpt0
+
+# and, again and again, that it is to be preferred to another balancer:
+backend {PREFERRED}
+    stick-table type string len 16 size 16 expire {lasts_ms}ms store gpt0
+
+# keepalived's script connects here again and again while its host has the address, and is let go.
+frontend to_{HELD}
+    bind 127.0.0.1:{balancer.check_port + 1}
+    tcp-request connection track-sc0 int(1) table {HELD}
+    tcp-request connection reject
+
+backend {HELD}
+    stick-table type integer size 16 expire {HELD_MS}ms store gpt0
+"""
 
 
 def _wait(pool: str, limit_ms: int, pause_ms: int, slack_ms: int) -> str:

@@ -8,7 +8,7 @@ still be begun while a row holds: everything, only routing, or nothing.
 from __future__ import annotations
 
 from myha.core.situation import Situation
-from myha.core.verdicts import acknowledgement, contact, notices, returning, roles, upkeep
+from myha.core.verdicts import acknowledgement, address, contact, notices, returning, roles, upkeep
 from myha.core.verdicts.row import Verdict
 from myha.core.view import View
 
@@ -22,6 +22,7 @@ TABLE: tuple[Verdict, ...] = (
     *roles.ROWS,
     *returning.ROWS,
     *upkeep.ROWS,
+    *address.ROWS,
     *notices.ROWS,
     HEALTHY,
 )

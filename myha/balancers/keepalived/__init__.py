@@ -1,0 +1,1 @@
+"""keepalived: its configuration, and the script by which it asks the HAProxy of its host."""
