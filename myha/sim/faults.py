@@ -126,6 +126,7 @@ class Faults:
         server = self.node(fault)
         if server.alive and not server.open:
             server.open = server.by_stranger = True
+            server.opened_by_stranger_at = self.world.now
             server.do_place_events(run=True)  # takes it for the writer
             server.touched()
             self.world.after(STRANGER_WRITES_SECONDS, self._stranger_writes, server)

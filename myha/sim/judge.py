@@ -55,6 +55,7 @@ class Judge:
         self._connected_as = dict.fromkeys(servers, Membership.MEMBER)
         self._failed_since_armed: set[str] = set()
         self._forgiven: set[int] = set()
+        self._opening_seen: dict[str, float] = {}  # the stranger's that a look showed to a decision
         self._filters_seen: set[str] = set()  # of whom a look showed the filter to a decision
         self._good: set[tuple[object, ...]] = set()
         self._writer_lacks = self._standby_lacks = 0
@@ -246,6 +247,7 @@ class Judge:
         if not (decision.fresh and current) or record.maintenance:
             return  # in maintenance nothing is done about it
         self._see_filters(view)
+        self._see_strangers(view)
         for server in self.servers.values():
             look = view.node(server.name).look
             if server.stray is None or look is None or look.at <= server.stray.since:
@@ -262,6 +264,19 @@ class Judge:
             look = view.node(server.name).look
             if look is not None and look.filters:
                 self._filters_seen.add(server.name)
+
+    def _see_strangers(self, view: View) -> None:
+        for server in self.servers.values():
+            look, since = view.node(server.name).look, server.opened_by_stranger_at
+            if server.by_stranger and look is not None and look.open and look.at > since:
+                self._opening_seen[server.name] = since
+
+    def _unapplied(self, server: ServerProcess) -> int:
+        """But for what a stranger writes on its peer that nobody could know to be open."""
+        peer = server.peer
+        known = self._opening_seen.get(peer.name) == peer.opened_by_stranger_at
+        unforeseen = set() if known else peer.written_by_stranger
+        return sum(one.serial not in unforeseen for one in server.relay)
 
     def _expect_solo(self, view: View, decision: PairDecision) -> None:
         if not _makes_solo(decision.plan) and not any(i.plan == "distrust" for i in view.incidents):
@@ -280,7 +295,7 @@ class Judge:
             is_writer=server.name == self.store.record.writer,
             dual=self._dual,
             membership=self._membership(server.name),
-            unapplied=len(server.relay),
+            unapplied=self._unapplied(server),
             receiving=server.channel.state is not ThreadState.STOPPED,
         )
         self.world.note(f"{server.name} opens")

@@ -78,6 +78,8 @@ class ServerProcess:
         # Stood still past its lease, or its watchdog was killed and no renewal has told of it yet:
         # what it does before it closes nobody can help.
         self.overslept = self.unwatched_by_hand = False
+        self.opened_by_stranger_at = -1.0
+        self.written_by_stranger: set[int] = set()
         self.wait_limit_seconds: float | None = None  # bounded: how long a commit waits
         self.wait_count = 1  # how many acknowledgements a commit waits for
         self.acknowledged_once: set[int] = set()  # where it waits for two
@@ -174,6 +176,8 @@ class ServerProcess:
             return None
         self.number += 1
         one = Transaction(self.make_serial(), self.index, self.number)
+        if self.by_stranger:
+            self.written_by_stranger.add(one.serial)
         self._write(one)
         if self.waits:
             self.waiting[one.serial] = (one, session, heard)

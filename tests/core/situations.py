@@ -323,6 +323,12 @@ VARIANTS: dict[str, View] = {
         replace(unsourced(), look=seen("db2", open=True, receiver=STOPPED).look),
         **DUAL,  # type: ignore[arg-type]
     ),
+    "writer-closed, and somebody has opened the standby": view(
+        seen("db1", open=False), seen("db2", open=True)
+    ),
+    "writer-closed, and somebody has opened the standby, which it does not hear": view(
+        seen("db1", open=False, receiver=STOPPED), seen("db2", open=True)
+    ),
     "writer-restarted, standby ahead": view(
         seen("db1", boot_id="db1-2", open=False, semisync=IDLE, executed=gtids(f"{UUID}:1-8")),
     ),

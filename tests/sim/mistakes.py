@@ -8,12 +8,15 @@ from dataclasses import replace
 from myha.core.node import SemiSync
 from myha.core.plans import (
     AwaitApplied,
+    AwaitCaughtUp,
     AwaitDrained,
     AwaitReceived,
     ChangeRecord,
+    CloseGently,
     DisableWaiting,
     EnableWaiting,
     FenceOutside,
+    KillClients,
     PlaceEvents,
     Plan,
     ProveWrite,
@@ -211,6 +214,9 @@ class AsksNoRecord(SimHeal):
 MISTAKES: dict[str, Mutation] = {
     "open before all is applied": Mutation(
         mutate_plan=without(("failover", "install", "reinstate"), AwaitApplied)
+    ),
+    "the writer opened beside a standby that somebody opened": Mutation(
+        mutate_plan=without(("install",), (CloseGently, KillClients, AwaitCaughtUp))
     ),
     "solo recorded after the release": Mutation(mutate_plan=first("release", DisableWaiting)),
     "a server that shuts down is cut off before its clients": Mutation(

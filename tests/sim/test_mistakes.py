@@ -49,6 +49,10 @@ FIRST_SEED = {
 # These need more to come together than a few hundred seeds bring about.
 CAUGHT_IN_SCENARIO = {
     "a step carried out for an old epoch": ("a-step-for-an-old-version", "opened-the-writer"),
+    "the writer opened beside a standby that somebody opened": (
+        "opened-beside-a-strangers-standby",
+        "applied-before-open",
+    ),
     "a heal that does not ask the record": (
         "fenced-by-hand-while-a-job-goes-on",
         "healed-on-record",

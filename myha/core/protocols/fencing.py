@@ -22,15 +22,16 @@ from myha.core.situation import Situation
 
 
 def close_standby(it: Situation) -> Answer:
-    return make(
-        it,
-        "close-standby",
-        it.standby,
-        f"close {it.standby}, which takes writes without being the writer",
-        TakeOut(
-            node=it.standby, pools=("writer",), balancers=it.policy.balancers, best_effort=True
-        ),
-        CloseGently(node=it.standby),
+    sentence = f"close {it.standby}, which takes writes without being the writer"
+    return make(it, "close-standby", it.standby, sentence, *closing_steps(it))
+
+
+def closing_steps(it: Situation, *, best_effort: bool = False) -> tuple[Step, ...]:
+    """A standby takes no more writes that somebody opened; what it took stays."""
+    names = it.policy.balancers
+    return (
+        TakeOut(node=it.standby, pools=("writer",), balancers=names, best_effort=True),
+        CloseGently(node=it.standby, best_effort=best_effort),
         KillClients(node=it.standby, best_effort=True),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from myha.core.node import Contact
 from myha.core.plans import (
     AwaitApplied,
+    AwaitCaughtUp,
     Fence,
     Open,
     ProveWrite,
@@ -17,6 +18,7 @@ from myha.core.plans import (
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.events import run_events
+from myha.core.protocols.fencing import closing_steps
 from myha.core.situation import Situation
 
 BESIDE_DEADLINE_SECONDS = 1.0
@@ -44,7 +46,7 @@ def prove_routed(node: str) -> ProveWrite:
 
 def install(it: Situation) -> Answer:
     """The writer on record is closed: finish what a change of writer had begun, or undo it."""
-    peer, names = it.standby, it.policy.balancers
+    peer = it.standby
     reachable = it.s.contact is not Contact.REFUSING
     fence = Fence(
         node=peer, beside=True, best_effort=True, deadline_seconds=BESIDE_DEADLINE_SECONDS
@@ -56,8 +58,24 @@ def install(it: Situation) -> Answer:
         f"open the writer on record, {it.writer}",
         fence if reachable and not it.member and not it.dual else None,
         StopReceiver(node=it.writer) if it.away else None,
-        TakeOut(node=peer, pools=("writer",), balancers=names, best_effort=True)
-        if not it.dual
-        else None,
+        *_peer_writes_no_more(it),
         *install_steps(it, it.writer),
     )
+
+
+def _peer_writes_no_more(it: Situation) -> tuple[Step, ...]:
+    """One that somebody opened goes on sending, and the writer is to have applied what it sent."""
+    peer, look = it.standby, it.member_look
+    if it.dual:
+        return ()
+    if look is None or not look.open:
+        balancers = it.policy.balancers
+        return (TakeOut(node=peer, pools=("writer",), balancers=balancers, best_effort=True),)
+    steps = closing_steps(it, best_effort=True)
+    if not it.writer_receives:
+        return steps
+    deadline = BESIDE_DEADLINE_SECONDS
+    arrived = AwaitCaughtUp(
+        node=it.writer, source=peer, deadline_seconds=deadline, best_effort=True
+    )
+    return (*steps, arrived)

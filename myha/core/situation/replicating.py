@@ -22,6 +22,12 @@ class Replicating(Acknowledging):
         return look is not None and (look.receiver.state, look.applier.state) == (running, running)
 
     @once
+    def writer_receives(self) -> bool:
+        """What its peer has committed arrives there, as far as was seen."""
+        look = self.w.look
+        return look is not None and look.receiver.state is ThreadState.RUNNING
+
+    @once
     def standby_threads_stopped(self) -> bool:
         look = self.s.look
         if look is None:
