@@ -23,7 +23,19 @@ from myha.supervisor.base_loop import (
 )
 from myha.supervisor.loop import PRESS_SECONDS, STOP_DEADLINE_SECONDS, Loop
 from myha.supervisor.requests import Reply, Request
-from tests.core.views import NOW, WALL, away, look, lost, record, routes, seen, unsourced, view
+from tests.core.views import (
+    NOW,
+    WALL,
+    away,
+    look,
+    lost,
+    record,
+    routes,
+    seen,
+    unsourced,
+    view,
+    waits,
+)
 
 T = TypeVar("T")
 
@@ -78,6 +90,25 @@ def test_the_standby_is_pressed_for_proof_until_the_dead_time() -> None:
     turn = loop.decide()
     assert only(LookNow, turn.effects) == []
     assert turn.wait_seconds == IDLE_SECONDS
+
+
+def test_the_writer_is_asked_once_more_before_its_standby_is_taken_for_lost() -> None:
+    """Who is cut off from both hears of it from one first, and must not take that one for lost."""
+    old = replace(
+        seen("db1", at=NOW - 4.0, semisync=waits(waiting_sessions=3)), answered_at=NOW - 4
+    )
+    loop = loop_at(view(db1=old, db2=lost("db2", Contact.SILENT)))
+    turn = loop.decide()
+    assert only(LookNow, turn.effects) == [LookNow(("db1",))]
+    assert only(Begin, turn.effects) == []
+    loop.take(NodeMissed("db1", NOW, Contact.SILENT))
+    turn = loop.decide()
+    assert loop.decision.verdicts[0].name == "isolated"
+    assert (only(LookNow, turn.effects), only(Begin, turn.effects)) == ([], [])
+    waiting = look("db1", at=NOW + 0.1, semisync=waits(waiting_sessions=3))
+    loop.take(NodeLooked("db1", waiting))
+    (begin,) = only(Begin, loop.decide().effects)
+    assert begin.plan.kind == "release"
 
 
 def test_one_plan_at_a_time_and_everybody_is_looked_at_after_it() -> None:

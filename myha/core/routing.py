@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from myha.core.balancer import BalancerView
-from myha.core.node import Contact, NodeName, ThreadState
+from myha.core.node import Contact, NodeName, NodeView, ThreadState
 from myha.core.plans import POOLS, PutIn, Step, TakeOut
 from myha.core.policy import Mode
 from myha.core.record import Membership
@@ -31,7 +31,7 @@ def wanted(view: View, pool: str, node: NodeName) -> bool | None:
         return KEEP if fresh and node == record.writer else False
     if not seen.answering:
         silent_for = view.at - max(seen.answered_at, seen.contact_since)
-        brief = silent_for < view.policy.deadtime_seconds
+        brief = silent_for < view.policy.deadtime_seconds or _both_may_be_silent(view, seen)
         return KEEP if brief or node == record.writer or seen.contact is Contact.FULL else False
     look = seen.look
     if look is None or look.boot_id != entry.boot_id:
@@ -43,6 +43,29 @@ def wanted(view: View, pool: str, node: NodeName) -> bool | None:
         return look.open
     threads = (look.receiver.state, look.applier.state)
     return seen.reader_ok and threads == (ThreadState.RUNNING, ThreadState.RUNNING)
+
+
+def _both_may_be_silent(view: View, seen: NodeView) -> bool:
+    """The writer has not been asked since this one was silent for the dead time: it may be we who
+    are cut off from both."""
+    record = view.record
+    writer = None if record is None else view.node(record.writer)
+    if writer is None or not writer.answering or writer.look is None:
+        return False
+    since = max(seen.answered_at, seen.contact_since)
+    return writer.look.at < since + view.policy.deadtime_seconds
+
+
+def apart(view: View) -> tuple[Step, ...]:
+    """The steps that take out whom the record gives no traffic, whoever is reached."""
+    record = view.record
+    if record is None:
+        return ()
+    return tuple(
+        step
+        for step in differences(view)
+        if isinstance(step, TakeOut) and record.node(step.node).membership is not Membership.MEMBER
+    )
 
 
 def differences(view: View) -> tuple[Step, ...]:

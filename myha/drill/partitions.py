@@ -11,7 +11,17 @@ from collections.abc import Sequence
 
 from myha.config import Config
 from myha.core.policy import Durability, Mode
-from myha.drill.stage import HANG_REST_SECONDS, TAKEOVER_PLANS, Fault, Scenario, Stage, silence
+from myha.core.record import Membership
+from myha.drill.stage import (
+    HANG_REST_SECONDS,
+    STOP_DEADLINE_SECONDS,
+    TAKEOVER_PLANS,
+    Fault,
+    Scenario,
+    Stage,
+    silence,
+    start_again,
+)
 from myha.sandbox.network.faults import Cut, both_ways
 from myha.sandbox.network.layout import BALANCERS, CLIENT, OTHER_CLIENT, SUPERVISOR
 from myha.waiting import wait_until
@@ -70,6 +80,27 @@ def _cut_writer_with_balancer(stage: Stage) -> Fault:
     return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
 
 
+def _vanish(stage: Stage) -> Fault:
+    """The process is killed and its address goes with it, as a container's or a machine's does.
+
+    The end of its connections still gets out; whoever connects anew is refused by nobody.
+    """
+    others = _others(stage, stage.writer)
+    at = _cut(stage, [Cut(tuple(others), (stage.writer,))])
+    host = stage.target.hosts[stage.writer]
+    host.kill()
+    host.await_gone(STOP_DEADLINE_SECONDS)
+    stage.target.network.faults.cut(both_ways([stage.writer], others))
+    return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+
+
+def _after_vanishing(stage: Stage, fault: Fault) -> None:
+    stage.await_plan(fault.plans)
+    time.sleep(HANG_REST_SECONDS)
+    _mend_cut(stage)
+    start_again(stage, fault)
+
+
 def _after_takeover(stage: Stage, fault: Fault) -> None:
     """Or after the refusal, where the silent writer could still acknowledge."""
     if _must_take_over(stage.target.config):
@@ -125,6 +156,22 @@ def _await_verdict(stage: Stage, name: str) -> None:
         stage.problem(
             f"the verdict {name} did not come within {NOTICED_DEADLINE_SECONDS:.0f} s: {sentence}"
         )
+
+
+def _cut_supervisor(stage: Stage) -> Fault:
+    at = _cut(stage, both_ways([SUPERVISOR], _others(stage, SUPERVISOR)))
+    return Fault(at, SUPERVISOR)
+
+
+def _after_isolation(stage: Stage, _fault: Fault) -> None:
+    """It loses the nodes one after the other, and may not take the first one for dead."""
+    _await_verdict(stage, "isolated")
+    time.sleep(CUT_SECONDS)
+    _writer_is_the_same(stage)
+    for name, node in stage.target.status().nodes.items():
+        if node.membership is not Membership.MEMBER:
+            stage.problem(f"a supervisor that reached nobody took {name} for lost")
+    _mend_cut(stage)
 
 
 def _writer_is_the_same(stage: Stage) -> None:
@@ -236,6 +283,24 @@ PARTITIONS = (
         unattended_failover=True,
         needs_network=True,
         explains=silence,
+    ),
+    Scenario(
+        "vanish",
+        "the writer is killed and its address is gone with it, as a container's",
+        "kill the writer, and let nobody refuse whoever connects to it",
+        _vanish,
+        _after_vanishing,
+        unattended_failover=True,
+        needs_network=True,
+        explains=silence,
+    ),
+    Scenario(
+        "partition-supervisor",
+        "the supervisor is cut off from everything",
+        "cut the supervisor off",
+        _cut_supervisor,
+        _after_isolation,
+        needs_network=True,
     ),
     Scenario(
         "partition-writer-from-supervisor",

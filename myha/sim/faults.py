@@ -15,6 +15,7 @@ from myha.sim.supervisor import HANG_UP_SECONDS, SimSupervisor
 DURING_SECONDS = 0.0008
 RETURNS_SECONDS = 0.1  # a supervisor that died or stands still is replaced after so long
 SLOW_FACTOR = 40.0
+HEARS_LATER_SECONDS = (0.02, 0.1)
 SHUTDOWN_SECONDS = 0.25
 ELSEWHERE = "elsewhere:3306"
 STRANGER_WRITES_SECONDS = 0.03
@@ -198,6 +199,19 @@ class Faults:
     def cut_supervisor(self, fault: Fault) -> None:
         self._cut_supervisors(fault, self.node(fault).name)
 
+    def isolate_supervisor(self, fault: Fault) -> None:
+        """From both nodes at once, when all is well. Its watchers look at other moments each, so
+        that it hears of one first: here that one is cut off first."""
+        standby = self.node(fault).name
+        self._cut_supervisors(fault, standby)
+        later = self.world.rng.uniform(*HEARS_LATER_SECONDS)
+        self.world.after(later, self._isolated, fault, self.cluster.policy.peer(standby))
+
+    def _isolated(self, fault: Fault, writer: str) -> None:
+        if not self.over:
+            self._cut_supervisors(fault, writer)
+            self.cluster.judge.isolated_at = self.world.now
+
     def cut_supervisor_balancer(self, fault: Fault) -> None:
         self._cut_supervisors(fault, next(iter(self.cluster.balancers)))
 
@@ -208,6 +222,7 @@ class Faults:
         self.later(fault, self._mend_supervisors, name)
 
     def _mend_supervisors(self, name: str) -> None:
+        self.cluster.judge.isolated_at = None
         self.cut_from_supervisor.discard(name)
         for supervisor in self.cluster.supervisors:
             self.world.mend(supervisor.name, name)
@@ -337,6 +352,7 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "disk-stalls": Faults.disk_stalls,
     "cut-pair": Faults.cut_pair,
     "cut-supervisor": Faults.cut_supervisor,
+    "isolate-supervisor": Faults.isolate_supervisor,
     "cut-balancer": Faults.cut_balancer,
     "cut-writer": Faults.cut_writer,
     "watchdog-killed": Faults.watchdog_killed,

@@ -18,6 +18,8 @@ from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import World
 
+BEGUN_SECONDS = 0.02  # a plan that had begun before may still change the record
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -51,6 +53,7 @@ class Judge:
         self.ledger = ledger
         self.violations: list[Violation] = []
         self.loss_accepted = False
+        self.isolated_at: float | None = None  # since when no supervisor reaches either node
         self._dual = policy.mode is Mode.DUAL_WRITER
         self._connected_as = dict.fromkeys(servers, Membership.MEMBER)
         self._failed_since_armed: set[str] = set()
@@ -115,6 +118,7 @@ class Judge:
             f"on record: epoch {new.epoch}, writer {new.writer}, {new.sync}, "
             + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
         )
+        self._judge_loss(old, new)
         if old.writer != new.writer and new.node(old.writer).membership is not Membership.MEMBER:
             self._failed_since_armed.add(old.writer)  # it was lost, dead or not
         if old.writer != new.writer:
@@ -128,6 +132,15 @@ class Judge:
         if len(new.failover_walls) > len(old.failover_walls):
             self._failed_over(old, new)
         self.world.dirty = True
+
+    def _judge_loss(self, old: Record, new: Record) -> None:
+        """Who reaches neither node knows nothing of either."""
+        since = self.isolated_at
+        if since is None or self.world.now < since + BEGUN_SECONDS:
+            return
+        for name, entry in new.nodes:
+            if entry.cause is Cause.LOST and old.node(name).membership is Membership.MEMBER:
+                self.broken("lost-by-who-sees", f"{name} is lost on record, and nobody can know")
 
     def _failed_over(self, old: Record, new: Record) -> None:
         """Above the limit only proven deaths lead to a failover, and none feeds on the last."""

@@ -107,6 +107,7 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("request", 12, ("",)),
 )
 LONG_HISTORY = 3  # faults
+ISOLATES = 0.5
 STALLS = 0.5  # how many of the writers that hang
 REQUESTS = ("switchover", "switchover", "switchover", "fence", "heal", "failover", "maintenance")
 _WHATS = [kind for kind, _, _ in KINDS]
@@ -140,8 +141,11 @@ def draw(
         apply_seconds=rng.choice((0.001, 0.002, 0.02, 0.2, 0.5)),
         heal=("resume", *rng.choices(HEALS, HEAL_WEIGHTS)[0], "manual"),
         fence_command=rng.random() < 0.3,
-        faults=_some_stall(
-            seed, [_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))]
+        faults=_begun_by_isolation(
+            seed,
+            _some_stall(
+                seed, [_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))]
+            ),
         ),
         stray_replicas=rng.choice(list(StrayRule)),
         direct_clients=2 if rng.random() < 0.3 else 0,
@@ -165,6 +169,16 @@ def _some_stall(seed: int, faults: list[Fault]) -> tuple[Fault, ...]:
         else one
         for one in faults
     )
+
+
+def _begun_by_isolation(seed: int, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """A supervisor that is cut off first of all is cut off from both nodes, half the time."""
+    rng = Random(seed * 28_657 % 2**32)
+    first, *others = faults
+    if first.what != "cut-supervisor" or rng.random() < ISOLATES:
+        return faults
+    lasts = max(first.for_seconds, rng.uniform(0.6, 1.0))
+    return (replace(first, what="isolate-supervisor", role="standby", for_seconds=lasts), *others)
 
 
 REPLICA_FAULTS = ("crash", "hang", "cut-supervisor", "cut-source", "stranger-writes")

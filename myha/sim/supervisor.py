@@ -420,6 +420,9 @@ class SimCalls:
         self, calls: Iterable[tuple[str, Callable[[], None]]], deadline_seconds: float
     ) -> dict[str, Exception | None]:
         supervisor = self._supervisor
+        if supervisor.capturing:  # all of it goes beside
+            found = [self._capture(call) for _, call in calls]
+            raise _CapturedError(_each([doing for doing in found if doing is not None]))
         outcome: dict[str, Exception | None] = {}
         names = []
         for name, call in calls:
@@ -431,6 +434,18 @@ class SimCalls:
         supervisor.wait_until(deadline_seconds, lambda: len(outcome) == len(names))
         late = BalancerError("no answer in time")
         return {name: outcome.get(name, late) for name in names}
+
+
+def _each(calls: list[Doing[None]]) -> Doing[None]:
+    """One after the other; the last error of those that fail is the error of all."""
+    failed: MyhaError | None = None
+    for call in calls:
+        try:
+            yield from call
+        except MyhaError as error:
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 class ServerPort:

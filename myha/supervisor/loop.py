@@ -83,10 +83,15 @@ class Loop(BaseLoop[View, Situation]):
         """Who is asked again and again: while the writer refuses, its peer.
 
         The peer notices the loss of its source some time after or before us, and a failover waits
-        for its word; the pressing ends with the dead time.
+        for its word; the pressing ends with the dead time. And the writer once its standby has been
+        silent for the dead time: whether that answers still, commits wait for.
         """
         it = situation_of(self.view) if self.running is None else None
-        if it is None or it.w.contact is not Contact.REFUSING:
+        if it is None:
+            return ()
+        if it.standby_silent and not it.standby_silent_alone:
+            return (it.writer,)
+        if it.w.contact is not Contact.REFUSING:
             return ()
         refused_for = self.view.at - it.w.contact_since
         if it.writer_dead or refused_for > it.policy.deadtime_seconds:

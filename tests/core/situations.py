@@ -323,6 +323,13 @@ VARIANTS: dict[str, View] = {
         replace(unsourced(), look=seen("db2", open=True, receiver=STOPPED).look),
         **DUAL,  # type: ignore[arg-type]
     ),
+    "isolated, and the standby is away on record but still routed to": view(
+        lost("db1", SILENT), lost("db2", SILENT), record(away(), Sync.SOLO)
+    ),
+    "standby-hung not yet, the writer has not been asked since": view(
+        replace(seen("db1", at=NOW - 3.6, semisync=waits(waiting_sessions=3))),
+        lost("db2", SILENT),
+    ),
     "writer-closed, and somebody has opened the standby": view(
         seen("db1", open=False), seen("db2", open=True)
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -42,12 +41,11 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
         yield made(stack, request.param, "lossless")
 
 
-def played(pair: Target, scenario: str, known: str = "(?!)") -> RoundResult:
-    """One good round; `known` is the one kind of problem that it may have."""
+def played(pair: Target, scenario: str) -> RoundResult:
+    """One good round."""
     options = Options(clients=4, seed=1, pause_ms=20.0)
     (one,) = runner.run(pair, SCENARIOS[scenario], options, print).rounds
-    problems = [what for what in one.problems if not re.fullmatch(known, what)]
-    assert problems == [], "\n".join((*one.problems, *one.journal))
+    assert not one.problems, "\n".join((*one.problems, *one.journal))
     assert one.converged
     assert one.whole_ms is not None
     assert pair.network.faults.in_force() == []
@@ -73,14 +71,19 @@ def test_a_supervisor_that_is_cut_off_from_the_writer_changes_nothing(pair: Targ
     assert not one.phases_ms
 
 
+def test_a_supervisor_that_is_cut_off_from_all_changes_nothing(pair: Target) -> None:
+    """It hears of the loss from one node before the other."""
+    for _ in range(3):
+        one = played(pair, "partition-supervisor")
+        assert not one.phases_ms
+
+
 def test_slow_links_are_no_reason_for_a_failover(
     pair: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that is lost twice in a row takes the standby for lost, and what follows from it may
-    not get through in time: see docs/guarantees.md."""
     monkeypatch.setattr(partitions, "SLOW_SECONDS", 6.0)
     epoch = pair.status().epoch
-    played(pair, "slow", r"[ab] is away and has \d+ sessions in the reader pool")
+    played(pair, "slow")
     assert pair.status().epoch == epoch
 
 

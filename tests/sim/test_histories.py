@@ -84,7 +84,7 @@ def test_a_seed_says_all() -> None:
 
 def test_every_kind_of_fault_is_drawn() -> None:
     drawn = {fault.what for seed in range(500) for fault in draw(seed).faults}
-    assert drawn == {*(kind for kind, _, _ in KINDS), "disk-stalls"}
+    assert drawn == {*(kind for kind, _, _ in KINDS), "disk-stalls", "isolate-supervisor"}
 
 
 def test_a_failing_history_becomes_a_scenario_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from myha.core.situation import Situation
 from myha.sim.history import run_history
 from myha.sim.parameters import Parameters, draw
 from tests.sim.mistakes import MISTAKES
@@ -88,3 +89,14 @@ def test_mistake_is_caught(name: str) -> None:
             return
         others[outcome.violations[0].name] += 1
     pytest.fail(f"not caught by {invariant} in {within} histories; by others: {dict(others)}")
+
+
+def test_a_standby_taken_for_lost_by_a_look_from_before_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The supervisor reaches neither node, and hears of that from the standby first."""
+    assert run_history(draw(1118)).good
+    monkeypatch.setattr(
+        Situation, "standby_silent_alone", property(lambda it: it.standby_silent), raising=True
+    )
+    assert run_history(draw(1118)).violations[0].name == "lost-by-who-sees"

@@ -42,9 +42,10 @@ def release(cause: Cause, why: str) -> Callable[[Situation], Answer]:
             # writes itself, it has such from the first moment.
             StopReceiver(node=it.writer, best_effort=True) if it.dual else None,
             ChangeRecord(change=change),
+            # Beside: the writer's clients wait for what follows, and that may fail.
+            TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True, beside=True),
             DisableWaiting(node=it.writer),
             StopReceiver(node=it.writer, best_effort=True) if not it.dual else None,
-            TakeOut(node=it.standby, balancers=it.policy.balancers, best_effort=True),
         )
 
     return plan

@@ -16,3 +16,12 @@ def make_schema(it: Situation) -> Answer:
 
 def route(it: Situation) -> Answer:
     return make(it, "route", it.writer, "correct the routing of the balancers", *it.routing)
+
+
+def route_out_only(it: Situation) -> Answer:
+    """Of a supervisor that reaches neither node: who is out on record gets no traffic all the same,
+    where the last plan was cut short before that was done."""
+    if not it.apart_routing:
+        return None
+    sentence = f"take {it.standby}, which is no member on record, out of the balancers"
+    return make(it, "route", it.writer, sentence, *it.apart_routing)

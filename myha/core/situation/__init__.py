@@ -6,7 +6,7 @@ A situation belongs to one view and lives as long as the decision about it.
 from __future__ import annotations
 
 from myha.core.plans import Step
-from myha.core.routing import differences
+from myha.core.routing import apart, differences
 from myha.core.situation.once import once
 from myha.core.situation.replicating import Replicating
 
@@ -37,3 +37,8 @@ class Situation(Replicating):
     @once
     def routing(self) -> tuple[Step, ...]:
         return differences(self.view)
+
+    @once
+    def apart_routing(self) -> tuple[Step, ...]:
+        """What of it the record alone asks for."""
+        return apart(self.view)

@@ -43,6 +43,21 @@ class Contacts(Subject[View]):
         return broke or self.at - node.contact_since >= self.policy.deadtime_seconds
 
     @once
+    def standby_silent(self) -> bool:
+        """A member that has answered nothing for the dead time, while the writer answers."""
+        return self.member and self.w.answering and self.silent_for_deadtime(self.s)
+
+    @once
+    def standby_silent_alone(self) -> bool:
+        """The writer has answered a look that began when it had been silent for so long: so it is
+        not we who are cut off from both, having heard of the standby's silence first."""
+        look, s = self.w.look, self.s
+        if not self.standby_silent or look is None:
+            return False
+        since = s.answered_at if s.answered_at >= 0 else s.contact_since
+        return look.at >= max(since + self.policy.deadtime_seconds, s.contact_since)
+
+    @once
     def standby_heard_from_writer(self) -> bool:
         """The standby's receiver has got something, heartbeats included, a moment ago."""
         look = self.s.look

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from myha.core.node import Contact
-from myha.core.protocols import acknowledgement, failover
+from myha.core.protocols import acknowledgement, failover, upkeep
 from myha.core.record import Cause
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Holds, Verdict
@@ -36,7 +36,7 @@ def _standby_dead(it: Situation) -> bool:
 
 
 def _standby_hung(it: Situation) -> bool:
-    if not (it.member and it.w.answering and it.silent_for_deadtime(it.s)):
+    if not it.standby_silent_alone:
         return False
     return it.writer_stalls or not it.writer_waits or not it.standby_acknowledges
 
@@ -47,6 +47,7 @@ ROWS: tuple[Verdict, ...] = (
         "The supervisor reaches neither node, and nothing proves them dead: it may be cut off "
         "itself, so it changes nothing.",
         _isolated,
+        planner=upkeep.route_out_only,
         holds=Holds.EVERYTHING,
     ),
     Verdict(
