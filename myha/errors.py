@@ -34,6 +34,10 @@ class ServerError(MyhaError):
         self.code = code
 
 
+class ClaimedError(ServerError):
+    """The server is another supervisor's: this one does nothing there."""
+
+
 class ServerGoneError(ServerError):
     """The connection broke or was refused: the server may be dead."""
 

@@ -90,6 +90,9 @@ class Server(Protocol):
 
     def kill_clients(self, deadline_seconds: float) -> None: ...
 
+    def claim_now(self, deadline_seconds: float) -> None:
+        """Make the server this supervisor's; ClaimedError when it is another one's."""
+
     def make_schema(self, deadline_seconds: float) -> None:
         """Make what is missing of the schema `myha`, into the binary log."""
 

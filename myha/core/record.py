@@ -81,7 +81,9 @@ class NodeRecord:
 class Record:
     """What the store holds, changed by compare-and-set only. `version` grows at every change.
 
-    `pair` is the name of the pair that it is of; empty in one from before records had it.
+    `pair` is the name of the pair that it is of; empty in one from before records had it. `store`
+    names the lineage of records that it belongs to, which the nodes know too: a second record of
+    the same pair, made elsewhere, has another one.
     """
 
     version: int
@@ -93,6 +95,7 @@ class Record:
     failover_walls: tuple[float, ...] = ()  # when unattended failovers were decided
     writer_since_wall: float = 0.0
     pair: str = ""
+    store: str = ""
 
     def node(self, name: NodeName) -> NodeRecord:
         for known, record in self.nodes:

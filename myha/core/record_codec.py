@@ -25,6 +25,7 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
         failover_walls=tuple(raw["failover_walls"]),
         writer_since_wall=raw["writer_since_wall"],
         pair=raw.get("pair", ""),  # records from before had none
+        store=raw.get("store", ""),
     )
 
 

@@ -200,7 +200,10 @@ def _text(connection: Connection, sql: str, values: Values) -> str:
 
 
 class WarmSession(Session):
-    """A session that connects when it is used. Every call has a deadline of its own."""
+    """A session that connects when it is used. Every call has a deadline of its own.
+
+    `on_connect` is called with each new connection, and what it raises ends that connection.
+    """
 
     def __init__(
         self,
@@ -209,6 +212,7 @@ class WarmSession(Session):
         *,
         connect_timeout_seconds: float,
         tls: Tls = "auto",
+        on_connect: Callable[[WarmSession], None] | None = None,
     ) -> None:
         super().__init__(None, connect_timeout_seconds, where=str(endpoint))
         self.endpoint = endpoint
@@ -218,12 +222,16 @@ class WarmSession(Session):
         self._sent = False  # a statement is on its way whose result has not been read
         self.used_at = -math.inf  # monotonic
         self.lives = 0  # how many connections this session has had
+        self._on_connect = on_connect
+        self._greeting = False
 
     def ensure(self, deadline_seconds: float) -> Connection:
         """The connection, made anew if there is none or the old one has hung up while idle."""
         if self._connection is not None and not self._sent and _readable(self._connection, 0.0):
             self.close()  # the server said something unasked: a good-bye
         if self._connection is None:
+            if self._greeting:  # it is the one connection that is to be found fit
+                raise ServerGoneError(f"{self.endpoint}: the connection broke at once")
             seconds = max(0.05, min(self._connect_timeout_seconds, deadline_seconds))
             self._connection = connect(
                 self.endpoint,
@@ -233,7 +241,20 @@ class WarmSession(Session):
                 tls=self._tls,
             )
             self.lives += 1
+            if self._on_connect is not None:
+                self._greet(self._on_connect, deadline_seconds)
         return self._connection
+
+    def _greet(self, on_connect: Callable[[WarmSession], None], deadline_seconds: float) -> None:
+        self._greeting = True
+        try:
+            with self.limited(Deadline(deadline_seconds)):
+                on_connect(self)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._greeting = False
 
     def send(
         self, sql: str, values: Values = None, *, deadline_seconds: float | None = None

@@ -165,7 +165,8 @@ class BaseServer(ClosingServer, RestoringServer):
             look = replace(look, lag_seconds=lag)
         # A full server answers looks and refuses a second login: that is not the look's affair.
         with contextlib.suppress(ServerError):
-            self._control.keep_warm(KEEP_WARM_SECONDS, self.call_deadline_seconds)
+            for pool in (self._control, self._proofs):
+                pool.keep_warm(KEEP_WARM_SECONDS, self.call_deadline_seconds)
         return look
 
     def _events_now(self, session: WarmSession) -> Events:
@@ -340,7 +341,7 @@ class BaseServer(ClosingServer, RestoringServer):
     def prove_write(self, epoch: int, deadline_seconds: float) -> None:
         """Write the epoch's row and read it back. Raises if it is not there."""
         row = {"epoch": epoch, "node": self.name, "at": time.time()}
-        with self._control.borrow(Deadline(deadline_seconds)) as session:
+        with self._proofs.borrow(Deadline(deadline_seconds)) as session:
             self._run(session, "prove_write", row)
             rows = session.query(
                 "SELECT node FROM myha.proof WHERE epoch = %(epoch)s", {"epoch": epoch}

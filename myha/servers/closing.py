@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers.sessions import ServerSessions
+from myha.servers.claim import ClaimedServer
 
 KILL_ROUND_SECONDS = 0.02
 TELL_SECONDS = 0.5  # to take a statement back when a deadline has passed
@@ -34,7 +34,7 @@ class Client:
     works: bool = False
 
 
-class ClosingServer(ServerSessions):
+class ClosingServer(ClaimedServer):
     """The steps that close a server."""
 
     def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:

@@ -14,6 +14,7 @@ from myha.database.session import Session
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import FollowingServer, WatchedServer
 from myha.servers.base import WAIT_FOREVER_MS, BaseServer, BeforeReplication, link
+from myha.servers.claim import Claimant
 from myha.servers.lease import ServerLease
 from myha.servers.mariadb import MariaDBServer
 from myha.servers.mysql import MySQLServer
@@ -85,8 +86,11 @@ def make_servers(
     kind: type[BaseServer] | None = None,
     *,
     before_replication: BeforeReplication | None = None,
+    claimant: Claimant | None = None,
 ) -> dict[str, WatchedServer]:
     """An adapter for each node, by name, linked so that each measures its lag by the other.
+
+    Who changes something there gives its `claimant`.
 
     `before_replication` is called by `start_replication` first. Whoever starts replication of a
     pair that serves gives `undo.rewind.finish_rewind`.
@@ -107,6 +111,9 @@ def make_servers(
         )
         for name, node in config.nodes.items()
     }
+    if claimant is not None:
+        for server in servers.values():
+            claimant.take_on(server)
     link(*servers.values())
     return dict(servers)
 
@@ -141,6 +148,7 @@ def make_followers(
     kind: type[BaseServer] | None = None,
     *,
     before_replication: BeforeReplication | None = None,
+    claimant: Claimant | None = None,
     delayed: bool = True,
 ) -> dict[str, FollowerServers]:
     """Adapters for each read replica, by name.
@@ -149,10 +157,16 @@ def make_followers(
     their heartbeats. Without them its lag is not known. `delayed`: its `delay_seconds` counts.
     """
     adapter = adapter_of(config) if kind is None else kind
-    return {
+    made = {
         name: _follower(config, name, pair or {}, adapter, before_replication, delayed=delayed)
         for name in config.replicas
     }
+    if claimant is not None:
+        for one in made.values():
+            for server in (one.server, *one.nodes.values()):
+                assert isinstance(server, BaseServer)
+                claimant.take_on(server)
+    return made
 
 
 def _follower(

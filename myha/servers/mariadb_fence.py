@@ -137,6 +137,14 @@ class MariaDBFence(BaseServer):
             for number, user, waits, commits, works in rows
         ]
 
+    def _account_sessions(self, session: WarmSession, account: str) -> list[tuple[int, bool]]:
+        rows = session.query(
+            f"SELECT p.ID, COALESCE({_COMMITS}, 0) FROM information_schema.PROCESSLIST p"
+            f" WHERE {SESSIONS} AND p.USER = %(user)s",
+            {"user": account},
+        )
+        return [(int(number), bool(commits)) for number, commits in rows]
+
     def _blockers(self, session: WarmSession, closer: int) -> set[int]:
         """Sessions at work or in a transaction: who holds which lock is not shown by default.
 

@@ -346,6 +346,16 @@ class MySQLServer(BaseServer):
             for number, user, waits in rows
         ]
 
+    def _account_sessions(self, session: WarmSession, account: str) -> list[tuple[int, bool]]:
+        rows = session.query(
+            f"SELECT t.PROCESSLIST_ID, COALESCE({WAITS_FOR_ACK}"
+            " OR t.PROCESSLIST_STATE = 'waiting for handler commit', 0)"
+            f" FROM performance_schema.threads t WHERE {CLIENT_THREADS}"
+            " AND t.PROCESSLIST_USER = %(user)s",
+            {"user": account},
+        )
+        return [(int(number), bool(commits)) for number, commits in rows]
+
     def _blockers(self, session: WarmSession, closer: int) -> set[int]:
         rows = session.query(
             "SELECT DISTINCT t.PROCESSLIST_ID FROM performance_schema.metadata_locks m"

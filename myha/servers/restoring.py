@@ -13,11 +13,18 @@ from myha.database.connection import Endpoint, Login, Tls
 from myha.database.session import WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.servers import drift
-from myha.servers.sessions import ServerSessions
+from myha.servers.claim import ClaimedServer
 
 CONNECT_RETRY_SECONDS = 1
 RETRY_COUNT = 4_294_967_295  # a receiver gives up at this number; it never gets there
-MAKE_SCHEMA = ("make_schema", "make_heartbeat", "make_proof", "make_marker", "make_disabled_events")
+MAKE_SCHEMA = (
+    "make_schema",
+    "make_heartbeat",
+    "make_proof",
+    "make_marker",
+    "make_disabled_events",
+    "make_claim",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Following:
     delay_seconds: int = 0
 
 
-class RestoringServer(ServerSessions):
+class RestoringServer(ClaimedServer):
     """The settings, the channel and the schema of a server."""
 
     def __init__(
@@ -62,7 +69,6 @@ class RestoringServer(ServerSessions):
         self._following = following  # None: a node of the pair
         self._drift = drift.Drift(settings)
         self._setup_sql = self.flavour.statements("setup")
-        self._schema_sql = self.flavour.statements("setup_schema")
 
     def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
         """Make the channel as setup does. ServerError when that is not known, or not allowed."""

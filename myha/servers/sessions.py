@@ -1,8 +1,9 @@
 """The connections to one server.
 
-Three kinds, so that none is in another's way: the watcher's, which is looked through and polled for
-a hang-up; the warm one for steps, with fresh ones beside it; and the heartbeat's, which may wait
-for an acknowledgement for as long as commits do.
+Four kinds, so that none is in another's way: the watcher's, which is looked through and polled for
+a hang-up; the warm one for steps, with fresh ones beside it, all of which the server's claim has to
+allow (see `claim`); that of proofs; and the heartbeat's, which may wait for an acknowledgement for
+as long as commits do.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar
+from weakref import WeakSet
 
 from myha.database.connection import Connection, Endpoint, Login, Tls, Values, connect
 from myha.database.flavours import Flavour
-from myha.database.session import Deadline, SessionPool, WarmSession
+from myha.database.session import Deadline, Session, SessionPool, WarmSession
 from myha.errors import ServerError
 
 POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
@@ -35,10 +37,13 @@ class ServerSessions(ABC):
         self.account = account
         self.call_deadline_seconds = call_deadline_seconds
         self._tls = tls
+        self._made: WeakSet[WarmSession] = WeakSet()
+        self._made_lock = threading.Lock()
         self._sql = self.flavour.statements("control")
         self._watch = self._session()
         self._watch_life = 0  # of which connection the watcher knows what holds for it
-        self._control = SessionPool(self._session)
+        self._control = SessionPool(self.new_session)
+        self._proofs = SessionPool(self._session)
         self._heartbeat = self._session()
         self._heartbeat_lock = threading.Lock()
 
@@ -53,6 +58,7 @@ class ServerSessions(ABC):
     def disconnect(self) -> None:
         """Drop the connections for steps and heartbeats; the watch connection is the watcher's."""
         self._control.close()
+        self._proofs.close()
         if self._heartbeat_lock.acquire(blocking=False):
             try:
                 self._heartbeat.close()
@@ -63,27 +69,47 @@ class ServerSessions(ABC):
         """Makes connections of their own, each of whose calls may take what is left."""
 
         def connect_anew() -> Connection:
-            return connect(
+            connection = connect(
                 self.endpoint,
                 self.account,
                 connect_timeout_seconds=self.call_deadline_seconds,
                 read_timeout_seconds=max(self.call_deadline_seconds, deadline.left_seconds),
                 tls=self._tls,
             )
+            self._require_ours(Session(connection, self.call_deadline_seconds))
+            return connection
 
         return connect_anew
 
     def new_session(self) -> WarmSession:
-        """A session of its own; it connects when it is used."""
-        return self._session()
+        """A session of its own, for steps; it connects when it is used."""
+        return self._session(self._verify)
 
-    def _session(self) -> WarmSession:
-        return WarmSession(
+    def _session(self, on_connect: Callable[[WarmSession], None] | None = None) -> WarmSession:
+        session = WarmSession(
             self.endpoint,
             self.account,
             connect_timeout_seconds=self.call_deadline_seconds,
             tls=self._tls,
+            on_connect=on_connect,
         )
+        with self._made_lock:
+            self._made.add(session)
+        return session
+
+    def connection_ids(self) -> set[int]:
+        """The server's ids of the connections that are open through this adapter."""
+        with self._made_lock:
+            sessions = list(self._made)
+        return {one.connection_id for one in sessions}
+
+    @abstractmethod
+    def _require_ours(self, session: Session) -> None:
+        """The same of a connection beside, when the server has been claimed before."""
+
+    @abstractmethod
+    def _verify(self, session: WarmSession) -> None:
+        """Called with each new session of a step. Raises when it may do nothing here."""
 
     def _words(self, session: WarmSession) -> dict[str, str]:  # noqa: ARG002
         """The words of this server's own variable names."""

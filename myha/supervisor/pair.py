@@ -6,6 +6,8 @@ It knows of no process around it and of no other pair: whoever runs it gives it 
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 import threading
 from dataclasses import replace
 from functools import partial
@@ -21,9 +23,10 @@ from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
 from myha.core.record import Record
 from myha.core.view import View
-from myha.errors import MyhaError, ServerGoneError
+from myha.errors import ClaimedError, MyhaError, ServerGoneError
 from myha.ports import WatchedServer
 from myha.servers.base import BaseServer
+from myha.servers.claim import Claim, Claimant
 from myha.servers.factory import adapter_of, make_followers, make_leases, make_servers
 from myha.stores.factory import (
     open_followers,
@@ -57,6 +60,11 @@ CONFIG_CHECK_SECONDS = 2.0
 FLAVOUR_RETRY_SECONDS = 1.0
 
 
+def _holder() -> str:
+    """Who this is, for those who find its claim."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
+
+
 class PairSupervisor:
     """One pair's record, journal, watchers, loop, executor and jobs."""
 
@@ -73,12 +81,15 @@ class PairSupervisor:
         self.lease.acquire()
         self.store = open_record_store(config)
         record = self._take_over(self._check(require_record(config)))
+        self.claimant = Claimant(Claim(record.store, record.version, _holder()))
         self.journal_file = open_journal(config)
         self.journal = LoggedJournal(self.journal_file, self.name)
         kind = self._flavour()
         self.servers: dict[str, WatchedServer] = make_servers(
-            config, kind, before_replication=finish_rewind
+            config, kind, before_replication=finish_rewind, claimant=self.claimant
         )
+        calls = ThreadedCalls()
+        self._claim_nodes(calls)
         commands = {name: node.fence_command for name, node in config.nodes.items()}
         self.jobs = ProcessJobs(config.path, self.clock, self.journal, pair=self.name)
         self.tools = Tools(
@@ -86,7 +97,7 @@ class PairSupervisor:
             make_balancers(config),
             self.store,
             self.clock,
-            ThreadedCalls(),
+            calls,
             self.journal,
             self.jobs,
             CommandFence(commands),
@@ -117,7 +128,13 @@ class PairSupervisor:
     def _make_lanes(self, kind: type[BaseServer]) -> dict[str, FollowerLane]:
         """One for each read replica. They read the pair's record, and have their own."""
         followers = open_followers(self.config)
-        made = make_followers(self.config, self.servers, kind, before_replication=finish_rewind)
+        made = make_followers(
+            self.config,
+            self.servers,
+            kind,
+            before_replication=finish_rewind,
+            claimant=self.claimant,
+        )
         return {
             name: FollowerLane(
                 self.config,
@@ -172,9 +189,24 @@ class PairSupervisor:
     def _take_over(self, record: Record) -> Record:
         """Move the record on, so that no step of a predecessor that only slept still fits."""
         change = RecordChange("another supervisor takes over")
-        taken = replace(change.apply(record, self.clock.wall()), pair=self.name)
+        taken = change.apply(record, self.clock.wall())
+        taken = replace(taken, pair=self.name, store=record.store or secrets.token_hex(8))
         self.store.compare_and_set(record.version, taken)
         return taken
+
+    def _claim_nodes(self, calls: ThreadedCalls) -> None:
+        """Both at once, before anything is looked at. One that is not reached now is claimed as
+        soon as it is. Raises ClaimedError when one belongs to another supervisor."""
+        deadline = self.config.timing.call_deadline_seconds
+        claims = [
+            (name, partial(server.claim_now, deadline)) for name, server in self.servers.items()
+        ]
+        outcome = calls.all(claims, 2 * deadline)
+        for name, error in outcome.items():
+            if isinstance(error, ClaimedError):
+                raise error
+            if error is not None:
+                self.journal.note("claim", f"{name} is not claimed yet: {error}", {"node": name})
 
     def _seen(self) -> tuple[View, PairDecision]:
         return self.loop.view, self.loop.decision

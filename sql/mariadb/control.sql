@@ -97,3 +97,14 @@ REPLACE INTO myha.disabled_events (event_schema, event_name) VALUES (%(schema)s,
 
 -- name: forget_disabled_event
 DELETE FROM myha.disabled_events WHERE event_schema = %(schema)s AND event_name = %(name)s;
+
+-- name: write_claim
+-- Never backwards, and never over that of another store, whoever comes late: the conditions are the
+-- statement's own. They look at `term`, so that one is set last.
+INSERT INTO myha.claim (one, store, term, account, holder, at)
+VALUES (1, %(store)s, %(term)s, %(account)s, %(holder)s, UNIX_TIMESTAMP(NOW(6)))
+ON DUPLICATE KEY UPDATE
+    account = IF(store = %(store)s AND term < %(term)s, %(account)s, account),
+    holder = IF(store = %(store)s AND term < %(term)s, %(holder)s, holder),
+    at = IF(store = %(store)s AND term < %(term)s, UNIX_TIMESTAMP(NOW(6)), at),
+    term = IF(store = %(store)s AND term < %(term)s, %(term)s, term);

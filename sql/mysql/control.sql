@@ -128,3 +128,14 @@ SET GLOBAL super_read_only = IF(@@GLOBAL.read_only, 0, @@GLOBAL.super_read_only)
 -- Not on a node that has been opened meanwhile.
 SET GLOBAL super_read_only = IF(@@GLOBAL.read_only, 1, @@GLOBAL.super_read_only);
 DO RELEASE_LOCK('myha.lift');
+
+-- name: write_claim
+-- Never backwards, and never over that of another store, whoever comes late: the conditions are the
+-- statement's own. They look at `term`, so that one is set last.
+INSERT INTO myha.claim (one, store, term, account, holder, at)
+VALUES (1, %(store)s, %(term)s, %(account)s, %(holder)s, UNIX_TIMESTAMP(NOW(6)))
+ON DUPLICATE KEY UPDATE
+    account = IF(store = %(store)s AND term < %(term)s, %(account)s, account),
+    holder = IF(store = %(store)s AND term < %(term)s, %(holder)s, holder),
+    at = IF(store = %(store)s AND term < %(term)s, UNIX_TIMESTAMP(NOW(6)), at),
+    term = IF(store = %(store)s AND term < %(term)s, %(term)s, term);

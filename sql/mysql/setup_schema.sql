@@ -44,3 +44,20 @@ INSERT INTO myha.marker (node, token, at) VALUES (%(node)s, %(token)s, UNIX_TIME
 
 -- name: forget_markers
 DELETE FROM myha.marker WHERE node = %(node)s AND token <> %(token)s;
+
+-- name: make_claim
+-- Which supervisor acts on the node. The row is the node's own.
+CREATE TABLE IF NOT EXISTS myha.claim (
+    one TINYINT UNSIGNED NOT NULL PRIMARY KEY,
+    store VARCHAR(64) CHARACTER SET ascii NOT NULL,
+    term BIGINT UNSIGNED NOT NULL,
+    account VARCHAR(128) NOT NULL,
+    holder VARCHAR(200) NOT NULL,
+    at DOUBLE NOT NULL
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+-- name: take_claim
+-- By an administrator, of a node that another store's supervisor has. The account stays: whoever
+-- claims the node next ends the sessions of that one too.
+UPDATE myha.claim
+SET store = %(store)s, term = 0, holder = 'myha setup', at = UNIX_TIMESTAMP(NOW(6));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from myha.core.record import Record, Sync, member
 from myha.core.settings import same_value
 from myha.database.flavours import MARIADB
 from myha.database.flavours.base import Channel
-from myha.operations.setup.actions import Stage, plan
+from myha.operations.setup import actions
+from myha.operations.setup.actions import Stage
 from myha.operations.setup.checks import History, check
 from myha.operations.setup.desired import domain_id
 from myha.operations.setup.facts import Table
 from tests.core.server_facts import GOOD, UUIDS, facts
 
 TABLE = Table("shop", "t", "InnoDB", has_key=True, transactional=True, shape="x")
+
+_plan = partial(actions.plan, store="")
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ def test_a_scheduler_that_runs_or_is_not_wanted_starts_nothing(config: Config) -
     )
     off = facts("b", variables=without(event_scheduler="DISABLED"), **sleeping)
     assert check(unwanted, facts("a"), off, None).refusals == ()
-    steps = [str(x) for x in plan(unwanted, (facts("a"), off), History.SAME, None, kick=False)]
+    steps = [str(x) for x in _plan(unwanted, (facts("a"), off), History.SAME, None, kick=False)]
     scheduler = [step for step in steps if "event_scheduler" in step]
     assert [step.split(" now")[0] for step in scheduler] == ["a: set event_scheduler = OFF"]
 
@@ -106,7 +110,7 @@ def test_privileges_go_by_the_name_that_the_server_knows(config: Config) -> None
         (set(), ""),
     ):
         pair = (facts("a", privileges=frozenset(known)), facts("b"))
-        steps = [str(x) for x in plan(config, pair, History.SAME, None, kick=False)]
+        steps = [str(x) for x in _plan(config, pair, History.SAME, None, kick=False)]
         granted = " ".join(step for step in steps if step.startswith("a: grant the supervisor"))
         assert {one for one in (new, old) if one in granted} == ({expected} - {""})
 
@@ -194,17 +198,17 @@ def test_the_plan_never_resets_a_server_with_data(config: Config) -> None:
         (facts("a", A5), facts("b", A5)),
     ):
         history = check(config, a, b, None).history
-        stages = {action.stage for action in plan(config, (a, b), history, None, kick=False)}
+        stages = {action.stage for action in _plan(config, (a, b), history, None, kick=False)}
         assert Stage.HISTORY not in stages
     new = (facts("a", A5), facts("b", B3))
     history = check(config, *new, None).history
-    resets = [x for x in plan(config, new, history, None, kick=False) if x.stage is Stage.HISTORY]
+    resets = [x for x in _plan(config, new, history, None, kick=False) if x.stage is Stage.HISTORY]
     assert [action.node for action in resets] == ["a", "b"]
 
 
 def test_the_standby_is_closed_before_the_writer_is_opened(config: Config) -> None:
     pair = (facts("a"), facts("b"))
-    steps = [str(x) for x in plan(config, pair, History.SAME, None, kick=False)]
+    steps = [str(x) for x in _plan(config, pair, History.SAME, None, kick=False)]
     closed, opened = (
         next(i for i, step in enumerate(steps) if step.startswith(words))
         for words in ("b: close it", "a: open it")

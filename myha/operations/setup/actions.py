@@ -40,6 +40,7 @@ OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "proof": ("epoch", "node", "at"),
     "marker": ("id", "node", "token", "at"),
     "disabled_events": ("event_schema", "event_name"),
+    "claim": ("one", "store", "term", "account", "holder", "at"),
 }
 INCREMENTS_TABLE = {"increments": ("server_id", "connection_id")}
 
@@ -84,14 +85,16 @@ def plan(
     history: History,
     record: Record | None,
     *,
+    store: str,
     kick: bool,
 ) -> list[Action]:
-    """Everything that has to be done, in order."""
+    """Everything that has to be done, in order. `store` is the id of the record's lineage."""
     actions: list[Action] = []
     for facts, peer in (pair, pair[::-1]):
         actions += preparing(config, facts, peer)
         actions += _history(facts, peer, history)
         actions += _channel(config, facts, peer)
+        actions += _claim(facts, store)
         if kick:
             actions += _sessions(config, facts, peer)
     actions.sort(key=lambda action: action.stage)  # stable: node by node within a stage
@@ -216,6 +219,14 @@ def _schema(facts: Facts) -> Iterator[Action]:
     for name in missing:
         sentence = f"make the table myha.{name}"
         yield Action(Stage.SCHEMA, facts.node, sentence, f"make_{name}")
+
+
+def _claim(facts: Facts, store: str) -> Iterator[Action]:
+    """A node that the supervisor of another store has: whoever runs setup says that it is gone."""
+    if not store or facts.claim is None or facts.claim[0] == store:
+        return
+    sentence = f"take it over from the supervisor of another store ({facts.claim[1]})"
+    yield Action(Stage.SCHEMA, facts.node, sentence, "take_claim", {"store": store})
 
 
 def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:

@@ -73,6 +73,7 @@ def _facts(config: Config, session: AdminSession) -> Facts:
         supervisor=_login(config, session, config.accounts.supervisor()),
         replication=_login(config, session, config.accounts.replication()),
         our_columns=_our_columns(session),
+        claim=_claim(session),
         tls=session.flavour.offers_tls(session),
         clock_ahead_seconds=server_time - before - doubt / 2,
         clock_doubt_seconds=doubt,
@@ -193,6 +194,11 @@ def _events(session: AdminSession) -> list[dict[str, Any]]:
         if error.code != SCHEDULER_DISABLED:
             raise
         return []
+
+
+def _claim(session: AdminSession) -> tuple[str, str] | None:
+    rows = session.rows_if_there("SELECT store, holder FROM myha.claim")
+    return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
 
 def _our_columns(session: AdminSession) -> dict[str, tuple[str, ...]]:

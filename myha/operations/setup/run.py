@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -61,12 +62,14 @@ class Setup:
         self._boot_ids = boot_ids
         self._seeder = seeder
         self._admin: Account = config.accounts.admin()
+        self._store = ""  # the id of the record's lineage
         config.accounts.supervisor()
         config.accounts.replication()
 
     def run(self, *, plan_only: bool = False, kick: bool = False) -> None:
         """Raises MyhaError, with a line for each reason, when the pair is not set up at the end."""
         record = self._record()
+        self._store = secrets.token_hex(8) if record is None else record.store
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, record)
             findings = self._compare(sessions, pair, findings)
@@ -75,7 +78,7 @@ class Setup:
         if findings.refusals:
             raise MyhaError("\n".join(findings.refusals))
         seeding = self._seeder(self._config, pair) if findings.history is History.SEED else None
-        actions = plan(self._config, pair, findings.history, record, kick=kick)
+        actions = plan(self._config, pair, findings.history, record, store=self._store, kick=kick)
         if seeding is not None:
             actions.insert(0, seeding.action)
         self._show(pair, actions)
@@ -204,7 +207,7 @@ class Setup:
             pair, findings = self._look(sessions, None)
         if findings.refusals:
             raise MyhaError("\n".join(findings.refusals))
-        return plan(self._config, pair, findings.history, None, kick=False)
+        return plan(self._config, pair, findings.history, None, store=self._store, kick=False)
 
     def _join(self, store: RecordStore) -> Record:
         try:
@@ -236,6 +239,7 @@ class Setup:
             nodes=nodes,
             writer_since_wall=time.time(),
             pair=self._config.cluster.name,
+            store=self._store,
         )
 
     def _prove_again(self, record: Record | None, pair: tuple[Facts, Facts]) -> None:
@@ -263,7 +267,7 @@ class Setup:
         """Read everything back: nothing may be left to do, but what is the user's to do."""
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, record)
-        left = plan(self._config, pair, findings.history, record, kick=False)
+        left = plan(self._config, pair, findings.history, record, store=self._store, kick=False)
         if left:
             raise MyhaError(
                 "\n".join(

@@ -13,6 +13,7 @@ from myha.operations.setup.apply import carry_out
 from myha.operations.setup.checks import History
 from myha.operations.setup.gather import gather
 from myha.operations.setup.session import AdminSession
+from myha.stores.factory import read_record
 
 _OWN = frozenset(
     {Stage.PLUGIN, Stage.SETTING, Stage.FILE, Stage.ACCOUNT, Stage.SCHEMA, Stage.CHANNEL}
@@ -43,7 +44,10 @@ def fix_settings(config: Config, name: str, donor: str, *, only_before: bool = F
         if name in config.replicas:
             actions = sorted(preparing(config, first, second), key=lambda one: one.stage)
         else:
-            actions = plan(config, (first, second), History.ON_RECORD, None, kick=False)
+            record = read_record(config)  # None while setup seeds, which sees to claims itself
+            store = "" if record is None else record.store
+            pair = (first, second)
+            actions = plan(config, pair, History.ON_RECORD, None, store=store, kick=False)
         own = [action for action in actions if action.node == name and action.stage in stages]
         carry_out(config, sessions, own, lambda _text: None)
     finally:
