@@ -19,11 +19,10 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 from myha.binlog.errors import HealRefusedError, LookAgainError
-from myha.config import load
+from myha.config import load_ordered
 from myha.errors import MyhaError
 from myha.files import locked
 from myha.hosts.priority import own_niceness, set_niceness
@@ -123,13 +122,10 @@ def one_line(error: Exception) -> str:
 def only_one(order: Order, reporter: Reporter) -> Iterator[None]:
     """No two jobs of a kind work on one node, though a killed supervisor's may still be ending.
 
-    Raises MyhaError too when the file is by now that of another pair than the one ordered for.
+    Raises MyhaError too when there is no such pair in the configuration.
     """
     kind, node = str(order["kind"]), str(order.get("node", ""))
-    config = load(Path(str(order["config"])))
-    wanted = order.get("pair", "")
-    if wanted not in ("", config.cluster.name):
-        raise MyhaError(f"{config.path} is of the pair {config.cluster.name} now, not of {wanted}")
+    config = load_ordered(order)
     name = f"job-{kind}-{node}.lock" if node else f"job-{kind}.lock"
     path = config.cluster.state_dir / name
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 import myha
 from myha.cli.init import init, random_password
-from myha.config import TABLES, Config, load, shown_default, toml_value
+from myha.config import TABLES, Config, SupervisorConfig, load, shown_default, toml_value
 from myha.core.policy import Durability, Mode, Policy
 from myha.errors import ConfigError
 
@@ -470,13 +470,15 @@ def documented() -> dict[tuple[str, str], tuple[str, str]]:
 def test_documentation_and_model_have_the_same_keys() -> None:
     assert set(TABLES) == set(Config.model_fields)
     model = {(table, key) for table, m in TABLES.items() for key in m.model_fields}
+    model |= {("supervisor", key) for key in SupervisorConfig.model_fields}
     assert set(documented()) == model
 
 
 def test_documentation_and_model_say_the_same() -> None:
     for (table, key), (default, meaning) in documented().items():
-        field = TABLES[table].model_fields[key]
-        shown = shown_default(table, key)
+        model = TABLES.get(table, SupervisorConfig)
+        field = model.model_fields[key]
+        shown = shown_default(table, key) if table in TABLES else toml_value(field.default)
         if field.is_required():
             shown = "required"
         elif shown == toml_value(field.default):

@@ -59,6 +59,28 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     return found, words
 
 
+WITHOUT_A_PAIR = {"run", "reload", "sandbox", "simulate", "balancer await-script"}
+
+
+def _commands(
+    group: click.Group, words: tuple[str, ...] = ()
+) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group) and name not in WITHOUT_A_PAIR:
+            yield from _commands(command, (*words, name))
+        else:
+            yield " ".join((*words, name)), command
+
+
+@pytest.mark.parametrize(("words", "command"), [*_commands(cli)])
+def test_each_command_takes_the_name_of_a_pair(words: str, command: click.Command) -> None:
+    takes = any("--pair" in param.opts for param in command.params)
+    assert takes is (words not in WITHOUT_A_PAIR)
+
+
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

@@ -293,7 +293,7 @@ def test_an_order_for_another_pair_is_not_carried_out(tmp_path: Path) -> None:
     order = {"kind": "heal", "node": "a", "config": str(path)}
     with only_one({**order, "pair": "main"}, ListReporter()):
         pass
-    refused = pytest.raises(MyhaError, match="is of the pair main now, not of other")
+    refused = pytest.raises(MyhaError, match="is of the pair main alone, and has no other")
     with refused, only_one({**order, "pair": "other"}, ListReporter()):
         pass
 

@@ -1,24 +1,73 @@
-"""The process around the supervisors of pairs: who a request is for, and what it is answered."""
+"""The process around the supervisors of pairs: who a request is for, and what becomes of a pair."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from myha.config import Config, ProcessConfig, load_all
+from myha.core.planning import decide
 from myha.errors import MyhaError
+from myha.supervisor import pairs as pairs_module
+from myha.supervisor import runner as runner_module
 from myha.supervisor.pair import PairSupervisor
-from myha.supervisor.process import Process
+from myha.supervisor.pairs import Pairs
+from myha.supervisor.process import LoneProcess, ManyProcess, process_of
 from myha.supervisor.requests import Reply
+from myha.supervisor.runner import State
+from myha.supervisor.workers import Workers, cores
+from tests.core.views import view
+from tests.test_config_pairs import HEAD, in_file, in_folder, written
+
+DEADLINE_SECONDS = 20.0
+
+
+def until(holds: Callable[[], Any], what: str) -> None:
+    ends = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < ends, what
+        time.sleep(0.005)
 
 
 class Supervisor:
-    """Notes what it is asked."""
+    """Notes what it is asked, and ends as it is told to."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, world: World, config: Config) -> None:
+        self.name = config.cluster.name
+        self.config = config
+        self.world = world
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.ended = threading.Event()
+        self.defect: BaseException | None = None
+        self.closed = False
+        self.lanes: dict[str, Any] = {}
+        seen = view()
+        self.loop = SimpleNamespace(view=seen, decision=decide(seen), running=None)
+
+    def run(self) -> None:
+        assert self.ended.wait(DEADLINE_SECONDS)
+        if self.defect is not None:
+            raise self.defect
+
+    def stop(self, reason: str) -> None:
+        self.world.said.append(f"{self.name}: {reason}")
+        if self.name not in self.world.busy:
+            self.ended.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def fail(self) -> None:
+        self.defect = RuntimeError("a defect")
+        self.ended.set()
 
     def events(self, limit: int, after: int) -> list[dict[str, Any]]:
         return [{"id": after + 1, "limit": limit, "of": self.name}]
@@ -28,22 +77,85 @@ class Supervisor:
         return Reply(False, "no", "myha yes")
 
 
-def process(*supervisors: Supervisor) -> Process:
-    return Process([cast("PairSupervisor", one) for one in supervisors], Path("unused"))
+class World:
+    """All supervisors that were made; those in `refused` cannot begin, `busy` do not end by
+    themselves: a plan is under way."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, list[Supervisor]] = {}
+        self.refused: set[str] = set()
+        self.busy: set[str] = set()
+        self.said: list[str] = []
+
+    def make(self, config: Config, _leave: threading.Event) -> PairSupervisor:
+        name = config.cluster.name
+        if name in self.refused:
+            raise MyhaError(f"there is no record of {name}")
+        one = Supervisor(self, config)
+        self.made.setdefault(name, []).append(one)
+        return cast("PairSupervisor", one)
+
+    def running(self, name: str) -> Supervisor:
+        until(lambda: any(not one.ended.is_set() for one in self.made.get(name, [])), name)
+        return self.made[name][-1]
 
 
-def test_a_pair_that_is_alone_need_not_be_named() -> None:
-    one = Supervisor("one")
-    answer = process(one).handle({"do": "fence", "node": "db2", "reason": None, "limit": 3})
-    assert one.asked == [("fence", {"node": "db2", "limit": "3"})]
-    assert answer == {"ok": False, "text": "no", "override": "myha yes", "ask_again": False}
-    assert process(one).handle({"do": "ping", "pair": "another"}) == {"ok": True}
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(runner_module, "AGAIN_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(runner_module, "AGAIN_LIMIT_SECONDS", 0.02)
+    one = World()
+    monkeypatch.setattr(pairs_module, "log", lambda *words: one.said.append(" ".join(words)))
+    return one
 
 
-def test_a_request_is_for_the_pair_that_it_names() -> None:
-    both = process(Supervisor("one"), Supervisor("two"))
-    answer = both.handle({"do": "events", "pair": "two", "limit": 10**9, "after": 6})
-    assert answer["events"] == [{"id": 7, "limit": 1000, "of": "two"}]
+def configs(folder: Path, *names: str, more: str = "") -> dict[str, Config]:
+    path = written(folder, HEAD + "".join(in_file(name) for name in names) + more)
+    return load_all(path).pairs
+
+
+@contextmanager
+def supervised(world: World, folder: Path, *names: str, alone: bool = False) -> Iterator[Pairs]:
+    pairs = Pairs(make=world.make, alone=alone)
+    pairs.apply(configs(folder, *names), "start")
+    for name in set(names) - world.refused:
+        world.running(name)
+        until(partial(_runs, pairs, name), name)
+    try:
+        yield pairs
+    finally:
+        world.busy.clear()
+        pairs.stop("the test ends")
+        for made in world.made.values():
+            for one in made:
+                one.ended.set()
+        pairs.join()
+    assert all(one.closed for made in world.made.values() for one in made)
+
+
+def _runs(pairs: Pairs, name: str) -> bool:
+    return _state(pairs, name) is State.RUNNING
+
+
+def _state(pairs: Pairs, name: str) -> State:
+    return pairs._runners[name].state
+
+
+# -- requests --------------------------------------------------------------------------------------
+
+
+def test_a_pair_that_is_alone_need_not_be_named(world: World, tmp_path: Path) -> None:
+    with supervised(world, tmp_path, "one") as pairs:
+        answer = pairs.handle({"do": "fence", "node": "db2", "reason": None, "limit": 3})
+        assert world.running("one").asked == [("fence", {"node": "db2", "limit": "3"})]
+        assert answer == {"ok": False, "text": "no", "override": "myha yes", "ask_again": False}
+        assert pairs.handle({"do": "ping", "pair": "another"}) == {"ok": True}
+
+
+def test_a_request_is_for_the_pair_that_it_names(world: World, tmp_path: Path) -> None:
+    with supervised(world, tmp_path, "one", "two") as pairs:
+        answer = pairs.handle({"do": "events", "pair": "two", "limit": 10**9, "after": 6})
+        assert answer["events"] == [{"id": 7, "limit": 1000, "of": "two"}]
 
 
 @pytest.mark.parametrize(
@@ -51,24 +163,225 @@ def test_a_request_is_for_the_pair_that_it_names() -> None:
     [
         (("one",), {"pair": "x"}, "this supervisor has the pair one, and not x"),
         (("one",), {"pair": ["x"]}, "this supervisor has the pair one, and not ['x']"),
-        (("one", "two"), {}, "this supervisor has the pairs one and two: name one"),
+        (("one", "two"), {}, "this supervisor has the pairs one, two: name one"),
     ],
 )
 def test_a_request_for_no_pair_of_ours_is_refused_in_one_line(
-    names: tuple[str, ...], request_for: dict[str, Any], text: str
+    world: World, tmp_path: Path, names: tuple[str, ...], request_for: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(MyhaError) as refused:
-        process(*map(Supervisor, names)).handle({"do": "status", **request_for})
-    assert str(refused.value) == text
+    with supervised(world, tmp_path, *names) as pairs:
+        with pytest.raises(MyhaError) as refused:
+            pairs.handle({"do": "status", **request_for})
+        assert str(refused.value) == text
 
 
-@pytest.mark.parametrize("wrong", ["x", -1, 1.5, [1], {}])
 @pytest.mark.parametrize("key", ["limit", "after"])
-def test_a_number_that_is_none_is_refused(key: str, wrong: object) -> None:
-    with pytest.raises(MyhaError, match=f"{key} has to be a whole number"):
-        process(Supervisor("one")).handle({"do": "events", key: wrong})
+def test_a_number_that_is_none_is_refused(world: World, tmp_path: Path, key: str) -> None:
+    with supervised(world, tmp_path, "one") as pairs:
+        wrongs: list[object] = ["x", -1, 1.5, [1], {}]
+        for wrong in wrongs:
+            with pytest.raises(MyhaError, match=f"{key} has to be a whole number"):
+                pairs.handle({"do": "events", key: wrong})
 
 
-def test_what_there_is_no_request_for_is_refused() -> None:
-    with pytest.raises(MyhaError, match="there is no request 'fly'"):
-        process(Supervisor("one")).handle({"do": "fly"})
+def test_what_there_is_no_request_for_is_refused(world: World, tmp_path: Path) -> None:
+    with (
+        supervised(world, tmp_path, "one") as pairs,
+        pytest.raises(MyhaError, match="there is no request 'fly'"),
+    ):
+        pairs.handle({"do": "fly"})
+
+
+# -- what becomes of a pair ------------------------------------------------------------------------
+
+
+def test_a_defect_in_one_pair_is_no_other_ones_affair(world: World, tmp_path: Path) -> None:
+    with supervised(world, tmp_path, "ill", "well") as pairs:
+        first, well = world.running("ill"), world.running("well")
+        first.fail()
+        until(lambda: len(world.made["ill"]) == 2, "it begins again")
+        assert first.closed
+        assert any("ill supervisor not running" in line for line in world.said)
+        assert world.running("well") is well
+        assert pairs.handle({"do": "events", "pair": "ill"})["ok"]
+
+
+def test_a_pair_that_cannot_begin_is_tried_again_and_said_once(
+    world: World, tmp_path: Path
+) -> None:
+    world.refused = {"new"}
+    with supervised(world, tmp_path, "new", "old") as pairs:
+        until(lambda: _state(pairs, "new") is State.WAITING, "it waits")
+        answer = pairs.handle({"do": "status", "pair": "new"})
+        assert answer["away"]
+        assert answer["text"] == (
+            "the supervisor of new is waiting: there is no record of new; it is tried again"
+        )
+        (line,) = [one for one in pairs.overview() if one.name == "new"]
+        assert not line.healthy
+        assert "there is no record of new" in line.supervisor
+        world.refused.clear()
+        until(lambda: _state(pairs, "new") is State.RUNNING, "it runs")
+        assert sum("no record of new" in one for one in world.said) == 1
+        assert pairs.handle({"do": "events", "pair": "new"})["ok"]
+
+
+def test_pairs_come_change_and_go_and_the_others_notice_nothing(
+    world: World, tmp_path: Path
+) -> None:
+    with supervised(world, tmp_path, "same", "changed", "gone") as pairs:
+        same, old, gone = map(world.running, ("same", "changed", "gone"))
+        more = "[pairs.changed.lag]\nout_seconds = 11\n"
+        found = pairs.apply(configs(tmp_path, "same", "changed", "new", more=more))
+        assert str(found) == "added: new; changed: changed; removed: gone"
+        until(lambda: gone.closed, "the one that is gone has ended")
+        until(lambda: len(world.made["changed"]) == 2, "the changed one begins anew")
+        assert old.closed
+        assert world.running("changed").config.lag.out_seconds == 11
+        assert world.running("new")
+        assert world.running("same") is same
+        with pytest.raises(MyhaError, match="and not gone$"):
+            pairs.handle({"do": "events", "pair": "gone"})
+        nothing = pairs.apply(configs(tmp_path, "same", "changed", "new", more=more))
+        assert str(nothing) == "nothing has changed"
+
+
+def test_a_removed_pair_ends_its_plan_first_and_may_come_back_meanwhile(
+    world: World, tmp_path: Path
+) -> None:
+    world.busy = {"one"}
+    with supervised(world, tmp_path, "one", "two") as pairs:
+        first = world.running("one")
+        pairs.apply(configs(tmp_path, "two"))
+        assert _state(pairs, "one") is State.ENDING
+        assert not first.closed
+        assert pairs.handle({"do": "events", "pair": "one"})["ok"]  # it can be asked until then
+        pairs.apply(configs(tmp_path, "one", "two"))
+        assert not first.closed
+        assert len(world.made["one"]) == 1
+        first.ended.set()
+        until(lambda: len(world.made["one"]) == 2, "it goes on with a new one")
+        assert first.closed
+
+
+def test_a_pair_that_waits_is_removed_at_once(world: World, tmp_path: Path) -> None:
+    world.refused = {"new"}
+    with supervised(world, tmp_path, "new", "old") as pairs:
+        until(lambda: _state(pairs, "new") is State.WAITING, "it waits")
+        pairs.apply(configs(tmp_path, "old"))
+        until(lambda: pairs._runners["new"].ended, "it has ended")
+        assert [one.name for one in pairs.overview()] == ["old"]
+
+
+def test_nothing_is_begun_when_all_are_to_end(world: World, tmp_path: Path) -> None:
+    with supervised(world, tmp_path, "one") as pairs:
+        pairs.stop("SIGTERM")
+        with pytest.raises(MyhaError, match="is stopping"):
+            pairs.apply(configs(tmp_path, "one", "two"))
+
+
+# -- a process of one pair -------------------------------------------------------------------------
+
+
+def test_a_pair_that_is_alone_ends_the_process_when_it_cannot_begin(
+    world: World, tmp_path: Path
+) -> None:
+    world.refused = {"one"}
+    pairs = Pairs(make=world.make, alone=True)
+    pairs.apply(configs(tmp_path, "one"), "start")
+    with pytest.raises(MyhaError, match="there is no record of one"):
+        pairs.join()
+
+
+def test_a_defect_of_a_pair_that_is_alone_ends_the_process(world: World, tmp_path: Path) -> None:
+    pairs = Pairs(make=world.make, alone=True)
+    pairs.apply(configs(tmp_path, "one"), "start")
+    world.running("one").fail()
+    with pytest.raises(RuntimeError, match="a defect"):
+        pairs.join()
+    assert world.made["one"][0].closed
+
+
+def test_a_pair_that_is_alone_is_tried_again_after_a_reload(world: World, tmp_path: Path) -> None:
+    with supervised(world, tmp_path, "one", alone=True) as pairs:
+        world.refused = {"one"}
+        pairs.apply(configs(tmp_path, "one", more="[pairs.one.lag]\nout_seconds = 11\n"))
+        until(lambda: _state(pairs, "one") is State.WAITING, "it waits")
+        world.refused.clear()
+        until(lambda: len(world.made["one"]) == 2, "it begins")
+
+
+# -- a new configuration ---------------------------------------------------------------------------
+
+
+class Reloaded(LoneProcess):
+    """Notes what it would have from then on."""
+
+    def __init__(self, config: ProcessConfig) -> None:
+        super().__init__(config)
+        self.applied: list[ProcessConfig] = []
+
+    def _apply(self, config: ProcessConfig) -> None:
+        self.applied.append(config)
+
+
+def test_a_broken_file_is_refused_in_one_line_and_the_old_one_stays(
+    world: World, tmp_path: Path
+) -> None:
+    path = written(tmp_path, in_folder("x"))
+    process = Reloaded(load_all(path))
+    before = process.config
+    for text in (
+        "[[[",
+        in_folder("x") + "[lag]\nz = 1\ny = 1\n",
+        in_folder("x").replace("xb", "xa"),
+    ):
+        path.write_text(text)
+        with pytest.raises(MyhaError) as refused:
+            process.handle({"do": "reload"})
+        assert "\n" not in str(refused.value)
+        assert str(refused.value).endswith("; the configuration in force stays")
+        assert process.config is before
+        assert not process.applied
+    path.write_text(in_folder("y"))
+    assert process.handle({"do": "reload"}) == {"ok": True, "text": "changed: main"}
+    assert process.config is process.applied[0]
+    assert not world.said
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (HEAD + in_file("x"), "was of one pair, and may have several now: restart"),
+        (in_folder("x") + "[cluster]\nstate_dir = 'y'\n", "cluster.state_dir has changed: restart"),
+    ],
+)
+def test_what_only_a_restart_can_change_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    path = written(tmp_path, in_folder("x"))
+    process = Reloaded(load_all(path))
+    path.write_text(text)
+    with pytest.raises(MyhaError, match=why):
+        process.reload()
+
+
+@pytest.mark.parametrize(("text", "count"), [("workers = 3", 3), ("", cores())])
+def test_pairs_are_spread_over_workers(tmp_path: Path, text: str, count: int) -> None:
+    path = written(tmp_path, f"{HEAD}{text}\n{in_file('x')}")
+    process = process_of(load_all(path))
+    assert isinstance(process, ManyProcess)
+    assert process.control.path == tmp_path / "state" / "myha.sock"
+    assert len(process._workers) == count
+
+
+def test_a_pair_stays_with_its_worker(tmp_path: Path) -> None:
+    workers = Workers(2, tmp_path, 0)
+    some = configs(tmp_path, *(f"p{n}" for n in range(5)))
+    workers.have(some)
+    assert sorted(len(one.pairs) for one in workers) == [2, 3]
+    before = {name: one.name for one in workers for name in one.pairs}
+    more = configs(tmp_path, *(f"p{n}" for n in range(2, 9)))
+    workers.have(more)
+    after = {name: one.name for one in workers for name in one.pairs}
+    assert after.keys() == more.keys()
+    assert all(after[name] == before[name] for name in more.keys() & some.keys())
+    assert sorted(len(one.pairs) for one in workers) == [3, 4]

@@ -11,7 +11,7 @@ from myha.balancers.keepalived.render import (
     CHECK_SCRIPT_PATH,
     render_keepalived,
 )
-from myha.config import load
+from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import ConfigError
 
 
@@ -43,6 +43,7 @@ def balancer() -> None:
 @click.option("--user", default="", help="User that HAProxy runs as.")
 @click.option("--group", default="", help="Group that HAProxy runs as.")
 @click.option("--socket-group", default="", help="Group that may use the runtime socket.")
+@of_a_pair
 @click.pass_context
 def render(
     ctx: click.Context,
@@ -60,7 +61,7 @@ def render(
     With --keepalived the keepalived.conf that goes beside it. It holds the password of
     address.password_file: let root alone read it.
     """
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     if name is None:
         if len(config.balancers) > 1:
             names = ", ".join(config.balancers)

@@ -10,7 +10,7 @@ from types import FrameType
 
 import click
 
-from myha.config import load
+from myha.cli.pairs import of_a_pair, pair_config
 from myha.conflicts.watch import Watch
 from myha.permit import Permit
 from myha.progress import Progress
@@ -85,6 +85,7 @@ def conflicts() -> None:
 @conflicts.command()
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this many seconds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, the summary last.")
+@of_a_pair
 @click.pass_context
 def watch(ctx: click.Context, seconds: float | None, as_json: bool) -> None:
     """Read both binary logs and print conflicts as they happen, until Ctrl-C.
@@ -93,7 +94,7 @@ def watch(ctx: click.Context, seconds: float | None, as_json: bool) -> None:
     other's change. Exit status 1 when there was one.
     """
     printer = _Printer(as_json=as_json)
-    watcher = Watch(load(ctx.obj["config_path"]), printer)
+    watcher = Watch(pair_config(ctx), printer)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, printer.end)
     begun = time.monotonic()

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from myha.config import load
+from myha.cli.pairs import of_a_pair, pair_config
 
 LIMIT = 100
 
@@ -27,6 +27,7 @@ def divergence() -> None:
 )
 @click.option("--writer", metavar="NODE", help="Compare with this node. Default: the writer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@of_a_pair
 @click.pass_context
 def show(ctx: click.Context, node: str, limit: int, writer: str | None, as_json: bool) -> None:
     """Show the errant transactions of NODE, and the error of its applier.
@@ -36,7 +37,7 @@ def show(ctx: click.Context, node: str, limit: int, writer: str | None, as_json:
     """
     from myha.operations.divergence.look import Divergence, names_for  # noqa: PLC0415
 
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     with Divergence(config, names_for(config, node, writer)) as found:
         found.find()
         if as_json:

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from myha.cli.interrupted import interruptible
+from myha.cli.pairs import of_a_pair, pair_named
 from myha.database.flavours import FLAVOURS
 from myha.drill import fitness, runner
 from myha.drill.options import READS_EVERY, Options
@@ -96,6 +97,7 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
 )
 @click.option("--yes", is_flag=True, help="With --config: do not ask.")
 @click.option("--force", is_flag=True, help="Go on even if the cluster is not healthy.")
+@of_a_pair
 @click.pass_context
 def drill(
     ctx: click.Context,
@@ -140,7 +142,7 @@ def drill(
                 "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
                 " --durability, --heal, --replicas and --network out"
             )
-        target = of_config(config_path)
+        target = of_config(config_path, pair_named(ctx))
         fitting = [one for one in chosen if not fitness.misfit(target, one)]
         _ask_first(target, fitting or chosen, rounds, yes=yes)
         with progress() as tell, interruptible(INTERRUPTED):

@@ -7,8 +7,9 @@ import time
 import click
 from rich.console import Console
 
+from myha.cli.pairs import of_a_pair, pair_config
 from myha.cli.requests import request
-from myha.config import Config, load
+from myha.config import Config
 from myha.core.protocols.healing import METHODS
 from myha.core.record import Cause, Membership
 from myha.errors import MyhaError
@@ -47,12 +48,13 @@ JOURNAL_LINES = 300
     "its server does not start or its binary log is gone.",
 )
 @click.option("--wait/--no-wait", default=True, help="Wait until the heal ends. Default: --wait.")
+@of_a_pair
 @click.pass_context
 def heal(  # noqa: PLR0917  # the command's own options
     ctx: click.Context, node: str, method: str, plan_only: bool, accept_loss: bool, wait: bool
 ) -> None:
     """Bring back NODE, whose data has diverged. It gets no traffic until its data is verified."""
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     if plan_only:
         ctx.exit(0 if _show_plan(config, node, method) else 1)
     loss = "yes" if accept_loss else None
@@ -63,8 +65,8 @@ def heal(  # noqa: PLR0917  # the command's own options
         _follow(Client(config), node)
     except KeyboardInterrupt:
         click.echo(
-            f"detached: the heal of {node} continues; `myha status` shows its progress, "
-            f"`myha fence {node}` stops it"
+            f"detached: the heal of {node} continues; `myha status{config.option}` shows its "
+            f"progress, `myha fence {node}{config.option}` stops it"
         )
 
 

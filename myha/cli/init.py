@@ -9,7 +9,16 @@ from pathlib import Path
 
 import click
 
-from myha.config import REPLICATION_PASSWORD_LIMIT_CHARS, TABLES, shown_default, toml_value
+from myha.config import (
+    REPLICATION_PASSWORD_LIMIT_CHARS,
+    TABLES,
+    SupervisorConfig,
+    shown_default,
+    toml_value,
+)
+from myha.config.files import read_file
+from myha.config.pairs import has_pairs
+from myha.config.supervisor import PAIR_NAME, PAIRS_FOLDER
 from myha.errors import ConfigError
 
 WIDTH = 96
@@ -24,14 +33,19 @@ _SAMPLES = {
     "nodes.b.host": "",
 }
 _NAMED = {"nodes": ("a", "b"), "balancers": ("lb1",), "replicas": ("r1",)}
+_OF_THE_FILE = {"cluster.name", "cluster.state_dir"}  # which a pair among others has by its file
 _OPTIONAL = {"replicas"}  # a pair has none, unless its owner gives it some
 
 
-def template() -> str:
-    """The whole file: keys that must be given stand open, the others as comments with defaults."""
+def template(pair: str = "") -> str:
+    """The whole file: keys that must be given stand open, the others as comments with defaults.
+
+    `pair`: one of several, in a file of its own beside the one that they share.
+    """
+    what, where = (f"the pair {pair}", "myha.toml's") if pair else ("myha", "this file's")
     lines = [
-        "# Configuration of myha. Fill in the two hosts; what is commented out shows its default.",
-        "# Durations are in seconds. Relative paths count from this file's folder.",
+        f"# Configuration of {what}. Fill in the hosts; what is commented out shows its default.",
+        f"# Durations are in seconds. Relative paths count from {where} folder.",
     ]
     for table, model in TABLES.items():
         for position, name in enumerate(_NAMED.get(table, ("",))):
@@ -41,7 +55,26 @@ def template() -> str:
             if position == 0:
                 lines += _comment(model.__doc__ or "")
             for key, field in model.model_fields.items():
+                if pair and f"{table}.{key}" in _OF_THE_FILE:
+                    continue
                 lines += _key(section, table, key, field.description or "", explain=position == 0)
+    return "\n".join(lines) + "\n"
+
+
+def shared_template() -> str:
+    """The file beside pairs.d: what the pairs share."""
+    lines = [
+        *_comment(
+            "Configuration of myha for several pairs. Each is a file in pairs.d, as `myha init "
+            "--pair NAME` writes it, or tables [pairs.NAME...] here. Tables like [timing] or "
+            "[accounts] that stand here are for all pairs, key by key, where a pair has no own."
+        ),
+        "",
+        "[supervisor]",
+        *_comment(SupervisorConfig.__doc__ or ""),
+    ]
+    for key, field in SupervisorConfig.model_fields.items():
+        lines += ["", *_comment(field.description or ""), f"# {key} = {toml_value(field.default)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -78,12 +111,46 @@ def _key(section: str, table: str, key: str, meaning: str, *, explain: bool) -> 
     help="Where to write the configuration.",
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing configuration.")
-def init(path: Path, force: bool) -> None:
+@click.option(
+    "--pair",
+    metavar="NAME",
+    help="Add a pair to a supervisor of several: write pairs.d/NAME.toml beside the configuration.",
+)
+def init(path: Path, force: bool, pair: str | None) -> None:
     """Write a commented myha.toml and passwords for the new accounts.
 
     The accounts themselves are made by `myha setup`.
     """
-    folder = path.absolute().parent / "secrets"
+    folder, option, text = path.absolute().parent / "secrets", "", template()
+    if pair is not None:
+        _refuse_pair(path, pair)
+        if not path.exists():
+            _place(path, shared_template(), folder, force=False)
+            click.echo(f"wrote {path}: what the pairs share")
+        path = path.absolute().parent / PAIRS_FOLDER / f"{pair}.toml"
+        option, text = f" --pair {pair}", template(pair)
+    made = _place(path, text, folder, force=force)
+    click.echo(f"wrote {path}: fill in the two hosts and the balancer's addresses")
+    for file in made:
+        click.echo(f"wrote {file}: a random password (mode 0600)")
+    click.echo(
+        f"put the administrator's password into {folder / 'admin'} (chmod 600), "
+        f"or set MYHA_ADMIN_PASSWORD; then: myha setup{option} --plan"
+    )
+
+
+def _refuse_pair(path: Path, pair: str) -> None:
+    if not PAIR_NAME.fullmatch(pair):
+        raise ConfigError(f"--pair {pair!r}: use 1 to 64 letters, digits, _, . and -")
+    if path.exists() and not has_pairs(read_file(path).document):
+        raise ConfigError(
+            f"{path}: is of one pair. For several, put it into {PAIRS_FOLDER}/NAME.toml, where "
+            "NAME is its cluster.name, and write a new one with `myha init --pair`"
+        )
+
+
+def _place(path: Path, text: str, folder: Path, *, force: bool) -> list[Path]:
+    """Write a configuration, and passwords where there are none; which were made."""
     taken = f"{path}: exists already; use --force to overwrite it, or another --path"
     if path.exists() and not force:
         raise ConfigError(taken)
@@ -92,7 +159,7 @@ def init(path: Path, force: bool) -> None:
         # The passwords first: if they cannot be written, there is no half configuration.
         folder.mkdir(mode=0o700, exist_ok=True)
         made = [file for role in GENERATED if (file := _make_password(folder / role))]
-        _write(path, template(), force=force)
+        _write(path, text, force=force)
     except FileExistsError:
         raise ConfigError(taken) from None
     except OSError as error:
@@ -100,13 +167,7 @@ def init(path: Path, force: bool) -> None:
         raise ConfigError(
             f"{where}: cannot be written ({error.strerror}); use another --path"
         ) from None
-    click.echo(f"wrote {path}: fill in the two hosts and the balancer's addresses")
-    for file in made:
-        click.echo(f"wrote {file}: a random password (mode 0600)")
-    click.echo(
-        f"put the administrator's password into {folder / 'admin'} (chmod 600), "
-        "or set MYHA_ADMIN_PASSWORD; then: myha setup --plan"
-    )
+    return made
 
 
 def _make_password(file: Path) -> Path | None:

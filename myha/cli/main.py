@@ -18,6 +18,7 @@ COMMANDS = {
     "init": ("myha.cli.init", "init"),
     "setup": ("myha.cli.setup", "setup"),
     "run": ("myha.cli.run", "run"),
+    "reload": ("myha.cli.reload", "reload"),
     "status": ("myha.cli.status", "status"),
     "explain": ("myha.cli.status", "explain"),
     "events": ("myha.cli.status", "events"),

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from myha.config import Config, load
+from myha.cli.pairs import of_a_pair, pair_config
+from myha.config import Config
 from myha.database.connection import Connect
 from myha.errors import MyhaError
 from myha.operations.heal.work import admin_account
@@ -44,10 +45,11 @@ def _root(config: Config) -> Path:
 
 @quarantine.command(name="list")
 @_json_option
+@of_a_pair
 @click.pass_context
 def list_(ctx: click.Context, *, as_json: bool) -> None:
     """List all incidents. Exit status 1 when files of one are missing or damaged."""
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     found = incidents(_root(config))
     on_writer, why_unknown = _applied(config) if found else ({}, "")
     lines = [_line(one, on_writer) for one in found]
@@ -121,10 +123,11 @@ def _list_table(lines: Iterable[dict[str, Any]]) -> Table:
 @click.argument("incident_id", metavar="ID")
 @click.option("--all", "every", is_flag=True, help=f"All rows, not only the first {ROWS_SHOWN}.")
 @_json_option
+@of_a_pair
 @click.pass_context
 def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) -> None:
     """Show the transactions and rows of incident ID (part of an id will do, if it is unique)."""
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     one = find(_root(config), incident_id)
     problem = one.problem()
     limit = None if every else ROWS_SHOWN
@@ -199,10 +202,11 @@ def _values(values: Any) -> str:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The .tar.gz file to write.",
 )
+@of_a_pair
 @click.pass_context
 def export_(ctx: click.Context, *, incident_id: str, target: Path) -> None:
     """Pack incident ID with its checksums into one file. It holds your users' data."""
-    one = find(_root(load(ctx.obj["config_path"])), incident_id)
+    one = find(_root(pair_config(ctx)), incident_id)
     export(one, target)
     click.echo(f"{one.id} is in {target}")
 
@@ -217,6 +221,7 @@ def export_(ctx: click.Context, *, incident_id: str, target: Path) -> None:
 )
 @click.option("--skip-conflicts", is_flag=True, help="Go on after a transaction that conflicts.")
 @click.option("--only", metavar="GTID", multiple=True, help="Only this transaction. Repeatable.")
+@of_a_pair
 @click.pass_context
 def replay_(
     ctx: click.Context,
@@ -231,7 +236,7 @@ def replay_(
     A dry run unless --apply. The server itself records what was applied, so no transaction is
     applied twice. Exit status 1 when there are conflicts.
     """
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     one = find(_root(config), incident_id)
     flavour = adapter_of(config).flavour
     name = require_record(config).writer

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from myha.config import load
+from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import RefusedError
 from myha.supervisor.client import Client
 
 
 def request(ctx: click.Context, name: str, **arguments: str | None) -> None:
     """Ask the daemon and print its answer. Raises `RefusedError` when it would not."""
-    reply = Client(load(ctx.obj["config_path"])).request(name, **arguments)
+    reply = Client(pair_config(ctx)).request(name, **arguments)
     if not reply.ok:
         raise RefusedError(reply.text, reply.override)
     click.echo(reply.text)
@@ -33,6 +33,7 @@ def request(ctx: click.Context, name: str, **arguments: str | None) -> None:
     "timing.switchover_wait_seconds.",
 )
 @click.option("--now", is_flag=True, help="Switch over at once, however long writes stop.")
+@of_a_pair
 @click.pass_context
 def switchover(
     ctx: click.Context, *, to: str | None, max_outage: float | None, wait: float | None, now: bool
@@ -41,7 +42,7 @@ def switchover(
 
     Clients reconnect. While the standby is too far behind nothing changes; Ctrl-C ends the wait.
     """
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     reply = Client(config).request_until(
         "switchover",
         config.timing.switchover_wait_seconds if wait is None else wait,
@@ -51,7 +52,8 @@ def switchover(
         now="yes" if now else None,
     )
     if not reply.ok:
-        override = "myha switchover --now" if reply.ask_again else reply.override
+        now_at_once = f"myha switchover --now{config.option}"
+        override = now_at_once if reply.ask_again else reply.override
         raise RefusedError(reply.text, override)
     click.echo(reply.text)
 
@@ -64,6 +66,7 @@ def switchover(
     help="Go on even if the standby may lack acknowledged writes. They stay on the old writer and "
     "go to quarantine when it returns.",
 )
+@of_a_pair
 @click.pass_context
 def failover(ctx: click.Context, to: str | None, accept_loss: bool) -> None:
     """Make the standby the writer when the writer cannot hand over."""
@@ -73,6 +76,7 @@ def failover(ctx: click.Context, to: str | None, accept_loss: bool) -> None:
 @click.command()
 @click.argument("node")
 @click.option("--reason", default="", help="The reason, kept on record.")
+@of_a_pair
 @click.pass_context
 def fence(ctx: click.Context, node: str, reason: str) -> None:
     """Fence NODE: no traffic, read-only, no replication.
@@ -84,6 +88,7 @@ def fence(ctx: click.Context, node: str, reason: str) -> None:
 
 @click.command()
 @click.argument("node")
+@of_a_pair
 @click.pass_context
 def unfence(ctx: click.Context, node: str) -> None:
     """Let NODE rejoin. It is inspected first, and fenced again if it has errant transactions."""
@@ -92,6 +97,7 @@ def unfence(ctx: click.Context, node: str) -> None:
 
 @click.command()
 @click.argument("state", type=click.Choice(["on", "off"]))
+@of_a_pair
 @click.pass_context
 def maintenance(ctx: click.Context, state: str) -> None:
     """Switch maintenance on or off. While it is on, myha observes and does not act."""

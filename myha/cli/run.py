@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from myha.config import load
+from myha.config import load_all
 from myha.hosts.priority import go_first
 
 
@@ -15,14 +15,13 @@ from myha.hosts.priority import go_first
 def run(ctx: click.Context) -> None:
     """Run the supervisor in the foreground until SIGTERM or Ctrl-C.
 
-    It logs to stderr and keeps its record and journal in cluster.state_dir. Before it ends, it
-    finishes or undoes the plan under way; routing and replication then stay as they are.
+    It logs to stderr and keeps the record and journal of each pair in its cluster.state_dir. Before
+    it ends, it finishes or undoes the plans under way; routing and replication then stay as they
+    are. SIGHUP has it read its configuration again, as `myha reload` does.
     """
-    from myha.supervisor.control import socket_path  # noqa: PLC0415  # `--help` need not wait
-    from myha.supervisor.pair import PairSupervisor  # noqa: PLC0415
-    from myha.supervisor.process import Process  # noqa: PLC0415
+    from myha.supervisor.process import process_of  # noqa: PLC0415  # `--help` need not wait
 
     path: Path = ctx.obj["config_path"]
-    config = load(path)
-    go_first(config.timing.niceness)
-    Process([PairSupervisor(config)], socket_path(config.cluster.state_dir)).run()
+    config = load_all(path)
+    go_first(config.niceness)
+    process_of(config).run()

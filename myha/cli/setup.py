@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from myha.config import load
+from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import ConfigError
 
 
@@ -19,6 +19,7 @@ from myha.errors import ConfigError
     help="End the sessions that began before the new auto-increment settings and still use "
     "the old ones.",
 )
+@of_a_pair
 @click.pass_context
 def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool) -> None:
     """Turn two servers into a running pair.
@@ -39,7 +40,7 @@ def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool
             raise ConfigError("setup asks before it changes anything: add --yes, or only --plan")
         return click.confirm("Carry this plan out?", default=False)
 
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     made = Setup(config, click.echo, confirm, boot_ids, Seed)
     made.run(plan_only=plan_only, kick=kick_sessions)
     ReplicaSetup(config, click.echo, confirm).run(plan_only=plan_only)

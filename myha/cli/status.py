@@ -15,8 +15,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from myha.cli import overview
 from myha.cli.own_look import own_look
-from myha.config import Config, load
+from myha.cli.pairs import of_a_pair, pair_config, pair_named
+from myha.config import Config, load_all
 from myha.core.node import Contact
 from myha.core.policy import Mode
 from myha.core.record import Cause, Membership
@@ -59,10 +61,18 @@ def _status(config: Config, *, announce: bool = True) -> Status:
 @click.command()
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@of_a_pair
 @click.pass_context
 def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
-    """Show the pair and its read replicas. Exit status 1 when one of them is not healthy."""
-    config = load(ctx.obj["config_path"])
+    """Show the pair and its read replicas, or a line for each of many pairs, the worst first.
+
+    Exit status 1 when one of them is not healthy.
+    """
+    if pair_named(ctx) is None:
+        whole = load_all(ctx.obj["config_path"])
+        if not whole.alone and len(whole.pairs) != 1:
+            ctx.exit(0 if overview.show(whole, as_json=as_json, watch=watch) else 1)
+    config = pair_config(ctx)
     seen = _status(config)
     if as_json:
         click.echo(json.dumps(seen.as_json(), indent=2))
@@ -71,8 +81,8 @@ def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
         return
     else:
         Console().print(picture(seen))
-    whole = seen.healthy and all(one.healthy for one in seen.replicas.values())
-    ctx.exit(0 if whole else 1)
+    healthy = seen.healthy and all(one.healthy for one in seen.replicas.values())
+    ctx.exit(0 if healthy else 1)
 
 
 def _watch(config: Config, seen: Status) -> None:
@@ -220,19 +230,20 @@ def _address(balancer: BalancerStatus) -> str:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@of_a_pair
 @click.pass_context
 def explain(ctx: click.Context, as_json: bool) -> None:
     """Explain the verdict: what was observed, and what follows.
 
     Also what is refused, why, and the command that overrides it.
     """
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     seen = _status(config)
     recent = [] if seen.supervisor else Client(config).events(15)
     if as_json:
         click.echo(json.dumps({"status": seen.as_json(), "events": recent}, indent=2))
         return
-    for line in explanation(seen):
+    for line in explanation(seen, config.option):
         click.echo(line)
     if recent:
         click.echo("\nLatest events:")
@@ -240,8 +251,11 @@ def explain(ctx: click.Context, as_json: bool) -> None:
         click.echo("  " + line_of(event))
 
 
-def explanation(seen: Status) -> list[str]:
-    """The verdicts in force, what was seen, and what follows, as lines."""
+def explanation(seen: Status, option: str = "") -> list[str]:
+    """The verdicts in force, what was seen, and what follows, as lines.
+
+    `option` is what a command needs to find the pair.
+    """
     lines = [f"Verdict: {seen.verdict}", f"  {seen.sentence}"]
     lines += [f"Also: {one.name}\n  {one.sentence}" for one in seen.verdicts[1:]]
     lines.append("Seen:")
@@ -250,7 +264,7 @@ def explanation(seen: Status) -> list[str]:
         if node.failure is not None:
             lines += [f"    {line}" for line in node.failure.lines]
         elif "errant" in node.reason or (isinstance(node, SeenNodeStatus) and node.applier.errno):
-            lines.append(f"  {name}: for the rows, run `myha divergence show {name}`")
+            lines.append(f"  {name}: for the rows, run `myha divergence show {name}{option}`")
     for name, balancer in seen.balancers.items():
         lines.append(f"  {name}: {'answering' if balancer.answering else balancer.error}")
     lines.append("What follows:")
@@ -259,15 +273,15 @@ def explanation(seen: Status) -> list[str]:
     lines += [f"  {job_line(job)}" for job in seen.jobs]
     lines += _refused(seen.refusals)
     for name, node in seen.nodes.items():
-        lines += [f"  {name}: {line}" for line in _by_hand(name, node, seen.refusals)]
+        lines += [f"  {name}: {line}" for line in _by_hand(name, node, seen.refusals, option)]
     if lines[-1] == "What follows:":
         lines.append("  nothing to do")
     for name, one in seen.replicas.items():
-        lines += _explained_replica(name, one)
+        lines += _explained_replica(name, one, option)
     return lines + _failed((*seen.incidents, *_of_replicas(seen)))
 
 
-def _explained_replica(name: str, one: ReplicaStatus) -> list[str]:
+def _explained_replica(name: str, one: ReplicaStatus, option: str) -> list[str]:
     lines = [f"Replica {name}: {one.verdict}", f"  {one.sentence}"]
     lines += [f"  Also: {more.name}\n    {more.sentence}" for more in one.verdicts[1:]]
     lines += [f"  {fact}" for fact in _facts(one)]
@@ -275,7 +289,7 @@ def _explained_replica(name: str, one: ReplicaStatus) -> list[str]:
         lines.append(f"  under way: {one.running}")
     lines += [f"  {job_line(job)}" for job in one.jobs]
     lines += _refused(one.refusals)
-    return lines + [f"  {line}" for line in _by_hand(name, one, one.refusals)]
+    return lines + [f"  {line}" for line in _by_hand(name, one, one.refusals, option)]
 
 
 def _refused(refusals: Sequence[RefusalStatus]) -> list[str]:
@@ -287,14 +301,18 @@ def _refused(refusals: Sequence[RefusalStatus]) -> list[str]:
     return lines
 
 
-def _by_hand(name: str, node: NodeStatus, refusals: Sequence[RefusalStatus]) -> list[str]:
+def _by_hand(
+    name: str, node: NodeStatus, refusals: Sequence[RefusalStatus], option: str
+) -> list[str]:
     """The command for a fenced node, where no refusal names one."""
     if not node.fenced or node.cause is Cause.HEALING or any(one.override for one in refusals):
         return []
     if node.cause is Cause.BY_HAND:
-        return [f"to let it back: myha unfence {name}"]
+        return [f"to let it back: myha unfence {name}{option}"]
     method = " --method reseed" if node.cause is Cause.BROKEN else ""
-    return [f"to heal it by hand: myha heal {name}{method} (with --plan: what that would do)"]
+    return [
+        f"to heal it by hand: myha heal {name}{method}{option} (with --plan: what that would do)"
+    ]
 
 
 def _of_replicas(seen: Status) -> list[IncidentStatus]:
@@ -352,10 +370,11 @@ def _acknowledging(semisync: SemiSyncStatus) -> str:
 )
 @click.option("--follow", "-f", is_flag=True, help="Keep showing new events until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@of_a_pair
 @click.pass_context
 def events(ctx: click.Context, limit: int, follow: bool, as_json: bool) -> None:
     """Show the journal: verdicts, plans, steps, refusals, requests."""
-    last, supervisor = 0, Client(load(ctx.obj["config_path"]))
+    last, supervisor = 0, Client(pair_config(ctx))
     while True:
         for event in supervisor.events(limit, last):
             click.echo(json.dumps(event) if as_json else line_of(event))

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from myha.cli.interrupted import INTERRUPTED_STATUS
-from myha.config import load
+from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import ConfigError
 from myha.hosts.signals import handled
 from myha.operations.terminal import TerminalReporter
@@ -59,6 +59,7 @@ def _stoppable(reporter: TerminalReporter) -> Iterator[None]:
 @_throttle
 @click.option("--restart", is_flag=True, help="Start over, even if a run was stopped half way.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@of_a_pair
 @click.pass_context
 def verify(
     ctx: click.Context,
@@ -73,7 +74,7 @@ def verify(
     Exit status 0 when nothing differs, 1 when something does, 130 when it was stopped: the next
     run then continues where this one stopped.
     """
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     only = split_names(tables) if tables is not None else None
     reporter = TerminalReporter(Console(stderr=True))
     try:
@@ -100,6 +101,7 @@ def verify(
 @_throttle
 @click.option("--apply", is_flag=True, help="Make the changes, after showing them and asking.")
 @click.option("--yes", is_flag=True, help="With --apply: do not ask.")
+@of_a_pair
 @click.pass_context
 def repair(
     ctx: click.Context,
@@ -115,7 +117,7 @@ def repair(
     Compares the nodes and shows each row that would be updated, inserted or deleted. With --apply
     it saves the old rows to quarantine and then makes the changes. Uses accounts.admin_user.
     """
-    config = load(ctx.obj["config_path"])
+    config = pair_config(ctx)
     only = split_names(tables) if tables is not None else None
     if source not in config.nodes:
         raise ConfigError(f"--from {source!r} is not a node; choose {' or '.join(config.nodes)}")

@@ -8,7 +8,8 @@ the file, the dotted key and the remedy, one line for each problem.
 from myha.config.accounts import REPLICATION_PASSWORD_LIMIT_CHARS, Account
 from myha.config.balancers import BalancerConfig, HAProxyConfig
 from myha.config.document import Config
-from myha.config.load import DEFAULT_PATHS, load
+from myha.config.load import DEFAULT_PATHS, load, load_all, load_ordered
+from myha.config.supervisor import ProcessConfig, SupervisorConfig
 from myha.config.tables import TABLES, shown_default, toml_value
 from myha.config.values import is_unix_socket, join_address, split_address
 
@@ -20,9 +21,13 @@ __all__ = [
     "BalancerConfig",
     "Config",
     "HAProxyConfig",
+    "ProcessConfig",
+    "SupervisorConfig",
     "is_unix_socket",
     "join_address",
     "load",
+    "load_all",
+    "load_ordered",
     "shown_default",
     "split_address",
     "toml_value",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from myha.config.accounts import AccountsConfig
 from myha.config.address import AddressConfig
 from myha.config.balancers import BalancerConfig, OfItsKind
+from myha.config.files import Document
 from myha.config.tables import (
     ClusterConfig,
     ConflictsConfig,
@@ -28,13 +30,30 @@ from myha.core.policy import AddressPolicy, Policy
 from myha.core.watchdog import Watchdog
 
 
-def content_hash(content: bytes) -> str:
-    """SHA-256 in hex."""
-    return hashlib.sha256(content).hexdigest()
+def _unchanged() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the configuration of a pair came from.
+
+    `path` is the file, `document` what it says of the pair, shared tables included, and `folder`
+    where relative paths count from. `control_dir` has the control socket of the process that
+    supervises it; None: its state_dir. `several`: there may be other pairs, so that commands have
+    to name this one.
+    """
+
+    path: Path
+    document: Document
+    folder: Path
+    changed: Callable[[], bool] = _unchanged
+    control_dir: Path | None = None
+    several: bool = False
 
 
 class Config(Table):
-    """A whole myha.toml, checked; `path` is the file that it came from."""
+    """The configuration of one pair, checked: a whole myha.toml, or a pair's part of one."""
 
     cluster: ClusterConfig = Field(description="The pair.")
     nodes: dict[str, NodeConfig] = Field(description="Exactly two nodes; their names are yours.")
@@ -53,13 +72,11 @@ class Config(Table):
     conflicts: ConflictsConfig = Field(description="The live reader of write conflicts.")
     verify: VerifyConfig = Field(description="How the rows of the nodes are compared.")
 
-    _path: Path = PrivateAttr(default=Path("myha.toml"))
-    _content_hash: str = PrivateAttr(default="")
+    _origin: Origin = PrivateAttr(default=Origin(Path("myha.toml"), {}, Path()))
 
     def model_post_init(self, context: Any, /) -> None:
         if context:
-            self._path = context["path"]
-            self._content_hash = context["content_hash"]
+            self._origin = context["origin"]
 
     @model_validator(mode="before")
     @classmethod
@@ -82,19 +99,40 @@ class Config(Table):
     @property
     def path(self) -> Path:
         """The file, absolute."""
-        return self._path
+        return self._origin.path
 
     @property
-    def content_hash(self) -> str:
-        """SHA-256 of the file as it was loaded, in hex."""
-        return self._content_hash
+    def document(self) -> Document:
+        """What the file says of this pair, as it was loaded."""
+        return self._origin.document
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """What another process of myha makes the same configuration of: `load_ordered`. As JSON."""
+        origin = self._origin
+        return {
+            "config": str(origin.path),
+            "document": origin.document,
+            "folder": str(origin.folder),
+            "several": origin.several,
+        }
+
+    @property
+    def control_dir(self) -> Path:
+        """The folder of the control socket."""
+        return self._origin.control_dir or self.cluster.state_dir
+
+    @property
+    def option(self) -> str:
+        """What a command needs to find this pair among others: ` --pair NAME`, or nothing."""
+        return f" --pair {self.cluster.name}" if self._origin.several else ""
 
     def changed_on_disk(self) -> bool:
-        """Whether the file is no longer what was loaded (edited, removed or unreadable)."""
-        try:
-            return content_hash(self._path.read_bytes()) != self._content_hash
-        except OSError:
-            return True
+        """Whether the file is no longer what was loaded (edited, removed or unreadable).
+
+        Of a pair among others the process around it knows that.
+        """
+        return self._origin.changed()
 
     @property
     def names(self) -> tuple[str, str]:

@@ -1,127 +1,134 @@
-"""Reading a myha.toml: checked, and every complaint in the words of its user."""
+"""Reading a myha.toml: of one pair, or of all that one supervisor has."""
 
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from myha.config.balancers import BALANCER_KINDS
-from myha.config.document import Config, content_hash
+from myha.config.document import Config, Origin
+from myha.config.files import Content, Document, WatchedFile, read_file
+from myha.config.pairs import PairDocuments, has_pairs
+from myha.config.refusals import line_of, problems_of, refusal
 from myha.config.relations import relation_problems
-from myha.config.tables import TABLES, NodeConfig, ReplicaConfig
-from myha.config.values import Problem
+from myha.config.supervisor import ProcessConfig, SupervisorConfig, pair_problems
 from myha.errors import ConfigError
 
 DEFAULT_PATHS = (Path("myha.toml"), Path("/etc/myha/myha.toml"))
-FILE_LIMIT_BYTES = 1 << 20
+NAMES_SHOWN = 8
 
 
-def load(path: Path) -> Config:
-    """The checked configuration in a file; ConfigError with one line for each problem."""
-    path = path.expanduser().absolute()
-    content = _read(path)
+def load(path: Path, pair: str | None = None) -> Config:
+    """The checked configuration of a pair; its name is needed only where there are several.
+
+    Raises ConfigError with one line for each problem. How pairs fit each other is not looked at.
+    """
+    main = read_file(path.expanduser().absolute())
+    if not has_pairs(main.document):
+        config = _alone(main)
+        if pair not in {None, config.cluster.name}:
+            raise ConfigError(
+                f"{main.path}: is of the pair {config.cluster.name} alone, and has no {pair}"
+            )
+        return config
+    documents = PairDocuments(main)
+    if pair is None and len(documents.names) == 1:
+        (pair,) = documents.names
+    if pair is None:
+        what = "name one with --pair" if documents.names else "add one, as [pairs.NAME]"
+        raise ConfigError(f"{main.path}: has {listed(documents.names)}: {what}")
+    if pair not in documents.names:
+        close = difflib.get_close_matches(pair, documents.names, n=1, cutoff=0.6)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"{main.path}: has {listed(documents.names)}, and not {pair!r}{hint}")
+    return _of_many(documents, pair)
+
+
+def load_all(path: Path) -> ProcessConfig:
+    """All pairs of a file, checked also against each other. Raises ConfigError as `load`."""
+    main = read_file(path.expanduser().absolute())
+    if not has_pairs(main.document):
+        config = _alone(main)
+        shared = SupervisorConfig(state_dir=config.cluster.state_dir, workers=1)
+        return ProcessConfig(main.path, shared, {config.cluster.name: config}, alone=True)
+    documents = PairDocuments(main)
+    refusals: list[str] = []
+    pairs: dict[str, Config] = {}
+    for name in documents.names:
+        try:
+            pairs[name] = _of_many(documents, name)
+        except ConfigError as error:
+            refusals += str(error).splitlines()
+    refusals += [line_of(main.path, problem) for problem in pair_problems(pairs)]
+    if refusals:
+        raise ConfigError("\n".join(dict.fromkeys(refusals)))
+    return ProcessConfig(main.path, documents.shared, pairs, alone=False)
+
+
+def documents_now(path: Path) -> dict[str, Document]:
+    """What the files say of each pair, unchecked but for their form. Raises ConfigError."""
+    main = read_file(path)
+    if not has_pairs(main.document):
+        return {"": main.document}
+    documents = PairDocuments(main)
+    return {name: documents.of(name).document for name in documents.names}
+
+
+def load_ordered(order: Mapping[str, Any]) -> Config:
+    """The configuration that a job is to work with: its supervisor's, whatever the file says now.
+
+    By `Config.order`, or by the file in `config` where that is all that there is.
+    """
+    path = Path(str(order["config"]))
+    document, folder = order.get("document"), order.get("folder")
+    if isinstance(document, dict):
+        return _checked(Origin(path, document, Path(str(folder)), several=bool(order["several"])))
+    return load(path, order.get("pair") or None)
+
+
+def listed(names: Iterable[str]) -> str:
+    """`the pairs a, b and 3 more`."""
+    known = sorted(names)
+    if not known:
+        return "no pair"
+    shown, left = known[:NAMES_SHOWN], len(known) - NAMES_SHOWN
+    more = f" and {left} more" if left > 0 else ""
+    return f"the pair{'s' if len(known) > 1 else ''} {', '.join(shown)}{more}"
+
+
+def _alone(main: Content) -> Config:
+    file = WatchedFile(main)
+
+    def changed() -> bool:
+        now = file.now()
+        return now is None or now.content_hash != main.content_hash
+
+    return _checked(Origin(main.path, main.document, main.path.parent, changed))
+
+
+def _of_many(documents: PairDocuments, name: str) -> Config:
+    one = documents.of(name)
+    origin = Origin(
+        one.path,
+        one.document,
+        documents.path.parent,
+        control_dir=documents.shared.state_dir,
+        several=True,
+    )
+    return _checked(origin, one.prefix)
+
+
+def _checked(origin: Origin, prefix: str = "") -> Config:
+    """`prefix`: how keys of this document begin in its file."""
+    context = {"path": origin.path, "folder": origin.folder, "origin": origin}
     try:
-        document = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; write it as TOML") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not valid TOML: {error}; correct it there") from None
-    context = {"path": path, "content_hash": content_hash(content)}
-    try:
-        config = Config.model_validate(document, context=context)
+        config = Config.model_validate(origin.document, context=context)
     except ValidationError as error:
-        raise _refusal(path, (_explained(e) for e in error.errors(include_url=False))) from None
+        raise refusal(origin.path, problems_of(error), prefix) from None
     problems = list(relation_problems(config))
     if problems:
-        raise _refusal(path, problems)
+        raise refusal(origin.path, problems, prefix)
     return config
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_file() and path.stat().st_size > FILE_LIMIT_BYTES:
-            raise ConfigError(
-                f"{path}: is larger than {FILE_LIMIT_BYTES} bytes; is it the right file?"
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file; write one with `myha init --path {path}`, "
-            "or name another with --config"
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); "
-            "name a file that this user can read with --config"
-        ) from None
-
-
-def _refusal(path: Path, problems: Iterable[Problem]) -> ConfigError:
-    lines = (" ".join(f"{path}: {key}: {text}".split()) for key, text in problems)
-    return ConfigError("\n".join(dict.fromkeys(lines)))
-
-
-# --- what pydantic found, in the user's words -------------------------------------------------
-
-
-def _explained(error: Mapping[str, Any]) -> Problem:
-    location = tuple(str(part) for part in error["loc"] if part != "[key]")
-    key, kind = ".".join(location), error["type"]
-    if kind == "extra_forbidden":
-        return key, _unknown_key(location)
-    if kind == "missing":
-        return key, _missing_key(location)
-    if kind in {"model_type", "dict_type", "model_attributes_type"}:
-        return key, f"must be a table; write it as [{key}] with its keys below"
-    if kind == "value_error":
-        return key, str(error["ctx"]["error"])
-    message = str(error["msg"]).replace("Input should be", "must be", 1)
-    return key, message + _got(key, error["input"])
-
-
-def _got(key: str, value: object) -> str:
-    """What was found instead, unless it might be a secret or long."""
-    if "password" in key or not isinstance(value, str | int | float | bool):
-        return ""
-    return f" (it is {value!r})" if len(repr(value)) <= 60 else ""
-
-
-def _fields_at(location: tuple[str, ...]) -> Mapping[str, Any]:
-    """The keys known in a table; empty where the names are the user's."""
-    match location:
-        case ():
-            return Config.model_fields
-        case ("nodes", _):
-            return NodeConfig.model_fields
-        case ("replicas", _):
-            return ReplicaConfig.model_fields
-        case ("balancers", _):
-            kinds = (kind.model_fields for kind in BALANCER_KINDS.values())
-            return {key: field for fields in kinds for key, field in fields.items()}
-        case (table,) if table in TABLES:
-            return TABLES[table].model_fields
-        case _:
-            return {}
-
-
-def _unknown_key(location: tuple[str, ...]) -> str:
-    known = list(_fields_at(location[:-1]))
-    close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.6)
-    prefixed = [k for k in known if k.startswith(location[-1])]
-    if close or prefixed:
-        return f"unknown key; did you mean {(close or prefixed)[0]}?"
-    return f"unknown key; remove it (known here: {', '.join(known)})"
-
-
-def _missing_key(location: tuple[str, ...]) -> str:
-    leaf = location[-1]
-    if len(location) == 1:
-        return f"missing; add a table [{leaf}.NAME], as `myha init` writes it"
-    field = _fields_at(location[:-1]).get(leaf)
-    meaning = f" ({field.description.rstrip('.')})" if field is not None else ""
-    return f"missing; add {leaf} = ...{meaning}"

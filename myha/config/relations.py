@@ -58,7 +58,7 @@ def _name_problems(config: Config) -> Iterator[Problem]:
         yield "cluster.name", "must be 1 to 64 letters, digits, _, . and -; choose another name"
 
 
-def _same(host: str) -> str:
+def same_host(host: str) -> str:
     host = host.casefold()
     return "127.0.0.1" if host in {"localhost", "::1"} else host
 
@@ -83,11 +83,13 @@ def _server_problems(table: str, server: ServerConfig) -> Iterator[Problem]:
 
 def _replica_problems(config: Config) -> Iterator[Problem]:
     """What a replica must not have in common with a node or another replica."""
-    taken = {(_same(node.host), node.port): f"nodes.{name}" for name, node in config.nodes.items()}
+    taken = {
+        (same_host(node.host), node.port): f"nodes.{name}" for name, node in config.nodes.items()
+    }
     for name, replica in config.replicas.items():
         if name in config.nodes:
             yield f"replicas.{name}", "has the name of a node; choose another"
-        address = (_same(replica.host), replica.port)
+        address = (same_host(replica.host), replica.port)
         if address in taken:
             yield (
                 f"replicas.{name}.host",
@@ -128,10 +130,10 @@ def _process_problems(table: str, server: ServerConfig) -> Iterator[Problem]:
 def _pair_problems(config: Config) -> Iterator[Problem]:
     """What two nodes must not have in common."""
     (first, a), (second, b) = config.nodes.items()
-    if (_same(a.host), a.port) == (_same(b.host), b.port):
+    if (same_host(a.host), a.port) == (same_host(b.host), b.port):
         yield f"nodes.{second}.host", f"is the same server as nodes.{first}; give each node its own"
-    elif (_same(a.replication_host), a.replication_port) == (
-        _same(b.replication_host),
+    elif (same_host(a.replication_host), a.replication_port) == (
+        same_host(b.replication_host),
         b.replication_port,
     ):
         yield (
@@ -176,7 +178,7 @@ def _account_problems(config: Config) -> Iterator[Problem]:
 def _balancer_problems(config: Config) -> Iterator[Problem]:
     sockets: dict[str, str] = {}
     servers = {
-        (_same(server.host), server.port): f"{table}.{name}"
+        (same_host(server.host), server.port): f"{table}.{name}"
         for table, group in (("nodes", config.nodes), ("replicas", config.replicas))
         for name, server in group.items()
     }
@@ -194,8 +196,8 @@ def _balancer_problems(config: Config) -> Iterator[Problem]:
             )
         for key in ("writer_listen", "reader_listen"):
             host, port = split_address(getattr(balancer, key))
-            if (_same(host), port) in servers:
-                server = servers[_same(host), port]
+            if (same_host(host), port) in servers:
+                server = servers[same_host(host), port]
                 yield f"balancers.{name}.{key}", f"is the address of {server}; use another port"
 
 

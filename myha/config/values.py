@@ -44,7 +44,7 @@ def _rooted(value: object, info: ValidationInfo) -> object:
         return value
     if not value:
         return None
-    folder = info.context["path"].parent if info.context else Path.cwd()
+    folder = info.context["folder"] if info.context else Path.cwd()
     return folder / Path(value).expanduser()
 
 

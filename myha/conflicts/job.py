@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from myha.config import load
+from myha.config import load_ordered
 from myha.conflicts.watch import Watch
 from myha.progress import Reporter
 
@@ -19,7 +18,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     MyhaError for servers that are no pair; a server that is away is waited for.
     """
     since = str(order.get("since") or "")
-    watch = Watch(load(Path(str(order["config"]))), reporter, since=since)
+    watch = Watch(load_ordered(order), reporter, since=since)
     seconds = order.get("seconds")
     watch.run(None if seconds is None else float(seconds))
     return {"text": watch.summary(), **watch.metrics()}

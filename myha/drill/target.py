@@ -223,9 +223,9 @@ class Target:
         return self.session(node.host, node.port, account=self.config.accounts.admin())
 
 
-def of_config(path: Path) -> Target:
+def of_config(path: Path, pair: str | None = None) -> Target:
     """The running cluster of a configuration file, with the processes that it gives a way to."""
-    config = load(path)
+    config = load(path, pair)
     found = {name: _host(config, name) for name in config.nodes}
     return Target(config, {name: host for name, host in found.items() if host is not None})
 

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import re
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from myha.config import Config
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.local.lease import holder_of
-from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, socket_path
+from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, exchange, socket_path
 from myha.supervisor.requests import Reply
-from myha.supervisor.status import Status
+from myha.supervisor.status import ReplicaStatus, Status
 
 ASK_AGAIN_SECONDS = 0.2
 PING_TIMEOUT_SECONDS = 2.0
+
+AnyStatus = TypeVar("AnyStatus", Status, ReplicaStatus)
 
 
 class Client:
     """Asks for one pair. Every method raises `SupervisorAwayError` when no supervisor answers."""
 
     def __init__(self, config: Config) -> None:
-        self._path = socket_path(config.cluster.state_dir)
+        self._path = socket_path(config.control_dir)
         self._pair = config.cluster.name
+        self._option = config.option
 
     def status(self) -> Status:
-        return Status.of_json(self._ask("status"))
+        found = Status.of_json(self._ask("status"))
+        if not self._option:
+            return found
+        replicas = {name: self._named(one) for name, one in found.replicas.items()}
+        return self._named(found).model_copy(update={"replicas": replicas})
+
+    def _named(self, found: AnyStatus) -> AnyStatus:
+        """With commands that name the pair, where there are several."""
+        refusals = tuple(
+            one.model_copy(update={"override": self._command(one.override)})
+            for one in found.refusals
+        )
+        return found.model_copy(update={"refusals": refusals})
+
+    def _command(self, override: str | None) -> str | None:
+        return None if override is None else override + self._option
 
     def events(self, limit: int, after: int = 0) -> list[dict[str, Any]]:
         """The journal's last lines with an id above `after`, oldest first."""
@@ -43,7 +59,7 @@ class Client:
         return Reply(
             bool(answer.get("ok")),
             str(answer.get("text")),
-            answer.get("override"),
+            self._command(answer.get("override")),
             bool(answer.get("ask_again")),
         )
 
@@ -68,6 +84,8 @@ class Client:
 
     def _ask(self, what: str, **fields: int) -> Data:
         answer = ask(self._path, {"do": what, "pair": self._pair, **fields})
+        if answer.get("away"):
+            raise SupervisorAwayError(str(answer.get("text")))
         if not answer.get("ok"):
             raise MyhaError(str(answer.get("text")))
         return answer
@@ -102,12 +120,7 @@ def _hangs(path: Path, timeout_seconds: float) -> SupervisorAwayError:
 
 def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
     try:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(timeout_seconds)
-            client.connect(str(path))
-            client.sendall(json.dumps(request).encode() + b"\n")
-            with client.makefile("rb") as lines:
-                line = lines.readline()
+        return exchange(path, request, timeout_seconds)
     except (FileNotFoundError, ConnectionRefusedError):
         raise SupervisorAwayError(
             f"no supervisor is running here ({path} does not answer); start it with `myha run`"
@@ -118,7 +131,5 @@ def _ask(path: Path, request: Data, timeout_seconds: float) -> Data:
         raise _hangs(path, timeout_seconds) from None
     except OSError as error:
         raise MyhaError(f"{path}: {error.strerror or error}") from None
-    if not line:
-        raise SupervisorAwayError("the supervisor ended before it answered; see its log")
-    answer: Data = json.loads(line)
-    return answer
+    except ValueError:
+        raise SupervisorAwayError("the supervisor ended before it answered; see its log") from None

@@ -8,6 +8,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ def socket_path(state_dir: Path) -> Path:
     return state_dir / SOCKET_NAME
 
 
+def exchange(path: Path, request: Data, timeout_seconds: float) -> Data:
+    """Ask whoever serves the socket. Raises OSError, `TimeoutError` too, when nobody answers; and
+    ValueError when what serves it ends before it has."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(timeout_seconds)
+        client.connect(str(path))
+        client.sendall(json.dumps(request).encode() + b"\n")
+        with client.makefile("rb") as lines:
+            line = lines.readline()
+    if not line:
+        raise ValueError("it ended before it answered")
+    answer: Data = json.loads(line)
+    return answer
+
+
 def _left(client: socket.socket) -> bool:
     """Whether who asked has gone: told that nobody answers, a person has done something else since.
 
@@ -40,10 +56,11 @@ def _left(client: socket.socket) -> bool:
 class ControlServer:
     """Serves the socket in threads of its own; `handle` is called for every request."""
 
-    def __init__(self, path: Path, handle: Handler) -> None:
+    def __init__(self, path: Path, handle: Handler, max_clients: int = MAX_CLIENTS) -> None:
         self.path = path
         self._handle = handle
-        self._free = threading.BoundedSemaphore(MAX_CLIENTS)
+        self._free = threading.BoundedSemaphore(max_clients)
+        self._inode = 0
         self._server: socketserver.ThreadingUnixStreamServer | None = None
 
     def start(self) -> None:
@@ -67,6 +84,7 @@ class ControlServer:
             self.path.unlink(missing_ok=True)
             self._server = Server(str(self.path), Connection)
             self.path.chmod(0o600)
+            self._inode = self.path.stat().st_ino
         except OSError as error:
             raise MyhaError(f"cannot make the control socket {self.path}: {error}") from None
         threading.Thread(target=self._server.serve_forever, name="control", daemon=True).start()
@@ -104,4 +122,7 @@ class ControlServer:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-            self.path.unlink(missing_ok=True)
+            # Another process may have made its own there: one that took over from us.
+            with suppress(OSError):
+                if self.path.stat().st_ino == self._inode:
+                    self.path.unlink()

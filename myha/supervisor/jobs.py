@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict, dataclass, field, replace
@@ -66,10 +66,12 @@ class ProcessJobs:
         command: tuple[str, ...] = (sys.executable, "-m", MODULE),
         *,
         pair: str,
+        order: Mapping[str, Any] | None = None,
     ) -> None:
-        """`pair` is the name of the pair that all of these work on."""
+        """`pair` is the name of the pair that all of these work on; `order` more for each order."""
         self._command = command
         self._pair = pair
+        self._order = dict(order or {})
         self._config_path = config_path
         self._clock = clock
         self._journal = journal
@@ -167,6 +169,7 @@ class ProcessJobs:
             **asdict(order),
             "pair": self._pair,
             "config": str(self._config_path),
+            **self._order,
             "parent": os.getpid(),
         }
         with contextlib.suppress(BrokenPipeError):  # it died at once: its end is told as any other

@@ -14,6 +14,15 @@ from myha.errors import MyhaError
 from myha.ports import Journal
 
 
+def log(name: str, kind: str, text: str, to: TextIO | None = None) -> None:
+    """A line of the log, about a pair or about the process."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    try:
+        print(f"{stamp}Z {name} {kind:<14} {text}", file=to or sys.stderr, flush=True)
+    except OSError:
+        return  # a log on a full disk: the journal and the control socket still tell
+
+
 class LoggedJournal:
     """Implements `myha.ports.Journal` by another one; safe for several threads.
 
@@ -41,9 +50,5 @@ class LoggedJournal:
             self.failure = ""
 
     def _show(self, kind: str, text: str) -> None:
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         with self._lock:
-            try:
-                print(f"{stamp}Z {self._pair} {kind:<14} {text}", file=self._log, flush=True)
-            except OSError:
-                return  # a log on a full disk: the journal and the control socket still tell
+            log(self._pair, kind, text, self._log)

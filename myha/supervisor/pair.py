@@ -9,11 +9,19 @@ import os
 import secrets
 import socket
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_fixed,
+)
 
 from myha.balancers.factory import make_balancers
 from myha.config import Config
@@ -68,21 +76,32 @@ def _holder() -> str:
 class PairSupervisor:
     """One pair's record, journal, watchers, loop, executor and jobs."""
 
-    def __init__(self, config: Config) -> None:
-        """Takes the record over. Waits for a node that says which flavour it is.
+    def __init__(self, config: Config, leave: threading.Event | None = None) -> None:
+        """Takes the record over. Waits for a node that says which flavour it is, until `leave`.
 
-        Raises MyhaError when there is no record, another supervisor has it, or it does not fit.
+        Raises MyhaError when there is no record, another supervisor has it, or it does not fit,
+        and ServerGoneError when it was told to leave meanwhile; nothing is held then.
         """
         self.config = config
+        self._leave = threading.Event() if leave is None else leave
         self.name = config.cluster.name
         self.clock = SystemClock()
         self._check(require_record(config))  # before anything is made there
         self.lease = supervisor_lease(config)
         self.lease.acquire()
+        with ExitStack() as held:
+            held.callback(self.lease.release)
+            self._make(config, held)
+            held.pop_all()
+
+    def _make(self, config: Config, held: ExitStack) -> None:
+        """What needs the lease; `held` lets go of it all when this fails."""
         self.store = open_record_store(config)
+        held.callback(self.store.close)
         record = self._take_over(self._check(require_record(config)))
         self.claimant = Claimant(Claim(record.store, record.version, _holder()))
         self.journal_file = open_journal(config)
+        held.callback(self.journal_file.close)
         self.journal = LoggedJournal(self.journal_file, self.name)
         kind = self._flavour()
         self.servers: dict[str, WatchedServer] = make_servers(
@@ -91,7 +110,9 @@ class PairSupervisor:
         calls = ThreadedCalls()
         self._claim_nodes(calls)
         commands = {name: node.fence_command for name, node in config.nodes.items()}
-        self.jobs = ProcessJobs(config.path, self.clock, self.journal, pair=self.name)
+        self.jobs = ProcessJobs(
+            config.path, self.clock, self.journal, pair=self.name, order=config.order
+        )
         self.tools = Tools(
             self.servers,
             make_balancers(config),
@@ -168,6 +189,9 @@ class PairSupervisor:
             retry=retry_if_exception_type(ServerGoneError),
             wait=wait_fixed(FLAVOUR_RETRY_SECONDS),
             before_sleep=note_wait,
+            sleep=sleep_using_event(self._leave),
+            stop=stop_when_event_set(self._leave),
+            reraise=True,
         )
         return waiting(adapter_of, self.config)
 
@@ -279,9 +303,18 @@ class PairSupervisor:
         self.driver.stop()
 
     def close(self) -> None:
-        """After `run`: let go of the record. Another supervisor may have it from now on."""
+        """After `run`: let go of the record. Another supervisor may have it from now on.
+
+        Its connections too: the process may go on with others.
+        """
         self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
         self.lease.release()
+        for server in self.servers.values():
+            server.disconnect()
+        for balancer in self.tools.balancers.values():
+            balancer.close()
+        self.store.close()
+        self.journal_file.close()
 
     def _watch_config(self) -> None:
         said = False
@@ -291,8 +324,8 @@ class PairSupervisor:
             if changed and not said:
                 self.journal.note(
                     "config",
-                    f"{self.config.path} has changed; this supervisor still uses the file as it "
-                    "was at its start: restart it to use the new one",
+                    f"{self.config.path} has changed; this supervisor still uses it as it was: "
+                    "`myha reload` has it use the new one",
                     {},
                 )
             said = changed

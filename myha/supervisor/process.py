@@ -1,106 +1,251 @@
-"""`myha run`: the process around the supervisors of pairs, with its signals and control socket."""
+"""`myha run`: the process around the supervisors of pairs, with its signals and control socket.
+
+A file of one pair is supervised in this process. Where there may be several, they are spread over
+workers, and this process has the socket, the signals and the configuration: see `workers`.
+"""
 
 from __future__ import annotations
 
 import gc
 import signal
-import sys
 import threading
-from collections.abc import Iterable
-from dataclasses import asdict
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from myha.config import ProcessConfig, load_all
+from myha.config.load import documents_now
 from myha.errors import MyhaError
 from myha.hosts.signals import heard_by_a_thread
-from myha.supervisor.control import PING, ControlServer, Data
-from myha.supervisor.pair import PairSupervisor
-from myha.supervisor.requests import REQUESTS
+from myha.stores.local.lease import LocalLease
+from myha.supervisor.control import PING, ControlServer, Data, socket_path
+from myha.supervisor.journal import log
+from myha.supervisor.overview import PairLine, away, worst_first
+from myha.supervisor.pairs import OVERVIEW, Changes, Pairs, changes, unknown
+from myha.supervisor.workers import Worker, Workers, cores
 
-EVENTS_LIMIT = 1000
-# Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
-THREAD_SWITCH_SECONDS = 0.0005
+CONFIG_CHECK_SECONDS = 2.0
+OVERVIEW_SECONDS = 5.0
+RELOAD = "reload"
+ITSELF = "supervisor"  # in place of a pair's name in the log
+MAX_CLIENTS = 128
+
+Load = Callable[[Path], ProcessConfig]
 
 
-class Process:
-    """Runs supervisors, each with its loop on a thread, and answers on one control socket."""
+class Process(ABC):
+    """What both kinds have in common: signals, the control socket, and a new configuration."""
 
-    def __init__(self, supervisors: Iterable[PairSupervisor], control_path: Path) -> None:
-        self.pairs = {one.name: one for one in supervisors}
-        self.control = ControlServer(control_path, self.handle)
-        self._defects: list[BaseException] = []
+    def __init__(self, config: ProcessConfig, load: Load = load_all) -> None:
+        self.config = config
+        self._load = load
+        self._reloading = threading.Lock()
+        self.control = ControlServer(
+            socket_path(config.supervisor.state_dir), self.handle, MAX_CLIENTS
+        )
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT; plans under way reach their end first.
 
-        Raises MyhaError when the control socket cannot be made, and the defect that a pair's
-        supervisor ended with.
+        Raises MyhaError when it cannot begin, and the defect that it ended by.
         """
-        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
-        threads = [
-            threading.Thread(target=self._run_pair, args=(one,), name=f"pair-{name}")
-            for name, one in self.pairs.items()
-        ]
-        self.control.start()
-        gc.freeze()
-        try:
-            with heard_by_a_thread((signal.SIGTERM, signal.SIGINT), self._stop):
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-        finally:
-            self.control.stop()
-            for one in self.pairs.values():
-                one.close()
-        if self._defects:
-            raise self._defects[0]
+        with heard_by_a_thread((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._heard):
+            try:
+                self._run()
+            finally:
+                self.control.stop()
 
-    def _run_pair(self, supervisor: PairSupervisor) -> None:
-        try:
-            supervisor.run()
-        except BaseException as defect:  # noqa: BLE001  # raised again where the process ends
-            self._defects.append(defect)
-            self._stop_all(f"the supervisor of {supervisor.name} has failed")
+    def _heard(self, number: signal.Signals) -> None:
+        if number is signal.SIGHUP:
+            self._reload_by_signal()
+        else:
+            self._stop(number.name)
 
-    def _stop(self, number: signal.Signals) -> None:
-        self._stop_all(number.name)
+    @abstractmethod
+    def _run(self) -> None: ...
 
-    def _stop_all(self, reason: str) -> None:
-        for one in self.pairs.values():
-            one.stop(reason)
+    @abstractmethod
+    def _stop(self, reason: str) -> None: ...
 
-    # -- the control socket ----------------------------------------------------------------------
+    @abstractmethod
+    def _apply(self, config: ProcessConfig) -> None:
+        """Have the pairs of this configuration."""
 
+    @abstractmethod
     def handle(self, request: Data) -> Data:
         """One request of the control socket; in a thread of its own. Raises MyhaError."""
-        name = str(request.get("do", ""))
-        if name == PING:
+
+    # -- a new configuration ---------------------------------------------------------------------
+
+    def _reload_by_signal(self) -> None:
+        try:
+            self.reload()
+        except MyhaError:
+            return  # it is in the log
+
+    def reload(self) -> Changes:
+        """Read the files again and have what they say. Raises MyhaError: nothing has changed."""
+        with self._reloading:
+            try:
+                new = self._load(self.config.path)
+                self._refuse(new)
+                found = changes(self.config.pairs, new.pairs)
+                self._apply(new)
+            except MyhaError as error:
+                first, *more = str(error).splitlines()
+                others = f" (and {len(more)} more)" if more else ""
+                text = f"{first}{others}; the configuration in force stays"
+                log(ITSELF, RELOAD, f"refused: {text}")
+                raise MyhaError(text) from None
+            self.config = new
+            log(ITSELF, RELOAD, str(found))
+            return found
+
+    def _refuse(self, new: ProcessConfig) -> None:
+        """What only a restart can change."""
+        old = self.config
+        if new.alone != old.alone:
+            what = "one pair, and may have several now"
+            what = "several pairs, and is of one now" if new.alone else what
+            raise MyhaError(f"{new.path}: was of {what}: restart `myha run`")
+        if new.supervisor != old.supervisor:
+            key = "cluster.state_dir" if new.alone else "[supervisor]"
+            raise MyhaError(f"{new.path}: {key} has changed: restart `myha run`")
+
+
+class LoneProcess(Process):
+    """One pair, in this process, which ends with it."""
+
+    def __init__(self, config: ProcessConfig, load: Load = load_all) -> None:
+        super().__init__(config, load)
+        self.pairs = Pairs(alone=True, begins=self._begins)
+        self._open = False
+
+    def _begins(self) -> None:
+        """It has the lease now, and so the right to the socket."""
+        if not self._open:
+            self.control.start()
+            self._open = True
+
+    def _run(self) -> None:
+        self.pairs.apply(self.config.pairs, "start")
+        self.pairs.join()
+
+    def _stop(self, reason: str) -> None:
+        self.pairs.stop(reason)
+
+    def _apply(self, config: ProcessConfig) -> None:
+        self.pairs.apply(config.pairs)
+
+    def handle(self, request: Data) -> Data:
+        if request.get("do") == RELOAD:
+            return {"ok": True, "text": str(self.reload())}
+        return self.pairs.handle(request)
+
+
+class ManyProcess(Process):
+    """Any number of pairs, none too, each in one of the workers."""
+
+    def __init__(self, config: ProcessConfig, load: Load = load_all) -> None:
+        super().__init__(config, load)
+        self._lease = LocalLease(config.supervisor.state_dir)
+        self._workers = Workers(
+            config.supervisor.workers or cores(), config.supervisor.state_dir, config.niceness
+        )
+        self._told = threading.Event()
+        self._changed: frozenset[str] = frozenset()  # pairs of which the files say something else
+
+    def _run(self) -> None:
+        self._lease.acquire()
+        try:
+            self.control.start()
+            self._workers.start(self.config.pairs)
+            log(ITSELF, ITSELF, f"started, {len(self.config.pairs)} pairs")
+            gc.freeze()
+            threading.Thread(target=self._watch_files, name="config", daemon=True).start()
+            self._told.wait()
+            self._workers.stop()
+            self._workers.join()
+            log(ITSELF, ITSELF, "stopped")
+        finally:
+            self._lease.release()
+
+    def _stop(self, reason: str) -> None:
+        log(ITSELF, ITSELF, f"{reason}: stopping")
+        self._told.set()
+
+    def _apply(self, config: ProcessConfig) -> None:
+        if self._told.is_set():
+            raise MyhaError("the supervisor is stopping")
+        self._workers.have(config.pairs)
+        self._changed = frozenset()
+
+    def _watch_files(self) -> None:
+        """Say once that the files are others than those in force."""
+        while not self._told.wait(CONFIG_CHECK_SECONDS):
+            self._lease.renew()
+            with self._reloading:
+                before, self._changed = self._changed, self._differing()
+            if self._changed - before:
+                names = ", ".join(sorted(self._changed))
+                text = f"{self.config.path}, or a file beside it, has changed for {names}"
+                log(ITSELF, "config", f"{text}: `myha reload` has them use the new one")
+
+    def _differing(self) -> frozenset[str]:
+        pairs = self.config.pairs
+        try:
+            now = documents_now(self.config.path)
+        except MyhaError:
+            return frozenset(pairs)
+        return frozenset(
+            name
+            for name in pairs.keys() | now.keys()
+            if name not in pairs or name not in now or pairs[name].document != now[name]
+        )
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def handle(self, request: Data) -> Data:
+        what, name = request.get("do"), request.get("pair")
+        if what == PING:
             return {"ok": True}
-        pair = self._pair(request.get("pair"))
-        if name == "status":
-            return pair.status().as_json()
-        if name == "events":
-            limit = min(EVENTS_LIMIT, _whole(request, "limit", 50))
-            return {"ok": True, "events": pair.events(limit, _whole(request, "after", 0))}
-        if name not in REQUESTS:
-            raise MyhaError(f"there is no request {name!r}")
-        more = {k: v for k, v in request.items() if k not in ("do", "pair") and v is not None}
-        reply = pair.request(name, {key: str(value) for key, value in more.items()})
-        return asdict(reply)
+        if what == RELOAD:
+            return {"ok": True, "text": str(self.reload())}
+        if what == OVERVIEW:
+            lines = [one.model_dump(mode="json") for one in worst_first(self._overview())]
+            return {"ok": True, "pairs": lines}
+        pairs = self.config.pairs
+        if name is None and len(pairs) == 1:
+            (name,) = pairs
+        if not isinstance(name, str) or name not in pairs:
+            raise unknown(pairs, name)
+        found = self._workers.ask(name, {**request, "pair": name})
+        if what == "status" and found.get("ok"):
+            found["config_changed"] = name in self._changed
+        return found
 
-    def _pair(self, name: object) -> PairSupervisor:
-        """The pair that a request names; one that is alone need not be named."""
-        for one in self.pairs.values():
-            if name == one.name or (name is None and len(self.pairs) == 1):
-                return one
-        names = " and ".join(self.pairs)
-        if name is None:
-            raise MyhaError(f"this supervisor has the pairs {names}: name one")
-        raise MyhaError(f"this supervisor has the pair {names}, and not {name}")
+    def _overview(self) -> list[PairLine]:
+        """What the workers say; a pair of one that says nothing has a line all the same."""
+        known: dict[str, PairLine] = {}
+        with ThreadPoolExecutor(len(self._workers)) as pool:
+            for lines in pool.map(_lines_of, self._workers):
+                known |= {one.name: one for one in lines}
+        lines = [known.get(name, away(name, "not begun yet")) for name in self.config.pairs]
+        lines += [one for name, one in known.items() if name not in self.config.pairs]  # ending
+        return [
+            one.model_copy(update={"config_changed": one.name in self._changed}) for one in lines
+        ]
 
 
-def _whole(request: Data, key: str, default: int) -> int:
-    value = request.get(key, default)
-    if not isinstance(value, int) or value < 0:
-        raise MyhaError(f"{key} has to be a whole number from 0 on, and is {value!r}")
-    return value
+def _lines_of(worker: Worker) -> list[PairLine]:
+    try:
+        answer = worker.ask({"do": OVERVIEW}, OVERVIEW_SECONDS)
+    except MyhaError as error:
+        return [away(name, str(error)) for name in worker.pairs]
+    return [PairLine.model_validate(one) for one in answer["pairs"]]
+
+
+def process_of(config: ProcessConfig) -> Process:
+    """The one that the configuration asks for."""
+    return LoneProcess(config) if config.alone else ManyProcess(config)

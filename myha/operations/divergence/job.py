@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from myha.config import load
+from myha.config import load_ordered
 from myha.operations.divergence.look import Divergence, names_for
 from myha.progress import Reporter
 
@@ -16,7 +15,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:  # noqa
 
     Raises MyhaError when one of the servers cannot be asked.
     """
-    config = load(Path(str(order["config"])))
+    config = load_ordered(order)
     with Divergence(config, names_for(config, str(order["node"]), None)) as found:
         found.find()
         error = found.error

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from myha.binlog.errors import HealRefusedError
+from myha.config import load_ordered
 from myha.core.gtid import GtidSet
 from myha.core.node import ThreadState
 from myha.database.schemas import OF_SYSTEM
@@ -38,7 +38,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     Raises HealRefusedError when this method does not do and nothing was changed, MyhaError when it
     did not reach its end and may be begun again.
     """
-    work = HealWork(Path(str(order["config"])), HealOrder.of(order), reporter)
+    work = HealWork(load_ordered(order), HealOrder.of(order), reporter)
     try:
         if work.order.method not in METHODS:
             raise HealRefusedError(f"there is no method {work.order.method}")

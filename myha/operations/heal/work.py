@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, cast
 
-from myha.config import Account, Config, load
+from myha.config import Account, Config
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError
@@ -22,8 +21,8 @@ from myha.undo.rewind import finish_rewind
 class HealWork:
     """One heal under way. Raises as `adapter_of` when made while neither node answers."""
 
-    def __init__(self, config_path: Path, order: HealOrder, reporter: Reporter) -> None:
-        self.config: Config = load(config_path)
+    def __init__(self, config: Config, order: HealOrder, reporter: Reporter) -> None:
+        self.config = config
         self.order = order
         self.permit = HealPermit(reporter.permit, self.config, order)
         self.reporter: Reporter = WithPermit(reporter, self.permit)

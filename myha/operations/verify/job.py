@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from myha.config import Config, load
+from myha.config import Config, load_ordered
 from myha.operations.verify.nodes import supervised
 from myha.operations.verify.pace import Throttle
 from myha.operations.verify.report import VerifyReport
@@ -33,7 +32,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
 
     Raises what `verify` does.
     """
-    config = load(Path(str(order["config"])))
+    config = load_ordered(order)
     names = order.get("tables") or config.verify.tables
     report = verify_pair(config, reporter, tables=tuple(names) or None)
     for line in report.lines()[:ROWS_TOLD]:

@@ -40,7 +40,9 @@ class FollowerLane:
         self._servers = servers
         self._journal = pair.tools.journal
         clock = SystemClock()
-        self.jobs = ProcessJobs(config.path, clock, self._journal, pair=config.cluster.name)
+        self.jobs = ProcessJobs(
+            config.path, clock, self._journal, pair=config.cluster.name, order=config.order
+        )
         tools = Tools(
             {**servers.nodes, self.name: servers.server},
             pair.tools.balancers,  # which keep no state between calls

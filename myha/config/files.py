@@ -1,0 +1,88 @@
+"""The files of a configuration: read whole, as TOML, and again only when they have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from myha.errors import ConfigError
+
+FILE_LIMIT_BYTES = 1 << 20
+PAIRS_FILE_LIMIT_BYTES = 1 << 24  # some hundred pairs in one file
+
+Document: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file as it was read; `content_hash` is SHA-256 in hex."""
+
+    path: Path
+    document: Document
+    content_hash: str
+
+
+def read_file(path: Path) -> Content:
+    """Raises ConfigError: it is not there, cannot be read, is too large, or is no TOML."""
+    content = _read(path)
+    try:
+        document = tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; write it as TOML") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}; correct it there") from None
+    limit = PAIRS_FILE_LIMIT_BYTES if "pairs" in document else FILE_LIMIT_BYTES
+    if len(content) > limit:
+        raise _too_large(path, limit)
+    return Content(path, document, hashlib.sha256(content).hexdigest())
+
+
+def _too_large(path: Path, limit: int) -> ConfigError:
+    return ConfigError(f"{path}: is larger than {limit} bytes; is it the right file?")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_file() and path.stat().st_size > PAIRS_FILE_LIMIT_BYTES:
+            raise _too_large(path, PAIRS_FILE_LIMIT_BYTES)
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; write one with `myha init --path {path}`, "
+            "or name another with --config"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); "
+            "name a file that this user can read with --config"
+        ) from None
+
+
+class WatchedFile:
+    """A file that is read again only when its size, time or number has changed.
+
+    Safe for several threads: many pairs ask for the same one.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._path = content.path
+        self._lock = threading.Lock()
+        self._signature: tuple[int, ...] = ()  # unknown: it may have changed since it was read
+        self._content: Content | None = content
+
+    def now(self) -> Content | None:
+        """As it is on disk; None when it cannot be read or is no TOML."""
+        with self._lock:
+            try:
+                status = self._path.stat()
+                signature = (status.st_ino, status.st_size, status.st_mtime_ns)
+                if signature != self._signature:
+                    self._content = read_file(self._path)
+                    self._signature = signature
+            except (OSError, ConfigError):
+                self._signature, self._content = (), None
+            return self._content

@@ -1,0 +1,78 @@
+"""What the pairs of one supervisor share, and what they must not have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from myha.config.document import Config
+from myha.config.relations import same_host
+from myha.config.values import FilePath, Problem, Table, is_unix_socket, split_address
+
+SUPERVISOR = "supervisor"  # the table of what the pairs share; with it or PAIRS a file is of many
+PAIRS = "pairs"
+PAIRS_FOLDER = "pairs.d"
+# Tables that stand for all pairs when they stand beside [pairs.NAME].
+SHARED = ("cluster", "accounts", "timing", "lag", "failover", "heal", "conflicts", "verify")
+PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class SupervisorConfig(Table):
+    """What the pairs of one supervisor share."""
+
+    state_dir: FilePath = Field(
+        Path("/var/lib/myha"),
+        description="Folder of the control socket. What belongs to a pair is in pairs/NAME below "
+        "it, unless the pair has a cluster.state_dir of its own.",
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Over how many processes the pairs are spread; 0: one for each core that the "
+        "supervisor may use.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessConfig:
+    """All that one `myha run` supervises; `alone`: the file is of one pair and has no other."""
+
+    path: Path
+    supervisor: SupervisorConfig
+    pairs: dict[str, Config]
+    alone: bool
+
+    @property
+    def niceness(self) -> int:
+        """That of the pair which is to go first."""
+        return min((one.timing.niceness for one in self.pairs.values()), default=0)
+
+
+def pair_problems(pairs: Mapping[str, Config]) -> Iterator[Problem]:
+    """What two pairs must not have in common."""
+    taken: dict[object, str] = {}
+    for name, config in pairs.items():
+        for key, what, value in _own(config):
+            where = f"{PAIRS}.{name}.{key}"
+            if value in taken:
+                yield where, f"is the same {what} as {taken[value]}; give each pair its own"
+            taken.setdefault(value, where)
+
+
+def _own(config: Config) -> Iterator[tuple[str, str, object]]:
+    """Key, what it is, and a value that no other pair has."""
+    for name, server in config.servers.items():
+        yield f"{config.table_of(name)}.host", "server", (same_host(server.host), server.port)
+    for name, balancer in config.balancers.items():
+        key = f"balancers.{name}.socket"
+        if is_unix_socket(balancer.socket):
+            yield key, "balancer", balancer.socket
+        else:
+            host, port = split_address(balancer.socket)
+            yield key, "balancer", ("balancer", same_host(host), port)
+    yield "cluster.state_dir", "folder", config.cluster.state_dir

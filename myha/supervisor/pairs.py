@@ -1,0 +1,180 @@
+"""The pairs that one process supervises, each for itself; what is asked of one finds it here."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from myha.config import Config
+from myha.config.load import listed
+from myha.errors import MyhaError, SupervisorAwayError
+from myha.supervisor.control import PING, Data
+from myha.supervisor.journal import log
+from myha.supervisor.overview import PairLine, line_of
+from myha.supervisor.pair import PairSupervisor
+from myha.supervisor.requests import REQUESTS
+from myha.supervisor.runner import Make, PairRunner
+
+EVENTS_LIMIT = 1000
+OVERVIEW = "overview"
+# Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
+THREAD_SWITCH_SECONDS = 0.0005
+FREEZE_AFTER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Names of pairs, by what a new configuration means for them."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+    def __str__(self) -> str:
+        parts = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
+        said = [f"{what}: {', '.join(names)}" for what, names in parts if names]
+        return "; ".join(said) or "nothing has changed"
+
+
+def changes(old: Mapping[str, Config], new: Mapping[str, Config]) -> Changes:
+    """A pair has changed when its file says something else of it, or another file has it."""
+    return Changes(
+        tuple(sorted(new.keys() - old.keys())),
+        tuple(
+            sorted(name for name in old.keys() & new.keys() if old[name].order != new[name].order)
+        ),
+        tuple(sorted(old.keys() - new.keys())),
+    )
+
+
+class Pairs:
+    """Safe for several threads."""
+
+    def __init__(
+        self,
+        *,
+        alone: bool = False,
+        begins: Callable[[], None] = lambda: None,
+        make: Make = PairSupervisor,
+    ) -> None:
+        """`alone`: the end of the pair's supervisor is that of the process."""
+        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+        self._alone = alone
+        self._begins = begins
+        self._make = make
+        self._lock = threading.Lock()
+        self._configs: dict[str, Config] = {}
+        self._runners: dict[str, PairRunner] = {}
+        self._stopping = threading.Event()
+
+    # -- which pairs there are -------------------------------------------------------------------
+
+    def apply(self, configs: Mapping[str, Config], reason: str = "reload") -> Changes:
+        """Have these pairs from now on. Waits for nobody: what ends ends at rest."""
+        with self._lock:
+            if self._stopping.is_set():
+                raise MyhaError("the supervisor is stopping")
+            new = changes(self._configs, configs)
+            self._configs = dict(configs)
+            self._runners = {n: one for n, one in self._runners.items() if not one.ended}
+            for name in new.removed:
+                if name in self._runners:
+                    self._runners[name].change(None, f"{reason}: not in the configuration any more")
+            for name in new.changed:
+                self._begin(name, f"{reason}: its configuration has changed")
+            for name in new.added:
+                self._begin(name, reason)
+        timer = threading.Timer(FREEZE_AFTER_SECONDS, gc.freeze)
+        timer.daemon = True
+        timer.start()
+        return new
+
+    def _begin(self, name: str, reason: str) -> None:
+        """Or go on with a thread of the same name, which may be ending."""
+        config, runner = self._configs[name], self._runners.get(name)
+        if runner is not None and runner.change(config, reason):
+            return
+        runner = self._runners[name] = PairRunner(
+            config, log, alone=self._alone, begins=self._begins, make=self._make
+        )
+        runner.start()
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """All of them; plans under way reach their end first."""
+        with self._lock:
+            self._stopping.set()
+            for one in self._runners.values():
+                one.change(None, reason)
+
+    def join(self) -> None:
+        """Until all have ended. Raises what one that was alone ended by."""
+        while waiting := [one for one in self._list() if not one.ended]:
+            waiting[0].join()
+        for one in self._list():
+            if one.failure is not None:
+                raise one.failure
+
+    def _list(self) -> list[PairRunner]:
+        with self._lock:
+            return list(self._runners.values())
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def overview(self) -> list[PairLine]:
+        return [line_of(one) for one in self._list() if not one.ended]
+
+    def handle(self, request: Data) -> Data:
+        """One request of the control socket; in a thread of its own. Raises MyhaError."""
+        name = str(request.get("do", ""))
+        if name == PING:
+            return {"ok": True}
+        if name == OVERVIEW:
+            return {"ok": True, "pairs": [line.model_dump(mode="json") for line in self.overview()]}
+        try:
+            pair = self._runner(request.get("pair")).supervisor
+        except SupervisorAwayError as error:
+            return {"ok": False, "text": str(error), "away": True}
+        return answer(pair, name, request)
+
+    def _runner(self, name: object) -> PairRunner:
+        """The pair that a request names; one that is alone need not be named."""
+        known = {one.name: one for one in self._list() if not one.ended}
+        if name is None and len(known) == 1:
+            return next(iter(known.values()))
+        if isinstance(name, str) and name in known:
+            return known[name]
+        raise unknown(known, name)
+
+
+def unknown(known: Iterable[str], name: object) -> MyhaError:
+    """Why a request for that pair finds none."""
+    has = f"this supervisor has {listed(known)}"
+    return MyhaError(f"{has}: name one" if name is None else f"{has}, and not {name}")
+
+
+def answer(pair: PairSupervisor, name: str, request: Data) -> Data:
+    """What one pair's supervisor says to a request. Raises MyhaError."""
+    if name == "status":
+        return pair.status().as_json()
+    if name == "events":
+        limit = min(EVENTS_LIMIT, _whole(request, "limit", 50))
+        return {"ok": True, "events": pair.events(limit, _whole(request, "after", 0))}
+    if name not in REQUESTS:
+        raise MyhaError(f"there is no request {name!r}")
+    more = {k: v for k, v in request.items() if k not in {"do", "pair"} and v is not None}
+    return asdict(pair.request(name, {key: str(value) for key, value in more.items()}))
+
+
+def _whole(request: Data, key: str, default: int) -> int:
+    value = request.get(key, default)
+    if not isinstance(value, int) or value < 0:
+        raise MyhaError(f"{key} has to be a whole number from 0 on, and is {value!r}")
+    return value

@@ -1,0 +1,161 @@
+"""One pair's supervisor, in a thread: begun, ended, and begun again, whatever happens to it.
+
+The others of its process notice nothing of it. A new configuration takes the place of the old one
+at rest: the plan under way ends first.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from enum import StrEnum
+
+from myha.config import Config
+from myha.errors import MyhaError, SupervisorAwayError
+from myha.supervisor.pair import PairSupervisor
+
+AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
+# One that has run for so long before a defect ended it begins again as after the first.
+SETTLED_SECONDS = 60.0
+
+Say = Callable[[str, str, str], None]  # the pair, the kind of line, the line
+Make = Callable[[Config, threading.Event], PairSupervisor]
+
+
+class State(StrEnum):
+    """What the thread does."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDING = "ending"  # until the plan under way is done
+    WAITING = "waiting"  # it could not begin, or ended by a defect; it is begun again
+
+
+class PairRunner:
+    """Keeps the supervisor of one pair running.
+
+    With `alone` the thread ends when the first one cannot begin, and when one ends by a defect.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        say: Say,
+        *,
+        alone: bool = False,
+        begins: Callable[[], None] = lambda: None,
+        make: Make = PairSupervisor,
+    ) -> None:
+        """`begins` is called when the supervisor has the right to act, before it does."""
+        self.name = config.cluster.name
+        self.state = State.STARTING
+        self.reason = ""  # why it waits
+        self.failure: BaseException | None = None  # what ended one that is alone
+        self._say = say
+        self._alone = alone
+        self._begins = begins
+        self._make = make
+        self._lock = threading.Lock()
+        self._wanted: Config | None = config
+        self._over = False
+        self._leave = threading.Event()
+        self._supervisor: PairSupervisor | None = None
+        self._thread = threading.Thread(target=self._run, name=f"pair-{self.name}")
+
+    # -- from other threads ----------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def supervisor(self) -> PairSupervisor:
+        """`SupervisorAwayError` while it does not run."""
+        found = self._supervisor
+        if found is None or self.state not in {State.RUNNING, State.ENDING}:
+            why = f": {self.reason}; it is tried again" if self.reason else ""
+            raise SupervisorAwayError(f"the supervisor of {self.name} is {self.state}{why}")
+        return found
+
+    def change(self, config: Config | None, reason: str) -> bool:
+        """Go on with another configuration; None: end, as soon as nothing is left half done.
+
+        False when it has ended already.
+        """
+        with self._lock:
+            if self._over:
+                return False
+            self._wanted = config
+            self._leave.set()
+            if self._supervisor is not None:
+                self.state = State.ENDING
+                self._supervisor.stop(reason)
+        return True
+
+    @property
+    def ended(self) -> bool:
+        return self._over and not self._thread.is_alive()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    # -- the thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        attempts, first = 0, True
+        while (config := self._next()) is not None:
+            began = time.monotonic()
+            try:
+                self._supervise(config)
+                first = False
+                continue
+            except MyhaError as error:
+                self.failure, why = error, str(error)
+            except BaseException as defect:  # noqa: BLE001  # told, and no other pair's affair
+                self.failure, why = defect, f"a defect, {type(defect).__name__}: {defect}"
+                if not self._alone:
+                    traceback.print_exc(file=sys.stderr)
+            if self._alone and (first or not isinstance(self.failure, MyhaError)):
+                self._over = True
+                return
+            self.failure = None
+            attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
+            self._wait(" ".join(why.split()), attempts)
+
+    def _next(self) -> Config | None:
+        with self._lock:
+            self._leave.clear()
+            self._over = self._wanted is None
+            return self._wanted
+
+    def _wait(self, why: str, attempts: int) -> None:
+        if self._leave.is_set():
+            return
+        pause = min(AGAIN_LIMIT_SECONDS, AGAIN_FIRST_SECONDS * 2.0 ** min(attempts - 1, 10))
+        if why != self.reason:
+            self._say(self.name, "supervisor", f"not running, tried again: {why}")
+        self.reason, self.state = why, State.WAITING
+        self._leave.wait(pause)
+
+    def _supervise(self, config: Config) -> None:
+        """Until it is to leave. Raises what it could not begin for, or ended by."""
+        if not self.reason:
+            self.state = State.STARTING
+        try:
+            made = self._make(config, self._leave)
+        except MyhaError:
+            if self._leave.is_set():
+                return  # it was waiting for a node
+            raise
+        try:
+            with self._lock:
+                if self._leave.is_set():
+                    return
+                self._begins()
+                self._supervisor, self.state, self.reason = made, State.RUNNING, ""
+            made.run()
+        finally:
+            self._supervisor = None
+            made.close()
