@@ -7,12 +7,13 @@ from typing import TypeVar
 
 import pytest
 
-from myha.core.node import Contact
+from myha.core.node import Contact, ReplicationThread
 from myha.core.observations import BalancerLooked, NodeLooked, NodeMissed, Tick
 from myha.core.policy import Mode
 from myha.core.view import View
 from myha.supervisor.base_loop import (
     IDLE_SECONDS,
+    QUIET_SECONDS,
     Answer,
     Begin,
     Effect,
@@ -69,7 +70,7 @@ def test_a_verdict_is_noted_once_at_every_change() -> None:
     assert [(one.kind, one.fields) for one in only(Note, turn.effects)] == [
         ("verdict", {"verdict": "healthy"})
     ]
-    assert (turn.wait_seconds, turn.leave) == (IDLE_SECONDS, False)
+    assert (turn.wait_seconds, turn.leave) == (QUIET_SECONDS, False)
     assert loop.decide().effects == ()
 
 
@@ -229,3 +230,28 @@ def test_a_balancer_that_is_seen_needs_nothing_else_to_look() -> None:
     seen_now = view().balancer("lb1").look
     assert seen_now is not None
     assert loop.take(BalancerLooked("lb1", replace(seen_now, at=NOW + 1))) == ()
+
+
+def test_only_what_was_not_known_before_is_news() -> None:
+    """And nothing is old where all is not well: there every look may be what is waited for."""
+    loop = loop_at(view())
+    same = NodeLooked("db2", look("db2", at=NOW + 1))
+    assert loop.is_news(same)  # nothing was decided yet
+    loop.decide()
+    assert not loop.is_news(same)
+    moved = replace(same.look, lag_seconds=0.3, sessions=7, progress="more")
+    assert not loop.is_news(replace(same, look=moved))
+    for changed in ({"open": True}, {"receiver": ReplicationThread()}, {"boot_id": "other"}):
+        assert loop.is_news(replace(same, look=replace(same.look, **changed)))
+    assert loop.is_news(NodeMissed("db2", NOW + 1, Contact.SILENT))
+    assert loop.is_news(Stop())
+    (name, known), *_ = loop.view.balancers
+    assert known.look is not None
+    routes = known.look.routes
+    busy = replace(known.look, routes=tuple(replace(one, sessions=9) for one in routes))
+    assert not loop.is_news(BalancerLooked(name, busy))
+    out = replace(known.look, routes=tuple(replace(one, takes_traffic=False) for one in routes))
+    assert loop.is_news(BalancerLooked(name, out))
+    loop.take(NodeMissed("db2", NOW + 1, Contact.SILENT))
+    loop.decide()
+    assert loop.is_news(NodeLooked("db1", look("db1", at=NOW + 2)))

@@ -6,16 +6,21 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from myha.core.balancer import BalancerLook
 from myha.core.node import Contact
 from myha.core.observations import NodeMissed, Observation
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
+from myha.ports import Balancer
+from myha.supervisor.appearances import Appearances
 from myha.supervisor.client import ask
 from myha.supervisor.concurrent_calls import MAX_THREADS, ThreadedCalls
 from myha.supervisor.control import ControlServer
-from myha.supervisor.watchers import NodeWatcher, Watcher, contact_of
+from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher, contact_of
+from myha.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -183,3 +188,52 @@ def test_a_watcher_that_was_poked_often_keeps_its_interval_afterwards() -> None:
     finally:
         watcher.stop()
         watcher.join(5)
+
+
+class Coming:
+    """A balancer that comes up anew when it is told so."""
+
+    def __init__(self, appearance: object) -> None:
+        self.name = "lb1"
+        self.is_there = appearance
+        self.looks = 0
+
+    def appearance(self) -> object:
+        return self.is_there
+
+    def look(self) -> BalancerLook:
+        self.looks += 1
+        return BalancerLook(time.monotonic(), "1", ())
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "again"), [((), "file", 1), ("file", "new file", 1), ("file", (), 0)]
+)
+def test_a_balancer_that_comes_up_is_looked_at_at_once(
+    first: object, then: object, again: int
+) -> None:
+    balancers = [Coming(first), Coming("file"), Coming(None)]
+    watchers = [BalancerWatcher(cast("Balancer", one), 600.0, lambda _: None) for one in balancers]
+    for watcher in watchers:
+        watcher.start()
+    wait_until(lambda: all(one.looks == 1 for one in balancers), 10.0, 0.005)
+    balancers[0].is_there = then
+    balancers[1].is_there = "another"
+    wait_until(lambda: balancers[1].looks == 2, 10.0, 0.005)  # glanced at after the first
+    wait_until(lambda: balancers[0].looks == 1 + again, 10.0, 0.005)
+    assert [one.looks for one in balancers] == [1 + again, 2, 1]
+    for watcher in watchers:
+        watcher.stop()
+    for watcher in watchers:
+        watcher.join(10.0)
+        assert not watcher.is_alive()
+
+
+def test_what_is_glanced_at_ends_with_its_last_watcher() -> None:
+    seen: list[int] = []
+    glances = Appearances(0.001)
+    for _ in range(2):  # it begins again, too
+        with glances.watching(lambda: seen.append(1)):
+            wait_until(lambda: bool(seen), 10.0, 0.001)
+        assert wait_until(lambda: not glances._running, 10.0, 0.001)
+        seen.clear()

@@ -21,6 +21,7 @@ from myha.core.situation.subject import Subject
 from myha.supervisor.requests import Reply, Request
 
 IDLE_SECONDS = 0.1
+QUIET_SECONDS = 0.5  # where all is well, and only what is seen can change that
 
 AnySituation = TypeVar("AnySituation", bound=Subject[Any])
 
@@ -126,6 +127,13 @@ class BaseLoop(ABC, Generic[AnyView, AnySituation]):
     @abstractmethod
     def _notes(self) -> list[Note]:
         """Once at every change: the verdict in force, and the refusals that go with it."""
+
+    def is_news(self, event: Any) -> bool:  # noqa: ARG002
+        """Whether an event, before it is taken in, says anything that was not known before.
+
+        What is none may wait a moment for more of its kind.
+        """
+        return True
 
     def _may_begin(self) -> bool:
         """Whether the plan that was decided upon is begun, though the supervisor is to stop."""

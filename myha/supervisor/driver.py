@@ -27,12 +27,17 @@ from myha.supervisor.requests import Reply, Request
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 
 QUEUE_LIMIT = 10_000
+# The looks at a pair are taken at the same time, and what they find is decided upon together: as
+# long as none brings news, each waits so long for the others.
+GATHER_SECONDS = 0.05
 
 
 class DrivenLoop(Protocol):
     """Events in, effects out: the pair's loop, or a replica's."""
 
     def take(self, event: Any) -> tuple[Effect, ...]: ...
+
+    def is_news(self, event: Any) -> bool: ...
 
     def decide(self) -> Turn: ...
 
@@ -127,18 +132,25 @@ class Driver:
             item = None
         clock = self.tools.clock
         self._do(self.loop.take(Tick(clock.monotonic(), clock.wall())))
+        gathers_until = clock.monotonic() + GATHER_SECONDS
         while item is not None:
             if isinstance(item, BaseException):
                 raise item
+            if gathers_until and self.loop.is_news(item):
+                gathers_until = 0.0
             self._do(self.loop.take(item))
-            try:
-                item = self.queue.get_nowait()
-            except queue.Empty:
-                item = None
+            item = self._waiting(max(0.0, gathers_until - clock.monotonic()))
         turn = self.loop.decide()
         self._do(turn.effects)
         self.after_turn()
         return None if turn.leave else turn.wait_seconds
+
+    def _waiting(self, seconds: float) -> Any:
+        """What else is on the queue, or comes within the time."""
+        try:
+            return self.queue.get(timeout=seconds) if seconds else self.queue.get_nowait()
+        except queue.Empty:
+            return None
 
     def _do(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
-from myha.core.node import Contact
+from myha.core.balancer import BalancerLook
+from myha.core.node import Contact, NodeLook
 from myha.core.observations import (
+    BalancerLooked,
     NodeLooked,
     NodeMissed,
     Observation,
@@ -19,9 +22,17 @@ from myha.core.plans import Plan, Refusal
 from myha.core.policy import Mode, Policy
 from myha.core.record import Record
 from myha.core.situation import Situation
-from myha.core.verdicts import NOT_SET_UP, situation_of
+from myha.core.verdicts import HEALTHY, NOT_SET_UP, situation_of
 from myha.core.view import View
-from myha.supervisor.base_loop import IDLE_SECONDS, BaseLoop, Effect, LookNow, Note, Turn
+from myha.supervisor.base_loop import (
+    IDLE_SECONDS,
+    QUIET_SECONDS,
+    BaseLoop,
+    Effect,
+    LookNow,
+    Note,
+    Turn,
+)
 from myha.supervisor.requests import Request, plan_for_request
 
 PRESS_SECONDS = 0.01
@@ -76,8 +87,38 @@ class Loop(BaseLoop[View, Situation]):
         pressed = self._pressed_for_proof()
         if pressed:
             effects.append(LookNow(pressed))
-        wait_seconds = PRESS_SECONDS if pressed else IDLE_SECONDS
+        wait_seconds = QUIET_SECONDS if self._quiet else IDLE_SECONDS
+        if pressed:
+            wait_seconds = PRESS_SECONDS
         return Turn(tuple(effects), wait_seconds, self._may_leave())
+
+    @property
+    def _quiet(self) -> bool:
+        """All is well and answers, and nothing is under way: time alone changes nothing soon."""
+        decision, view = self.decision, self.view
+        return (
+            decision.verdicts == (HEALTHY,)
+            and decision.fresh
+            and not decision.refusals
+            and all(node.answering for _, node in view.nodes)
+            and all(one.answering for _, one in view.balancers)
+            and not view.incidents
+            and self.running is None
+            and self._stopping_since is None
+        )
+
+    def is_news(self, event: Any) -> bool:
+        """Another look that finds what the last one has found is none, where all is well."""
+        if not self._quiet:
+            return True
+        if isinstance(event, NodeLooked):
+            before = self.view.node(event.node)
+            return not before.answering or before.look is None or differ(before.look, event.look)
+        if isinstance(event, BalancerLooked):
+            known = self.view.balancer(event.balancer)
+            old = known.look
+            return not known.answering or old is None or _routing(old) != _routing(event.look)
+        return True
 
     def _pressed_for_proof(self) -> tuple[str, ...]:
         """Who is asked again and again: while the writer refuses, its peer.
@@ -159,3 +200,25 @@ class Loop(BaseLoop[View, Situation]):
         writes = self.view.policy.mode is Mode.DUAL_WRITER
         writes = writes or (record is not None and record.writer == node)
         return writes and look is not None and look.open
+
+
+# What grows or moves by itself while all is well; of all else a change is news.
+_MOVES: dict[str, Any] = {
+    "at": 0.0,
+    "executed": None,
+    "received": None,
+    "progress": "",
+    "sessions": 0,
+    "lag_seconds": None,
+    "lag_bytes": None,
+}
+
+
+def _routing(look: BalancerLook) -> tuple[object, ...]:
+    """All but how many sessions there are."""
+    return (look.boot_id, *((one.pool, one.node, one.takes_traffic) for one in look.routes))
+
+
+def differ(old: NodeLook, new: NodeLook) -> bool:
+    """Whether a look finds anything else than the one before it."""
+    return replace(old, **_MOVES) != replace(new, **_MOVES)

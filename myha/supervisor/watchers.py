@@ -11,6 +11,7 @@ import os
 import select
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -26,15 +27,20 @@ from myha.core.observations import (
 )
 from myha.errors import BalancerError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import Balancer, WatchedServer
+from myha.supervisor.appearances import APPEARANCES
 
 FULL_CODES = frozenset({1040, 1203, 1226})
 DENIED_CODES = frozenset({1044, 1045, 1130, 1227, 1396, 1698, 1862, 3118, 3159, 4151})
 FOREIGN_CODE = -1
 SHUTTING_DOWN_CODE = 1053
-APPEARANCE_SECONDS = 0.02  # between two glances at whether a balancer has come up anew
 MIN_PAUSE_SECONDS = 0.01  # between two looks that events ask for
 
 Emit = Callable[[Observation], None]
+
+
+def _close(descriptors: tuple[int, ...]) -> None:
+    for one in descriptors:
+        os.close(one)
 
 
 class Watcher(threading.Thread):
@@ -45,7 +51,9 @@ class Watcher(threading.Thread):
         self._interval_seconds = interval_seconds
         self._emit = emit
         self._ending = False
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_read, self._wake_write = pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Not before nobody can poke it any more: the numbers are given out again.
+        weakref.finalize(self, _close, pipe)
 
     def poke(self) -> None:
         """Look now rather than at the interval."""
@@ -87,11 +95,12 @@ class Watcher(threading.Thread):
         for descriptor in self.hangup_fds():
             poll.register(descriptor, select.POLLIN | select.POLLRDHUP | select.POLLHUP)
         left_seconds = until - time.monotonic()
-        woken = bool(poll.poll(max(0.0, left_seconds) * 1000))
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._wake_read, 4096):
-                pass
-        return woken
+        woken = poll.poll(max(0.0, left_seconds) * 1000)
+        if woken:
+            with contextlib.suppress(BlockingIOError):
+                while os.read(self._wake_read, 4096):
+                    pass
+        return bool(woken)
 
 
 class NodeWatcher(Watcher):
@@ -167,7 +176,7 @@ def contact_of(error: ServerError) -> Contact:
 
 class BalancerWatcher(Watcher):
     """Looks at one balancer. One that comes up routes nobody until it is told, so that is not left
-    to the interval: what it changes by coming up is looked at all the time, which costs nothing."""
+    to the interval: what it changes by coming up is glanced at all the time."""
 
     def __init__(
         self,
@@ -182,13 +191,20 @@ class BalancerWatcher(Watcher):
         self._standing = standing
         self._appeared: object = None
 
-    def _wait(self, until: float) -> bool:
-        while (left_seconds := until - time.monotonic()) > 0 and not self._ending:
-            if super()._wait(time.monotonic() + min(APPEARANCE_SECONDS, left_seconds)):
-                return True
-            if self._balancer.appearance() not in (self._appeared, ()):
-                return True
-        return False
+    def run(self) -> None:
+        self._appeared = self._balancer.appearance()
+        if self._appeared is None:  # there is nothing to glance at
+            super().run()
+            return
+        glance = self._glance  # the same object at both ends
+        with APPEARANCES.watching(glance):
+            super().run()
+
+    def _glance(self) -> None:
+        appeared = self._balancer.appearance()
+        if appeared not in (self._appeared, ()):
+            self._appeared = appeared
+            self.poke()
 
     def look(self) -> None:
         self._appeared = self._balancer.appearance()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from myha.config import is_unix_socket, split_address
 from myha.core.address import Standing
@@ -109,7 +109,7 @@ class HAProxyBalancer:
         if not is_unix_socket(self._socket):
             return None
         try:
-            found = Path(self._socket).stat()
+            found = os.stat(self._socket)  # noqa: PTH116  # many times a second
         except OSError:
             return ()
         return found.st_ino, found.st_ctime_ns
