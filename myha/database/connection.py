@@ -13,6 +13,7 @@ import pymysql
 from pymysql.constants import CR, ER
 from pymysql.err import InterfaceError, MySQLError
 
+from myha.database.results import ReadingConnection
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
 Tls: TypeAlias = Literal["auto", "require", "off"]
@@ -96,7 +97,7 @@ def connect(
     `local_files`: this connection may send what LOAD DATA LOCAL asks for.
     """
     options: dict[str, Any] = {"ssl": _unverified()} if tls == "require" else {"ssl_disabled": True}
-    connection: Connection = pymysql.Connection(
+    connection: Connection = ReadingConnection(
         host=endpoint.host,
         port=endpoint.port,
         user=account.user,
