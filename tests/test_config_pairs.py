@@ -183,6 +183,18 @@ def test_a_folder_that_two_pairs_share_is_refused(tmp_path: Path) -> None:
     assert lines[0].startswith("myha.toml: pairs.y.cluster.state_dir: is the same folder as pai")
 
 
+def test_an_address_that_two_pairs_share_is_refused(tmp_path: Path) -> None:
+    def with_address(name: str) -> str:
+        first = in_file(name).replace("lb1]", 'lb1]\ninterface = "eth0"\nhost = "10.9.0.1"')
+        balancer = first[first.index(f"[pairs.{name}.balancers") :]
+        second = balancer.replace("lb1", "lb2").replace(f"{name}.sock", f"{name}2.sock")
+        second = second.replace("10.9.0.1", "10.9.0.2")
+        return f'{first}{second}[pairs.{name}.address]\nip = "10.9.0.9/24"\n'
+
+    lines = refusal(written(tmp_path, with_address("x") + with_address("y")))
+    assert lines[0].startswith("myha.toml: pairs.y.address.ip: is the same address as pairs.x.ad")
+
+
 def test_a_replica_of_one_pair_is_no_node_of_another(tmp_path: Path) -> None:
     replica = '[pairs.y.replicas.r]\nhost = "xb"\n'
     lines = refusal(written(tmp_path, in_file("x") + in_file("y") + replica))

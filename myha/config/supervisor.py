@@ -75,4 +75,6 @@ def _own(config: Config) -> Iterator[tuple[str, str, object]]:
         else:
             host, port = split_address(balancer.socket)
             yield key, "balancer", ("balancer", same_host(host), port)
+    if config.address.ip:
+        yield "address.ip", "address", ("address", config.address.host)
     yield "cluster.state_dir", "folder", config.cluster.state_dir
