@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from array import array
 from datetime import UTC, datetime
 
-KEEP_HEARTBEATS = 4096  # at two a second, half an hour; an older one counts as the oldest kept
+# At two a second, half an hour; up to twice as many are there. An older one counts as the oldest.
+KEEP_HEARTBEATS = 4096
 QUIET_SECONDS = 5.0  # a writer that has sent none for so long says nothing about lag
 
 
@@ -26,18 +27,25 @@ def unstamp(text: str) -> float | None:
 class LagMeter:
     """The heartbeats of one writer. Threads may share it. Times are of our own monotonic clock.
 
-    The replica's and the writer's own clocks play no part: a heartbeat is known by its stamp.
+    The replica's and the writer's own clocks play no part: a heartbeat is known by its stamp. Two
+    arrays, since a supervisor may have hundreds of these.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._committed: deque[tuple[float, float]] = deque(maxlen=KEEP_HEARTBEATS)  # stamp, at
+        self._stamps = array("d")
+        self._ats = array("d")  # when each was committed
+        self._highest = float("-inf")  # of all stamps: the clock that they are from may be set back
         self._last_at = float("-inf")
 
     def committed(self, wall: float, at: float) -> None:
         """The heartbeat with the stamp `wall` was seen to be committed at the writer at `at`."""
         with self._lock:
-            self._committed.append((_rounded(wall), at))
+            self._stamps.append(_rounded(wall))
+            self._ats.append(at)
+            self._highest = max(self._highest, self._stamps[-1])
+            if len(self._stamps) >= 2 * KEEP_HEARTBEATS:
+                del self._stamps[:KEEP_HEARTBEATS], self._ats[:KEEP_HEARTBEATS]
             self._last_at = at
 
     def lag_seconds(self, seen_wall: float | None, at: float, wall: float) -> float | None:
@@ -47,16 +55,20 @@ class LagMeter:
         it shows one from before this supervisor's first, the stamp's own age is the only measure.
         """
         with self._lock:
-            heartbeats = list(self._committed)
             quiet = at - self._last_at > QUIET_SECONDS
-        if quiet or not heartbeats or seen_wall is None:
-            return None
-        seen = _rounded(seen_wall)
-        missing_at = next((then for stamped, then in heartbeats if stamped > seen), None)
+            if quiet or not self._stamps or seen_wall is None:
+                return None
+            seen = _rounded(seen_wall)
+            if self._highest <= seen:
+                return 0.0  # as mostly: nothing has to be searched for
+            stamps = self._stamps
+            first = stamps[0]
+            missing = next((n for n, stamped in enumerate(stamps) if stamped > seen), None)
+            missing_at = None if missing is None else self._ats[missing]
         if missing_at is None:
             return 0.0
         lag = max(0.0, at - missing_at)
-        if seen < heartbeats[0][0]:
+        if seen < first:
             lag = max(lag, wall - seen)
         return lag
 

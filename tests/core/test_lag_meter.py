@@ -1,6 +1,6 @@
 """Lag from heartbeats: one clock, no server."""
 
-from myha.servers.lag import QUIET_SECONDS, LagMeter, stamp, unstamp
+from myha.servers.lag import KEEP_HEARTBEATS, QUIET_SECONDS, LagMeter, stamp, unstamp
 
 WALL = 1_700_000_000.0
 
@@ -32,3 +32,20 @@ def test_a_stamp_from_before_the_first_heartbeat_counts_by_its_own_age() -> None
     meter = LagMeter()
     meter.committed(WALL, 10.0)
     assert meter.lag_seconds(WALL - 100, 10.5, WALL + 0.5) == 100.5
+
+
+def test_heartbeats_that_are_too_old_are_let_go_of() -> None:
+    meter = LagMeter()
+    for number in range(5 * KEEP_HEARTBEATS):
+        meter.committed(WALL + number, float(number))
+    assert KEEP_HEARTBEATS <= len(meter._stamps) < 2 * KEEP_HEARTBEATS
+    last = 5.0 * KEEP_HEARTBEATS - 1
+    assert meter.lag_seconds(WALL + last, last, WALL + last) == 0.0
+    assert meter.lag_seconds(WALL + last - 9, last, WALL + last) == 8.0
+
+
+def test_a_clock_that_is_set_back_hides_no_lag() -> None:
+    meter = LagMeter()
+    meter.committed(WALL + 10, 1.0)
+    meter.committed(WALL, 2.0)
+    assert meter.lag_seconds(WALL, 3.0, WALL) == 2.0
