@@ -59,7 +59,10 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     return found, words
 
 
-WITHOUT_A_PAIR = {"run", "reload", "sandbox", "simulate", "balancer await-script"}
+WITHOUT_A_PAIR = {
+    *("run", "reload", "sandbox", "simulate"),
+    *("balancer await-script", "balancer check-script"),
+}
 
 
 def _commands(
