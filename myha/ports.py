@@ -122,8 +122,9 @@ class WatchedServer(Server, Protocol):
         Empty while there is no watch connection.
         """
 
-    def refuses(self) -> bool:
-        """True only when a new TCP connection is refused by the host: no server process there."""
+    def refuses(self) -> bool | None:
+        """True only when a new TCP connection is refused by the host: no server process there. None
+        when nobody answered within the deadline of a call."""
 
     def connects(self) -> bool:
         """Its port accepts a new connection, so that its host is reached, both ways."""

@@ -176,6 +176,14 @@ def test_a_wait_that_goes_on_when_the_pair_is_whole_is_a_problem() -> None:
     )
 
 
+def test_a_connection_that_a_cut_had_silenced_may_come_back_as_late_as_tcp_tries_again() -> None:
+    until = WHOLE_AT + BEYOND_WHOLE_SECONDS + 1
+    left = tuple(one for one in ATTEMPTS if one.client == 1 or one.begun_at < WHOLE_AT)
+    late = (*left, ok(1, 5, until - 0.5, B))
+    assert examine(made(late, until=until, back_off_seconds=0.9)).problems != ()
+    assert examine(made(late, until=until, back_off_seconds=1.1)).problems == ()
+
+
 def test_clients_past_the_balancer_wait_for_their_own_node() -> None:
     until = WHOLE_AT + BEYOND_WHOLE_SECONDS + 1
     direct = (*ATTEMPTS, *(ok(1, n, WHOLE_AT + n - 4, B) for n in (5, 6, 7)))

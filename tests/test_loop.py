@@ -209,7 +209,7 @@ def test_a_stopped_loop_begins_only_what_must_not_be_left_half_done() -> None:
 
 
 def test_a_stopped_loop_does_not_wait_for_ever() -> None:
-    loop = loop_at(replace(view(), plan_ended_at=NOW + 1))
+    loop = loop_at(replace(view(), plan_ended_at=NOW + 1, acted_at=NOW + 1))
     loop.take(Stop())
     assert not loop.decide().leave
     tick(loop, NOW + STOP_DEADLINE_SECONDS + 1)

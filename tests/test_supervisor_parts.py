@@ -157,7 +157,7 @@ class SilentServer:
     def look(self) -> None:
         raise ServerSilentError("a: no answer")
 
-    def refuses(self) -> bool:
+    def refuses(self) -> bool | None:
         return False
 
     def connects(self) -> bool:
@@ -173,6 +173,31 @@ def test_that_a_silent_servers_port_accepts_is_told_after_its_silence() -> None:
         told.append([one.connects for one in said if isinstance(one, NodeMissed)])
         said.clear()
     assert told == [[False, True], [True], [True, False]]
+
+
+class VanishedServer(SilentServer):
+    """Its connection breaks, and then its address is nobody's."""
+
+    def __init__(self) -> None:
+        super().__init__([False])
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+        raise ServerGoneError("a: connection lost")
+
+    def refuses(self) -> None:
+        return None
+
+
+def test_that_nobody_answers_at_a_vanished_address_is_waited_for_once() -> None:
+    said: list[Observation] = []
+    server = VanishedServer()
+    NodeWatcher(server, 1.0, said.append).look()  # type: ignore[arg-type]
+    (missed,) = said
+    assert isinstance(missed, NodeMissed)
+    assert missed.contact is Contact.SILENT
+    assert server.looks == 1
 
 
 def test_a_watcher_that_was_poked_often_keeps_its_interval_afterwards() -> None:

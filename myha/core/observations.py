@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar
 from myha.core.balancer import BalancerLook, BalancerView
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import Contact, Lease, NodeLook, NodeName, NodeView, ThreadState
+from myha.core.plans import ROUTE
 from myha.core.policy import Policy
 from myha.core.record import Record
 from myha.core.view import Incident, LoopView, View
@@ -147,6 +148,7 @@ def first_view(policy: Policy, at: float, wall: float, record: Record | None) ->
         nodes=tuple((name, NodeView(contact_since=at)) for name in policy.nodes),
         balancers=tuple((name, BalancerView(held_at=at)) for name in policy.balancers),
         plan_ended_at=at,
+        acted_at=at,
     )
 
 
@@ -184,7 +186,8 @@ def fold_own(
         return replace(view, at=at, wall=seen.wall, incidents=_still_news(view.incidents, at))
     if isinstance(seen, PlanEnded):
         incidents = _incidents_after(view.incidents, seen)
-        return replace(view, at=at, plan_ended_at=at, incidents=incidents)
+        acted_at = view.acted_at if seen.kind == ROUTE else at
+        return replace(view, at=at, plan_ended_at=at, acted_at=acted_at, incidents=incidents)
     others = tuple(
         one for one in view.jobs if (one.kind, one.node) != (seen.job.kind, seen.job.node)
     )

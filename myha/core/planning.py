@@ -30,7 +30,8 @@ S = TypeVar("S", bound=Subject[Any])
 class Decision(Generic[S]):
     """The verdicts that hold, and what follows: a plan, or the refusals met on the way to none.
 
-    Not `fresh` while a look from before the end of the last plan is part of the view.
+    Not `fresh` while a look at a node from before the end of the last plan that acted on one is
+    part of the view.
     """
 
     verdicts: tuple[Row[S], ...]
@@ -43,11 +44,11 @@ PairDecision: TypeAlias = Decision[Situation]
 
 
 def decide(view: View) -> PairDecision:
-    """What to do now. Nothing until every node has been looked at since the last plan ended."""
+    """What to do now. Nothing until every node has been looked at since a plan acted on one."""
     it = situation_of(view)
     if it is None:
         return Decision((), fresh=False)
-    fresh = all(node.checked_at > view.plan_ended_at for _, node in view.nodes)
+    fresh = all(node.checked_at > view.acted_at for _, node in view.nodes)
     return conclude(it, assess(it), fresh=fresh, maintenance=it.record.maintenance)
 
 

@@ -14,6 +14,7 @@ from myha.core.node import NodeName
 from myha.core.record import NodeRecord, Record, Sync
 
 POOLS = ("writer", "reader")
+ROUTE = "route"  # the kind of a plan that tells balancers and does nothing to a node or the record
 
 
 @dataclass(frozen=True, slots=True)

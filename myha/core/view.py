@@ -30,6 +30,8 @@ class LoopView:
     at: float
     wall: float
     plan_ended_at: float = -1.0  # when the last plan ended: looks from before it prove nothing now
+    # The same without those that tell balancers only: to a look at a node they make no difference.
+    acted_at: float = -1.0
     incidents: tuple[Incident, ...] = ()
     jobs: tuple[Job, ...] = ()
     heals: tuple[HealOutcome, ...] = ()

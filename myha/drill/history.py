@@ -60,8 +60,9 @@ class History:
     is empty where no node is the only writer: a read is then compared with what its own node said.
     `excused`: transactions of which the judge knows already why they are not there. `since` and
     `until` limit the time in which waits are looked for, `whole_at` is when the pair was whole
-    again (None: never), `explained_seconds` how long a wait the fault explains. Clients from
-    `past_balancer` on are connected to one node: their waits are that node's.
+    again (None: never), `explained_seconds` how long a wait the fault explains, `back_off_seconds`
+    how much later than that TCP may try again what a cut had stopped. Clients from `past_balancer`
+    on are connected to one node: their waits are that node's.
     """
 
     attempts: Sequence[Attempt]
@@ -77,6 +78,7 @@ class History:
     increment: int = 2
     excused: Set[Key] = frozenset()
     past_balancer: int | None = None
+    back_off_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,7 @@ def _beyond_whole(history: History, oks: Sequence[Attempt]) -> Iterator[str]:
     """Clients that waited on although the pair was whole."""
     if history.whole_at is None:
         return
-    limit = history.whole_at + BEYOND_WHOLE_SECONDS
+    limit = history.whole_at + BEYOND_WHOLE_SECONDS + history.back_off_seconds
     for began, ended, wait in _gaps(history, oks):
         if began < history.whole_at and ended > limit:
             beyond = ended - history.whole_at

@@ -19,6 +19,7 @@ from myha.drill.stage import (
     Fault,
     Scenario,
     Stage,
+    change_of_writer,
     silence,
     start_again,
 )
@@ -32,7 +33,7 @@ CUT_SECONDS = 4.0  # of a cut that nothing has to be done about
 REFUSED_SECONDS = 2.0  # for which a refusal is watched to last
 OTHER_CLIENTS = 4
 FLAP_SECONDS = 60.0
-SLOW_SECONDS, SLOW_DELAY_SECONDS, SLOW_LOSS = 60.0, 0.3, 0.01
+SLOW_SECONDS, SLOW_DELAY_SECONDS, SLOW_LOSS = 20.0, 0.3, 0.01
 FLAP_DOWN_SECONDS, FLAP_UP_SECONDS = (0.2, 3.0), (0.2, 3.0)
 POLL_SECONDS = 0.02
 
@@ -46,7 +47,7 @@ def _cut(stage: Stage, cuts: Sequence[Cut]) -> float:
 def _mend_cut(stage: Stage) -> None:
     stage.slow_down()
     stage.tell("the links are whole again")
-    stage.target.network.faults.heal()
+    stage.backs_off(stage.target.network.faults.heal())
 
 
 def _others(stage: Stage, *names: str) -> list[str]:
@@ -108,6 +109,8 @@ def _after_takeover(stage: Stage, fault: Fault) -> None:
         time.sleep(HANG_REST_SECONDS)
     else:
         _await_refusal_or_takeover(stage)
+        cut_seconds = time.monotonic() - fault.at
+        stage.explain(2 * cut_seconds + change_of_writer(stage.target.config))
     _mend_cut(stage)
 
 
@@ -233,7 +236,7 @@ def _flap(stage: Stage) -> Fault:
     while time.monotonic() < ends:
         stage.target.network.faults.cut(cuts)
         time.sleep(stage.random.uniform(*FLAP_DOWN_SECONDS))
-        stage.target.network.faults.heal()
+        stage.backs_off(stage.target.network.faults.heal())
         time.sleep(stage.random.uniform(*FLAP_UP_SECONDS))
     return Fault(at, node)
 
@@ -267,6 +270,11 @@ def _flapping(config: Config) -> float:
 def _while_cut(config: Config) -> float:
     """As long as the cut lasts: nobody can do anything for these clients."""
     return silence(config) + NOTICED_DEADLINE_SECONDS
+
+
+def _after_slowness(stage: Stage, _fault: Fault) -> None:
+    _mend_cut(stage)
+    _writer_is_the_same(stage)
 
 
 def _heal(stage: Stage, _fault: Fault) -> None:
@@ -366,7 +374,7 @@ PARTITIONS = (
         f" and lose {SLOW_LOSS:.0%} for {SLOW_SECONDS:.0f} s",
         "make the links between the nodes and to the supervisor slow",
         _slow_down,
-        _heal,
+        _after_slowness,
         needs_network=True,
         explains=_slow,
     ),

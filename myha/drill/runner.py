@@ -115,6 +115,7 @@ class Round:
         self.held = False
         self.to_undo: list[Callable[[], None]] = []
         self.explained_seconds = self.scenario.explains(self.target.config)
+        self.back_off_seconds = 0.0
         self.direct: Workload | None = None
         self.ticking = Ticking(self.target, self.tell)
         self.following = FollowWatch(self.target)
@@ -358,6 +359,10 @@ class Round:
         """The fault turned out to explain a client's wait of so long."""
         self.explained_seconds = seconds
 
+    def backs_off(self, seconds: float) -> None:
+        """TCP tries again up to so long after a cut."""
+        self.back_off_seconds = max(self.back_off_seconds, seconds)
+
     def problem(self, text: str) -> None:
         """Note what is not as it should be; the round goes on and has failed."""
         self.problems.append(text)
@@ -479,6 +484,7 @@ class Round:
                 until=until,
                 whole_at=whole_at,
                 explained_seconds=self.explained_seconds,
+                back_off_seconds=self.back_off_seconds,
                 excused=excused,
                 past_balancer=FIRST_DIRECT_CLIENT,
             )

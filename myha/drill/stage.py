@@ -72,6 +72,10 @@ class Stage(Protocol):
     def explain(self, seconds: float) -> None:
         """The fault turned out to explain a client's wait of so long."""
 
+    def backs_off(self, seconds: float) -> None:
+        """What was sent on connections that were silent for so long may be sent again as late as so
+        long after that, at the latest: TCP doubles the time between its attempts."""
+
     def tell(self, text: str) -> None: ...
 
 

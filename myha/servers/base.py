@@ -36,6 +36,7 @@ from myha.servers.events import (
     summary,
 )
 from myha.servers.lag import LagMeter, stamp, unstamp
+from myha.servers.receiver import ReceivingServer
 from myha.servers.restoring import Following, RestoringServer, Source
 from myha.servers.watch import tcp_refused
 
@@ -91,7 +92,7 @@ class BeforeReplication(Protocol):
     ) -> None: ...
 
 
-class BaseServer(ClosingServer, RestoringServer):
+class BaseServer(ClosingServer, ReceivingServer, RestoringServer):
     """The parts of a `WatchedServer` that do not depend on the flavour."""
 
     def __init__(
@@ -203,11 +204,10 @@ class BaseServer(ClosingServer, RestoringServer):
         """How much has been written to the binary log since the server started, by commits under
         way too."""
 
-    def refuses(self) -> bool:
-        """True only when a new TCP connection is refused: no server process there."""
-        return (
-            tcp_refused(self.endpoint.host, self.endpoint.port, self.call_deadline_seconds) is True
-        )
+    def refuses(self) -> bool | None:
+        """True only when a new TCP connection is refused: no server process there. None: nobody
+        answered at all."""
+        return tcp_refused(self.endpoint.host, self.endpoint.port, self.call_deadline_seconds)
 
     def connects(self) -> bool:
         """Its port accepts a new TCP connection, whatever the server behind it does with that.
@@ -425,9 +425,6 @@ class BaseServer(ClosingServer, RestoringServer):
 
     @abstractmethod
     def received(self) -> GtidSet: ...
-
-    @abstractmethod
-    def stop_receiver(self, deadline_seconds: float) -> None: ...
 
     @abstractmethod
     def start_replication(self, deadline_seconds: float) -> None: ...

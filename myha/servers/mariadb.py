@@ -11,12 +11,14 @@ from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.node import NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
 from myha.database.flavours.mariadb import CHANNELS
-from myha.database.session import Deadline, WarmSession
+from myha.database.session import WarmSession
 from myha.errors import ServerError
 from myha.servers import mariadb_settings
 from myha.servers.base import heartbeats_of, ids, one_row
 from myha.servers.mariadb_fence import SESSIONS, WAITS_FOR_ACK, MariaDBFence
 from myha.servers.mariadb_look import (
+    QUEUEING,
+    RECEIVERS,
     Status,
     acknowledgers_of,
     applier_of,
@@ -25,8 +27,8 @@ from myha.servers.mariadb_look import (
     receiver_of,
     sources_of,
 )
+from myha.servers.receiver import ReceiverThread
 
-STOPPING_SECONDS = 0.05
 HEARTBEAT_TABLE_EVERY = 10  # looks, until it is there
 
 _CLIENTS = f"{SESSIONS} AND p.USER <> %(user)s"
@@ -217,33 +219,12 @@ class MariaDBServer(MariaDBFence):
         skips = session.value(mariadb_settings.SKIPS)
         return mariadb_settings.options(own), mariadb_settings.filters(own, skips)
 
-    def stop_receiver(self, deadline_seconds: float) -> None:
-        """The receiver takes in nothing more; its thread may end a moment later.
-
-        A receiver asked to stop is marked so at once and queues and acknowledges nothing from then
-        on. Its thread may still try for `rpl_semi_sync_slave_kill_conn_timeout` seconds to tell its
-        source good-bye. A source that hangs does not answer that, and a failover must not wait.
-        """
-        deadline = Deadline(deadline_seconds)
-        with self._control.fresh(deadline) as stopping, self._control.borrow(deadline) as session:
-            (statement,) = self._sql.all("stop_receiver", **self._words(session))
-            stopping.send(statement)
-            while stopping.receive(min(STOPPING_SECONDS, deadline.left_seconds)) is None:
-                if self._is_being_stopped(session, stopping.connection_id):
-                    return
-                if deadline.passed:
-                    raise ServerError(f"{self.name}: the receiver has not stopped")
-            self._until(
-                lambda: receiver_of(self._channel(session)).state is ThreadState.STOPPED,
-                session.deadline,
-                "the receiver has not stopped",
-            )
-
-    def _is_being_stopped(self, session: WarmSession, stopper: int) -> bool:
-        rows = session.query(
-            "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %(id)s", {"id": stopper}
-        )
-        return bool(rows) and rows[0][0] == "Killing slave"
+    def _receiver(self, session: WarmSession) -> ReceiverThread:
+        """Its thread is known by its command; of two that may be it neither is."""
+        threads = session.query(RECEIVERS)
+        number, stage = threads[0] if len(threads) == 1 else (0, "")
+        state = receiver_of(self._channel(session)).state
+        return ReceiverThread(int(number), state, (stage or "").startswith(QUEUEING))
 
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected.

@@ -19,6 +19,12 @@ DUMPS = (
     " WHERE p.COMMAND = 'Binlog Dump'"
 )
 _REPLICAS = "SHOW SLAVE HOSTS"
+# The threads of receivers: at the first connect, later, and killed and not ended yet.
+RECEIVERS = (
+    "SELECT p.ID, p.STATE FROM information_schema.PROCESSLIST p"
+    " WHERE p.USER = 'system user' AND p.COMMAND IN ('Connect', 'Slave_IO', 'Killed')"
+)
+QUEUEING = "Queueing"  # the stage from an event's reading to the end of its acknowledgement
 Status = dict[str, Any]
 
 

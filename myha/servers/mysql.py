@@ -30,9 +30,11 @@ from myha.servers.mysql_look import (
     lag_bytes,
     learn,
     receiver_error,
+    receiver_thread,
     semisync_status,
     semisync_variables,
 )
+from myha.servers.receiver import ReceiverThread
 
 CLOSE_AGAIN_SECONDS = 1.0
 SLEEP_SECONDS = 3600  # of the statement whose end says that the server shuts down
@@ -200,14 +202,8 @@ class MySQLServer(BaseServer):
     def _read_channel(self, session: WarmSession) -> tuple[ChannelOptions | None, dict[str, str]]:
         return mysql_settings.channel(session)
 
-    def stop_receiver(self, deadline_seconds: float) -> None:
-        with self._step(deadline_seconds) as session:
-            self._run(session, "stop_receiver")
-            self._until(
-                lambda: self._threads(session)[0] == "OFF",
-                session.deadline,
-                "the receiver has not stopped",
-            )
+    def _receiver(self, session: WarmSession) -> ReceiverThread:
+        return receiver_thread(session)
 
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected.

@@ -10,6 +10,7 @@ from myha.database.flavours import MYSQL
 from myha.database.session import WarmSession
 from myha.servers import mysql_settings
 from myha.servers.base import one_line, one_row
+from myha.servers.receiver import ReceiverThread
 
 # A client's threads, by name: one for each connection, or the thread pool's.
 CLIENT_THREADS = (
@@ -32,6 +33,13 @@ _STATES = {
 RECEIVED = (
     "(SELECT COALESCE(GROUP_CONCAT(RECEIVED_TRANSACTION_SET), '')"
     " FROM performance_schema.replication_connection_status)"
+)
+# Its thread is not in the view of its state while it tries to connect. Of several it may be any.
+_RECEIVER = (
+    "SELECT c.SERVICE_STATE, (SELECT IF(COUNT(*) = 1, MAX(t.PROCESSLIST_ID), 0)"
+    " FROM performance_schema.threads t"
+    " WHERE t.NAME IN ('thread/sql/replica_io', 'thread/sql/slave_io'))"
+    " FROM performance_schema.replication_connection_status c WHERE c.CHANNEL_NAME = ''"
 )
 # A replica that asks for semi-sync sets user variables in its session before it asks for the dump;
 # that is how the server itself knows. "session uuid host user" of each, tabs between them.
@@ -201,3 +209,12 @@ def receiver_error(session: WarmSession) -> tuple[int, str]:
         " FROM performance_schema.replication_connection_status WHERE CHANNEL_NAME = ''"
     )
     return (int(rows[0][0]), one_line(rows[0][1])) if rows else (0, "")
+
+
+def receiver_thread(session: WarmSession) -> ReceiverThread:
+    """The default channel's. One that is connected may be taking an event in."""
+    rows = session.query(_RECEIVER)
+    if not rows:
+        return ReceiverThread(0, ThreadState.STOPPED, takes=False)
+    state = _STATES.get(rows[0][0], ThreadState.STOPPED)
+    return ReceiverThread(int(rows[0][1] or 0), state, takes=state is ThreadState.RUNNING)

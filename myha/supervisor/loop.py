@@ -169,7 +169,7 @@ class Loop(BaseLoop[View, Situation]):
             return False
         if self.view.at - self._stopping_since > STOP_DEADLINE_SECONDS:
             return True
-        fresh = all(node.checked_at > self.view.plan_ended_at for _, node in self.view.nodes)
+        fresh = all(node.checked_at > self.view.acted_at for _, node in self.view.nodes)
         return fresh and (self.decision.plan is None or not self._may_begin())
 
     # -- the lease ---------------------------------------------------------------------------------

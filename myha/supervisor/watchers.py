@@ -137,6 +137,10 @@ class NodeWatcher(Watcher):
                 NodeMissed(self._server.name, at, Contact.REFUSING, connected, str(error), closing)
             )
             return
+        if refused is None:  # not even its host says a word: to wait for that once more is idle
+            silent = ServerSilentError(f"{error}; a new one is not answered")
+            self._miss(at, silent, hung_up=connected)
+            return
         at = time.monotonic()
         try:
             self._emit(NodeLooked(self._server.name, self._server.look()))

@@ -293,6 +293,9 @@ VARIANTS: dict[str, View] = {
         lost("db1", REFUSING),
         replace(unsourced(), look=seen("db2", applier=BROKEN, receiver=STOPPED).look),
     ),
+    "writer-hung, and the routing was corrected since it was looked at": replace(
+        view(lost("db1", SILENT), unsourced()), plan_ended_at=NOW + 1.0
+    ),
     "writer-hung, async": view(lost("db1", SILENT), unsourced(), durability=Durability.ASYNC),
     "writer-hung, async with a fence command": view(
         lost("db1", SILENT), unsourced(), durability=Durability.ASYNC, fence_commands=("db1",)

@@ -131,7 +131,7 @@ def test_a_failover_records_before_it_acts_and_opens_last() -> None:
 
 
 def test_nothing_is_decided_on_looks_from_before_the_last_plan() -> None:
-    decision = decide(replace(SITUATIONS["writer-dead"], plan_ended_at=1000.0))
+    decision = decide(replace(SITUATIONS["writer-dead"], acted_at=1000.0))
     assert decision.plan is None
 
 

@@ -138,4 +138,5 @@ def view(
         nodes=(("db1", db1 or seen("db1")), ("db2", db2 or seen("db2"))),
         balancers=(("lb1", lb1 or routes()),),
         plan_ended_at=1.0,
+        acted_at=1.0,
     )

@@ -35,7 +35,7 @@ class Relay:
             self._process.stdout.close()
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def pass_on(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
@@ -55,7 +55,7 @@ def _serve(port: int) -> None:
                 here.close()
                 continue
             for pair in ((here, there), (there, here)):
-                threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+                threading.Thread(target=pass_on, args=pair, daemon=True).start()
 
 
 if __name__ == "__main__":

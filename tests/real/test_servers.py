@@ -30,6 +30,7 @@ from myha.servers.factory import make_servers
 from myha.servers.watch import tcp_refused
 from tests.real.conftest import need
 from tests.real.pair import until
+from tests.real.relay import pass_on
 
 pytestmark = pytest.mark.real
 
@@ -384,6 +385,85 @@ def test_administrators_hear_nothing_either(two: Two) -> None:
     two.a.fence(STEP_SECONDS)
     thread.join(STEP_SECONDS)
     assert answer == ["error 2013"]
+
+
+class VanishingPort:
+    """Leads to a port of this machine; when it has vanished it neither accepts nor refuses."""
+
+    def __init__(self, port: int) -> None:
+        self._server = socket.socket()
+        self._server.bind(("127.0.0.1", 0))
+        self._server.listen(0)
+        self.port: int = self._server.getsockname()[1]
+        self._there, self._gone = threading.Event(), threading.Event()
+        self._there.set()
+        self._passed: list[socket.socket] = []
+        self._waiting: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, args=(port,), daemon=True)
+        self._thread.start()
+
+    def _serve(self, port: int) -> None:
+        while not self._gone.is_set():
+            if not (self._there.wait(0.05) and select.select([self._server], [], [], 0.05)[0]):
+                continue
+            here, _ = self._server.accept()
+            there = socket.create_connection(("127.0.0.1", port))
+            self._passed += [here, there]
+            for pair in ((here, there), (there, here)):
+                threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    def vanish(self) -> None:
+        """What is connected ends, and the kernel drops whoever comes after the first ones."""
+        self._there.clear()
+        self._waiting = [socket.socket() for _ in range(3)]
+        for one in self._waiting:
+            one.setblocking(False)
+            one.connect_ex(self._server.getsockname())
+        for one in self._passed:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        for one in self._waiting:
+            one.close()
+        self._there.set()
+
+    def close(self) -> None:
+        self._gone.set()
+        self._thread.join(STEP_SECONDS)
+        for one in (*self._waiting, *self._passed, self._server):
+            one.close()
+
+
+def test_a_receiver_that_tries_to_connect_takes_in_nothing_more_though_it_cannot_end(
+    two: Two,
+) -> None:
+    """The source's address has vanished, and comes back after the receiver was stopped."""
+    change = "REPLICATION SOURCE TO SOURCE" if two.a.flavour.name == "mysql" else "MASTER TO MASTER"
+    two.b.stop_replication(STEP_SECONDS)
+    with contextlib.closing(VanishingPort(two.cluster.nodes["a"].port)) as way:
+        two.run("b", f"CHANGE {change}_PORT = {way.port}")
+        two.b.start_replication(STEP_SECONDS)
+        two.a.enable_waiting(1, STEP_SECONDS)
+        way.vanish()
+        until(lambda: receiver_state(two) is ThreadState.CONNECTING, "a receiver that connects")
+        two.b.stop_receiver(STEP_SECONDS)
+        assert receiver_state(two) is ThreadState.CONNECTING, "it was not waited for"
+        thread, answer = background(two.insert)
+        until(lambda: two.a.look().semisync.waiting_sessions == 1, "a commit that waits")
+        way.come_back()
+        until(lambda: receiver_state(two) is ThreadState.STOPPED, "the receiver's end")
+        assert two.a.look().semisync.waiting_sessions == 1
+        two.a.disable_waiting(STEP_SECONDS)
+        thread.join(STEP_SECONDS)
+        assert answer == ["OK"]
+        two.b.stop_replication(STEP_SECONDS)
+    two.b.restore_source(STEP_SECONDS, clears_filters=False)
+    two.whole()
+
+
+def receiver_state(two: Two) -> ThreadState:
+    return two.b.look().receiver.state
 
 
 def test_waiting_is_refused_without_a_semisync_replica(two: Two) -> None:

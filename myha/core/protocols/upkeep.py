@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from myha.core.plans import (
-    MakeSchema,
-)
+from myha.core.plans import ROUTE, MakeSchema
 from myha.core.protocols.answer import Answer, make
 from myha.core.situation import Situation
 
@@ -15,7 +13,7 @@ def make_schema(it: Situation) -> Answer:
 
 
 def route(it: Situation) -> Answer:
-    return make(it, "route", it.writer, "correct the routing of the balancers", *it.routing)
+    return make(it, ROUTE, it.writer, "correct the routing of the balancers", *it.routing)
 
 
 def route_out_only(it: Situation) -> Answer:
@@ -24,4 +22,4 @@ def route_out_only(it: Situation) -> Answer:
     if not it.apart_routing:
         return None
     sentence = f"take {it.standby}, which is no member on record, out of the balancers"
-    return make(it, "route", it.writer, sentence, *it.apart_routing)
+    return make(it, ROUTE, it.writer, sentence, *it.apart_routing)

@@ -7,6 +7,7 @@ chain in the switch's namespace, so one flush undoes them all, whoever made them
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Faults:
 
     def __init__(self, namespaces: Namespaces) -> None:
         self._namespaces = namespaces
+        self._cut_at: float | None = None
         self._words = (*namespaces.words(SWITCH), *programs.fetch("nftables").argv)
 
     def prepare(self) -> None:
@@ -60,10 +62,14 @@ class Faults:
         """These, and no others, are in force when it returns: all of them in the same moment."""
         rules = [rule for cut in cuts for rule in self._rules(cut)]
         self._nft("\n".join((f"flush chain {_CHAIN}", *rules)))
+        if self._cut_at is None:
+            self._cut_at = time.monotonic()
 
-    def heal(self) -> None:
-        """Nothing is cut any more."""
+    def heal(self) -> float:
+        """Nothing is cut any more; for how many seconds this object knows that something was."""
         self._nft(f"flush chain {_CHAIN}")
+        since, self._cut_at = self._cut_at, None
+        return 0.0 if since is None else time.monotonic() - since
 
     def in_force(self) -> list[str]:
         """The rules, as nft shows them."""
