@@ -151,11 +151,12 @@ def drill(
         ways = HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(","))
         reports = []
         with progress() as tell, interruptible(INTERRUPTED):
-            for (needed, fit), scenarios in _by_sandbox(chosen, mode).items():
+            for (needed, fit, address), scenarios in _by_sandbox(chosen, mode).items():
                 with in_sandbox(
                     *(flavour or "mysql", needed, durability, tell, ways),
                     replicas=replicas,
                     network=network,
+                    address=network and address,
                     fit=fit,
                 ) as made:
                     reports += _play(made, scenarios, options, tell)
@@ -188,13 +189,13 @@ def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool
 
 def _by_sandbox(
     chosen: list[Scenario], mode: Mode | None
-) -> dict[tuple[Mode, Fit | None], list[Scenario]]:
+) -> dict[tuple[Mode, Fit | None, bool], list[Scenario]]:
     """Which are played in one sandbox: in the mode asked for, else single-writer wherever it fits,
-    and made ready for the same."""
-    found: dict[tuple[Mode, Fit | None], list[Scenario]] = {}
+    made ready for the same, and with a shared address or without."""
+    found: dict[tuple[Mode, Fit | None, bool], list[Scenario]] = {}
     for one in chosen:
         fits: Mode = "dual-writer" if one.dual_writer_only else "single-writer"
-        found.setdefault((mode or fits, one.fit), []).append(one)
+        found.setdefault((mode or fits, one.fit, one.needs_address), []).append(one)
     return found
 
 

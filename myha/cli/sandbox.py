@@ -76,6 +76,11 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
     help="Read replicas beside the pair. Default: none.",
 )
 @network_option
+@click.option(
+    "--address",
+    is_flag=True,
+    help="With --network: one address in front of both balancers, which keepalived moves.",
+)
 @click.option("--bare", is_flag=True, help="Servers and HAProxy only: no setup, no supervisor.")
 @directory_option
 def up(
@@ -85,6 +90,7 @@ def up(
     durability: Durability | None,
     replicas: int,
     network: bool,
+    address: bool,
     bare: bool,
     directory: Path | None,
 ) -> None:
@@ -92,7 +98,10 @@ def up(
     interrupted = "interrupted; the sandbox was taken down again"
     with interruptible(interrupted), _progress() as tell:
         cluster = Cluster.create(
-            directory, flavour, mode, durability, tell, replicas=replicas, network=network
+            *(directory, flavour, mode, durability, tell),
+            replicas=replicas,
+            network=network,
+            address=address,
         )
         cluster.up(bare=bare, output=click.echo)
     _show(cluster)

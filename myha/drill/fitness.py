@@ -40,8 +40,8 @@ def misfit(target: Target, scenario: Scenario) -> str:
         return f"{scenario.name} would {scenario.hurts}: that is for sandboxes only, use --sandbox"
     if scenario.needs_supervisor_process and target.supervisor is None:
         return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
-    if scenario.needs_network and (target.cluster is None or target.cluster.network is None):
-        return f"{scenario.name} cuts links, and this cluster has none of its own: use --network"
+    if why_not := _misplaced(target, scenario):
+        return why_not
     if scenario.fit is not None and scenario.fit is not target.fit:
         return f"{scenario.name} needs a sandbox that was made for it: use --sandbox"
     if scenario.needs_host:
@@ -59,6 +59,16 @@ def misfit(target: Target, scenario: Scenario) -> str:
             f" but heal.policy ({', '.join(config.heal.policy)}) has none of these: the node would"
             " stay fenced"
         )
+    return ""
+
+
+def _misplaced(target: Target, scenario: Scenario) -> str:
+    """What it lacks of hosts and an address that only a sandbox of its own can have."""
+    cluster = target.cluster
+    if scenario.needs_network and (cluster is None or cluster.network is None):
+        return f"{scenario.name} cuts links, and this cluster has none of its own: use --network"
+    if scenario.needs_address and (cluster is None or not cluster.state.address):
+        return f"{scenario.name} needs balancers that share an address: use --sandbox --network"
     return ""
 
 

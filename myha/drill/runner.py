@@ -117,6 +117,7 @@ class Round:
         self.explained_seconds = self.scenario.explains(self.target.config)
         self.back_off_seconds = 0.0
         self.direct: Workload | None = None
+        self.measures: dict[str, float] = {}
         self.ticking = Ticking(self.target, self.tell)
         self.following = FollowWatch(self.target)
 
@@ -363,6 +364,10 @@ class Round:
         """TCP tries again up to so long after a cut."""
         self.back_off_seconds = max(self.back_off_seconds, seconds)
 
+    def measured(self, phase: str, seconds: float) -> None:
+        """When something was, from the fault on, beside what the journal tells."""
+        self.measures[phase] = round(1000 * seconds, 1)
+
     def problem(self, text: str) -> None:
         """Note what is not as it should be; the round goes on and has failed."""
         self.problems.append(text)
@@ -380,10 +385,11 @@ class Round:
                     host.start(START_DEADLINE_SECONDS)
             except MyhaError as error:  # it may have no data to start with any more
                 self.problem(f"not put right: {error}")
-        balancer = None if self.target.cluster is None else self.target.cluster.haproxy
-        for process in (balancer, self.target.supervisor):
-            if process is not None and not process.running():
-                process.start(START_DEADLINE_SECONDS)
+        if self.target.cluster is not None:
+            self.target.cluster.start_balancers(START_DEADLINE_SECONDS)
+        supervisor = self.target.supervisor
+        if supervisor is not None and not supervisor.running():
+            supervisor.start(START_DEADLINE_SECONDS)
         self.release_supervisor()
 
     # -- the judgement ---------------------------------------------------------------------------
@@ -402,7 +408,7 @@ class Round:
         events = following.of_pair(self.target, every)
         judgement = self._judgement(attempts, events)
         gap, client_ms = timeline.outage(attempts, fault.at, until)
-        phases = timeline.phases_ms(events, fault.plans, fault.at)
+        phases = timeline.phases_ms(events, fault.plans, fault.at) | self.measures
         if gone_at is not None and self.scenario.name in WITH_HANG_UP:
             phases["gone"] = round((gone_at - fault.at) * 1000, 1)
         if "routed" in phases:

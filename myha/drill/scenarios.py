@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from myha.config import Config
+from myha.drill.balancers import BALANCERS
 from myha.drill.chaos import CHAOS
 from myha.drill.clock import CLOCK
 from myha.drill.crossing import CROSSING
@@ -214,6 +215,7 @@ SCENARIOS: dict[str, Scenario] = {
         *DATA_LOSS,
         *STRAY,
         *PARTITIONS,
+        *BALANCERS,
         *POWER,
         *DISKS,
         *CLOCK,

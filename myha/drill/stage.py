@@ -69,6 +69,9 @@ class Stage(Protocol):
     def undone(self) -> None:
         """Do what was left to be undone, the last first. Raises MyhaError."""
 
+    def measured(self, phase: str, seconds: float) -> None:
+        """When something was, from the fault on, beside what the journal tells."""
+
     def explain(self, seconds: float) -> None:
         """The fault turned out to explain a client's wait of so long."""
 
@@ -122,6 +125,7 @@ class Scenario:
     sandbox_only: bool = False  # it does what nobody wants done to a cluster that is in use
     dual_writer_only: bool = False
     needs_network: bool = False  # it cuts links
+    needs_address: bool = False  # it acts on who has the one that the balancers share
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
     explains: Callable[[Config], float] = change_of_writer
     whole_seconds: float = WHOLE_DEADLINE_SECONDS  # until the pair has to be whole again

@@ -268,16 +268,21 @@ def sandbox(
     *,
     replicas: int = 0,
     network: bool = False,
+    address: bool = False,
     fit: Fit | None = None,
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
 
     `heal` becomes its heal.policy; ConfigError when that is none. With `network` the block runs on
-    the client's host: this thread, and all that it starts there. `fit` makes the sandbox ready for
+    the client's host: this thread, and all that it starts there. With `address` its clients use
+    the one that the balancers share. `fit` makes the sandbox ready for
     a scenario before anything of it runs.
     """
     cluster = Cluster.create(
-        None, flavour, mode, durability, tell, replicas=replicas, network=network
+        *(None, flavour, mode, durability, tell),
+        replicas=replicas,
+        network=network,
+        address=address,
     )
     try:
         _configure(cluster, heal)

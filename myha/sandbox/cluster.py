@@ -26,6 +26,7 @@ from myha.errors import ConfigError, MyhaError
 from myha.hosts.local import LocalHost, accepts_unix, connects_tcp, end_processes
 from myha.hosts.signals import ignored
 from myha.sandbox import disks, programs, registry
+from myha.sandbox.address import ADDRESS, SharedAddress
 from myha.sandbox.configuration import BalancerPlace, ConfigurationText
 from myha.sandbox.debian import Progress
 from myha.sandbox.network.layout import BALANCERS, REPLICATION, SUPERVISOR
@@ -74,6 +75,7 @@ class ClusterState:
     ports: dict[str, int]  # a, b, writer, reader, stray, r1 ...
     replicas: int = 0
     network: bool = False  # every process on a host of its own
+    address: bool = False  # one that the balancers share
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,12 @@ class Cluster:
         *,
         replicas: int = 0,
         network: bool = False,
+        address: bool = False,
     ) -> "Cluster":
         """Lay out a new sandbox; `directory` must be absent or empty, None means a fresh default.
 
-        `network` gives each process a host of its own. Fetches the programs it needs. Raises
+        `network` gives each process a host of its own, `address` the balancers one that they share.
+        Fetches the programs it needs. Raises
         ConfigError for a wrong call, MyhaError otherwise; nothing is left behind then.
         """
         if durability is None:
@@ -118,9 +122,11 @@ class Cluster:
             raise ConfigError(
                 "--durability lossless needs --mode single-writer: choose bounded or async"
             )
+        if address and not network:
+            raise ConfigError("--address is for balancers on hosts of their own: add --network")
         if network:
             Network.need(progress)
-        for name in (flavour, "haproxy"):
+        for name in (flavour, "haproxy", *(["keepalived"] if address else [])):
             programs.fetch(name, progress)
         made = directory is None or not directory.exists()
         if directory is not None:
@@ -146,6 +152,7 @@ class Cluster:
                 ports=fixed | dict(zip(claimed, ports, strict=True)),
                 replicas=replicas,
                 network=network,
+                address=address,
             )
             write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=1) + "\n")
 
@@ -208,6 +215,13 @@ class Cluster:
             socket = f"{host}:{NETWORK_RUNTIME_PORT}"
         writer, reader = ((host, self.state.ports[pool]) for pool in ("writer", "reader"))
         return BalancerPlace(name, socket, writer, reader)
+
+    @cached_property
+    def shared_address(self) -> SharedAddress | None:
+        """The address in front of the balancers; None where each is reached at its own."""
+        if self.network is None or not self.state.address:
+            return None
+        return SharedAddress(self.directory, self.network, BALANCERS)
 
     @property
     def writer_address(self) -> tuple[str, int]:
@@ -386,6 +400,19 @@ class Cluster:
             write_private(self._balancer_dir(name) / "haproxy.cfg", text)
             self._progress(f"starting {balancer.name}")
             balancer.start(HAPROXY_START_DEADLINE_SECONDS)
+        if self.shared_address is not None:
+            self._progress("starting keepalived")
+            self.shared_address.start(loaded)
+
+    def start_balancers(self, deadline_seconds: float) -> None:
+        """Those that do not run, and keepalived beside them; one that is frozen goes on."""
+        for balancer in self.balancers.values():
+            if balancer.frozen():
+                balancer.thaw()
+            balancer.start(deadline_seconds)
+        if self.shared_address is not None:
+            for name in self.shared_address.daemons:
+                self.shared_address.start_one(name)
 
     def setup(self, output: Callable[[str], None] | None = None) -> None:
         """Run `myha setup` on the sandbox and pass its lines on. Raises MyhaError if it fails."""
@@ -422,7 +449,9 @@ class Cluster:
 
     def processes(self) -> list[LocalHost]:
         """All processes of the sandbox, in the order in which they are ended."""
-        return [self.supervisor, *self.balancers.values(), *self.servers.values()]
+        address = self.shared_address
+        daemons = [] if address is None else address.daemons.values()
+        return [self.supervisor, *daemons, *self.balancers.values(), *self.servers.values()]
 
     def status(self) -> list[ProcessStatus]:
         """Every process with its address, pid and state."""
@@ -435,6 +464,7 @@ class Cluster:
                 for name, place in self.balancer_places.items()
             },
             **{f"node {name}": f"{node.host}:{node.port}" for name, node in self.machines.items()},
+            **self._keepalived_addresses(),
         }
         return [
             ProcessStatus(
@@ -445,6 +475,15 @@ class Cluster:
             )
             for host in self.processes()
         ]
+
+    def _keepalived_addresses(self) -> dict[str, str]:
+        if self.shared_address is None:
+            return {}
+        holders = self.shared_address.holders()
+        return {
+            daemon.name: f"{ADDRESS} is here" if name in holders else ""
+            for name, daemon in self.shared_address.daemons.items()
+        }
 
     def down(self) -> None:
         """End every process and remove all files. Raises MyhaError when a process does not end."""
@@ -473,6 +512,7 @@ class Cluster:
             *self.replicas,
             STRAY,
             *(self._balancer_dir(name).name for name in self.balancer_places),
+            *([] if self.shared_address is None else self.shared_address.folders),
             "secrets",
             "myha.toml",
             "supervisor.pid",
@@ -520,6 +560,7 @@ class Cluster:
             balancers=self.balancer_places.values(),
             # Ending a process is a signal on this machine: it would reach across every cut.
             fences=self.network is None,
+            address=self.state.address,
         )
         self.config_path.write_text(text.text())
         configuration.load(self.config_path)  # what we write must be what myha accepts

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from myha.sandbox.address import INTERFACE, WITH_NETWORK
 from myha.sandbox.servers import ADMIN_USER, APP_USER, NodeFiles
 
 _quoted = json.dumps  # a TOML basic string is written like JSON's
@@ -25,7 +26,8 @@ class BalancerPlace:
 
 @dataclass(frozen=True)
 class ConfigurationText:
-    """What the file is made of. `fences`: whether a node's process may be ended to fence it."""
+    """What the file is made of. `fences`: whether a node's process may be ended to fence it.
+    `address`: whether the balancers, each on a host of its own, share one."""
 
     directory: Path  # the sandbox's
     mode: str
@@ -35,6 +37,7 @@ class ConfigurationText:
     replicas: Mapping[str, NodeFiles]
     balancers: Iterable[BalancerPlace]
     fences: bool
+    address: bool = False
 
     def text(self) -> str:
         lines = [
@@ -62,8 +65,13 @@ class ConfigurationText:
                 f"socket = {_quoted(place.socket)}",
                 f"writer_listen = {_quoted('{}:{}'.format(*place.writer))}",
                 f"reader_listen = {_quoted('{}:{}'.format(*place.reader))}",
-                "",
             ]
+            if self.address:
+                host, _ = place.writer
+                lines += [f"host = {_quoted(host)}", f"interface = {_quoted(INTERFACE)}"]
+            lines.append("")
+        if self.address:
+            lines += ["[address]", f"ip = {_quoted(WITH_NETWORK)}", ""]
         return "\n".join(lines)
 
     def _server(self, node: NodeFiles) -> Iterator[str]:

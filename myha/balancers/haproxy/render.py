@@ -15,6 +15,7 @@ AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
 FIRST_WAIT_MS, FIRST_PAUSE_MS, FIRST_SLACK_MS = 60, 2, 20
 SECOND_WAIT_MS, SECOND_PAUSE_MS, SECOND_SLACK_MS = 2000, 20, 500
 DEFAULT_MAXCONN = 2000
+GONE_SECONDS = 10  # a client that is not heard for so long has left with the shared address
 HELD_MS = 2500  # it is said once in a second
 _EVERYWHERE = ("*", "0.0.0.0")
 NODE_WEIGHT = 100  # of a node of the pair among the readers; a replica's is in myha.toml
@@ -157,13 +158,8 @@ _RETRIES = {
 
 def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
     # The runtime socket finds what is named after the pool: that must be where the servers are.
-    text = f"frontend to_{pool}\n    bind {_word(listen)}\n"
-    host, port = split_address(listen)
-    if config.address.ip and host not in _EVERYWHERE:
-        text += (
-            "    # The shared address is on another host at times.\n"
-            f"    bind {_word(join_address(config.address.host, port))} transparent\n"
-        )
+    text = f"frontend to_{pool}\n"
+    text += _shared_bind(config, listen) if config.address.ip else f"    bind {_word(listen)}\n"
     if waits:
         text += (
             "    # While no server takes traffic a client waits, rather than being turned away.\n"
@@ -188,6 +184,23 @@ def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
         for name, replica in config.replicas.items():
             text += f"    server {name} {_word(replica.address)} weight {replica.weight}\n"
     return text
+
+
+def _shared_bind(config: Config, listen: str) -> str:
+    """Where the shared address is served, and how soon clients are missed that left with it."""
+    host, port = split_address(listen)
+    place, words = _word(listen), f"tcp-ut {GONE_SECONDS}s"
+    text = ""
+    if host not in _EVERYWHERE:
+        text = f"    bind {place}\n    # The shared address is on another host at times.\n"
+        place, words = _word(join_address(config.address.host, port)), f"transparent {words}"
+    return (
+        f"{text}    bind {place} {words}\n"
+        "    # When it leaves, its clients talk to the other host; this one has to find out by\n"
+        "    # itself that they are gone, or their transactions would keep their locks.\n"
+        f"    clitcpka-idle {GONE_SECONDS // 2}s\n"
+        f"    clitcpka-intvl {GONE_SECONDS // 5}s\n"
+    )
 
 
 def _tables(config: Config, balancer: HAProxyConfig) -> str:

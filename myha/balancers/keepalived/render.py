@@ -11,9 +11,10 @@ from myha.errors import ConfigError
 CHECK_SCRIPT = Path(__file__).with_name("check.sh")
 CHECK_SCRIPT_PATH = "/etc/keepalived/myha-check.sh"
 # Every balancer begins with the same: among equals the address stays where it is. Told and
-# preferred add to it, and the sum is below 255; the higher it is, the sooner a silent host is
-# replaced.
-PRIORITY, TOLD_WEIGHT, PREFERRED_WEIGHT = 150, 40, 60
+# preferred add to it. All three are as high as VRRP allows, since a host waits the longer before it
+# takes an address that is free the lower its priority is; a connection that is tried in that time
+# finds nobody, and is tried again by the client's kernel after a second.
+PRIORITY, TOLD_WEIGHT, PREFERRED_WEIGHT = 250, 2, 2
 CHECK_INTERVAL_SECONDS = 1  # keepalived has whole seconds only; the script watches in between
 
 
