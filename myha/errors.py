@@ -54,5 +54,21 @@ class BalancerError(MyhaError):
     """A balancer did not answer, or did not do what it was told."""
 
 
+class StoreError(MyhaError):
+    """The store refuses a call; `code` is its own, 0 when unknown."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StoreSilentError(StoreError):
+    """The store does not answer: whether a change was made is not known."""
+
+
+class LeaseHeldError(MyhaError):
+    """Another supervisor has the lease; the message is who that is."""
+
+
 class StoreConflictError(MyhaError):
     """A compare-and-set met another value than it expected: somebody else decided meanwhile."""

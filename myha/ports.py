@@ -214,10 +214,29 @@ class Journal(Protocol):
 
 
 class Lease(Protocol):
-    """The right to act on a pair: one supervisor has it at a time, while its process lives."""
+    """The right to act on a pair: one supervisor has it at a time.
+
+    `on_lost` is called, from any thread, when another one may have it; `on_trouble` with why it is
+    not renewed just now, and with nothing once it is again.
+    """
+
+    lost: bool  # for good
+    on_lost: Callable[[], None]
+    on_trouble: Callable[[str], None]
+
+    @property
+    def waits(self) -> bool:
+        """Whether supervisors stand in line for it, rather than being turned away."""
 
     def acquire(self) -> None:
-        """Raises `MyhaError`, naming the holder, when another one has it."""
+        """Raises `LeaseHeldError`, naming the holder, when another one has it, and `MyhaError` when
+        that cannot be found out."""
+
+    def await_free(self, seconds: float) -> None:
+        """After a `LeaseHeldError`: until it may be free, or for so long."""
+
+    def holds(self) -> bool:
+        """Whether it is certain, by this process's own clock, that no other one has it now."""
 
     def renew(self) -> None:
         """Leave a sign of life for those who ask a holder that does not answer."""

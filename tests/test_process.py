@@ -16,6 +16,8 @@ import pytest
 from myha.config import Config, ProcessConfig, load_all
 from myha.core.planning import decide
 from myha.errors import MyhaError
+from myha.ports import Lease
+from myha.supervisor import line as line_module
 from myha.supervisor import pairs as pairs_module
 from myha.supervisor import runner as runner_module
 from myha.supervisor.pair import PairSupervisor
@@ -40,7 +42,8 @@ def until(holds: Callable[[], Any], what: str) -> None:
 class Supervisor:
     """Notes what it is asked, and ends as it is told to."""
 
-    def __init__(self, world: World, config: Config) -> None:
+    def __init__(self, world: World, config: Config, lease: Lease | None) -> None:
+        self.lease = lease
         self.name = config.cluster.name
         self.config = config
         self.world = world
@@ -64,6 +67,8 @@ class Supervisor:
 
     def close(self) -> None:
         self.closed = True
+        if self.lease is not None:
+            self.lease.release()
 
     def fail(self) -> None:
         self.defect = RuntimeError("a defect")
@@ -87,11 +92,13 @@ class World:
         self.busy: set[str] = set()
         self.said: list[str] = []
 
-    def make(self, config: Config, _leave: threading.Event) -> PairSupervisor:
+    def make(
+        self, config: Config, _leave: threading.Event, lease: Lease | None = None
+    ) -> PairSupervisor:
         name = config.cluster.name
         if name in self.refused:
             raise MyhaError(f"there is no record of {name}")
-        one = Supervisor(self, config)
+        one = Supervisor(self, config, lease)
         self.made.setdefault(name, []).append(one)
         return cast("PairSupervisor", one)
 
@@ -104,6 +111,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(runner_module, "AGAIN_FIRST_SECONDS", 0.01)
     monkeypatch.setattr(runner_module, "AGAIN_LIMIT_SECONDS", 0.02)
+    monkeypatch.setattr(line_module, "require_record", lambda _config: None)
     one = World()
     monkeypatch.setattr(pairs_module, "log", lambda *words: one.said.append(" ".join(words)))
     return one

@@ -14,7 +14,14 @@ from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
 from myha.errors import ConfigError, MyhaError
 from myha.sandbox import programs, registry
-from myha.sandbox.cluster import REPLICAS_LIMIT, Cluster, Durability, Mode
+from myha.sandbox.cluster import (
+    MEMBERS_LIMIT,
+    REPLICAS_LIMIT,
+    SUPERVISORS_LIMIT,
+    Cluster,
+    Durability,
+    Mode,
+)
 from myha.sandbox.debian import Progress
 from myha.sandbox.network.layout import CLIENT
 from myha.sandbox.network.network import Network
@@ -75,6 +82,18 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
     default=0,
     help="Read replicas beside the pair. Default: none.",
 )
+@click.option(
+    "--etcd",
+    type=click.IntRange(0, MEMBERS_LIMIT),
+    default=0,
+    help="Members of an etcd cluster that keeps the record. Default: none, it is a file.",
+)
+@click.option(
+    "--supervisors",
+    type=click.IntRange(1, SUPERVISORS_LIMIT),
+    default=1,
+    help="How many; those that do not act stand in line. More than one need --etcd.",
+)
 @network_option
 @click.option(
     "--address",
@@ -89,6 +108,8 @@ def up(
     mode: Mode,
     durability: Durability | None,
     replicas: int,
+    etcd: int,
+    supervisors: int,
     network: bool,
     address: bool,
     bare: bool,
@@ -102,6 +123,8 @@ def up(
             replicas=replicas,
             network=network,
             address=address,
+            etcd=etcd,
+            supervisors=supervisors,
         )
         cluster.up(bare=bare, output=click.echo)
     _show(cluster)

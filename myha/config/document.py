@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from myha.config.accounts import AccountsConfig
 from myha.config.address import AddressConfig
 from myha.config.balancers import BalancerConfig, OfItsKind
+from myha.config.etcd import EtcdConfig
 from myha.config.files import Document
 from myha.config.tables import (
     ClusterConfig,
@@ -60,6 +61,7 @@ class Config(Table):
     replicas: dict[str, ReplicaConfig] = Field(
         description="Read replicas beside the pair, if any; their names are yours."
     )
+    etcd: EtcdConfig = Field(description='Where the record is, with cluster.store = "etcd".')
     accounts: AccountsConfig = Field(description="Logins.")
     balancers: dict[str, Annotated[BalancerConfig, OfItsKind]] = Field(
         description="One or more balancers."

@@ -61,10 +61,10 @@ class ClusterConfig(Table):
         description="Whether the servers run scheduled events: setup sets event_scheduler so on "
         "both nodes. Events run on the writer only, wherever that is.",
     )
-    store: Literal["local"] = Field(
+    store: Literal["local", "etcd"] = Field(
         "local",
         description='Where the record of the pair is kept: "local" (files in state_dir, one '
-        "supervisor).",
+        'supervisor) or "etcd" (any number of supervisors; see [etcd]).',
     )
     state_dir: FilePath = Field(
         Path("/var/lib/myha"),

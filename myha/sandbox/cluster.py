@@ -29,6 +29,7 @@ from myha.sandbox import disks, programs, registry
 from myha.sandbox.address import ADDRESS, SharedAddress
 from myha.sandbox.configuration import BalancerPlace, ConfigurationText
 from myha.sandbox.debian import Progress
+from myha.sandbox.etcd import Member, members_of, process_of
 from myha.sandbox.network.layout import BALANCERS, REPLICATION, SUPERVISOR
 from myha.sandbox.network.network import Network
 from myha.sandbox.programs import Program
@@ -50,7 +51,10 @@ STRAY = "stray"  # a server outside the pair, for the drill
 STRAY_SERVER_ID = 9
 FIRST_REPLICA_SERVER_ID = 11
 REPLICAS_LIMIT = 8
+MEMBERS_LIMIT = 5
+SUPERVISORS_LIMIT = 5
 SERVER_START_DEADLINE_SECONDS = 90.0
+ETCD_DEADLINE_SECONDS = 60.0
 HAPROXY_START_DEADLINE_SECONDS = 20.0
 SUPERVISOR_START_DEADLINE_SECONDS = 60.0
 SUPERVISOR_STOP_DEADLINE_SECONDS = 10.0
@@ -76,6 +80,8 @@ class ClusterState:
     replicas: int = 0
     network: bool = False  # every process on a host of its own
     address: bool = False  # one that the balancers share
+    etcd: int = 0  # members of the cluster that keeps the record; 0: it is a file
+    supervisors: int = 1
 
 
 @dataclass(frozen=True)
@@ -109,24 +115,25 @@ class Cluster:
         replicas: int = 0,
         network: bool = False,
         address: bool = False,
+        etcd: int = 0,
+        supervisors: int = 1,
     ) -> "Cluster":
         """Lay out a new sandbox; `directory` must be absent or empty, None means a fresh default.
 
         `network` gives each process a host of its own, `address` the balancers one that they share.
-        Fetches the programs it needs. Raises
+        `etcd` members keep the record, which several `supervisors` need. Fetches the programs it
+        needs. Raises
         ConfigError for a wrong call, MyhaError otherwise; nothing is left behind then.
         """
         if durability is None:
             durability = "bounded" if mode == "dual-writer" else "lossless"
-        if mode == "dual-writer" and durability == "lossless":
-            raise ConfigError(
-                "--durability lossless needs --mode single-writer: choose bounded or async"
-            )
+        _check_call(mode, durability, network=network, etcd=etcd, supervisors=supervisors)
         if address and not network:
             raise ConfigError("--address is for balancers on hosts of their own: add --network")
         if network:
             Network.need(progress)
-        for name in (flavour, "haproxy", *(["keepalived"] if address else [])):
+        more = [*(["keepalived"] if address else []), *(["etcd"] if etcd else [])]
+        for name in (flavour, "haproxy", *more):
             programs.fetch(name, progress)
         made = directory is None or not directory.exists()
         if directory is not None:
@@ -135,7 +142,9 @@ class Cluster:
                 raise ConfigError(f"{directory} is not an empty directory: name another with --dir")
 
         servers = (*NODE_NAMES, STRAY, *_replica_names(replicas))
-        claimed = () if network else (*servers, "writer", "reader")
+        members = [f"e{number}" for number in range(1, etcd + 1)]
+        stores = [port for one in members for port in (one, f"{one}-peer")]
+        claimed = () if network else (*servers, "writer", "reader", *stores)
         fixed = {
             **dict.fromkeys(servers, NETWORK_SERVER_PORT),
             "writer": NETWORK_WRITER_PORT,
@@ -153,6 +162,8 @@ class Cluster:
                 replicas=replicas,
                 network=network,
                 address=address,
+                etcd=etcd,
+                supervisors=supervisors,
             )
             write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=1) + "\n")
 
@@ -186,6 +197,14 @@ class Cluster:
     def config_path(self) -> Path:
         return self.directory / "myha.toml"
 
+    def config_path_of(self, supervisor: int) -> Path:
+        """The file of the first, second ... supervisor: they differ in their state_dir."""
+        return self.directory / ("myha.toml" if supervisor == 1 else f"myha-{supervisor}.toml")
+
+    def state_dir_of(self, supervisor: int) -> Path:
+        """Journal and control socket; the record too, where there is no etcd."""
+        return self.run_dir / ("state" if supervisor == 1 else f"state-{supervisor}")
+
     @property
     def run_dir(self) -> Path:
         return Path(self.state.run_dir)
@@ -193,7 +212,7 @@ class Cluster:
     @property
     def state_dir(self) -> Path:
         """The supervisor's state directory: record, journal, lock, control socket."""
-        return self.run_dir / "state"
+        return self.state_dir_of(1)
 
     @cached_property
     def network(self) -> Network | None:
@@ -316,21 +335,41 @@ class Cluster:
         """What a command line begins with that runs on this host."""
         return () if self.network is None else self.network.words(host)
 
-    @cached_property
+    @property
     def supervisor(self) -> LocalHost:
+        """The only supervisor, or the first one."""
+        return self.supervisors[0]
+
+    @cached_property
+    def supervisors(self) -> tuple[LocalHost, ...]:
+        """The handles of their processes. Which of them acts on the pair, they settle in etcd."""
+        return tuple(self._supervisor(n) for n in range(1, self.state.supervisors + 1))
+
+    def _supervisor(self, number: int) -> LocalHost:
+        name = "supervisor" if number == 1 else f"supervisor-{number}"
         return LocalHost(
-            "supervisor",
-            (*self._myha, "run"),
-            pid_file=self.directory / "supervisor.pid",
-            log_file=self.directory / "supervisor.log",
-            ready=lambda: accepts_unix(self.state_dir / "myha.sock"),
+            name,
+            (*self._myha(number), "run"),
+            pid_file=self.directory / f"{name}.pid",
+            log_file=self.directory / f"{name}.log",
+            ready=lambda: accepts_unix(self.state_dir_of(number) / "myha.sock"),
             environment=_environment(),
             launcher=self._words(SUPERVISOR),
         )
 
-    @property
-    def _myha(self) -> tuple[str, ...]:
-        return (sys.executable, "-m", "myha", "--config", str(self.config_path))
+    def _myha(self, supervisor: int = 1) -> tuple[str, ...]:
+        path = str(self.config_path_of(supervisor))
+        return (sys.executable, "-m", "myha", "--config", path)
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """Of the etcd cluster."""
+        return members_of(self.directory, self.state.ports, self.state.etcd)
+
+    @cached_property
+    def etcd(self) -> dict[str, LocalHost]:
+        """The handles of the members' processes."""
+        return {one.name: process_of(one, self.members, _program("etcd")) for one in self.members}
 
     def secret(self, name: str) -> str:
         """A password of this sandbox: admin, app, supervisor or replication."""
@@ -345,6 +384,7 @@ class Cluster:
         it is taken down again and the error says so.
         """
         with self._taken_down_on_failure():
+            self.start_etcd()
             self.start_servers()
             self.start_haproxy()
             if not bare:
@@ -421,7 +461,7 @@ class Cluster:
         last = ""
         ends = time.monotonic() + SETUP_DEADLINE_SECONDS
         with subprocess.Popen(
-            (*self._words(SUPERVISOR), *self._myha, "setup", "--yes"),
+            (*self._words(SUPERVISOR), *self._myha(), "setup", "--yes"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -442,21 +482,42 @@ class Cluster:
         if process.returncode != 0:
             raise MyhaError(f"setup of the sandbox failed: {last or 'it gave no reason'}")
 
+    def start_etcd(self) -> None:
+        """Start all members at the same time: one alone has nobody to agree with."""
+        if not self.etcd:
+            return
+        self._progress(f"starting {len(self.etcd)} members of etcd")
+        with ThreadPoolExecutor(len(self.etcd)) as pool:
+            starts = [pool.submit(one.start, ETCD_DEADLINE_SECONDS) for one in self.etcd.values()]
+        for start in starts:
+            start.result()
+
     def start_supervisor(self) -> None:
-        """Start `myha run` in the background."""
-        self._progress("starting the supervisor")
-        self.supervisor.start(SUPERVISOR_START_DEADLINE_SECONDS)
+        """Start `myha run` in the background, as often as there are supervisors."""
+        for one in self.supervisors:
+            self._progress(f"starting the {one.name}")
+            one.start(SUPERVISOR_START_DEADLINE_SECONDS)
 
     def processes(self) -> list[LocalHost]:
         """All processes of the sandbox, in the order in which they are ended."""
         address = self.shared_address
         daemons = [] if address is None else address.daemons.values()
-        return [self.supervisor, *daemons, *self.balancers.values(), *self.servers.values()]
+        return [
+            *self.supervisors,
+            *daemons,
+            *self.balancers.values(),
+            *self.servers.values(),
+            *self.etcd.values(),
+        ]
 
     def status(self) -> list[ProcessStatus]:
         """Every process with its address, pid and state."""
         addresses = {
-            "supervisor": str(self.state_dir / "myha.sock"),
+            **{
+                one.name: str(self.state_dir_of(number) / "myha.sock")
+                for number, one in enumerate(self.supervisors, 1)
+            },
+            **{f"etcd {one.name}": f"127.0.0.1:{one.client_port}" for one in self.members},
             **{
                 self.balancers[name].name: "{}:{} (writer), {}:{} (reader)".format(
                     *place.writer, *place.reader
@@ -489,8 +550,9 @@ class Cluster:
         """End every process and remove all files. Raises MyhaError when a process does not end."""
         processes = [*self.processes(), self.stray_server]
         self._ended = True
-        with suppress(MyhaError):  # it is killed below, like all the others
-            self.supervisor.stop(SUPERVISOR_STOP_DEADLINE_SECONDS)
+        for supervisor in self.supervisors[::-1]:
+            with suppress(MyhaError):  # it is killed below, like all the others
+                supervisor.stop(SUPERVISOR_STOP_DEADLINE_SECONDS)
         disks.thaw_all(self.directory)
         for host in processes:
             host.kill()  # nothing of the data is kept, so there is nothing to flush
@@ -515,8 +577,9 @@ class Cluster:
             *([] if self.shared_address is None else self.shared_address.folders),
             "secrets",
             "myha.toml",
-            "supervisor.pid",
-            "supervisor.log",
+            *(one.name for one in self.members),
+            *(f"{one.name}.{kind}" for one in self.supervisors for kind in ("pid", "log")),
+            *(self.config_path_of(n).name for n in range(2, len(self.supervisors) + 1)),
         ]
         # A directory that we made goes as a whole; in another one only what is ours.
         names = [p.name for p in self.directory.iterdir()] if self.state.made_directory else ours
@@ -561,9 +624,28 @@ class Cluster:
             # Ending a process is a signal on this machine: it would reach across every cut.
             fences=self.network is None,
             address=self.state.address,
+            etcd=tuple(one.endpoint for one in self.members),
         )
-        self.config_path.write_text(text.text())
-        configuration.load(self.config_path)  # what we write must be what myha accepts
+        for member in self.members:
+            member.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in range(1, self.state.supervisors + 1):
+            path = self.config_path_of(number)
+            path.write_text(replace(text, state_dir=self.state_dir_of(number)).text())
+            configuration.load(path)  # what we write must be what myha accepts
+
+
+def _check_call(
+    mode: Mode, durability: Durability, *, network: bool, etcd: int, supervisors: int
+) -> None:
+    """Raises ConfigError for what does not go together."""
+    if mode == "dual-writer" and durability == "lossless":
+        raise ConfigError(
+            "--durability lossless needs --mode single-writer: choose bounded or async"
+        )
+    if supervisors > 1 and not etcd:
+        raise ConfigError("--supervisors needs a store that they share: add --etcd 3")
+    if etcd and network:
+        raise ConfigError("--etcd is not there with --network yet: leave one of them out")
 
 
 def _replica_names(count: int) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class ConfigurationText:
     balancers: Iterable[BalancerPlace]
     fences: bool
     address: bool = False
+    etcd: tuple[str, ...] = ()  # its endpoints; none: the record is a file
 
     def text(self) -> str:
         lines = [
@@ -47,6 +48,8 @@ class ConfigurationText:
             f"mode = {_quoted(self.mode)}",
             f"durability = {_quoted(self.durability)}",
             f"state_dir = {_quoted(str(self.state_dir))}",
+            *(['store = "etcd"', "", "[etcd]"] if self.etcd else []),
+            *([f"endpoints = {_quoted(list(self.etcd))}"] if self.etcd else []),
             "",
         ]
         for name, node in self.nodes.items():

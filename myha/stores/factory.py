@@ -1,55 +1,61 @@
-"""The store of a pair's record, by `cluster.store`: a kind is one folder and one row here."""
+"""The store of a pair's record, by `cluster.store`: a kind is one folder, with its `kind.py`.
+
+What reads is for other processes than the supervisor, and changes nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 from myha.config import Config
 from myha.core.followers.record import FollowerRecord
 from myha.core.record import Record
 from myha.errors import MyhaError
 from myha.ports import FollowerStore, Lease, RecordStore
-from myha.stores.local.followers import LocalFollowerStore
-from myha.stores.local.followers import read_followers as read_local_followers
+from myha.stores.etcd import kind as etcd
+from myha.stores.local import kind as local
 from myha.stores.local.journal import LocalJournal
-from myha.stores.local.lease import LocalLease
-from myha.stores.local.record import LocalRecordStore
-from myha.stores.local.record import read_record as read_local_record
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What reads is for other processes than the supervisor, and changes nothing."""
+class _Kind(Protocol):
+    def open_record(self, config: Config, lease: Lease | None) -> RecordStore: ...
 
-    open: Callable[[Path], RecordStore]
-    read: Callable[[Path], Record | None]
-    open_followers: Callable[[Path], FollowerStore]
-    read_followers: Callable[[Path], dict[str, FollowerRecord]]
-    lease: Callable[[Path], Lease]
+    def read_record(self, config: Config) -> Record | None: ...
 
+    def open_followers(self, config: Config, lease: Lease | None) -> FollowerStore: ...
 
-_KINDS = {
-    "local": _Kind(
-        LocalRecordStore, read_local_record, LocalFollowerStore, read_local_followers, LocalLease
-    )
-}
+    def read_followers(self, config: Config) -> dict[str, FollowerRecord]: ...
+
+    def lease(self, config: Config) -> Lease: ...
 
 
-def open_record_store(config: Config) -> RecordStore:
-    """For the supervisor and setup, which hold the lease. `MyhaError` when it cannot be made."""
-    return _KINDS[config.cluster.store].open(config.cluster.state_dir)
+_KINDS: dict[str, _Kind] = {"local": local, "etcd": etcd}
 
 
-def open_followers(config: Config) -> FollowerStore:
-    """The records of the read replicas; for whom and when as `open_record_store`."""
-    return _KINDS[config.cluster.store].open_followers(config.cluster.state_dir)
+def _kind(config: Config) -> _Kind:
+    return _KINDS[config.cluster.store]
+
+
+def store_place(config: Config) -> str:
+    """Where the record is, for messages."""
+    if config.cluster.store == "etcd":
+        return f"etcd below {etcd.prefix(config)}"
+    return str(config.cluster.state_dir)
+
+
+def open_record_store(config: Config, lease: Lease) -> RecordStore:
+    """For whoever holds the lease. `MyhaError` when it cannot be made."""
+    return _kind(config).open_record(config, lease)
+
+
+def open_followers(config: Config, lease: Lease | None = None) -> FollowerStore:
+    """The records of the read replicas; with the lease where they are the supervisor's changes."""
+    return _kind(config).open_followers(config, lease)
 
 
 def read_followers(config: Config) -> dict[str, FollowerRecord]:
     """Those records as they are now, by name. Nothing is made or written."""
-    return _KINDS[config.cluster.store].read_followers(config.cluster.state_dir)
+    return _kind(config).read_followers(config)
 
 
 def read_follower(config: Config, name: str) -> FollowerRecord | None:
@@ -59,7 +65,7 @@ def read_follower(config: Config, name: str) -> FollowerRecord | None:
 
 def supervisor_lease(config: Config) -> Lease:
     """The right to act on the pair; not yet acquired."""
-    return _KINDS[config.cluster.store].lease(config.cluster.state_dir)
+    return _kind(config).lease(config)
 
 
 def open_journal(config: Config) -> LocalJournal:
@@ -72,14 +78,12 @@ def read_record(config: Config) -> Record | None:
 
     Nothing is made or written.
     """
-    return _KINDS[config.cluster.store].read(config.cluster.state_dir)
+    return _kind(config).read_record(config)
 
 
 def require_record(config: Config) -> Record:
     """As `read_record`; `MyhaError` too when there is none."""
     record = read_record(config)
     if record is None:
-        raise MyhaError(
-            f"there is no record of a pair in {config.cluster.state_dir}: run `myha setup`"
-        )
+        raise MyhaError(f"there is no record of a pair in {store_place(config)}: run `myha setup`")
     return record

@@ -21,7 +21,16 @@ from myha.core.plans import Plan
 from myha.core.record import Record
 from myha.errors import MyhaError
 from myha.ports import WatchedServer
-from myha.supervisor.base_loop import Begin, Effect, LookNow, Note, PlanResult, Stop, Turn
+from myha.supervisor.base_loop import (
+    IDLE_SECONDS,
+    Begin,
+    Effect,
+    LookNow,
+    Note,
+    PlanResult,
+    Stop,
+    Turn,
+)
 from myha.supervisor.executor import Executor, NotNearError, Tools
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
@@ -84,6 +93,7 @@ class Driver:
         self.balancers = self._own_balancers if balancers is None else balancers
         self._executor = Executor(tools) if executor is None else executor
         self._replies: dict[Request, Future[Reply]] = {}
+        self.lost = False  # the right to act
         # Called in the loop's thread after every turn: must not wait for anything.
         self.after_turn: Callable[[], None] = lambda: None
 
@@ -96,8 +106,15 @@ class Driver:
     def stop(self) -> None:
         self.queue.put(Stop())
 
+    def lose(self) -> None:
+        """Another supervisor may act now: `run` returns at once, whatever was half done."""
+        self.lost = True
+        self.queue.put(Stop())
+
     def ask(self, request: Request, deadline_seconds: float) -> Reply:
         """Wait until the loop has replied; says so when it has not in time."""
+        if not self.tools.may_act:
+            return Reply(False, "the lease is not renewed just now, so nothing may be done")
         future = self._replies[request] = Future()
         self.queue.put(request)
         try:
@@ -140,6 +157,10 @@ class Driver:
                 gathers_until = 0.0
             self._do(self.loop.take(item))
             item = self._waiting(max(0.0, gathers_until - clock.monotonic()))
+        if self.lost:
+            return None
+        if not self.tools.may_act:
+            return IDLE_SECONDS
         turn = self.loop.decide()
         self._do(turn.effects)
         self.after_turn()

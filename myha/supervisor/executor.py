@@ -57,6 +57,7 @@ from myha.ports import (
     JobOrder,
     Jobs,
     Journal,
+    Lease,
     Leases,
     OutsideFence,
     RecordStore,
@@ -95,6 +96,12 @@ class Tools:
     jobs: Jobs
     outside: OutsideFence | None = None
     leases: Leases | None = None
+    lease: Lease | None = None  # the right to act; None where nobody else can have it
+
+    @property
+    def may_act(self) -> bool:
+        """Whether it is certain that no other supervisor acts on the pair."""
+        return self.lease is None or self.lease.holds()
 
 
 @dataclass(slots=True)
@@ -156,6 +163,10 @@ class Executor:
         was lost would otherwise route to it, and one that was made before the pair was armed would
         release the writer.)
         """
+        if not self.tools.may_act:
+            reason = f"{step}: refused, the lease has run out: another supervisor may be at work"
+            self._note("step-failed", reason, run, step=step.name)
+            raise StepFailedError(reason)
         standing = self._standing(run)
         if standing != (run.epoch, run.version):
             found = "none" if standing is None else "{}, version {}".format(*standing)

@@ -32,7 +32,7 @@ from myha.core.plans import RecordChange
 from myha.core.record import Record
 from myha.core.view import View
 from myha.errors import ClaimedError, MyhaError, ServerGoneError
-from myha.ports import WatchedServer
+from myha.ports import Lease, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.claim import Claim, Claimant
 from myha.servers.factory import adapter_of, make_followers, make_leases, make_servers
@@ -41,6 +41,7 @@ from myha.stores.factory import (
     open_journal,
     open_record_store,
     require_record,
+    store_place,
     supervisor_lease,
 )
 from myha.supervisor.clock import SystemClock
@@ -76,8 +77,14 @@ def _holder() -> str:
 class PairSupervisor:
     """One pair's record, journal, watchers, loop, executor and jobs."""
 
-    def __init__(self, config: Config, leave: threading.Event | None = None) -> None:
-        """Takes the record over. Waits for a node that says which flavour it is, until `leave`.
+    def __init__(
+        self,
+        config: Config,
+        leave: threading.Event | None = None,
+        lease: Lease | None = None,
+    ) -> None:
+        """Takes the record over, with a lease that it holds, or acquires. Waits for a node that
+        says which flavour it is, until `leave`.
 
         Raises MyhaError when there is no record, another supervisor has it, or it does not fit,
         and ServerGoneError when it was told to leave meanwhile; nothing is held then.
@@ -87,16 +94,19 @@ class PairSupervisor:
         self.name = config.cluster.name
         self.clock = SystemClock()
         self._check(require_record(config))  # before anything is made there
-        self.lease = supervisor_lease(config)
-        self.lease.acquire()
+        if lease is None:
+            lease = supervisor_lease(config)
+            lease.acquire()
+        self.lease = lease
         with ExitStack() as held:
-            held.callback(self.lease.release)
+            held.callback(lease.release)
             self._make(config, held)
             held.pop_all()
 
     def _make(self, config: Config, held: ExitStack) -> None:
         """What needs the lease; `held` lets go of it all when this fails."""
-        self.store = open_record_store(config)
+        lease = self.lease
+        self.store = open_record_store(config, lease)
         held.callback(self.store.close)
         record = self._take_over(self._check(require_record(config)))
         self.claimant = Claimant(Claim(record.store, record.version, _holder()))
@@ -122,6 +132,7 @@ class PairSupervisor:
             self.journal,
             self.jobs,
             CommandFence(commands),
+            lease=lease,
         )
         now, wall = self.clock.monotonic(), self.clock.wall()
         self.loop = Loop(config.policy(), now, wall, record)
@@ -133,6 +144,10 @@ class PairSupervisor:
                 Standings(tuple(config.balancers), address, now), lambda: self.loop.view
             )
         self.driver = Driver(self.loop, self.tools, self.servers, interval, standing=standings)
+        lease.on_lost = self._lease_is_lost
+        lease.on_trouble = self._lease_is_in_trouble
+        if lease.lost:  # before anybody was told
+            self.driver.lose()
         self.jobs.emit = self.driver.queue.put
         self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.journal, self._seen)
         self.jobs.on_ended = self.housekeeping.ended
@@ -148,7 +163,7 @@ class PairSupervisor:
 
     def _make_lanes(self, kind: type[BaseServer]) -> dict[str, FollowerLane]:
         """One for each read replica. They read the pair's record, and have their own."""
-        followers = open_followers(self.config)
+        followers = open_followers(self.config, self.lease)
         made = make_followers(
             self.config,
             self.servers,
@@ -199,13 +214,13 @@ class PairSupervisor:
         names = tuple(name for name, _ in record.nodes)
         if sorted(names) != sorted(self.config.nodes):
             raise MyhaError(
-                f"the record in {self.config.cluster.state_dir} is of nodes {' and '.join(names)}, "
+                f"the record in {store_place(self.config)} is of nodes {' and '.join(names)}, "
                 f"{self.config.path} names {' and '.join(self.config.nodes)}: use the file that "
                 "the pair was set up with"
             )
         if record.pair not in ("", self.name):
             raise MyhaError(
-                f"the record in {self.config.cluster.state_dir} is of the pair {record.pair}, "
+                f"the record in {store_place(self.config)} is of the pair {record.pair}, "
                 f"{self.config.path} is of {self.name}: use the file that the pair was set up with"
             )
         return record
@@ -261,6 +276,20 @@ class PairSupervisor:
             )
             for name, lease in make_leases(self.servers, watchdog).items()
         }
+
+    # -- the right to act ------------------------------------------------------------------------
+
+    def _lease_is_lost(self) -> None:
+        self.journal.note("lease", "the lease has run out: another supervisor may act now", {})
+        self.driver.lose()
+
+    def _lease_is_in_trouble(self, why: str) -> None:
+        text = (
+            f"the lease is not renewed: {why}; nothing is done meanwhile"
+            if why
+            else ("the lease is renewed again")
+        )
+        self.journal.note("lease", text, {})
 
     # -- life ------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from enum import StrEnum
 
 from myha.config import Config
 from myha.errors import MyhaError, SupervisorAwayError
+from myha.ports import Lease
+from myha.supervisor.line import stand_in_line
 from myha.supervisor.pair import PairSupervisor
 
 AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
@@ -22,7 +24,7 @@ AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
 SETTLED_SECONDS = 60.0
 
 Say = Callable[[str, str, str], None]  # the pair, the kind of line, the line
-Make = Callable[[Config, threading.Event], PairSupervisor]
+Make = Callable[[Config, threading.Event, Lease | None], PairSupervisor]
 
 
 class State(StrEnum):
@@ -31,6 +33,7 @@ class State(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     ENDING = "ending"  # until the plan under way is done
+    IN_LINE = "in line"  # another process has the lease
     WAITING = "waiting"  # it could not begin, or ended by a defect; it is begun again
 
 
@@ -75,7 +78,8 @@ class PairRunner:
         """`SupervisorAwayError` while it does not run."""
         found = self._supervisor
         if found is None or self.state not in {State.RUNNING, State.ENDING}:
-            why = f": {self.reason}; it is tried again" if self.reason else ""
+            again = "" if self.state is State.IN_LINE else "; it is tried again"
+            why = f": {self.reason}{again}" if self.reason else ""
             raise SupervisorAwayError(f"the supervisor of {self.name} is {self.state}{why}")
         return found
 
@@ -139,14 +143,25 @@ class PairRunner:
         self.reason, self.state = why, State.WAITING
         self._leave.wait(pause)
 
+    def _in_line(self, why: str) -> None:
+        """Another process supervises the pair, and this one is at hand; the socket says so."""
+        self._begins()
+        if why != self.reason:
+            self._say(self.name, "lease", why)
+        self.reason, self.state = why, State.IN_LINE
+
     def _supervise(self, config: Config) -> None:
         """Until it is to leave. Raises what it could not begin for, or ended by."""
         if not self.reason:
             self.state = State.STARTING
+        lease = stand_in_line(config, self._leave, self._in_line)
+        if lease is None:
+            return
         try:
-            made = self._make(config, self._leave)
-        except MyhaError:
-            if self._leave.is_set():
+            made = self._make(config, self._leave, lease)
+        except BaseException as error:
+            lease.release()
+            if isinstance(error, MyhaError) and self._leave.is_set():
                 return  # it was waiting for a node
             raise
         try:

@@ -11,7 +11,7 @@ from myha.config import Config
 from myha.core.record import Cause
 from myha.errors import MyhaError
 from myha.permit import Permit
-from myha.stores.factory import read_follower, read_record
+from myha.stores.factory import read_follower, read_record, store_place
 
 RECORD_EVERY_SECONDS = 0.05
 
@@ -43,7 +43,7 @@ def off_record(config: Config, order: HealOrder) -> str:
     """Why the record does not say that this heal is under way; empty when it does."""
     record = read_record(config)
     if record is None:
-        return f"there is no record in {config.cluster.state_dir}"
+        return f"there is no record in {store_place(config)}"
     if (record.writer, record.epoch) != (order.writer, order.epoch):
         return f"the writer on record is {record.writer} since epoch {record.epoch}"
     if order.node in config.replicas:

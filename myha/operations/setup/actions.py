@@ -27,6 +27,7 @@ from myha.operations.setup.facts import Facts, Login
 from myha.operations.setup.grants import wanted_grants
 from myha.servers.restoring import RETRY_COUNT
 from myha.servers.wanted import SESSION_SETTINGS
+from myha.stores.factory import store_place
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "heartbeat": (
@@ -344,6 +345,4 @@ def _join(config: Config, record: Record | None) -> Iterator[Action]:
         Stage.JOIN, writer, f"prove it: a marker row of each node arrives at {standby} ..."
     )
     yield Action(Stage.JOIN, standby, f"... and at {writer}, with ids of its own residue class")
-    yield Action(
-        Stage.JOIN, writer, f"write the first record, epoch 1, into {config.cluster.state_dir}"
-    )
+    yield Action(Stage.JOIN, writer, f"write the first record, epoch 1, into {store_place(config)}")

@@ -24,7 +24,13 @@ from myha.operations.setup.gather import gather
 from myha.operations.setup.proof import prove, set_roles, start_replication
 from myha.operations.setup.session import AdminSession
 from myha.ports import RecordStore
-from myha.stores.factory import open_journal, open_record_store, read_record, supervisor_lease
+from myha.stores.factory import (
+    open_journal,
+    open_record_store,
+    read_record,
+    store_place,
+    supervisor_lease,
+)
 
 SESSIONS_SHOWN = 10
 
@@ -181,7 +187,7 @@ class Setup:
             lease.acquire()
         except MyhaError as error:
             raise MyhaError(f"{error}; setup changes nothing while a supervisor runs") from None
-        store = open_record_store(self._config)
+        store = open_record_store(self._config, lease)
         journal = open_journal(self._config)
         try:
             if seeding is not None:
@@ -224,7 +230,7 @@ class Setup:
             ) from None
         self._tell(
             f"recorded: epoch {record.epoch}, writer {record.writer}, in "
-            f"{self._config.cluster.state_dir}"
+            f"{store_place(self._config)}"
         )
         return record
 

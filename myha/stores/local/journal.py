@@ -15,7 +15,7 @@ LINES_KEPT = 100_000
 
 
 class LocalJournal:
-    """Implements `myha.ports.Journal` in a directory that exists. Safe for several threads."""
+    """Implements `myha.ports.Journal` in a directory, which is made. Safe for several threads."""
 
     def __init__(self, directory: Path, pair: str) -> None:
         """Every line carries the name of the pair.
@@ -26,6 +26,7 @@ class LocalJournal:
         self._pair = pair
         self._lock = threading.Lock()
         with explained(directory):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = connect(directory / JOURNAL_FILE, durable=False)
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, at REAL NOT NULL, "

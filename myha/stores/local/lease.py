@@ -6,11 +6,12 @@ The file holds the process id, and its time is the last sign of life.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from myha.errors import MyhaError
+from myha.errors import LeaseHeldError
 from myha.files import locked
 from myha.stores.local.sqlite import explained
 
@@ -36,9 +37,15 @@ def holder_of(directory: Path) -> Holder | None:
 class LocalLease:
     """Implements `myha.ports.Lease`."""
 
+    waits = False
+
     def __init__(self, directory: Path) -> None:
         self._path = directory / LOCK_FILE
         self._held = ExitStack()
+        self._holds = False
+        self.lost = False
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[str], None] = lambda _text: None
 
     def acquire(self) -> None:
         directory = self._path.parent
@@ -48,16 +55,25 @@ class LocalLease:
                 descriptor = self._held.enter_context(locked(self._path))
             except BlockingIOError:
                 holder = holder_of(directory)
-                raise MyhaError(
+                raise LeaseHeldError(
                     f"another supervisor (process {holder.pid if holder else 'unknown'}) runs this "
                     f"cluster: {self._path} is locked; stop it first, or ask it with `myha status`"
                 ) from None
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._holds = True
+
+    def await_free(self, seconds: float) -> None:  # a port
+        """Nobody stands in line for a lock."""
+
+    def holds(self) -> bool:
+        """The kernel takes it from no process that lives."""
+        return self._holds
 
     def renew(self) -> None:
         with suppress(OSError):
             os.utime(self._path)
 
     def release(self) -> None:
+        self._holds = False
         self._held.close()

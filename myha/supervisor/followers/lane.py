@@ -51,6 +51,7 @@ class FollowerLane:
             ThreadedCalls(),
             self._journal,
             self.jobs,
+            lease=pair.tools.lease,
         )
         self.loop = FollowerLoop(self.name, view, followers.read(self.name))
         self.driver = FollowerDriver(

@@ -1,0 +1,73 @@
+"""The etcd cluster of a sandbox: its members as processes on this machine's loopback address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from myha.errors import StoreError
+from myha.hosts.local import LocalHost
+from myha.sandbox.programs import Program
+from myha.stores.etcd.client import EtcdClient
+
+READY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member: where it serves clients and where its peers, and its folder."""
+
+    name: str
+    client_port: int
+    peer_port: int
+    directory: Path
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.client_port}"
+
+    @property
+    def peer(self) -> str:
+        return f"http://127.0.0.1:{self.peer_port}"
+
+
+def members_of(directory: Path, ports: Mapping[str, int], count: int) -> tuple[Member, ...]:
+    """`ports` has `e1`, `e1-peer` and so on."""
+    names = (f"e{number}" for number in range(1, count + 1))
+    return tuple(
+        Member(name, ports[name], ports[f"{name}-peer"], directory / name) for name in names
+    )
+
+
+def process_of(member: Member, all_members: tuple[Member, ...], program: Program) -> LocalHost:
+    """The handle of its process. It is ready when the cluster has a leader, which takes more than
+    half of the members: start them all before waiting."""
+    argv = (
+        *program.argv,
+        *("--name", member.name),
+        *("--data-dir", str(member.directory / "data")),
+        *("--listen-client-urls", member.endpoint),
+        *("--advertise-client-urls", member.endpoint),
+        *("--listen-peer-urls", member.peer),
+        *("--initial-advertise-peer-urls", member.peer),
+        *("--initial-cluster", ",".join(f"{one.name}={one.peer}" for one in all_members)),
+        *("--initial-cluster-token", str(member.directory.parent)),
+        *("--logger", "zap", "--log-level", "warn"),
+    )
+    return LocalHost(
+        f"etcd {member.name}",
+        argv,
+        pid_file=member.directory / "etcd.pid",
+        log_file=member.directory / "etcd.log",
+        ready=partial(_answers, member),
+    )
+
+
+def _answers(member: Member) -> bool:
+    try:
+        EtcdClient((member.endpoint,), seconds=READY_SECONDS).get("/")
+    except StoreError:
+        return False
+    return True

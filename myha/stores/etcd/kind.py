@@ -1,0 +1,57 @@
+"""The store `etcd` of a configuration."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+
+from myha.config import Config
+from myha.config.etcd import EtcdConfig
+from myha.core.followers.record import FollowerRecord
+from myha.core.record import Record
+from myha.ports import Lease
+from myha.stores.etcd.client import EtcdClient, Login
+from myha.stores.etcd.lease import EtcdLease
+from myha.stores.etcd.record import EtcdFollowerStore, EtcdRecordStore
+
+
+@cache
+def _client(config: EtcdConfig) -> EtcdClient:
+    """One for all that asks, in this process, for its connections are kept."""
+    login = Login(config.user, config.password()) if config.user else None
+    return EtcdClient(
+        config.endpoints, seconds=config.call_deadline_seconds, tls=config.tls(), login=login
+    )
+
+
+def prefix(config: Config) -> str:
+    """What the keys of a pair begin with."""
+    return f"{config.etcd.prefix}/{config.cluster.name}/"
+
+
+def open_record(config: Config, lease: Lease | None) -> EtcdRecordStore:
+    return EtcdRecordStore(_client(config.etcd), prefix(config) + "record", _own(lease))
+
+
+def read_record(config: Config) -> Record | None:
+    return open_record(config, None).read()
+
+
+def open_followers(config: Config, lease: Lease | None) -> EtcdFollowerStore:
+    return EtcdFollowerStore(_client(config.etcd), prefix(config) + "replicas/", _own(lease))
+
+
+def read_followers(config: Config) -> dict[str, FollowerRecord]:
+    return open_followers(config, None).all()
+
+
+def lease(config: Config) -> EtcdLease:
+    holder = f"{socket.gethostname()}, process {os.getpid()}"
+    key = prefix(config) + "leader"
+    return EtcdLease(_client(config.etcd), key, config.etcd.lease_seconds, holder)
+
+
+def _own(lease: Lease | None) -> EtcdLease | None:
+    assert lease is None or isinstance(lease, EtcdLease)
+    return lease

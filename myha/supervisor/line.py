@@ -1,0 +1,44 @@
+"""Standing in line for the lease of a pair.
+
+Who stands in line looks at nothing and connects to no server. It is there for the moment in which
+the lease is free, and begins then as any supervisor does: with the record, and by looking.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from myha.config import Config
+from myha.errors import LeaseHeldError, StoreSilentError
+from myha.ports import Lease
+from myha.stores.factory import require_record, supervisor_lease
+
+WAIT_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+
+
+def stand_in_line(
+    config: Config, leave: threading.Event, waits: Callable[[str], None]
+) -> Lease | None:
+    """The lease, held; None when it was time to leave first. `waits` is told why it takes a while.
+
+    Raises MyhaError when there is no record, and when another supervisor has the lease and nobody
+    can stand in line for it.
+    """
+    lease = supervisor_lease(config)
+    while not leave.is_set():
+        try:
+            require_record(config)  # before anything is made there
+            lease.acquire()
+        except LeaseHeldError as held:
+            if not lease.waits:
+                raise
+            waits(f"in line for the lease; {held} has it")
+            lease.await_free(WAIT_SECONDS)
+        except StoreSilentError as error:
+            waits(f"in line for the lease: {error}")
+            leave.wait(RETRY_SECONDS)
+        else:
+            return lease
+    return None
