@@ -6,6 +6,7 @@ a row fails, and so does one whose two values make no difference, or another one
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -36,6 +37,9 @@ from myha.operations.heal.work import admin_account
 from myha.operations.verify import job as verify_job
 from myha.servers.factory import make_followers
 from myha.servers.mysql import MySQLServer
+from myha.stores.etcd import kind as etcd_kind
+from myha.stores.etcd.client import Login
+from myha.stores.factory import supervisor_lease
 from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import pair as pair_module
 from myha.supervisor.client import Client
@@ -335,6 +339,42 @@ SHARED: Keys = {
     },
     "address": {"ip": '"10.0.0.99/24"'},
 }
+
+
+def _etcd(it: Built) -> Any:
+    return etcd_kind._client(it.config.etcd)
+
+
+def _etcd_tls(it: Built) -> tuple[str, str, str]:
+    """The files that the context for its connections is made of."""
+    made: dict[str, str] = {}
+
+    class Context:
+        def load_cert_chain(self, cert: Path, key: Path) -> None:
+            made.update(cert=cert.name, key=key.name)
+
+    def make(cafile: Path | None) -> Context:
+        made["ca"] = "" if cafile is None else cafile.name
+        return Context()
+
+    it.patch.setattr(ssl, "create_default_context", make)
+    it.config.etcd.tls()
+    return made["ca"], made.get("cert", ""), made.get("key", "")
+
+
+def _etcd_login(it: Built) -> object:
+    file = it.config.etcd.password_file
+    if file is not None:
+        file.write_text(f"{file.name}\n")
+        file.chmod(0o600)
+    return _etcd(it)._login
+
+
+ETCD: Keys = {
+    "cluster": {"store": '"etcd"'},
+    "etcd": {"endpoints": '["http://10.0.0.9:2379"]'},
+}
+ETCD_TLS: Keys = ETCD | {"etcd": {"endpoints": '["https://10.0.0.9:2379"]'}}
 REPLICA_STOPPED: Keys = {"replicas.r1": {"start_command": '["start"]', "stop_command": '["stop"]'}}
 REMOTE: Keys = {"nodes.a": {"shell": '["ssh", "a"]', "start_command": '["start"]'}}
 STOPPED: Keys = {"nodes.a": {"start_command": '["start"]', "stop_command": '["stop"]'}}
@@ -362,6 +402,60 @@ EFFECTS: dict[str, Effect] = {
     ),
     "cluster.event_scheduler": Effect(("true", "false"), ("ON", "OFF"), _event_scheduler),
     "cluster.state_dir": Effect(('"here"', '"there"'), ("here", "there"), _state_dir),
+    "cluster.store": Effect(
+        ('"local"', '"etcd"'),
+        ("LocalLease", "EtcdLease"),
+        lambda it: type(supervisor_lease(it.config)).__name__,
+        also={"etcd": ETCD["etcd"]},
+    ),
+    "etcd.endpoints": Effect(
+        ('["http://10.0.0.9:1"]', '["http://10.0.0.9:2", "http://10.0.0.8:2"]'),
+        (("http://10.0.0.9:1",), ("http://10.0.0.9:2", "http://10.0.0.8:2")),
+        lambda it: _etcd(it)._endpoints,
+        also=ETCD,
+    ),
+    "etcd.prefix": Effect(
+        ('"/a"', '"/b"'),
+        ("/a/main/leader", "/b/main/leader"),
+        lambda it: etcd_kind.lease(it.config)._key,
+        also=ETCD,
+    ),
+    "etcd.lease_seconds": Effect(
+        ("3", "4"), (3, 4), lambda it: etcd_kind.lease(it.config)._seconds, also=ETCD
+    ),
+    "etcd.call_deadline_seconds": Effect(
+        ("0.5", "0.6"), (0.5, 0.6), lambda it: _etcd(it)._seconds, also=ETCD
+    ),
+    "etcd.ca_file": Effect(
+        ('"one.pem"', '"two.pem"'),
+        ("one.pem", "two.pem"),
+        lambda it: _etcd_tls(it)[0],
+        also=ETCD_TLS,
+    ),
+    "etcd.cert_file": Effect(
+        ('"one.pem"', '"two.pem"'),
+        ("one.pem", "two.pem"),
+        lambda it: _etcd_tls(it)[1],
+        also=ETCD_TLS | {"etcd": ETCD_TLS["etcd"] | {"key_file": '"key.pem"'}},
+    ),
+    "etcd.key_file": Effect(
+        ('"one.pem"', '"two.pem"'),
+        ("one.pem", "two.pem"),
+        lambda it: _etcd_tls(it)[2],
+        also=ETCD_TLS | {"etcd": ETCD_TLS["etcd"] | {"cert_file": '"cert.pem"'}},
+    ),
+    "etcd.user": Effect(
+        ('""', '"root"'),
+        (None, Login("root", "word")),
+        _etcd_login,
+        also=ETCD | {"etcd": ETCD["etcd"] | {"password_file": '"word"'}},
+    ),
+    "etcd.password_file": Effect(
+        ('"one"', '"two"'),
+        (Login("root", "one"), Login("root", "two")),
+        _etcd_login,
+        also=ETCD | {"etcd": ETCD["etcd"] | {"user": '"root"'}},
+    ),
     "nodes.host": Effect(
         ('"10.0.0.8"', '"10.0.0.9"'),
         (("10.0.0.8", True), ("10.0.0.9", False)),
@@ -694,7 +788,7 @@ EFFECTS: dict[str, Effect] = {
     ),
 }
 # There is one of these kinds so far: another is refused, and needs a row when there are two.
-ONE_VALUE = {"balancers.kind": '"haproxy"', "cluster.store": '"local"'}
+ONE_VALUE = {"balancers.kind": '"haproxy"'}
 WHERE = {"nodes": "nodes.a", "replicas": "replicas.r1", "balancers": "balancers.lb1"}
 
 

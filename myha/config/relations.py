@@ -39,11 +39,6 @@ def relation_problems(config: Config) -> Iterator[Problem]:
 def _store_problems(config: Config) -> Iterator[Problem]:
     if config.cluster.store == "etcd" and not config.etcd.endpoints:
         yield "etcd.endpoints", 'is empty; with cluster.store = "etcd" name the cluster\'s members'
-    if config.cluster.store != "etcd" and config.etcd.endpoints:
-        yield (
-            "etcd.endpoints",
-            'is set and cluster.store is not "etcd"; set that, or leave it out',
-        )
 
 
 def _name_problems(config: Config) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from myha.config.accounts import AccountsConfig
 from myha.config.address import AddressConfig
 from myha.config.balancers import HAProxyConfig
+from myha.config.etcd import EtcdConfig
 from myha.config.values import (
     FilePath,
     Host,
@@ -426,6 +427,7 @@ TABLES: dict[str, type[Table]] = {
     "nodes": NodeConfig,
     "replicas": ReplicaConfig,
     "accounts": AccountsConfig,
+    "etcd": EtcdConfig,
     "balancers": HAProxyConfig,
     "address": AddressConfig,
     "timing": TimingConfig,
