@@ -41,4 +41,5 @@ def stand_in_line(
             leave.wait(RETRY_SECONDS)
         else:
             return lease
+    lease.release()
     return None

@@ -14,6 +14,7 @@ from myha.ports import Lease
 from myha.stores.etcd.client import EtcdClient, Login
 from myha.stores.etcd.lease import EtcdLease
 from myha.stores.etcd.record import EtcdFollowerStore, EtcdRecordStore
+from myha.stores.local.lease import LocalLease
 
 
 @cache
@@ -49,7 +50,8 @@ def read_followers(config: Config) -> dict[str, FollowerRecord]:
 def lease(config: Config) -> EtcdLease:
     holder = f"{socket.gethostname()}, process {os.getpid()}"
     key = prefix(config) + "leader"
-    return EtcdLease(_client(config.etcd), key, config.etcd.lease_seconds, holder)
+    here = LocalLease(config.cluster.state_dir)
+    return EtcdLease(_client(config.etcd), key, config.etcd.lease_seconds, holder, here)
 
 
 def _own(lease: Lease | None) -> EtcdLease | None:

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from myha.errors import LeaseHeldError, StoreError, StoreSilentError
+from myha.errors import LeaseHeldError, MyhaError, StoreError, StoreSilentError
+from myha.ports import Lease
 from myha.stores.etcd.client import Compare, Entry, EtcdClient, Put
 
 MARGIN = 0.1  # of the lease: by so much the two machines' clocks may run apart
@@ -30,8 +31,17 @@ class EtcdLease:
 
     waits = True
 
-    def __init__(self, client: EtcdClient, key: str, seconds: int, holder: str) -> None:
-        """`holder` says who this is, for those who ask for it meanwhile."""
+    def __init__(
+        self,
+        client: EtcdClient,
+        key: str,
+        seconds: int,
+        holder: str,
+        here: Lease | None = None,
+    ) -> None:
+        """`holder` says who this is, for those who ask for it meanwhile. `here` is what keeps a
+        second process of this machine from using the same folder; it is held while in line too."""
+        self._here = here
         self._client = client
         self._key = key
         self._seconds = seconds
@@ -49,6 +59,7 @@ class EtcdLease:
 
     def acquire(self) -> None:
         """Raises LeaseHeldError, naming the holder, StoreError when etcd cannot be asked."""
+        self._claim_folder()
         sent = now()
         lease, granted = self._client.grant(self._seconds)
         try:
@@ -69,6 +80,14 @@ class EtcdLease:
             target=self._keep, args=(granted,), name="etcd-lease", daemon=True
         )
         self._renewing.start()
+
+    def _claim_folder(self) -> None:
+        if self._here is None or self._here.holds():
+            return
+        try:
+            self._here.acquire()
+        except LeaseHeldError as error:
+            raise MyhaError(str(error)) from None  # nobody stands in line for a folder
 
     def await_free(self, seconds: float) -> None:
         """After a LeaseHeldError: until it may be free, or for so long."""
@@ -96,6 +115,8 @@ class EtcdLease:
         lease, self._lease = self._lease, 0
         if lease:
             self._give_back(lease)
+        if self._here is not None:
+            self._here.release()
 
     def _give_back(self, lease: int) -> None:
         try:
