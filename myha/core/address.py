@@ -17,17 +17,15 @@ one to run out would lose the address to one that is as stale.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from myha.core.balancer import BalancerLook, ServerRoute
+from myha.core.balancer import BalancerLook, Reach
 from myha.core.policy import AddressPolicy
+from myha.core.reaching import reach_after
 from myha.core.routing import KEEP, wanted
 from myha.core.view import View
 
-# A balancer that could not connect to the writer is not tried again by itself: clients would.
-FAILING_FORGOTTEN_SECONDS = 30.0
-FAILING_LOOKS = 2  # with connections that failed and not a byte in between
 MISSED_LOOKS = 2  # one of them may be lost by whoever looks: it stood still meanwhile
 
 
@@ -48,11 +46,7 @@ class _Seen:
     right_since: float | None = None
     looked_at: float = -1.0
     holds: bool = False
-    life: tuple[str, str] = ("", "")  # of the process, and which writer the next two are about
-    errors: int = 0
-    bytes_out: int = 0
-    failures: int = 0
-    failed_at: float = -1.0
+    reach: Reach = field(default_factory=Reach)
 
 
 class Standings:
@@ -101,8 +95,10 @@ class Standings:
 
     def _note(self, view: View, mine: _Seen, look: BalancerLook) -> None:
         mine.looked_at, mine.holds = look.at, look.holds
-        self._note_failures(view, mine, look)
-        failing = mine.failures >= FAILING_LOOKS
+        if view.record is not None:
+            writer = view.record.writer
+            mine.reach = reach_after(mine.reach, look, writer, view.node(writer))
+        failing = mine.reach.failing
         if failing:
             mine.right_at = -1.0  # there is no doubt that would have to be waited out
         if failing or not routes_as_wanted(view, look):
@@ -110,22 +106,6 @@ class Standings:
             return
         mine.right_at = look.at
         mine.right_since = look.at if mine.right_since is None else mine.right_since
-
-    def _note_failures(self, view: View, mine: _Seen, look: BalancerLook) -> None:
-        """Whether its connections to the writer fail, which answers the supervisor."""
-        writer = view.record.writer if view.record is not None else ""
-        route = _route(look, writer)
-        if route is None:
-            return
-        life = (look.boot_id, writer)
-        more_errors, more_bytes = route.errors > mine.errors, route.bytes_out > mine.bytes_out
-        if life != mine.life or more_bytes:
-            mine.failures = 0
-        elif more_errors and route.takes_traffic and _open(view, writer):
-            mine.failures, mine.failed_at = mine.failures + 1, look.at
-        elif look.at - mine.failed_at > FAILING_FORGOTTEN_SECONDS:
-            mine.failures = 0
-        mine.life, mine.errors, mine.bytes_out = life, route.errors, route.bytes_out
 
 
 def routes_as_wanted(view: View, look: BalancerLook) -> bool:
@@ -138,15 +118,6 @@ def routes_as_wanted(view: View, look: BalancerLook) -> bool:
     )
 
 
-def _route(look: BalancerLook, writer: str) -> ServerRoute | None:
-    return next((one for one in look.routes if (one.pool, one.node) == ("writer", writer)), None)
-
-
 def _silent(view: View, node: str, at: float) -> bool:
     seen = view.node(node)
     return not seen.answering and at - seen.contact_since > view.policy.deadtime_seconds
-
-
-def _open(view: View, node: str) -> bool:
-    seen = view.node(node)
-    return seen.answering and seen.look is not None and seen.look.open

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from myha.core.node import NodeName
 
@@ -45,6 +45,28 @@ class BalancerLook:
         return self.address is not None and self.address.holds
 
 
+FAILING_LOOKS = 2  # with connections that failed and not a byte in between
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the looks at one balancer say of its connections to the writer.
+
+    `life`: of the process, and which writer it is about. `failures`: looks in a row that found more
+    connections failed, and not a byte more from the writer; `failed_at`: the last of them.
+    """
+
+    life: tuple[str, str] = ("", "")
+    errors: int = 0
+    bytes_out: int = 0
+    failures: int = 0
+    failed_at: float = -1.0
+
+    @property
+    def failing(self) -> bool:
+        return self.failures >= FAILING_LOOKS
+
+
 @dataclass(frozen=True, slots=True)
 class BalancerView:
     answering: bool = False
@@ -54,3 +76,4 @@ class BalancerView:
     misses: int = 0  # attempts to look that have failed in a row
     held_at: float = -1.0  # when it was last seen to hold the shared address
     held_since: float | None = None  # seen to hold it at every look since; None: it does not
+    reach: Reach = field(default_factory=Reach)

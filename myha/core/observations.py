@@ -10,6 +10,7 @@ from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import Contact, Lease, NodeLook, NodeName, NodeView, ThreadState
 from myha.core.plans import ROUTE
 from myha.core.policy import Policy
+from myha.core.reaching import reach_after
 from myha.core.record import Record
 from myha.core.view import Incident, LoopView, View
 
@@ -167,11 +168,21 @@ def fold(view: View, seen: Observation) -> View:
         return replace(view, at=at, nodes=nodes)
     if isinstance(seen, BalancerLooked):
         balancer = balancer_looked(view.balancer(seen.balancer), seen.look)
+        if view.record is not None:
+            writer = view.record.writer
+            reach = reach_after(balancer.reach, seen.look, writer, view.node(writer))
+            balancer = replace(balancer, reach=reach)
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
     if isinstance(seen, BalancerMissed):
         old = view.balancer(seen.balancer)
-        misses = old.misses + 1
-        balancer = BalancerView(False, seen.at, seen.error, old.look, misses, old.held_at)
+        balancer = BalancerView(
+            checked_at=seen.at,
+            error=seen.error,
+            look=old.look,
+            misses=old.misses + 1,
+            held_at=old.held_at,
+            reach=old.reach,
+        )
         return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
     if isinstance(seen, RecordRead):
         return replace(view, at=at, record=seen.record)
@@ -279,9 +290,9 @@ def missed(old: NodeView, seen: NodeMissed) -> NodeView:
 def balancer_looked(old: BalancerView, look: BalancerLook) -> BalancerView:
     """The view of a balancer after a whole look at it."""
     if not look.holds:
-        return BalancerView(True, look.at, "", look, held_at=old.held_at)
+        return BalancerView(True, look.at, "", look, held_at=old.held_at, reach=old.reach)
     since = look.at if old.held_since is None else old.held_since
-    return BalancerView(True, look.at, "", look, held_at=look.at, held_since=since)
+    return BalancerView(True, look.at, "", look, held_at=look.at, held_since=since, reach=old.reach)
 
 
 def leased(old: NodeView, seen: LeaseTried) -> NodeView:

@@ -6,10 +6,12 @@ do about each is in docs/guarantees.md; the judge is the one of all scenarios.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-from myha.config import Config
+from myha.config import Config, split_address
 from myha.core.policy import Durability, Mode
 from myha.core.record import Membership
 from myha.drill.stage import (
@@ -23,6 +25,8 @@ from myha.drill.stage import (
     silence,
     start_again,
 )
+from myha.drill.target import Target
+from myha.errors import ServerError
 from myha.sandbox.network.faults import Cut, both_ways
 from myha.sandbox.network.layout import BALANCERS, CLIENT, OTHER_CLIENT, SUPERVISOR
 from myha.waiting import wait_until
@@ -33,9 +37,10 @@ CUT_SECONDS = 4.0  # of a cut that nothing has to be done about
 REFUSED_SECONDS = 2.0  # for which a refusal is watched to last
 OTHER_CLIENTS = 4
 FLAP_SECONDS = 60.0
-SLOW_SECONDS, SLOW_DELAY_SECONDS, SLOW_LOSS = 20.0, 0.3, 0.01
+SLOW_SECONDS, SLOW_DELAY_SECONDS, SLOW_LOSS = 60.0, 0.3, 0.01
 FLAP_DOWN_SECONDS, FLAP_UP_SECONDS = (0.2, 3.0), (0.2, 3.0)
 POLL_SECONDS = 0.02
+CONNECT_SECONDS = 10.0  # in which a client's attempt has ended
 
 
 def _cut(stage: Stage, cuts: Sequence[Cut]) -> float:
@@ -183,6 +188,39 @@ def _writer_is_the_same(stage: Stage) -> None:
         stage.problem(f"{writer} became the writer although {stage.writer} lived and was heard")
 
 
+def _cut_writer_from_balancer(stage: Stage) -> Fault:
+    at = _cut(stage, both_ways([stage.writer], [BALANCERS[1]]))
+    return Fault(at, BALANCERS[1])
+
+
+def _after_balancer_cut_off(stage: Stage, _fault: Fault) -> None:
+    """Known as soon as clients connect there anew, and nothing is done for it."""
+    stop = threading.Event()
+    client = threading.Thread(target=_keep_connecting, args=(stage.target, stop), daemon=True)
+    client.start()
+    try:
+        _await_verdict(stage, "balancer-cut-off")
+        time.sleep(CUT_SECONDS)
+        _writer_is_the_same(stage)
+    finally:
+        stop.set()
+        client.join(2 * CONNECT_SECONDS)
+    _mend_cut(stage)
+    with stage.target.session(*_writer_port(stage.target, BALANCERS[1])):
+        stage.tell("the balancer serves again")
+
+
+def _keep_connecting(target: Target, stop: threading.Event) -> None:
+    """A client of that balancer, which is turned away."""
+    while not stop.wait(POLL_SECONDS):
+        with suppress(ServerError), target.session(*_writer_port(target, BALANCERS[1])):
+            pass
+
+
+def _writer_port(target: Target, balancer: str) -> tuple[str, int]:
+    return split_address(target.config.balancers[balancer].writer_listen)
+
+
 def _cut_writer_from_standby(stage: Stage) -> Fault:
     at = _cut(stage, both_ways([stage.writer], [stage.standby]))
     return Fault(at, stage.standby, _release_plans(stage))
@@ -316,6 +354,14 @@ PARTITIONS = (
         "cut the link between the supervisor and the writer",
         _cut_writer_from_supervisor,
         _after_cut_off,
+        needs_network=True,
+    ),
+    Scenario(
+        "partition-balancer",
+        "a balancer and the writer do not reach each other",
+        "cut the link between the second balancer and the writer",
+        _cut_writer_from_balancer,
+        _after_balancer_cut_off,
         needs_network=True,
     ),
     Scenario(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from myha.core.balancer import AddressLook, BalancerLook
+from myha.core.balancer import FAILING_LOOKS, AddressLook, BalancerLook, Reach
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import (
     Acknowledger,
@@ -203,6 +203,9 @@ SITUATIONS: dict[str, View] = {
     "address-unasked": addressed(HOLDS, None),
     "failback-due": view(auto_failback=True, preferred="db2", failback_after_seconds=60.0),
     "writes-stalled": view(seen("db1", writes_stalled_seconds=9.0)),
+    "balancer-cut-off": view(
+        lb1=replace(routes(), reach=Reach(("lb1-1", "db1"), 7, 90, FAILING_LOOKS, NOW))
+    ),
     "standby-unreachable": view(db2=lost("db2", SILENT), lb1=OUT),
     "standby-refuses-us": view(db2=lost("db2", Contact.DENIED), lb1=OUT),
     "flapping": view(

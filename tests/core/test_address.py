@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myha.core.address import FAILING_FORGOTTEN_SECONDS, Standing, Standings
+from myha.core.address import Standing, Standings
 from myha.core.balancer import AddressLook, BalancerLook, BalancerView
 from myha.core.node import Contact
 from myha.core.observations import balancer_looked
 from myha.core.policy import AddressPolicy
+from myha.core.reaching import FORGOTTEN_SECONDS
 from myha.core.view import View
 from tests.core.views import NOW, lost, record, routes, seen, view
 
@@ -198,7 +199,7 @@ def test_counters_that_begin_anew_are_another_process() -> None:
 def test_a_failure_is_forgotten_after_a_while_without_clients() -> None:
     pair = Pair()
     failing(pair)
-    later = NOW + 1.0 + FAILING_FORGOTTEN_SECONDS
+    later = NOW + 1.0 + FORGOTTEN_SECONDS
     pair.told("lb1", looked(later - 1.0, errors=5, bytes_out=100))
     assert pair.told("lb2", looked(later - 0.9, HERE)) is PREFERRED
     pair.told("lb1", looked(later + 0.1, errors=5, bytes_out=100))

@@ -78,6 +78,17 @@ def test_a_supervisor_that_is_cut_off_from_all_changes_nothing(pair: Target) -> 
         assert not one.phases_ms
 
 
+def test_a_balancer_that_is_cut_off_from_the_writer_is_told_of(pair: Target) -> None:
+    one = played(pair, "partition-balancer")
+    assert not one.phases_ms
+
+
+def test_a_writer_whose_address_vanishes_is_replaced_after_the_dead_time(pair: Target) -> None:
+    one = played(pair, "vanish")
+    assert one.writer_lost
+    assert "routed" in one.phases_ms
+
+
 def test_slow_links_are_no_reason_for_a_failover(
     pair: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,15 @@ class Situation(Replicating):
         return differences(self.view)
 
     @once
+    def balancers_without_writer(self) -> tuple[str, ...]:
+        """Those that cannot connect to the writer for their clients, although it takes writes and
+        answers us."""
+        if not self.writer_installed:
+            return ()
+        seen = self.view.balancers
+        return tuple(name for name, one in seen if one.answering and one.reach.failing)
+
+    @once
     def apart_routing(self) -> tuple[Step, ...]:
         """What of it the record alone asks for."""
         return apart(self.view)

@@ -58,6 +58,12 @@ ROWS: tuple[Verdict, ...] = (
         _writes_stalled,
     ),
     Verdict(
+        "balancer-cut-off",
+        "The balancer {balancers} cannot connect to the writer {writer}, which takes writes and "
+        "answers the supervisor: who connects through it is turned away.",
+        lambda it: bool(it.balancers_without_writer),
+    ),
+    Verdict(
         "standby-unreachable",
         "The supervisor does not reach {standby}: it takes no reads until it is seen again.",
         _standby_unreachable,

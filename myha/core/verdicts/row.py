@@ -44,7 +44,8 @@ class Verdict(Row[Situation]):
     """A row about the pair.
 
     `sentence` has {writer} and {standby} for the names of the nodes, {strays} for who else can
-    acknowledge, {filters} and {differences} for what is not as setup made it.
+    acknowledge, {filters} and {differences} for what is not as setup made it, {balancers} for those
+    that do not reach the writer.
     """
 
     __slots__ = ()
@@ -56,4 +57,5 @@ class Verdict(Row[Situation]):
             strays=it.stray_names,
             filters=it.filter_names,
             differences=it.difference_names,
+            balancers=", ".join(it.balancers_without_writer),
         )
