@@ -357,7 +357,7 @@ PARTITIONS = (
         needs_network=True,
     ),
     Scenario(
-        "partition-balancer",
+        "partition-writer-from-balancer",
         "a balancer and the writer do not reach each other",
         "cut the link between the second balancer and the writer",
         _cut_writer_from_balancer,

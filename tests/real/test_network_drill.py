@@ -79,7 +79,7 @@ def test_a_supervisor_that_is_cut_off_from_all_changes_nothing(pair: Target) -> 
 
 
 def test_a_balancer_that_is_cut_off_from_the_writer_is_told_of(pair: Target) -> None:
-    one = played(pair, "partition-balancer")
+    one = played(pair, "partition-writer-from-balancer")
     assert not one.phases_ms
 
 
