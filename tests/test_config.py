@@ -137,6 +137,12 @@ def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> N
     assert any(found.startswith(line) for found in refusal(tmp_path, f"{GOOD}{added}\n"))
 
 
+NAMED = """
+[dns]
+server = '192.0.2.53:53'
+zone = 'example'
+name = 'db.example'
+[nodes.a]"""
 SHARED = "[address]\nip = '10.0.0.9/24'\n"
 PLACED = """
 [balancers.lb2]
@@ -275,6 +281,12 @@ interface = 'eth0'
             f"{SHARED}preference_seconds = 1\n{PLACED}",
             "address.preference_seconds: is l",
         ),
+        ("[nodes.a]", NAMED.replace("192.0.2.53", "ns1"), 'dns.server: must be "address:port"'),
+        ("[nodes.a]", NAMED.replace("'db.example", "'db.other"), "dns.name: is not in dns.zone"),
+        ("[nodes.a]", NAMED.replace("'db.example", "'d b"), "dns.name: must be a domain name"),
+        ("[nodes.a]", NAMED.replace("zone", "key_name = 'k'\nzone"), "dns.key_name: goes with dn"),
+        ("[nodes.a]", NAMED, "nodes.b.dns_address: is needed for dns.server"),
+        ("[nodes.a]", f"{NAMED}\ndns_address = 'here'", "nodes.a.dns_address: must be an IP add"),
         ("[nodes.a]", "[nodes]\nq = 3\n[nodes.a]", "nodes.q: must be a table; write it as [nod"),
         ("[nodes.a]", "[nodes.a", "is not valid TOML: "),
     ],

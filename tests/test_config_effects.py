@@ -6,6 +6,7 @@ a row fails, and so does one whose two values make no difference, or another one
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -141,9 +142,11 @@ class Effect:
     also: Keys = field(default_factory=dict)
 
 
-def number(first: float, second: float, see: Callable[[Built], object]) -> Effect:
+def number(
+    first: float, second: float, see: Callable[[Built], object], also: Keys | None = None
+) -> Effect:
     """What is seen is the number itself."""
-    return Effect((str(first), str(second)), (first, second), see)
+    return Effect((str(first), str(second)), (first, second), see, also or {})
 
 
 def of_policy(name: str) -> Callable[[Built], object]:
@@ -328,6 +331,29 @@ def _standings_policy(it: Built) -> object:
     return standing.func._standings._policy
 
 
+def _dns(it: Built) -> Any:
+    """The name that follows the writer, as the pair's supervisor has it."""
+    pointer: Any = it.pair.pointer
+    return pointer._point.__self__
+
+
+def _dns_key(it: Built) -> Any:
+    """Name and bytes of the one key; its file holds its own name."""
+    file = it.config.dns.key_file
+    assert file is not None
+    file.write_bytes(base64.b64encode(file.name.encode()) + b"\n")
+    ((name, key),) = _dns(it)._keyring.items()
+    return str(name), key
+
+
+NAMED: Keys = {
+    "nodes.a": {"dns_address": '"192.0.2.8"'},
+    "nodes.b": {"dns_address": '"192.0.2.9"'},
+    "dns": {"server": '"192.0.2.53:53"', "zone": '"example"', "name": '"x.db.example"'},
+}
+SIGNED: Keys = NAMED | {
+    "dns": NAMED["dns"] | {"key_name": '"one"', "key_file": '"first"'},
+}
 SHARED: Keys = {
     "balancers.lb1": {"host": '"10.0.0.7"', "interface": '"eth0"'},
     "balancers.lb2": {
@@ -716,6 +742,45 @@ EFFECTS: dict[str, Effect] = {
         of_policy("address"),
         also=SHARED,
     ),
+    "nodes.dns_address": Effect(
+        ('"192.0.2.1"', '"192.0.2.2"'),
+        ("192.0.2.1", "192.0.2.2"),
+        lambda it: it.pair.pointer._addresses["a"],  # type: ignore[union-attr]
+        also=NAMED,
+    ),
+    "dns.server": Effect(
+        ('""', '"192.0.2.53:5353"'),
+        (None, ("192.0.2.53", 5353)),
+        lambda it: it.pair.pointer and (_dns(it)._host, _dns(it)._port),
+        also={table: rows for table, rows in NAMED.items() if table != "dns"}
+        | {"dns": {key: text for key, text in NAMED["dns"].items() if key != "server"}},
+    ),
+    "dns.zone": Effect(
+        ('"example"', '"db.example"'),
+        ("example.", "db.example."),
+        lambda it: str(_dns(it)._zone),
+        also=NAMED,
+    ),
+    "dns.name": Effect(
+        ('"db.example"', '"pair.example"'),
+        (("db.example.", "_myha.db.example."), ("pair.example.", "_myha.pair.example.")),
+        lambda it: (str(_dns(it)._name), str(_dns(it)._mark)),
+        also=NAMED,
+    ),
+    "dns.ttl_seconds": number(3, 7, lambda it: _dns(it)._config.ttl_seconds, NAMED),
+    "dns.key_name": Effect(
+        ('"one"', '"two"'), ("one.", "two."), lambda it: _dns_key(it)[0], also=SIGNED
+    ),
+    "dns.key_algorithm": Effect(
+        ('"hmac-sha256"', '"hmac-sha512"'),
+        ("hmac-sha256", "hmac-sha512"),
+        lambda it: _dns(it)._config.key_algorithm,
+        also=NAMED,
+    ),
+    "dns.key_file": Effect(
+        ('"first"', '"second"'), (b"first", b"second"), lambda it: _dns_key(it)[1], also=SIGNED
+    ),
+    "dns.timeout_seconds": number(2.0, 4.0, lambda it: _dns(it)._config.timeout_seconds, NAMED),
     "timing.deadtime_seconds": number(1.5, 3.0, of_policy("deadtime_seconds")),
     "timing.look_interval_seconds": Effect(
         ("0.25", "0.5"),

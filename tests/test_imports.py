@@ -24,7 +24,7 @@ LEVELS = (
     {"job"},
     {"operations", "conflicts"},
     {"undo"},
-    {"servers", "balancers", "stores", "hosts", "binlog"},
+    {"servers", "balancers", "stores", "hosts", "binlog", "naming"},
     {"progress", "permit", "database"},
     {"ports"},
     {"config"},

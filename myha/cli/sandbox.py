@@ -56,8 +56,8 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
 
     Programs on PATH are used if they are recent enough; otherwise Debian packages go to a private
     folder in this user's cache directory, without root. NAME is one of: mysql, mariadb,
-    mariadb-backup, haproxy, keepalived, sysbench, etcd, percona-toolkit, nftables, iproute2, sshd,
-    docker, docker-compose (for tests).
+    mariadb-backup, haproxy, keepalived, bind9, sysbench, etcd, percona-toolkit, nftables, iproute2,
+    sshd, docker, docker-compose (for tests).
     """
     with interruptible("interrupted; the unfinished download was removed"), _progress() as tell:
         for name in names or _DEFAULT_PROGRAMS:

@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from myha.config.accounts import AccountsConfig
 from myha.config.address import AddressConfig
 from myha.config.balancers import BalancerConfig, OfItsKind
+from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
 from myha.config.files import Document
 from myha.config.tables import (
@@ -67,6 +68,7 @@ class Config(Table):
         description="One or more balancers."
     )
     address: AddressConfig = Field(description="The address that the balancers share.")
+    dns: DnsConfig = Field(description="A name that follows the writer.")
     timing: TimingConfig = Field(description="Intervals and deadlines.")
     lag: LagConfig = Field(description="When a reader lags too much.")
     failover: FailoverConfig = Field(description="How much is decided unattended.")

@@ -13,6 +13,7 @@ from myha.config.values import NAME_PATTERN, Problem, split_address
 from myha.core.policy import Durability, Mode
 from myha.core.watchdog import LEAST_TOTAL_SECONDS, Watchdog
 
+_DOMAIN = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _COMMANDS = (
     "fence_command",
     "start_command",
@@ -31,6 +32,7 @@ def relation_problems(config: Config) -> Iterator[Problem]:
     yield from _account_problems(config)
     yield from _balancer_problems(config)
     yield from _address_problems(config)
+    yield from _dns_problems(config)
     yield from _timing_problems(config)
     yield from _watchdog_problems(config)
     yield from _store_problems(config)
@@ -258,6 +260,23 @@ def _place_problems(config: Config) -> Iterator[Problem]:
                     f"balancers.{name}.{key}",
                     f"has another port than the first balancer's; address.ip needs {ports[0]} here",
                 )
+
+
+def _dns_problems(config: Config) -> Iterator[Problem]:
+    given = config.dns
+    if not given.server:
+        return
+    for key in ("zone", "name"):
+        if not _DOMAIN.fullmatch(getattr(given, key)):
+            yield f"dns.{key}", "must be a domain name, like db.example.com"
+    zone, name = (text.casefold().rstrip(".") for text in (given.zone, given.name))
+    if not name.endswith(f".{zone}") and name != zone:
+        yield "dns.name", "is not in dns.zone; name one that is"
+    if bool(given.key_file) != bool(given.key_name):
+        yield "dns.key_name", "goes with dns.key_file; set both, or neither"
+    for node, one in config.nodes.items():
+        if not one.dns_address:
+            yield f"nodes.{node}.dns_address", "is needed for dns.server; put an IP address there"
 
 
 def _timing_problems(config: Config) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from myha.config.accounts import AccountsConfig
 from myha.config.address import AddressConfig
 from myha.config.balancers import HAProxyConfig
+from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
 from myha.config.values import (
     FilePath,
@@ -170,6 +172,11 @@ class NodeConfig(ServerConfig):
         description="Which ids this node generates: 1 for odd ones, 2 for even ones.",
         json_schema_extra={"shown_default": "1 for the first node, 2 for the second"},
     )
+    dns_address: str = Field(
+        "",
+        description="The IP address that dns.name gets while this node is the writer: that of a "
+        "balancer beside it, say. Needed with dns.server.",
+    )
     fence_command: Words = Field(
         (),
         description="Command with arguments that fences the node from outside (power, network); "
@@ -189,6 +196,14 @@ class NodeConfig(ServerConfig):
         if isinstance(port, int) and 1 <= port <= 65535:
             own["replication_port"] = port
         return own | data
+
+    @field_validator("dns_address")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        try:
+            return str(ip_address(address)) if address else address
+        except ValueError:
+            raise ValueError("must be an IP address, without a port") from None
 
     @property
     def replication_address(self) -> str:
@@ -430,6 +445,7 @@ TABLES: dict[str, type[Table]] = {
     "etcd": EtcdConfig,
     "balancers": HAProxyConfig,
     "address": AddressConfig,
+    "dns": DnsConfig,
     "timing": TimingConfig,
     "lag": LagConfig,
     "failover": FailoverConfig,

@@ -141,6 +141,14 @@ RECIPES: dict[str, Recipe] = {
             version_option="-V",
         ),
         Recipe(
+            name="bind9",
+            executables=("named",),
+            minimum=(9, 16),
+            packages=("bind9",),
+            suites=_STABLE_FIRST,
+            version_option="-v",
+        ),
+        Recipe(
             name="keepalived",
             executables=("keepalived",),
             minimum=(2, 2),

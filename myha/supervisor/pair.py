@@ -32,6 +32,7 @@ from myha.core.plans import RecordChange
 from myha.core.record import Record
 from myha.core.view import View
 from myha.errors import ClaimedError, MyhaError, ServerGoneError
+from myha.naming.dns import DnsName
 from myha.ports import Lease, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.claim import Claim, Claimant
@@ -58,6 +59,7 @@ from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.lease import KeptLeases, LeaseKeeper
 from myha.supervisor.loop import CHANGES_WRITER, Loop
+from myha.supervisor.on_writer_change import OnWriterChange
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.standings import SharedStandings
 from myha.supervisor.status import Status
@@ -158,8 +160,8 @@ class PairSupervisor:
         self._ending = threading.Event()
         self._passed: tuple[object, ...] = ()
         self.lanes = self._make_lanes(kind) if config.replicas else {}
-        if self.lanes:
-            self.driver.after_turn = self._pass_to_lanes
+        self.pointer = self._make_pointer()
+        self.driver.after_turn = self._after_turn
 
     def _make_lanes(self, kind: type[BaseServer]) -> dict[str, FollowerLane]:
         """One for each read replica. They read the pair's record, and have their own."""
@@ -182,8 +184,22 @@ class PairSupervisor:
             for name, servers in made.items()
         }
 
+    def _make_pointer(self) -> OnWriterChange | None:
+        """What lets a name in DNS follow the writer, where there is one."""
+        if not self.config.dns.server:
+            return None
+        addresses = {name: node.dns_address for name, node in self.config.nodes.items()}
+        return OnWriterChange(DnsName(self.config.dns).point, addresses, self.journal)
+
+    def _after_turn(self) -> None:
+        """In the loop's thread; waits for nothing."""
+        if self.lanes:
+            self._pass_to_lanes()
+        if self.pointer is not None:
+            self.pointer.pair_seen(self.loop.view)
+
     def _pass_to_lanes(self) -> None:
-        """In the loop's thread, after each of its turns: what has changed, as one value."""
+        """What has changed, as one value."""
         view, running = self.loop.view, self.loop.running
         known = (view.record, view.nodes, view.balancers, running)
         if all(new is old for new, old in zip(known, self._passed, strict=False)) and self._passed:
@@ -306,11 +322,15 @@ class PairSupervisor:
         threading.Thread(target=self._watch_config, name="config", daemon=True).start()
         for lane in self.lanes.values():
             lane.start()
+        if self.pointer is not None:
+            self.pointer.start()
         try:
             self.driver.run()
         finally:
             self._ending.set()
             self._end_lanes()
+            if self.pointer is not None:
+                self.pointer.stop()
             self.housekeeping.stop()
             self.jobs.close()
             for keeper in self.keepers.values():
@@ -368,6 +388,7 @@ class PairSupervisor:
             "pid": os.getpid(),
             "config_changed": self.config.changed_on_disk(),
             "journal_failure": self.journal.failure,
+            "dns_failure": "" if self.pointer is None else self.pointer.failure,
             "last_jobs": self.housekeeping.last(),
             "pulse": {name: one.status() for name, one in self.heartbeats.items()},
         }

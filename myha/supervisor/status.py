@@ -264,6 +264,7 @@ class Status(Value):
     pid: int = 0
     config_changed: bool = False
     journal_failure: str = ""
+    dns_failure: str = ""
     last_jobs: dict[str, LastJobStatus] = {}
     pulse: dict[str, HeartbeatStatus] = {}
     replicas: dict[str, AnyReplica] = {}

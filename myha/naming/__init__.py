@@ -1,0 +1,1 @@
+"""Names by which clients find the writer, beside the balancers."""
