@@ -122,7 +122,7 @@ class Cluster:
 
         `network` gives each process a host of its own, `address` the balancers one that they share.
         `etcd` members keep the record, which several `supervisors` need. Fetches the programs it
-        needs. Raises ConfigError for a wrong call, MyhaError otherwise; nothing is left behind then.
+        needs. Raises ConfigError for a wrong call, MyhaError otherwise; nothing is left then.
         """
         if durability is None:
             durability = "bounded" if mode == "dual-writer" else "lossless"
