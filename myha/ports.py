@@ -21,7 +21,7 @@ from myha.core.record import Record
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """What a job is to do. `node`, `writer`, `method`, `id` and `epoch` are those of a heal."""
+    """What a job is to do. All but `kind` are those of a heal, `term` the supervisor's."""
 
     kind: str
     node: str = ""
@@ -30,6 +30,7 @@ class JobOrder:
     writer: str = ""
     epoch: int = 0
     accept_loss: bool = False
+    term: int = 0
 
 
 class Server(Protocol):

@@ -27,6 +27,7 @@ SHOWN_FAILURES = 5
 @click.option("--durability", type=click.Choice([one.value for one in Durability]))
 @click.option("--replica", is_flag=True, help="With a read replica beside the pair.")
 @click.option("--watchdog", is_flag=True, help="With the watchdog inside the servers.")
+@click.option("--supervisors", is_flag=True, help="Several, which settle in etcd who acts.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--trace", is_flag=True, help="Print every history step by step (few runs only).")
 @click.option(
@@ -48,6 +49,7 @@ def simulate(
     durability: str | None,
     replica: bool,
     watchdog: bool,
+    supervisors: bool,
     processes: int,
     trace: bool,  # click passes flags by name
     save: Path | None,
@@ -72,6 +74,7 @@ def simulate(
         Durability(durability) if durability else None,
         replica=replica,
         watchdog=watchdog,
+        supervisors=supervisors,
     )
     summary = _run(batch, processes)
     if trace:

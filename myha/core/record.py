@@ -83,7 +83,8 @@ class Record:
 
     `pair` is the name of the pair that it is of; empty in one from before records had it. `store`
     names the lineage of records that it belongs to, which the nodes know too: a second record of
-    the same pair, made elsewhere, has another one.
+    the same pair, made elsewhere, has another one. `term` is the version at the last takeover by a
+    supervisor.
     """
 
     version: int
@@ -96,6 +97,7 @@ class Record:
     writer_since_wall: float = 0.0
     pair: str = ""
     store: str = ""
+    term: int = 0
 
     def node(self, name: NodeName) -> NodeRecord:
         for known, record in self.nodes:

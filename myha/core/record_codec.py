@@ -26,6 +26,7 @@ def record_from_dict(raw: Mapping[str, Any]) -> Record:
         writer_since_wall=raw["writer_since_wall"],
         pair=raw.get("pair", ""),  # records from before had none
         store=raw.get("store", ""),
+        term=raw.get("term", 0),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from myha.core.node import ThreadState
@@ -14,6 +14,7 @@ from myha.core.watchdog import Watchdog
 from myha.sim.balancer import SimBalancer
 from myha.sim.channel import Channel
 from myha.sim.clients import Ledger
+from myha.sim.election import IN_LINE_SECONDS, Claims, SimEtcd, SimLease, SimLeasedStore
 from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.judge import Judge
@@ -47,6 +48,8 @@ class Mutation:
     policy: Callable[[Policy], Policy] = lambda policy: policy
     replica: MutatePlan | None = None  # its plans
     leases: type[SimLeases] = SimLeases
+    lease: type[SimLease] = SimLease
+    claims: type[Claims] = Claims
 
 
 class Cluster:
@@ -71,6 +74,9 @@ class Cluster:
         self.plans: list[str] = []
         self.supervisors: list[SimSupervisor] = []
         self.on_new_supervisor: list[Callable[[SimSupervisor], None]] = []
+        self.etcd = SimEtcd(self.world) if parameters.supervisors else None
+        if self.etcd is not None:
+            self.world.after(IN_LINE_SECONDS, self._next_in_line)
 
     def _servers(self) -> dict[str, SimServer]:
         parameters, make = self.parameters, self.mutation.server
@@ -111,20 +117,32 @@ class Cluster:
         record = self.store.record
         if self.supervisors:
             change = RecordChange("another supervisor takes over")
-            self.store.compare_and_set(record.version, change.apply(record, self.world.now))
+            taken = change.apply(record, self.world.now)
+            self.store.compare_and_set(record.version, replace(taken, term=taken.version))
+        name = f"supervisor-{len(self.supervisors) + 1}"
+        store: SimStore | SimLeasedStore = self.store
+        if self.etcd is not None:
+            self.etcd.grant(name)
+            store = SimLeasedStore(self.store, self.etcd, name)
         one = SimSupervisor(
             self.world,
-            f"supervisor-{len(self.supervisors) + 1}",
+            name,
             self.mutation.policy(self.policy),
             servers=self.servers,
             balancers=self.balancers,
-            store=self.store,
+            store=store,
             interval_seconds=INTERVAL_SECONDS,
             executor=self.mutation.executor,
             mutate_plan=self.mutation.mutate_plan,
             make_jobs=partial(SimJobs, heal=self.mutation.heal),
             leases=self.mutation.leases,
+            claims=self.mutation.claims(),
+            term=0 if self.etcd is None else self.store.record.version,
         )
+        if isinstance(store, SimLeasedStore) and self.etcd is not None:
+            store.lease = self.mutation.lease(self.etcd, one)
+            one.has(store.lease)
+            self.judge.begins_to_act(one, self.supervisors)
         one.plans = self.plans
         one.on_decided = self.judge.decided
         for hook in self.on_new_supervisor:
@@ -132,11 +150,18 @@ class Cluster:
         self.supervisors.append(one)
         return one
 
+    def _next_in_line(self) -> None:
+        """There is always somebody in line, who has the lease as soon as it is free."""
+        assert self.etcd is not None
+        self.world.after(IN_LINE_SECONDS, self._next_in_line)
+        if self.etcd.free and self.supervisors:
+            self.new_supervisor()
+
     @property
     def supervisor(self) -> SimSupervisor | None:
         """The one that acts."""
         for one in reversed(self.supervisors):
-            if one.alive and not one.paused and not one.deposed:
+            if one.alive and not one.paused and not one.deposed and one.may_act:
                 return one
         return None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from myha.core.node import ThreadState
 from myha.core.settings import Difference
 from myha.sim.cluster import Cluster
+from myha.sim.election import ETCD, SimEtcd
 from myha.sim.parameters import Fault
 from myha.sim.process import FILTER, OPTION, SETTING
 from myha.sim.server import SimServer
@@ -261,7 +262,8 @@ class Faults:
         one = self.cluster.supervisor
         if one is not None:
             one.kill()
-            self.later(fault, self._replace)
+            if self.cluster.etcd is None:
+                self.later(fault, self._replace)
 
     def _replace(self) -> None:
         if self.cluster.supervisor is None:
@@ -281,8 +283,27 @@ class Faults:
             self.world.after(0.001, self._pause, one, fault)
         elif not self.over:
             one.pause()
-            self.world.after(RETURNS_SECONDS, self._replace)
+            if self.cluster.etcd is None:
+                self.world.after(RETURNS_SECONDS, self._replace)
             self.later(fault, one.resume)
+
+    def freezes_with_a_command(self, fault: Fault) -> None:
+        """Between asking whether it may act and acting; another takes over meanwhile."""
+        one = self.cluster.supervisor
+        if one is not None and self.cluster.etcd is not None:
+            one.in_hand_seconds = fault.for_seconds
+
+    def etcd_is_lost(self, fault: Fault) -> None:
+        etcd = self.cluster.etcd
+        if etcd is not None:
+            etcd.goes_down()
+            self.later(fault, etcd.comes_up)
+
+    def cut_etcd(self, fault: Fault) -> None:
+        """From the one that acts."""
+        one = self.cluster.supervisor
+        if one is not None and self.cluster.etcd is not None:
+            self._cut(fault, one.name, ETCD)
 
     def balancer_restarts(self, fault: Fault) -> None:
         one = list(self.cluster.balancers.values())[-1]
@@ -336,12 +357,24 @@ class Faults:
                 server.touched()
         for balancer in cluster.balancers:
             self._balancer_up(balancer)
+        if cluster.etcd is not None:
+            self._repair_etcd(cluster.etcd)
+            return
         working = cluster.supervisor
         for one in cluster.supervisors:
             if one is not working:
                 one.kill()
         if working is None:
             cluster.new_supervisor()
+
+    def _repair_etcd(self, etcd: SimEtcd) -> None:
+        """Whoever is in line has the lease soon, if nobody has it now."""
+        if not etcd.up:
+            etcd.comes_up()
+        for one in self.cluster.supervisors:
+            self.world.mend(one.name, ETCD)
+            if one.alive and (one.paused or one.name != etcd.holder):
+                one.kill()
 
 
 DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
@@ -361,6 +394,9 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "slow": Faults.slow,
     "supervisor-dies": Faults.supervisor_dies,
     "supervisor-stands-still": Faults.supervisor_stands_still,
+    "freezes-with-a-command": Faults.freezes_with_a_command,
+    "etcd-is-lost": Faults.etcd_is_lost,
+    "cut-etcd": Faults.cut_etcd,
     "balancer-restarts": Faults.balancer_restarts,
     "stranger-opens": Faults.stranger_opens,
     "stranger-closes": Faults.stranger_closes,

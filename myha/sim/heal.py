@@ -139,6 +139,8 @@ class SimHeal:
             and heal is not None
             and (heal.id, heal.method) == (self.order.id, self.order.method)
         )
+        if record.term != self.order.term:
+            raise MyhaError("another supervisor has taken over")
         if not same or (record.writer, record.epoch) != (self.order.writer, self.order.epoch):
             raise MyhaError("it is no longer on record as being healed")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from myha.core import invariants
 from myha.core.invariants import NodeState, Opened, Received, Routed, State, Undone
@@ -33,6 +35,16 @@ class Violation:
 def _makes_solo(plan: Plan | None) -> bool:
     changes = [one.change for one in plan.steps if isinstance(one, ChangeRecord)] if plan else []
     return any(one.sync is Sync.SOLO for one in changes)
+
+
+class Acting(Protocol):
+    """A supervisor, as far as it is judged."""
+
+    name: str
+    alive: bool
+
+    @property
+    def may_act(self) -> bool: ...
 
 
 class Judge:
@@ -79,6 +91,12 @@ class Judge:
     def broken(self, name: str, sentence: str) -> None:
         self.world.note(f"BROKEN: {name}: {sentence}")
         self.violations.append(Violation(self.world.now, name, sentence))
+
+    def begins_to_act(self, new: Acting, others: Iterable[Acting]) -> None:
+        """Nobody else may take the lease for its own by then, whatever its clock."""
+        for one in others:
+            if one.alive and one.may_act:
+                self.broken("one-acts", f"{new.name} begins to act while {one.name} does")
 
     # -- acknowledged writes ---------------------------------------------------------------------
 

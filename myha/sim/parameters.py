@@ -62,6 +62,7 @@ class Parameters:
     replica: bool = False  # a read replica beside the pair
     replica_faults: tuple[Fault, ...] = ()
     watchdog: bool = False  # inside the servers
+    supervisors: bool = False  # several, which settle in etcd who acts
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -232,6 +233,38 @@ def with_watchdog(parameters: Parameters) -> Parameters:
         fence_command=False,
         faults=(*faults, *parameters.faults[:others]),
     )
+
+
+ELECTION_FAULTS = (
+    ("freezes-with-a-command", ("",)),
+    ("supervisor-stands-still", ("",)),
+    ("supervisor-dies", ("",)),
+    ("cut-etcd", ("",)),
+    ("etcd-is-lost", ("",)),
+    ("crash", ("writer", "standby")),
+    ("hang", ("writer", "standby")),
+)
+_ELECTION_WEIGHTS = (5, 3, 2, 2, 1, 3, 2)
+
+
+def with_supervisors(parameters: Parameters) -> Parameters:
+    """The same history with several supervisors, and with what makes them take over."""
+    rng = Random(parameters.seed * 48_271 % 2**32)
+    faults = tuple(
+        Fault(
+            what=what,
+            role=rng.choice(roles),
+            plan="any" if what == "freezes-with-a-command" else "",
+            step=rng.randrange(8),
+            at_seconds=round(rng.uniform(0.1, FAULTS_END_SECONDS - 0.3), 4),
+            for_seconds=round(rng.choice((0.1, 0.3, 0.6)) * rng.uniform(0.7, 1.3), 4),
+        )
+        for what, roles in rng.choices(
+            ELECTION_FAULTS, (5, 3, 2, 2, 1, 3, 2), k=rng.choice((2, 3, 4))
+        )
+    )
+    others = rng.choice((0, 0, 1, len(parameters.faults)))
+    return replace(parameters, supervisors=True, faults=(*faults, *parameters.faults[:others]))
 
 
 def _fault(rng: Random, *, first: bool) -> Fault:

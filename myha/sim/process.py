@@ -71,6 +71,7 @@ class ServerProcess:
         self.name = name
         self.flavour = flavour
         self.up, self.frozen, self.full, self.life = True, False, False, 1
+        self.claim = 0  # the term of the supervisor that took it over last
         self.stalled = False  # frozen, but for the heartbeats to its replica
         self.leaving = False  # shutting down: refuses connections, its replica is still fed
         self.last_commit_at = -1.0  # until then it commits what had reached it before

@@ -30,6 +30,7 @@ from myha.core.view import View
 from myha.errors import BalancerError, MyhaError, ServerError
 from myha.ports import Jobs
 from myha.sim.balancer import SimBalancer
+from myha.sim.election import Claims, SimLease, SimLeasedStore
 from myha.sim.leases import SimLeases
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
@@ -77,13 +78,19 @@ class SimSupervisor:
         *,
         servers: dict[str, SimServer],
         balancers: dict[str, SimBalancer],
-        store: SimStore,
+        store: SimStore | SimLeasedStore,
         interval_seconds: float,
         make_jobs: Callable[[SimSupervisor], Jobs],
         executor: Callable[[Tools], Executor] = Executor,
         mutate_plan: MutatePlan | None = None,
         leases: type[SimLeases] = SimLeases,
+        claims: Claims | None = None,
+        term: int = 0,
     ) -> None:
+        """`term`: what it claims servers with, 0 where no other one can act beside it."""
+        self.claims, self.term = claims or Claims(), term
+        self.lease: SimLease | None = None
+        self.in_hand_seconds = 0.0  # so long it stands still with the next command in its hand
         self.world = world
         self.name = name
         self.policy = policy
@@ -166,6 +173,14 @@ class SimSupervisor:
         if not self.alive:
             raise KilledError
 
+    @property
+    def may_act(self) -> bool:
+        return self.lease is None or self.lease.holds()
+
+    def has(self, lease: SimLease) -> None:
+        """Its right to act, asked before every step."""
+        self.lease = self.executor.tools.lease = lease
+
     def _lives(self) -> bool:
         return self.alive
 
@@ -219,7 +234,7 @@ class SimSupervisor:
         self.take(Tick(self.world.now, WALL_START + self.world.now))
 
     def decide(self) -> None:
-        if self.loop.running is not None or self.deposed:
+        if self.loop.running is not None or self.deposed or not self.may_act:
             return
         self._tick_loop()
         turn = self.loop.decide()
@@ -241,7 +256,7 @@ class SimSupervisor:
 
     def request(self, name: str, arguments: dict[str, str]) -> bool:
         """An operator's request; whether a plan for it was begun."""
-        if not self.alive or self.paused or self.deposed:
+        if not self.alive or self.paused or self.deposed or not self.may_act:
             return False
         self.world.note(f"operator: {name} {' '.join(arguments.values())}")
         before = self.loop.running
@@ -378,7 +393,10 @@ class SimSupervisor:
         self.take(self._result(reason))
 
     def _result(self, reason: str) -> Any:
-        return PlanResult(reason, self.store.read())
+        try:
+            return PlanResult(reason, self.store.read())
+        except MyhaError:  # as the daemon's driver does
+            return PlanResult(reason, None)
 
 
 class SimClock:
@@ -457,8 +475,28 @@ class ServerPort:
         self.name = server.name
 
     def _do(self, deadline_seconds: float, act: Callable[[], T]) -> T:
-        caller = self._supervisor
-        return caller.wait_for(self._server.call(caller.name, deadline_seconds, act))
+        return self._wait_for(self._server.call(self._supervisor.name, deadline_seconds, act))
+
+    def _wait_for(self, doing: Doing[T]) -> T:
+        return self._supervisor.wait_for(self._claimed(doing))
+
+    def _claimed(self, doing: Doing[T]) -> Doing[T]:
+        """What is done there while the server is this supervisor's; perhaps it comes late."""
+        caller, server = self._supervisor, self._server
+        seconds, caller.in_hand_seconds = caller.in_hand_seconds, 0.0
+        if seconds:
+            caller.pause()
+            yield seconds
+            caller.resume()
+        while True:
+            if server.alive and not caller.claims.allows(server, caller.term):
+                doing.close()
+                raise ServerError(f"{self.name} was taken over by a later supervisor")
+            try:
+                pause = next(doing)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            yield pause
 
     def executed(self) -> GtidSet:
         return self._do(1.0, self._server.executed_now)
@@ -476,7 +514,7 @@ class ServerPort:
         left = max(0.001, end - caller.world.now)
         running = ThreadState.RUNNING
         connected = server.until(caller.name, left, lambda: server.channel.state is running)
-        if not caller.wait_for(connected):
+        if not self._wait_for(connected):
             raise ServerError(f"{self.name}: the receiver has not connected in time")
 
     def restore_source(self, deadline_seconds: float, *, clears_filters: bool) -> None:
@@ -488,7 +526,7 @@ class ServerPort:
 
     def await_applied(self, deadline_seconds: float) -> bool:
         caller, server = self._supervisor, self._server
-        return caller.wait_for(server.until(caller.name, deadline_seconds, server.is_applied))
+        return self._wait_for(server.until(caller.name, deadline_seconds, server.is_applied))
 
     def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
         caller, server = self._supervisor, self._server
@@ -496,14 +534,14 @@ class ServerPort:
         def so() -> bool:
             return server.executed_now().contains(wanted)
 
-        return caller.wait_for(server.until(caller.name, deadline_seconds, so))
+        return self._wait_for(server.until(caller.name, deadline_seconds, so))
 
     def open(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.do_open)
 
     def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
         caller = self._supervisor
-        caller.wait_for(self._server.close_gently(caller.name, grace_seconds, deadline_seconds))
+        self._wait_for(self._server.close_gently(caller.name, grace_seconds, deadline_seconds))
 
     def fence(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.do_fence)

@@ -394,6 +394,7 @@ class Executor:
             )
 
     def _start_job(self, _run: Run, step: StartJob) -> None:
+        record = self.tools.store.read()
         order = JobOrder(
             kind=step.kind,
             node=step.node,
@@ -402,6 +403,7 @@ class Executor:
             writer=step.writer,
             epoch=step.epoch,
             accept_loss=step.accept_loss,
+            term=0 if record is None else record.term,
         )
         self.tools.jobs.start(order, step.deadline_seconds)
 

@@ -111,7 +111,7 @@ class PairSupervisor:
         self.store = open_record_store(config, lease)
         held.callback(self.store.close)
         record = self._take_over(self._check(require_record(config)))
-        self.claimant = Claimant(Claim(record.store, record.version, _holder()))
+        self.claimant = Claimant(Claim(record.store, record.term, _holder()))
         self.journal_file = open_journal(config)
         held.callback(self.journal_file.close)
         self.journal = LoggedJournal(self.journal_file, self.name)
@@ -245,7 +245,8 @@ class PairSupervisor:
         """Move the record on, so that no step of a predecessor that only slept still fits."""
         change = RecordChange("another supervisor takes over")
         taken = change.apply(record, self.clock.wall())
-        taken = replace(taken, pair=self.name, store=record.store or secrets.token_hex(8))
+        store = record.store or secrets.token_hex(8)
+        taken = replace(taken, pair=self.name, store=store, term=taken.version)
         self.store.compare_and_set(record.version, taken)
         return taken
 

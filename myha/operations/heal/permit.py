@@ -18,7 +18,8 @@ RECORD_EVERY_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class HealOrder:
-    """Which node, by which method, for which heal on record, and under which writer and epoch."""
+    """Which node, by which method, for which heal on record, and under which writer, epoch and
+    supervisor's term."""
 
     node: str
     method: str
@@ -26,6 +27,7 @@ class HealOrder:
     writer: str
     epoch: int
     accept_loss: bool = False
+    term: int = 0
 
     @staticmethod
     def of(raw: Mapping[str, Any]) -> HealOrder:
@@ -36,6 +38,7 @@ class HealOrder:
             writer=str(raw["writer"]),
             epoch=int(raw["epoch"]),
             accept_loss=bool(raw.get("accept_loss", False)),
+            term=int(raw.get("term", 0)),
         )
 
 
@@ -46,6 +49,8 @@ def off_record(config: Config, order: HealOrder) -> str:
         return f"there is no record in {store_place(config)}"
     if (record.writer, record.epoch) != (order.writer, order.epoch):
         return f"the writer on record is {record.writer} since epoch {record.epoch}"
+    if record.term != order.term:
+        return "another supervisor has taken over"
     if order.node in config.replicas:
         replica = read_follower(config, order.node)
         if replica is None:
