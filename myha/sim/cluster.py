@@ -76,6 +76,7 @@ class Cluster:
         self.on_new_supervisor: list[Callable[[SimSupervisor], None]] = []
         self.etcd = SimEtcd(self.world) if parameters.supervisors else None
         if self.etcd is not None:
+            self.etcd.on_believed = lambda: self.judge.one_acts(self.supervisors)
             self.world.after(IN_LINE_SECONDS, self._next_in_line)
 
     def _servers(self) -> dict[str, SimServer]:
@@ -142,7 +143,7 @@ class Cluster:
         if isinstance(store, SimLeasedStore) and self.etcd is not None:
             store.lease = self.mutation.lease(self.etcd, one)
             one.has(store.lease)
-            self.judge.begins_to_act(one, self.supervisors)
+            self.judge.one_acts((*self.supervisors, one))
         one.plans = self.plans
         one.on_decided = self.judge.decided
         for hook in self.on_new_supervisor:

@@ -34,6 +34,7 @@ class SimEtcd:
         self.up = True
         self.holder = ""
         self.expires = 0.0
+        self.on_believed: Callable[[], None] = lambda: None  # a supervisor takes it for renewed
 
     @property
     def free(self) -> bool:
@@ -123,6 +124,7 @@ class SimLease:
             self.world.after(IN_LINE_SECONDS, self._answered, sent)
             return
         self.valid_until = max(self.valid_until, self._valid_for(sent, self.clock()))
+        self.etcd.on_believed()
 
     def _lost(self) -> None:
         if self.process.paused:

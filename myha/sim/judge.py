@@ -92,11 +92,11 @@ class Judge:
         self.world.note(f"BROKEN: {name}: {sentence}")
         self.violations.append(Violation(self.world.now, name, sentence))
 
-    def begins_to_act(self, new: Acting, others: Iterable[Acting]) -> None:
-        """Nobody else may take the lease for its own by then, whatever its clock."""
-        for one in others:
-            if one.alive and one.may_act:
-                self.broken("one-acts", f"{new.name} begins to act while {one.name} does")
+    def one_acts(self, supervisors: Iterable[Acting]) -> None:
+        """No two may take the lease for their own, whatever their clocks."""
+        acting = [one.name for one in supervisors if one.alive and one.may_act]
+        if len(acting) > 1:
+            self.broken("one-acts", f"{' and '.join(acting)} take the lease for their own")
 
     # -- acknowledged writes ---------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Several supervisors on a simulated etcd: histories with them, and mistakes that must be caught."""
+"""Several supervisors on a simulated etcd: histories, and mistakes that must be caught."""
 
 from __future__ import annotations
 
