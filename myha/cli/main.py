@@ -32,6 +32,7 @@ COMMANDS = {
     "divergence": ("myha.cli.divergence", "divergence"),
     "verify": ("myha.cli.verify", "verify"),
     "repair": ("myha.cli.verify", "repair"),
+    "store": ("myha.cli.store", "store"),
     "quarantine": ("myha.cli.quarantine", "quarantine"),
     "balancer": ("myha.cli.balancer", "balancer"),
     "drill": ("myha.cli.drill", "drill"),

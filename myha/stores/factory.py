@@ -28,6 +28,8 @@ class _Kind(Protocol):
 
     def lease(self, config: Config) -> Lease: ...
 
+    def forget(self, config: Config) -> None: ...
+
 
 _KINDS: dict[str, _Kind] = {"local": local, "etcd": etcd}
 
@@ -43,8 +45,9 @@ def store_place(config: Config) -> str:
     return str(config.cluster.state_dir)
 
 
-def open_record_store(config: Config, lease: Lease) -> RecordStore:
-    """For whoever holds the lease. `MyhaError` when it cannot be made."""
+def open_record_store(config: Config, lease: Lease | None) -> RecordStore:
+    """For whoever holds the lease; None where another lock keeps supervisors away. `MyhaError` when
+    it cannot be made."""
     return _kind(config).open_record(config, lease)
 
 
@@ -66,6 +69,11 @@ def read_follower(config: Config, name: str) -> FollowerRecord | None:
 def supervisor_lease(config: Config) -> Lease:
     """The right to act on the pair; not yet acquired."""
     return _kind(config).lease(config)
+
+
+def forget(config: Config) -> None:
+    """Remove the pair's record and those of its replicas. Nobody may use them meanwhile."""
+    _kind(config).forget(config)
 
 
 def open_journal(config: Config) -> LocalJournal:

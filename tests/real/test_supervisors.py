@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -246,3 +247,53 @@ def test_the_record_is_there_for_commands_on_every_host(whole: Two) -> None:
         record = read_record(load(whole.cluster.config_path_of(number)))
         assert record is not None
         assert record.writer == whole.acting()[1]["writer"]  # type: ignore[index]
+
+
+def test_the_record_is_shown_kept_put_back_and_moved(whole: Two, tmp_path: Path) -> None:
+    """Out of etcd, into a file, and back, while clients write."""
+    cluster = whole.cluster
+    shown = whole.myha("store", "show")
+    assert "in etcd below /myha/sandbox/" in shown.stdout
+    kept = tmp_path / "record.json"
+    assert whole.myha("store", "export", str(kept)).returncode == 0
+    before = whole.myha("store", "show", "--json").stdout
+    assert kept.read_text() == before
+    refused = whole.myha("store", "import", str(kept), "--yes")
+    assert refused.returncode == 1
+    assert "in line" in refused.stderr or "another supervisor" in refused.stderr
+    original = cluster.config_path.read_text()
+    with Ledger(whole) as ledger:
+        for one in cluster.supervisors:
+            one.stop(START_SECONDS)
+        cluster.config_path.write_text(original.replace('store = "etcd"', 'store = "local"'))
+        moved = whole.myha("store", "move", "--from", "etcd")
+        assert moved.returncode == 0, moved.stderr
+        assert read_record(load(cluster.config_path_of(2))) is None
+        ledger.goes_on()
+        cluster.supervisors[0].start(START_SECONDS)
+        assert whole.await_acting(healthy=True) == 1
+        cluster.supervisors[0].stop(START_SECONDS)
+        cluster.config_path.write_text(original)
+        moved = whole.myha("store", "move", "--from", "local")
+        assert moved.returncode == 0, moved.stderr
+        assert whole.myha("store", "move", "--from", "local").returncode == 1
+        for one in cluster.supervisors:
+            one.start(START_SECONDS)
+        whole.await_acting(healthy=True)
+        ledger.goes_on()
+    for node in "ab":
+        ledger.all_on(node)
+    for one in cluster.supervisors:
+        one.stop(START_SECONDS)
+    again = whole.myha("store", "import", str(kept), "--yes")
+    assert again.returncode == 1
+    assert "--replace" in again.stderr
+    again = whole.myha("store", "import", str(kept), "--replace", "--yes")
+    assert again.returncode == 0, again.stderr
+    refused = whole.myha("run")
+    assert refused.returncode == 1
+    assert "belongs to the supervisor of another store" in refused.stderr
+    assert whole.myha("setup", "--yes").returncode == 0
+    for one in cluster.supervisors:
+        one.start(START_SECONDS)
+    whole.await_acting(healthy=True)

@@ -54,6 +54,12 @@ def lease(config: Config) -> EtcdLease:
     return EtcdLease(_client(config.etcd), key, config.etcd.lease_seconds, holder, here)
 
 
+def forget(config: Config) -> None:
+    client = _client(config.etcd)
+    client.delete_below(prefix(config) + "record")
+    client.delete_below(prefix(config) + "replicas/")
+
+
 def _own(lease: Lease | None) -> EtcdLease | None:
     assert lease is None or isinstance(lease, EtcdLease)
     return lease

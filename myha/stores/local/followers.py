@@ -13,7 +13,8 @@ from pathlib import Path
 from myha.core.followers.record import FollowerRecord, follower_from_dict, follower_to_dict
 from myha.stores.local.versioned import VersionedTable, read_table
 
-_TABLE = ("followers.sqlite", "followers", "name TEXT PRIMARY KEY")
+FILE = "followers.sqlite"
+_TABLE = (FILE, "followers", "name TEXT PRIMARY KEY")
 
 
 def read_followers(directory: Path) -> dict[str, FollowerRecord]:

@@ -28,5 +28,15 @@ def read_followers(config: Config) -> dict[str, FollowerRecord]:
     return followers.read_followers(config.cluster.state_dir)
 
 
+def forget(config: Config) -> None:
+    """The files are kept under another name, as long as there are no newer ones."""
+    folder = config.cluster.state_dir
+    for one in (LocalRecordStore(folder), LocalFollowerStore(folder)):
+        one.close()  # the last one to close it leaves no write-ahead log behind
+    for name in (record.FILE, followers.FILE):
+        if (folder / name).exists():
+            (folder / name).replace(folder / f"{name}.moved")
+
+
 def lease(config: Config) -> LocalLease:
     return LocalLease(config.cluster.state_dir)

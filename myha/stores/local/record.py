@@ -14,7 +14,8 @@ from myha.stores.local.versioned import VersionedTable, read_table
 
 CHECKPOINT_PAGES = 16
 RESERVED_PAGES = 64
-_TABLE = ("record.sqlite", "record", "one INTEGER PRIMARY KEY CHECK (one = 1)")
+FILE = "record.sqlite"
+_TABLE = (FILE, "record", "one INTEGER PRIMARY KEY CHECK (one = 1)")
 _ONE = 1  # the key of the only row
 
 
