@@ -97,7 +97,8 @@ class Loop(BaseLoop[View, Situation]):
         """All is well and answers, and nothing is under way: time alone changes nothing soon."""
         decision, view = self.decision, self.view
         return (
-            decision.verdicts == (HEALTHY,)
+            len(decision.verdicts) == 1
+            and decision.verdicts[0] is HEALTHY
             and decision.fresh
             and not decision.refusals
             and all(node.answering for _, node in view.nodes)

@@ -21,7 +21,11 @@ from myha.supervisor.runner import Make, PairRunner
 EVENTS_LIMIT = 1000
 OVERVIEW = "overview"
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
+# With hundreds of threads it stays: each that waits wakes up so often.
 THREAD_SWITCH_SECONDS = 0.0005
+# Between the beginnings of two pairs. Each logs in a dozen times: hundreds at once would take each
+# other the time that a login has.
+PACE_SECONDS = 0.1
 FREEZE_AFTER_SECONDS = 10.0
 
 
@@ -64,7 +68,8 @@ class Pairs:
         make: Make = PairSupervisor,
     ) -> None:
         """`alone`: the end of the pair's supervisor is that of the process."""
-        sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+        if alone:
+            sys.setswitchinterval(THREAD_SWITCH_SECONDS)
         self._alone = alone
         self._begins = begins
         self._make = make
@@ -88,20 +93,25 @@ class Pairs:
                     self._runners[name].change(None, f"{reason}: not in the configuration any more")
             for name in new.changed:
                 self._begin(name, f"{reason}: its configuration has changed")
-            for name in new.added:
-                self._begin(name, reason)
+            for number, name in enumerate(new.added):
+                self._begin(name, reason, number * PACE_SECONDS)
         timer = threading.Timer(FREEZE_AFTER_SECONDS, gc.freeze)
         timer.daemon = True
         timer.start()
         return new
 
-    def _begin(self, name: str, reason: str) -> None:
+    def _begin(self, name: str, reason: str, after_seconds: float = 0.0) -> None:
         """Or go on with a thread of the same name, which may be ending."""
         config, runner = self._configs[name], self._runners.get(name)
         if runner is not None and runner.change(config, reason):
             return
         runner = self._runners[name] = PairRunner(
-            config, log, alone=self._alone, begins=self._begins, make=self._make
+            config,
+            log,
+            alone=self._alone,
+            begins=self._begins,
+            after_seconds=after_seconds,
+            make=self._make,
         )
         runner.start()
 

@@ -50,9 +50,13 @@ class PairRunner:
         *,
         alone: bool = False,
         begins: Callable[[], None] = lambda: None,
+        after_seconds: float = 0.0,
         make: Make = PairSupervisor,
     ) -> None:
-        """`begins` is called when the supervisor has the right to act, before it does."""
+        """`begins` is called when the supervisor has the right to act, before it does.
+
+        The first one begins `after_seconds`.
+        """
         self.name = config.cluster.name
         self.state = State.STARTING
         self.reason = ""  # why it waits
@@ -61,6 +65,7 @@ class PairRunner:
         self._alone = alone
         self._begins = begins
         self._make = make
+        self._after_seconds = after_seconds
         self._lock = threading.Lock()
         self._wanted: Config | None = config
         self._over = False
@@ -108,6 +113,7 @@ class PairRunner:
     # -- the thread ------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._leave.wait(self._after_seconds)
         attempts, first = 0, True
         while (config := self._next()) is not None:
             began = time.monotonic()

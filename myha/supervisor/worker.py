@@ -8,10 +8,12 @@ the input says that it is to end, at rest. It answers on its socket as `myha run
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ MAX_CLIENTS = 64
 def main() -> int:
     """Exit status 0 when it was told to end and has."""
     first = json.loads(sys.stdin.readline())
+    take_all_descriptors()
     go_first(first["niceness"])
     pairs, told = Pairs(), threading.Event()
     control = ControlServer(Path(first["socket"]), pairs.handle, MAX_CLIENTS)
@@ -55,6 +58,13 @@ def main() -> int:
         pairs.join()
         control.stop()
     return 0
+
+
+def take_all_descriptors() -> None:
+    """A pair needs some twenty, and the usual limit is that of old programs which count to 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _configs(orders: Mapping[str, Mapping[str, Any]]) -> dict[str, Config]:

@@ -25,8 +25,9 @@ MODULE = "myha.supervisor.worker"
 AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 0.2, 30.0
 SETTLED_SECONDS = 60.0
 CHECK_SECONDS = 5.0
-# One that answers nothing for so long is ended: its pairs would have nobody.
-SILENT_SECONDS = 30.0
+# One that answers nothing for so long is ended: its pairs would have nobody. One that has too much
+# to do is slow, and must not lose what it has done so far.
+SILENT_SECONDS = 120.0
 PING_SECONDS = 5.0
 FORWARD_SECONDS = 60.0
 STOP_SECONDS = 75.0  # a plan under way, then its jobs
