@@ -22,14 +22,17 @@ from myha.supervisor.overview import PairLine, away, worst_first
 WATCH_SECONDS = 1.0
 
 
-def lines_of(config: ProcessConfig) -> list[PairLine]:
+def lines_of(config: ProcessConfig, *, announce: bool = True) -> list[PairLine]:
     """What the supervisor says of each pair; where none answers, what is on record.
 
-    Raises MyhaError when it cannot be asked.
+    With `announce` that there was no answer is said at once. Raises MyhaError when it cannot be
+    asked.
     """
     try:
         answer = ask(socket_path(config.supervisor.state_dir), {"do": "overview"})
     except SupervisorAwayError as error:
+        if announce:
+            click.echo(f"myha: {error}", err=True)
         return worst_first(_on_record(config, str(error)))
     if not answer.get("ok"):
         raise MyhaError(str(answer.get("text")))
@@ -45,11 +48,12 @@ def _on_record(config: ProcessConfig, why: str) -> list[PairLine]:
             lines.append(away(name, str(error)))
             continue
         if record is None:
-            lines.append(away(name, f"{why}; and there is no record: run `myha setup{one.option}`"))
+            line = away(name, why)
+            sentence = f"there is no record: run `myha setup{one.option}`"
         else:
-            lines.append(
-                away(name, why, writer=record.writer, epoch=record.epoch, sync=record.sync)
-            )
+            line = away(name, why, writer=record.writer, epoch=record.epoch, sync=record.sync)
+            sentence = "as on record; nobody looks after it"
+        lines.append(line.model_copy(update={"sentence": sentence}))
     return lines
 
 
@@ -72,7 +76,7 @@ def _watch(config: ProcessConfig, lines: list[PairLine]) -> None:
         while True:
             time.sleep(WATCH_SECONDS)
             try:
-                live.update(picture(lines_of(config)), refresh=True)
+                live.update(picture(lines_of(config, announce=False)), refresh=True)
             except MyhaError as error:
                 live.update(Text(str(error), style="bold red"), refresh=True)
 

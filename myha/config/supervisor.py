@@ -17,7 +17,18 @@ SUPERVISOR = "supervisor"  # the table of what the pairs share; with it or PAIRS
 PAIRS = "pairs"
 PAIRS_FOLDER = "pairs.d"
 # Tables that stand for all pairs when they stand beside [pairs.NAME].
-SHARED = ("cluster", "accounts", "timing", "lag", "failover", "heal", "conflicts", "verify")
+SHARED = (
+    "cluster",
+    "accounts",
+    "etcd",
+    "dns",
+    "timing",
+    "lag",
+    "failover",
+    "heal",
+    "conflicts",
+    "verify",
+)
 PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
