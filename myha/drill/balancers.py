@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from myha.config import Config
+from myha.core.policy import Durability, Mode
 from myha.drill.probe import AddressProbe
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
@@ -176,18 +177,29 @@ def _stop_host(stage: Stage, held: str) -> None:
 
 def _replace_writer(stage: Stage, held: str) -> None:
     """The writer freezes too and is replaced: what the lost balancer knows is wrong from now on."""
-    stage.tell(f"the writer freezes too, so that {held} sends its clients to the wrong node")
-    stage.target.hosts[stage.writer].freeze()
+    stage.tell(f"the writer is lost too, so that {held} sends its clients to the wrong node")
+    writer = stage.target.hosts[stage.writer]
+    cluster = stage.target.config.cluster
+    if cluster.durability is Durability.LOSSLESS or cluster.mode is Mode.DUAL_WRITER:
+        writer.freeze()
+    else:  # one that is silent and could acknowledge is not replaced
+        writer.kill()
     stage.await_plan(TAKEOVER_PLANS)
+
+
+def _writer_goes_on(stage: Stage) -> None:
+    writer = stage.target.hosts[stage.writer]
+    if writer.frozen():
+        writer.thaw()
+    elif not writer.running():
+        writer.start(START_DEADLINE_SECONDS)
 
 
 def _thaw(stage: Stage, fault: Fault) -> None:
     cluster, address = _cluster(stage)
     stage.slow_down()
     stage.tell(f"letting {fault.node} go on (SIGCONT)")
-    writer = stage.target.hosts[stage.writer]
-    if writer.frozen():  # first, so that the one that is stale meets one that lives
-        writer.thaw()
+    _writer_goes_on(stage)  # first, so that the balancer that is stale meets one that lives
     cluster.balancers[fault.node].thaw()
     if address.daemons[fault.node].frozen():
         address.daemons[fault.node].thaw()
@@ -215,10 +227,8 @@ def _partition(stage: Stage) -> Fault:
 
 def _join(stage: Stage, fault: Fault) -> None:
     stage.slow_down()
-    writer = stage.target.hosts[stage.writer]
-    if writer.frozen():
-        writer.thaw()
-        time.sleep(REST_SECONDS)  # in which the stale balancer still sends clients there
+    _writer_goes_on(stage)
+    time.sleep(REST_SECONDS)  # in which a stale balancer still sends clients there
     stage.tell("the links are whole again")
     stage.target.network.faults.heal()
     _settle(stage, fault)
