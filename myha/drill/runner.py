@@ -288,14 +288,14 @@ class Round:
         """A node that is not a member has no traffic and no sessions through the balancer.
 
         Looked at between two answers of the supervisor that agree, so that a node just taken out
-        or put in is not held against it.
+        or put in is not held against it, nor what it has not looked at since its last plan.
         """
         out = _out(before)
-        if not out or before.running:
+        if not out or not before.settled:
             return
         routes = [route for balancer in self.target.balancers for route in balancer.look().routes]
         after = self.target.status()
-        if after.running or _out(after) != out or after.epoch != before.epoch:
+        if not after.settled or _out(after) != out or after.epoch != before.epoch:
             return
         if not all(
             one.answering for one in (*before.balancers.values(), *after.balancers.values())
