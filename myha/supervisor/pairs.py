@@ -95,7 +95,7 @@ class Pairs:
                 self._begin(name, f"{reason}: its configuration has changed")
             for number, name in enumerate(new.added):
                 self._begin(name, reason, number * PACE_SECONDS)
-        timer = threading.Timer(FREEZE_AFTER_SECONDS, gc.freeze)
+        timer = threading.Timer(FREEZE_AFTER_SECONDS, _settle)
         timer.daemon = True
         timer.start()
         return new
@@ -162,6 +162,14 @@ class Pairs:
         if isinstance(name, str) and name in known:
             return known[name]
         raise unknown(known, name)
+
+
+def _settle() -> None:
+    """What there is now stays, and need not be looked through again: all but what has ended since
+    the last time, with what it still holds open."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def unknown(known: Iterable[str], name: object) -> MyhaError:
