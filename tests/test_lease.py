@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,28 @@ def test_a_failover_is_told_when_the_last_renewal_can_have_been_heard() -> None:
     kept.resting = True
     assert kept.end() == kept.lease.heard_until
     assert kept.said[-3:] == [False, True, None]
+
+
+def test_a_failover_does_not_wait_for_an_attempt_to_connect() -> None:
+    """The writer's host is silent, and whoever connects to it waits for the deadline."""
+    kept = Kept(True, True, None).rounds(3)
+    connecting, go_on = threading.Event(), threading.Event()
+
+    def connect(_deadline_seconds: float) -> None:
+        connecting.set()
+        go_on.wait(30)
+
+    kept.lease.connect = connect  # type: ignore[method-assign,assignment]
+    trying = threading.Thread(target=kept.rounds, args=(1,))
+    trying.start()
+    try:
+        assert connecting.wait(30)
+        kept.resting = True
+        assert kept.end() == kept.lease.heard_until
+    finally:
+        go_on.set()
+        trying.join(30)
+    assert kept.lease.asked[-1] == "renew", "nothing was sent after the end"
 
 
 def test_nothing_is_renewed_while_a_failover_is_under_way() -> None:

@@ -57,6 +57,13 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
     help=f"heal.policy for the sandbox: resume,merge,manual. Default: {','.join(HEAL_POLICY)}.",
 )
 @click.option(
+    "--watchdog",
+    "watchdog_seconds",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="failover.watchdog_seconds for the sandbox, with --durability bounded or async; 0: none.",
+)
+@click.option(
     "--replicas",
     type=click.IntRange(0, REPLICAS_LIMIT),
     default=0,
@@ -109,6 +116,7 @@ def drill(
     mode: Mode | None,
     durability: Durability | None,
     heal: str | None,
+    watchdog_seconds: float,
     replicas: int,
     network: bool,
     rounds: int,
@@ -137,10 +145,11 @@ def drill(
     if replicas and scenario not in WITH_REPLICAS:
         raise ConfigError(f"--replicas goes with {', '.join(WITH_REPLICAS)}: leave it out")
     if config_path is not None:
-        if sandbox or flavour or mode or durability or heal or replicas or network:
+        own = (sandbox, flavour, mode, durability, heal, watchdog_seconds, replicas, network)
+        if any(own):
             raise ConfigError(
                 "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
-                " --durability, --heal, --replicas and --network out"
+                " --durability, --heal, --watchdog, --replicas and --network out"
             )
         target = of_config(config_path, pair_named(ctx))
         fitting = [one for one in chosen if not fitness.misfit(target, one)]
@@ -154,6 +163,7 @@ def drill(
             for (needed, fit, address), scenarios in _by_sandbox(chosen, mode).items():
                 with in_sandbox(
                     *(flavour or "mysql", needed, durability, tell, ways),
+                    watchdog_seconds=watchdog_seconds,
                     replicas=replicas,
                     network=network,
                     address=network and address,

@@ -61,9 +61,21 @@ def _others(stage: Stage, *names: str) -> list[str]:
 
 
 def _must_take_over(config: Config) -> bool:
-    """A silent writer is replaced where it cannot acknowledge, or its peer writes anyway."""
+    """A silent writer is replaced where it cannot acknowledge, closes itself, or its peer writes
+    anyway."""
     cluster = config.cluster
-    return cluster.durability is Durability.LOSSLESS or cluster.mode is Mode.DUAL_WRITER
+    closes_itself = config.failover.watchdog_seconds > 0
+    lossless = cluster.durability is Durability.LOSSLESS
+    return lossless or closes_itself or cluster.mode is Mode.DUAL_WRITER
+
+
+def _until_replaced(config: Config) -> float:
+    """The dead time; or until the last renewal of a lease has been given up, and what the watchdog
+    takes from there."""
+    watchdog = config.failover.watchdog_seconds
+    if not watchdog:
+        return silence(config)
+    return config.timing.call_deadline_seconds + watchdog + change_of_writer(config)
 
 
 # -- the writer is away ------------------------------------------------------------
@@ -328,7 +340,7 @@ PARTITIONS = (
         _after_takeover,
         unattended_failover=True,
         needs_network=True,
-        explains=silence,
+        explains=_until_replaced,
     ),
     Scenario(
         "vanish",

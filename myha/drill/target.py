@@ -266,6 +266,7 @@ def sandbox(
     tell: Callable[[str], None],
     heal: Sequence[str] = HEAL_POLICY,
     *,
+    watchdog_seconds: float = 0.0,
     replicas: int = 0,
     network: bool = False,
     address: bool = False,
@@ -273,7 +274,8 @@ def sandbox(
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
 
-    `heal` becomes its heal.policy; ConfigError when that is none. With `network` the block runs on
+    `heal` becomes its heal.policy, `watchdog_seconds` its failover.watchdog_seconds; ConfigError
+    when they may not be so. With `network` the block runs on
     the client's host: this thread, and all that it starts there. With `address` its clients use
     the one that the balancers share. `fit` makes the sandbox ready for
     a scenario before anything of it runs.
@@ -285,7 +287,7 @@ def sandbox(
         address=address,
     )
     try:
-        _configure(cluster, heal)
+        _configure(cluster, heal, watchdog_seconds)
         if fit is not None:
             fit(cluster)
         cluster.up(output=lambda _line: None)
@@ -300,7 +302,7 @@ def sandbox(
                 cluster.down()
 
 
-def _configure(cluster: Cluster, heal: Sequence[str]) -> None:
+def _configure(cluster: Cluster, heal: Sequence[str], watchdog_seconds: float) -> None:
     """A sandbox made for drills: its writer is killed more often than a sane cluster's.
 
     The guard against flapping would, rightly, end the drill after three rounds.
@@ -308,5 +310,6 @@ def _configure(cluster: Cluster, heal: Sequence[str]) -> None:
     with cluster.config_path.open("a") as file:
         file.write("\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n")
         file.write(f"stalled_seconds = {STALLED_SECONDS}\n")
+        file.write(f"watchdog_seconds = {watchdog_seconds}\n")
         file.write(f"\n[heal]\npolicy = {json.dumps(list(heal))}\n")
     load(cluster.config_path)

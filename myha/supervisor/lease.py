@@ -52,8 +52,7 @@ class LeaseKeeper(threading.Thread):
 
     def run(self) -> None:
         while not self._ending.wait(self._interval_seconds):
-            with self._trying:
-                self._keep()
+            self._keep()
 
     def stop(self) -> None:
         """The watchdog is dismissed: what a supervisor does that ends closes nothing."""
@@ -76,18 +75,35 @@ class LeaseKeeper(threading.Thread):
             self._trying.release()
 
     def _keep(self) -> None:
-        if self._resting():
+        """A failover waits for no attempt to connect, which renews nothing and may hear nobody."""
+        with self._trying:
+            wanted = "" if self._resting() else self._wanted_now()
+        if not wanted or not self._connected():
             return
+        with self._trying:
+            if not (self._resting() or self._ending.is_set()) and self._wanted() == wanted:
+                self._renew()
+
+    def _wanted_now(self) -> str:
         wanted = self._wanted()
         if wanted != self._kept:
             self._lease.drop()
             self._say(armed=False)
             self._kept = wanted
-        if not wanted:
-            return
+        return wanted
+
+    def _connected(self) -> bool:
         try:
             if not self._lease.held:
                 self._lease.connect(self._deadline_seconds)
+        except ServerError:
+            self._say(armed=None)
+            return False
+        return True
+
+    def _renew(self) -> None:
+        try:
+            if not self._lease.held:
                 # Before anything is sent that could renew it: until the node says so again, what
                 # holds there is not known.
                 self._say(armed=False)

@@ -26,12 +26,18 @@ FLAVOURS = [
 ]
 
 
-def made(stack: ExitStack, flavour: str, durability: Durability) -> Target:
+def made(
+    stack: ExitStack, flavour: str, durability: Durability, watchdog_seconds: float = 0.0
+) -> Target:
     need_network()
     for name in (flavour, "haproxy"):
         need(name)
     return stack.enter_context(
-        target.sandbox(flavour, "single-writer", durability, print, network=True)
+        target.sandbox(
+            *(flavour, "single-writer", durability, print),
+            watchdog_seconds=watchdog_seconds,
+            network=True,
+        )
     )
 
 
@@ -105,6 +111,16 @@ def test_a_silent_writer_that_could_still_acknowledge_is_not_replaced(flavour: s
         one = played(pair, "partition-writer")
         assert one.returned == ""
         assert "routed" not in one.phases_ms
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_silent_writer_that_has_closed_itself_is_replaced(flavour: str) -> None:
+    with ExitStack() as stack:
+        pair = made(stack, flavour, "async", watchdog_seconds=5.0)
+        one = played(pair, "partition-writer")
+        assert one.writer_lost
+        assert one.overlapping == 0
+        assert "routed" in one.phases_ms
 
 
 def test_what_cuts_links_needs_a_network(pair: Target) -> None:
