@@ -243,8 +243,7 @@ class Faults:
     def clock_steps_back(self, fault: Fault) -> None:
         watchdog = self.node(fault).watchdog
         if watchdog is not None:
-            watchdog.stepped_back = True
-            self.later(fault, setattr, watchdog, "stepped_back", False)
+            watchdog.clock_steps_back()
 
     def cut_balancer(self, fault: Fault) -> None:
         self._cut(fault, next(iter(self.cluster.balancers)), self.node(fault).name)

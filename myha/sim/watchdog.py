@@ -28,7 +28,7 @@ class SimWatchdog:
         self.close = close
         self.slow = 1 + rng.choice((0.0, watchdog.clock_rate))
         self.late_seconds = rng.choice((0.0, 0.5, 1.0)) * watchdog.closing_seconds
-        self.stepped_back = False  # the server's clock, for as long as that lasts
+        self._grace = 0  # the number of the wait that is one
         self.reset()
 
     def reset(self) -> None:
@@ -57,10 +57,13 @@ class SimWatchdog:
         """The holder's sessions have ended."""
         if self.holder == by:
             self.holder = ""
-            if self.stepped_back:
-                self._waits += 1  # for as long as that takes
-            else:
-                self._wait(self.watchdog.allowed_seconds / 2)
+            self._wait(self.watchdog.allowed_seconds / 2)
+            self._grace = self._waits
+
+    def clock_steps_back(self) -> None:
+        """A grace that passes lasts for as long as that takes; one that begins later does not."""
+        if self._grace == self._waits:
+            self._waits += 1
 
     def killed(self) -> None:
         """By somebody, on the server. The next renewal tells, and another one is begun."""
