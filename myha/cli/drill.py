@@ -160,13 +160,14 @@ def drill(
         ways = HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(","))
         reports = []
         with progress() as tell, interruptible(INTERRUPTED):
-            for (needed, fit, address), scenarios in _by_sandbox(chosen, mode).items():
+            for (needed, fit, address, several), scenarios in _by_sandbox(chosen, mode).items():
                 with in_sandbox(
                     *(flavour or "mysql", needed, durability, tell, ways),
                     watchdog_seconds=watchdog_seconds,
                     replicas=replicas,
                     network=network,
                     address=network and address,
+                    supervisors=2 if several else 1,
                     fit=fit,
                 ) as made:
                     reports += _play(made, scenarios, options, tell)
@@ -199,13 +200,14 @@ def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool
 
 def _by_sandbox(
     chosen: list[Scenario], mode: Mode | None
-) -> dict[tuple[Mode, Fit | None, bool], list[Scenario]]:
+) -> dict[tuple[Mode, Fit | None, bool, bool], list[Scenario]]:
     """Which are played in one sandbox: in the mode asked for, else single-writer wherever it fits,
-    made ready for the same, and with a shared address or without."""
-    found: dict[tuple[Mode, Fit | None, bool], list[Scenario]] = {}
+    made ready for the same, with a shared address or without, and with one supervisor or two."""
+    found: dict[tuple[Mode, Fit | None, bool, bool], list[Scenario]] = {}
     for one in chosen:
         fits: Mode = "dual-writer" if one.dual_writer_only else "single-writer"
-        found.setdefault((mode or fits, one.fit, one.needs_address), []).append(one)
+        kind = (mode or fits, one.fit, one.needs_address, one.needs_supervisors)
+        found.setdefault(kind, []).append(one)
     return found
 
 

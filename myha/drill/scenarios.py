@@ -12,6 +12,7 @@ from myha.drill.crossing import CROSSING
 from myha.drill.data_loss import DATA_LOSS
 from myha.drill.disks import DISKS
 from myha.drill.diverging import DIVERGING
+from myha.drill.leaders import LEADERS
 from myha.drill.partitions import PARTITIONS
 from myha.drill.power import POWER
 from myha.drill.stage import (
@@ -216,6 +217,7 @@ SCENARIOS: dict[str, Scenario] = {
         *STRAY,
         *PARTITIONS,
         *BALANCERS,
+        *LEADERS,
         *POWER,
         *DISKS,
         *CLOCK,

@@ -125,6 +125,7 @@ class Scenario:
     sandbox_only: bool = False  # it does what nobody wants done to a cluster that is in use
     dual_writer_only: bool = False
     needs_network: bool = False  # it cuts links
+    needs_supervisors: bool = False  # several, and the etcd in which they settle who acts
     needs_address: bool = False  # it acts on who has the one that the balancers share
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
     explains: Callable[[Config], float] = change_of_writer

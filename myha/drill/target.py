@@ -21,6 +21,7 @@ from myha.config import Account, Config, load
 from myha.database.connection import translate
 from myha.database.flavours import MYSQL, Flavour, flavour_of
 from myha.database.session import Session
+from myha.drill.acting import ActingClient
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import RefusedError, ServerError
 from myha.hosts.docker import DockerHost
@@ -67,11 +68,18 @@ class Target:
 
     def __post_init__(self) -> None:
         self.account = self.config.accounts.drill()
-        self.client = Client(self.config)
+        self.client = self._client()
         self.balancers = list(make_balancers(self.config).values())
         self.server_version = ""
         self.flavour: Flavour = MYSQL
         self.server_ids: dict[str, int] = {}
+
+    def _client(self) -> Client:
+        cluster = self.cluster
+        if cluster is None or len(cluster.supervisors) == 1:
+            return Client(self.config)
+        numbers = range(1, len(cluster.supervisors) + 1)
+        return ActingClient(tuple(load(cluster.config_path_of(number)) for number in numbers))
 
     @property
     def network(self) -> Network:
@@ -270,6 +278,7 @@ def sandbox(
     replicas: int = 0,
     network: bool = False,
     address: bool = False,
+    supervisors: int = 1,
     fit: Fit | None = None,
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
@@ -277,7 +286,8 @@ def sandbox(
     `heal` becomes its heal.policy, `watchdog_seconds` its failover.watchdog_seconds; ConfigError
     when they may not be so. With `network` the block runs on
     the client's host: this thread, and all that it starts there. With `address` its clients use
-    the one that the balancers share. `fit` makes the sandbox ready for
+    the one that the balancers share. With several `supervisors` they have three members of etcd.
+    `fit` makes the sandbox ready for
     a scenario before anything of it runs.
     """
     cluster = Cluster.create(
@@ -285,6 +295,8 @@ def sandbox(
         replicas=replicas,
         network=network,
         address=address,
+        etcd=3 if supervisors > 1 else 0,
+        supervisors=supervisors,
     )
     try:
         _configure(cluster, heal, watchdog_seconds)
@@ -307,9 +319,14 @@ def _configure(cluster: Cluster, heal: Sequence[str], watchdog_seconds: float) -
 
     The guard against flapping would, rightly, end the drill after three rounds.
     """
-    with cluster.config_path.open("a") as file:
+    for number in range(1, len(cluster.supervisors) + 1):
+        _configure_one(cluster.config_path_of(number), heal)
+
+
+def _configure_one(path: Path, heal: Sequence[str]) -> None:
+    with path.open("a") as file:
         file.write("\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n")
         file.write(f"stalled_seconds = {STALLED_SECONDS}\n")
         file.write(f"watchdog_seconds = {watchdog_seconds}\n")
         file.write(f"\n[heal]\npolicy = {json.dumps(list(heal))}\n")
-    load(cluster.config_path)
+    load(path)

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from myha.stores.local.sqlite import connect, explained
+from myha.stores.local.sqlite import connect, explained, reading
 
 JOURNAL_FILE = "journal.sqlite"
 LINES_KEPT = 100_000
+
+
+def read_journal(directory: Path, limit: int) -> list[dict[str, Any]]:
+    """Its last lines, oldest first, for another process; changes nothing. Raises `MyhaError`."""
+    path = directory / JOURNAL_FILE
+    if not path.exists():
+        return []
+    with explained(directory), reading(path) as connection:
+        return _lines(connection, limit, 0)
+
+
+def _lines(connection: sqlite3.Connection, limit: int, after: int) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        "SELECT id, at, wall, kind, text, fields FROM journal WHERE id > ? "
+        "ORDER BY id DESC LIMIT ?",
+        (after, limit),
+    ).fetchall()
+    return [
+        {"id": i, "at": at, "wall": wall, "kind": kind, "text": text, **json.loads(fields)}
+        for i, at, wall, kind, text, fields in reversed(rows)
+    ]
 
 
 class LocalJournal:
@@ -50,15 +72,7 @@ class LocalJournal:
     def events(self, limit: int = 50, after: int = 0) -> list[dict[str, Any]]:
         """The last lines, oldest first; only those with an id above `after`."""
         with self._lock, explained(self._directory):
-            rows = self._connection.execute(
-                "SELECT id, at, wall, kind, text, fields FROM journal WHERE id > ? "
-                "ORDER BY id DESC LIMIT ?",
-                (after, limit),
-            ).fetchall()
-        return [
-            {"id": i, "at": at, "wall": wall, "kind": kind, "text": text, **json.loads(fields)}
-            for i, at, wall, kind, text, fields in reversed(rows)
-        ]
+            return _lines(self._connection, limit, after)
 
     def close(self) -> None:
         with self._lock:

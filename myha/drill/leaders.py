@@ -1,0 +1,162 @@
+"""Faults of the supervisor that acts, and of the etcd by which the supervisors settle who does."""
+
+from __future__ import annotations
+
+import time
+
+from myha.config import Config
+from myha.drill.acting import ActingClient
+from myha.drill.stage import (
+    START_DEADLINE_SECONDS,
+    STOP_DEADLINE_SECONDS,
+    TAKEOVER_PLANS,
+    Fault,
+    Scenario,
+    Stage,
+    silence,
+    start_again,
+)
+from myha.errors import RefusedError, SupervisorAwayError
+from myha.hosts.local import LocalHost
+from myha.sandbox.cluster import Cluster
+from myha.waiting import wait_until
+
+ACTS_DEADLINE_SECONDS = 30.0
+AWAY_SECONDS = 4.0
+POLL_SECONDS = 0.01
+# What one supervisor began another one ends, by the plan for what it finds.
+TAKEN_OVER_PLANS = (*TAKEOVER_PLANS, "install", "reinstate")
+EXPIRY_SECONDS = 1.0  # until etcd has seen that a lease ran out, and the next one has begun
+
+
+def _cluster(stage: Stage) -> tuple[Cluster, ActingClient]:
+    cluster, client = stage.target.cluster, stage.target.client
+    if cluster is None or not isinstance(client, ActingClient):
+        raise RefusedError("there is one supervisor only: use --sandbox")
+    return cluster, client
+
+
+def _acting(stage: Stage) -> LocalHost:
+    cluster, client = _cluster(stage)
+    return cluster.supervisors[client.acting()]
+
+
+def _another_acts(stage: Stage, lost: LocalHost, at: float) -> None:
+    """Waits for it, and notes how long it took."""
+    cluster, client = _cluster(stage)
+
+    def acts() -> bool:
+        try:
+            return cluster.supervisors[client.acting()] is not lost
+        except SupervisorAwayError:
+            return False
+
+    if wait_until(acts, ACTS_DEADLINE_SECONDS, POLL_SECONDS):
+        stage.measured("acts", time.monotonic() - at)
+    else:
+        stage.problem(f"no other supervisor acts after {ACTS_DEADLINE_SECONDS:.0f} s")
+
+
+def _kill_leader(stage: Stage) -> Fault:
+    leader, at = _acting(stage), time.monotonic()
+    leader.kill()
+    _another_acts(stage, leader, at)
+    return Fault(at, "supervisor")
+
+
+def _kill_leader_and_writer(stage: Stage) -> Fault:
+    leader, at = _acting(stage), time.monotonic()
+    leader.kill()
+    stage.target.hosts[stage.writer].kill()
+    _another_acts(stage, leader, at)
+    return Fault(at, stage.writer, TAKEN_OVER_PLANS, writer_lost=True)
+
+
+def _freeze_leader(stage: Stage) -> Fault:
+    """Somewhere in the failover that it has begun."""
+    leader, at = _acting(stage), time.monotonic()
+    stage.target.hosts[stage.writer].kill()
+    time.sleep(stage.random.uniform(0.0, 0.1))
+    leader.freeze()
+    _another_acts(stage, leader, at)
+    return Fault(at, stage.writer, TAKEN_OVER_PLANS, writer_lost=True)
+
+
+def _lose_etcd(stage: Stage) -> Fault:
+    """One member, two or all of three; the seed says how many. Their disks are kept."""
+    cluster, _ = _cluster(stage)
+    count, at = 1 + (stage.seed + stage.number) % 3, time.monotonic()
+    names = stage.random.sample(sorted(cluster.etcd), count)
+    stage.tell(f"killing {' and '.join(names)}")
+    for name in names:
+        cluster.etcd[name].kill()
+    time.sleep(AWAY_SECONDS)
+    return Fault(at, "etcd")
+
+
+def _start_supervisors(stage: Stage, fault: Fault) -> None:
+    cluster, _ = _cluster(stage)
+    if fault.writer_lost:
+        start_again(stage, fault)
+    for one in cluster.supervisors:
+        if one.frozen():
+            stage.tell(f"letting the {one.name} go on (SIGCONT)")
+            one.thaw()
+        elif not one.running():
+            one.await_gone(STOP_DEADLINE_SECONDS)
+            stage.tell(f"starting the {one.name} again")
+            one.start(START_DEADLINE_SECONDS)
+
+
+def _start_etcd(stage: Stage, _fault: Fault) -> None:
+    cluster, _ = _cluster(stage)
+    for one in cluster.etcd.values():
+        one.await_gone(STOP_DEADLINE_SECONDS) if not one.running() else None
+    stage.tell("starting etcd's members again")
+    cluster.start_etcd()
+
+
+def _until_another_acts(config: Config) -> float:
+    """The lease runs out, and the next one waits out the dead time of what it never saw."""
+    return config.etcd.lease_seconds + EXPIRY_SECONDS + silence(config)
+
+
+LEADERS = (
+    Scenario(
+        "leader-crash",
+        "the supervisor that acts is killed, and another one acts",
+        "kill the supervisor that acts",
+        _kill_leader,
+        _start_supervisors,
+        needs_supervisors=True,
+    ),
+    Scenario(
+        "leader-and-writer-crash",
+        "the supervisor that acts and the writer are killed at once",
+        "kill the supervisor that acts, and the writer",
+        _kill_leader_and_writer,
+        _start_supervisors,
+        unattended_failover=True,
+        needs_supervisors=True,
+        explains=_until_another_acts,
+    ),
+    Scenario(
+        "leader-freeze",
+        "the writer is killed, the supervisor freezes in its failover, and goes on later",
+        "kill the writer, and freeze the supervisor that acts",
+        _freeze_leader,
+        _start_supervisors,
+        unattended_failover=True,
+        needs_supervisors=True,
+        explains=_until_another_acts,
+    ),
+    Scenario(
+        "etcd-crash",
+        "one member of etcd, two, or all three are killed and started again",
+        "kill members of etcd",
+        _lose_etcd,
+        _start_etcd,
+        needs_host=False,
+        needs_supervisors=True,
+    ),
+)
