@@ -320,10 +320,10 @@ def _configure(cluster: Cluster, heal: Sequence[str], watchdog_seconds: float) -
     The guard against flapping would, rightly, end the drill after three rounds.
     """
     for number in range(1, len(cluster.supervisors) + 1):
-        _configure_one(cluster.config_path_of(number), heal)
+        _configure_one(cluster.config_path_of(number), heal, watchdog_seconds)
 
 
-def _configure_one(path: Path, heal: Sequence[str]) -> None:
+def _configure_one(path: Path, heal: Sequence[str], watchdog_seconds: float) -> None:
     with path.open("a") as file:
         file.write("\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n")
         file.write(f"stalled_seconds = {STALLED_SECONDS}\n")
