@@ -132,6 +132,8 @@ def picture(seen: Status) -> RenderableType:
         head.append("\nthe configuration file has changed since the start", style="yellow")
     if seen.journal_failure:
         head.append(f"\n{seen.journal_failure}", style="yellow")
+    if seen.lease_failure:
+        head.append(f"\nthe lease: {seen.lease_failure}; this may be old", style="bold red")
     if seen.dns_failure:
         head.append(f"\nthe name does not follow the writer: {seen.dns_failure}", style="yellow")
     replicas = [_replicas(seen)] if seen.replicas else []

@@ -28,11 +28,13 @@ class ActingClient(Client):
         away: MyhaError | None = None
         for number, one in enumerate(self._clients):
             try:
-                one.status()
+                failure = one.status().lease_failure
             except MyhaError as error:  # gone, in line, or dying just now
                 away = error
-            else:
+                continue
+            if not failure:  # one that goes on after a pause does not know yet
                 return number
+            away = MyhaError(failure)
         raise SupervisorAwayError(str(away))
 
     def status(self) -> Status:

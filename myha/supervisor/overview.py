@@ -59,7 +59,7 @@ def line_of(runner: PairRunner) -> PairLine:
     it, record = situation_of(view), view.record
     verdicts, running = decision.verdicts, one.loop.running
     first = verdicts[0] if verdicts else None
-    whole = first is HEALTHY and decision.fresh and running is None
+    whole = first is HEALTHY and decision.fresh and running is None and one.lease.holds()
     replicas = [lane.loop.decision.verdicts for lane in one.lanes.values()]
     whole = whole and all(found and found[0].name == "replica-healthy" for found in replicas)
     return PairLine(

@@ -393,6 +393,9 @@ class PairSupervisor:
             "last_jobs": self.housekeeping.last(),
             "pulse": {name: one.status() for name, one in self.heartbeats.items()},
         }
+        if not self.lease.holds():
+            why = "it is not renewed, and another supervisor may have it: nothing is done here"
+            own |= {"lease_failure": why, "healthy": False, "settled": False}
         if self.lanes:
             own["replicas"] = {
                 name: replica_status(one.loop.view, one.loop.decision, one.loop.running, one.defect)

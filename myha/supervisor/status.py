@@ -239,7 +239,8 @@ class Status(Value):
     What is said of the pair, `healthy` too, is so whatever its `replicas` do.
 
     The fields from `pid` on are the supervisor's own; `supervisor` is there instead of them where
-    no supervisor has answered, and says why.
+    no supervisor has answered, and says why. `lease_failure`: why the supervisor may not act just
+    now; what it shows then may be old, and is not called healthy.
     """
 
     settled: bool
@@ -265,6 +266,7 @@ class Status(Value):
     config_changed: bool = False
     journal_failure: str = ""
     dns_failure: str = ""
+    lease_failure: str = ""
     last_jobs: dict[str, LastJobStatus] = {}
     pulse: dict[str, HeartbeatStatus] = {}
     replicas: dict[str, AnyReplica] = {}

@@ -233,6 +233,9 @@ def test_without_etcd_clients_are_served_and_nothing_is_done(whole: Two) -> None
             return reply.get("ok") is False and "lease is not renewed" in reply.get("text", "")
 
         until(refuses, "requests to be refused")
+        status = whole.answer(acting, do="status")
+        assert "not renewed" in status["lease_failure"]
+        assert status["healthy"] is False
         ledger.goes_on()
         for name in ("e1", "e2"):
             whole.cluster.etcd[name].start(START_SECONDS)
