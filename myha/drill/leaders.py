@@ -148,6 +148,7 @@ LEADERS = (
         _kill_leader,
         _start_supervisors,
         needs_supervisors=True,
+        sandbox_only=True,
     ),
     Scenario(
         "leader-and-writer-crash",
@@ -157,6 +158,7 @@ LEADERS = (
         _start_supervisors,
         unattended_failover=True,
         needs_supervisors=True,
+        sandbox_only=True,
         explains=_until_another_acts,
     ),
     Scenario(
@@ -167,6 +169,7 @@ LEADERS = (
         _start_writer_and_supervisor,
         unattended_failover=True,
         needs_supervisors=True,
+        sandbox_only=True,
         explains=_until_another_acts,
     ),
     Scenario(
@@ -177,5 +180,6 @@ LEADERS = (
         _start_etcd,
         needs_host=False,
         needs_supervisors=True,
+        sandbox_only=True,
     ),
 )

@@ -20,7 +20,7 @@ from myha.supervisor.client import ask
 from tests.real.conftest import create
 from tests.real.pair import until
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("many-pairs")]
 Data = dict[str, Any]
 
 
@@ -30,11 +30,28 @@ class Many:
     def __init__(self, folder: Path, clusters: dict[str, Cluster]) -> None:
         self.folder = folder
         self.clusters = clusters
+        self.process: subprocess.Popen[bytes] | None = None
         self.config = folder / "myha.toml"
         self.config.write_text('[supervisor]\nstate_dir = "state"\n')
         (folder / "pairs.d").mkdir()
         for name, cluster in clusters.items():
             self.file(name).write_text(_text(cluster))
+
+    def start(self) -> None:
+        """`myha run`; what it says goes into a file."""
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "myha", "--config", str(self.config), "run"],
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop(self) -> int:
+        """Its exit status."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        return self.process.wait(90)
 
     def file(self, name: str) -> Path:
         return self.folder / "pairs.d" / f"{name}.toml"
@@ -104,18 +121,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Many]:
         for name in clusters:
             done = made.run("setup", "--pair", name, "--yes")
             assert done.returncode == 0, done.stderr
-        log = held.enter_context((made.folder / "log").open("w"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "myha", "--config", str(made.config), "run"],
-            stderr=log,
-            start_new_session=True,
-        )
-
-        def end() -> None:
-            process.terminate()
-            process.wait(90)
-
-        held.callback(end)
+        held.callback(made.stop)
+        made.start()
         made.await_healthy()
         yield made
 
@@ -227,7 +234,7 @@ def test_a_second_supervisor_of_the_same_pairs_is_refused(many: Many) -> None:
 
 
 def test_the_supervisors_own_death_leaves_all_as_it_is(many: Many) -> None:
-    """Its workers end too, and a new one goes on. The last test: it ends what the module has."""
+    """Its workers end too, and a new one goes on."""
     states = {name: many.status(name) for name in many.clusters}
     workers = {int(one["pid"]) for one in states.values()}
     holder = int((many.folder / "state" / "supervisor.lock").read_text())
@@ -242,15 +249,14 @@ def test_the_supervisors_own_death_leaves_all_as_it_is(many: Many) -> None:
     assert shown.returncode == 1
     assert "no supervisor is running here" in shown.stderr
     assert "2 pairs, 2 not healthy" in shown.stdout
-    with (many.folder / "log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "myha", "--config", str(many.config), "run"], stderr=log
-        )
-    try:
-        many.await_healthy()
-        for name, before in states.items():
-            now = many.status(name)
-            assert (now["epoch"], now["writer"]) == (before["epoch"], before["writer"])
-    finally:
-        process.terminate()
-        assert process.wait(90) == 0
+    many.start()
+    many.await_healthy()
+    for name, before in states.items():
+        now = many.status(name)
+        assert (now["epoch"], now["writer"]) == (before["epoch"], before["writer"])
+
+
+def test_it_ends_at_rest_when_it_is_told_to(many: Many) -> None:
+    assert many.stop() == 0
+    many.start()
+    many.await_healthy()
