@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from myha.config.etcd import EtcdConfig
 from myha.core.record import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.core.record_codec import record_from_dict, record_to_dict
-from myha.errors import MyhaError, StoreConflictError
+from myha.errors import ConfigError, MyhaError, StoreConflictError
+from myha.stores.etcd import kind as etcd_kind
 from myha.stores.local.journal import LocalJournal
 from myha.stores.local.lease import LocalLease
 from myha.stores.local.record import LocalRecordStore, read_record
@@ -185,3 +187,9 @@ def test_a_full_disk_at_the_start_is_one_line(tiny_disk: Path) -> None:
     with pytest.raises(MyhaError, match="state directory|store") as caught:
         LocalRecordStore(tiny_disk / "state")
     assert "\n" not in str(caught.value)
+
+
+def test_etcd_without_members_is_refused_in_one_line() -> None:
+    """As for `myha store move --from etcd` with a file that does not name it any more."""
+    with pytest.raises(ConfigError, match=r"etcd\.endpoints is empty"):
+        etcd_kind._client(EtcdConfig.model_validate({}))

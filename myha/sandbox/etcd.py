@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +24,11 @@ class Member:
     client_port: int
     peer_port: int
     directory: Path
+    scheme: str = "http"  # of its clients
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.client_port}"
+        return f"{self.scheme}://127.0.0.1:{self.client_port}"
 
     @property
     def peer(self) -> str:
@@ -41,9 +43,15 @@ def members_of(directory: Path, ports: Mapping[str, int], count: int) -> tuple[M
     )
 
 
-def process_of(member: Member, all_members: tuple[Member, ...], program: Program) -> LocalHost:
+def process_of(
+    member: Member,
+    all_members: tuple[Member, ...],
+    program: Program,
+    *options: str,
+    tls: ssl.SSLContext | None = None,
+) -> LocalHost:
     """The handle of its process. It is ready when the cluster has a leader, which takes more than
-    half of the members: start them all before waiting."""
+    half of the members: start them all before waiting. `tls` is for asking that."""
     argv = (
         *program.argv,
         *("--name", member.name),
@@ -55,19 +63,20 @@ def process_of(member: Member, all_members: tuple[Member, ...], program: Program
         *("--initial-cluster", ",".join(f"{one.name}={one.peer}" for one in all_members)),
         *("--initial-cluster-token", str(member.directory.parent)),
         *("--logger", "zap", "--log-level", "warn"),
+        *options,
     )
     return LocalHost(
         f"etcd {member.name}",
         argv,
         pid_file=member.directory / "etcd.pid",
         log_file=member.directory / "etcd.log",
-        ready=partial(_answers, member),
+        ready=partial(_answers, member, tls),
     )
 
 
-def _answers(member: Member) -> bool:
+def _answers(member: Member, tls: ssl.SSLContext | None) -> bool:
     try:
-        EtcdClient((member.endpoint,), seconds=READY_SECONDS).get("/")
+        EtcdClient((member.endpoint,), seconds=READY_SECONDS, tls=tls).get("/")
     except StoreError:
         return False
     return True

@@ -34,12 +34,13 @@ class Claim:
 
     store: str
     term: int
-    holder: str = ""  # for people
+    holder: str = ""  # for people, and to tell copies of one record from each other
     account: str = ""  # whose sessions the next one has to end
 
     def covers(self, other: Claim) -> bool:
         """Whether it is the same supervisor's, in the same term."""
-        return (self.store, self.term) == (other.store, other.term)
+        mine, others = (self.store, self.term, self.holder), (other.store, other.term, other.holder)
+        return mine == others
 
 
 def read_claim(session: Session) -> Claim | None:
@@ -72,12 +73,19 @@ class Claimant:
     def require(self, name: str, found: Claim | None) -> None:
         """Raises ClaimedError when the server is another supervisor's."""
         mine = self.claim
-        if found is None or (found.store == mine.store and found.term <= mine.term):
+        if found is None or mine.covers(found):
+            return
+        if found.store == mine.store and found.term < mine.term:
             return
         if found.store != mine.store:
             raise ClaimedError(
                 f"{name} belongs to the supervisor of another store ({found.holder}): stop that"
                 f" one; if it is gone for good, `myha setup` takes {name} over"
+            )
+        if found.term == mine.term:
+            raise ClaimedError(
+                f"{name} belongs to a supervisor with a copy of this record ({found.holder}): stop"
+                " one of the two, and remove its record"
             )
         raise ClaimedError(
             f"{name} was taken over by a later supervisor ({found.holder}, term {found.term}; this"

@@ -101,19 +101,32 @@ def restore(config: Config, contents: Contents, *, replaces: bool) -> None:
     lease.acquire()
     try:
         record = replace(contents.record, store=secrets.token_hex(8))
-        _write(config, lease, replace(contents, record=record), replaces=replaces)
+        _write(
+            config,
+            lease,
+            replace(contents, record=record),
+            replaces=replaces,
+            override="myha store import --replace",
+        )
     finally:
         lease.release()
 
 
-def _write(config: Config, lease: Lease | None, contents: Contents, *, replaces: bool) -> None:
+def _write(
+    config: Config,
+    lease: Lease | None,
+    contents: Contents,
+    *,
+    replaces: bool,
+    override: str | None = None,
+) -> None:
+    """`override` is the command that replaces a record that is there, where there is one."""
     store = open_record_store(config, lease)
     try:
         there = store.read()
         if there is not None and not replaces:
             raise RefusedError(
-                f"{store_place(config)} has a record already, of epoch {there.epoch}",
-                "myha store import --replace",
+                f"{store_place(config)} has a record already, of epoch {there.epoch}", override
             )
         version = max(0 if there is None else there.version, contents.record.version) + 1
         record = replace(contents.record, version=version)

@@ -137,6 +137,8 @@ class Driver:
             self._plans.put(None)
             for watcher in self.watchers:
                 watcher.stop()
+            for future in list(self._replies.values()):
+                future.set_result(Reply(False, "the supervisor has ended; see `myha events`"))
 
     def _turn(self, wait_seconds: float) -> float | None:
         """Take in everything that waits on the queue, then decide once.

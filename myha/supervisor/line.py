@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from myha.config import Config
 from myha.errors import LeaseHeldError, StoreSilentError
@@ -27,19 +28,21 @@ def stand_in_line(
     can stand in line for it.
     """
     lease = supervisor_lease(config)
-    while not leave.is_set():
-        try:
-            require_record(config)  # before anything is made there
-            lease.acquire()
-        except LeaseHeldError as held:
-            if not lease.waits:
-                raise
-            waits(f"in line for the lease; {held} has it")
-            lease.await_free(WAIT_SECONDS)
-        except StoreSilentError as error:
-            waits(f"in line for the lease: {error}")
-            leave.wait(RETRY_SECONDS)
-        else:
-            return lease
-    lease.release()
+    with ExitStack() as left:
+        left.callback(lease.release)  # in line it holds the folder on this machine
+        while not leave.is_set():
+            try:
+                require_record(config)  # before anything is made there
+                lease.acquire()
+            except LeaseHeldError as held:
+                if not lease.waits:
+                    raise
+                waits(f"in line for the lease; {held} has it")
+                lease.await_free(WAIT_SECONDS)
+            except StoreSilentError as error:
+                waits(f"in line for the lease: {error}")
+                leave.wait(RETRY_SECONDS)
+            else:
+                left.pop_all()
+                return lease
     return None

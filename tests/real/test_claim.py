@@ -38,9 +38,9 @@ class Claims:
     config: Config
     made: list[BaseServer]
 
-    def supervisor(self, term: int, store: str = "one") -> Servers:
+    def supervisor(self, term: int, store: str = "one", holder: str = "supervisor") -> Servers:
         """The adapters of one that has taken over in this term."""
-        claimant = Claimant(Claim(store, term, f"supervisor {store} {term}"))
+        claimant = Claimant(Claim(store, term, f"{holder} {store} {term}"))
         servers = cast(Servers, make_servers(self.config, claimant=claimant))
         self.made += servers.values()
         return servers
@@ -251,6 +251,17 @@ def test_ones_own_connections_stay(claims: Claims) -> None:
     server.look()
     assert server._watch.lives == lives
     assert claims.claim("a") == ("one", 6)
+
+
+def test_of_two_with_copies_of_one_record_the_first_is_obeyed(claims: Claims) -> None:
+    """In the same term, as both have counted it up."""
+    first = claims.supervisor(6)["a"]
+    first.claim_now(STEP_SECONDS)
+    copy = claims.supervisor(6, holder="copy")["a"]
+    with pytest.raises(ClaimedError, match="a supervisor with a copy of this record"):
+        copy.claim_now(STEP_SECONDS)
+    first.enable_waiting(1, STEP_SECONDS)
+    first.disable_waiting(STEP_SECONDS)
 
 
 def test_another_store_is_refused_until_setup_takes_the_nodes_over(claims: Claims) -> None:

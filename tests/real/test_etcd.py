@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import shutil
+import ssl
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,7 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from myha.config.etcd import EtcdConfig
 from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.errors import LeaseHeldError, StoreConflictError, StoreError, StoreSilentError
 from myha.hosts.local import LocalHost
@@ -38,10 +46,11 @@ class Etcd:
     members: tuple[Member, ...]
     processes: tuple[LocalHost, ...]
 
-    def client(self, *numbers: int, login: Login | None = None) -> EtcdClient:
-        """Of these members, or of all."""
-        chosen = [self.members[n] for n in numbers] if numbers else self.members
-        return EtcdClient(tuple(one.endpoint for one in chosen), seconds=2.0, login=login)
+    def client(
+        self, *, login: Login | None = None, tls: ssl.SSLContext | None = None
+    ) -> EtcdClient:
+        endpoints = tuple(one.endpoint for one in self.members)
+        return EtcdClient(endpoints, seconds=2.0, login=login, tls=tls)
 
     def start(self) -> None:
         with ThreadPoolExecutor(len(self.processes)) as pool:
@@ -54,18 +63,18 @@ class Etcd:
 
 
 @contextmanager
-def running(count: int, *options: str) -> Iterator[Etcd]:
+def running(
+    count: int, *options: str, scheme: str = "http", tls: ssl.SSLContext | None = None
+) -> Iterator[Etcd]:
     program = need("etcd")
     folder = Path(tempfile.mkdtemp(prefix="myha-etcd-"))
     names = [name for n in range(1, count + 1) for name in (f"e{n}", f"e{n}-peer")]
     directory, ports = registry.claim(folder / "claim", len(names), lambda _d, _p: None)
-    members = members_of(folder, dict(zip(names, ports, strict=True)), count)
+    plain = members_of(folder, dict(zip(names, ports, strict=True)), count)
+    members = tuple(replace(one, scheme=scheme) for one in plain)
     for one in members:
         one.directory.mkdir()
-    more = replace(program, argv=program.argv)
-    processes = tuple(process_of(one, members, more) for one in members)
-    for process in processes:
-        process.argv = (*process.argv, *options)
+    processes = tuple(process_of(one, members, program, *options, tls=tls) for one in members)
     made = Etcd(members, processes)
     try:
         made.start()
@@ -250,3 +259,78 @@ def test_its_own_authentication(key: str) -> None:
         client._token = "stale"  # what a restart of etcd makes of one
         assert client.get(key + "record") is not None
         lease.release()
+
+
+class Authority:
+    """Signs certificates for this machine's loopback address."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.file = folder / f"{name}.pem"
+        made = self._certificate(self._subject, self._key.public_key(), authority=True)
+        self.file.write_bytes(made)
+
+    def _certificate(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, authority: bool
+    ) -> bytes:
+        now = datetime.datetime.now(datetime.UTC)
+        names = x509.SubjectAlternativeName(
+            [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        )
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._subject)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(names, critical=False)
+            .add_extension(x509.BasicConstraints(authority, None), critical=True)
+        )
+        signed = builder.sign(self._key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+    def sign(self, name: str) -> tuple[Path, Path]:
+        """The files of a certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        cert_file, key_file = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        cert_file.write_bytes(self._certificate(subject, key.public_key(), authority=False))
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return cert_file, key_file
+
+
+def test_certificates_on_both_sides(tmp_path: Path, key: str) -> None:
+    """As `[etcd]` in myha.toml says them."""
+    ours, others = Authority(tmp_path, "ours"), Authority(tmp_path, "others")
+    server, mine, strange = ours.sign("server"), ours.sign("mine"), others.sign("strange")
+
+    def told(ca: Path, own: tuple[Path, Path] | None) -> ssl.SSLContext | None:
+        cert_file, key_file = (None, None) if own is None else own
+        files = {"ca_file": ca, "cert_file": cert_file, "key_file": key_file}
+        return EtcdConfig.model_validate({"endpoints": ["https://127.0.0.1:1"], **files}).tls()
+
+    options = (
+        *("--cert-file", str(server[0]), "--key-file", str(server[1])),
+        *("--client-cert-auth", "--trusted-ca-file", str(ours.file)),
+    )
+    with running(1, *options, scheme="https", tls=told(ours.file, mine)) as etcd:
+        client = etcd.client(tls=told(ours.file, mine))
+        lease = lease_of(client, key, "one")
+        lease.acquire()
+        EtcdRecordStore(client, key + "record", lease).compare_and_set(0, RECORD)
+        lease.release()
+        # What a member that refuses a certificate says of that depends on the version of TLS.
+        for ca, own in ((others.file, mine), (ours.file, None), (ours.file, strange)):
+            with pytest.raises(StoreSilentError, match="TLS: .*see etcd.ca_file") as refused:
+                etcd.client(tls=told(ca, own)).get(key)
+            assert len(str(refused.value).splitlines()) == 1

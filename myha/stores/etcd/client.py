@@ -32,12 +32,11 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key with its value. `created` is the revision at which it came to be: another one when it
-    was deleted and made anew. `revision` is that of the whole store when it was read."""
+    """A key with its value. `modified` is the revision of its last change, `revision` that of the
+    whole store when it was read."""
 
     key: str
     value: bytes
-    created: int
     modified: int
     revision: int
 
@@ -119,7 +118,11 @@ class EtcdClient:
     def transact(
         self, conditions: tuple[Compare, ...], changes: tuple[Put | Delete, ...]
     ) -> int | None:
-        """Carry out the changes if all conditions hold; the store's revision then, or None."""
+        """Carry out the changes if all conditions hold; the store's revision then, or None.
+
+        None also where a member carried them out and its answer was lost: another one is asked
+        then, and finds that the conditions hold no more. Whoever gets it reads again.
+        """
         answer = self._call(
             "kv/txn",
             {
@@ -183,7 +186,6 @@ class EtcdClient:
             Entry(
                 base64.b64decode(one["key"]).decode(),
                 base64.b64decode(one.get("value", "")),
-                int(one["create_revision"]),
                 int(one["mod_revision"]),
                 revision,
             )
@@ -301,4 +303,7 @@ def _short(error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return "no answer in time"
     reason: Any = getattr(error, "reason", None) or error
-    return " ".join(str(reason).split(": ", 1)[-1].split())
+    text = " ".join(str(reason).split(": ", 1)[-1].split())
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return f"TLS: {text}; see etcd.ca_file, cert_file and key_file"
+    return text

@@ -10,6 +10,7 @@ from myha.config import Config
 from myha.config.etcd import EtcdConfig
 from myha.core.followers.record import FollowerRecord
 from myha.core.record import Record
+from myha.errors import ConfigError
 from myha.ports import Lease
 from myha.stores.etcd.client import EtcdClient, Login
 from myha.stores.etcd.lease import EtcdLease
@@ -20,6 +21,8 @@ from myha.stores.local.lease import LocalLease
 @cache
 def _client(config: EtcdConfig) -> EtcdClient:
     """One for all that asks, in this process, for its connections are kept."""
+    if not config.endpoints:
+        raise ConfigError("etcd.endpoints is empty: name the members of the cluster")
     login = Login(config.user, config.password()) if config.user else None
     return EtcdClient(
         config.endpoints, seconds=config.call_deadline_seconds, tls=config.tls(), login=login

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from myha.errors import LeaseHeldError, MyhaError, StoreError, StoreSilentError
+from myha.errors import LeaseHeldError, MyhaError, StoreError
 from myha.ports import Lease
 from myha.stores.etcd.client import Compare, Entry, EtcdClient, Put
 
@@ -99,19 +99,20 @@ class EtcdLease:
 
     def holds(self) -> bool:
         """Whether it is certain that no other supervisor has it now."""
-        return not self.lost and now() < self._valid_until
+        return bool(self._lease) and not self.lost and now() < self._valid_until
 
     def guard(self) -> tuple[Compare, ...]:
         """The condition under which a change of the store is this holder's."""
         return (Compare(self._key, "CREATE", self._created),)
 
     def renew(self) -> None:
-        """Its own thread does that."""
+        """The lease itself is renewed by its own thread."""
+        if self._here is not None:
+            self._here.renew()
 
     def release(self) -> None:
         """Another one has it at once."""
         self._ending.set()
-        self._valid_until = 0.0
         lease, self._lease = self._lease, 0
         if lease:
             self._give_back(lease)
@@ -130,9 +131,6 @@ class EtcdLease:
             sent = now()
             try:
                 left = self._client.keep_alive(lease)
-            except StoreSilentError as error:
-                told = self._trouble(str(error), told)
-                continue
             except StoreError as error:
                 told = self._trouble(str(error), told)
                 continue
@@ -140,7 +138,7 @@ class EtcdLease:
                 self.lost = True
                 self.on_lost()
                 return
-            self._valid_until = sent + left * (1 - MARGIN)
+            self._valid_until = sent + left * (1 - MARGIN)  # after a release nobody looks at it
             told = self._trouble("", told)
 
     def _trouble(self, text: str, told: str) -> str:
