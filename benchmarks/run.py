@@ -28,7 +28,7 @@ from myha.drill import runner, target
 from myha.drill.options import Options
 from myha.drill.scenarios import SCENARIOS
 from myha.errors import MyhaError
-from myha.sandbox.cluster import Durability, Mode
+from myha.sandbox.state import Durability, Mode
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"

@@ -24,7 +24,7 @@ from myha.drill.stage import Scenario
 from myha.drill.target import HEAL_POLICY, Fit, Target, of_config
 from myha.drill.target import sandbox as in_sandbox
 from myha.errors import ConfigError, MyhaError, RefusedError
-from myha.sandbox.cluster import REPLICAS_LIMIT, Durability, Mode
+from myha.sandbox.state import REPLICAS_LIMIT, Durability, Mode
 
 INTERRUPTED = "myha: interrupted; what the drill had broken is repaired"
 ALL = "all"

@@ -14,17 +14,17 @@ from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
 from myha.errors import ConfigError, MyhaError
 from myha.sandbox import programs, registry
-from myha.sandbox.cluster import (
-    MEMBERS_LIMIT,
-    REPLICAS_LIMIT,
-    SUPERVISORS_LIMIT,
-    Cluster,
-    Durability,
-    Mode,
-)
+from myha.sandbox.cluster import Cluster
 from myha.sandbox.debian import Progress
 from myha.sandbox.network.layout import CLIENT
 from myha.sandbox.network.network import Network
+from myha.sandbox.state import (
+    MEMBERS_LIMIT,
+    REPLICAS_LIMIT,
+    SUPERVISORS_LIMIT,
+    Durability,
+    Mode,
+)
 
 _DEFAULT_PROGRAMS = ("mysql", "haproxy")
 

@@ -30,9 +30,10 @@ from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
 from myha.hosts.signals import ignored
 from myha.ports import Host
-from myha.sandbox.cluster import Cluster, Durability, Mode
+from myha.sandbox.cluster import Cluster
 from myha.sandbox.network.layout import CLIENT
 from myha.sandbox.network.network import Network
+from myha.sandbox.state import Durability, Mode
 from myha.supervisor.client import Client
 from myha.supervisor.status import Status
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER

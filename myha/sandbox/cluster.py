@@ -4,18 +4,16 @@
 a sandbox whose `up` was killed half way.
 """
 
-import json
 import os
 import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -42,17 +40,10 @@ from myha.sandbox.servers import (
     write_option_file,
     write_private,
 )
+from myha.sandbox.state import NODE_NAMES, STRAY, ClusterState, Durability, Mode
 
-Mode = Literal["single-writer", "dual-writer"]
-Durability = Literal["lossless", "bounded", "async"]
-
-NODE_NAMES = ("a", "b")
-STRAY = "stray"  # a server outside the pair, for the drill
 STRAY_SERVER_ID = 9
 FIRST_REPLICA_SERVER_ID = 11
-REPLICAS_LIMIT = 8
-MEMBERS_LIMIT = 5
-SUPERVISORS_LIMIT = 5
 SERVER_START_DEADLINE_SECONDS = 90.0
 ETCD_DEADLINE_SECONDS = 60.0
 HAPROXY_START_DEADLINE_SECONDS = 20.0
@@ -60,28 +51,7 @@ SUPERVISOR_START_DEADLINE_SECONDS = 60.0
 SUPERVISOR_STOP_DEADLINE_SECONDS = 10.0
 SETUP_DEADLINE_SECONDS = 300.0
 END_DEADLINE_SECONDS = 30.0
-# Hosts of their own have all ports free.
-NETWORK_SERVER_PORT, NETWORK_WRITER_PORT, NETWORK_READER_PORT = 3306, 3307, 3308
 NETWORK_RUNTIME_PORT = 9999
-# A unix socket's path has at most 107 bytes, and HAProxy binds to a longer one first.
-SOCKET_PATH_LIMIT_BYTES = 75
-
-
-@dataclass(frozen=True)
-class ClusterState:
-    """What is remembered of a sandbox, in cluster.json."""
-
-    flavour: str
-    mode: Mode
-    durability: Durability
-    made_directory: bool
-    run_dir: str  # sockets and the supervisor's state; short enough for a socket's path
-    ports: dict[str, int]  # a, b, writer, reader, stray, r1 ...
-    replicas: int = 0
-    network: bool = False  # every process on a host of its own
-    address: bool = False  # one that the balancers share
-    etcd: int = 0  # members of the cluster that keeps the record; 0: it is a file
-    supervisors: int = 1
 
 
 @dataclass(frozen=True)
@@ -126,47 +96,29 @@ class Cluster:
         """
         if durability is None:
             durability = "bounded" if mode == "dual-writer" else "lossless"
-        _check_call(mode, durability, network=network, etcd=etcd, supervisors=supervisors)
-        if address and not network:
-            raise ConfigError("--address is for balancers on hosts of their own: add --network")
+        wanted = ClusterState(
+            flavour,
+            mode,
+            durability,
+            made_directory=directory is None or not directory.exists(),
+            replicas=replicas,
+            network=network,
+            address=address,
+            etcd=etcd,
+            supervisors=supervisors,
+        )
+        wanted.require_sense()
         if network:
             Network.need(progress)
         more = [*(["keepalived"] if address else []), *(["etcd"] if etcd else [])]
         for name in (flavour, "haproxy", *more):
             programs.fetch(name, progress)
-        made = directory is None or not directory.exists()
         if directory is not None:
             directory = directory.expanduser().absolute()
+            made = wanted.made_directory
             if not made and (not directory.is_dir() or any(directory.iterdir())):
                 raise ConfigError(f"{directory} is not an empty directory: name another with --dir")
-
-        servers = (*NODE_NAMES, STRAY, *_replica_names(replicas))
-        members = [f"e{number}" for number in range(1, etcd + 1)]
-        stores = [port for one in members for port in (one, f"{one}-peer")]
-        claimed = () if network else (*servers, "writer", "reader", *stores)
-        fixed = {
-            **dict.fromkeys(servers, NETWORK_SERVER_PORT),
-            "writer": NETWORK_WRITER_PORT,
-            "reader": NETWORK_READER_PORT,
-        }
-
-        def write_state(directory: Path, ports: list[int]) -> None:
-            state = ClusterState(
-                flavour=flavour,
-                mode=mode,
-                durability=durability,
-                made_directory=made,
-                run_dir=str(_run_dir(directory)),
-                ports=fixed | dict(zip(claimed, ports, strict=True)),
-                replicas=replicas,
-                network=network,
-                address=address,
-                etcd=etcd,
-                supervisors=supervisors,
-            )
-            write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=1) + "\n")
-
-        directory, _ = registry.claim(directory, len(claimed), write_state)
+        directory, _ = registry.claim(directory, len(wanted.ports_to_claim), wanted.save)
         cluster = cls.open(directory, progress)
         with cluster._taken_down_on_failure():
             if cluster.network is not None:
@@ -178,17 +130,7 @@ class Cluster:
     def open(cls, directory: Path, progress: Progress = lambda _: None) -> "Cluster":
         """The sandbox in a directory. Raises ConfigError when there is none."""
         directory = directory.expanduser().absolute()
-        try:
-            known = json.loads((directory / STATE_FILE).read_text())
-            return cls(directory, ClusterState(**known), progress)
-        except FileNotFoundError:
-            raise ConfigError(
-                f"{directory} holds no sandbox: `myha sandbox up --dir {directory}` makes one"
-            ) from None
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(
-                f"{directory / STATE_FILE} cannot be read ({error}): remove {directory}"
-            ) from error
+        return cls(directory, ClusterState.read(directory), progress)
 
     # --- what it consists of
 
@@ -218,7 +160,7 @@ class Cluster:
         """Its hosts; None where all is on this machine's own loopback address."""
         if not self.state.network:
             return None
-        return Network(self.directory, NODE_NAMES, _replica_names(self.state.replicas), STRAY)
+        return Network(self.directory, NODE_NAMES, self.state.replica_names, STRAY)
 
     @cached_property
     def balancer_places(self) -> dict[str, BalancerPlace]:
@@ -256,7 +198,7 @@ class Cluster:
     @cached_property
     def replicas(self) -> dict[str, NodeFiles]:
         """Read replicas beside the pair."""
-        names = _replica_names(self.state.replicas)
+        names = self.state.replica_names
         return {
             name: self._files(name, FIRST_REPLICA_SERVER_ID + n) for n, name in enumerate(names)
         }
@@ -633,24 +575,6 @@ class Cluster:
             configuration.load(path)  # what we write must be what myha accepts
 
 
-def _check_call(
-    mode: Mode, durability: Durability, *, network: bool, etcd: int, supervisors: int
-) -> None:
-    """Raises ConfigError for what does not go together."""
-    if mode == "dual-writer" and durability == "lossless":
-        raise ConfigError(
-            "--durability lossless needs --mode single-writer: choose bounded or async"
-        )
-    if supervisors > 1 and not etcd:
-        raise ConfigError("--supervisors needs a store that they share: add --etcd 3")
-    if etcd and network:
-        raise ConfigError("--etcd is not there with --network yet: leave one of them out")
-
-
-def _replica_names(count: int) -> tuple[str, ...]:
-    return tuple(f"r{number}" for number in range(1, count + 1))
-
-
 def _environment() -> dict[str, str]:
     """Ours without the user's own passwords for myha, which would win over the sandbox's files."""
     return {
@@ -658,14 +582,6 @@ def _environment() -> dict[str, str]:
         for key, value in os.environ.items()
         if not (key.startswith("MYHA_") and key.endswith("_PASSWORD"))
     }
-
-
-def _run_dir(directory: Path) -> Path:
-    """A folder for sockets: in the sandbox if their paths are short enough there, else in /tmp."""
-    run_dir = directory / "run"
-    if len(os.fsencode(run_dir / "state" / "myha.sock")) <= SOCKET_PATH_LIMIT_BYTES:
-        return run_dir
-    return Path(tempfile.mkdtemp(prefix="myha-", dir="/tmp"))
 
 
 def _has_lua(program: Program) -> bool:

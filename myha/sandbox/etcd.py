@@ -35,11 +35,18 @@ class Member:
         return f"http://127.0.0.1:{self.peer_port}"
 
 
-def members_of(directory: Path, ports: Mapping[str, int], count: int) -> tuple[Member, ...]:
-    """`ports` has `e1`, `e1-peer` and so on."""
+def port_names(count: int) -> tuple[str, ...]:
+    """`e1`, `e1-peer` and so on, for so many members."""
     names = (f"e{number}" for number in range(1, count + 1))
+    return tuple(port for name in names for port in (name, f"{name}-peer"))
+
+
+def members_of(directory: Path, ports: Mapping[str, int], count: int) -> tuple[Member, ...]:
+    """`ports` has those of `port_names`."""
+    names = port_names(count)
     return tuple(
-        Member(name, ports[name], ports[f"{name}-peer"], directory / name) for name in names
+        Member(name, ports[name], ports[peer], directory / name)
+        for name, peer in zip(names[::2], names[1::2], strict=True)
     )
 
 

@@ -24,10 +24,11 @@ from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.judge import Judge
 from myha.sim.parameters import REPLICA, Fault, Parameters
+from myha.sim.ports import ServerPort
 from myha.sim.process import ServerProcess
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
-from myha.sim.supervisor import HANG_UP_SECONDS, ServerPort, SimSupervisor
+from myha.sim.supervisor import HANG_UP_SECONDS, SimSupervisor
 from myha.sim.whole import Missing
 from myha.sim.world import World
 from myha.supervisor.base_loop import LookNow, PlanResult

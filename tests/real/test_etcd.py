@@ -25,7 +25,7 @@ from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.errors import LeaseHeldError, StoreConflictError, StoreError, StoreSilentError
 from myha.hosts.local import LocalHost
 from myha.sandbox import registry
-from myha.sandbox.etcd import Member, members_of, process_of
+from myha.sandbox.etcd import Member, members_of, port_names, process_of
 from myha.stores.etcd.client import EtcdClient, Login, Put
 from myha.stores.etcd.lease import EtcdLease
 from myha.stores.etcd.record import EtcdRecordStore
@@ -68,7 +68,7 @@ def running(
 ) -> Iterator[Etcd]:
     program = need("etcd")
     folder = Path(tempfile.mkdtemp(prefix="myha-etcd-"))
-    names = [name for n in range(1, count + 1) for name in (f"e{n}", f"e{n}-peer")]
+    names = port_names(count)
     directory, ports = registry.claim(folder / "claim", len(names), lambda _d, _p: None)
     plain = members_of(folder, dict(zip(names, ports, strict=True)), count)
     members = tuple(replace(one, scheme=scheme) for one in plain)

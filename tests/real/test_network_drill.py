@@ -13,7 +13,7 @@ from myha.drill.report import RoundResult
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
 from myha.errors import RefusedError
-from myha.sandbox.cluster import Durability
+from myha.sandbox.state import Durability
 from tests.real.conftest import need
 from tests.real.network import need_network
 
