@@ -24,7 +24,7 @@ from myha.drill.stage import Scenario
 from myha.drill.target import HEAL_POLICY, Fit, Target, of_config
 from myha.drill.target import sandbox as in_sandbox
 from myha.errors import ConfigError, MyhaError, RefusedError
-from myha.sandbox.state import REPLICAS_LIMIT, Durability, Mode
+from myha.sandbox.state import REPLICAS_LIMIT, SUPERVISORS_LIMIT, Durability, Mode
 
 INTERRUPTED = "myha: interrupted; what the drill had broken is repaired"
 ALL = "all"
@@ -68,6 +68,12 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
     type=click.IntRange(0, REPLICAS_LIMIT),
     default=0,
     help=f"Read replicas in the sandbox, which are judged too; for {', '.join(WITH_REPLICAS)}.",
+)
+@click.option(
+    "--supervisors",
+    type=click.IntRange(1, SUPERVISORS_LIMIT),
+    default=1,
+    help="So many in the sandbox, with their record on three members of etcd if more than one.",
 )
 @click.option(
     "--network",
@@ -118,6 +124,7 @@ def drill(
     heal: str | None,
     watchdog_seconds: float,
     replicas: int,
+    supervisors: int,
     network: bool,
     rounds: int,
     minutes: float | None,
@@ -146,10 +153,10 @@ def drill(
         raise ConfigError(f"--replicas goes with {', '.join(WITH_REPLICAS)}: leave it out")
     if config_path is not None:
         own = (sandbox, flavour, mode, durability, heal, watchdog_seconds, replicas, network)
-        if any(own):
+        if any(own) or supervisors > 1:
             raise ConfigError(
                 "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
-                " --durability, --heal, --watchdog, --replicas and --network out"
+                " --durability, --heal, --watchdog, --replicas, --supervisors and --network out"
             )
         target = of_config(config_path, pair_named(ctx))
         fitting = [one for one in chosen if not fitness.misfit(target, one)]
@@ -167,7 +174,7 @@ def drill(
                     replicas=replicas,
                     network=network,
                     address=network and address,
-                    supervisors=2 if several else 1,
+                    supervisors=max(supervisors, 2 if several else 1),
                     fit=fit,
                 ) as made:
                     reports += _play(made, scenarios, options, tell)

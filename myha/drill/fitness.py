@@ -69,6 +69,8 @@ def _misplaced(target: Target, scenario: Scenario) -> str:
         return f"{scenario.name} cuts links, and this cluster has none of its own: use --network"
     if scenario.needs_address and (cluster is None or not cluster.state.address):
         return f"{scenario.name} needs balancers that share an address: use --sandbox --network"
+    if scenario.needs_supervisor_process and cluster is not None and len(cluster.supervisors) > 1:
+        return f"{scenario.name} acts on the only supervisor: leave --supervisors out"
     if scenario.needs_supervisors and (cluster is None or len(cluster.supervisors) == 1):
         return f"{scenario.name} needs several supervisors on etcd: use --sandbox without --network"
     return ""
