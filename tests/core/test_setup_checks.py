@@ -75,7 +75,7 @@ REFUSED = [
     ({"channels": (from_peer("10.0.0.9"),)}, "b: replicates from a third server, 10.0.0.9:3306"),
     ({"channels": (from_peer(name="x"),)}, "over the named channel x"),
     ({"variables": without(event_scheduler="DISABLED")}, "event_scheduler is DISABLED"),
-    ({"enabled_events": ("shop.night",)}, "switching it on would start shop.night: if that is"),
+    ({"enabled_events": ("shop.night",)}, "switching it on would start shop.night; if that is"),
     ({"filters": ("replicate_do_db = shop",)}, "with a filter (replicate_do_db = shop)"),
     ({"schemas": frozenset({"shop"})}, "b: has the empty schema shop"),
 ]

@@ -441,12 +441,15 @@ def test_servers_that_cannot_be_a_pair(cluster: MakeCluster, flavour: str) -> No
     status, said = setup(pair, "--yes")
     assert status == 1
     assert "the server ids are equal (7); set another server_id" in said
-    assert "a: the binary log is off; put log_bin" in said
-    assert "a: its event scheduler is off, and switching it on would start app.e:" in said
+    assert "a: the binary log is off: nothing can replicate from it; put log_bin" in said
+    assert "a: its event scheduler is off, and switching it on would start app.e; if" in said
     assert "b: event_scheduler is DISABLED" in said
     assert "b: replicates with a filter (replicate_ignore_db = app)" in said
     if mysql(pair):
-        assert "b: GTIDs are off; put gtid_mode = ON" in said
+        assert (
+            "b: GTIDs are off: nobody can tell which transactions it has; put gtid_mode = ON"
+            in said
+        )
         assert "a: log_replica_updates is off" in said
     else:
         assert "a: log_slave_updates is off" in said
@@ -462,7 +465,7 @@ def test_a_third_server_in_the_ring(cluster: MakeCluster, flavour: str) -> None:
         ask(pair, "b", "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=1, MASTER_USER='x'")
     status, said = setup(pair, "--yes")
     assert status == 1
-    _one_line_each(said, r"b: replicates from a third server, 127\.0\.0\.1:1; .*RESET REPLICA ALL")
+    _one_line_each(said, r"b: replicates from a third server, 127\.0\.0\.1:1: .*RESET REPLICA ALL")
 
 
 # --- stopped half way ---------------------------------------------------------------------------

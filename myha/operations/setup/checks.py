@@ -15,11 +15,11 @@ from myha.core.record import Membership, Record
 from myha.database.schemas import SYSTEM_SCHEMAS
 from myha.operations.setup.desired import pair_tls
 from myha.operations.setup.facts import Facts, is_on
+from myha.operations.setup.remarks import Remark, listed
 
 OLD_SEMISYNC_PLUGINS = {"rpl_semi_sync_master", "rpl_semi_sync_slave"}
 CLOCK_WARN_SECONDS = 1.0
 DISK_WARN_BYTES = 1 << 30
-NAMES_SHOWN = 10
 SEEDING = "drop its schemas on the wrong one, and setup copies the data there"
 
 
@@ -36,8 +36,19 @@ class History(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Findings:
+    """As lines."""
+
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    history: History = History.SAME
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """The same as values."""
+
+    refusals: tuple[Remark, ...] = ()
+    warnings: tuple[Remark, ...] = ()
     history: History = History.SAME
 
 
@@ -48,6 +59,22 @@ def check(
     record: Record | None,
     replicas: frozenset[int] = frozenset(),
 ) -> Findings:
+    """`remarks` as lines, each refusal once."""
+    found = remarks(config, first, second, record, replicas)
+    return Findings(
+        tuple(dict.fromkeys(map(str, found.refusals))),
+        tuple(map(str, found.warnings)),
+        found.history,
+    )
+
+
+def remarks(
+    config: Config,
+    first: Facts,
+    second: Facts,
+    record: Record | None,
+    replicas: frozenset[int] = frozenset(),
+) -> Remarks:
     """Judge two servers that are to become, or already are, the pair.
 
     `replicas`: the server ids of the read replicas that the file names, as far as they answer.
@@ -63,78 +90,106 @@ def check(
     if config.accounts.tls == "require" and not pair_tls(config, first, second):
         without = ", ".join(facts.node for facts in pair if not facts.tls)
         refusals.append(
-            f'{without}: offers no TLS, but accounts.tls is "require"; '
-            "give the server a certificate, or say auto"
+            Remark(
+                "tls-missing",
+                without,
+                'offers no TLS, but accounts.tls is "require"',
+                "give the server a certificate, or say auto",
+            )
         )
     refusals += _record_refusals(config, record)
     history, past = judge_history(config, first, second, record)
     refusals += past
     warnings = [*_warnings(pair, replicas), *_behind_warnings(history, pair)]
-    return Findings(tuple(dict.fromkeys(refusals)), tuple(warnings), history)
+    return Remarks(tuple(refusals), tuple(warnings), history)
 
 
-def _pair_refusals(first: Facts, second: Facts) -> Iterator[str]:
+def _pair_refusals(first: Facts, second: Facts) -> Iterator[Remark]:
     names = f"{first.node} and {second.node}"
     if first.flavour is not second.flavour:
-        yield (
-            f"{names}: one is {first.flavour.title} ({first.version}), the other "
-            f"{second.flavour.title} ({second.version}); a pair needs two of one kind"
+        yield Remark(
+            "flavours-differ",
+            names,
+            f"one is {first.flavour.title} ({first.version}), the other "
+            f"{second.flavour.title} ({second.version})",
+            "a pair needs two of one kind",
         )
     elif first.numbers and second.numbers and abs(first.numbers[0] - second.numbers[0]) > 1:
-        yield (
-            f"{names}: versions {first.version} and {second.version} are too far apart "
-            "to replicate both ways; upgrade the older one"
+        yield Remark(
+            "versions-far-apart",
+            names,
+            f"versions {first.version} and {second.version} are too far apart to replicate both "
+            "ways",
+            "upgrade the older one",
         )
     if first.server_uuid and first.server_uuid == second.server_uuid:
         if first.server_id == second.server_id:
-            yield (
-                f"{names}: server id and UUID are equal ({first.server_id}, {first.server_uuid}): "
-                "this is one server under two addresses, or a copied data directory; "
-                "correct the addresses, or set server_id, remove auto.cnf of one and restart it"
+            yield Remark(
+                "same-server",
+                names,
+                f"server id and UUID are equal ({first.server_id}, {first.server_uuid})",
+                "correct the addresses, or set server_id, remove auto.cnf of one and restart it",
+                "this is one server under two addresses, or a copied data directory",
             )
         else:
-            yield (
-                f"{names}: the server UUIDs are equal ({first.server_uuid}): a copied data "
-                f"directory; remove auto.cnf from that of {second.node} and restart it"
+            yield Remark(
+                "same-uuid",
+                names,
+                f"the server UUIDs are equal ({first.server_uuid})",
+                f"remove auto.cnf from that of {second.node} and restart it",
+                "a copied data directory",
             )
     elif first.server_id == second.server_id:
-        yield (
-            f"{names}: the server ids are equal ({first.server_id}); "
-            f"set another server_id in the option file of {second.node} and restart it"
+        yield Remark(
+            "same-server-id",
+            names,
+            f"the server ids are equal ({first.server_id})",
+            f"set another server_id in the option file of {second.node} and restart it",
         )
 
 
-def server_refusals(facts: Facts) -> Iterator[str]:
+def server_refusals(facts: Facts) -> Iterator[Remark]:
     """Why this server, whatever its role, cannot replicate as myha needs it."""
     node = facts.node
     oldest = facts.flavour.oldest
     if facts.numbers < oldest:
         need = ".".join(map(str, oldest))
-        yield f"{node}: version {facts.version} is too old; upgrade it to {need} or newer"
+        wrong = f"version {facts.version} is too old"
+        yield Remark("version-too-old", node, wrong, f"upgrade it to {need} or newer")
     if facts.server_id == 0:
-        yield f"{node}: server_id is 0; set it in the option file and restart the server"
+        mend = "set it in the option file and restart the server"
+        why = "replication refuses that"
+        yield Remark("no-server-id", node, "server_id is 0", mend, why)
     if not facts.on("log_bin"):
-        yield (
-            f"{node}: the binary log is off; put log_bin = binlog into its option file "
-            "and restart it"
-        )
+        mend = "put log_bin = binlog into its option file and restart it"
+        why = "nothing can replicate from it"
+        yield Remark("no-binlog", node, "the binary log is off", mend, why)
     if not _is_on_where_known(facts, "gtid_mode", "enforce_gtid_consistency"):
-        yield (
-            f"{node}: GTIDs are off; put gtid_mode = ON and enforce_gtid_consistency = ON "
-            "into its option file and restart it"
+        mend = (
+            "put gtid_mode = ON and enforce_gtid_consistency = ON into its option file and "
+            "restart it"
         )
+        why = "nobody can tell which transactions it has"
+        yield Remark("no-gtid", node, "GTIDs are off", mend, why)
     updates = facts.flavour.log_updates_variable
     if not facts.on(updates):
-        yield f"{node}: {updates} is off; put {updates} = ON into its option file and restart it"
+        mend = f"put {updates} = ON into its option file and restart it"
+        why = "what it has replicated cannot be had from it"
+        yield Remark("updates-not-logged", node, f"{updates} is off", mend, why)
     if not _is_on_where_known(facts, "persisted_globals_load"):
-        yield (
-            f"{node}: persisted_globals_load is off, so it would forget at a restart what setup "
-            "persists; remove that from its option file and restart it"
+        yield Remark(
+            "persisted-not-loaded",
+            node,
+            "persisted_globals_load is off, so it would forget at a restart what setup persists",
+            "remove that from its option file and restart it",
         )
     if facts.flavour.semisync_plugins and facts.plugins & OLD_SEMISYNC_PLUGINS:
-        yield (
-            f"{node}: the old semi-sync plugins are loaded; UNINSTALL PLUGIN rpl_semi_sync_master "
-            "and rpl_semi_sync_slave, setup installs their successors"
+        yield Remark(
+            "old-semisync-plugins",
+            node,
+            "the old semi-sync plugins are loaded",
+            "UNINSTALL PLUGIN rpl_semi_sync_master and rpl_semi_sync_slave, setup installs their "
+            "successors",
         )
 
 
@@ -142,70 +197,88 @@ def _is_on_where_known(facts: Facts, *variables: str) -> bool:
     return all(is_on(facts.variables.get(name, "ON")) for name in variables)
 
 
-def _event_refusals(config: Config, facts: Facts) -> Iterator[str]:
+def _event_refusals(config: Config, facts: Facts) -> Iterator[Remark]:
     """Whether to start what has not run so far is not for us to say."""
     if not config.cluster.event_scheduler or facts.on("event_scheduler"):
         return
     scheduler = facts.variables.get("event_scheduler", "OFF").upper()
     if scheduler == "DISABLED":
-        yield (
-            f"{facts.node}: event_scheduler is DISABLED, which only its option file can change: "
-            "put event_scheduler = ON there and restart it, or set cluster.event_scheduler = false"
+        yield Remark(
+            "events-disabled",
+            facts.node,
+            "event_scheduler is DISABLED, which only its option file can change",
+            "put event_scheduler = ON there and restart it, or set cluster.event_scheduler = false",
         )
     elif facts.enabled_events:
-        yield (
-            f"{facts.node}: its event scheduler is off, and switching it on would start "
-            f"{_listed(facts.enabled_events)}: if that is wanted, SET GLOBAL event_scheduler = ON "
-            "there, else set cluster.event_scheduler = false, or disable these events"
+        yield Remark(
+            "events-asleep",
+            facts.node,
+            "its event scheduler is off, and switching it on would start "
+            f"{listed(facts.enabled_events)}",
+            "if that is wanted, SET GLOBAL event_scheduler = ON there, else set "
+            "cluster.event_scheduler = false, or disable these events",
         )
 
 
-def _filter_refusals(facts: Facts) -> Iterator[str]:
+def _filter_refusals(facts: Facts) -> Iterator[Remark]:
     """What a filter leaves out is named as executed all the same: the node would differ unseen."""
     if facts.filters:
-        yield (
-            f"{facts.node}: replicates with a filter ({_listed(facts.filters)}), so its data would "
-            "differ; take replicate_... out of its option file and restart it, or clear the filter"
+        yield Remark(
+            "filtered",
+            facts.node,
+            f"replicates with a filter ({listed(facts.filters)}), so its data would differ",
+            "take replicate_... out of its option file and restart it, or clear the filter",
         )
 
 
-def _channel_refusals(config: Config, facts: Facts, peer: Facts) -> Iterator[str]:
+def _channel_refusals(config: Config, facts: Facts, peer: Facts) -> Iterator[Remark]:
     wanted = config.nodes[peer.node].replication_address
     for channel in facts.channels:
         name = f" (channel {channel.name})" if channel.name else ""
         if channel.source != wanted and channel.source_server_id != peer.server_id:
-            yield (
-                f"{facts.node}: replicates from a third server, {channel.source}{name}; a pair has "
-                "only two servers: end that with STOP REPLICA and RESET REPLICA ALL"
+            yield Remark(
+                "foreign-source",
+                facts.node,
+                f"replicates from a third server, {channel.source}{name}",
+                "end that with STOP REPLICA and RESET REPLICA ALL",
+                "a pair has only two servers",
             )
         elif channel.name:
-            yield (
-                f"{facts.node}: replicates from {peer.node} over the named channel {channel.name}; "
-                "end it with STOP REPLICA and RESET REPLICA ALL, setup makes an unnamed one"
+            yield Remark(
+                "named-channel",
+                facts.node,
+                f"replicates from {peer.node} over the named channel {channel.name}",
+                "end it with STOP REPLICA and RESET REPLICA ALL, setup makes an unnamed one",
             )
 
 
-def _record_refusals(config: Config, record: Record | None) -> Iterator[str]:
+def _record_refusals(config: Config, record: Record | None) -> Iterator[Remark]:
     if record is None:
         return
-    known = {name for name, _ in record.nodes}
+    where, known = str(config.cluster.state_dir), {name for name, _ in record.nodes}
     if known != set(config.names):
-        yield (
-            f"{config.cluster.state_dir}: the record there is of the nodes "
-            f"{', '.join(sorted(known))}, not of {', '.join(config.names)}; "
-            "name another cluster.state_dir"
+        yield Remark(
+            "record-of-others",
+            where,
+            f"the record there is of the nodes {', '.join(sorted(known))}, not of "
+            f"{', '.join(config.names)}",
+            "name another cluster.state_dir",
         )
         return
     if record.pair not in ("", config.cluster.name):
-        yield (
-            f"{config.cluster.state_dir}: the record there is of the pair {record.pair}, not of "
-            f"{config.cluster.name}; name another cluster.state_dir, or the pair as on record"
+        yield Remark(
+            "record-of-others",
+            where,
+            f"the record there is of the pair {record.pair}, not of {config.cluster.name}",
+            "name another cluster.state_dir, or the pair as on record",
         )
     for name, entry in record.nodes:
         if entry.membership is Membership.FENCED:
-            yield (
-                f"{name}: is fenced on record ({entry.reason}); see `myha explain`, and run setup "
-                "once it has been healed"
+            yield Remark(
+                "fenced",
+                name,
+                f"is fenced on record ({entry.reason})",
+                "see `myha explain`, and run setup once it has been healed",
             )
 
 
@@ -214,7 +287,7 @@ def _record_refusals(config: Config, record: Record | None) -> Iterator[str]:
 
 def judge_history(
     config: Config, first: Facts, second: Facts, record: Record | None
-) -> tuple[History, list[str]]:
+) -> tuple[History, list[Remark]]:
     """How the histories relate, with the refusals that follow from that."""
     if first.flavour is not second.flavour:
         return History.SAME, []
@@ -251,7 +324,7 @@ def _is_behind(facts: Facts, peer: Facts) -> bool:
     )
 
 
-def _errant(facts: Facts, peer: Facts, linked: dict[str, bool]) -> Iterator[str]:
+def _errant(facts: Facts, peer: Facts, linked: dict[str, bool]) -> Iterator[Remark]:
     """What `facts` holds and its peer lacks, unless the peer is replicating it."""
     if linked[peer.node] or not (facts.has_data or peer.has_data):
         return
@@ -259,26 +332,29 @@ def _errant(facts: Facts, peer: Facts, linked: dict[str, bool]) -> Iterator[str]
     if extra.is_empty():
         return
     shown = str(extra) if len(str(extra)) <= 200 else f"{str(extra)[:200]}..."
-    yield (
-        f"{facts.node}: holds {extra.count()} transactions that {peer.node} lacks ({shown}): the "
-        f"histories differ; decide which node is right ({SEEDING})"
+    yield Remark(
+        "errant",
+        facts.node,
+        f"holds {extra.count()} transactions that {peer.node} lacks ({shown})",
+        f"decide which node is right ({SEEDING})",
+        "the histories differ",
     )
 
 
-def _judge_fresh(first: Facts, second: Facts) -> tuple[History, list[str]]:
+def _judge_fresh(first: Facts, second: Facts) -> tuple[History, list[Remark]]:
     refusals = []
     for facts, peer in ((first, second), (second, first)):
         only = sorted(facts.schemas - peer.schemas - SYSTEM_SCHEMAS)
         if only:
-            refusals.append(
-                f"{facts.node}: has the empty schema {', '.join(only)}, which {peer.node} lacks; "
-                "drop it, or create it on both"
-            )
+            wrong = f"has the empty schema {', '.join(only)}, which {peer.node} lacks"
+            mend = "drop it, or create it on both"
+            refusals.append(Remark("schemas-differ", facts.node, wrong, mend))
     same = first.executed == second.executed
     return (History.SAME if same else History.FRESH), refusals
 
 
-def _different_tables(first: Facts, second: Facts) -> Iterator[str]:
+def _different_tables(first: Facts, second: Facts) -> Iterator[Remark]:
+    names = f"{first.node} and {second.node}"
     ours = {str(table): table for table in first.tables}
     theirs = {str(table): table for table in second.tables}
     for facts, only in (
@@ -286,89 +362,103 @@ def _different_tables(first: Facts, second: Facts) -> Iterator[str]:
         (second, theirs.keys() - ours.keys()),
     ):
         if only:
-            yield (
-                f"{facts.node}: alone has the tables {_listed(only)}: the data differ; "
-                f"decide which node is right ({SEEDING})"
+            yield Remark(
+                "tables-differ",
+                facts.node,
+                f"alone has the tables {listed(only)}",
+                f"decide which node is right ({SEEDING})",
+                "the data differ",
             )
     shapes = [
         name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape
     ]
     if shapes:
-        yield (
-            f"{first.node} and {second.node}: the columns of {_listed(shapes)} differ; "
-            f"decide which node is right ({SEEDING})"
-        )
+        wrong = f"the columns of {listed(shapes)} differ"
+        yield Remark("tables-differ", names, wrong, f"decide which node is right ({SEEDING})")
     if first.objects != second.objects:
-        yield (
-            f"{first.node} and {second.node}: have {first.objects} and {second.objects} views, "
-            f"routines, triggers and events; decide which node is right ({SEEDING})"
+        yield Remark(
+            "objects-differ",
+            names,
+            f"have {first.objects} and {second.objects} views, routines, triggers and events",
+            f"decide which node is right ({SEEDING})",
         )
-
-
-def _listed(names: object) -> str:
-    words = sorted(str(name) for name in names)  # type: ignore[attr-defined]
-    more = f" and {len(words) - NAMES_SHOWN} more" if len(words) > NAMES_SHOWN else ""
-    return ", ".join(words[:NAMES_SHOWN]) + more
 
 
 # --- what the user should know -----------------------------------------------------------------
 
 
-def _warnings(pair: tuple[Facts, Facts], replicas: frozenset[int]) -> Iterator[str]:
+def _warnings(pair: tuple[Facts, Facts], replicas: frozenset[int]) -> Iterator[Remark]:
     first, second = pair
+    names = f"{first.node} and {second.node}"
     if first.version != second.version:
-        yield (
-            f"{first.node} and {second.node}: run {first.version} and {second.version}; "
-            "replication from the newer to the older is not always possible"
+        yield Remark(
+            "versions-differ",
+            names,
+            f"run {first.version} and {second.version}",
+            "upgrade the older one",
+            "replication from the newer to the older is not always possible",
         )
     apart = abs(first.clock_ahead_seconds - second.clock_ahead_seconds)
     doubt = first.clock_doubt_seconds + second.clock_doubt_seconds
     if apart > CLOCK_WARN_SECONDS + doubt:
-        yield (
-            f"{first.node} and {second.node}: the clocks are {apart:.1f} s apart; "
-            "run an NTP client on both"
-        )
+        wrong = f"the clocks are {apart:.1f} s apart"
+        why = "what is said of times is wrong by that much, and so is what NOW() gives clients"
+        yield Remark("clocks-apart", names, wrong, "run an NTP client on both", why)
     for facts, peer in (pair, pair[::-1]):
-        yield from _server_warnings(facts, replicas | {peer.server_id})
+        yield from server_warnings(facts, replicas | {peer.server_id})
         only = sorted(facts.accounts - peer.accounts)
         if only:
-            yield (
-                f"{facts.node}: alone has the accounts {_listed(only)}; "
-                f"who uses them cannot log in at {peer.node}: create them there too"
+            yield Remark(
+                "accounts-differ",
+                facts.node,
+                f"alone has the accounts {listed(only)}",
+                "create them there too",
+                f"who uses them cannot log in at {peer.node}",
             )
 
 
-def _behind_warnings(history: History, pair: tuple[Facts, Facts]) -> Iterator[str]:
+def _behind_warnings(history: History, pair: tuple[Facts, Facts]) -> Iterator[Remark]:
     if history is not History.BEHIND:
         return
     behind, ahead = pair if _is_behind(*pair) else pair[::-1]
-    yield (
-        f"{behind.node}: lacks {behind.lacks(ahead).count()} transactions of {ahead.node}, which "
-        "replication will bring; the rows are not compared now: `myha verify` does it afterwards"
+    yield Remark(
+        "behind",
+        behind.node,
+        f"lacks {behind.lacks(ahead).count()} transactions of {ahead.node}, which replication will "
+        "bring",
+        "`myha verify` does it afterwards",
+        "the rows are not compared now",
     )
 
 
-def _server_warnings(facts: Facts, known: frozenset[int]) -> Iterator[str]:
+def server_warnings(facts: Facts, known: frozenset[int]) -> Iterator[Remark]:
+    """What to know of one server. `known`: the server ids that may replicate from it."""
     node = facts.node
     keyless = [table for table in facts.tables if not table.has_key]
     if keyless:
-        yield (
-            f"{node}: tables without a primary key: {_listed(keyless)}; applying their changes is "
-            "slow and a heal cannot undo them: add one"
+        yield Remark(
+            "no-primary-key",
+            node,
+            f"tables without a primary key: {listed(keyless)}",
+            "add one",
+            "applying their changes is slow and a heal cannot undo them",
         )
     unsafe = [table for table in facts.tables if not table.transactional]
     if unsafe:
-        named = _listed(f"{table} ({table.engine})" for table in unsafe)
-        yield f"{node}: tables without transactions: {named}; a crash may tear them: use InnoDB"
+        named = listed(f"{table} ({table.engine})" for table in unsafe)
+        wrong = f"tables without transactions: {named}"
+        yield Remark("not-transactional", node, wrong, "use InnoDB", "a crash may tear them")
     if facts.disk_free_bytes is not None and facts.disk_free_bytes < DISK_WARN_BYTES:
-        yield f"{node}: only {facts.disk_free_bytes >> 20} MiB of disk are free; make room"
+        wrong = f"only {facts.disk_free_bytes >> 20} MiB of disk are free"
+        yield Remark("disk-low", node, wrong, "make room", "a full disk stops its writes")
     for variable, why in (
         ("sync_binlog", "a crash of the machine may lose acknowledged transactions"),
         ("innodb_flush_log_at_trx_commit", "a crash of the machine may lose transactions"),
     ):
         value = facts.variables.get(variable, "1")
         if value != "1":
-            yield f"{node}: {variable} is {value}: {why}; set it to 1"
+            yield Remark("not-durable", node, f"{variable} is {value}", "set it to 1", why)
     others = ", ".join(str(number) for number in facts.replica_ids if number not in known)
     if others:
-        yield f"{node}: further replicas (server ids {others}) replicate from it; myha ignores them"
+        wrong = f"further replicas (server ids {others}) replicate from it"
+        yield Remark("further-replicas", node, wrong, follows="myha ignores them")

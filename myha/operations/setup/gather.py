@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,15 @@ from myha.operations.setup.facts import (
     Table,
 )
 from myha.operations.setup.grants import parse_grants
-from myha.operations.setup.session import AdminSession
+from myha.operations.setup.session import NodeSession
 from myha.servers.events import SCHEDULER_DISABLED
 from myha.servers.wanted import INCREMENT
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
-Sessions = dict[str, AdminSession]
 
 
-def gather(config: Config, sessions: Sessions) -> dict[str, Facts]:
+def gather(config: Config, sessions: Mapping[str, NodeSession]) -> dict[str, Facts]:
     """The facts of both servers, with the second reading of their histories."""
     found = {name: _facts(config, session) for name, session in sessions.items()}
     return {
@@ -38,7 +38,7 @@ def gather(config: Config, sessions: Sessions) -> dict[str, Facts]:
     }
 
 
-def _facts(config: Config, session: AdminSession) -> Facts:
+def _facts(config: Config, session: NodeSession) -> Facts:
     before = time.time()
     server_time = float(session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
     doubt = time.time() - before
@@ -87,19 +87,19 @@ def _facts(config: Config, session: AdminSession) -> Facts:
 # --- settings ----------------------------------------------------------------------------------
 
 
-def _variables(session: AdminSession) -> dict[str, str]:
+def _variables(session: NodeSession) -> dict[str, str]:
     rows = session.query_named("SHOW GLOBAL VARIABLES")
     return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
 
 
-def _persisted(session: AdminSession) -> dict[str, str]:
+def _persisted(session: NodeSession) -> dict[str, str]:
     rows = session.query_named(
         "SELECT VARIABLE_NAME AS n, VARIABLE_VALUE AS v FROM performance_schema.persisted_variables"
     )
     return {str(row["n"]).lower(): str(row["v"]) for row in rows}
 
 
-def _configured(session: AdminSession) -> frozenset[str]:
+def _configured(session: NodeSession) -> frozenset[str]:
     """Variables that still are what the server began with, so that a restart keeps them.
 
     On MariaDB only those that its option files set: the compiled defaults are of no interest there.
@@ -108,7 +108,7 @@ def _configured(session: AdminSession) -> frozenset[str]:
     return frozenset(str(name).lower() for (name,) in rows)
 
 
-def _plugins(session: AdminSession) -> frozenset[str]:
+def _plugins(session: NodeSession) -> frozenset[str]:
     rows = session.query_named(
         "SELECT PLUGIN_NAME AS n FROM information_schema.PLUGINS "
         "WHERE PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_NAME LIKE 'rpl%'"
@@ -116,7 +116,7 @@ def _plugins(session: AdminSession) -> frozenset[str]:
     return frozenset(str(row["n"]).lower() for row in rows)
 
 
-def _fragment(session: AdminSession, file: Path | None) -> tuple[str | None, bool]:
+def _fragment(session: NodeSession, file: Path | None) -> tuple[str | None, bool]:
     """The option file fragment as it lies there, and whether the server started without reading."""
     if file is None or session.flavour.persists:
         return None, False
@@ -171,7 +171,7 @@ WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA {_NOT_OURS}
 """
 
 
-def _tables(session: AdminSession) -> tuple[Table, ...]:
+def _tables(session: NodeSession) -> tuple[Table, ...]:
     return tuple(
         Table(
             schema=str(row["s"]),
@@ -186,7 +186,7 @@ def _tables(session: AdminSession) -> tuple[Table, ...]:
     )
 
 
-def _events(session: AdminSession) -> list[dict[str, Any]]:
+def _events(session: NodeSession) -> list[dict[str, Any]]:
     """None where the scheduler is disabled at the start: MariaDB then does not show any."""
     try:
         return session.query_named(_EVENTS)
@@ -196,12 +196,12 @@ def _events(session: AdminSession) -> list[dict[str, Any]]:
         return []
 
 
-def _claim(session: AdminSession) -> tuple[str, str] | None:
+def _claim(session: NodeSession) -> tuple[str, str] | None:
     rows = session.rows_if_there("SELECT store, holder FROM myha.claim")
     return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
 
-def _our_columns(session: AdminSession) -> dict[str, tuple[str, ...]]:
+def _our_columns(session: NodeSession) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for row in session.query_named(
         "SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS "
@@ -216,7 +216,7 @@ def _our_columns(session: AdminSession) -> dict[str, tuple[str, ...]]:
 # --- replication -------------------------------------------------------------------------------
 
 
-def _replica_ids(session: AdminSession) -> tuple[int, ...]:
+def _replica_ids(session: NodeSession) -> tuple[int, ...]:
     """Server ids of replicas that are connected, the pair's own included."""
     rows = session.query_named(session.flavour.replicas_sql)
     return tuple(
@@ -231,7 +231,7 @@ def _line(text: object) -> str:
 # --- accounts and sessions ---------------------------------------------------------------------
 
 
-def _accounts(session: AdminSession, config: Config) -> frozenset[str]:
+def _accounts(session: NodeSession, config: Config) -> frozenset[str]:
     """The accounts that are the user's own business, as user@host."""
     ours = {config.accounts.supervisor_user, config.accounts.replication_user}
     rows = session.query_named("SELECT User AS u, Host AS h FROM mysql.user")
@@ -242,7 +242,7 @@ def _accounts(session: AdminSession, config: Config) -> frozenset[str]:
     )
 
 
-def _login(config: Config, session: AdminSession, account: Account) -> Login:
+def _login(config: Config, session: NodeSession, account: Account) -> Login:
     rows = session.query_named(
         "SELECT ssl_type AS t FROM mysql.user WHERE User = %(user)s AND Host = '%%'",
         {"user": account.user},
@@ -268,7 +268,7 @@ def _password_works(config: Config, name: str, account: Account) -> bool:
     return True
 
 
-def stale_sessions(config: Config, session: AdminSession) -> tuple[Session, ...]:
+def stale_sessions(config: Config, session: NodeSession) -> tuple[Session, ...]:
     """Clients' sessions that began before the present increments and still hold others."""
     if session.name in config.replicas:
         return ()  # no client generates ids there
@@ -293,7 +293,7 @@ def stale_sessions(config: Config, session: AdminSession) -> tuple[Session, ...]
     return tuple(Session(int(row["id"]), str(row["u"]), str(row["h"])) for row in rows)
 
 
-def _older_sessions(session: AdminSession) -> list[dict[str, object]]:
+def _older_sessions(session: NodeSession) -> list[dict[str, object]]:
     origin = session.value(
         "SELECT GLOBAL_VALUE_ORIGIN FROM information_schema.SYSTEM_VARIABLES "
         "WHERE VARIABLE_NAME = 'AUTO_INCREMENT_INCREMENT'"

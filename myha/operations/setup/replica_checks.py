@@ -28,7 +28,7 @@ def refusals(
     `known`: it is on record, so whom it replicates from is the supervisor's to put right.
     """
     name = facts.node
-    yield from server_refusals(facts)
+    yield from map(str, server_refusals(facts))
     if facts.flavour is not writer.flavour:
         yield (
             f"{name}: is {facts.flavour.title}, the pair {writer.flavour.title}; "

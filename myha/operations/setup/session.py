@@ -1,4 +1,4 @@
-"""An administrator's session on one server, for setup only.
+"""Sessions on one server: one that only looks, and an administrator's, for setup only.
 
 Nothing that setup changes goes into the binary log unless it is asked for: both nodes are changed
 alike, and neither may get an errant transaction from it.
@@ -14,7 +14,7 @@ from myha.config import Account, Config
 from myha.database.connection import Endpoint, Values
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour, flavour_of
-from myha.database.session import Session
+from myha.database.session import Deadline, Session
 from myha.errors import ServerError
 from myha.operations.log_in import log_in
 from myha.operations.setup.facts import is_on
@@ -32,20 +32,43 @@ def named(flavour: Flavour, block: str, **words: str) -> tuple[str, ...]:
     raise KeyError(block)
 
 
-class AdminSession(FlavouredSession):
+class NodeSession(FlavouredSession):
     """One connection. Its errors name the node. Raises them when it is made, too."""
 
     subject: ClassVar[str] = "setup"
 
     def __init__(
-        self, config: Config, name: str, account: Account, *, local_files: bool = False
+        self,
+        config: Config,
+        name: str,
+        account: Account,
+        *,
+        limit: float | Deadline = STATEMENT_DEADLINE_SECONDS,
+        local_files: bool = False,
     ) -> None:
         self.name = name
         where = f"{name}: {Endpoint(config.servers[name].host, config.servers[name].port)}"
         connection = log_in(config, name, account, local_files=local_files)
-        flavour = flavour_of(Session(connection, STATEMENT_DEADLINE_SECONDS, where=where))
-        super().__init__(connection, flavour, STATEMENT_DEADLINE_SECONDS, where=where)
+        flavour = flavour_of(Session(connection, limit, where=where))
+        super().__init__(connection, flavour, limit, where=where)
         self.version = str(self.value("SELECT VERSION()"))
+
+
+class ReadingSession(NodeSession):
+    """One that can change nothing: the server itself refuses that."""
+
+    def __init__(self, config: Config, name: str, account: Account, deadline: Deadline) -> None:
+        super().__init__(config, name, account, limit=deadline)
+        self.query("SET SESSION TRANSACTION READ ONLY")
+
+
+class AdminSession(NodeSession):
+    """One that carries out setup's statements."""
+
+    def __init__(
+        self, config: Config, name: str, account: Account, *, local_files: bool = False
+    ) -> None:
+        super().__init__(config, name, account, local_files=local_files)
         try:
             self.carry_out("session")
         except ServerError as error:
