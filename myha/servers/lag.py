@@ -35,7 +35,6 @@ class LagMeter:
         self._lock = threading.Lock()
         self._stamps = array("d")
         self._ats = array("d")  # when each was committed
-        self._highest = float("-inf")  # of all stamps: the clock that they are from may be set back
         self._last_at = float("-inf")
 
     def committed(self, wall: float, at: float) -> None:
@@ -43,7 +42,6 @@ class LagMeter:
         with self._lock:
             self._stamps.append(_rounded(wall))
             self._ats.append(at)
-            self._highest = max(self._highest, self._stamps[-1])
             if len(self._stamps) >= 2 * KEEP_HEARTBEATS:
                 del self._stamps[:KEEP_HEARTBEATS], self._ats[:KEEP_HEARTBEATS]
             self._last_at = at
@@ -59,18 +57,25 @@ class LagMeter:
             if quiet or not self._stamps or seen_wall is None:
                 return None
             seen = _rounded(seen_wall)
-            if self._highest <= seen:
-                return 0.0  # as mostly: nothing has to be searched for
-            stamps = self._stamps
-            first = stamps[0]
-            missing = next((n for n, stamped in enumerate(stamps) if stamped > seen), None)
-            missing_at = None if missing is None else self._ats[missing]
-        if missing_at is None:
+            place = self._place_of(seen)
+            if place is None:
+                return self._by_its_time(seen, at, wall)
+            newest = place + 1 == len(self._stamps)
+            return 0.0 if newest else max(0.0, at - self._ats[place + 1])
+
+    def _place_of(self, seen: float) -> int | None:
+        """Which of ours it is: the order in which they were committed counts, not what they say,
+        since the clock that they are from may be stepped. Mostly it is one of the last."""
+        stamps = self._stamps
+        return next((n for n in range(len(stamps) - 1, -1, -1) if stamps[n] == seen), None)
+
+    def _by_its_time(self, seen: float, at: float, wall: float) -> float:
+        """Of one that is none of ours, another supervisor's, or ours that is not noted yet."""
+        if seen > self._stamps[-1]:
             return 0.0
-        lag = max(0.0, at - missing_at)
-        if seen < first:
-            lag = max(lag, wall - seen)
-        return lag
+        missing = next(n for n, stamped in enumerate(self._stamps) if stamped > seen)
+        lag = max(0.0, at - self._ats[missing])
+        return max(lag, wall - seen) if seen < self._stamps[0] else lag
 
 
 def _rounded(wall: float) -> float:

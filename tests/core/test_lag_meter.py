@@ -1,5 +1,7 @@
 """Lag from heartbeats: one clock, no server."""
 
+import pytest
+
 from myha.servers.lag import KEEP_HEARTBEATS, QUIET_SECONDS, LagMeter, stamp, unstamp
 
 WALL = 1_700_000_000.0
@@ -44,8 +46,30 @@ def test_heartbeats_that_are_too_old_are_let_go_of() -> None:
     assert meter.lag_seconds(WALL + last - 9, last, WALL + last) == 8.0
 
 
-def test_a_clock_that_is_set_back_hides_no_lag() -> None:
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_clock_that_is_stepped_neither_hides_lag_nor_makes_any(step: float) -> None:
+    """There and back: the order of the heartbeats counts, not what they say."""
     meter = LagMeter()
-    meter.committed(WALL + 10, 1.0)
-    meter.committed(WALL, 2.0)
-    assert meter.lag_seconds(WALL, 3.0, WALL) == 2.0
+    stamps = [WALL, WALL + 1, WALL + 2 + step, WALL + 3 + step, WALL + 4, WALL + 5]
+    for second, stamped in enumerate(stamps):
+        at = 10.0 + second
+        meter.committed(stamped, at)
+        assert meter.lag_seconds(stamped, at + 0.5, stamped + 0.5) == 0.0
+        for behind in range(second):
+            lag = meter.lag_seconds(stamps[behind], at + 0.5, stamped + 0.5)
+            assert lag == second - behind - 0.5
+
+
+def test_a_stamp_of_another_supervisor_counts_by_what_it_says() -> None:
+    meter = LagMeter()
+    for second in range(4):
+        meter.committed(WALL + second, 10.0 + second)
+    assert meter.lag_seconds(WALL + 1.5, 13.5, WALL + 3.5) == 1.5
+    assert meter.lag_seconds(WALL + 3.5, 13.5, WALL + 3.5) == 0.0
+
+
+def test_a_heartbeat_that_nobody_has_noted_yet_is_no_lag() -> None:
+    meter = LagMeter()
+    meter.committed(WALL, 10.0)
+    meter.committed(WALL - 3600, 11.0)
+    assert meter.lag_seconds(WALL - 3599, 12.0, WALL - 3599) == 0.0
