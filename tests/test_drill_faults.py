@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from myha.drill import chaos, clock, disks, power, timeline
+from myha.drill import clock, combinations, disks, power, timeline
 from myha.drill.judge import Takeover
 from myha.errors import MyhaError, RefusedError
 from myha.sandbox import disks as small_disks
@@ -55,19 +55,41 @@ def test_disks_without_root_are_refused_in_one_line(
 
 
 def test_a_seed_says_which_faults_come_together() -> None:
-    given = [chaos.STALL, chaos.STEP]
-    drawn = [chaos.draw(7, number, given) for number in range(1, 301)]
-    assert drawn == [chaos.draw(7, number, given) for number in range(1, 301)]
-    assert drawn != [chaos.draw(8, number, given) for number in range(1, 301)]
+    given = [combinations.STALL, combinations.STEP, combinations.CUT, combinations.ETCD]
+    drawn = [combinations.draw(7, number, given) for number in range(1, 501)]
+    assert drawn == [combinations.draw(7, number, given) for number in range(1, 501)]
+    assert drawn != [combinations.draw(8, number, given) for number in range(1, 501)]
     for acts in drawn:
-        at_nodes = [act for act in acts if act.who in (chaos.WRITER, chaos.STANDBY, "")]
-        assert len(at_nodes) == 1  # the pair survives one failure at a time
+        nodes = (combinations.WRITER, combinations.STANDBY, "")
+        struck = [act for act in acts if act.who in nodes and not act.to]
+        assert len(struck) == 1  # the pair survives one failure at a time
         assert [act.at_seconds for act in acts] == sorted(act.at_seconds for act in acts)
-    kinds = {str(act) for acts in drawn for act in acts}
-    assert kinds >= {"power", "kill writer", "freeze standby", "stall writer", "step supervisor"}
+        processes = [
+            act.who for act in acts if act.what in (combinations.KILL, combinations.FREEZE)
+        ]
+        assert len(processes) == len(set(processes))  # none is killed and frozen at once
     assert {len(acts) for acts in drawn} == {1, 2, 3}
-    plain = {act.what for number in range(1, 301) for act in chaos.draw(7, number, [])}
-    assert plain == {chaos.KILL, chaos.FREEZE, chaos.POWER_CUT}
+    assert {str(act) for acts in drawn for act in acts} >= {
+        "power",
+        "kill writer",
+        "freeze standby",
+        "freeze supervisor",
+        "stall writer",
+        "step supervisor",
+        "cut writer",
+        "cut supervisor",
+        "cut writer - standby",
+        "cut standby > writer",
+        "cut balancer > writer",
+        "kill 2 of etcd",
+    }
+
+
+def test_faults_that_a_sandbox_cannot_have_are_not_drawn() -> None:
+    drawn = [combinations.draw(7, number, []) for number in range(1, 301)]
+    plain = {act.what for acts in drawn for act in acts}
+    assert plain == {combinations.KILL, combinations.FREEZE, combinations.POWER_CUT}
+    assert not [act for acts in drawn for act in acts if act.who == combinations.ETCD]
 
 
 def test_a_state_file_that_cannot_be_read_is_no_sandbox_without_disks(tmp_path: Path) -> None:

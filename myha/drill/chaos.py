@@ -1,21 +1,35 @@
 """Random combinations of the faults that the other scenarios play one at a time.
 
-Each round is one combination, drawn from the seed and the round's number: something that strikes
-one of the two nodes (or the power of all), and up to two things beside it that strike neither's
-data. All of it is undone, the pair has to be whole, and the round is judged before the next one
-begins: so a run of any length needs no more memory than its longest round.
+All of a round's faults are undone, the pair has to be whole, and the round is judged before the
+next one begins: so a run of any length needs no more memory than its longest round.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
 
-from myha.drill.clock import HOUR_SECONDS
+from myha.drill.acting import ActingClient
+from myha.drill.combinations import (
+    BALANCER,
+    CUT,
+    ETCD,
+    FREEZE,
+    POWER_CUT,
+    STALL,
+    STANDBY,
+    STEP,
+    SUPERVISOR,
+    WRITER,
+    Act,
+    draw,
+)
 from myha.drill.disks import Stall, give_disks, start_if_gone
+from myha.drill.leaders import until_another_acts
 from myha.drill.power import POWER
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
@@ -29,59 +43,13 @@ from myha.errors import MyhaError
 from myha.hosts.local import LocalHost
 from myha.sandbox import clocks, disks
 from myha.sandbox.cluster import Cluster
+from myha.sandbox.network.faults import Cut, both_ways
+from myha.sandbox.network.layout import BALANCERS
+from myha.sandbox.network.layout import SUPERVISOR as SUPERVISOR_HOST
 
-WRITER, STANDBY, SUPERVISOR, BALANCER = "writer", "standby", "supervisor", "balancer"
-KILL, FREEZE, STALL, STEP, POWER_CUT = "kill", "freeze", "stall", "step", "power"
-BESIDE_LIMIT = 2
-BEGINS_WITHIN_SECONDS, LASTS_SECONDS = 3.0, (0.3, 6.0)
 WHOLE_SECONDS = 180.0
 
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One fault: when it begins, from the round's first on, and how long it lasts, in seconds.
-
-    `argument`: by how many seconds a clock is stepped.
-    """
-
-    what: str
-    who: str
-    at_seconds: float
-    for_seconds: float
-    argument: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.who}".strip()
-
-
-def draw(seed: int, number: int, given: Collection[str]) -> tuple[Act, ...]:
-    """The combination of a round, in the order in which its faults begin.
-
-    `given`: of STALL and STEP those that the sandbox was made for. The same arguments, the same
-    combination; how long everything takes is up to the machine.
-    """
-    rng = random.Random(f"chaos/{seed}/{number}")
-    at_a_node = [KILL, KILL, FREEZE, *([STALL] if STALL in given else [])]
-    first = rng.choice([*at_a_node, *at_a_node, POWER_CUT])
-    who = "" if first == POWER_CUT else rng.choice((WRITER, WRITER, STANDBY))
-    acts = [_act(rng, first, who)]
-    if first != POWER_CUT:
-        beside = [(KILL, SUPERVISOR), (KILL, BALANCER)]
-        if STEP in given:
-            beside.append((STEP, SUPERVISOR))
-        rng.shuffle(beside)
-        acts += [_act(rng, *one) for one in beside[: rng.randint(0, BESIDE_LIMIT)]]
-    return tuple(sorted(acts, key=lambda act: act.at_seconds))
-
-
-def _act(rng: random.Random, what: str, who: str) -> Act:
-    return Act(
-        what,
-        who,
-        round(rng.uniform(0.0, BEGINS_WITHIN_SECONDS), 2),
-        round(rng.uniform(*LASTS_SECONDS), 2),
-        rng.choice((HOUR_SECONDS, -HOUR_SECONDS)) if what == STEP else 0,
-    )
+Undo = Callable[[], None]
 
 
 def give_everything(cluster: Cluster) -> None:
@@ -91,12 +59,22 @@ def give_everything(cluster: Cluster) -> None:
     clocks.give_clocks(cluster)
 
 
+def _given(cluster: Cluster) -> list[str]:
+    """What this sandbox was made for."""
+    has = {
+        STEP: True,
+        STALL: disks.has_disks(cluster.directory),
+        CUT: cluster.network is not None,
+        ETCD: bool(cluster.etcd),
+    }
+    return [kind for kind, there in has.items() if there]
+
+
 def _strike(stage: Stage) -> Fault:
     cluster = stage.target.cluster
     if cluster is None:
         raise MyhaError("chaos is for sandboxes only")
-    given = [STEP, *([STALL] if disks.has_disks(cluster.directory) else [])]
-    acts = draw(stage.seed, stage.number, given)
+    acts = draw(stage.seed, stage.number, _given(cluster))
     said = " + ".join(map(str, acts))
     stage.tell(f"{said}, each undone after a while")
     stage.slow_down()  # a long run must not fill the disk
@@ -106,54 +84,124 @@ def _strike(stage: Stage) -> Fault:
     at = time.monotonic()
     agenda = [(act.at_seconds, act, True) for act in acts]
     agenda += [(act.at_seconds + act.for_seconds, act, False) for act in acts]
-    undo: dict[Act, Callable[[], None]] = {}
+    doer, undo = _Doer(stage, cluster), dict[Act, Undo]()
     for seconds, act, begins in sorted(agenda, key=lambda one: one[0]):
         time.sleep(max(0.0, at + seconds - time.monotonic()))
         if begins:
             stage.tell(str(act))
-            undo[act] = _begin(stage, cluster, act)
+            undo[act] = doer.begin(act)
         else:
             stage.tell(f"undo: {act}")
             undo.pop(act)()
     return Fault(at, said)
 
 
-def _begin(stage: Stage, cluster: Cluster, act: Act) -> Callable[[], None]:
-    """Do it; what undoes it. A round that breaks off leaves that to its own putting right."""
-    if act.what == STEP:
-        back = partial(clocks.step, cluster, clocks.SUPERVISOR, 0)
-        stage.undo(back)
-        clocks.step(cluster, clocks.SUPERVISOR, act.argument)
+@dataclass
+class _Doer:
+    """Does one fault after the other, and knows which links are cut by which."""
+
+    stage: Stage
+    cluster: Cluster
+    cuts: dict[Act, tuple[Cut, ...]] = field(default_factory=dict)
+
+    def begin(self, act: Act) -> Undo:
+        """Do it; what undoes it, once. A round that breaks off does that by itself."""
+        if act.what == CUT:
+            return self._cut(act)
+        if act.what == STEP:
+            return self._step_clock(act.argument)
+        if act.what == STALL:
+            return self._stall(self._node(act.who))
+        if act.who == ETCD:
+            return self._kill_etcd(act.argument)
+        host = self._process(act.who)
+        back = cache(partial(_restore, host))  # what has been put right is not looked at again
+        self.stage.undo(back)
+        if act.what == FREEZE:
+            host.freeze()
+        else:
+            host.kill()
         return back
-    nodes = {WRITER: stage.writer, STANDBY: stage.standby}
-    name = nodes.get(act.who, act.who)
-    host = stage.target.machines()[name]
-    if act.what == STALL:
-        stall = Stall(cluster.machines[name].directory)
-        stage.undo(stall.end)
+
+    def _node(self, role: str) -> str:
+        return self.stage.writer if role == WRITER else self.stage.standby
+
+    def _process(self, who: str) -> LocalHost:
+        """Of several supervisors the one that acts, if one does just now."""
+        if who in (WRITER, STANDBY):
+            return self.cluster.servers[self._node(who)]
+        if who == BALANCER:
+            return self.cluster.haproxy
+        number, client = 0, self.stage.target.client
+        if isinstance(client, ActingClient):
+            with suppress(MyhaError):
+                number = client.acting()
+        return self.cluster.supervisors[number]
+
+    def _step_clock(self, seconds: int) -> Undo:
+        back = partial(clocks.step, self.cluster, clocks.SUPERVISOR, 0)
+        self.stage.undo(back)
+        clocks.step(self.cluster, clocks.SUPERVISOR, seconds)
+        return back
+
+    def _stall(self, name: str) -> Undo:
+        stall = Stall(self.cluster.machines[name].directory)
+        self.stage.undo(stall.end)
         stall.begin()
-        return partial(_go_on, stage, stall, name)
-    if act.what == FREEZE:
-        host.freeze()
-        return partial(_thaw, host)
-    host.kill()
-    return partial(_start, host)
+        return partial(self._go_on, stall, name)
+
+    def _go_on(self, stall: Stall, name: str) -> None:
+        stall.end()
+        start_if_gone(self.stage, name)
+
+    def _kill_etcd(self, count: int) -> Undo:
+        rng = random.Random(f"etcd/{self.stage.seed}/{self.stage.number}")
+        for name in rng.sample(sorted(self.cluster.etcd), count):
+            self.cluster.etcd[name].kill()
+        back = cache(self._start_etcd)
+        self.stage.undo(back)
+        return back
+
+    def _start_etcd(self) -> None:
+        for one in self.cluster.etcd.values():
+            if not one.running():
+                one.await_gone(STOP_DEADLINE_SECONDS)
+        self.cluster.start_etcd()
+
+    # -- links -------------------------------------------------------------------------------
+
+    def _cut(self, act: Act) -> Undo:
+        one = self._host(act.who)
+        hosts = self.stage.target.network.hosts
+        others = [self._host(act.to)] if act.to else [host for host in hosts if host != one]
+        found = both_ways([one], others)
+        self.cuts[act] = found if act.both_ways else found[:1]
+        self.stage.undo(self._join_all)
+        self._in_force()
+        return partial(self._join, act, time.monotonic())
+
+    def _join(self, act: Act, since: float) -> None:
+        self.cuts.pop(act, None)
+        self._in_force()
+        self.stage.backs_off(time.monotonic() - since)
+
+    def _join_all(self) -> None:
+        self.cuts.clear()
+        self._in_force()
+
+    def _in_force(self) -> None:
+        self.stage.target.network.faults.cut([cut for cuts in self.cuts.values() for cut in cuts])
+
+    def _host(self, role: str) -> str:
+        others = {BALANCER: BALANCERS[0], SUPERVISOR: SUPERVISOR_HOST}
+        return others.get(role) or self._node(role)
 
 
-def _go_on(stage: Stage, stall: Stall, name: str) -> None:
-    stall.end()
-    start_if_gone(stage, name)
-
-
-def _thaw(host: LocalHost) -> None:
-    """One that was fenced from outside meanwhile has to be started instead."""
+def _restore(host: LocalHost) -> None:
+    """Let it go on, or start it: what was fenced from outside meanwhile is gone."""
     if host.frozen():
         host.thaw()
-    else:
-        _start(host)
-
-
-def _start(host: LocalHost) -> None:
+        return
     if not host.await_gone(STOP_DEADLINE_SECONDS):
         raise MyhaError(f"{host.name} is still there after it was killed")
     host.start(START_DEADLINE_SECONDS)
@@ -163,18 +211,21 @@ def _mend(stage: Stage, fault: Fault) -> None:
     if fault.node == POWER_CUT:
         POWER[0].mend(stage, fault)
     stage.undone()
-    stage.explain(time.monotonic() - fault.at + silence(stage.target.config))
+    several = isinstance(stage.target.client, ActingClient)
+    config = stage.target.config
+    after = until_another_acts(config) if several else silence(config)
+    stage.explain(time.monotonic() - fault.at + after)
 
 
 CHAOS = (
     Scenario(
         "chaos",
-        "several things happen at once: a server, its disk, the supervisor, the balancer, a clock",
+        "several things happen at once: a server, its disk, the supervisor, the balancer, a clock,"
+        " links, etcd",
         "kill, freeze and stall processes and disks at random",
         _strike,
         _mend,
         unattended_failover=True,
-        needs_supervisor_process=True,
         sandbox_only=True,
         ticks=False,
         fit=give_everything,

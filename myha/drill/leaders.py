@@ -135,7 +135,7 @@ def _start_etcd(stage: Stage, _fault: Fault) -> None:
     cluster.start_etcd()
 
 
-def _until_another_acts(config: Config) -> float:
+def until_another_acts(config: Config) -> float:
     """The lease runs out, and the next one waits out the dead time of what it never saw."""
     return config.etcd.lease_seconds + EXPIRY_SECONDS + silence(config)
 
@@ -159,7 +159,7 @@ LEADERS = (
         unattended_failover=True,
         needs_supervisors=True,
         sandbox_only=True,
-        explains=_until_another_acts,
+        explains=until_another_acts,
     ),
     Scenario(
         "leader-freeze",
@@ -170,7 +170,7 @@ LEADERS = (
         unattended_failover=True,
         needs_supervisors=True,
         sandbox_only=True,
-        explains=_until_another_acts,
+        explains=until_another_acts,
     ),
     Scenario(
         "etcd-crash",

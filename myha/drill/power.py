@@ -51,7 +51,8 @@ def _kill_all(stage: Stage) -> Fault:
 
 def _start_all(stage: Stage, fault: Fault) -> None:
     """One begins after the other, and none waits for those before it to serve: a supervisor serves
-    nobody before it has seen a node. Read replicas come with the standby."""
+    nobody before it has seen a node. Read replicas come with the standby, and with the supervisors
+    etcd."""
     time.sleep(REST_SECONDS)
     machines = stage.target.machines()
     order = order_of(stage.seed, stage.number)
@@ -76,6 +77,9 @@ def _of(stage: Stage, role: str, machines: dict[str, LocalHost]) -> list[LocalHo
         return [machines[stage.writer]]
     if role == STANDBY:
         return [machines[stage.standby], *(machines[one] for one in stage.target.config.replicas)]
+    if role == SUPERVISOR:
+        named = (WRITER, STANDBY, BALANCER, *stage.target.config.servers)
+        return [host for name, host in machines.items() if name not in named]
     return [machines[role]]
 
 
@@ -87,7 +91,6 @@ POWER = (
         "kill every process of the cluster",
         _kill_all,
         _start_all,
-        needs_supervisor_process=True,
         sandbox_only=True,
     ),
 )

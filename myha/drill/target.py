@@ -122,14 +122,16 @@ class Target:
         return self.config.cluster.state_dir / QUARANTINE_FOLDER
 
     def machines(self) -> dict[str, LocalHost]:
-        """Every process of a sandbox: the servers by name, `supervisor` and `balancer`.
+        """Every process of a sandbox: servers, supervisors and members of etcd by name, and
+        `balancer`.
 
         Raises RefusedError for a cluster that is none.
         """
         if self.cluster is None or self.supervisor is None:
             raise RefusedError("the drill may end all processes in a sandbox only: use --sandbox")
-        others = {"supervisor": self.supervisor, "balancer": self.cluster.haproxy}
-        return {**others, **self.cluster.servers}
+        supervisors = {one.name: one for one in self.cluster.supervisors}
+        balancer = {"balancer": self.cluster.haproxy}
+        return {**supervisors, **balancer, **self.cluster.servers, **self.cluster.etcd}
 
     # -- the data --------------------------------------------------------------------------------
 
