@@ -18,6 +18,7 @@ from myha import job
 from myha.config import load
 from myha.conflicts.watch import NodeState, Watch
 from myha.conflicts.wire import PIECE_BYTES
+from myha.core.events import Kind
 from myha.progress import Reporter, WithPermit
 
 
@@ -56,8 +57,8 @@ class _Noting(WithPermit):
         super().__init__(reporter, reporter.permit)
         self.watch: _Traced | None = None
 
-    def event(self, kind: str, text: str, **fields: str) -> None:
-        if kind == "conflict" and self.watch is not None:
+    def event(self, kind: Kind, text: str, **fields: str) -> None:
+        if kind is Kind.CONFLICT and self.watch is not None:
             times = (self.watch.arrived, self.watch.received, time.monotonic())
             named = zip(("arrived", "received", "told"), map(repr, times), strict=True)
             fields |= dict(named)

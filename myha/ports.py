@@ -13,6 +13,7 @@ from typing import Protocol
 
 from myha.core.address import Standing
 from myha.core.balancer import BalancerLook
+from myha.core.events import Kind
 from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
 from myha.core.node import NodeLook, SemiSync
@@ -207,7 +208,7 @@ class FollowerStore(Protocol):
 class Journal(Protocol):
     """Where it is written what was seen and done, one sentence each."""
 
-    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+    def note(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
         """Add a line; need not be durable when it returns.
 
         `fields` are short strings for programs to read.

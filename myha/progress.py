@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
+from myha.core.events import Kind
 from myha.permit import Permit
 
 # Progress of one phase is told this often at most; a new phase and its end are told at once.
@@ -30,7 +31,7 @@ class Reporter(Protocol):
     def progress(self, now: Progress) -> None:
         """How far it is."""
 
-    def event(self, kind: str, text: str, **fields: str) -> None:
+    def event(self, kind: Kind, text: str, **fields: str) -> None:
         """A line for the journal: what was done, in one sentence, without a password."""
 
 
@@ -42,7 +43,7 @@ class WithPermit:
         self._reporter = reporter
         self.progress = reporter.progress
 
-    def event(self, kind: str, text: str, **fields: str) -> None:
+    def event(self, kind: Kind, text: str, **fields: str) -> None:
         self._reporter.event(kind, text, **fields)
 
 
@@ -170,7 +171,7 @@ class JsonReporter:
         self._phase, self._reported_at = now.phase, at
         self._write({"progress": asdict(now)})
 
-    def event(self, kind: str, text: str, **fields: str) -> None:
+    def event(self, kind: Kind, text: str, **fields: str) -> None:
         self._write({"event": {"kind": kind, "text": text, "fields": fields}})
 
     def done(self, text: str, **more: Any) -> None:

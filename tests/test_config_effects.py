@@ -21,7 +21,7 @@ import myha.core
 from myha.balancers.haproxy.render import render_haproxy
 from myha.balancers.keepalived.render import render_keepalived
 from myha.cli import requests, run
-from myha.config import TABLES, Config, load
+from myha.config import TABLES, Config, load, load_all
 from myha.conflicts.watch import Watch
 from myha.core.planning import Decision, decide
 from myha.core.policy import AddressPolicy, Durability, Mode, Policy, StrayRule
@@ -45,7 +45,9 @@ from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import pair as pair_module
 from myha.supervisor.client import Client
 from myha.supervisor.housekeeping import conflicts_wanted
+from myha.supervisor.log import LOG
 from myha.supervisor.pair import PairSupervisor
+from myha.supervisor.process import LoneProcess
 from tests.core.views import view
 from tests.reporters import ListReporter
 
@@ -406,6 +408,16 @@ REMOTE: Keys = {"nodes.a": {"shell": '["ssh", "a"]', "start_command": '["start"]
 STOPPED: Keys = {"nodes.a": {"start_command": '["start"]', "stop_command": '["stop"]'}}
 BOUNDED: Keys = {"cluster": {"durability": '"bounded"'}}
 PREFERRED: Keys = {"failover": {"preferred": '"b"'}}
+
+
+def _logs(it: Built) -> str:
+    """How the process logs once it has begun to run."""
+    process = LoneProcess(load_all(it.config.path))
+    it.patch.setattr(LOG, "format", "")
+    it.patch.setattr(process, "_run", lambda: None)
+    process.run()
+    return LOG.format
+
 
 EFFECTS: dict[str, Effect] = {
     "cluster.name": Effect(('"one"', '"two"'), ("one", "two"), lambda it: it.pair.status().name),
@@ -851,6 +863,7 @@ EFFECTS: dict[str, Effect] = {
     "verify.lag_limit_seconds": number(
         2.0, 4.0, lambda it: verify_job.throttle_of(it.config).lag_limit_seconds
     ),
+    "log.format": Effect(('"text"', '"json"'), ("text", "json"), _logs),
 }
 # There is one of these kinds so far: another is refused, and needs a row when there are two.
 ONE_VALUE = {"balancers.kind": '"haproxy"'}

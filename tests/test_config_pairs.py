@@ -135,6 +135,11 @@ def test_a_pair_is_named_where_there_are_several(tmp_path: Path) -> None:
             in_file("x") + "[pairs.x.supervisor]\n",
             "myha.toml: pairs.x.supervisor: has its place in ",
         ),
+        (
+            in_file("x") + "[pairs.x.log]\nformat = 'json'\n",
+            "myha.toml: pairs.x.log: is the same for all pairs; write it into ",
+        ),
+        (in_file("x") + "[log]\nform = 'json'\n", "myha.toml: log.form: unknown key; did you"),
         (in_file("x") + in_file("x"), "myha.toml: is not valid TOML: Cannot declare"),
     ],
 )

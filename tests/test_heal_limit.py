@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from myha.core.events import Kind
 from myha.operations.heal.limit import Limit
 from myha.permit import CancelledError
 from tests.reporters import ListReporter
@@ -28,8 +29,8 @@ def test_a_comparison_within_the_limit_comes_to_its_end() -> None:
 
 def test_at_the_limit_it_ends_and_what_differed_is_counted() -> None:
     with Limit(ListReporter(), 0.05) as limit:
-        limit.event("difference", "app.t: id = 1: different")
-        limit.event("heal", "something else")
+        limit.event(Kind.DIFFERENCE, "app.t: id = 1: different")
+        limit.event(Kind.HEAL, "something else")
         compare(limit, 30.0)
     assert limit.over
     assert limit.differences == 1

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from myha.core.events import Kind
 from myha.core.jobs import Job, JobResult
 from myha.core.observations import JobEnded, JobProgressed, first_view, fold
 from myha.core.policy import Durability, Mode
@@ -304,7 +305,7 @@ def test_a_reporter_whose_reader_has_gone_ends_the_permit() -> None:
         reporter = JsonReporter(out)
         os.close(reading)
         assert not reporter.permit.refusal()
-        reporter.event("heal", "nobody hears it")
+        reporter.event(Kind.HEAL, "nobody hears it")
         assert "nobody reads" in reporter.permit.refusal()
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from myha.config import Config, ProcessConfig, load_all
+from myha.core.events import Wanted
 from myha.core.planning import decide
 from myha.errors import MyhaError
 from myha.ports import Lease
@@ -74,7 +75,7 @@ class Supervisor:
         self.defect = RuntimeError("a defect")
         self.ended.set()
 
-    def events(self, limit: int, after: int) -> list[dict[str, Any]]:
+    def events(self, limit: int, after: int, _wanted: Wanted) -> list[dict[str, Any]]:
         return [{"id": after + 1, "limit": limit, "of": self.name}]
 
     def request(self, name: str, arguments: dict[str, str]) -> Reply:
@@ -209,7 +210,7 @@ def test_a_defect_in_one_pair_is_no_other_ones_affair(world: World, tmp_path: Pa
         first.fail()
         until(lambda: len(world.made["ill"]) == 2, "it begins again")
         assert first.closed
-        assert any("ill supervisor not running" in line for line in world.said)
+        assert any("ill unsupervised not running" in line for line in world.said)
         assert world.running("well") is well
         assert pairs.handle({"do": "events", "pair": "ill"})["ok"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from myha.config.etcd import EtcdConfig
+from myha.core.events import Kind
 from myha.core.record import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.core.record_codec import record_from_dict, record_to_dict
 from myha.errors import ConfigError, MyhaError, StoreConflictError
@@ -113,7 +114,7 @@ def test_the_record_is_on_disk_when_the_process_is_killed(tmp_path: Path) -> Non
 def test_the_journal_gives_the_last_lines_in_order(tmp_path: Path) -> None:
     journal = LocalJournal(tmp_path, "shop")
     for number in range(5):
-        journal.note("step", f"line {number}", {"step": "open"})
+        journal.note(Kind.STEP, f"line {number}", {"step": "open"})
     assert [event["text"] for event in journal.events(limit=2)] == ["line 3", "line 4"]
     first = journal.events()[0]
     assert first["step"] == "open"
@@ -167,7 +168,7 @@ def test_a_full_disk_stops_the_journal_and_not_the_record(tiny_disk: Path) -> No
             fill.flush()
     with pytest.raises(MyhaError, match="disk space"):
         for _ in range(2000):
-            journal.note("step", "x" * 2000, {})
+            journal.note(Kind.STEP, "x" * 2000, {})
     record = RECORD
     for version in range(2, 300):
         changed = replace(record, version=version, epoch=version)

@@ -18,7 +18,8 @@ from myha.config import (
 )
 from myha.config.files import read_file
 from myha.config.pairs import has_pairs
-from myha.config.supervisor import PAIR_NAME, PAIRS_FOLDER
+from myha.config.supervisor import LOG, PAIR_NAME, PAIRS_FOLDER
+from myha.config.values import Table
 from myha.errors import ConfigError
 
 WIDTH = 96
@@ -48,6 +49,8 @@ def template(pair: str = "") -> str:
         f"# Durations are in seconds. Relative paths count from {where} folder.",
     ]
     for table, model in TABLES.items():
+        if pair and table == LOG:
+            continue
         for position, name in enumerate(_NAMED.get(table, ("",))):
             section = f"{table}.{name}" if name else table
             head = f"# [{section}]" if table in _OPTIONAL else f"[{section}]"
@@ -69,12 +72,13 @@ def shared_template() -> str:
             "--pair NAME` writes it, or tables [pairs.NAME...] here. Tables like [timing] or "
             "[accounts] that stand here are for all pairs, key by key, where a pair has no own."
         ),
-        "",
-        "[supervisor]",
-        *_comment(SupervisorConfig.__doc__ or ""),
     ]
-    for key, field in SupervisorConfig.model_fields.items():
-        lines += ["", *_comment(field.description or ""), f"# {key} = {toml_value(field.default)}"]
+    tables: dict[str, type[Table]] = {"supervisor": SupervisorConfig, LOG: TABLES[LOG]}
+    for table, model in tables.items():
+        lines += ["", f"[{table}]", *_comment(model.__doc__ or "")]
+        for key, field in model.model_fields.items():
+            text = _comment(field.description or "")
+            lines += ["", *text, f"# {key} = {toml_value(field.default)}"]
     return "\n".join(lines) + "\n"
 
 

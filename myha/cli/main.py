@@ -21,7 +21,7 @@ COMMANDS = {
     "reload": ("myha.cli.reload", "reload"),
     "status": ("myha.cli.status", "status"),
     "explain": ("myha.cli.status", "explain"),
-    "events": ("myha.cli.status", "events"),
+    "events": ("myha.cli.events", "events"),
     "switchover": ("myha.cli.requests", "switchover"),
     "failover": ("myha.cli.requests", "failover"),
     "fence": ("myha.cli.requests", "fence"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 import click
 from rich.box import SIMPLE
@@ -16,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from myha.cli import overview
+from myha.cli.events import line_of
 from myha.cli.own_look import own_look
 from myha.cli.pairs import of_a_pair, pair_config, pair_named
 from myha.config import Config, load_all
@@ -366,29 +365,3 @@ def _acknowledging(semisync: SemiSyncStatus) -> str:
     wait_for = semisync.source_wait_count
     several = f", {wait_for} of them waited for" if wait_for > 1 else ""
     return f"{semisync.source_clients} acknowledging" + (f" ({names}{several})" if names else "")
-
-
-@click.command()
-@click.option(
-    "-n", "limit", default=50, show_default=True, help="Show this many events, the latest."
-)
-@click.option("--follow", "-f", is_flag=True, help="Keep showing new events until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@of_a_pair
-@click.pass_context
-def events(ctx: click.Context, limit: int, follow: bool, as_json: bool) -> None:
-    """Show the journal: verdicts, plans, steps, refusals, requests."""
-    last, supervisor = 0, Client(pair_config(ctx))
-    while True:
-        for event in supervisor.events(limit, last):
-            click.echo(json.dumps(event) if as_json else line_of(event))
-            last = event["id"]
-        if not follow:
-            return
-        time.sleep(WATCH_SECONDS)
-
-
-def line_of(event: dict[str, Any]) -> str:
-    stamp = datetime.fromtimestamp(event["wall"], UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    took = f" ({event['took_ms']} ms)" if "took_ms" in event else ""
-    return f"{stamp}Z {event['kind']:<14} {event['text']}{took}"

@@ -21,6 +21,7 @@ from myha.config.tables import (
     FailoverConfig,
     HealConfig,
     LagConfig,
+    LogConfig,
     NodeConfig,
     ReplicaConfig,
     ServerConfig,
@@ -75,6 +76,7 @@ class Config(Table):
     heal: HealConfig = Field(description="How a node that returns is brought back.")
     conflicts: ConflictsConfig = Field(description="The live reader of write conflicts.")
     verify: VerifyConfig = Field(description="How the rows of the nodes are compared.")
+    log: LogConfig = Field(description="What is written to standard error.")
 
     _origin: Origin = PrivateAttr(default=Origin(Path("myha.toml"), {}, Path()))
 

@@ -53,10 +53,11 @@ def load_all(path: Path) -> ProcessConfig:
     if not has_pairs(main.document):
         config = _alone(main)
         shared = SupervisorConfig(state_dir=config.cluster.state_dir, workers=1)
-        return ProcessConfig(main.path, shared, {config.cluster.name: config}, alone=True)
+        pairs = {config.cluster.name: config}
+        return ProcessConfig(main.path, shared, pairs, alone=True, log=config.log)
     documents = PairDocuments(main)
     refusals: list[str] = []
-    pairs: dict[str, Config] = {}
+    pairs = {}
     for name in documents.names:
         try:
             pairs[name] = _of_many(documents, name)
@@ -65,7 +66,7 @@ def load_all(path: Path) -> ProcessConfig:
     refusals += [line_of(main.path, problem) for problem in pair_problems(pairs)]
     if refusals:
         raise ConfigError("\n".join(dict.fromkeys(refusals)))
-    return ProcessConfig(main.path, documents.shared, pairs, alone=False)
+    return ProcessConfig(main.path, documents.shared, pairs, alone=False, log=documents.log)
 
 
 def documents_now(path: Path) -> dict[str, Document]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from myha.config.files import Content, Document, read_file
 from myha.config.refusals import not_known, problems_of, refusal
 from myha.config.supervisor import (
+    LOG,
     PAIR_NAME,
     PAIRS,
     PAIRS_FOLDER,
@@ -18,7 +19,7 @@ from myha.config.supervisor import (
     SUPERVISOR,
     SupervisorConfig,
 )
-from myha.config.tables import TABLES
+from myha.config.tables import TABLES, LogConfig
 from myha.config.values import Problem
 from myha.errors import ConfigError
 
@@ -47,6 +48,7 @@ class PairDocuments:
         self._main = main
         self.path = main.path
         self.shared = self._supervisor()
+        self.log = self._log()
         self._tables = self._of_the_file()
         self._files = self._of_the_folder()
         self.names = tuple(sorted({*self._tables, *self._files}))
@@ -62,9 +64,15 @@ class PairDocuments:
         except ValidationError as error:
             raise refusal(self.path, problems_of(error, (SUPERVISOR,))) from None
 
+    def _log(self) -> LogConfig:
+        try:
+            return LogConfig.model_validate(self._main.document.get(LOG, {}))
+        except ValidationError as error:
+            raise refusal(self.path, problems_of(error, (LOG,))) from None
+
     def _misplaced(self) -> Iterator[Problem]:
         """What must not stand beside [pairs.NAME]."""
-        document, known = self._main.document, (SUPERVISOR, PAIRS, *SHARED)
+        document, known = self._main.document, (SUPERVISOR, PAIRS, LOG, *SHARED)
         for table in (one for one in document if one not in known):
             if table in TABLES:
                 yield table, f"belongs to one pair; write [{PAIRS}.NAME.{table}...]"
@@ -126,6 +134,9 @@ class PairDocuments:
         if has_pairs(own):
             key = SUPERVISOR if SUPERVISOR in own else PAIRS
             raise refusal(path, [(prefix + key, f"has its place in {self.path}; remove it here")])
+        if LOG in own:
+            text = f"is the same for all pairs; write it into {self.path}, beside them"
+            raise refusal(path, [(prefix + LOG, text)])
         document = dict(own)
         for table in SHARED:
             common, mine = self._main.document.get(table), own.get(table, {})

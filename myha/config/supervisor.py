@@ -11,10 +11,12 @@ from pydantic import Field
 
 from myha.config.document import Config
 from myha.config.relations import same_host
+from myha.config.tables import LogConfig
 from myha.config.values import FilePath, Problem, Table, is_unix_socket, split_address
 
 SUPERVISOR = "supervisor"  # the table of what the pairs share; with it or PAIRS a file is of many
 PAIRS = "pairs"
+LOG = "log"  # of the process too: there is one standard error
 PAIRS_FOLDER = "pairs.d"
 # Tables that stand for all pairs when they stand beside [pairs.NAME].
 SHARED = (
@@ -57,6 +59,7 @@ class ProcessConfig:
     supervisor: SupervisorConfig
     pairs: dict[str, Config]
     alone: bool
+    log: LogConfig
 
     @property
     def niceness(self) -> int:

@@ -437,6 +437,15 @@ class ConflictsConfig(Table):
     )
 
 
+class LogConfig(Table):
+    """What `myha run` writes to standard error; one for all pairs of a process."""
+
+    format: Literal["text", "json"] = Field(
+        "text",
+        description='"text": lines for people; "json": one JSON object a line, for programs.',
+    )
+
+
 TABLES: dict[str, type[Table]] = {
     "cluster": ClusterConfig,
     "nodes": NodeConfig,
@@ -452,6 +461,7 @@ TABLES: dict[str, type[Table]] = {
     "heal": HealConfig,
     "conflicts": ConflictsConfig,
     "verify": VerifyConfig,
+    "log": LogConfig,
 }
 
 

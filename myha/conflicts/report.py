@@ -20,6 +20,7 @@ from myha.binlog.values import RowDecoder
 from myha.conflicts.extract import Change, Table
 from myha.conflicts.keys import TableKey
 from myha.core.conflicts import Clash, Transaction
+from myha.core.events import Kind
 from myha.progress import Reporter
 
 DETAILS_A_SECOND = 50
@@ -159,7 +160,7 @@ class Findings:
             delay_ms=_delay_ms(first, clash.second),
             certain=any(equal for *_, equal in pairs),
         )
-        self._reporter.event("conflict", conflict.text, **conflict.fields())
+        self._reporter.event(Kind.CONFLICT, conflict.text, **conflict.fields())
 
     def _equal(self, row: _RowOf, other: _RowOf) -> bool | None:
         return True if row[3] == other[3] else self._confirm(other[1], row[3], other[3])
@@ -193,7 +194,7 @@ class Findings:
         untold, self._untold = self._untold, Counter()
         for table, count in untold.items():
             self._reporter.event(
-                "conflict", f"{table}: {count} more conflicts", table=table, count=str(count)
+                Kind.CONFLICT, f"{table}: {count} more conflicts", table=table, count=str(count)
             )
 
     # ---- generated ids
@@ -218,7 +219,7 @@ class Findings:
         node = self._names[transaction.side]
         since = f"; {before} more since the last of these lines" if before else ""
         self._reporter.event(
-            "wrong-id",
+            Kind.WRONG_ID,
             f"{table.name} got the id {number} on {node}, which is not of {node}'s class"
             f" ({gtid_of(transaction)}){since}",
             table=table.name,
@@ -240,7 +241,7 @@ class Findings:
         self._next_told[where] = 10 ** len(str(count))
         name = table or "a table"
         self._reporter.event(
-            "out-of-reach",
+            Kind.OUT_OF_REACH,
             f"{name} {REASONS[reason]}: {count} changes were not compared, or only in part",
             table=table,
             reason=reason,

@@ -26,6 +26,7 @@ from myha.conflicts.report import Findings
 from myha.conflicts.tables import CALL_SECONDS, Tables
 from myha.conflicts.wire import Link
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
+from myha.core.events import Kind
 from myha.core.gtid import GtidSet
 from myha.database.connection import Endpoint
 from myha.database.flavours import Flavour
@@ -203,7 +204,7 @@ class Watch:
     def _report_error(self, node: NodeState, why: str) -> None:
         if why and why != node.reported_error:
             self._reporter.event(
-                "conflicts-reader", f"{node.name} is not read: {why}", node=node.name
+                Kind.CONFLICTS_READER, f"{node.name} is not read: {why}", node=node.name
             )
         node.reported_error = why
 
@@ -306,7 +307,7 @@ class Watch:
             undone = reader.position.begun().minus(executed)
         if not undone.is_empty():
             self._reporter.event(
-                "conflicts-gap",
+                Kind.CONFLICTS_GAP,
                 f"{node.name} no longer has {undone.count()} transactions that were read",
                 node=node.name,
             )
@@ -329,7 +330,7 @@ class Watch:
             return
         node.unseen += unseen.count()
         self._reporter.event(
-            "conflicts-gap",
+            Kind.CONFLICTS_GAP,
             f"{node.name} has purged binary logs that were not read yet:"
             f" {unseen.count()} transactions were not compared",
             node=node.name,
@@ -465,7 +466,7 @@ class Watch:
         elif seconds > 2 * node.reported_behind_seconds:
             node.reported_behind_seconds = seconds
             self._reporter.event(
-                "conflicts-behind",
+                Kind.CONFLICTS_BEHIND,
                 f"the reader of {node.name} is {seconds:.0f} s and {count or 0:,} bytes behind",
                 node=node.name,
                 seconds=f"{seconds:.0f}",

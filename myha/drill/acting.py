@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from myha.config import Config
+from myha.core.events import ALL, Wanted
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.local.journal import read_journal
 from myha.supervisor.client import Client
@@ -43,12 +44,12 @@ class ActingClient(Client):
     def request(self, name: str, **arguments: str | float | None) -> Reply:
         return self._clients[self.acting()].request(name, **arguments)
 
-    def events(self, limit: int, after: int = 0) -> list[dict[str, Any]]:
+    def events(self, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[dict[str, Any]]:
         """The lines of all journals in the order of their times, which number them here."""
         found: list[dict[str, Any]] = []
         for folder in self._folders:
             try:
-                lines = read_journal(folder, limit)
+                lines = read_journal(folder, limit, 0, wanted)
             except MyhaError:
                 continue
             found += [line | {"id": round(line["at"] * MICROSECONDS)} for line in lines]

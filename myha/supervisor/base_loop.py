@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from myha.core.events import Kind
 from myha.core.followers.record import FollowerRecord
 from myha.core.observations import AnyView, PlanEnded, fold_own
 from myha.core.planning import Decision
@@ -63,7 +64,7 @@ class Begin:
 class Note:
     """A line for the journal."""
 
-    kind: str
+    kind: Kind
     text: str
     fields: dict[str, str]
 
@@ -162,7 +163,7 @@ class BaseLoop(ABC, Generic[AnyView, AnySituation]):
         effects: list[Effect] = []
         if result.reason:
             text = f"{plan.sentence}: {result.reason}"
-            effects.append(Note("plan-failed", text, {"plan": plan.kind, "node": plan.node}))
+            effects.append(Note(Kind.PLAN_FAILED, text, {"plan": plan.kind, "node": plan.node}))
         if self._request is not None:
             text = result.reason or f"done: {plan.sentence}"
             reply = Reply(not result.reason, text, ask_again=result.ask_again)

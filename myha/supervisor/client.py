@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from myha.config import Config
+from myha.core.events import ALL, Wanted
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.local.lease import holder_of
 from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, exchange, socket_path
@@ -48,9 +49,17 @@ class Client:
     def _command(self, override: str | None) -> str | None:
         return None if override is None else override + self._option
 
-    def events(self, limit: int, after: int = 0) -> list[dict[str, Any]]:
+    def events(self, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[dict[str, Any]]:
         """The journal's last lines with an id above `after`, oldest first."""
-        events: list[dict[str, Any]] = self._ask("events", limit=limit, after=after)["events"]
+        answer = self._ask(
+            "events",
+            limit=limit,
+            after=after,
+            kinds=[str(one) for one in wanted.kinds],
+            severity=wanted.least,
+            since=wanted.since_wall,
+        )
+        events: list[dict[str, Any]] = answer["events"]
         return events
 
     def request(self, name: str, **arguments: str | float | None) -> Reply:
@@ -82,7 +91,7 @@ class Client:
             tell(reply.text)
             time.sleep(ASK_AGAIN_SECONDS)
 
-    def _ask(self, what: str, **fields: int) -> Data:
+    def _ask(self, what: str, **fields: object) -> Data:
         answer = ask(self._path, {"do": what, "pair": self._pair, **fields})
         if answer.get("away"):
             raise SupervisorAwayError(str(answer.get("text")))

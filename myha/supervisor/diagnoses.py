@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from myha.core.events import Kind
 from myha.core.jobs import JobResult
 from myha.core.node import NodeView
 from myha.core.view import View
@@ -82,14 +83,14 @@ class Diagnoses:
         known.found = error
         text = f"{order.node}: {'; '.join(line.strip() for line in error.lines)}"
         fields = {"node": order.node, "failure": error.kind, "heal": error.heal}
-        self._journal.note("replication-error", text, fields)
+        self._journal.note(Kind.REPLICATION_ERROR, text, fields)
 
     def _begin(self, name: str, known: _Node) -> None:
         known.running = True
         try:
             self._jobs.start(JobOrder(DIAGNOSIS, name), START_DEADLINE_SECONDS)
         except MyhaError as error:
-            self._journal.note("job", f"{DIAGNOSIS} of {name} cannot be started: {error}", {})
+            self._journal.note(Kind.JOB, f"{DIAGNOSIS} of {name} cannot be started: {error}", {})
             self.ended(JobOrder(DIAGNOSIS, name), JobResult.FAILED, {})
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from myha.core.address import Standing
 from myha.core.balancer import BalancerLook
+from myha.core.events import Kind
 from myha.core.observations import Tick
 from myha.core.plans import Plan
 from myha.core.record import Record
@@ -216,5 +217,5 @@ class Driver:
         try:
             return self.tools.store.read()
         except MyhaError as error:
-            self.tools.journal.note("store", f"cannot be read: {error}", {})
+            self.tools.journal.note(Kind.STORE, f"cannot be read: {error}", {})
             return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from myha.core import acknowledgement
+from myha.core.events import Kind
 from myha.core.gtid import GtidSet
 from myha.core.plans import (
     AwaitApplied,
@@ -132,7 +133,7 @@ class Executor:
         Whatever had been done by then stays done: it is seen by the next looks, and decided upon.
         """
         run = Run(plan, plan.epoch, plan.version)
-        self._note("plan", plan.sentence, run)
+        self._note(Kind.PLAN, plan.sentence, run)
         for step in plan.steps:
             yield Pause()
             self._check_epoch(run, step)
@@ -143,7 +144,7 @@ class Executor:
             try:
                 yield from self._perform(run, step)
             except MyhaError as error:
-                self._note("step-failed", f"{step}: {error}", run, step=step.name)
+                self._note(Kind.STEP_FAILED, f"{step}: {error}", run, step=step.name)
                 if isinstance(error, NotNearError):
                     raise
                 if not step.best_effort:
@@ -151,8 +152,8 @@ class Executor:
                 run.failures.append(f"{step}: {error}")
                 continue
             took_ms = (self.tools.clock.monotonic() - started) * 1000
-            self._note("step", str(step), run, step=step.name, took_ms=f"{took_ms:.1f}")
-        self._note("plan-done", plan.sentence, run)
+            self._note(Kind.STEP, str(step), run, step=step.name, took_ms=f"{took_ms:.1f}")
+        self._note(Kind.PLAN_DONE, plan.sentence, run)
         return run
 
     def _check_epoch(self, run: Run, step: Step) -> None:
@@ -165,7 +166,7 @@ class Executor:
         """
         if not self.tools.may_act:
             reason = f"{step}: refused, the lease has run out: another supervisor may be at work"
-            self._note("step-failed", reason, run, step=step.name)
+            self._note(Kind.STEP_FAILED, reason, run, step=step.name)
             raise StepFailedError(reason)
         standing = self._standing(run)
         if standing != (run.epoch, run.version):
@@ -174,7 +175,7 @@ class Executor:
                 f"{step}: refused, the epoch on record is {found}, "
                 f"the plan's is {run.epoch}, version {run.version}"
             )
-            self._note("step-failed", reason, run, step=step.name)
+            self._note(Kind.STEP_FAILED, reason, run, step=step.name)
             raise StepFailedError(reason)
 
     def _standing(self, _run: Run) -> tuple[int, int] | None:
@@ -182,7 +183,7 @@ class Executor:
         record = self.tools.store.read()
         return None if record is None else (record.epoch, record.version)
 
-    def _note(self, kind: str, text: str, run: Run, **fields: str) -> None:
+    def _note(self, kind: Kind, text: str, run: Run, **fields: str) -> None:
         fields.update(plan=run.plan.kind, node=run.plan.node, epoch=str(run.epoch))
         self.tools.journal.note(kind, text, fields)
 
@@ -192,7 +193,7 @@ class Executor:
                 pass  # steps that go beside never wait by polling
 
         def done(error: Exception | None) -> None:
-            kind = "step" if error is None else "step-failed"
+            kind = Kind.STEP if error is None else Kind.STEP_FAILED
             text = str(step) if error is None else f"{step}: {error}"
             self._note(kind, f"{text} (beside)", run, step=step.name, beside="yes")
 
@@ -268,7 +269,7 @@ class Executor:
             run=step.run, disabled=disabled, deadline_seconds=deadline
         )
         if said:
-            self._note("events", f"{step.node}: {said}", run)
+            self._note(Kind.EVENTS, f"{step.node}: {said}", run)
 
     def _change_record(self, run: Run, step: ChangeRecord) -> None:
         store = self.tools.store
@@ -293,7 +294,7 @@ class Executor:
         outcome = self.tools.calls.all(calls, step.deadline_seconds)
         failed = {name: error for name, error in outcome.items() if error is not None}
         for name, error in failed.items():
-            self._note("balancer-failed", f"{step} in {name}: {error}", run, balancer=name)
+            self._note(Kind.BALANCER_FAILED, f"{step} in {name}: {error}", run, balancer=name)
         if failed and len(failed) == len(calls):
             raise BalancerError("no balancer did it: " + ", ".join(failed))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from myha.config import Config
+from myha.core.events import Kind
 from myha.core.jobs import JobResult
 from myha.core.planning import PairDecision
 from myha.core.policy import Mode
@@ -114,7 +115,7 @@ class Housekeeping(threading.Thread):
             try:
                 self._jobs.stop(name, "", STOP_DEADLINE_SECONDS)
             except MyhaError as error:
-                self._journal.note("job", f"{name} cannot be stopped: {error}", {})
+                self._journal.note(Kind.JOB, f"{name} cannot be stopped: {error}", {})
 
     def _start(self, name: str) -> None:
         kind = self._kinds[name]
@@ -124,7 +125,7 @@ class Housekeeping(threading.Thread):
         try:
             self._jobs.start(JobOrder(name), START_DEADLINE_SECONDS)
         except MyhaError as error:
-            self._journal.note("job", f"{name} cannot be started: {error}", {})
+            self._journal.note(Kind.JOB, f"{name} cannot be started: {error}", {})
             self.ended(JobOrder(name), JobResult.FAILED, {"reason": str(error)})
 
     # -- comparisons -----------------------------------------------------------------------------
@@ -151,10 +152,10 @@ class Housekeeping(threading.Thread):
             self._marker.touch(0o600)
             os.utime(self._marker, (self._clock.wall(),) * 2)
         except OSError as error:
-            self._journal.note("verify", f"{self._marker}: {error.strerror}", {})
+            self._journal.note(Kind.VERIFY, f"{self._marker}: {error.strerror}", {})
         if more.get("equal") is False:
             text = f"the nodes' data differ: {more.get('text')}; `myha verify` shows the rows"
-            self._journal.note("differs", text, {})
+            self._journal.note(Kind.DIFFERS, text, {})
 
 
 def conflicts_wanted(config: Config, view: View) -> bool:

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from myha.core.events import Kind, kind_of
 from myha.core.jobs import Job, JobResult
 from myha.core.observations import JobEnded, JobProgressed, Observation
 from myha.errors import MyhaError
@@ -105,7 +106,7 @@ class ProcessJobs:
             raise MyhaError(f"a job could not be started in {deadline_seconds:g} s") from None
         except OSError as error:
             raise MyhaError(f"a job cannot be started: {error.strerror or error}") from None
-        self._journal.note("job", f"{describe(order)} begins", _fields(running))
+        self._journal.note(Kind.JOB, f"{describe(order)} begins", _fields(running))
 
     def stop(self, kind: str, node: str, deadline_seconds: float) -> None:
         """Its process is gone when this returns; raises `MyhaError` when it is not in time."""
@@ -225,7 +226,8 @@ class ProcessJobs:
         elif isinstance(event := said.get("event"), dict):
             fields = {str(k): str(v) for k, v in dict(event.get("fields") or {}).items()}
             text = f"{describe(running.order)}: {event.get('text', '')}"
-            self._journal.note(str(event.get("kind", "job")), text, {**_fields(running), **fields})
+            kind = kind_of(str(event.get("kind")))
+            self._journal.note(kind, text, {**_fields(running), **fields})
         else:
             for result in (JobResult.DONE, JobResult.REFUSED, JobResult.FAILED):
                 if isinstance(more := said.get(result.value), dict):
@@ -245,7 +247,7 @@ class ProcessJobs:
         with self._lock:
             self._running.pop((running.order.kind, running.order.node), None)
         text = f"{describe(running.order)}: {result}" + (f": {reason}" if reason else "")
-        self._journal.note(f"job-{result}", text, _fields(running))
+        self._journal.note(Kind(f"job-{result}"), text, _fields(running))
         self.emit(JobEnded(self._clock.monotonic(), running.job, result, reason))
         self.on_ended(running.order, result, more)
         running.gone.set()

@@ -5,50 +5,54 @@ A journal that cannot be written (a full disk) is said once and never keeps a st
 
 from __future__ import annotations
 
-import sys
 import threading
-from datetime import UTC, datetime
-from typing import TextIO
+import time
+from collections.abc import Callable
 
+from myha.core.events import Event, Kind
 from myha.errors import MyhaError
 from myha.ports import Journal
+from myha.supervisor.log import LOG, Log
+
+ITSELF = "supervisor"  # in place of a pair's name: the process
 
 
-def log(name: str, kind: str, text: str, to: TextIO | None = None) -> None:
-    """A line of the log, about a pair or about the process."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    try:
-        print(f"{stamp}Z {name} {kind:<14} {text}", file=to or sys.stderr, flush=True)
-    except OSError:
-        return  # a log on a full disk: the journal and the control socket still tell
+def log(name: str, kind: Kind, text: str) -> None:
+    """A line of the log alone, about a pair or about the process."""
+    LOG.show(Event(time.time(), name, kind, text))
 
 
 class LoggedJournal:
     """Implements `myha.ports.Journal` by another one; safe for several threads.
 
-    Every line of the log carries the pair's name: a process may have several pairs.
+    Every line of the log carries the pair's name: a process may have several pairs. `listeners` are
+    shown each event, in whichever thread notes it, the loop's too: they must not wait for anything.
     """
 
-    def __init__(self, journal: Journal, pair: str, log: TextIO | None = None) -> None:
+    def __init__(self, journal: Journal, pair: str, log: Log = LOG) -> None:
         self._journal = journal
         self._pair = pair
-        self._log = sys.stderr if log is None else log
+        self._log = log
         self._lock = threading.Lock()
+        self.listeners: list[Callable[[Event], None]] = []
         self.failure = ""
 
-    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
-        self._show(kind, text)
+    def note(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
+        event = Event(time.time(), self._pair, kind, text, fields)
+        with self._lock:  # the lines in the same order everywhere
+            self._log.show(event)
+            for listener in self.listeners:
+                listener(event)
         try:
             self._journal.note(kind, text, fields)
         except MyhaError as error:
             if not self.failure:
-                self._show("journal", f"cannot be written, continuing without it: {error}")
+                self._show(f"cannot be written, continuing without it: {error}")
             self.failure = str(error)
             return
         if self.failure:
-            self._show("journal", "can be written again")
+            self._show("can be written again")
             self.failure = ""
 
-    def _show(self, kind: str, text: str) -> None:
-        with self._lock:
-            log(self._pair, kind, text, self._log)
+    def _show(self, text: str) -> None:
+        self._log.show(Event(time.time(), self._pair, Kind.JOURNAL, text))

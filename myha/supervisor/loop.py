@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from myha.core.balancer import BalancerLook
+from myha.core.events import Kind
 from myha.core.node import Contact, NodeLook
 from myha.core.observations import (
     BalancerLooked,
@@ -150,12 +151,12 @@ class Loop(BaseLoop[View, Situation]):
             self._noted_verdict = name
             it = situation_of(self.view)
             sentence = verdicts[0].text(it) if it is not None and verdicts else NOT_SET_UP
-            notes.append(Note("verdict", sentence, {"verdict": name}))
+            notes.append(Note(Kind.VERDICT, sentence, {"verdict": name}))
         refusal = "; ".join(str(one) for _, one in self.decision.refusals)
         if refusal != self._noted_refusal:
             self._noted_refusal = refusal
             if refusal:
-                notes.append(Note("refusal", refusal, {"verdict": name}))
+                notes.append(Note(Kind.REFUSAL, refusal, {"verdict": name}))
         return notes
 
     # -- the end ---------------------------------------------------------------------------------

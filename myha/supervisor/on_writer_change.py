@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
+from myha.core.events import Kind
 from myha.core.view import View
 from myha.errors import MyhaError
 from myha.ports import Journal
@@ -79,7 +80,7 @@ class OnWriterChange(threading.Thread):
         except MyhaError as error:
             if str(error) != self.failure:
                 self.failure = str(error)
-                self._journal.note("dns-failed", self.failure, fields)
+                self._journal.note(Kind.DNS_FAILED, self.failure, fields)
             return
         self.failure = ""
-        self._journal.note("dns", f"the name points to {address}, where {writer} is", fields)
+        self._journal.note(Kind.DNS, f"the name points to {address}, where {writer} is", fields)

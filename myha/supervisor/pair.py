@@ -26,6 +26,7 @@ from tenacity import (
 from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.address import Standings
+from myha.core.events import ALL, Kind, Wanted
 from myha.core.followers.view import PairSeen
 from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
@@ -214,7 +215,7 @@ class PairSupervisor:
 
         def note_wait(state: RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome is not None:
-                self.journal.note("supervisor", f"waiting: {state.outcome.exception()}", {})
+                self.journal.note(Kind.SUPERVISOR, f"waiting: {state.outcome.exception()}", {})
 
         waiting = Retrying(
             retry=retry_if_exception_type(ServerGoneError),
@@ -262,7 +263,7 @@ class PairSupervisor:
             if isinstance(error, ClaimedError):
                 raise error
             if error is not None:
-                self.journal.note("claim", f"{name} is not claimed yet: {error}", {"node": name})
+                self.journal.note(Kind.CLAIM, f"{name} is not claimed yet: {error}", {"node": name})
 
     def _seen(self) -> tuple[View, PairDecision]:
         return self.loop.view, self.loop.decision
@@ -297,7 +298,9 @@ class PairSupervisor:
     # -- the right to act ------------------------------------------------------------------------
 
     def _lease_is_lost(self) -> None:
-        self.journal.note("lease", "the lease has run out: another supervisor may act now", {})
+        self.journal.note(
+            Kind.LEASE_LOST, "the lease has run out: another supervisor may act now", {}
+        )
         self.driver.lose()
 
     def _lease_is_in_trouble(self, why: str) -> None:
@@ -306,14 +309,14 @@ class PairSupervisor:
             if why
             else ("the lease is renewed again")
         )
-        self.journal.note("lease", text, {})
+        self.journal.note(Kind.LEASE, text, {})
 
     # -- life ------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """The loop, in this thread, until `stop`; a plan under way reaches its end first."""
         self.journal.note(
-            "supervisor", f"started, process {os.getpid()}", {"pid": str(os.getpid())}
+            Kind.SUPERVISOR, f"started, process {os.getpid()}", {"pid": str(os.getpid())}
         )
         for heartbeat in self.heartbeats.values():
             heartbeat.start()
@@ -349,7 +352,7 @@ class PairSupervisor:
         """From any thread: have `run` end as soon as nothing is left half done."""
         running = self.loop.running
         first = f" when the plan under way is done: {running.sentence}" if running else ""
-        self.journal.note("supervisor", f"{reason}: stopping{first}", {})
+        self.journal.note(Kind.SUPERVISOR, f"{reason}: stopping{first}", {})
         self.driver.stop()
 
     def close(self) -> None:
@@ -357,7 +360,7 @@ class PairSupervisor:
 
         Its connections too: the process may go on with others.
         """
-        self.journal.note("supervisor", "stopped; routing and replication stay as they are", {})
+        self.journal.note(Kind.SUPERVISOR, "stopped; routing and replication stay as they are", {})
         self.lease.release()
         for server in self.servers.values():
             server.disconnect()
@@ -373,7 +376,7 @@ class PairSupervisor:
             changed = self.config.changed_on_disk()
             if changed and not said:
                 self.journal.note(
-                    "config",
+                    Kind.CONFIG,
                     f"{self.config.path} has changed; this supervisor still uses it as it was: "
                     "`myha reload` has it use the new one",
                     {},
@@ -403,17 +406,17 @@ class PairSupervisor:
             }
         return known.model_copy(update=own)
 
-    def events(self, limit: int, after: int) -> list[dict[str, Any]]:
+    def events(self, limit: int, after: int, wanted: Wanted = ALL) -> list[dict[str, Any]]:
         """The journal's last lines with an id above `after`, oldest first."""
-        return self.journal_file.events(limit, after)
+        return self.journal_file.events(limit, after, wanted)
 
     def request(self, name: str, arguments: dict[str, str]) -> Reply:
         """Have it done, and wait for that."""
         text = " ".join(f"{key}={value}" for key, value in sorted(arguments.items()))
-        self.journal.note("request", f"{name} {text}".strip(), {})
+        self.journal.note(Kind.REQUEST, f"{name} {text}".strip(), {})
         lane = self.lanes.get(arguments.get("node", "")) if name in OF_A_REPLICA else None
         driver = self.driver if lane is None else lane
         reply = driver.ask(Request(name, arguments), REQUEST_DEADLINE_SECONDS)
         if not reply.ok:
-            self.journal.note("request-refused", f"{name}: {reply.text}", {})
+            self.journal.note(Kind.REQUEST_REFUSED, f"{name}: {reply.text}", {})
         return reply

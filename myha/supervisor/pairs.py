@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 
 from myha.config import Config
 from myha.config.load import listed
+from myha.core.events import Selector, Wanted
+from myha.core.severity import Severity
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.supervisor.control import PING, Data
 from myha.supervisor.journal import log
@@ -184,11 +186,26 @@ def answer(pair: PairSupervisor, name: str, request: Data) -> Data:
         return pair.status().as_json()
     if name == "events":
         limit = min(EVENTS_LIMIT, _whole(request, "limit", 50))
-        return {"ok": True, "events": pair.events(limit, _whole(request, "after", 0))}
+        return {
+            "ok": True,
+            "events": pair.events(limit, _whole(request, "after", 0), _wanted(request)),
+        }
     if name not in REQUESTS:
         raise MyhaError(f"there is no request {name!r}")
     more = {k: v for k, v in request.items() if k not in {"do", "pair"} and v is not None}
     return asdict(pair.request(name, {key: str(value) for key, value in more.items()}))
+
+
+def _wanted(request: Data) -> Wanted:
+    """Raises MyhaError."""
+    kinds, since = request.get("kinds", []), request.get("since", 0.0)
+    if not isinstance(kinds, list) or not isinstance(since, int | float):
+        raise MyhaError("kinds have to be a list, and since a number of seconds since the epoch")
+    try:
+        least = Severity(request.get("severity", Severity.INFO))
+        return Wanted(tuple(Selector.of(str(one)) for one in kinds), least, float(since))
+    except ValueError as error:
+        raise MyhaError(str(error)) from None
 
 
 def _whole(request: Data, key: str, default: int) -> int:

@@ -16,11 +16,13 @@ from pathlib import Path
 
 from myha.config import ProcessConfig, load_all
 from myha.config.load import documents_now
+from myha.core.events import Kind
 from myha.errors import MyhaError
 from myha.hosts.signals import heard_by_a_thread
 from myha.stores.local.lease import LocalLease
 from myha.supervisor.control import PING, ControlServer, Data, socket_path
-from myha.supervisor.journal import log
+from myha.supervisor.journal import ITSELF, log
+from myha.supervisor.log import LOG
 from myha.supervisor.overview import PairLine, away, worst_first
 from myha.supervisor.pairs import OVERVIEW, Changes, Pairs, changes, unknown
 from myha.supervisor.workers import Worker, Workers, cores
@@ -28,7 +30,6 @@ from myha.supervisor.workers import Worker, Workers, cores
 CONFIG_CHECK_SECONDS = 2.0
 OVERVIEW_SECONDS = 5.0
 RELOAD = "reload"
-ITSELF = "supervisor"  # in place of a pair's name in the log
 MAX_CLIENTS = 128
 
 Load = Callable[[Path], ProcessConfig]
@@ -50,6 +51,7 @@ class Process(ABC):
 
         Raises MyhaError when it cannot begin, and the defect that it ended by.
         """
+        LOG.format = self.config.log.format
         with heard_by_a_thread((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._heard):
             try:
                 self._run()
@@ -96,10 +98,10 @@ class Process(ABC):
                 first, *more = str(error).splitlines()
                 others = f" (and {len(more)} more)" if more else ""
                 text = f"{first}{others}; the configuration in force stays"
-                log(ITSELF, RELOAD, f"refused: {text}")
+                log(ITSELF, Kind.RELOAD, f"refused: {text}")
                 raise MyhaError(text) from None
             self.config = new
-            log(ITSELF, RELOAD, str(found))
+            log(ITSELF, Kind.RELOAD, str(found))
             return found
 
     def _refuse(self, new: ProcessConfig) -> None:
@@ -112,6 +114,8 @@ class Process(ABC):
         if new.supervisor != old.supervisor:
             key = "cluster.state_dir" if new.alone else "[supervisor]"
             raise MyhaError(f"{new.path}: {key} has changed: restart `myha run`")
+        if new.log != old.log:
+            raise MyhaError(f"{new.path}: [log] has changed: restart `myha run`")
 
 
 class LoneProcess(Process):
@@ -161,18 +165,18 @@ class ManyProcess(Process):
         try:
             self.control.start()
             self._workers.start(self.config.pairs)
-            log(ITSELF, ITSELF, f"started, {len(self.config.pairs)} pairs")
+            log(ITSELF, Kind.SUPERVISOR, f"started, {len(self.config.pairs)} pairs")
             gc.freeze()
             threading.Thread(target=self._watch_files, name="config", daemon=True).start()
             self._told.wait()
             self._workers.stop()
             self._workers.join()
-            log(ITSELF, ITSELF, "stopped")
+            log(ITSELF, Kind.SUPERVISOR, "stopped")
         finally:
             self._lease.release()
 
     def _stop(self, reason: str) -> None:
-        log(ITSELF, ITSELF, f"{reason}: stopping")
+        log(ITSELF, Kind.SUPERVISOR, f"{reason}: stopping")
         self._told.set()
 
     def _apply(self, config: ProcessConfig) -> None:
@@ -190,7 +194,7 @@ class ManyProcess(Process):
             if self._changed - before:
                 names = ", ".join(sorted(self._changed))
                 text = f"{self.config.path}, or a file beside it, has changed for {names}"
-                log(ITSELF, "config", f"{text}: `myha reload` has them use the new one")
+                log(ITSELF, Kind.CONFIG, f"{text}: `myha reload` has them use the new one")
 
     def _differing(self) -> frozenset[str]:
         pairs = self.config.pairs

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from myha.config import Config
+from myha.core.events import Kind
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.ports import Lease
 from myha.supervisor.line import stand_in_line
@@ -23,7 +24,7 @@ AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
 # One that has run for so long before a defect ended it begins again as after the first.
 SETTLED_SECONDS = 60.0
 
-Say = Callable[[str, str, str], None]  # the pair, the kind of line, the line
+Say = Callable[[str, Kind, str], None]  # the pair, the kind of event, the line
 Make = Callable[[Config, threading.Event, Lease | None], PairSupervisor]
 
 
@@ -145,7 +146,7 @@ class PairRunner:
             return
         pause = min(AGAIN_LIMIT_SECONDS, AGAIN_FIRST_SECONDS * 2.0 ** min(attempts - 1, 10))
         if why != self.reason:
-            self._say(self.name, "supervisor", f"not running, tried again: {why}")
+            self._say(self.name, Kind.UNSUPERVISED, f"not running, tried again: {why}")
         self.reason, self.state = why, State.WAITING
         self._leave.wait(pause)
 
@@ -153,7 +154,7 @@ class PairRunner:
         """Another process supervises the pair, and this one is at hand; the socket says so."""
         self._begins()
         if why != self.reason:
-            self._say(self.name, "lease", why)
+            self._say(self.name, Kind.LEASE, why)
         self.reason, self.state = why, State.IN_LINE
 
     def _supervise(self, config: Config) -> None:

@@ -1,8 +1,9 @@
 """A process that supervises some of the pairs of `myha run`, which starts it and tells it which.
 
 One JSON object a line on standard input: `{"pairs": {NAME: Config.order, ...}}`, the first one with
-`socket` and `niceness` too. Each names all the pairs that it is to have from then on. The end of
-the input says that it is to end, at rest. It answers on its socket as `myha run` does.
+`socket`, `niceness` and `log` (its form) too. Each names all the pairs that it is to have from then
+on. The end of the input says that it is to end, at rest. It answers on its socket as `myha run`
+does.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from myha.config import Config, load_ordered
+from myha.core.events import Kind
 from myha.hosts.priority import go_first
 from myha.hosts.signals import heard_by_a_thread
 from myha.supervisor.control import ControlServer
-from myha.supervisor.journal import log
+from myha.supervisor.journal import ITSELF, log
+from myha.supervisor.log import LOG
 from myha.supervisor.pairs import Pairs
 
 MODULE = "myha.supervisor.worker"
@@ -31,6 +34,7 @@ MAX_CLIENTS = 64
 def main() -> int:
     """Exit status 0 when it was told to end and has."""
     first = json.loads(sys.stdin.readline())
+    LOG.format = first["log"]
     take_all_descriptors()
     go_first(first["niceness"])
     pairs, told = Pairs(), threading.Event()
@@ -47,7 +51,7 @@ def main() -> int:
             try:
                 pairs.apply(_configs(json.loads(line)["pairs"]))
             except Exception as error:  # noqa: BLE001  # the parent has checked it: a defect
-                log("supervisor", "worker", f"an order was not understood: {error!r}")
+                log(ITSELF, Kind.WORKER, f"an order was not understood: {error!r}")
         leave("the supervisor ends")
 
     with heard_by_a_thread((signal.SIGTERM, signal.SIGINT), lambda number: leave(number.name)):

@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from myha.config import Config
+from myha.core.events import Kind
 from myha.errors import SupervisorAwayError
 from myha.supervisor.control import PING, Data, exchange
-from myha.supervisor.journal import log
+from myha.supervisor.journal import ITSELF, log
+from myha.supervisor.log import LOG
 
 MODULE = "myha.supervisor.worker"
 AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 0.2, 30.0
@@ -108,7 +110,7 @@ class Worker:
         self._keeper.join(STOP_SECONDS)
         process = self._process
         if process is not None and process.poll() is None:
-            log("supervisor", "worker", f"{self.name} (process {process.pid}) does not end: killed")
+            log(ITSELF, Kind.WORKER, f"{self.name} (process {process.pid}) does not end: killed")
             process.kill()
             self._keeper.join()
 
@@ -127,8 +129,8 @@ class Worker:
             attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
             pause = min(AGAIN_LIMIT_SECONDS, AGAIN_FIRST_SECONDS * 2.0 ** min(attempts - 1, 10))
             log(
-                "supervisor",
-                "worker",
+                ITSELF,
+                Kind.WORKER,
                 f"{self.name} has ended ({status}) with {len(self.pairs)} pairs; "
                 f"another one is started in {pause:g} s",
             )
@@ -146,7 +148,10 @@ class Worker:
                 start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
             )
             self._process, self._heard_at = process, time.monotonic()
-            self._tell(process, {"socket": str(self.socket), "niceness": self._niceness})
+            self._tell(
+                process,
+                {"socket": str(self.socket), "niceness": self._niceness, "log": LOG.format},
+            )
         status = process.wait()
         return f"signal {-status}" if status < 0 else f"exit status {status}"
 
@@ -161,7 +166,7 @@ class Worker:
                 if process is None or process.poll() is not None or silent < SILENT_SECONDS:
                     continue
                 text = f"{self.name} (process {process.pid}) has answered nothing"
-                log("supervisor", "worker", f"{text} for {silent:.0f} s: ended by force")
+                log(ITSELF, Kind.WORKER, f"{text} for {silent:.0f} s: ended by force")
                 process.kill()
 
 

@@ -10,6 +10,7 @@ from myha.core.protocols import heals
 from myha.core.protocols.settings import listed
 from myha.core.record import Cause
 from myha.core.settings import Kind
+from myha.core.severity import Severity
 from myha.core.verdicts.row import Row
 
 
@@ -112,6 +113,7 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "A heal of {replica} is running that is not on record: it is stopped.",
         lambda it: it.heal_unwanted,
         planner=heals.stop_unwanted,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-unquiet",
@@ -119,6 +121,7 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "stopped.",
         _unquiet,
         planner=protocols.isolate,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-errant",
@@ -132,12 +135,14 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "The replica {replica} is being healed; until that has ended and its data is verified it "
         "takes no reads, and nothing else is done to it.",
         lambda it: it.heal is not None and it.heal_job is not None,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-heal-done",
         "The replica {replica} is healed and its data verified: it follows {writer} again.",
         lambda it: it.heal_done,
         planner=heals.finish,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-heal-refused",
@@ -151,6 +156,7 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "The replica {replica} is to be healed and no heal of it runs: one is started.",
         _heal_due,
         planner=healing.start,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-errant-fenced",
@@ -171,12 +177,14 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "The replica {replica} is new: it gets the data of {writer}.",
         _new,
         planner=healing.seed,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-open",
         "The replica {replica} takes writes although it should not: it is closed.",
         lambda it: it.look is not None and it.look.open and not it.fenced,
         planner=protocols.close,
+        severity=Severity.CRITICAL,
     ),
     FollowerVerdict(
         "replica-filtered",
@@ -202,6 +210,7 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "The replica {replica} is back: it is inspected and follows {writer}.",
         _returned,
         planner=protocols.follow,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-wrong-source",
@@ -216,12 +225,14 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "is switched off.",
         lambda it: it.member_look is not None and it.member_look.semisync.replica_enabled,
         planner=protocols.stop_acknowledging,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-stopped",
         "Replication of {replica} from {writer} is stopped without an error: it is started again.",
         _stopped,
         planner=protocols.follow,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-settings-differ",
@@ -235,12 +246,14 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "Scheduled events are enabled on the replica {replica}: they are disabled there.",
         lambda it: it.member_look is not None and it.member_look.events.enabled > 0,
         planner=protocols.run_no_events,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-routing-differs",
         "A balancer does not route reads to {replica} as it should.",
         lambda it: bool(it.routing),
         planner=protocols.route,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-unrouted",
@@ -272,17 +285,22 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "replica-suspect",
         "The replica {replica} does not answer yet, or has not for a moment.",
         lambda it: it.look is None and not it.unreachable,
+        severity=Severity.NOTICE,
     ),
     FollowerVerdict(
         "replica-waiting",
         "The replica {replica} waits until {writer} is in place as the writer, and serves reads "
         "with what it has.",
         _waiting,
+        severity=Severity.NOTICE,
     ),
 )
 # In force where no other row holds.
 HEALTHY = FollowerVerdict(
-    "replica-healthy", "The replica {replica} follows {writer}.", lambda _: False
+    "replica-healthy",
+    "The replica {replica} follows {writer}.",
+    lambda _: False,
+    severity=Severity.NOTICE,
 )
 NOT_SET_UP = "There is no record of this replica yet: run `myha setup`."
 

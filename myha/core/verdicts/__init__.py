@@ -7,13 +7,19 @@ still be begun while a row holds: everything, only routing, or nothing.
 
 from __future__ import annotations
 
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts import acknowledgement, address, contact, notices, returning, roles, upkeep
 from myha.core.verdicts.row import Verdict
 from myha.core.view import View
 
 # In force where no other row holds: it is no predicate's to say what all others do not.
-HEALTHY = Verdict("healthy", "Both nodes are as they should be.", lambda _: False)
+HEALTHY = Verdict(
+    "healthy",
+    "Both nodes are as they should be.",
+    lambda _: False,
+    severity=Severity.NOTICE,
+)
 
 # The order decides: what is further up is dealt with first.
 TABLE: tuple[Verdict, ...] = (

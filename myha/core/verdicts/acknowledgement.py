@@ -5,6 +5,7 @@ from __future__ import annotations
 from myha.core.policy import Durability
 from myha.core.protocols import acknowledgement
 from myha.core.record import Cause
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
@@ -64,6 +65,7 @@ ROWS: tuple[Verdict, ...] = (
         "Commits on {writer} wait for more acknowledgements than its replicas can give.",
         _waits_for_absent,
         planner=acknowledgement.match_acknowledgements,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "standby-disconnected",
@@ -83,5 +85,6 @@ ROWS: tuple[Verdict, ...] = (
         "Commits on {writer} wait for an acknowledgement, and no standby is there to give it.",
         _stalled_solo,
         planner=acknowledgement.stop_waiting("unstall"),
+        severity=Severity.CRITICAL,
     ),
 )

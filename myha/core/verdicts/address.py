@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from myha.core.balancer import BalancerView
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
@@ -37,11 +38,13 @@ ROWS: tuple[Verdict, ...] = (
         "address-unheld",
         "No balancer that answers has the shared address, as if keepalived did not run there.",
         _unheld,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "address-twice",
         "The shared address is on two balancers' hosts: their keepalived do not hear each other.",
         _held_twice,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "address-unasked",

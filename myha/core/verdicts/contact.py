@@ -5,6 +5,7 @@ from __future__ import annotations
 from myha.core.node import Contact
 from myha.core.protocols import acknowledgement, failover, upkeep
 from myha.core.record import Cause
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Holds, Verdict
 
@@ -49,6 +50,7 @@ ROWS: tuple[Verdict, ...] = (
         _isolated,
         planner=upkeep.route_out_only,
         holds=Holds.EVERYTHING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "both-lost",
@@ -56,6 +58,7 @@ ROWS: tuple[Verdict, ...] = (
         "before it serves; {writer} was the writer.",
         _both_lost,
         holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "cut-off",
@@ -72,6 +75,7 @@ ROWS: tuple[Verdict, ...] = (
         lambda it: it.writer_dead,
         planner=failover.for_death,
         holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "writer-closing",
@@ -79,6 +83,7 @@ ROWS: tuple[Verdict, ...] = (
         lambda it: it.writer_closing,
         planner=failover.for_closing,
         holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "writer-hung",
@@ -87,6 +92,7 @@ ROWS: tuple[Verdict, ...] = (
         lambda it: it.writer_hung,
         planner=failover.for_silence,
         holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "writer-stalled",
@@ -95,6 +101,7 @@ ROWS: tuple[Verdict, ...] = (
         lambda it: it.writer_stalled,
         planner=failover.for_silence,
         holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "writer-refuses-us",
@@ -102,12 +109,14 @@ ROWS: tuple[Verdict, ...] = (
         "refused login, or another program on its port): no failover for that.",
         _writer_refused_us,
         holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "writer-suspect",
         "The writer {writer} does not answer. Whether it is dead is not proven yet.",
         _writer_suspect,
         holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "writer-restarted",
@@ -115,6 +124,7 @@ ROWS: tuple[Verdict, ...] = (
         "inspected before it takes writes.",
         lambda it: it.writer_restarted,
         planner=failover.reinstate,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "standby-dead",

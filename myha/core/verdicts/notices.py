@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from myha.core.node import Contact
 from myha.core.protocols import healing
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
@@ -56,12 +57,14 @@ ROWS: tuple[Verdict, ...] = (
         "Writes on {writer} do not finish although it answers: a full disk, a global lock, or a "
         "missing acknowledgement.",
         _writes_stalled,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "balancer-cut-off",
         "The balancer {balancers} cannot connect to the writer {writer}, which takes writes and "
         "answers the supervisor: who connects through it is turned away.",
         lambda it: bool(it.balancers_without_writer),
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "standby-unreachable",
@@ -80,12 +83,14 @@ ROWS: tuple[Verdict, ...] = (
         "lag-unknown",
         "The lag of {standby} is not known: no heartbeat has come through from {writer}.",
         _lag_unknown,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "events-unseen",
         "The supervisor's account may not see scheduled events on {writer} or {standby}, so they "
         "do not follow the writer.",
         _events_unseen,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "unwatched",
@@ -98,6 +103,7 @@ ROWS: tuple[Verdict, ...] = (
         "The writer role has moved more often than the limit for unattended failovers allows: find "
         "out why the writers die.",
         lambda it: it.flaps_all_the_same,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "lagging",

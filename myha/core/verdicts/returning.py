@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from myha.core.protocols import fencing, healing, heals, returning
 from myha.core.record import Cause
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
@@ -51,6 +52,7 @@ ROWS: tuple[Verdict, ...] = (
         "A heal of {standby} is running that is not on record: it is stopped.",
         lambda it: it.heal_unwanted,
         planner=heals.stop_unwanted,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "returned-unquiet",
@@ -58,6 +60,7 @@ ROWS: tuple[Verdict, ...] = (
         "transactions can be compared with those of {writer}.",
         _returned_unquiet,
         planner=fencing.isolate,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "returned-errant",
@@ -70,18 +73,21 @@ ROWS: tuple[Verdict, ...] = (
         "{standby} is back and {writer} has all of its transactions: it rejoins.",
         _returned_clean,
         planner=returning.rejoin,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "healing",
         "{standby} is being healed; until that has ended and its data is verified it gets no "
         "traffic, and nothing else is done to it.",
         lambda it: it.heal is not None and it.heal_job is not None,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "heal-done",
         "{standby} is healed and its data verified: it is inspected like any node that returns.",
         lambda it: it.heal_done,
         planner=heals.finish,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "heal-refused",
@@ -95,6 +101,7 @@ ROWS: tuple[Verdict, ...] = (
         "{standby} is to be healed and no heal of it runs: one is started.",
         _heal_due,
         planner=healing.start,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "errant-fenced",

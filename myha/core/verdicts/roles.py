@@ -5,6 +5,7 @@ from __future__ import annotations
 from myha.core.node import ThreadState
 from myha.core.policy import Durability
 from myha.core.protocols import acknowledgement, fencing, filters, opening
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
@@ -45,6 +46,7 @@ ROWS: tuple[Verdict, ...] = (
         "somebody closed it.",
         lambda it: it.w.answering and not it.writer_installed and not it.writer_restarted,
         planner=opening.install,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "standby-open",
@@ -52,6 +54,7 @@ ROWS: tuple[Verdict, ...] = (
         "supervisor's back.",
         _standby_open,
         planner=fencing.close_standby,
+        severity=Severity.CRITICAL,
     ),
     Verdict(
         "replication-changed",
@@ -71,12 +74,14 @@ ROWS: tuple[Verdict, ...] = (
         "{writer} waits for acknowledgements although the durability is async.",
         _waiting_unwanted,
         planner=acknowledgement.stop_waiting("stop-waiting"),
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "standby-waits",
         "{standby}, the standby, waits for acknowledgements itself, which can hang its applier.",
         _standby_waits,
         planner=acknowledgement.standby_stops_waiting,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "writer-listens",

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from myha.core.protocols.answer import Answer
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 
 S = TypeVar("S")
@@ -34,6 +35,7 @@ class Row(Generic[S]):
     predicate: Callable[[S], bool]
     planner: Callable[[S], Answer] | None = None
     holds: Holds = Holds.NOTHING
+    severity: Severity = Severity.WARNING
 
     def text(self, it: S) -> str:
         """The sentence as it is now."""

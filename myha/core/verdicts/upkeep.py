@@ -14,6 +14,7 @@ from myha.core.protocols import (
     switchover,
     upkeep,
 )
+from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
@@ -137,24 +138,28 @@ ROWS: tuple[Verdict, ...] = (
         "Replication of {standby} from {writer} is stopped without an error: it is started again.",
         _replication_stopped,
         planner=replication.restart_standby_replication,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "reverse-stopped",
         "Replication of {writer} from {standby} is stopped without an error: it is started again.",
         _reverse_stopped,
         planner=replication.restart_writer_replication,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "second-closed",
         "{standby} replicates from {writer}: it takes writes again once it has caught up.",
         _second_closed,
         planner=returning.open_second,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "second-unprotected",
         "{standby} takes writes and does not wait for acknowledgements as configured yet.",
         _second_unprotected,
         planner=acknowledgement.arm_second,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "schema-missing",
@@ -162,6 +167,7 @@ ROWS: tuple[Verdict, ...] = (
         "be armed. It is made again.",
         _schema_missing,
         planner=upkeep.make_schema,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "unprotected",
@@ -169,12 +175,14 @@ ROWS: tuple[Verdict, ...] = (
         "{writer} is made to wait.",
         _unprotected,
         planner=acknowledgement.arm,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "routing-differs",
         "A balancer does not route as it should.",
         lambda it: bool(it.routing),
         planner=upkeep.route,
+        severity=Severity.NOTICE,
     ),
     # This one first, so that none runs on both.
     Verdict(
@@ -183,6 +191,7 @@ ROWS: tuple[Verdict, ...] = (
         "there.",
         _standby_events_on,
         planner=events.run_no_events_on_standby,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "writer-events-off",
@@ -190,6 +199,7 @@ ROWS: tuple[Verdict, ...] = (
         "they are enabled.",
         _writer_events_off,
         planner=events.run_writers_events,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "events-unnoted",
@@ -197,11 +207,13 @@ ROWS: tuple[Verdict, ...] = (
         "writer.",
         _events_unnoted,
         planner=events.run_writers_events,
+        severity=Severity.NOTICE,
     ),
     Verdict(
         "failback-due",
         "{standby} is the preferred writer and both nodes have been healthy for the set time.",
         _failback_due,
         planner=switchover.failback,
+        severity=Severity.NOTICE,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from myha.core.events import Kind
 from myha.permit import CancelledError, TimeLimit
 from myha.progress import Reporter, WithPermit
 
@@ -25,8 +26,8 @@ class Limit(WithPermit, AbstractContextManager["Limit"]):
     def over(self) -> bool:
         return self._limit.over
 
-    def event(self, kind: str, text: str, **fields: str) -> None:
-        self.differences += kind == "difference"
+    def event(self, kind: Kind, text: str, **fields: str) -> None:
+        self.differences += kind is Kind.DIFFERENCE
         super().event(kind, text, **fields)
 
     def __exit__(

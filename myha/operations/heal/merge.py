@@ -17,6 +17,7 @@ from typing import Any
 
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
+from myha.core.events import Kind
 from myha.core.gtid import GtidSet
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
@@ -196,7 +197,7 @@ class _Merge:
         finally:
             outcome.note(path, merged)
         self._reporter.event(
-            "merged",
+            Kind.MERGED,
             f"{len(merged)} errant transactions with {rows} rows are on the writer now",
             quarantine=str(path),
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from myha.binlog.errors import HealRefusedError
 from myha.config import load_ordered
+from myha.core.events import Kind
 from myha.core.gtid import GtidSet
 from myha.core.node import ThreadState
 from myha.database.schemas import OF_SYSTEM
@@ -44,7 +45,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
             raise HealRefusedError(f"there is no method {work.order.method}")
         work.permit.require_record()
         said = METHODS[work.order.method](work)
-        work.reporter.event("heal", said)
+        work.reporter.event(Kind.HEAL, said)
         tables = None if work.order.method == "reseed" else work.quarantined_tables() or None
         replicate(work)
         verified = verify_data(work, tables)
@@ -188,7 +189,7 @@ def verify_data(work: HealWork, tables: frozenset[str] | None) -> str:
         return f"compared for {seconds:g} s and nothing differed; `myha verify` compares the rest"
     if not report.equal:
         for line in report.lines():
-            work.reporter.event("differs", line)
+            work.reporter.event(Kind.DIFFERS, line)
         first = "; ".join(report.lines()[:DIFFERENCES_TOLD])
         raise MyhaError(f"differs after the heal: {report.text()}: {first}")
     return report.text()

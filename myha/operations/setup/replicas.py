@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from myha.balancers.factory import make_balancers
 from myha.config import Config, split_address
+from myha.core.events import Kind
 from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
 from myha.core.record import Cause, Record, away
@@ -274,6 +275,6 @@ class ReplicaSetup:
         self._tell(text)
         journal = open_journal(self._config)
         try:
-            journal.note("setup", text, {"node": name})
+            journal.note(Kind.SETUP, text, {"node": name})
         finally:
             journal.close()

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Protocol
 
 from myha.config import Account, Config
+from myha.core.events import Kind
 from myha.core.policy import Mode
 from myha.core.record import Record, Sync, member
 from myha.errors import MyhaError, ServerError
@@ -201,7 +202,7 @@ class Setup:
                 self._prove_again(record, pair)
             self._left_to_the_user(pair)
             self._tell("the pair is set up; the supervisor (`myha run`) keeps it")
-            journal.note("setup", f"setup: {len(actions)} steps done", {})
+            journal.note(Kind.SETUP, f"setup: {len(actions)} steps done", {})
         finally:
             journal.close()
             store.close()

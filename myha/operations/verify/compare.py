@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from myha.core.events import Kind
 from myha.operations.verify.columns import Bound, readable
 from myha.operations.verify.compared_node import ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
@@ -236,7 +237,7 @@ class TableComparison:
         one = difference(self._looks, key, ours, theirs)
         self._state.differences.append(asdict(one))
         self._reporter.event(
-            "difference",
+            Kind.DIFFERENCE,
             f"{one.table}: {', '.join(f'{n} = {v}' for n, v in one.shown_key.items())}: {one.kind}",
             table=one.table,
             difference=one.kind,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from myha.config import Config, load_ordered
+from myha.core.events import Kind
 from myha.operations.verify.nodes import supervised
 from myha.operations.verify.pace import Throttle
 from myha.operations.verify.report import VerifyReport
@@ -36,7 +37,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     names = order.get("tables") or config.verify.tables
     report = verify_pair(config, reporter, tables=tuple(names) or None)
     for line in report.lines()[:ROWS_TOLD]:
-        reporter.event("verify", line)
+        reporter.event(Kind.VERIFY, line)
     return {
         "text": report.text(),
         "equal": report.equal,

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
+from myha.core.events import Kind
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError
@@ -145,7 +146,7 @@ class _Verify:
             raise ConfigError(f"no such table on either node: {', '.join(unknown)}")
         for lines in schema.values():
             for line in lines:
-                self._reporter.event("difference", line, difference="definition")
+                self._reporter.event(Kind.DIFFERENCE, line, difference="definition")
         for name in schema:
             if name in ours and (
                 name not in theirs or not same_rows_possible(ours[name], theirs[name])

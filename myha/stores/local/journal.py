@@ -9,31 +9,61 @@ import time
 from pathlib import Path
 from typing import Any
 
+from myha.core.events import ALL, KINDS, Kind, Wanted, severity_of
+from myha.core.severity import Severity
 from myha.stores.local.sqlite import connect, explained, reading
 
 JOURNAL_FILE = "journal.sqlite"
 LINES_KEPT = 100_000
 
 
-def read_journal(directory: Path, limit: int) -> list[dict[str, Any]]:
+def read_journal(
+    directory: Path, limit: int, after: int = 0, wanted: Wanted = ALL
+) -> list[dict[str, Any]]:
     """Its last lines, oldest first, for another process; changes nothing. Raises `MyhaError`."""
     path = directory / JOURNAL_FILE
     if not path.exists():
         return []
     with explained(directory), reading(path) as connection:
-        return _lines(connection, limit, 0)
+        return _lines(connection, limit, after, wanted)
 
 
-def _lines(connection: sqlite3.Connection, limit: int, after: int) -> list[dict[str, Any]]:
+def _lines(
+    connection: sqlite3.Connection, limit: int, after: int, wanted: Wanted
+) -> list[dict[str, Any]]:
+    condition, values = _condition(wanted)
     rows = connection.execute(
-        "SELECT id, at, wall, kind, text, fields FROM journal WHERE id > ? "
-        "ORDER BY id DESC LIMIT ?",
-        (after, limit),
+        "SELECT id, at, wall, kind, text, fields FROM journal "
+        f"WHERE id > ?{condition} ORDER BY id DESC LIMIT ?",
+        (after, *values, limit),
     ).fetchall()
     return [
         {"id": i, "at": at, "wall": wall, "kind": kind, "text": text, **json.loads(fields)}
         for i, at, wall, kind, text, fields in reversed(rows)
     ]
+
+
+def _condition(wanted: Wanted) -> tuple[str, list[object]]:
+    """What they have to fulfil, in SQL, and its values."""
+    parts, values = [""], list[object]()
+    if wanted.since_wall:
+        parts.append("wall >= ?")
+        values.append(wanted.since_wall)
+    if wanted.least is not Severity.INFO:
+        enough = [str(one) for one in Severity if one.reaches(wanted.least)]
+        parts.append(f"json_extract(fields, '$.severity') IN ({', '.join('?' * len(enough))})")
+        values += enough
+    kinds = []
+    for one in wanted.kinds:
+        values.append(str(one.kind))
+        if not one.subject:
+            kinds.append("kind = ?")
+            continue
+        kinds.append("(kind = ? AND json_extract(fields, ?) = ?)")
+        values += [f"$.{KINDS[one.kind].subject}", one.subject]
+    if kinds:
+        parts.append(f"({' OR '.join(kinds)})")
+    return " AND ".join(parts), values
 
 
 class LocalJournal:
@@ -55,13 +85,14 @@ class LocalJournal:
                 "wall REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, fields TEXT NOT NULL)"
             )
 
-    def note(self, kind: str, text: str, fields: dict[str, str]) -> None:
+    def note(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
         """Raises `MyhaError` when it cannot be written."""
         at, wall = time.monotonic(), time.time()
+        more = {"severity": severity_of(kind, fields), **fields, "pair": self._pair}
         with self._lock, explained(self._directory):
             cursor = self._connection.execute(
                 "INSERT INTO journal (at, wall, kind, text, fields) VALUES (?, ?, ?, ?, ?)",
-                (at, wall, kind, text, json.dumps({**fields, "pair": self._pair})),
+                (at, wall, kind, text, json.dumps(more)),
             )
             row_id = cursor.lastrowid or 0
             if row_id % 1000 == 0:
@@ -69,10 +100,15 @@ class LocalJournal:
                     "DELETE FROM journal WHERE id <= ?", (row_id - LINES_KEPT,)
                 )
 
-    def events(self, limit: int = 50, after: int = 0) -> list[dict[str, Any]]:
+    def events(self, limit: int = 50, after: int = 0, wanted: Wanted = ALL) -> list[dict[str, Any]]:
         """The last lines, oldest first; only those with an id above `after`."""
-        with self._lock, explained(self._directory):
-            return _lines(self._connection, limit, after)
+        with explained(self._directory):
+            if wanted == ALL:
+                with self._lock:
+                    return _lines(self._connection, limit, after, wanted)
+            # Looks through many lines: a line that is to be written does not wait for that.
+            with reading(self._directory / JOURNAL_FILE) as connection:
+                return _lines(connection, limit, after, wanted)
 
     def close(self) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ import queue
 from collections.abc import Mapping
 from typing import Any
 
+from myha.core.events import Kind
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.view import FollowerRecordRead, PairSeen
 from myha.errors import MyhaError
@@ -66,5 +67,5 @@ class FollowerDriver(Driver):
         try:
             self._record = self._followers.read(self._name)
         except MyhaError as error:
-            self.tools.journal.note("store", f"cannot be read: {error}", {"node": self._name})
+            self.tools.journal.note(Kind.STORE, f"cannot be read: {error}", {"node": self._name})
         return PlanResult(reason, self._record)

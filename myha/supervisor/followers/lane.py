@@ -7,6 +7,7 @@ import threading
 import traceback
 
 from myha.config import Config
+from myha.core.events import Kind
 from myha.core.followers.view import PairSeen
 from myha.core.view import View
 from myha.ports import FollowerStore
@@ -94,4 +95,4 @@ class FollowerLane:
             self.defect = f"{type(defect).__name__}: {' '.join(str(defect).split())}"
             traceback.print_exc(file=sys.stderr)
             text = f"the lane of {self.name} has ended by a defect, {self.defect}: restart myha run"
-            self._journal.note("supervisor", text, {"node": self.name})
+            self._journal.note(Kind.DEFECT, text, {"node": self.name})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from myha.core.events import Kind
 from myha.core.followers.planning import FollowerDecision, decide
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.situation import FollowerSituation
@@ -72,5 +73,5 @@ class FollowerLoop(BaseLoop[FollowerView, FollowerSituation]):
             return []
         self._noted = noted
         fields = {"verdict": verdicts[0].name, "node": self.name}
-        notes = [Note("verdict", verdicts[0].text(it), fields)]
-        return [*notes, Note("refusal", refusals, fields)] if refusals else notes
+        notes = [Note(Kind.VERDICT, verdicts[0].text(it), fields)]
+        return [*notes, Note(Kind.REFUSAL, refusals, fields)] if refusals else notes

@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from myha.binlog.errors import HealRefusedError
 from myha.config import Config
+from myha.core.events import Kind
 from myha.errors import MyhaError, ServerGoneError, ServerSilentError
 from myha.hosts.commands import run_to_end
 from myha.hosts.local import LocalHost, accepts_tcp
@@ -87,7 +88,7 @@ class NodeProcess:
                 f"{self.name}: its data directory {self.data_dir} is lost; make an empty one there "
                 f"by hand and start the server, or set {self._table}.init_command"
             )
-        self._reporter.event("reseed", f"{self.name}: makes an empty data directory")
+        self._reporter.event(Kind.RESEED, f"{self.name}: makes an empty data directory")
         self._command("init_command", INIT_DEADLINE_SECONDS)
 
     def _command(self, key: str, deadline_seconds: float) -> None:
@@ -117,7 +118,9 @@ class NodeProcess:
             self.host.remove(self._aside)
         except ShellError as error:
             # The node has its data; what is left over here costs room, and no more.
-            self._reporter.event("reseed", f"the old data directory could not be removed: {error}")
+            self._reporter.event(
+                Kind.RESEED, f"the old data directory could not be removed: {error}"
+            )
 
     def start(self) -> None:
         """Start it where that is configured, else wait until somebody has."""

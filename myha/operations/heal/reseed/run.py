@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
+from myha.core.events import Kind
 from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.errors import ConfigError, MyhaError
 from myha.operations.heal.reseed import finish
@@ -83,7 +84,7 @@ class _Reseed:
             node = self._ready_node(donor)
             stack.callback(lambda: node.close() if node is not None else None)
             plan = choose(self._order, donor, node)
-            self._reporter.event("reseed", f"{self._order.node} gets {plan}, from {donor.name}")
+            self._reporter.event(Kind.RESEED, f"{self._order.node} gets {plan}, from {donor.name}")
             if node is not None:
                 finish.close(node)
                 self._keep(donor, node)
@@ -137,7 +138,7 @@ class _Reseed:
             )
         if process.data_is_lost:
             text = f"{name}: the data directory {process.data_dir} is lost"
-            self._reporter.event("reseed", f"{text}; there is nothing to quarantine")
+            self._reporter.event(Kind.RESEED, f"{text}; there is nothing to quarantine")
             try:
                 plan = choose(self._order, donor, None)
             except HealRefusedError as error:
@@ -156,7 +157,7 @@ class _Reseed:
                     f"{name}: its server does not start, so its errant transactions cannot be put "
                     f"into quarantine: {error}"
                 ) from error
-            self._reporter.event("loss", f"accepted: {name} does not start: {error}")
+            self._reporter.event(Kind.LOSS, f"accepted: {name} does not start: {error}")
             return self._begin_anew(donor)
 
     def _begin_anew(self, donor: ReseedSession) -> ReseedSession | None:
@@ -196,10 +197,10 @@ class _Reseed:
         except HealRefusedError as error:
             if not self._order.accept_loss:
                 raise
-            self._reporter.event("loss", f"accepted: {error.reason}")
+            self._reporter.event(Kind.LOSS, f"accepted: {error.reason}")
             return
         self._reporter.event(
-            "quarantine",
+            Kind.QUARANTINE,
             f"{errant.count()} transactions of {node.name} are in {self._quarantine}",
             path=str(self._quarantine),
         )
