@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from myha.cli.main import COMMANDS, cli
+from myha.config import load
 from myha.core.followers import verdicts
 from myha.core.verdicts import TABLE
 
@@ -126,6 +128,22 @@ def test_the_readmes_two_commands_are_make_targets() -> None:
     for line in block.split("\n"):
         if line:
             assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
+
+
+def _configurations(page: str) -> list[str]:
+    """The indented blocks that are a whole configuration file."""
+    text = (ROOT / "docs" / page).read_text()
+    blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE)
+    return [inspect.cleandoc(block) for block in blocks if "[cluster]" in block]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_installations_are_configurations(number: int, tmp_path: Path) -> None:
+    found = _configurations("deployment.md")
+    assert len(found) == 2
+    path = tmp_path / "myha.toml"
+    path.write_text(found[number])
+    assert [*load(path).nodes] == ["a", "b"]
 
 
 def test_links_in_the_docs_lead_somewhere() -> None:
