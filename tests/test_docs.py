@@ -62,7 +62,7 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
 
 
 WITHOUT_A_PAIR = {
-    *("run", "reload", "sandbox", "simulate"),
+    *("run", "reload", "sandbox", "simulate", "completion"),
     *("balancer await-script", "balancer check-script"),
 }
 

@@ -11,6 +11,7 @@ from myha.balancers.keepalived.render import (
     CHECK_SCRIPT_PATH,
     render_keepalived,
 )
+from myha.cli.completion import balancers
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import ConfigError
 
@@ -21,7 +22,7 @@ def balancer() -> None:
 
 
 @balancer.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=balancers)
 @click.option(
     "--await-script",
     metavar="PATH",

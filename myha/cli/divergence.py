@@ -6,6 +6,7 @@ import json
 
 import click
 
+from myha.cli.completion import nodes, pair_nodes
 from myha.cli.pairs import of_a_pair, pair_config
 
 LIMIT = 100
@@ -17,7 +18,7 @@ def divergence() -> None:
 
 
 @divergence.command()
-@click.argument("node")
+@click.argument("node", shell_complete=nodes)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -25,7 +26,12 @@ def divergence() -> None:
     show_default=True,
     help="Show at most this many changes, oldest first; 0 shows all.",
 )
-@click.option("--writer", metavar="NODE", help="Compare with this node. Default: the writer.")
+@click.option(
+    "--writer",
+    metavar="NODE",
+    shell_complete=pair_nodes,
+    help="Compare with this node. Default: the writer.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @of_a_pair
 @click.pass_context

@@ -7,6 +7,7 @@ import time
 import click
 from rich.console import Console
 
+from myha.cli.completion import nodes
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.cli.requests import request
 from myha.config import Config
@@ -26,7 +27,7 @@ JOURNAL_LINES = 300
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", shell_complete=nodes)
 @click.option(
     "--method",
     type=click.Choice(("auto", *METHODS)),

@@ -7,37 +7,108 @@ import sys
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from myha import __version__
-from myha.config import DEFAULT_PATHS
 from myha.errors import MyhaError
 
-# Command: the module that has it, and the function's name there. Loaded when asked for, since the
-# drill and the sandbox bring more with them than `myha status` wants to wait for.
+# Command: the module that has it, the function's name there, and the first sentence of its help.
+# A command is loaded when it is used, since many bring more with them than `myha --help` or a shell
+# that completes wants to wait for.
 COMMANDS = {
-    "init": ("myha.cli.init", "init"),
-    "setup": ("myha.cli.setup", "setup"),
-    "run": ("myha.cli.run", "run"),
-    "reload": ("myha.cli.reload", "reload"),
-    "status": ("myha.cli.status", "status"),
-    "explain": ("myha.cli.status", "explain"),
-    "events": ("myha.cli.events", "events"),
-    "switchover": ("myha.cli.requests", "switchover"),
-    "failover": ("myha.cli.requests", "failover"),
-    "fence": ("myha.cli.requests", "fence"),
-    "unfence": ("myha.cli.requests", "unfence"),
-    "heal": ("myha.cli.heal", "heal"),
-    "maintenance": ("myha.cli.requests", "maintenance"),
-    "conflicts": ("myha.cli.conflicts", "conflicts"),
-    "divergence": ("myha.cli.divergence", "divergence"),
-    "verify": ("myha.cli.verify", "verify"),
-    "repair": ("myha.cli.verify", "repair"),
-    "store": ("myha.cli.store", "store"),
-    "quarantine": ("myha.cli.quarantine", "quarantine"),
-    "balancer": ("myha.cli.balancer", "balancer"),
-    "drill": ("myha.cli.drill", "drill"),
-    "sandbox": ("myha.cli.sandbox", "sandbox"),
-    "simulate": ("myha.cli.simulate", "simulate"),
+    "init": (
+        "myha.cli.init",
+        "init",
+        "Write a commented myha.toml and passwords for the new accounts.",
+    ),
+    "setup": ("myha.cli.setup", "setup", "Turn two servers into a running pair."),
+    "run": ("myha.cli.run", "run", "Run the supervisor in the foreground until SIGTERM or Ctrl-C."),
+    "reload": (
+        "myha.cli.reload",
+        "reload",
+        "Have the running supervisor read its configuration again.",
+    ),
+    "status": (
+        "myha.cli.status",
+        "status",
+        "Show the pair and its read replicas, or a line for each of many pairs, the worst first.",
+    ),
+    "check": (
+        "myha.cli.check",
+        "check",
+        "Check the pair, or all pairs, for a monitoring system.",
+    ),
+    "explain": (
+        "myha.cli.status",
+        "explain",
+        "Explain the verdict: what was observed, and what follows.",
+    ),
+    "events": (
+        "myha.cli.events",
+        "events",
+        "Show the journal: verdicts, plans, steps, refusals, requests.",
+    ),
+    "switchover": (
+        "myha.cli.requests",
+        "switchover",
+        "Make the standby the writer, as planned: nothing is lost.",
+    ),
+    "failover": (
+        "myha.cli.requests",
+        "failover",
+        "Make the standby the writer when the writer cannot hand over.",
+    ),
+    "fence": ("myha.cli.requests", "fence", "Fence NODE: no traffic, read-only, no replication."),
+    "unfence": ("myha.cli.requests", "unfence", "Let NODE rejoin."),
+    "heal": ("myha.cli.heal", "heal", "Bring back NODE, whose data has diverged."),
+    "maintenance": ("myha.cli.requests", "maintenance", "Switch maintenance on or off."),
+    "conflicts": ("myha.cli.conflicts", "conflicts", "Conflicting writes of the two nodes."),
+    "divergence": (
+        "myha.cli.divergence",
+        "divergence",
+        "Show how a node differs from the writer, and why it stopped.",
+    ),
+    "verify": (
+        "myha.cli.verify",
+        "verify",
+        "Compare the rows of the two nodes while both serve traffic.",
+    ),
+    "repair": (
+        "myha.cli.verify",
+        "repair",
+        "Make the other node's rows equal to NODE's where they differ.",
+    ),
+    "store": (
+        "myha.cli.store",
+        "store",
+        "The record of a pair: who is the writer, and the standing of each node.",
+    ),
+    "quarantine": (
+        "myha.cli.quarantine",
+        "quarantine",
+        "What heals took out of the live data, and how to replay it.",
+    ),
+    "balancer": ("myha.cli.balancer", "balancer", "Configuration for the balancers."),
+    "drill": (
+        "myha.cli.drill",
+        "drill",
+        "Cause a fault while clients write, and judge the result.",
+    ),
+    "sandbox": (
+        "myha.cli.sandbox",
+        "sandbox",
+        "A whole cluster on this machine, and the programs for it.",
+    ),
+    "completion": (
+        "myha.cli.completion",
+        "completion",
+        "Print what lets a shell complete the words of myha's commands.",
+    ),
+    "simulate": (
+        "myha.cli.simulate",
+        "simulate",
+        "Run a simulated pair under faults, and check its invariants.",
+    ),
 }
 
 
@@ -50,9 +121,23 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name]
+        module, name, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, from the table: no command is loaded for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, _, summary) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The same for a shell that completes."""
+        found = [
+            CompletionItem(name, help=summary)
+            for name, (_, _, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,6 +157,8 @@ def cli(ctx: click.Context, config_path: Path | None) -> None:
     happens when its writer is killed, and `myha init` begins a configuration for your own servers.
     """
     if config_path is None:
+        from myha.config import DEFAULT_PATHS  # noqa: PLC0415  # brings much with it
+
         found = [path for path in DEFAULT_PATHS if path.exists()]
         config_path = found[0] if found else DEFAULT_PATHS[0]
     ctx.ensure_object(dict)
@@ -81,7 +168,7 @@ def cli(ctx: click.Context, config_path: Path | None) -> None:
 def main() -> None:
     """Run the command. A refusal is one line on stderr; no traceback reaches a user."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="myha", standalone_mode=False)
     except MyhaError as error:
         for line in str(error).splitlines():
             click.echo(f"myha: {line}", err=True)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from myha.cli.completion import pairs
 from myha.config import Config, load
 
 AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
@@ -24,6 +25,7 @@ def of_a_pair(command: AnyCommand) -> AnyCommand:
     option = click.option(
         "--pair",
         metavar="NAME",
+        shell_complete=pairs,
         expose_value=False,
         callback=_keep,
         help="Which pair; needed only where the configuration has several.",

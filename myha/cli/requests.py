@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from myha.cli.completion import nodes, pair_nodes
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import RefusedError
 from myha.supervisor.client import Client
@@ -18,7 +19,12 @@ def request(ctx: click.Context, name: str, **arguments: str | None) -> None:
 
 
 @click.command()
-@click.option("--to", metavar="NODE", help="The node to become the writer. Default: the standby.")
+@click.option(
+    "--to",
+    metavar="NODE",
+    shell_complete=pair_nodes,
+    help="The node to become the writer. Default: the standby.",
+)
 @click.option(
     "--max-outage",
     type=click.FloatRange(0.05, 60),
@@ -59,7 +65,12 @@ def switchover(
 
 
 @click.command()
-@click.option("--to", metavar="NODE", help="The node to become the writer. Default: the standby.")
+@click.option(
+    "--to",
+    metavar="NODE",
+    shell_complete=pair_nodes,
+    help="The node to become the writer. Default: the standby.",
+)
 @click.option(
     "--accept-loss",
     is_flag=True,
@@ -74,7 +85,7 @@ def failover(ctx: click.Context, to: str | None, accept_loss: bool) -> None:
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", shell_complete=nodes)
 @click.option("--reason", default="", help="The reason, kept on record.")
 @of_a_pair
 @click.pass_context
@@ -87,7 +98,7 @@ def fence(ctx: click.Context, node: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", shell_complete=nodes)
 @of_a_pair
 @click.pass_context
 def unfence(ctx: click.Context, node: str) -> None:

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from myha.cli import overview
 from myha.cli.events import line_of
-from myha.cli.own_look import own_look
 from myha.cli.pairs import of_a_pair, pair_config, pair_named
 from myha.config import Config, load_all
 from myha.core.node import Contact
@@ -54,6 +53,8 @@ def _status(config: Config, *, announce: bool = True) -> Status:
             raise
         if announce:
             click.echo(f"myha: {error}", err=True)
+        from myha.cli.own_look import own_look  # noqa: PLC0415  # brings every adapter with it
+
         return own_look(config, record, str(error))
 
 

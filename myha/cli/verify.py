@@ -13,6 +13,7 @@ from types import FrameType
 import click
 from rich.console import Console
 
+from myha.cli.completion import pair_nodes
 from myha.cli.interrupted import INTERRUPTED_STATUS
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import ConfigError
@@ -95,7 +96,12 @@ def verify(
 
 @click.command()
 @click.option(
-    "--from", "source", metavar="NODE", required=True, help="The node whose rows are right."
+    "--from",
+    "source",
+    metavar="NODE",
+    required=True,
+    shell_complete=pair_nodes,
+    help="The node whose rows are right.",
 )
 @_tables
 @_throttle

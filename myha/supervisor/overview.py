@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from myha.core.record import Sync
 from myha.core.verdicts import HEALTHY, TABLE, situation_of
 from myha.errors import MyhaError
-from myha.supervisor.runner import PairRunner
 from myha.supervisor.status import Value
+
+if TYPE_CHECKING:  # commands read these lines too, and need not load a whole supervisor for that
+    from myha.supervisor.runner import PairRunner
 
 NO_SUPERVISOR = "no-supervisor"
 _RANKS = {row.name: rank for rank, row in enumerate(TABLE)}
