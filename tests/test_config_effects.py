@@ -7,21 +7,29 @@ a row fails, and so does one whose two values make no difference, or another one
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import uvicorn
 from click.testing import CliRunner
 
 import myha.core
+from myha.api.guard import Guard
+from myha.api.listening import listening
+from myha.api.order import tokens_file
+from myha.api.process import server_config
+from myha.api.tokens import TokenFile
 from myha.balancers.haproxy.render import render_haproxy
 from myha.balancers.keepalived.render import render_keepalived
 from myha.cli import requests, run
-from myha.config import TABLES, Config, load, load_all
+from myha.config import TABLES, ApiConfig, Config, load, load_all
 from myha.conflicts.watch import Watch
 from myha.core.planning import Decision, decide
 from myha.core.policy import AddressPolicy, Durability, Mode, Policy, StrayRule
@@ -43,6 +51,7 @@ from myha.stores.etcd.client import Login
 from myha.stores.factory import supervisor_lease
 from myha.stores.local.record import LocalRecordStore
 from myha.supervisor import pair as pair_module
+from myha.supervisor.api_process import ApiProcess
 from myha.supervisor.client import Client
 from myha.supervisor.housekeeping import conflicts_wanted
 from myha.supervisor.log import LOG
@@ -149,6 +158,12 @@ def number(
 ) -> Effect:
     """What is seen is the number itself."""
     return Effect((str(first), str(second)), (first, second), see, also or {})
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("", 0))
+        return int(one.getsockname()[1])
 
 
 def of_policy(name: str) -> Callable[[Built], object]:
@@ -348,6 +363,60 @@ def _dns_key(it: Built) -> Any:
     return str(name), key
 
 
+def _api(it: Built) -> ApiConfig:
+    """As the process has it: it is of no pair."""
+    return load_all(it.config.path).api
+
+
+def _api_started(it: Built) -> bool:
+    """Whether the process that answers HTTP is begun."""
+    process = ApiProcess(("true",), lambda _config: {}, first_seconds=0.0)
+    begun = threading.Event()
+
+    def live() -> str:
+        begun.set()
+        process.stop()
+        return ""
+
+    it.patch.setattr(process, "_live", live)
+    it.patch.setattr(process, "_pause", lambda seconds: process.stop() if seconds else None)
+    process.have(load_all(it.config.path))
+    process._keeper.join()
+    return begun.is_set()
+
+
+def _api_listens(it: Built) -> tuple[str, int]:
+    bound, _ = listening(_api(it), it.config.path.parent)
+    with bound:
+        host, port = bound.getsockname()
+    return host, port
+
+
+def _tls(name: str) -> Callable[[Built], object]:
+    """The file that the server is made with."""
+
+    def see(it: Built) -> object:
+        made: dict[str, Any] = {}
+
+        class Config:
+            ssl = None
+
+            def __init__(self, _app: object, **more: Any) -> None:
+                made.update(more)
+
+            def load(self) -> None: ...
+
+        it.patch.setattr(uvicorn, "Config", Config)
+        server_config(_api(it), cast("Any", None))
+        return made[name].name
+
+    return see
+
+
+def _guard(it: Built) -> Any:
+    return Guard(cast("Any", None), _api(it), TokenFile(Path("none")), 80)
+
+
 NAMED: Keys = {
     "nodes.a": {"dns_address": '"192.0.2.8"'},
     "nodes.b": {"dns_address": '"192.0.2.9"'},
@@ -419,7 +488,31 @@ def _logs(it: Built) -> str:
     return LOG.format
 
 
+PORTS = [free_port() for _ in range(2)]
+TLS_FILES: Keys = {"api": {"tls_certificate": '"one"', "tls_key": '"one"'}}
+
 EFFECTS: dict[str, Effect] = {
+    "api.enabled": Effect(("true", "false"), (True, False), _api_started),
+    "api.listen": Effect(
+        (f'"127.0.0.1:{PORTS[0]}"', f'"127.0.0.2:{PORTS[1]}"'),
+        (("127.0.0.1", PORTS[0]), ("127.0.0.2", PORTS[1])),
+        _api_listens,
+    ),
+    "api.tls_certificate": Effect(
+        ('"first"', '"second"'), ("first", "second"), _tls("ssl_certfile"), also=TLS_FILES
+    ),
+    "api.tls_key": Effect(
+        ('"first"', '"second"'), ("first", "second"), _tls("ssl_keyfile"), also=TLS_FILES
+    ),
+    "api.tokens_file": Effect(
+        ('""', '"second"'),
+        ("api.tokens", "second"),
+        lambda it: tokens_file(_api(it), it.config.cluster.state_dir).name,
+    ),
+    "api.names": Effect(
+        ("[]", '["db.example"]'), (False, True), lambda it: "db.example" in _guard(it)._hosts
+    ),
+    "api.requests_per_second": number(7, 90, lambda it: _guard(it)._requests._burst),
     "cluster.name": Effect(('"one"', '"two"'), ("one", "two"), lambda it: it.pair.status().name),
     "cluster.mode": Effect(
         ('"single-writer"', '"dual-writer"'),

@@ -20,6 +20,7 @@ LEVELS = (
     {"__main__"},
     {"cli"},
     {"drill", "sim", "sandbox"},
+    {"api"},
     {"supervisor"},
     {"job"},
     {"operations", "conflicts"},

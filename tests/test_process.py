@@ -66,6 +66,10 @@ class Supervisor:
         if self.name not in self.world.busy:
             self.ended.set()
 
+    def tell_news(self, to: Callable[[], None]) -> None:
+        self.news = to
+        to()
+
     def close(self) -> None:
         self.closed = True
         if self.lease is not None:

@@ -12,6 +12,7 @@ import click
 from myha.config import (
     REPLICATION_PASSWORD_LIMIT_CHARS,
     TABLES,
+    ApiConfig,
     SupervisorConfig,
     shown_default,
     toml_value,
@@ -35,6 +36,7 @@ _SAMPLES = {
 }
 _NAMED = {"nodes": ("a", "b"), "balancers": ("lb1",), "replicas": ("r1",)}
 _OF_THE_FILE = {"cluster.name", "cluster.state_dir"}  # which a pair among others has by its file
+_OF_THE_PROCESS = {"api", "log"}  # which several pairs share
 _OPTIONAL = {"replicas"}  # a pair has none, unless its owner gives it some
 
 
@@ -49,7 +51,7 @@ def template(pair: str = "") -> str:
         f"# Durations are in seconds. Relative paths count from {where} folder.",
     ]
     for table, model in TABLES.items():
-        if pair and table == LOG:
+        if pair and table in _OF_THE_PROCESS:
             continue
         for position, name in enumerate(_NAMED.get(table, ("",))):
             section = f"{table}.{name}" if name else table
@@ -73,7 +75,11 @@ def shared_template() -> str:
             "[accounts] that stand here are for all pairs, key by key, where a pair has no own."
         ),
     ]
-    tables: dict[str, type[Table]] = {"supervisor": SupervisorConfig, LOG: TABLES[LOG]}
+    tables: dict[str, type[Table]] = {
+        "supervisor": SupervisorConfig,
+        "api": ApiConfig,
+        LOG: TABLES[LOG],
+    }
     for table, model in tables.items():
         lines += ["", f"[{table}]", *_comment(model.__doc__ or "")]
         for key, field in model.model_fields.items():

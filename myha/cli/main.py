@@ -88,6 +88,7 @@ COMMANDS = {
         "quarantine",
         "What heals took out of the live data, and how to replay it.",
     ),
+    "api": ("myha.cli.api", "api", "Access to the HTTP API."),
     "balancer": ("myha.cli.balancer", "balancer", "Configuration for the balancers."),
     "drill": (
         "myha.cli.drill",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from myha.config import load_all
 from myha.hosts.priority import go_first
+
+API = (sys.executable, "-m", "myha.api")  # what answers HTTP
 
 
 @click.command()
@@ -24,4 +27,4 @@ def run(ctx: click.Context) -> None:
     path: Path = ctx.obj["config_path"]
     config = load_all(path)
     go_first(config.niceness)
-    process_of(config).run()
+    process_of(config, api=API).run()

@@ -6,6 +6,7 @@ the file, the dotted key and the remedy, one line for each problem.
 """
 
 from myha.config.accounts import REPLICATION_PASSWORD_LIMIT_CHARS, Account
+from myha.config.api import ApiConfig
 from myha.config.balancers import BalancerConfig, HAProxyConfig
 from myha.config.document import Config
 from myha.config.load import DEFAULT_PATHS, load, load_all, load_ordered
@@ -18,6 +19,7 @@ __all__ = [
     "REPLICATION_PASSWORD_LIMIT_CHARS",
     "TABLES",
     "Account",
+    "ApiConfig",
     "BalancerConfig",
     "Config",
     "HAProxyConfig",

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from myha.config.api import ApiConfig, api_problems
 from myha.config.document import Config, Origin
 from myha.config.files import Content, Document, WatchedFile, read_file
 from myha.config.pairs import PairDocuments, has_pairs
 from myha.config.refusals import line_of, problems_of, refusal
 from myha.config.relations import relation_problems
-from myha.config.supervisor import ProcessConfig, SupervisorConfig, pair_problems
+from myha.config.supervisor import API, ProcessConfig, SupervisorConfig, pair_problems
 from myha.errors import ConfigError
 
 DEFAULT_PATHS = (Path("myha.toml"), Path("/etc/myha/myha.toml"))
@@ -28,6 +29,7 @@ def load(path: Path, pair: str | None = None) -> Config:
     """
     main = read_file(path.expanduser().absolute())
     if not has_pairs(main.document):
+        _api_of(main)
         config = _alone(main)
         if pair not in {None, config.cluster.name}:
             raise ConfigError(
@@ -50,11 +52,12 @@ def load(path: Path, pair: str | None = None) -> Config:
 def load_all(path: Path) -> ProcessConfig:
     """All pairs of a file, checked also against each other. Raises ConfigError as `load`."""
     main = read_file(path.expanduser().absolute())
+    api = _api_of(main)
     if not has_pairs(main.document):
         config = _alone(main)
         shared = SupervisorConfig(state_dir=config.cluster.state_dir, workers=1)
         pairs = {config.cluster.name: config}
-        return ProcessConfig(main.path, shared, pairs, alone=True, log=config.log)
+        return ProcessConfig(main.path, shared, pairs, alone=True, log=config.log, api=api)
     documents = PairDocuments(main)
     refusals: list[str] = []
     pairs = {}
@@ -66,7 +69,9 @@ def load_all(path: Path) -> ProcessConfig:
     refusals += [line_of(main.path, problem) for problem in pair_problems(pairs)]
     if refusals:
         raise ConfigError("\n".join(dict.fromkeys(refusals)))
-    return ProcessConfig(main.path, documents.shared, pairs, alone=False, log=documents.log)
+    return ProcessConfig(
+        main.path, documents.shared, pairs, alone=False, log=documents.log, api=api
+    )
 
 
 def documents_now(path: Path) -> dict[str, Document]:
@@ -100,14 +105,30 @@ def listed(names: Iterable[str]) -> str:
     return f"the pair{'s' if len(known) > 1 else ''} {', '.join(shown)}{more}"
 
 
+def _api_of(main: Content) -> ApiConfig:
+    """What the file says of HTTP. Raises ConfigError."""
+    try:
+        api = ApiConfig.model_validate(
+            main.document.get(API, {}), context={"folder": main.path.parent}
+        )
+    except ValidationError as error:
+        raise refusal(main.path, problems_of(error, (API,))) from None
+    problems = list(api_problems(api))
+    if problems:
+        raise refusal(main.path, problems)
+    return api
+
+
 def _alone(main: Content) -> Config:
+    """[api] is the process's, and so no part of it: a pair is not begun anew for that."""
     file = WatchedFile(main)
+    document = {table: rows for table, rows in main.document.items() if table != API}
 
     def changed() -> bool:
         now = file.now()
         return now is None or now.content_hash != main.content_hash
 
-    return _checked(Origin(main.path, main.document, main.path.parent, changed))
+    return _checked(Origin(main.path, document, main.path.parent, changed))
 
 
 def _of_many(documents: PairDocuments, name: str) -> Config:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from myha.config.files import Content, Document, read_file
 from myha.config.refusals import not_known, problems_of, refusal
 from myha.config.supervisor import (
+    API,
     LOG,
     PAIR_NAME,
     PAIRS,
@@ -72,7 +73,7 @@ class PairDocuments:
 
     def _misplaced(self) -> Iterator[Problem]:
         """What must not stand beside [pairs.NAME]."""
-        document, known = self._main.document, (SUPERVISOR, PAIRS, LOG, *SHARED)
+        document, known = self._main.document, (SUPERVISOR, API, PAIRS, LOG, *SHARED)
         for table in (one for one in document if one not in known):
             if table in TABLES:
                 yield table, f"belongs to one pair; write [{PAIRS}.NAME.{table}...]"
@@ -131,8 +132,9 @@ class PairDocuments:
         if not isinstance(own, dict):
             text = f"must be a table; write it as [{PAIRS}.{name}.nodes.a] and so on"
             raise refusal(path, [(prefix.removesuffix("."), text)])
-        if has_pairs(own):
-            key = SUPERVISOR if SUPERVISOR in own else PAIRS
+        misplaced = [key for key in (SUPERVISOR, API, PAIRS) if key in own]
+        if misplaced:
+            key = misplaced[0]
             raise refusal(path, [(prefix + key, f"has its place in {self.path}; remove it here")])
         if LOG in own:
             text = f"is the same for all pairs; write it into {self.path}, beside them"

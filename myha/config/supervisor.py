@@ -9,11 +9,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from myha.config.api import ApiConfig
 from myha.config.document import Config
 from myha.config.relations import same_host
 from myha.config.tables import LogConfig
 from myha.config.values import FilePath, Problem, Table, is_unix_socket, split_address
 
+API = "api"  # the table of the process that answers HTTP
 SUPERVISOR = "supervisor"  # the table of what the pairs share; with it or PAIRS a file is of many
 PAIRS = "pairs"
 LOG = "log"  # of the process too: there is one standard error
@@ -60,6 +62,7 @@ class ProcessConfig:
     pairs: dict[str, Config]
     alone: bool
     log: LogConfig
+    api: ApiConfig
 
     @property
     def niceness(self) -> int:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from myha.config.accounts import AccountsConfig
 from myha.config.address import AddressConfig
+from myha.config.api import ApiConfig
 from myha.config.balancers import HAProxyConfig
 from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
@@ -462,6 +463,7 @@ TABLES: dict[str, type[Table]] = {
     "conflicts": ConflictsConfig,
     "verify": VerifyConfig,
     "log": LogConfig,
+    "api": ApiConfig,
 }
 
 

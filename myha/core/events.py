@@ -36,6 +36,8 @@ class Kind(StrEnum):
     SETUP = "setup"
     CONFIG = "config"
     RELOAD = "reload"
+    API = "api"
+    AUDIT = "audit"
 
     SUPERVISOR = "supervisor"
     UNSUPERVISED = "unsupervised"
@@ -103,6 +105,10 @@ KINDS: Mapping[Kind, Meaning] = {
     Kind.SETUP: Meaning(_NOTICE, "Setup has changed the pair or its replicas."),
     Kind.CONFIG: Meaning(_NOTICE, "The configuration file is another one than that in force."),
     Kind.RELOAD: Meaning(_NOTICE, "A new configuration is in force, or was refused. Log only."),
+    Kind.API: Meaning(_NOTICE, "HTTP is answered, or is not. Log only."),
+    Kind.AUDIT: Meaning(
+        _NOTICE, "Who has asked for what over HTTP (`who`, `from`, `what`), and its `outcome`."
+    ),
     Kind.SUPERVISOR: Meaning(_NOTICE, "The supervisor of the pair begins, waits or ends."),
     Kind.UNSUPERVISED: Meaning(_CRITICAL, "The supervisor of the pair does not run. Log only."),
     Kind.DEFECT: Meaning(_CRITICAL, "A part of the supervisor has ended by a defect of myha."),

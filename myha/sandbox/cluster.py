@@ -87,6 +87,7 @@ class Cluster:
         address: bool = False,
         etcd: int = 0,
         supervisors: int = 1,
+        api: bool = True,
     ) -> "Cluster":
         """Lay out a new sandbox; `directory` must be absent or empty, None means a fresh default.
 
@@ -106,6 +107,7 @@ class Cluster:
             address=address,
             etcd=etcd,
             supervisors=supervisors,
+            api=api,
         )
         wanted.require_sense()
         if network:
@@ -566,6 +568,7 @@ class Cluster:
             fences=self.network is None,
             address=self.state.address,
             etcd=tuple(one.endpoint for one in self.members),
+            api=self.state.api,
         )
         for member in self.members:
             member.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -39,6 +39,7 @@ class ConfigurationText:
     fences: bool
     address: bool = False
     etcd: tuple[str, ...] = ()  # its endpoints; none: the record is a file
+    api: bool = True
 
     def text(self) -> str:
         lines = [
@@ -75,6 +76,8 @@ class ConfigurationText:
             lines.append("")
         if self.address:
             lines += ["[address]", f"ip = {_quoted(WITH_NETWORK)}", ""]
+        if not self.api:
+            lines += ["[api]", "enabled = false", ""]
         return "\n".join(lines)
 
     def _server(self, node: NodeFiles) -> Iterator[str]:

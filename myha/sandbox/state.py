@@ -43,6 +43,7 @@ class ClusterState:
     address: bool = False  # one that the balancers share
     etcd: int = 0  # members of the cluster that keeps the record; 0: it is a file
     supervisors: int = 1
+    api: bool = True  # HTTP is answered
 
     def require_sense(self) -> None:
         """Raises ConfigError for what does not go together."""

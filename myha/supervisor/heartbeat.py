@@ -34,6 +34,7 @@ class HeartbeatWriter(threading.Thread):
         self._ending = threading.Event()
         self._began_at: float | None = None
         self._error = ""
+        self._took_ms: float | None = None
 
     def stop(self) -> None:
         self._ending.set()
@@ -42,18 +43,22 @@ class HeartbeatWriter(threading.Thread):
         """For how long the write that is under way has not finished (0: none waits), and why."""
         began = self._began_at
         stalled_seconds = 0.0 if began is None else time.monotonic() - began
-        return HeartbeatStatus(stalled_seconds=stalled_seconds, error=self._error)
+        return HeartbeatStatus(
+            stalled_seconds=stalled_seconds, error=self._error, latency_ms=self._took_ms
+        )
 
     def run(self) -> None:
         while not self._ending.wait(self._interval_seconds):
             if not self._wanted():
-                self._began_at = None
+                self._began_at = self._took_ms = None
                 continue
             self._began_at = time.monotonic() if self._began_at is None else self._began_at
+            sent = time.monotonic()
             try:
                 self._server.write_heartbeat(self._clock.wall(), self._deadline_seconds)
             except ServerError as error:
                 # Not done: the next attempt goes on counting from the first one's beginning.
                 self._error = str(error)
                 continue
+            self._took_ms = round((time.monotonic() - sent) * 1000, 2)
             self._began_at, self._error = None, ""

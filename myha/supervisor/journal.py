@@ -36,6 +36,7 @@ class LoggedJournal:
         self._lock = threading.Lock()
         self.listeners: list[Callable[[Event], None]] = []
         self.failure = ""
+        self.on_line: Callable[[], None] = lambda: None  # waits for nothing
 
     def note(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
         event = Event(time.time(), self._pair, kind, text, fields)
@@ -53,6 +54,7 @@ class LoggedJournal:
         if self.failure:
             self._show("can be written again")
             self.failure = ""
+        self.on_line()
 
     def _show(self, text: str) -> None:
         self._log.show(Event(time.time(), self._pair, Kind.JOURNAL, text))

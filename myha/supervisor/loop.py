@@ -119,7 +119,7 @@ class Loop(BaseLoop[View, Situation]):
         if isinstance(event, BalancerLooked):
             known = self.view.balancer(event.balancer)
             old = known.look
-            return not known.answering or old is None or _routing(old) != _routing(event.look)
+            return not known.answering or old is None or routing(old) != routing(event.look)
         return True
 
     def _pressed_for_proof(self) -> tuple[str, ...]:
@@ -216,7 +216,7 @@ _MOVES: dict[str, Any] = {
 }
 
 
-def _routing(look: BalancerLook) -> tuple[object, ...]:
+def routing(look: BalancerLook) -> tuple[object, ...]:
     """All but how many sessions there are."""
     return (look.boot_id, *((one.pool, one.node, one.takes_traffic) for one in look.routes))
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -60,6 +61,7 @@ from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.lease import KeptLeases, LeaseKeeper
 from myha.supervisor.loop import CHANGES_WRITER, Loop
+from myha.supervisor.news import Noticing
 from myha.supervisor.on_writer_change import OnWriterChange
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.standings import SharedStandings
@@ -163,6 +165,8 @@ class PairSupervisor:
         self.lanes = self._make_lanes(kind) if config.replicas else {}
         self.pointer = self._make_pointer()
         self.driver.after_turn = self._after_turn
+        self._noticing = Noticing()
+        self._on_news: Callable[[], None] = lambda: None
 
     def _make_lanes(self, kind: type[BaseServer]) -> dict[str, FollowerLane]:
         """One for each read replica. They read the pair's record, and have their own."""
@@ -198,6 +202,9 @@ class PairSupervisor:
             self._pass_to_lanes()
         if self.pointer is not None:
             self.pointer.pair_seen(self.loop.view)
+        lanes = tuple(lane.loop.decision.verdicts for lane in self.lanes.values())
+        if self._noticing.changed(self.loop, lanes):
+            self._on_news()
 
     def _pass_to_lanes(self) -> None:
         """What has changed, as one value."""
@@ -384,6 +391,11 @@ class PairSupervisor:
             said = changed
 
     # -- what is asked of it, from other threads -------------------------------------------------
+
+    def tell_news(self, to: Callable[[], None]) -> None:
+        """Call `to` whenever the status or the journal says something new. It must not wait."""
+        self._on_news = self.journal.on_line = to
+        to()
 
     def status(self) -> Status:
         loop, failures = self.loop, self.housekeeping.diagnoses.found()

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from myha.config import Config
 from myha.config.load import listed
@@ -15,6 +16,7 @@ from myha.core.severity import Severity
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.supervisor.control import PING, Data
 from myha.supervisor.journal import log
+from myha.supervisor.news import News
 from myha.supervisor.overview import PairLine, line_of
 from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.requests import REQUESTS
@@ -22,6 +24,8 @@ from myha.supervisor.runner import Make, PairRunner
 
 EVENTS_LIMIT = 1000
 OVERVIEW = "overview"
+WATCH = "watch"  # a long poll: answered as soon as something has changed
+WATCH_LIMIT_SECONDS = 20
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
 # With hundreds of threads it stays: each that waits wakes up so often.
 THREAD_SWITCH_SECONDS = 0.0005
@@ -79,6 +83,7 @@ class Pairs:
         self._configs: dict[str, Config] = {}
         self._runners: dict[str, PairRunner] = {}
         self._stopping = threading.Event()
+        self._news = News()
 
     # -- which pairs there are -------------------------------------------------------------------
 
@@ -91,6 +96,7 @@ class Pairs:
             self._configs = dict(configs)
             self._runners = {n: one for n, one in self._runners.items() if not one.ended}
             for name in new.removed:
+                self._news.tell(name)
                 if name in self._runners:
                     self._runners[name].change(None, f"{reason}: not in the configuration any more")
             for name in new.changed:
@@ -114,6 +120,7 @@ class Pairs:
             begins=self._begins,
             after_seconds=after_seconds,
             make=self._make,
+            news=partial(self._news.tell, name),
         )
         runner.start()
 
@@ -150,11 +157,30 @@ class Pairs:
             return {"ok": True}
         if name == OVERVIEW:
             return {"ok": True, "pairs": [line.model_dump(mode="json") for line in self.overview()]}
+        if name == WATCH:
+            return self._watch(request)
         try:
             pair = self._runner(request.get("pair")).supervisor
         except SupervisorAwayError as error:
             return {"ok": False, "text": str(error), "away": True}
         return answer(pair, name, request)
+
+    def _watch(self, request: Data) -> Data:
+        """What has changed since a version, as soon as anything has: the line of each such pair,
+        and its status where it is supervised."""
+        since = _whole(request, "since", 0)
+        if request.get("life") != self._news.life:
+            since = 0
+        seconds = min(WATCH_LIMIT_SECONDS, _whole(request, "wait", 0))
+        version, changed = self._news.since(since, seconds)
+        known = {one.name: one for one in self._list() if not one.ended}
+        return {
+            "ok": True,
+            "life": self._news.life,
+            "version": version,
+            "names": sorted(known),
+            "pairs": {name: _seen(one) for name, one in known.items() if name in changed},
+        }
 
     def _runner(self, name: object) -> PairRunner:
         """The pair that a request names; one that is alone need not be named."""
@@ -164,6 +190,15 @@ class Pairs:
         if isinstance(name, str) and name in known:
             return known[name]
         raise unknown(known, name)
+
+
+def _seen(runner: PairRunner) -> Data:
+    """One pair for whoever watches: its line, and its status where there is one."""
+    line = line_of(runner).model_dump(mode="json")
+    try:
+        return {"line": line, "status": runner.supervisor.status().as_json()}
+    except MyhaError:
+        return {"line": line, "status": None}
 
 
 def _settle() -> None:

@@ -7,6 +7,7 @@ workers, and this process has the socket, the signals and the configuration: see
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -20,16 +21,17 @@ from myha.core.events import Kind
 from myha.errors import MyhaError
 from myha.hosts.signals import heard_by_a_thread
 from myha.stores.local.lease import LocalLease
+from myha.supervisor.api_process import ApiProcess
 from myha.supervisor.control import PING, ControlServer, Data, socket_path
 from myha.supervisor.journal import ITSELF, log
 from myha.supervisor.log import LOG
 from myha.supervisor.overview import PairLine, away, worst_first
-from myha.supervisor.pairs import OVERVIEW, Changes, Pairs, changes, unknown
+from myha.supervisor.pairs import OVERVIEW, WATCH, Changes, Pairs, changes, unknown
 from myha.supervisor.workers import Worker, Workers, cores
 
 CONFIG_CHECK_SECONDS = 2.0
 OVERVIEW_SECONDS = 5.0
-RELOAD = "reload"
+RELOAD, STATUS = "reload", "status"
 MAX_CLIENTS = 128
 
 Load = Callable[[Path], ProcessConfig]
@@ -38,12 +40,16 @@ Load = Callable[[Path], ProcessConfig]
 class Process(ABC):
     """What both kinds have in common: signals, the control socket, and a new configuration."""
 
-    def __init__(self, config: ProcessConfig, load: Load = load_all) -> None:
+    def __init__(
+        self, config: ProcessConfig, load: Load = load_all, api: tuple[str, ...] = ()
+    ) -> None:
+        """`api`: the command of the process that answers HTTP; none: nobody does."""
         self.config = config
+        self.api = ApiProcess(api, self._order)
         self._load = load
         self._reloading = threading.Lock()
         self.control = ControlServer(
-            socket_path(config.supervisor.state_dir), self.handle, MAX_CLIENTS
+            socket_path(config.supervisor.state_dir), self._answer, MAX_CLIENTS
         )
 
     def run(self) -> None:
@@ -56,6 +62,7 @@ class Process(ABC):
             try:
                 self._run()
             finally:
+                self.api.stop()
                 self.control.stop()
 
     def _heard(self, number: signal.Signals) -> None:
@@ -73,6 +80,28 @@ class Process(ABC):
     @abstractmethod
     def _apply(self, config: ProcessConfig) -> None:
         """Have the pairs of this configuration."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Whom to ask for news: this process itself (an empty name), or each of its workers."""
+        return ("",)
+
+    def _order(self, config: ProcessConfig) -> Data:
+        """What the process that answers HTTP is to know."""
+        return {
+            "parent": os.getpid(),
+            "control": str(self.control.path),
+            "sources": self.sources,
+            "state_dir": str(config.supervisor.state_dir),
+            "api": config.api.model_dump(mode="json"),
+            "pairs": {name: one.order for name, one in config.pairs.items()},
+        }
+
+    def _answer(self, request: Data) -> Data:
+        found = self.handle(request)
+        if request.get("do") == STATUS and found.get("ok"):
+            found["url"] = self.api.url
+        return found
 
     @abstractmethod
     def handle(self, request: Data) -> Data:
@@ -101,6 +130,7 @@ class Process(ABC):
                 log(ITSELF, Kind.RELOAD, f"refused: {text}")
                 raise MyhaError(text) from None
             self.config = new
+            self.api.have(new)
             log(ITSELF, Kind.RELOAD, str(found))
             return found
 
@@ -121,8 +151,10 @@ class Process(ABC):
 class LoneProcess(Process):
     """One pair, in this process, which ends with it."""
 
-    def __init__(self, config: ProcessConfig, load: Load = load_all) -> None:
-        super().__init__(config, load)
+    def __init__(
+        self, config: ProcessConfig, load: Load = load_all, api: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(config, load, api)
         self.pairs = Pairs(alone=True, begins=self._begins)
         self._open = False
 
@@ -131,6 +163,7 @@ class LoneProcess(Process):
         if not self._open:
             self.control.start()
             self._open = True
+            self.api.have(self.config)
 
     def _run(self) -> None:
         self.pairs.apply(self.config.pairs, "start")
@@ -151,8 +184,10 @@ class LoneProcess(Process):
 class ManyProcess(Process):
     """Any number of pairs, none too, each in one of the workers."""
 
-    def __init__(self, config: ProcessConfig, load: Load = load_all) -> None:
-        super().__init__(config, load)
+    def __init__(
+        self, config: ProcessConfig, load: Load = load_all, api: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(config, load, api)
         self._lease = LocalLease(config.supervisor.state_dir)
         self._workers = Workers(
             config.supervisor.workers or cores(), config.supervisor.state_dir, config.niceness
@@ -166,6 +201,7 @@ class ManyProcess(Process):
             self.control.start()
             self._workers.start(self.config.pairs)
             log(ITSELF, Kind.SUPERVISOR, f"started, {len(self.config.pairs)} pairs")
+            self.api.have(self.config)
             gc.freeze()
             threading.Thread(target=self._watch_files, name="config", daemon=True).start()
             self._told.wait()
@@ -210,12 +246,30 @@ class ManyProcess(Process):
 
     # -- requests --------------------------------------------------------------------------------
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(worker.name for worker in self._workers)
+
+    def _watch(self, request: Data) -> Data:
+        """What one worker says to it, with what only this process knows."""
+        named = [one for one in self._workers if one.name == request.get("source")]
+        if not named:
+            raise MyhaError(f"there is no source {request.get('source')!r} of news")
+        found = named[0].ask(request)
+        for name, one in (found.get("pairs") or {}).items():
+            for what in ("line", "status"):
+                if one[what] is not None:
+                    one[what]["config_changed"] = name in self._changed
+        return found
+
     def handle(self, request: Data) -> Data:
         what, name = request.get("do"), request.get("pair")
         if what == PING:
             return {"ok": True}
         if what == RELOAD:
             return {"ok": True, "text": str(self.reload())}
+        if what == WATCH:
+            return self._watch(request)
         if what == OVERVIEW:
             lines = [one.model_dump(mode="json") for one in worst_first(self._overview())]
             return {"ok": True, "pairs": lines}
@@ -225,7 +279,7 @@ class ManyProcess(Process):
         if not isinstance(name, str) or name not in pairs:
             raise unknown(pairs, name)
         found = self._workers.ask(name, {**request, "pair": name})
-        if what == "status" and found.get("ok"):
+        if what == STATUS and found.get("ok"):
             found["config_changed"] = name in self._changed
         return found
 
@@ -250,6 +304,6 @@ def _lines_of(worker: Worker) -> list[PairLine]:
     return [PairLine.model_validate(one) for one in answer["pairs"]]
 
 
-def process_of(config: ProcessConfig) -> Process:
-    """The one that the configuration asks for."""
-    return LoneProcess(config) if config.alone else ManyProcess(config)
+def process_of(config: ProcessConfig, api: tuple[str, ...] = ()) -> Process:
+    """The one that the configuration asks for; `api` is the command of what answers HTTP."""
+    return LoneProcess(config, api=api) if config.alone else ManyProcess(config, api=api)

@@ -53,8 +53,10 @@ class PairRunner:
         begins: Callable[[], None] = lambda: None,
         after_seconds: float = 0.0,
         make: Make = PairSupervisor,
+        news: Callable[[], None] = lambda: None,
     ) -> None:
-        """`begins` is called when the supervisor has the right to act, before it does.
+        """`begins` is called when the supervisor has the right to act, before it does; `news` when
+        something about the pair has changed.
 
         The first one begins `after_seconds`.
         """
@@ -67,6 +69,7 @@ class PairRunner:
         self._begins = begins
         self._make = make
         self._after_seconds = after_seconds
+        self._news = news
         self._lock = threading.Lock()
         self._wanted: Config | None = config
         self._over = False
@@ -148,6 +151,7 @@ class PairRunner:
         if why != self.reason:
             self._say(self.name, Kind.UNSUPERVISED, f"not running, tried again: {why}")
         self.reason, self.state = why, State.WAITING
+        self._news()
         self._leave.wait(pause)
 
     def _in_line(self, why: str) -> None:
@@ -156,6 +160,7 @@ class PairRunner:
         if why != self.reason:
             self._say(self.name, Kind.LEASE, why)
         self.reason, self.state = why, State.IN_LINE
+        self._news()
 
     def _supervise(self, config: Config) -> None:
         """Until it is to leave. Raises what it could not begin for, or ended by."""
@@ -176,8 +181,10 @@ class PairRunner:
                 if self._leave.is_set():
                     return
                 self._begins()
+                made.tell_news(self._news)
                 self._supervisor, self.state, self.reason = made, State.RUNNING, ""
             made.run()
         finally:
             self._supervisor = None
+            self._news()
             made.close()

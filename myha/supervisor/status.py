@@ -216,10 +216,12 @@ class BalancerStatus(Value):
 
 
 class HeartbeatStatus(Value):
-    """`stalled_seconds`: for how long the write under way has not finished."""
+    """`stalled_seconds`: for how long the write under way has not finished; `latency_ms`: how long
+    the last one took, None where none is written."""
 
     stalled_seconds: Hundredths
     error: str
+    latency_ms: float | None = None
 
 
 class LastJobStatus(OpenValue):
@@ -266,6 +268,7 @@ class Status(Value):
     config_changed: bool = False
     journal_failure: str = ""
     dns_failure: str = ""
+    url: str = ""
     lease_failure: str = ""
     last_jobs: dict[str, LastJobStatus] = {}
     pulse: dict[str, HeartbeatStatus] = {}

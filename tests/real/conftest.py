@@ -129,7 +129,11 @@ def cluster() -> Iterator[MakeCluster]:
 
 
 def create(**options: Any) -> Cluster:
-    """A cluster as `Cluster.create` makes it, once its programs are there."""
+    """A cluster as `Cluster.create` makes it, once its programs are there.
+
+    Its supervisor answers no HTTP, unless a test asks for that by `api`.
+    """
+    options.setdefault("api", False)
     for name in (options.get("flavour", "mysql"), "haproxy"):
         need(name)
     return Cluster.create(**options)

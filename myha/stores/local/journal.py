@@ -28,6 +28,12 @@ def read_journal(
         return _lines(connection, limit, after, wanted)
 
 
+def last_line(directory: Path) -> int:
+    """The id of the last line, 0 before the first. Raises `MyhaError`."""
+    lines = read_journal(directory, 1)
+    return int(lines[-1]["id"]) if lines else 0
+
+
 def _lines(
     connection: sqlite3.Connection, limit: int, after: int, wanted: Wanted
 ) -> list[dict[str, Any]]:

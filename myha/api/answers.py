@@ -1,0 +1,141 @@
+"""What endpoints answer, as values with a schema, and how it becomes a response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from myha.api.known import encoded
+from myha.core.severity import Severity
+from myha.supervisor.overview import PairLine
+from myha.supervisor.status import (
+    IncidentStatus,
+    JobStatus,
+    LastJobStatus,
+    RefusalStatus,
+    Status,
+    VerdictStatus,
+)
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(Answer):
+    """Why nothing was done or found, in one line."""
+
+    ok: bool = False
+    text: str
+
+
+class SupervisorAnswer(Answer):
+    """Whether the supervisor answers; `silent_seconds` since when it has not."""
+
+    answering: bool
+    silent_seconds: float
+    text: str
+
+
+class PairsAnswer(Answer):
+    """All pairs, the worst first."""
+
+    pairs: list[PairLine]
+    supervisor: SupervisorAnswer
+
+
+class Line(BaseModel):
+    """A line of the journal: `at` is the supervisor's monotonic clock, `wall` seconds since the
+    epoch; further fields by `kind`, all strings."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: int
+    at: float
+    wall: float
+    kind: str
+    severity: Severity
+    text: str
+
+
+class EventsAnswer(Answer):
+    """Oldest first."""
+
+    events: list[Line]
+
+
+class ExplainAnswer(Answer):
+    """The verdicts in force, what follows from them, what is refused and why, and what was seen
+    and done last. What was observed is in the status."""
+
+    verdict: str
+    sentence: str
+    verdicts: list[VerdictStatus]
+    running: str | None
+    jobs: list[JobStatus]
+    refusals: list[RefusalStatus]
+    incidents: list[IncidentStatus]
+    events: list[Line]
+
+
+class JobsAnswer(Answer):
+    """Jobs that run, and how the last of each kind ended."""
+
+    jobs: list[JobStatus]
+    last: dict[str, LastJobStatus]
+
+
+JSON = "application/json"
+
+
+def json_bytes(body: bytes, status: int = 200, age_seconds: float | None = None) -> Response:
+    """What is JSON already. `age_seconds`: how old it is, where it may be."""
+    headers = {"cache-control": "no-store"}
+    if age_seconds is not None:
+        headers["age"] = str(int(age_seconds))
+    return Response(body, status, headers, media_type=JSON)
+
+
+def json_of(value: Any, status: int = 200) -> Response:
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json_bytes(encoded(value), status)
+
+
+def problem(text: str, status: int) -> Response:
+    return json_of(Problem(text=text), status)
+
+
+def no_pair(name: str) -> Response:
+    """`name` is somebody's text: JSON keeps it what it is."""
+    return problem(f"there is no pair {name!r} here", 404)
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The request cannot be understood"},
+    401: {"model": Problem, "description": "A token is needed, or this one is not known"},
+    403: {"model": Problem, "description": "Not with this token, or not from that page"},
+    404: {"model": Problem, "description": "There is no such thing"},
+    405: {"model": Problem, "description": "Not by this method"},
+    413: {"model": Problem, "description": "The body is too large"},
+    415: {"model": Problem, "description": "The body is no JSON"},
+    421: {"model": Problem, "description": "The Host is none of this supervisor's names"},
+    422: {"model": Problem, "description": "A value is not one that is taken"},
+    429: {"model": Problem, "description": "Too many; Retry-After says when again"},
+    503: {"model": Problem, "description": "Nobody supervises the pair, or there is no answer"},
+}
+
+__all__ = [
+    "EventsAnswer",
+    "ExplainAnswer",
+    "JobsAnswer",
+    "PairsAnswer",
+    "Problem",
+    "Status",
+    "json_bytes",
+    "json_of",
+    "no_pair",
+    "problem",
+]

@@ -1,0 +1,208 @@
+"""What is known of all pairs, as last told by the supervisor, and who listens to changes of it.
+
+Used by the event loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from myha.supervisor.overview import PairLine, away, worst_first
+
+Data = dict[str, Any]
+
+# Without a word from the supervisor for so long, what is known is called old.
+SILENT_SECONDS = 2.5
+QUEUE_LIMIT = 512
+MAX_LISTENERS = 200
+
+
+def encoded(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def event(name: str, value: Any) -> bytes:
+    """A server-sent event; JSON has no line breaks of its own."""
+    return b"event: " + name.encode() + b"\ndata: " + encoded(value) + b"\n\n"
+
+
+@dataclass(slots=True)
+class PairKnown:
+    """One pair; `status` is None while nobody supervises it. `at` is of the monotonic clock."""
+
+    line: PairLine
+    status: Data | None
+    at: float
+    body: bytes = b""
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """Who reads the stream. `pair`: only what is said of this one."""
+
+    pair: str | None = None
+    queue: asyncio.Queue[bytes | None] = field(
+        default_factory=lambda: asyncio.Queue(maxsize=QUEUE_LIMIT)
+    )
+    lost: bool = False
+
+    def put(self, what: bytes) -> None:
+        """One that does not read fast enough is let go: it gets everything when it comes back."""
+        try:
+            self.queue.put_nowait(what)
+        except asyncio.QueueFull:
+            self.lost = True
+
+
+class Known:
+    """Taken from answers of `watch`, given to requests and listeners."""
+
+    def __init__(self, names: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_at = clock()
+        self._sources: dict[str, dict[str, PairKnown]] = {}
+        self._heard_at: dict[str, float] = {}
+        self._silence: dict[str, str] = {}
+        self._listeners: set[Listener] = set()
+        self._said: tuple[bool, bytes] = (False, b"")
+        self.names: tuple[str, ...] = tuple(names)
+        self.url = ""
+        self.changed_pairs: list[Callable[[str, Data], None]] = []
+
+    # -- what comes in -----------------------------------------------------------------------------
+
+    def take(self, source: str, answer: Data) -> None:
+        """An answer of `watch` from one source."""
+        now = self._clock()
+        self._heard_at[source] = now
+        self._silence.pop(source, None)
+        mine = self._sources.setdefault(source, {})
+        for name in mine.keys() - set(answer["names"]):
+            del mine[name]
+        for known in mine.values():
+            known.at = now
+        for name, one in answer["pairs"].items():
+            status = one["status"]
+            if status is not None:
+                status["url"] = self.url
+            line = PairLine.model_validate(one["line"])
+            mine[name] = PairKnown(line, status, now, b"" if status is None else encoded(status))
+            if status is not None:
+                self._tell_status(name, mine[name])
+        self.tell_lines()
+
+    def silent(self, source: str, why: str, *, gone: bool) -> None:
+        """One source does not answer. `gone`: so does the supervisor itself say, and nobody looks
+        after its pairs; else what was known of them stays as it is, and gets old."""
+        self._silence[source] = why
+        if gone:
+            mine = self._sources.setdefault(source, {})
+            for name in mine:
+                mine[name] = PairKnown(away(name, why), None, self._clock())
+        self.tell_lines()
+
+    def journal(self, pair: str, lines: Iterable[Data]) -> None:
+        for line in lines:
+            self._tell(event("journal", {"pair": pair, "line": line}), pair)
+
+    # -- what goes out -----------------------------------------------------------------------------
+
+    def pair(self, name: str) -> PairKnown | None:
+        for known in self._sources.values():
+            if name in known:
+                return known[name]
+        return None
+
+    def age_seconds(self, name: str) -> float:
+        """How old what is known of the pair is."""
+        known = self.pair(name)
+        return self._clock() - (self._began_at if known is None else known.at)
+
+    def statuses(self) -> list[tuple[str, Data]]:
+        return [
+            (name, one.status)
+            for known in self._sources.values()
+            for name, one in sorted(known.items())
+            if one.status is not None
+        ]
+
+    def lines(self) -> list[PairLine]:
+        """One for each pair, the worst first; also of those that nobody has said anything of."""
+        found: dict[str, PairLine] = {}
+        for known in self._sources.values():
+            found |= {name: one.line for name, one in known.items()}
+        silence = "; ".join(self._silence.values())
+        for name in self.names:
+            if name not in found:
+                found[name] = away(name, silence or "not begun yet")
+        return worst_first(found.values())
+
+    def supervisor(self) -> Data:
+        """Whether it answers, and since when it has not; `text` says why."""
+        heard = min(self._heard_at.values(), default=None)
+        silent = self._clock() - (self._began_at if heard is None else heard)
+        answering = heard is not None and silent < SILENT_SECONDS
+        text = "" if answering else "; ".join(self._silence.values()) or "it does not answer"
+        return {
+            "answering": answering,
+            "silent_seconds": 0.0 if answering else round(silent, 1),
+            "text": text,
+        }
+
+    def overview(self) -> Data:
+        lines = [line.model_dump(mode="json") for line in self.lines()]
+        return {"pairs": lines, "supervisor": self.supervisor()}
+
+    # -- listeners ---------------------------------------------------------------------------------
+
+    def listen(self, pair: str | None) -> Listener | None:
+        """A new one, which is given all that is known first; None when there are too many."""
+        if len(self._listeners) >= MAX_LISTENERS:
+            return None
+        one = Listener(pair)
+        one.put(event("pairs", self.overview()))
+        for name, status in self.statuses():
+            if pair in (None, name):
+                one.put(event("status", {"pair": name, "status": status}))
+        self._listeners.add(one)
+        return one
+
+    def leave(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        for one in self._listeners:
+            one.lost = True
+            if not one.queue.full():
+                one.queue.put_nowait(None)
+
+    def tell_lines(self) -> None:
+        """Where they have changed, or whether the supervisor answers has."""
+        lines = encoded([line.model_dump(mode="json") for line in self.lines()])
+        said = (bool(self.supervisor()["answering"]), lines)
+        if said != self._said:
+            self._said = said
+            self._tell(event("pairs", self.overview()), None)
+
+    def _tell_status(self, name: str, known: PairKnown) -> None:
+        assert known.status is not None
+        for heard in self.changed_pairs:
+            heard(name, known.status)
+        if self._listeners:
+            prefix = b'event: status\ndata: {"pair":' + encoded(name) + b',"status":'
+            self._tell(prefix + known.body + b"}\n\n", name)
+
+    def _tell(self, what: bytes, pair: str | None) -> None:
+        for one in self._listeners:
+            if pair is None or one.pair in (None, pair):
+                one.put(what)

@@ -1,0 +1,144 @@
+"""The process that answers HTTP: told by the supervisor's what to know, and ended with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from typing import Any
+
+import uvicorn
+
+from myha.api.app import application
+from myha.api.feed import Feed
+from myha.api.guard import App
+from myha.api.known import Known
+from myha.api.listening import keep, listening, url_of
+from myha.api.order import Order, order_of
+from myha.api.protocol import BoundedProtocol
+from myha.api.tokens import TokenFile
+from myha.api.world import World
+from myha.config import ApiConfig
+from myha.errors import MyhaError
+from myha.job import end_with_parent
+from myha.supervisor.worker import take_all_descriptors
+
+SIGN_OF_LIFE_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 30
+ORDER_LIMIT_BYTES = 1 << 26
+
+
+def say(**what: str) -> None:
+    """A line to the supervisor's process; one that has gone hears nothing."""
+    try:
+        print(json.dumps(what), flush=True)  # noqa: T201  # its standard output is for that
+    except OSError:
+        os._exit(1)
+
+
+def run() -> int:
+    """Until the supervisor ends. Exit status 1 when HTTP cannot be answered."""
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's is the supervisor's affair
+    take_all_descriptors()
+    try:
+        order = order_of(json.loads(sys.stdin.readline(ORDER_LIMIT_BYTES)))
+        if order.parent != os.getppid():
+            return 1  # it died before we could ask to be told
+        bound, said = listening(order.api, order.state_dir)
+        known = Known(order.pairs)
+        known.url = url_of(order.api, bound)
+        world = World(known, order.control, order.pairs)
+        port = bound.getsockname()[1]
+        tokens = TokenFile(order.tokens_file)
+        config = server_config(order.api, application(world, order.api, tokens, port))
+    except (MyhaError, ValueError, KeyError) as error:
+        say(failed=" ".join(str(error).split()))
+        return 1
+    if said:
+        say(log=said)
+    if order.api.port == 0 and (said := keep(order.state_dir, port)):
+        say(log=said)
+    asyncio.run(_serve(order, bound, config, world))
+    return 0
+
+
+def server_config(api: ApiConfig, app: App) -> uvicorn.Config:
+    """Raises MyhaError when the certificate does not serve."""
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=api.tls_certificate,
+        ssl_keyfile=api.tls_key,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise MyhaError(f"api.tls_certificate, api.tls_key: {why}; put PEM files there") from None
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return config
+
+
+async def _serve(order: Order, bound: socket.socket, config: uvicorn.Config, world: World) -> None:
+    loop, known = asyncio.get_running_loop(), world.known
+    server = uvicorn.Server(config)
+
+    def take(source: str, answer: dict[str, Any]) -> None:
+        loop.call_soon_threadsafe(known.take, source, answer)
+
+    def silent(source: str, why: str, gone: bool) -> None:
+        loop.call_soon_threadsafe(lambda: known.silent(source, why, gone=gone))
+
+    def lines(pair: str, found: list[dict[str, Any]]) -> None:
+        loop.call_soon_threadsafe(known.journal, pair, found)
+
+    for source in order.sources:
+        Feed(order.control, source, lambda: world.pairs, take, silent, lines).start()
+    threading.Thread(target=_hear, args=(loop, world, server), name="orders", daemon=True).start()
+    signs = asyncio.create_task(_say_signs(world))
+    say(url=known.url)
+    await server.serve([bound])
+    known.end()
+    signs.cancel()
+
+
+def _hear(loop: asyncio.AbstractEventLoop, world: World, server: uvicorn.Server) -> None:
+    """Further orders, until the supervisor's process has ended."""
+    try:
+        while line := sys.stdin.readline(ORDER_LIMIT_BYTES):
+            order = order_of(json.loads(line))
+            loop.call_soon_threadsafe(_have, world, order)
+    except (MyhaError, ValueError, KeyError) as error:
+        say(failed=f"an order was not understood: {error}")
+    server.should_exit = True
+
+
+def _have(world: World, order: Order) -> None:
+    world.pairs = order.pairs
+    world.known.names = tuple(order.pairs)
+    world.known.tell_lines()
+
+
+async def _say_signs(world: World) -> None:
+    """That the event loop still turns; and to listeners, when the supervisor has fallen silent."""
+    while True:
+        say(sign="alive")
+        for _ in range(int(SIGN_OF_LIFE_SECONDS * 2)):
+            await asyncio.sleep(0.5)
+            world.known.tell_lines()

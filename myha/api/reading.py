@@ -1,0 +1,114 @@
+"""GET: the pairs, one of them, and its journal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from myha.api.answers import (
+    PROBLEMS,
+    EventsAnswer,
+    ExplainAnswer,
+    JobsAnswer,
+    PairsAnswer,
+    Status,
+    json_bytes,
+    json_of,
+    no_pair,
+    problem,
+)
+from myha.api.journal import lines_of
+from myha.api.known import PairKnown
+from myha.api.world import World
+from myha.core.events import Selector, Wanted
+from myha.core.severity import Severity
+
+EVENTS_LIMIT = 1000
+EXPLAIN_LINES = 15
+
+
+def reading(world: World) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["reading"])
+    known = world.known
+
+    @router.get("/pairs", response_model=PairsAnswer, summary="All pairs, the worst first")
+    async def pairs() -> Response:
+        return json_of(known.overview())
+
+    @router.get(
+        "/pairs/{pair}",
+        response_model=Status,
+        summary="One pair, with the fields of `myha status --json`",
+    )
+    async def status(pair: str) -> Response:
+        found = known.pair(pair)
+        if found is None or found.status is None:
+            return _nobody(world, pair, found)
+        return json_bytes(found.body, age_seconds=known.age_seconds(pair))
+
+    _add_reasons(router, world)
+    _add_events(router, world)
+    return router
+
+
+def _add_reasons(router: APIRouter, world: World) -> None:
+    known = world.known
+
+    @router.get("/pairs/{pair}/explain", response_model=ExplainAnswer, summary="Why it is so")
+    async def explain(pair: str) -> Response:
+        found = known.pair(pair)
+        if found is None or found.status is None:
+            return _nobody(world, pair, found)
+        config = world.pairs.get(pair)
+        lines = []
+        if config is not None:
+            lines = await world.readers.run(lines_of, config, EXPLAIN_LINES)
+        keys = ExplainAnswer.model_fields.keys() - {"events"}
+        return json_of({**{key: found.status[key] for key in sorted(keys)}, "events": lines})
+
+    @router.get("/pairs/{pair}/jobs", response_model=JobsAnswer, summary="Heals and comparisons")
+    async def jobs(pair: str) -> Response:
+        found = known.pair(pair)
+        if found is None or found.status is None:
+            return _nobody(world, pair, found)
+        of_replicas = [one["jobs"] for one in found.status.get("replicas", {}).values()]
+        running = [*found.status["jobs"], *(job for some in of_replicas for job in some)]
+        return json_of({"jobs": running, "last": found.status.get("last_jobs", {})})
+
+
+def _add_events(router: APIRouter, world: World) -> None:
+    @router.get(
+        "/pairs/{pair}/events", response_model=EventsAnswer, summary="The journal, oldest first"
+    )
+    async def events(
+        pair: str,
+        after: Annotated[int, Query(ge=0, le=2**62, description="Only lines above this id")] = 0,
+        limit: Annotated[int, Query(ge=1, le=EVENTS_LIMIT, description="The last so many")] = 100,
+        kind: Annotated[
+            list[Annotated[str, Query(max_length=128)]] | None,
+            Query(max_length=16, description="KIND or KIND:SUBJECT; may be given again"),
+        ] = None,
+        severity: Annotated[Severity, Query(description="At least so severe")] = Severity.INFO,
+    ) -> Response:
+        config = world.pairs.get(pair)
+        if config is None:
+            return no_pair(pair)
+        try:
+            kinds = tuple(Selector.of(one) for one in kind or ())
+        except ValueError as error:
+            return problem(f"kind: {error}", 422)
+        lines = await world.readers.run(
+            lines_of, config, limit, after=after, wanted=Wanted(kinds, severity)
+        )
+        return json_of({"events": lines})
+
+
+def _nobody(world: World, pair: str, found: PairKnown | None) -> Response:
+    """There is no status of the pair, and why."""
+    if found is not None:
+        return problem(found.line.sentence, 503)
+    if pair in world.pairs:
+        return problem("the supervisor has said nothing of this pair yet", 503)
+    return no_pair(pair)

@@ -1,0 +1,196 @@
+"""The process that answers HTTP: started, told the pairs, and started again when it has ended.
+
+It is another process so that nothing that anybody sends it can delay a failover: it has an
+interpreter of its own, runs behind everything else, and knows the supervisor only by the control
+socket. Nothing here waits for it but threads of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from myha.config import ProcessConfig
+from myha.core.events import Kind
+from myha.supervisor.journal import ITSELF, log
+
+NAME = "api"
+# The supervisor has better to do first: to look at its servers.
+FIRST_SECONDS = 0.5
+AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 0.5, 30.0
+SETTLED_SECONDS = 60.0
+# It says every few seconds that it is there. One that has been silent for so long is ended.
+SILENT_SECONDS = 60.0
+STOP_SECONDS = 3.0
+LINE_LIMIT_BYTES = 10_000
+
+Order = dict[str, Any]
+
+
+class ApiProcess:
+    """Keeps it running, as the configuration says, until `stop`. Safe for several threads."""
+
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        order: Callable[[ProcessConfig], Order],
+        first_seconds: float = FIRST_SECONDS,
+    ) -> None:
+        """`order` is what it is told of a configuration, as JSON; no command: there is none."""
+        self.url = ""  # where it answers; empty while it does not
+        self._command = command
+        self._make_order = order
+        self._first_seconds = first_seconds
+        self._changed = threading.Condition()
+        self._config: ProcessConfig | None = None
+        self._stopping = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper = threading.Thread(target=self._keep, name=NAME, daemon=True)
+
+    # -- from other threads: none of these waits for the process -----------------------------------
+
+    def have(self, config: ProcessConfig) -> None:
+        """Answer by this configuration from now on."""
+        with self._changed:
+            before, self._config = self._config, config
+            process = self._process
+            if process is not None and before is not None and before.api != config.api:
+                process.terminate()  # it is begun anew: it may listen elsewhere
+                self._process = None
+            self._changed.notify_all()
+        if before is None and self._command:
+            self._keeper.start()
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return None if process is None else process.pid
+
+    def stop(self) -> None:
+        """Have it end, and wait a moment for that; then it is killed."""
+        with self._changed:
+            self._stopping = True
+            process = self._process
+            self._changed.notify_all()
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    # -- its life ----------------------------------------------------------------------------------
+
+    def _pause(self, seconds: float) -> None:
+        """Until a time has passed, or there is something else to do."""
+        with self._changed:
+            config = self._config
+            self._changed.wait_for(
+                lambda: self._stopping or self._config is not config, timeout=seconds
+            )
+
+    def _keep(self) -> None:
+        self._pause(self._first_seconds)
+        attempts = 0
+        while not self._stopping:
+            config = self._config
+            assert config is not None
+            if not config.api.enabled:
+                self._pause(3600.0)
+                continue
+            began = time.monotonic()
+            try:
+                status = self._live()
+            except OSError as error:
+                status = error.strerror or str(error)
+            self.url = ""
+            if self._stopping:
+                return
+            if self._config is not config and self._config and self._config.api != config.api:
+                attempts = 0
+                continue
+            attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
+            pause = min(AGAIN_LIMIT_SECONDS, AGAIN_FIRST_SECONDS * 2.0 ** min(attempts - 1, 10))
+            log(ITSELF, Kind.API, f"HTTP is not answered ({status}); tried again in {pause:g} s")
+            self._pause(pause)
+
+    def _live(self) -> str:
+        """Start it, and listen to what it says until it ends; how it ended."""
+        with self._changed:
+            if self._stopping:
+                return ""
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
+            )
+            self._process = process
+        threading.Thread(
+            target=self._tell, args=(process,), name=f"{NAME}-orders", daemon=True
+        ).start()
+        try:
+            said = self._listen(process)
+            status = process.wait()
+        finally:
+            with self._changed:
+                if self._process is process:
+                    self._process = None
+                self._changed.notify_all()
+        if said:
+            return said
+        return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    def _tell(self, process: subprocess.Popen[bytes]) -> None:
+        """Every configuration from now on. It may wait for the process, and nobody for it."""
+        told: ProcessConfig | None = None
+        assert process.stdin is not None
+        with contextlib.suppress(OSError, ValueError), process.stdin:
+            while True:
+                with self._changed:
+                    while self._process is process and self._config is told:
+                        self._changed.wait()
+                    told = self._config
+                    if self._process is not process or self._stopping or told is None:
+                        return
+                process.stdin.write(json.dumps(self._make_order(told)).encode() + b"\n")
+                process.stdin.flush()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> str:
+        """To its end; the last trouble that it told of, if any."""
+        assert process.stdout is not None
+        said = ""
+        poll = select.poll()
+        poll.register(process.stdout, select.POLLIN)
+        with process.stdout:
+            while True:
+                if not poll.poll(SILENT_SECONDS * 1000):
+                    process.kill()
+                    return f"it has said nothing for {SILENT_SECONDS:g} s and is ended"
+                line = process.stdout.readline(LINE_LIMIT_BYTES)
+                if not line:
+                    return said
+                said = self._take(line) or said
+
+    def _take(self, line: bytes) -> str:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return ""
+        if not isinstance(told, dict):
+            return ""
+        if "url" in told:
+            self.url = str(told["url"])
+            log(ITSELF, Kind.API, f"HTTP is answered at {self.url}")
+        if "log" in told:
+            log(ITSELF, Kind.API, str(told["log"]))
+        if "failed" in told:
+            return str(told["failed"])
+        return ""

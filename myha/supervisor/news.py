@@ -1,0 +1,99 @@
+"""Who wants to know what changes waits here, and is told of it without being waited for.
+
+A pair's loop says that something about the pair has changed, and goes on. Whoever asked for news is
+woken by that, and looks for itself what it is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import Any
+
+from myha.core.view import View
+from myha.supervisor.base_loop import BaseLoop
+from myha.supervisor.loop import differ, routing
+
+# What moves by itself while all is well (lag, positions, sessions) is news so often.
+MOVES_SECONDS = 1.0
+
+
+class News:
+    """Counts the changes of each pair. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self.life = secrets.token_hex(4)  # versions of another process are others
+        self._changed = threading.Condition()
+        self._version = 0
+        self._of: dict[str, int] = {}
+
+    def tell(self, pair: str) -> None:
+        """Something about the pair has changed. Waits for nobody."""
+        with self._changed:
+            self._version += 1
+            self._of[pair] = self._version
+            self._changed.notify_all()
+
+    def since(self, version: int, seconds: float) -> tuple[int, frozenset[str]]:
+        """The version, and the pairs that have changed since that one; at the latest after
+        `seconds`, then perhaps none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._version > version, seconds)
+            found = frozenset(name for name, one in self._of.items() if one > version)
+            return self._version, found
+
+
+class Noticing:
+    """Whether what a pair's status says has changed since it was asked last."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._seen: View | None = None
+        self._told_at = float("-inf")
+
+    def changed(self, loop: BaseLoop[View, Any], more: tuple[Any, ...] = ()) -> bool:
+        """In the loop's thread. `more`: what else of the pair its status shows."""
+        view, decision, before = loop.view, loop.decision, self._seen
+        if before is view:
+            return False
+        key = (
+            view.record,
+            loop.running,
+            decision.verdicts,
+            decision.refusals,
+            decision.fresh,
+            view.incidents,
+            tuple((job.kind, job.node, job.method, job.id) for job in view.jobs),
+            *more,
+        )
+        news = key != self._key or before is None or _differ(before, view)
+        if not news and view.at - self._told_at < MOVES_SECONDS:
+            return False
+        self._key, self._seen, self._told_at = key, view, view.at
+        return True
+
+
+def _differ(old: View, new: View) -> bool:
+    """Whether the looks found anything else but what moves by itself."""
+    for (_, was), (_, now) in zip(old.nodes, new.nodes, strict=True):
+        if was is now:
+            continue
+        if (was.contact, was.error, was.reader_ok, was.lease.armed) != (
+            now.contact,
+            now.error,
+            now.reader_ok,
+            now.lease.armed,
+        ):
+            return True
+        if was.look is not now.look and (
+            was.look is None or now.look is None or differ(was.look, now.look)
+        ):
+            return True
+    for (_, had), (_, has) in zip(old.balancers, new.balancers, strict=True):
+        if (had.answering, had.error) != (has.answering, has.error):
+            return True
+        if had.look is not has.look and (
+            had.look is None or has.look is None or routing(had.look) != routing(has.look)
+        ):
+            return True
+    return False
