@@ -141,3 +141,10 @@ def running_pair(*statements: str, **options: Any) -> Iterator[Pair]:
         yield pair
     finally:
         cluster.down()
+
+
+def without(pair: Pair, name: str) -> None:
+    """Take a replica's table out of the file."""
+    text = pair.cluster.config_path.read_text()
+    head, _, rest = text.partition(f"[replicas.{name}]")
+    pair.cluster.config_path.write_text(head + rest[rest.index("\n[") + 1 :])

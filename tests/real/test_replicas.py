@@ -16,7 +16,7 @@ from myha.operations.heal.reseed import ReseedOrder, reseed_node
 from myha.servers.factory import FollowerServers, make_followers
 from myha.stores.factory import read_followers
 from tests.real.conftest import create
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair, until, without
 from tests.reporters import ListReporter
 
 pytestmark = pytest.mark.real
@@ -49,13 +49,6 @@ def follow(made: FollowerServers, source: str) -> None:
     made.server.stop_replication(DEADLINE_SECONDS)
     made.server.follow(source, DEADLINE_SECONDS, clears_filters=False)
     made.server.start_replication(DEADLINE_SECONDS)
-
-
-def without(pair: Pair, name: str) -> None:
-    """Take a replica's table out of the file."""
-    text = pair.cluster.config_path.read_text()
-    head, _, rest = text.partition(f"[replicas.{name}]")
-    pair.cluster.config_path.write_text(head + rest[rest.index("\n[") + 1 :])
 
 
 def test_a_replica_from_setup_to_removal(pair: Pair) -> None:

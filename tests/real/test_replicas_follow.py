@@ -7,20 +7,28 @@ from typing import Any
 
 import pytest
 
+from myha.database.flavours import FLAVOURS
 from tests.real.conftest import create
-from tests.real.pair import Data, Pair, until
+from tests.real.pair import Data, Pair, until, without
 
 pytestmark = pytest.mark.real
 TABLE = "CREATE TABLE IF NOT EXISTS app.t (id INT PRIMARY KEY, body VARCHAR(50))"
+DELAY_SECONDS = 4
 FOLLOWS_SECONDS = 1.0  # from the new writer's route on
 
 
 class Following(Pair):
-    """A pair with read replicas."""
+    """A pair with read replicas. `whole` is a configuration that names all of them."""
+
+    whole = ""
 
     def replica(self, name: str = "r1") -> Data:
         found: Data = self.status()["replicas"][name]
         return found
+
+    def known(self) -> set[str]:
+        """The replicas that the supervisor has; none while it is begun anew."""
+        return set(self.status().get("replicas", {}))
 
     def await_replica(self, verdict: str, name: str = "r1", seconds: float = 60.0) -> Data:
         seen: Data = {}
@@ -68,21 +76,44 @@ class Following(Pair):
         return float(started[0]["at"] - routed["at"])
 
 
-@pytest.fixture
-def pair(flavour: str) -> Iterator[Following]:
-    cluster = create(flavour=flavour, replicas=1)
+@pytest.fixture(scope="module", params=[*FLAVOURS])
+def served(request: pytest.FixtureRequest) -> Iterator[Following]:
+    """A pair with the read replica r1; the server of r2 runs, and the file does not name it yet."""
+    cluster = create(flavour=request.param, replicas=2)
     try:
-        cluster.up()
+        cluster.start_servers()
+        cluster.start_haproxy()
         found = Following(cluster)
+        found.whole = cluster.config_path.read_text()
+        without(found, "r2")
+        cluster.setup()
+        cluster.start_supervisor()
         found.await_healthy()
-        found.write("CREATE DATABASE app", TABLE, "INSERT INTO app.t VALUES (1, 'first')")
-        found.await_following(found.status()["writer"])
-        known = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'app'"
-        until(lambda: found.rows("r1", known), "the table on r1")
-        until(lambda: found.rows("r1") == [(1, "first")], "the first row")
+        found.write("CREATE DATABASE app", TABLE)
         yield found
     finally:
         cluster.down()
+
+
+@pytest.fixture
+def pair(served: Following) -> Iterator[Following]:
+    """Whole, with one row; every process runs again afterwards, whatever the test did."""
+    yield fresh(served)
+    for host in served.cluster.servers.values():
+        if host.frozen():
+            host.thaw()
+        elif not host.running():
+            host.start(60.0)
+
+
+def fresh(pair: Following) -> Following:
+    pair.await_healthy()
+    pair.write("DELETE FROM app.t", "INSERT INTO app.t VALUES (1, 'first')")
+    pair.await_following(pair.status()["writer"])
+    known = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'app'"
+    until(lambda: pair.rows("r1", known), "the table on r1")
+    until(lambda: pair.rows("r1") == [(1, "first")], "the first row")
+    return pair
 
 
 def other(writer: str) -> str:
@@ -134,6 +165,19 @@ def test_a_hung_replica_takes_no_reads_and_delays_nothing(pair: Following) -> No
     pair.await_following(other(writer))
 
 
+def test_a_hung_replica_is_not_asked_when_the_writer_dies(pair: Following) -> None:
+    """It has a lane of its own: the failover begins and ends while that waits for it."""
+    writer = pair.status()["writer"]
+    pair.cluster.servers["r1"].freeze()
+    pair.cluster.servers[writer].kill()
+    until(lambda: pair.status()["writer"] == other(writer), "the failover")
+    pair.write("INSERT INTO app.t VALUES (2, 'second')")
+    assert pair.replica()["follows"] != other(writer)
+    pair.cluster.servers["r1"].thaw()
+    pair.await_following(other(writer))
+    until(lambda: len(pair.rows("r1")) == 2, "the second row")
+
+
 def test_a_replica_that_restarts_is_inspected_and_follows(pair: Following) -> None:
     pair.cluster.servers["r1"].kill()
     until(lambda: pair.replica()["contact"] != "answering", "r1 is gone")
@@ -151,8 +195,7 @@ def test_what_only_a_replica_has_is_fenced_and_undone(pair: Following) -> None:
     with connection, connection.cursor() as cursor:
         for statement in opened:
             cursor.execute(statement)
-    pair.await_event("plan", "errant transactions")
-    pair.await_event("job-done", "heal of r1")
+    pair.await_event("job-done", "heal of r1 by rewind")
     pair.await_following(pair.status()["writer"])
     until(lambda: pair.rows("r1") == [(1, "first")], "the errant row is undone")
     assert pair.status()["healthy"]
@@ -172,3 +215,45 @@ def test_a_replica_is_fenced_unfenced_and_reseeded_by_hand(pair: Following) -> N
     assert healed.returncode == 0, healed.stderr
     pair.await_following(pair.status()["writer"])
     assert pair.rows("r1") == [(1, "first")]
+
+
+def test_a_delayed_replica_is_added_while_the_pair_serves(pair: Following) -> None:
+    """Into the file, setup, reload: it is seeded, stays behind, follows, and is let go again."""
+    path = pair.cluster.config_path
+    before = path.read_text()
+    writer = pair.status()["writer"]
+    delayed = f"[replicas.r2]\ndelay_seconds = {DELAY_SECONDS}\n"
+    limits = "[lag]\nout_seconds = 2.0\nin_seconds = 1.0\n"
+    path.write_text(pair.whole.replace("[replicas.r2]\n", delayed) + f"\n{limits}")
+    done = pair.myha("setup", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = pair.myha("reload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    until(lambda: pair.known() == {"r1", "r2"}, "a supervisor that knows of r2")
+    pair.await_healthy(writer)
+    seen = pair.await_replica("replica-healthy", "r2")
+    assert (seen["follows"], seen["delay_seconds"]) == (writer, DELAY_SECONDS)
+    assert pair.rows("r2") == [(1, "first")]  # it had nothing, and was given the writer's
+    pair.write("INSERT INTO app.t VALUES (2, 'second')")
+    until(lambda: len(pair.rows("r1")) == 2, "the second row on r1")
+    assert pair.rows("r2") == [(1, "first")]
+    until(lambda: len(pair.rows("r2")) == 2, "the second row on r2")
+    assert "r2" not in pair.routes("reader")
+    assert "r1" in pair.routes("reader")
+
+    done = pair.myha("switchover", "--to", other(writer))
+    assert done.returncode == 0, done.stderr
+    seen = until(
+        lambda: one if (one := pair.replica("r2"))["follows"] == other(writer) else None,
+        "r2 follows the new writer",
+    )
+    assert seen["delay_seconds"] == DELAY_SECONDS
+    pair.await_replica("replica-healthy", "r2")
+
+    path.write_text(before)
+    done = pair.myha("setup", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = pair.myha("reload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    until(lambda: pair.known() == {"r1"}, "a supervisor without r2")
+    pair.await_healthy(other(writer))

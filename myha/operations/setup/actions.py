@@ -92,7 +92,7 @@ def plan(
     """Everything that has to be done, in order. `store` is the id of the record's lineage."""
     actions: list[Action] = []
     for facts, peer in (pair, pair[::-1]):
-        actions += preparing(config, facts, peer)
+        actions += preparing(config, facts, peer, supervised=record is not None)
         actions += _history(facts, peer, history)
         actions += _channel(config, facts, peer)
         actions += _claim(facts, store)
@@ -102,10 +102,15 @@ def plan(
     return [*actions, *_join(config, record)]
 
 
-def preparing(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
-    """What a server needs before it can replicate from `peer`, of whatever role it is."""
+def preparing(
+    config: Config, facts: Facts, peer: Facts, *, supervised: bool = False
+) -> Iterator[Action]:
+    """What a server needs before it can replicate from `peer`, of whatever role it is.
+
+    One that is `supervised` is left as its supervisor has it.
+    """
     yield from _plugins(facts)
-    yield from _settings(config, facts, peer)
+    yield from _settings(config, facts, peer, supervised=supervised)
     yield from _accounts(config, facts, peer)
     yield from _schema(facts)
 
@@ -117,9 +122,9 @@ def _plugins(facts: Facts) -> Iterator[Action]:
             yield Action(Stage.PLUGIN, facts.node, sentence, f"install_semi_sync_{side}")
 
 
-def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
+def _settings(config: Config, facts: Facts, peer: Facts, *, supervised: bool) -> Iterator[Action]:
     wanted = settings(config, facts, peer)
-    missing = [s for s in wanted if not _is_set(facts, s)]
+    missing = [s for s in wanted if not _is_set(facts, s, supervised=supervised)]
     for setting in missing:
         block = "set_at_boot" if setting.when is When.AT_BOOT else "set_now_and_at_boot"
         when = setting.when.value if facts.flavour.persists else "now"
@@ -143,10 +148,12 @@ def _settings(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
         yield Action(Stage.NOTE, facts.node, sentence, "note_increments")
 
 
-def _is_set(facts: Facts, setting: Setting) -> bool:
-    if not facts.flavour.persists:  # at boot is the fragment's part
-        return not setting_differences((setting,), facts.variables, None)
-    return not setting_differences((setting,), facts.variables, facts.persisted, facts.configured)
+def _is_set(facts: Facts, setting: Setting, *, supervised: bool = False) -> bool:
+    flavour = facts.flavour  # where it keeps nothing, what is set at boot is the fragment's part
+    persisted, configured = (facts.persisted, facts.configured) if flavour.persists else (None, ())
+    return not setting_differences(
+        (setting,), facts.variables, persisted, configured, supervised=supervised
+    )
 
 
 def fragment_is_due(config: Config, facts: Facts, peer: Facts) -> str | None:
