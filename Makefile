@@ -8,7 +8,7 @@ SUITES ?= trixie sid
 SUITE ?= trixie
 TARGETS ?= demo check
 
-.PHONY: help demo test check test-matrix test-bare test-containers bench clean
+.PHONY: help demo test check test-matrix test-bare test-containers test-packages deb bench clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -54,6 +54,13 @@ test-containers: $(STAMP) ## the drill in Docker containers; starts an engine if
 	@$(BIN)/python compose/images/build.py --fetch
 	@MYHA_TEST_CONTAINERS=1 $(BIN)/python -m tests.containers.engine sh -c \
 		'$(BIN)/python compose/images/build.py --fetched && exec $(BIN)/pytest tests/containers'
+
+deb: ## a Debian package in dist/ (installs the build tools as root)
+	@packaging/build
+
+test-packages: $(STAMP) ## the package in bare Debians with their own systemd (as root)
+	@packaging/test-tools
+	MYHA_TEST_PACKAGES=1 $(BIN)/pytest tests/packages
 
 bench: $(STAMP) ## measure, and write benchmarks/RESULTS.md
 	@$(BIN)/myha sandbox fetch

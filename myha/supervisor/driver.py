@@ -95,7 +95,9 @@ class Driver:
         self._executor = Executor(tools) if executor is None else executor
         self._replies: dict[Request, Future[Reply]] = {}
         self.lost = False  # the right to act
-        # Called in the loop's thread after every turn: must not wait for anything.
+        # Called in the loop's thread: before every turn, and after one that decided. Must not wait
+        # for anything.
+        self.before_turn: Callable[[], None] = lambda: None
         self.after_turn: Callable[[], None] = lambda: None
 
     @property
@@ -146,6 +148,7 @@ class Driver:
 
         How long to wait for the next event, None when the loop leaves.
         """
+        self.before_turn()
         try:
             item = self.queue.get(timeout=wait_seconds)
         except queue.Empty:

@@ -32,6 +32,7 @@ from myha.core.followers.view import PairSeen
 from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
 from myha.core.record import Record
+from myha.core.verdicts import situation_of
 from myha.core.view import View
 from myha.errors import ClaimedError, MyhaError, ServerGoneError
 from myha.naming.dns import DnsName
@@ -87,15 +88,18 @@ class PairSupervisor:
         config: Config,
         leave: threading.Event | None = None,
         lease: Lease | None = None,
+        alive: Callable[[str], None] = lambda _text: None,
     ) -> None:
         """Takes the record over, with a lease that it holds, or acquires. Waits for a node that
-        says which flavour it is, until `leave`.
+        says which flavour it is, until `leave`. `alive` is called by the loop at each turn, and by
+        whoever waits, with the verdict or the reason; it must not wait for anything.
 
         Raises MyhaError when there is no record, another supervisor has it, or it does not fit,
         and ServerGoneError when it was told to leave meanwhile; nothing is held then.
         """
         self.config = config
         self._leave = threading.Event() if leave is None else leave
+        self._alive = alive
         self.name = config.cluster.name
         self.clock = SystemClock()
         self._check(require_record(config))  # before anything is made there
@@ -162,8 +166,10 @@ class PairSupervisor:
             self.tools.leases = KeptLeases(self.keepers)
         self._ending = threading.Event()
         self._passed: tuple[object, ...] = ()
+        self._spoken, self._spoken_of = "", tuple[object, ...]()
         self.lanes = self._make_lanes(kind) if config.replicas else {}
         self.pointer = self._make_pointer()
+        self.driver.before_turn = self._before_turn
         self.driver.after_turn = self._after_turn
         self._noticing = Noticing()
         self._on_news: Callable[[], None] = lambda: None
@@ -196,6 +202,17 @@ class PairSupervisor:
         addresses = {name: node.dns_address for name, node in self.config.nodes.items()}
         return OnWriterChange(DnsName(self.config.dns).point, addresses, self.journal)
 
+    def _before_turn(self) -> None:
+        """In the loop's thread: it goes on. The sentence is made anew only when it may differ."""
+        view, decision = self.loop.view, self.loop.decision
+        known = (decision.verdicts[:1], view.record)
+        if known != self._spoken_of:
+            it = situation_of(view)
+            said = [one.text(it) for one in decision.verdicts[:1] if it is not None]
+            self._spoken = said[0] if said else "looking at the pair"
+            self._spoken_of = known
+        self._alive(self._spoken)
+
     def _after_turn(self) -> None:
         """In the loop's thread; waits for nothing."""
         if self.lanes:
@@ -221,8 +238,10 @@ class PairSupervisor:
         """Wait for a node that says what it is: with both lost there is nobody to tell apart."""
 
         def note_wait(state: RetryCallState) -> None:
-            if state.attempt_number == 1 and state.outcome is not None:
-                self.journal.note(Kind.SUPERVISOR, f"waiting: {state.outcome.exception()}", {})
+            why = state.outcome.exception() if state.outcome is not None else None
+            self._alive(f"waiting: {why}")
+            if state.attempt_number == 1:
+                self.journal.note(Kind.SUPERVISOR, f"waiting: {why}", {})
 
         waiting = Retrying(
             retry=retry_if_exception_type(ServerGoneError),

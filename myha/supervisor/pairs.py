@@ -71,13 +71,18 @@ class Pairs:
         *,
         alone: bool = False,
         begins: Callable[[], None] = lambda: None,
+        alive: Callable[[str], None] = lambda _text: None,
         make: Make = PairSupervisor,
     ) -> None:
-        """`alone`: the end of the pair's supervisor is that of the process."""
+        """`alone`: the end of the pair's supervisor is that of the process.
+
+        `begins` and `alive` are for the runner of each pair.
+        """
         if alone:
             sys.setswitchinterval(THREAD_SWITCH_SECONDS)
         self._alone = alone
         self._begins = begins
+        self._alive = alive
         self._make = make
         self._lock = threading.Lock()
         self._configs: dict[str, Config] = {}
@@ -118,6 +123,7 @@ class Pairs:
             log,
             alone=self._alone,
             begins=self._begins,
+            alive=self._alive,
             after_seconds=after_seconds,
             make=self._make,
             news=partial(self._news.tell, name),

@@ -11,26 +11,31 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from myha.config import ProcessConfig, load_all
 from myha.config.load import documents_now
 from myha.core.events import Kind
 from myha.errors import MyhaError
+from myha.hosts.service_manager import ServiceManager
 from myha.hosts.signals import heard_by_a_thread
 from myha.stores.local.lease import LocalLease
 from myha.supervisor.api_process import ApiProcess
-from myha.supervisor.control import PING, ControlServer, Data, socket_path
+from myha.supervisor.control import PING, ControlServer, Data, exchange, socket_path
 from myha.supervisor.journal import ITSELF, log
 from myha.supervisor.log import LOG
 from myha.supervisor.overview import PairLine, away, worst_first
+from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.pairs import OVERVIEW, WATCH, Changes, Pairs, changes, unknown
 from myha.supervisor.workers import Worker, Workers, cores
 
 CONFIG_CHECK_SECONDS = 2.0
 OVERVIEW_SECONDS = 5.0
+ALIVE_SECONDS, PING_SECONDS = 1.0, 5.0
 RELOAD, STATUS = "reload", "status"
 MAX_CLIENTS = 128
 
@@ -46,6 +51,7 @@ class Process(ABC):
         """`api`: the command of the process that answers HTTP; none: nobody does."""
         self.config = config
         self.api = ApiProcess(api, self._order)
+        self.manager = ServiceManager()
         self._load = load
         self._reloading = threading.Lock()
         self.control = ControlServer(
@@ -69,6 +75,7 @@ class Process(ABC):
         if number is signal.SIGHUP:
             self._reload_by_signal()
         else:
+            self.manager.ending(number.name)
             self._stop(number.name)
 
     @abstractmethod
@@ -117,7 +124,7 @@ class Process(ABC):
 
     def reload(self) -> Changes:
         """Read the files again and have what they say. Raises MyhaError: nothing has changed."""
-        with self._reloading:
+        with self._reloading, self._told_of_reload():
             try:
                 new = self._load(self.config.path)
                 self._refuse(new)
@@ -133,6 +140,14 @@ class Process(ABC):
             self.api.have(new)
             log(ITSELF, Kind.RELOAD, str(found))
             return found
+
+    @contextmanager
+    def _told_of_reload(self) -> Iterator[None]:
+        self.manager.reloading()
+        try:
+            yield
+        finally:
+            self.manager.reloaded()
 
     def _refuse(self, new: ProcessConfig) -> None:
         """What only a restart can change."""
@@ -155,7 +170,9 @@ class LoneProcess(Process):
         self, config: ProcessConfig, load: Load = load_all, api: tuple[str, ...] = ()
     ) -> None:
         super().__init__(config, load, api)
-        self.pairs = Pairs(alone=True, begins=self._begins)
+        alive = self.manager.alive
+        make = partial(PairSupervisor, alive=alive)
+        self.pairs = Pairs(alone=True, begins=self._begins, alive=alive, make=make)
         self._open = False
 
     def _begins(self) -> None:
@@ -204,12 +221,22 @@ class ManyProcess(Process):
             self.api.have(self.config)
             gc.freeze()
             threading.Thread(target=self._watch_files, name="config", daemon=True).start()
-            self._told.wait()
+            while not self._told.wait(ALIVE_SECONDS):
+                self._say_that_it_lives()
             self._workers.stop()
             self._workers.join()
             log(ITSELF, Kind.SUPERVISOR, "stopped")
         finally:
             self._lease.release()
+
+    def _say_that_it_lives(self) -> None:
+        """If it answers requests. Workers and the pairs in them are watched by themselves."""
+        try:
+            exchange(self.control.path, {"do": PING}, PING_SECONDS)
+        except (OSError, ValueError):
+            return
+        count = len(self.config.pairs)
+        self.manager.alive(f"supervising {count} pairs; `myha status` lists them, the worst first")
 
     def _stop(self, reason: str) -> None:
         log(ITSELF, Kind.SUPERVISOR, f"{reason}: stopping")

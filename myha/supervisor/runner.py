@@ -23,6 +23,7 @@ from myha.supervisor.pair import PairSupervisor
 AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
 # One that has run for so long before a defect ended it begins again as after the first.
 SETTLED_SECONDS = 60.0
+ALIVE_SECONDS = 1.0  # between two signs of life while it waits
 
 Say = Callable[[str, Kind, str], None]  # the pair, the kind of event, the line
 Make = Callable[[Config, threading.Event, Lease | None], PairSupervisor]
@@ -51,12 +52,14 @@ class PairRunner:
         *,
         alone: bool = False,
         begins: Callable[[], None] = lambda: None,
+        alive: Callable[[str], None] = lambda _text: None,
         after_seconds: float = 0.0,
         make: Make = PairSupervisor,
         news: Callable[[], None] = lambda: None,
     ) -> None:
-        """`begins` is called when the supervisor has the right to act, before it does; `news` when
-        something about the pair has changed.
+        """`begins` is called when the supervisor has the right to act, before it does; `alive`
+        again and again with what it does while it has none; `news` when something about the pair
+        has changed.
 
         The first one begins `after_seconds`.
         """
@@ -67,6 +70,7 @@ class PairRunner:
         self._say = say
         self._alone = alone
         self._begins = begins
+        self._alive = alive
         self._make = make
         self._after_seconds = after_seconds
         self._news = news
@@ -152,11 +156,15 @@ class PairRunner:
             self._say(self.name, Kind.UNSUPERVISED, f"not running, tried again: {why}")
         self.reason, self.state = why, State.WAITING
         self._news()
-        self._leave.wait(pause)
+        ends = time.monotonic() + pause
+        while not self._leave.is_set() and (left := ends - time.monotonic()) > 0:
+            self._alive(f"not running, tried again: {why}")
+            self._leave.wait(min(left, ALIVE_SECONDS))
 
     def _in_line(self, why: str) -> None:
         """Another process supervises the pair, and this one is at hand; the socket says so."""
         self._begins()
+        self._alive(why)
         if why != self.reason:
             self._say(self.name, Kind.LEASE, why)
         self.reason, self.state = why, State.IN_LINE

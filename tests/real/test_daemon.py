@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -264,6 +266,46 @@ def test_the_supervisors_death_changes_nothing_for_clients(pair: Pair) -> None:
         pair.cluster.start_supervisor()
         cursor.execute("SELECT 1")
     pair.await_healthy(writer=writer)
+
+
+def test_systemd_hears_that_it_lives_and_what_the_verdict_is(pair: Pair, tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def hears(line: str) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.extend(systemd.recv(4096).decode().splitlines())
+        return line in heard
+
+    def awaits(line: str) -> None:
+        heard.clear()
+        until(lambda: hears(line), line)
+
+    pair.cluster.supervisor.kill()
+    until(lambda: not pair.cluster.supervisor.running(), "the supervisor is gone")
+    words = [sys.executable, "-m", "myha", "--config", str(pair.cluster.config_path), "run"]
+    told = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(told["NOTIFY_SOCKET"])
+        systemd.setblocking(False)
+        with subprocess.Popen(
+            words, env={**os.environ, **told}, stderr=subprocess.DEVNULL
+        ) as service:
+            try:
+                awaits("READY=1")
+                sentence = pair.await_healthy()["sentence"]
+                until(lambda: hears(f"STATUS={sentence}"), sentence)
+                awaits("WATCHDOG=1")
+                assert pair.myha("reload").returncode == 0
+                until(lambda: hears("RELOADING=1"), "the reload")
+                until(lambda: hears("READY=1"), "its end")
+                service.terminate()
+                assert service.wait(120) == 0
+                assert hears("STOPPING=1")
+            finally:
+                service.kill()
+    pair.cluster.start_supervisor()
+    pair.await_healthy()
 
 
 def test_a_restarted_standby_is_looked_at_and_resumed(pair: Pair) -> None:

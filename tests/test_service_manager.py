@@ -1,0 +1,159 @@
+"""What systemd is told, over a real socket: ready once, alive while the loop turns, and no more."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from myha.hosts.service_manager import ServiceManager
+from myha.supervisor.base_loop import Turn
+from myha.supervisor.clock import SystemClock
+from myha.supervisor.driver import Driver
+
+
+class Systemd:
+    """Listens as it does."""
+
+    def __init__(self, address: str) -> None:
+        self.now = 100.0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
+        self._socket.settimeout(0.0)
+        self.environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "20000000", "HOME": "/"}
+
+    def heard(self) -> list[str]:
+        lines: list[str] = []
+        while True:
+            try:
+                lines += self._socket.recv(4096).decode().splitlines()
+            except BlockingIOError:
+                return lines
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["a file", "abstract"])
+def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
+    name = str(tmp_path / "notify")
+    made = Systemd(name if request.param == "a file" else f"@myha-test-{os.getpid()}")
+    yield made
+    made.close()
+
+
+def service(systemd: Systemd) -> ServiceManager:
+    return ServiceManager(systemd.environment, lambda: systemd.now)
+
+
+def test_it_is_ready_once_and_alive_every_quarter_of_the_limit(systemd: Systemd) -> None:
+    told = service(systemd)
+    assert systemd.heard() == []
+    told.alive("both fine")
+    assert systemd.heard() == ["READY=1", "STATUS=both fine", "WATCHDOG=1"]
+    told.alive("both fine")
+    systemd.now += 4.9
+    told.alive("both fine")
+    assert systemd.heard() == []
+    systemd.now += 0.1
+    told.alive("both\nfine")
+    assert systemd.heard() == ["STATUS=both fine", "WATCHDOG=1"]
+    systemd.now += 100
+    assert systemd.heard() == [], "nothing but a sign of life is one"
+
+
+def test_a_reload_is_told_and_its_end(systemd: Systemd) -> None:
+    told = service(systemd)
+    told.reloading()
+    told.reloaded()
+    assert systemd.heard() == [], "it was not ready yet"
+    told.alive("fine")
+    systemd.heard()
+    told.reloading()
+    first, second = systemd.heard()
+    assert first == "RELOADING=1"
+    assert second.startswith("MONOTONIC_USEC=")
+    systemd.now += 5
+    told.alive("fine")
+    assert systemd.heard() == ["WATCHDOG=1"], "alive meanwhile"
+    told.reloaded()
+    assert systemd.heard() == ["READY=1"]
+
+
+def test_nothing_is_ready_again_once_it_ends(systemd: Systemd) -> None:
+    told = service(systemd)
+    told.ending("SIGTERM")
+    told.alive("fine")
+    assert "READY=1" not in systemd.heard()[2:]
+
+
+def test_no_child_can_speak_for_the_process(systemd: Systemd) -> None:
+    service(systemd)
+    assert systemd.environment == {"HOME": "/"}
+
+
+def test_the_watchdog_of_another_process_is_not_fed(systemd: Systemd) -> None:
+    systemd.environment["WATCHDOG_PID"] = str(os.getpid() + 1)
+    service(systemd).alive("fine")
+    assert systemd.heard() == ["READY=1", "STATUS=fine"]
+
+
+def test_without_systemd_and_with_one_that_has_gone_nothing_happens(tmp_path: Path) -> None:
+    for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "x"}):
+        told = ServiceManager(environment)
+        told.alive("fine")
+        told.reloading()
+        told.reloaded()
+        told.ending("SIGTERM")
+
+
+def test_a_reader_that_takes_nothing_costs_no_time(systemd: Systemd) -> None:
+    told = service(systemd)
+    for number in range(5000):  # more than a socket holds
+        told.alive(f"status {number}")
+
+
+class HangingLoop:
+    """Turns until it is told to hang."""
+
+    def __init__(self) -> None:
+        self.hangs = threading.Event()
+        self.hanging = threading.Event()
+        self.goes_on = threading.Event()
+
+    def take(self, _event: object) -> tuple[()]:
+        return ()
+
+    def is_news(self, _event: object) -> bool:
+        return False
+
+    def decide(self) -> Turn:
+        if self.hangs.is_set():
+            self.hanging.set()
+            assert self.goes_on.wait(60)
+        return Turn((), 0.001, leave=self.goes_on.is_set())
+
+
+def test_a_loop_that_hangs_feeds_no_watchdog() -> None:
+    loop, turns = HangingLoop(), threading.Semaphore(0)
+    tools = SimpleNamespace(balancers={}, may_act=True, clock=SystemClock())
+    driver = Driver(loop, tools, {}, 1.0, executor=SimpleNamespace())  # type: ignore[arg-type]
+    driver.before_turn = turns.release
+    thread = threading.Thread(target=driver.run)
+    thread.start()
+    try:
+        for _ in range(3):
+            assert turns.acquire(timeout=60)
+        loop.hangs.set()
+        assert loop.hanging.wait(60)
+        while turns.acquire(blocking=False):
+            pass
+        assert not turns.acquire(timeout=0.2)
+    finally:
+        loop.goes_on.set()
+        thread.join(60)
