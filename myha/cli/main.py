@@ -21,7 +21,16 @@ COMMANDS = {
         "init",
         "Write a commented myha.toml and passwords for the new accounts.",
     ),
-    "setup": ("myha.cli.setup", "setup", "Turn two servers into a running pair."),
+    "setup": (
+        "myha.cli.setup",
+        "setup",
+        "Turn two servers into a running pair, or take one over that replicates already.",
+    ),
+    "release": (
+        "myha.cli.release",
+        "release",
+        "Give the pair back: two ordinary servers that replicate, while they serve.",
+    ),
     "run": ("myha.cli.run", "run", "Run the supervisor in the foreground until SIGTERM or Ctrl-C."),
     "reload": (
         "myha.cli.reload",

@@ -11,7 +11,9 @@ from myha.errors import ConfigError
 
 
 @click.command()
-@click.option("--plan", "plan_only", is_flag=True, help="Show what would be done, and stop.")
+@click.option(
+    "--plan", "--dry-run", "plan_only", is_flag=True, help="Show what would be done, and stop."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before changing anything.")
 @click.option(
     "--kick-sessions",
@@ -22,11 +24,12 @@ from myha.errors import ConfigError
 @of_a_pair
 @click.pass_context
 def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool) -> None:
-    """Turn two servers into a running pair.
+    """Turn two servers into a running pair, or take one over that replicates already.
 
     Needs an administrator's account on both. Checks them, shows the plan, asks, carries it out and
-    proves that the pair works. Then it prepares the read replicas that the file names, and lets go
-    those that it names no longer. Run it again at any time: it changes only what is not yet right.
+    proves that the pair works; one that runs serves meanwhile. Then it prepares the read replicas
+    that the file names, and lets go those that it names no longer. Run it again at any time: it
+    changes only what is not yet right.
     """
     from myha.operations.heal.reseed.seed import Seed  # noqa: PLC0415
     from myha.operations.setup.boot import boot_ids  # noqa: PLC0415

@@ -102,7 +102,9 @@ KINDS: Mapping[Kind, Meaning] = {
     Kind.EVENTS: Meaning(_NOTICE, "The application's scheduled events were enabled or disabled."),
     Kind.REQUEST: Meaning(_NOTICE, "Somebody has asked for something by a command."),
     Kind.REQUEST_REFUSED: Meaning(_NOTICE, "What somebody asked for was not done, and why."),
-    Kind.SETUP: Meaning(_NOTICE, "Setup has changed the pair or its replicas."),
+    Kind.SETUP: Meaning(
+        _NOTICE, "Setup has changed the pair or its replicas, or the pair was released."
+    ),
     Kind.CONFIG: Meaning(_NOTICE, "The configuration file is another one than that in force."),
     Kind.RELOAD: Meaning(_NOTICE, "A new configuration is in force, or was refused. Log only."),
     Kind.API: Meaning(_NOTICE, "HTTP is answered, or is not. Log only."),

@@ -59,6 +59,18 @@ CHANGE MASTER TO
     MASTER_SSL = %(tls)s,
     MASTER_SSL_VERIFY_SERVER_CERT = 0;
 
+-- name: place_by_gtid
+-- Strict mode refuses a position behind the node's own binlog; that of a peer which has not yet got
+-- all of it is behind it, and right.
+SET GLOBAL gtid_strict_mode = OFF;
+SET GLOBAL gtid_slave_pos = %(position)s;
+SET GLOBAL gtid_strict_mode = ON;
+CHANGE MASTER TO MASTER_USE_GTID = slave_pos;
+
+-- name: stop_waiting
+-- The standby's channel is going to rest. Clients get their OK from here on as without semi-sync.
+SET GLOBAL rpl_semi_sync_master_enabled = OFF;
+
 -- name: clear_filters
 -- Those of server ids and domains are options of the channel, see `replicate`.
 SET GLOBAL replicate_do_db = '';

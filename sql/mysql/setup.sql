@@ -67,6 +67,17 @@ CHANGE REPLICATION SOURCE TO
     SOURCE_SSL = %(tls)s,
     GET_SOURCE_PUBLIC_KEY = 1;
 
+-- name: place_by_gtid
+-- What it has is the same by either way of counting. The relay logs are fetched anew.
+CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1;
+
+-- name: await_position
+SELECT SOURCE_POS_WAIT(%(file)s, %(offset)s, %(seconds)s);
+
+-- name: stop_waiting
+-- The standby's channel is going to rest. Clients get their OK from here on as without semi-sync.
+SET GLOBAL rpl_semi_sync_source_enabled = OFF;
+
 -- name: clear_filters
 -- Without a channel's name: for all channels, and for those that are made later.
 CHANGE REPLICATION FILTER

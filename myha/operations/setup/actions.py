@@ -50,16 +50,17 @@ class Stage(IntEnum):
     """The order in which actions are carried out, on both nodes each."""
 
     SEED = 0
-    PLUGIN = 1
-    SETTING = 2
-    FILE = 3
-    ACCOUNT = 4
-    SCHEMA = 5
-    NOTE = 6
-    HISTORY = 7
-    CHANNEL = 8
-    SESSION = 9
-    JOIN = 10
+    GTID = 1
+    PLUGIN = 2
+    SETTING = 3
+    FILE = 4
+    ACCOUNT = 5
+    SCHEMA = 6
+    NOTE = 7
+    HISTORY = 8
+    CHANNEL = 9
+    SESSION = 10
+    JOIN = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,10 @@ def plan(
     *,
     store: str,
     kick: bool,
+    writer: str = "",
 ) -> list[Action]:
-    """Everything that has to be done, in order. `store` is the id of the record's lineage."""
+    """Everything that has to be done, in order. `store` is the id of the record's lineage, `writer`
+    the first writer where that is not the one that the file names."""
     actions: list[Action] = []
     for facts, peer in (pair, pair[::-1]):
         actions += preparing(config, facts, peer, supervised=record is not None)
@@ -99,7 +102,7 @@ def plan(
         if kick:
             actions += _sessions(config, facts, peer)
     actions.sort(key=lambda action: action.stage)  # stable: node by node within a stage
-    return [*actions, *_join(config, record)]
+    return [*actions, *_join(config, record, writer or first_writer(config))]
 
 
 def preparing(
@@ -250,6 +253,17 @@ def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
                 {"position": str(behind.executed)},
             )
         return
+    if history is History.IN_FLIGHT and facts.flavour.keeps_replica_position and not facts.channels:
+        # The peer replicates from here, and this one from nobody yet: it has all that the peer has.
+        if facts.variables.get("gtid_slave_pos", "") != str(peer.executed):
+            yield Action(
+                Stage.HISTORY,
+                facts.node,
+                f"replicate from the common position {peer.executed}",
+                "take_earlier_history_as_replicated",
+                {"position": str(peer.executed)},
+            )
+        return
     if history is History.FRESH and not facts.executed.is_empty():
         yield Action(
             Stage.HISTORY,
@@ -276,7 +290,7 @@ def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
 
 def _channel(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
     wanted = channel(config, facts, peer)
-    existing = facts.channel_from(wanted.source) or next(
+    existing = facts.channel_to(peer, wanted.source) or next(
         (c for c in facts.channels if not c.name), None
     )
     differs = _channel_differs(config, facts, peer, existing)
@@ -334,11 +348,10 @@ def _sessions(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
         yield Action(Stage.SESSION, facts.node, sentence, "end_session")
 
 
-def _join(config: Config, record: Record | None) -> Iterator[Action]:
+def _join(config: Config, record: Record | None, writer: str) -> Iterator[Action]:
     """What makes two prepared servers the pair; once that is on record it is the supervisor's."""
     if record is not None:
         return
-    writer = first_writer(config)
     standby = next(name for name in config.names if name != writer)
     dual = config.cluster.mode.value == "dual-writer"
     for name, peer in (config.names, config.names[::-1]):

@@ -13,6 +13,7 @@ from enum import Enum
 from myha.config import Config
 from myha.core.record import Membership, Record
 from myha.database.schemas import SYSTEM_SCHEMAS
+from myha.operations.setup import adoption
 from myha.operations.setup.desired import pair_tls
 from myha.operations.setup.facts import Facts, is_on
 from myha.operations.setup.remarks import Remark, listed
@@ -81,8 +82,9 @@ def remarks(
     """
     pair = (first, second)
     refusals = [*_pair_refusals(first, second)]
+    runs = record is None and replicates(config, first, second)
     for facts in pair:
-        refusals += server_refusals(facts)
+        refusals += server_refusals(facts, runs=runs)
         refusals += _event_refusals(config, facts)
         refusals += _filter_refusals(facts)
     for facts, peer in (pair, pair[::-1]):
@@ -97,6 +99,8 @@ def remarks(
                 "give the server a certificate, or say auto",
             )
         )
+    if runs:
+        refusals += adoption.refusals(config, first, second, replicas)
     refusals += _record_refusals(config, record)
     history, past = judge_history(config, first, second, record)
     refusals += past
@@ -148,8 +152,19 @@ def _pair_refusals(first: Facts, second: Facts) -> Iterator[Remark]:
         )
 
 
-def server_refusals(facts: Facts) -> Iterator[Remark]:
-    """Why this server, whatever its role, cannot replicate as myha needs it."""
+def replicates(config: Config, first: Facts, second: Facts) -> bool:
+    """Whether one of them has a channel to the other: setup adopts what runs."""
+    return any(
+        facts.channel_to(peer, config.nodes[peer.node].replication_address) is not None
+        for facts, peer in ((first, second), (second, first))
+    )
+
+
+def server_refusals(facts: Facts, *, runs: bool = False) -> Iterator[Remark]:
+    """Why this server, whatever its role, cannot replicate as myha needs it.
+
+    `runs`: it is of a pair that replicates; setup then switches GTIDs on without a restart.
+    """
     node = facts.node
     oldest = facts.flavour.oldest
     if facts.numbers < oldest:
@@ -164,7 +179,7 @@ def server_refusals(facts: Facts) -> Iterator[Remark]:
         mend = "put log_bin = binlog into its option file and restart it"
         why = "nothing can replicate from it"
         yield Remark("no-binlog", node, "the binary log is off", mend, why)
-    if not _is_on_where_known(facts, "gtid_mode", "enforce_gtid_consistency"):
+    if not runs and not _is_on_where_known(facts, "gtid_mode", "enforce_gtid_consistency"):
         mend = (
             "put gtid_mode = ON and enforce_gtid_consistency = ON into its option file and "
             "restart it"
@@ -294,7 +309,7 @@ def judge_history(
     if record is not None:
         return History.ON_RECORD, []
     linked = {
-        facts.node: facts.channel_from(config.nodes[peer.node].replication_address) is not None
+        facts.node: facts.channel_to(peer, config.nodes[peer.node].replication_address) is not None
         for facts, peer in ((first, second), (second, first))
     }
     refusals = [*_errant(first, second, linked), *_errant(second, first, linked)]

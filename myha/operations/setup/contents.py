@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from myha.operations.setup.apply import Sessions, Tell
 from myha.operations.setup.facts import Facts, Table
+from myha.operations.setup.remarks import listed
 from myha.operations.setup.session import AdminSession
 
 TABLE_LIMIT_BYTES = 1 << 28  # read in a second or two; a larger one would hold setup up
 TOTAL_LIMIT_BYTES = 1 << 31
-NAMES_SHOWN = 10
 
 
 def different_contents(
     sessions: Sessions, pair: tuple[Facts, Facts], tell: Tell
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(refusals, warnings): tables whose checksums differ, and tables that were too large."""
-    small, large = _choose(pair[0].tables)
+    small, large = chosen(pair[0].tables)
     if small:
         tell(f"comparing the rows of {len(small)} tables")
     different = [str(t) for t in small if len({_checksum(s, t) for s in sessions.values()}) > 1]
@@ -23,17 +23,18 @@ def different_contents(
     refusals: tuple[str, ...] = ()
     if different:
         refusals = (
-            f"{names}: the rows of {_listed(different)} differ, though the histories are equal; "
+            f"{names}: the rows of {listed(different)} differ, though the histories are equal; "
             "make both nodes from one backup",
         )
     warnings: tuple[str, ...] = ()
     if large:
-        shown = _listed([str(table) for table in large])
+        shown = listed([str(table) for table in large])
         warnings = (f"{names}: tables too large to compare during setup: {shown}",)
     return refusals, warnings
 
 
-def _choose(tables: tuple[Table, ...]) -> tuple[list[Table], list[Table]]:
+def chosen(tables: tuple[Table, ...]) -> tuple[list[Table], list[Table]]:
+    """The tables that are compared during setup, and those that are too large for that."""
     small: list[Table] = []
     large: list[Table] = []
     total = 0
@@ -48,8 +49,3 @@ def _checksum(session: AdminSession, table: Table) -> object:
     name = ".".join(f"`{part.replace('`', '``')}`" for part in (table.schema, table.name))
     rows = session.query_named(f"CHECKSUM TABLE {name}")
     return rows[0]["Checksum"]
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(sorted(names)[:NAMES_SHOWN]) + more

@@ -83,6 +83,8 @@ class Facts:
     stale_sessions: tuple[Session, ...] = ()
     fragment: str | None = None  # the option file fragment as installed; None: none, or unreadable
     fragment_missed: bool = False  # the server has started since it was installed and not read it
+    own_writes: int = 0  # transactions that began here while it was watched for a moment
+    domains_written: frozenset[int] = frozenset()  # theirs
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -108,6 +110,12 @@ class Facts:
 
     def channel_from(self, source: str) -> Channel | None:
         return next((c for c in self.channels if c.source == source), None)
+
+    def channel_to(self, peer: Facts, source: str) -> Channel | None:
+        """The channel to this server, by whatever name of its host it was made."""
+        return self.channel_from(source) or next(
+            (c for c in self.channels if c.source_server_id == peer.server_id), None
+        )
 
 
 def is_on(value: str) -> bool:

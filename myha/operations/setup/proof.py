@@ -10,7 +10,6 @@ from myha.config import Config
 from myha.database.flavours.base import Channel
 from myha.errors import MyhaError
 from myha.operations.setup.apply import Sessions, Tell
-from myha.operations.setup.desired import first_writer
 from myha.operations.setup.session import AdminSession
 from myha.servers.wanted import INCREMENT
 from myha.waiting import wait_until
@@ -117,9 +116,8 @@ def _catch_up(config: Config, session: AdminSession, peer: AdminSession, tell: T
             raise MyhaError(_why_not(config, session, peer))
 
 
-def set_roles(config: Config, sessions: Sessions, tell: Tell) -> None:
+def set_roles(config: Config, sessions: Sessions, writer: str, tell: Tell) -> None:
     """The standby is closed before the writer is opened."""
-    writer = first_writer(config)
     standby = _other(sessions, writer)
     if config.cluster.mode.value == "dual-writer":
         tell(f"{standby.name}: open it for writes")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -15,15 +16,20 @@ from myha.core.events import Kind
 from myha.core.policy import Mode
 from myha.core.record import Record, Sync, member
 from myha.errors import MyhaError, ServerError
+from myha.operations.setup import gtids
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
+from myha.operations.setup.adoption import needs_gtids, serving_as, serving_writer
 from myha.operations.setup.apply import Sessions, Tell, carry_out, show_due_fragment, show_fragment
-from myha.operations.setup.checks import Findings, History, check
+from myha.operations.setup.checks import Findings, History, check, replicates
 from myha.operations.setup.contents import different_contents
 from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
+from myha.operations.setup.gtids import adopting
 from myha.operations.setup.proof import prove, set_roles, start_replication
+from myha.operations.setup.rows import different_rows
 from myha.operations.setup.session import AdminSession
+from myha.operations.setup.writes import sample
 from myha.ports import RecordStore
 from myha.stores.factory import (
     open_journal,
@@ -70,6 +76,10 @@ class Setup:
         self._seeder = seeder
         self._admin: Account = config.accounts.admin()
         self._store = ""  # the id of the record's lineage
+        self._writer = first_writer(config)
+        self._adopts = ""  # how the pair serves that replicates already
+        self._compared = False
+        self._told: set[str] = set()
         config.accounts.supervisor()
         config.accounts.replication()
 
@@ -80,15 +90,13 @@ class Setup:
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, record)
             findings = self._compare(sessions, pair, findings)
-        for warning in findings.warnings:
-            self._tell(f"warning: {warning}")
-        if findings.refusals:
-            raise MyhaError("\n".join(findings.refusals))
+        self._judge(findings)
+        first = adopting(self._config, pair) if findings.history is History.IN_FLIGHT else []
         seeding = self._seeder(self._config, pair) if findings.history is History.SEED else None
-        actions = plan(self._config, pair, findings.history, record, store=self._store, kick=kick)
+        actions = self._plan(pair, findings, record, kick=kick)
         if seeding is not None:
             actions.insert(0, seeding.action)
-        self._show(pair, actions)
+        self._show(pair, [*first, *actions])
         if plan_only:
             return
         if not actions:
@@ -99,9 +107,36 @@ class Setup:
         if not self._confirm():
             self._tell("nothing was changed")
             return
-        self._apply(actions, record, seeding)
+        self._apply(actions, record, seeding, first=first, kick=kick)
 
     # --- looking
+
+    def _judge(self, findings: Findings) -> None:
+        """Tell the warnings, each once. MyhaError when something forbids to go on."""
+        for warning in findings.warnings:
+            if warning not in self._told:
+                self._tell(f"warning: {warning}")
+            self._told.add(warning)
+        if findings.refusals:
+            raise MyhaError("\n".join(findings.refusals))
+
+    def _plan(
+        self,
+        pair: tuple[Facts, Facts],
+        findings: Findings,
+        record: Record | None,
+        *,
+        kick: bool = False,
+    ) -> list[Action]:
+        return plan(
+            self._config,
+            pair,
+            findings.history,
+            record,
+            store=self._store,
+            kick=kick,
+            writer=self._writer,
+        )
 
     def _record(self) -> Record | None:
         return read_record(self._config)
@@ -134,6 +169,18 @@ class Setup:
     ) -> tuple[tuple[Facts, Facts], Findings]:
         facts = gather(self._config, sessions)
         first, second = (facts[name] for name in self._config.names)
+        if record is None and replicates(self._config, first, second):
+            writes = sample(sessions)
+            first, second = (
+                replace(
+                    one,
+                    own_writes=writes[one.node].count,
+                    domains_written=writes[one.node].domains,
+                )
+                for one in (first, second)
+            )
+            self._writer = serving_writer(self._config, first, second)
+            self._adopts = serving_as(self._config, (first, second), self._writer)
         return (first, second), check(self._config, first, second, record, self._replica_ids)
 
     @cached_property
@@ -149,16 +196,31 @@ class Setup:
         self, sessions: Sessions, pair: tuple[Facts, Facts], findings: Findings
     ) -> Findings:
         """Data that should be the same on both is compared before anything is built on it."""
-        if findings.refusals or findings.history is not History.SAME or not pair[0].has_data:
+        if findings.refusals or not pair[0].has_data or self._compared:
             return findings
-        refusals, warnings = different_contents(sessions, pair, self._tell)
+        if findings.history is History.SAME:
+            refusals, warnings = different_contents(sessions, pair, self._tell)
+        elif findings.history is History.IN_FLIGHT and self._is_in_step(pair):
+            writer, standby = pair if pair[0].node == self._writer else pair[::-1]
+            refusals, warnings = different_rows(self._config, writer, standby, self._tell)
+            self._compared = True
+        else:
+            return findings
         return Findings(refusals, (*findings.warnings, *warnings), findings.history)
+
+    def _is_in_step(self, pair: tuple[Facts, Facts]) -> bool:
+        """Whether one moment of both can be found: all have GTIDs, and replicate."""
+        channels = [channel for facts in pair for channel in facts.channels]
+        stopped = any("OFF" in (channel.receiver, channel.applier) for channel in channels)
+        return not stopped and not any(needs_gtids(facts) for facts in pair)
 
     # --- telling
 
     def _show(self, pair: tuple[Facts, Facts], actions: list[Action]) -> None:
         if not actions:
             return
+        if self._adopts:
+            self._tell(f"they replicate already, and are taken over as they serve: {self._adopts}")
         self._tell(f"the plan, {len(actions)} steps:")
         for action in actions:
             self._tell(f"  {action}")
@@ -182,7 +244,15 @@ class Setup:
 
     # --- doing
 
-    def _apply(self, actions: list[Action], record: Record | None, seeding: Seeding | None) -> None:
+    def _apply(
+        self,
+        actions: list[Action],
+        record: Record | None,
+        seeding: Seeding | None,
+        *,
+        first: list[Action],
+        kick: bool,
+    ) -> None:
         lease = supervisor_lease(self._config)
         try:
             lease.acquire()
@@ -193,7 +263,11 @@ class Setup:
         try:
             if seeding is not None:
                 seeding.carry_out(self._tell)
-                actions = self._plan_seeded()
+                actions = self._plan_again()
+            if first:
+                with self._sessions() as sessions:
+                    gtids.carry_out(sessions, first, self._tell)
+                actions = self._plan_again(kick=kick)
             with self._sessions() as sessions:
                 carry_out(self._config, sessions, actions, self._tell)
             joined = record if record is not None else self._join(store)
@@ -208,19 +282,20 @@ class Setup:
             store.close()
             lease.release()
 
-    def _plan_seeded(self) -> list[Action]:
-        """What is left to do once both hold one history."""
+    def _plan_again(self, *, kick: bool = False) -> list[Action]:
+        """What is left to do once both hold one history, or replicate by GTID."""
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, None)
-        if findings.refusals:
-            raise MyhaError("\n".join(findings.refusals))
-        return plan(self._config, pair, findings.history, None, store=self._store, kick=False)
+            if findings.history is History.IN_FLIGHT:
+                findings = self._compare(sessions, pair, findings)
+        self._judge(findings)
+        return self._plan(pair, findings, None, kick=kick)
 
     def _join(self, store: RecordStore) -> Record:
         try:
             with self._sessions() as sessions:
                 start_replication(self._config, sessions, self._tell)
-                set_roles(self._config, sessions, self._tell)
+                set_roles(self._config, sessions, self._writer, self._tell)
                 prove(self._config, sessions, self._config.names, self._tell)
             record = self._first_record()
             store.compare_and_set(0, record)
@@ -241,7 +316,7 @@ class Setup:
         return Record(
             version=1,
             epoch=1,
-            writer=first_writer(self._config),
+            writer=self._writer,
             sync=Sync.SOLO,
             nodes=nodes,
             writer_since_wall=time.time(),
@@ -274,7 +349,7 @@ class Setup:
         """Read everything back: nothing may be left to do, but what is the user's to do."""
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, record)
-        left = plan(self._config, pair, findings.history, record, store=self._store, kick=False)
+        left = self._plan(pair, findings, record)
         if left:
             raise MyhaError(
                 "\n".join(

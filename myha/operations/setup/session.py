@@ -7,7 +7,7 @@ alike, and neither may get an errant transaction from it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from myha.config import Account, Config
@@ -20,7 +20,7 @@ from myha.operations.log_in import log_in
 from myha.operations.setup.facts import is_on
 
 STATEMENT_DEADLINE_SECONDS = 60.0
-SUBJECTS = ("setup", "setup_schema", "setup_grants")
+SUBJECTS = ("setup", "setup_schema", "setup_grants", "release")
 
 
 def named(flavour: Flavour, block: str, **words: str) -> tuple[str, ...]:
@@ -86,10 +86,8 @@ class AdminSession(NodeSession):
         """Let this session write on a fenced server, while clients stay locked out by read_only."""
         if is_on(self.variable("super_read_only") or "OFF"):
             self.carry_out("super_read_only_off")
-            try:
+            with self._then("super_read_only_on"):
                 yield
-            finally:
-                self.carry_out("super_read_only_on")
         else:
             yield
 
@@ -97,7 +95,16 @@ class AdminSession(NodeSession):
     def logged(self) -> Iterator[None]:
         """What this session writes now goes into the binary log, and so to the peer."""
         self.carry_out("session_logged")
+        with self._then("session"):
+            yield
+
+    @contextmanager
+    def _then(self, block: str) -> Iterator[None]:
+        """Whatever ended the block is told, and not that an interrupted connection is broken."""
         try:
             yield
-        finally:
-            self.carry_out("session")
+        except BaseException:
+            with suppress(ServerError):
+                self.carry_out(block)
+            raise
+        self.carry_out(block)

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 from myha.config import Account, Config
 from myha.core.policy import Mode
+from myha.core.record import Record
+from myha.core.settings import same_value
 from myha.database.connection import Connect
-from myha.database.flavours import Flavour
-from myha.errors import ConfigError
-from myha.operations.log_in import connector, flavour_at
-from myha.stores.factory import require_record
+from myha.database.flavours import Flavour, flavour_of
+from myha.database.session import Session
+from myha.errors import ConfigError, MyhaError
+from myha.operations.log_in import connector, flavour_at, log_in
+from myha.stores.factory import read_record, require_record
+
+LOOK_DEADLINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +37,50 @@ class Pair:
 
 
 def supervised(config: Config) -> Pair:
-    """The pair with the supervisor's account. Raises MyhaError when there is no record yet."""
-    return _pair(config, config.accounts.supervisor())
+    """The pair with the supervisor's account.
+
+    Before it is on record with the administrator's: what setup found to differ can be looked at.
+    Raises MyhaError when the two are not a pair yet.
+    """
+    record = read_record(config)
+    if record is None:
+        return _not_yet_on_record(config)
+    return _pair(config, record, config.accounts.supervisor())
 
 
 def administered(config: Config) -> Pair:
     """The pair with the administrator's account. ConfigError when its password is not there."""
-    return _pair(config, config.accounts.admin())
+    record = read_record(config)
+    if record is None:
+        return _not_yet_on_record(config)
+    return _pair(config, record, config.accounts.admin())
 
 
-def _pair(config: Config, account: Account) -> Pair:
-    record = require_record(config)
+def _not_yet_on_record(config: Config) -> Pair:
+    """Two servers that replicate; the writer is the one that is open, where only one is."""
+    account = config.accounts.admin()
+    opened, replicates, flavour = [], False, None
+    for name in config.names:
+        with Session(log_in(config, name, account), LOOK_DEADLINE_SECONDS, where=name) as session:
+            flavour = flavour_of(session)
+            replicates = replicates or bool(flavour.channels(session))
+            if not same_value(session.variable("read_only") or "OFF", "ON"):
+                opened.append(name)
+            if not same_value(session.variable("gtid_mode") or "ON", "ON"):
+                raise MyhaError(
+                    f"{name}: has no GTIDs yet, by which one moment of both nodes is found: "
+                    "`myha setup` switches them on before it compares"
+                )
+    if not replicates or flavour is None:
+        require_record(config)  # says what is to be done
+    assert flavour is not None
+    writer = opened[0] if len(opened) == 1 else config.failover.preferred or config.names[0]
+    standby = next(name for name in config.names if name != writer)
+    both_ways = config.cluster.mode is Mode.DUAL_WRITER
+    return Pair(flavour, writer, standby, both_ways, account, config)
+
+
+def _pair(config: Config, record: Record, account: Account) -> Pair:
     if record.writer not in config.nodes:
         raise ConfigError(
             f"the writer on record, {record.writer!r}, is not a node of this configuration"
