@@ -161,7 +161,13 @@ def test_a_pair_that_is_alone_need_not_be_named(world: World, tmp_path: Path) ->
     with supervised(world, tmp_path, "one") as pairs:
         answer = pairs.handle({"do": "fence", "node": "db2", "reason": None, "limit": 3})
         assert world.running("one").asked == [("fence", {"node": "db2", "limit": "3"})]
-        assert answer == {"ok": False, "text": "no", "override": "myha yes", "ask_again": False}
+        assert answer == {
+            "ok": False,
+            "text": "no",
+            "override": "myha yes",
+            "ask_again": False,
+            "plan": None,
+        }
         assert pairs.handle({"do": "ping", "pair": "another"}) == {"ok": True}
 
 

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from myha import __version__
 from myha.api.answers import problem
-from myha.api.guard import WHO, App, BodyTooLargeError, Guard
+from myha.api.guard import WHO, App, Guard
+from myha.api.operations import operations
 from myha.api.page import PageFiles, page
 from myha.api.reading import reading
 from myha.api.stream import StillAllowed, stream
-from myha.api.tokens import TokenFile
 from myha.api.world import BusyError, World
 from myha.config import ApiConfig
 from myha.errors import MyhaError
@@ -26,8 +26,12 @@ DESCRIPTION = (
 )
 
 
-def application(world: World, api: ApiConfig, tokens: TokenFile, port: int) -> App:
+def application(world: World, api: ApiConfig, port: int) -> App:
     """All of it, guarded."""
+    return Guard(endpoints(world), api, world.tokens, port)
+
+
+def endpoints(world: World) -> FastAPI:
     app = FastAPI(
         title="myha",
         version=__version__,
@@ -37,15 +41,31 @@ def application(world: World, api: ApiConfig, tokens: TokenFile, port: int) -> A
         redoc_url=None,
     )
     _explain_failures(app)
+    _describe_tokens(app)
 
     def still_allowed(request: Request) -> StillAllowed:
         who = request.scope.get(WHO)
-        return lambda: who is None or who in tokens.now()
+        return lambda: who is None or who in world.tokens.now()
 
     app.include_router(reading(world))
+    app.include_router(operations(world))
     app.include_router(stream(world, still_allowed))
     app.include_router(page(PageFiles()))
-    return Guard(app, api, tokens, port)
+    return app
+
+
+def _describe_tokens(app: FastAPI) -> None:
+    """In the schema: a token for what operates; reading may do without one, on loopback."""
+    make = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = make()
+        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["token"] = {"type": "http", "scheme": "bearer"}
+        schema.setdefault("security", [{}, {"token": []}])
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def _explain_failures(app: FastAPI) -> None:
@@ -66,10 +86,6 @@ def _explain_failures(app: FastAPI) -> None:
     @app.exception_handler(BusyError)
     async def busy(_request: Request, _error: BusyError) -> Response:
         return problem("too much is waited for already; try again", 503)
-
-    @app.exception_handler(BodyTooLargeError)
-    async def large(_request: Request, _error: BodyTooLargeError) -> Response:
-        return problem("the body is too large", 413)
 
 
 def _first_of(errors: Any) -> str:

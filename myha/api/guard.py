@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+
 from myha.api.known import encoded
 from myha.api.limits import Buckets
 from myha.api.tokens import Role, Token, TokenFile, bearer
@@ -153,6 +155,8 @@ def _hosts(api: ApiConfig, port: int) -> frozenset[str]:
     hosts = {"localhost", "127.0.0.1", "[::1]"}
     hosts.add(f"[{api.host}]" if ":" in api.host else api.host)
     with_port = {f"{host}:{port}" for host in hosts}
+    if port in (80, 443):  # which browsers leave out
+        with_port |= hosts
     named = {name.casefold() for name in api.names}
     return frozenset(with_port | named | {f"{name}:{port}" for name in named})
 
@@ -192,8 +196,11 @@ def _wait(seconds: int, text: str) -> Denied:
     return Denied(429, f"{text}; wait {seconds} s", ((b"retry-after", str(seconds).encode()),))
 
 
-class BodyTooLargeError(Exception):
+class BodyTooLargeError(HTTPException):
     """More than any request needs."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"a body has at most {BODY_LIMIT_BYTES} bytes")
 
 
 def _limited(receive: Receive, headers: dict[bytes, bytes]) -> Receive:

@@ -14,4 +14,4 @@ Line = dict[str, Any]
 def lines_of(config: Config, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[Line]:
     """The last `limit` of those wanted with an id above `after`, oldest first. Raises MyhaError."""
     lines = read_journal(config.cluster.state_dir, limit, after, wanted)
-    return [{**one, "severity": severity_of(kind_of(one["kind"]), one)} for one in lines]
+    return [{"severity": severity_of(kind_of(one["kind"]), one), **one} for one in lines]

@@ -53,10 +53,9 @@ def run() -> int:
         bound, said = listening(order.api, order.state_dir)
         known = Known(order.pairs)
         known.url = url_of(order.api, bound)
-        world = World(known, order.control, order.pairs)
+        world = World(known, order.control, order.pairs, TokenFile(order.tokens_file))
         port = bound.getsockname()[1]
-        tokens = TokenFile(order.tokens_file)
-        config = server_config(order.api, application(world, order.api, tokens, port))
+        config = server_config(order.api, application(world, order.api, port))
     except (MyhaError, ValueError, KeyError) as error:
         say(failed=" ".join(str(error).split()))
         return 1

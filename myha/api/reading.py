@@ -31,11 +31,10 @@ EXPLAIN_LINES = 15
 
 def reading(world: World) -> APIRouter:
     router = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["reading"])
-    known = world.known
 
     @router.get("/pairs", response_model=PairsAnswer, summary="All pairs, the worst first")
     async def pairs() -> Response:
-        return json_of(known.overview())
+        return json_of(world.known.overview())
 
     @router.get(
         "/pairs/{pair}",
@@ -43,10 +42,10 @@ def reading(world: World) -> APIRouter:
         summary="One pair, with the fields of `myha status --json`",
     )
     async def status(pair: str) -> Response:
-        found = known.pair(pair)
+        found = world.known.pair(pair)
         if found is None or found.status is None:
             return _nobody(world, pair, found)
-        return json_bytes(found.body, age_seconds=known.age_seconds(pair))
+        return json_bytes(found.body, age_seconds=world.known.age_seconds(pair))
 
     _add_reasons(router, world)
     _add_events(router, world)
@@ -54,11 +53,10 @@ def reading(world: World) -> APIRouter:
 
 
 def _add_reasons(router: APIRouter, world: World) -> None:
-    known = world.known
 
     @router.get("/pairs/{pair}/explain", response_model=ExplainAnswer, summary="Why it is so")
     async def explain(pair: str) -> Response:
-        found = known.pair(pair)
+        found = world.known.pair(pair)
         if found is None or found.status is None:
             return _nobody(world, pair, found)
         config = world.pairs.get(pair)
@@ -70,7 +68,7 @@ def _add_reasons(router: APIRouter, world: World) -> None:
 
     @router.get("/pairs/{pair}/jobs", response_model=JobsAnswer, summary="Heals and comparisons")
     async def jobs(pair: str) -> Response:
-        found = known.pair(pair)
+        found = world.known.pair(pair)
         if found is None or found.status is None:
             return _nobody(world, pair, found)
         of_replicas = [one["jobs"] for one in found.status.get("replicas", {}).values()]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from myha.api.known import Known
+from myha.api.tokens import TokenFile
 from myha.config import Config
 
 # Reading files and servers; operations wait for the supervisor, and must not be kept from it.
@@ -50,5 +51,6 @@ class World:
     known: Known
     control: Path
     pairs: Mapping[str, Config]
+    tokens: TokenFile
     readers: Threads = field(default_factory=lambda: Threads("read", READERS))
     operators: Threads = field(default_factory=lambda: Threads("operate", OPERATORS))

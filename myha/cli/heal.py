@@ -9,7 +9,7 @@ from rich.console import Console
 
 from myha.cli.completion import nodes
 from myha.cli.pairs import of_a_pair, pair_config
-from myha.cli.requests import request
+from myha.cli.requests import can_be_tried, request
 from myha.config import Config
 from myha.core.protocols.healing import METHODS
 from myha.core.record import Cause, Membership
@@ -48,19 +48,27 @@ JOURNAL_LINES = 300
     help="Reseed even if transactions that only NODE has cannot be put into quarantine, because "
     "its server does not start or its binary log is gone.",
 )
+@can_be_tried
 @click.option("--wait/--no-wait", default=True, help="Wait until the heal ends. Default: --wait.")
 @of_a_pair
 @click.pass_context
-def heal(  # noqa: PLR0917  # the command's own options
-    ctx: click.Context, node: str, method: str, plan_only: bool, accept_loss: bool, wait: bool
+def heal(  # the command's own options
+    ctx: click.Context,
+    *,
+    node: str,
+    method: str,
+    plan_only: bool,
+    accept_loss: bool,
+    wait: bool,
+    dry_run: bool,
 ) -> None:
     """Bring back NODE, whose data has diverged. It gets no traffic until its data is verified."""
     config = pair_config(ctx)
     if plan_only:
         ctx.exit(0 if _show_plan(config, node, method) else 1)
     loss = "yes" if accept_loss else None
-    request(ctx, "heal", node=node, method=method, accept_loss=loss)
-    if not wait:
+    request(ctx, "heal", dry_run=dry_run, node=node, method=method, accept_loss=loss)
+    if dry_run or not wait:
         return
     try:
         _follow(Client(config), node)

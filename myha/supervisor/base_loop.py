@@ -19,7 +19,7 @@ from myha.core.planning import Decision
 from myha.core.plans import Plan, Refusal
 from myha.core.record import Record
 from myha.core.situation.subject import Subject
-from myha.supervisor.requests import Reply, Request
+from myha.supervisor.requests import Reply, Request, plan_text
 
 IDLE_SECONDS = 0.1
 QUIET_SECONDS = 0.5  # where all is well, and only what is seen can change that
@@ -177,6 +177,9 @@ class BaseLoop(ABC, Generic[AnyView, AnySituation]):
             return (Answer(request, Reply(ok=True, text="nothing to do")),)
         if isinstance(planned, Refusal):
             return (Answer(request, Reply(False, planned.reason, planned.override)),)
+        if request.dry_run:
+            text = f"would be done: {planned.sentence}"
+            return (Answer(request, Reply(True, text, plan=plan_text(planned))),)
         self._request, self.running = request, planned
         return (Begin(planned),)
 

@@ -14,7 +14,7 @@ from myha.core.events import ALL, Wanted
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.local.lease import holder_of
 from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, exchange, socket_path
-from myha.supervisor.requests import Reply
+from myha.supervisor.requests import PlanText, Reply
 from myha.supervisor.status import ReplicaStatus, Status
 
 ASK_AGAIN_SECONDS = 0.2
@@ -65,11 +65,13 @@ class Client:
     def request(self, name: str, **arguments: str | float | None) -> Reply:
         """Have it done, and wait for that. `name` is the command's."""
         answer = ask(self._path, {"do": name, "pair": self._pair, **arguments})
+        plan = answer.get("plan")
         return Reply(
             bool(answer.get("ok")),
             str(answer.get("text")),
             self._command(answer.get("override")),
             bool(answer.get("ask_again")),
+            None if plan is None else PlanText(str(plan["sentence"]), tuple(plan["steps"])),
         )
 
     def request_until(

@@ -130,6 +130,18 @@ class Housekeeping(threading.Thread):
 
     # -- comparisons -----------------------------------------------------------------------------
 
+    def compare(self) -> None:
+        """Compare the nodes now, as somebody has asked for. Raises MyhaError."""
+        kind = self._kinds[VERIFY]
+        if kind.running:
+            raise MyhaError("a comparison is under way already")
+        kind.running = True
+        try:
+            self._jobs.start(JobOrder(VERIFY), START_DEADLINE_SECONDS)
+        except MyhaError:
+            kind.running = False
+            raise
+
     def _verify_due(self, view: View, decision: PairDecision) -> bool:
         """By the clock, and only on a pair that has been whole for a while."""
         every = self._config.verify.every_seconds

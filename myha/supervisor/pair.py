@@ -57,7 +57,7 @@ from myha.supervisor.followers.lane import FollowerLane
 from myha.supervisor.followers.requests import OF_A_REPLICA
 from myha.supervisor.followers.status import replica_status
 from myha.supervisor.heartbeat import HeartbeatWriter
-from myha.supervisor.housekeeping import Housekeeping
+from myha.supervisor.housekeeping import VERIFY, Housekeeping
 from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.lease import KeptLeases, LeaseKeeper
@@ -72,6 +72,9 @@ from myha.undo.rewind import finish_rewind
 
 REQUEST_DEADLINE_SECONDS = 55.0
 CONFIG_CHECK_SECONDS = 2.0
+# Arguments of a request that are none of the command's.
+DRY_RUN, WHO, FROM = "dry_run", "who", "from"
+OF_WHO_ASKS = frozenset({DRY_RUN, WHO, FROM})
 FLAVOUR_RETRY_SECONDS = 1.0
 
 
@@ -442,12 +445,44 @@ class PairSupervisor:
         return self.journal_file.events(limit, after, wanted)
 
     def request(self, name: str, arguments: dict[str, str]) -> Reply:
-        """Have it done, and wait for that."""
-        text = " ".join(f"{key}={value}" for key, value in sorted(arguments.items()))
-        self.journal.note(Kind.REQUEST, f"{name} {text}".strip(), {})
-        lane = self.lanes.get(arguments.get("node", "")) if name in OF_A_REPLICA else None
-        driver = self.driver if lane is None else lane
-        reply = driver.ask(Request(name, arguments), REQUEST_DEADLINE_SECONDS)
+        """Have it done, and wait for that.
+
+        Of the arguments `dry_run` says that only the plan is wanted, and `who` and `from`, who has
+        asked from where; the others are the request's own.
+        """
+        own = {key: value for key, value in arguments.items() if key not in OF_WHO_ASKS}
+        text = " ".join([name, *(f"{key}={value}" for key, value in sorted(own.items()))])
+        if arguments.get(DRY_RUN) == "yes":
+            return self._dry_run(name, own)
+        self.journal.note(Kind.REQUEST, text, {})
+        reply = self._verify() if name == VERIFY else self._ask(Request(name, own))
         if not reply.ok:
             self.journal.note(Kind.REQUEST_REFUSED, f"{name}: {reply.text}", {})
+        if WHO in arguments:
+            self._audit(text, arguments, reply)
         return reply
+
+    def _ask(self, request: Request) -> Reply:
+        of_a_replica = request.name in OF_A_REPLICA
+        lane = self.lanes.get(request.arguments.get("node", "")) if of_a_replica else None
+        driver = self.driver if lane is None else lane
+        return driver.ask(request, REQUEST_DEADLINE_SECONDS)
+
+    def _dry_run(self, name: str, arguments: dict[str, str]) -> Reply:
+        if name == VERIFY:
+            return Reply(True, "would be done: the rows of both nodes are compared, by a job")
+        return self._ask(Request(name, arguments, dry_run=True))
+
+    def _verify(self) -> Reply:
+        """A comparison, as one that is due by time."""
+        try:
+            self.housekeeping.compare()
+        except MyhaError as error:
+            return Reply(False, str(error))
+        return Reply(True, "the comparison has begun; the status shows how far it is")
+
+    def _audit(self, what: str, arguments: dict[str, str], reply: Reply) -> None:
+        outcome = "done" if reply.ok else "refused"
+        fields = {key: arguments.get(key, "") for key in (WHO, FROM)}
+        said = f"{fields[WHO]}, from {fields[FROM]}: {what}: {outcome}"
+        self.journal.note(Kind.AUDIT, said, {**fields, "what": what, "outcome": outcome})

@@ -15,6 +15,7 @@ from myha.core.events import Selector, Wanted
 from myha.core.severity import Severity
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.supervisor.control import PING, Data
+from myha.supervisor.housekeeping import VERIFY
 from myha.supervisor.journal import log
 from myha.supervisor.news import News
 from myha.supervisor.overview import PairLine, line_of
@@ -231,7 +232,7 @@ def answer(pair: PairSupervisor, name: str, request: Data) -> Data:
             "ok": True,
             "events": pair.events(limit, _whole(request, "after", 0), _wanted(request)),
         }
-    if name not in REQUESTS:
+    if name not in REQUESTS and name != VERIFY:
         raise MyhaError(f"there is no request {name!r}")
     more = {k: v for k, v in request.items() if k not in {"do", "pair"} and v is not None}
     return asdict(pair.request(name, {key: str(value) for key, value in more.items()}))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from myha.core.plans import Refusal
+from myha.core.plans import Plan, Refusal, Step
 from myha.core.protocols.answer import Answer
 from myha.core.protocols.healing import heal_node
 from myha.core.protocols.switchover import switchover
@@ -19,23 +19,46 @@ NOT_IN_MAINTENANCE = frozenset({"switchover", "failover", "heal"})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """Something that an operator asks for; `name` is the command's. No two are equal."""
+    """Something that an operator asks for; `name` is the command's. No two are equal.
+
+    `dry_run`: only what would be done is wanted; nothing is.
+    """
 
     name: str
     arguments: Mapping[str, str]
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanText:
+    """A plan for people: what it is for, and its steps in their order."""
+
+    sentence: str
+    steps: tuple[str, ...]
+
+
+def plan_text(plan: Plan) -> PlanText:
+    return PlanText(plan.sentence, tuple(_step_text(step) for step in plan.steps))
+
+
+def _step_text(step: Step) -> str:
+    beside = " (beside the steps that follow)" if step.beside else ""
+    return f"{step}{beside}"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A request is done (`ok`) or refused; `override` is the command that insists on it.
 
-    `ask_again`: nothing was done, and the same request may succeed the next time.
+    `ask_again`: nothing was done, and the same request may succeed the next time. `plan`: what a
+    dry run has found would be done.
     """
 
     ok: bool
     text: str
     override: str | None = None
     ask_again: bool = False
+    plan: PlanText | None = None
 
 
 def plan_for_request(it: Situation, request: Request) -> Answer:
