@@ -1,0 +1,100 @@
+// Rows beside each other: what a conflict made of one, and what a heal took out.
+
+import { h } from "./dom.js";
+import { cell, moment, plural } from "./format.js";
+import { chip, command, nothing, panel } from "./parts.js";
+
+const CONFLICTS_SHOWN = 20;
+const ROWS_SHOWN = 200;
+
+// -- conflicts -------------------------------------------------------------------------------------
+
+export function conflicts(lines) {
+  if (!lines.length) return null;
+  const shown = lines.slice(-CONFLICTS_SHOWN).reverse();
+  return panel("conflicts", "Conflicts", { aside: chip("warn", plural(lines.length, "conflict")) },
+    h("ul", { class: "plain" }, shown.map((line) => h("li", { key: line.id },
+      line.first_node ? h("details", {},
+        h("summary", {}, h("span", { class: "what" }, h("b", {}, line.table), ` ${line.key} ${valuesOf(line.values)}`),
+          h("span", { class: "faint" }, `${line.first_change} on ${line.first_node}, ${line.second_change} on ${line.second_node} · ${moment(line.wall)}`)),
+        sides(line)) : h("p", {}, line.text)))));
+}
+
+function valuesOf(text) {
+  return Object.entries(parsed(text) ?? {}).map(([name, value]) => `${name}=${cell(value)}`).join(", ");
+}
+
+function sides(line) {
+  const images = ["first_before", "first_after", "second_before", "second_after"].map((name) => parsed(line[name]) ?? {});
+  const columns = [...new Set(images.flatMap((image) => Object.keys(image)))];
+  const heads = ["column", "before", `on ${line.first_node}`, `on ${line.second_node}`];
+  return table(heads, columns.map((column) => {
+    const before = column in images[0] ? images[0][column] : images[2][column];
+    return [column, before, images[1][column], images[3][column]];
+  }), (values, index) => index > 1 && cell(values[index]) !== cell(values[1]));
+}
+
+function parsed(value) {
+  if (typeof value !== "string") return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return null;
+  }
+}
+
+// -- quarantine ------------------------------------------------------------------------------------
+
+/** `opened`: by id, what was read of an incident; `open(id)` reads it. */
+export function quarantine(list, opened, open) {
+  if (!list.length) return null;
+  return panel("quarantine", "Quarantine", { aside: chip("warn", plural(list.length, "incident")) },
+    h("p", { class: "faint" }, "What heals took out of the live data, complete and replayable."),
+    h("ul", { class: "plain" }, list.map((one) => h("li", { key: one.id },
+      h("details", { on: { toggle: (event) => { if (event.target.open) open(one.id); } } },
+        h("summary", {},
+          h("span", { class: "what" }, h("b", {}, `${one.kind} of ${one.node}`), ` ${plural(one.transactions, "transaction")}, ${plural(one.rows, "row")}`,
+            one.problem ? chip("bad", "damaged") : null),
+          h("span", { class: "faint" }, moment(Date.parse(one.at) / 1000), one.applied ? ` · ${one.applied} on the writer again` : "")),
+        h("div", { class: "incident-body", tabindex: "0", role: "region", "aria-label": `rows of ${one.id}` }, one.problem ? h("p", { class: "why" }, one.problem) : null, incident(one, opened[one.id])))))));
+}
+
+function incident(one, read) {
+  if (!read) return h("p", { class: "faint" }, "reading…");
+  if (read.error) return h("p", { class: "why" }, read.error);
+  const rows = (read.shown_rows ?? read.rows ?? []).filter((row) => !String(row.table).startsWith("myha."));
+  return [
+    h("p", {}, "Try it on the writer, without keeping anything: ", command(`myha quarantine replay ${one.id}`)),
+    rows.length ? rows.slice(0, ROWS_SHOWN).map((row, index) => change(row, index)) : nothing("No rows of yours; its files tell the rest."),
+    one.rows > rows.length || rows.length > ROWS_SHOWN ? h("p", { class: "faint" }, "All of it: ", command(`myha quarantine show ${one.id} --all`)) : null,
+  ];
+}
+
+function change(row, index) {
+  const before = imageOf(row.old, row.before), after = imageOf(row.new, row.after);
+  const kind = before === null ? "insert" : after === null ? "delete" : "update";
+  const columns = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
+  return h("div", { class: "row-change", key: index },
+    h("p", {}, h("b", {}, row.table), ` ${kind} `, h("span", { class: "faint" }, row.gtid ?? "")),
+    table(["column", "before", "after"], columns.map((column) => [column, before?.[column], after?.[column]]),
+      (values, at) => at > 0 && before !== null && after !== null && cell(values[1]) !== cell(values[2]),
+      [before === null ? 1 : -1, after === null ? 2 : -1]));
+}
+
+function imageOf(values, hex) {
+  if (values && typeof values === "object") return values;
+  return hex ? { "row (hex)": hex } : null;
+}
+
+// -- both ------------------------------------------------------------------------------------------
+
+/** `differs(values, index)`: whether a cell is to be marked; `absent`: columns without a row. */
+function table(heads, rows, differs, absent = []) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "values, side by side" }, h("table", { class: "values" },
+    h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+    h("tbody", {}, rows.map((values) => h("tr", {},
+      values.map((value, index) => index === 0 ? h("th", { scope: "row" }, value)
+        : absent.includes(index) ? h("td", { class: "absent" }, "no row")
+          : h("td", { class: `${differs(values, index) ? "differs" : ""} ${value === null || value === undefined ? "null" : ""}` },
+            differs(values, index) ? h("span", { class: "mark", title: "differs" }, "≠ ") : null, cell(value))))))));
+}
