@@ -45,7 +45,6 @@ from myha.sandbox import clocks, disks
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.network.faults import Cut, both_ways
 from myha.sandbox.network.layout import BALANCERS
-from myha.sandbox.network.layout import SUPERVISOR as SUPERVISOR_HOST
 
 WHOLE_SECONDS = 180.0
 
@@ -171,10 +170,10 @@ class _Doer:
     # -- links -------------------------------------------------------------------------------
 
     def _cut(self, act: Act) -> Undo:
-        one = self._host(act.who)
+        some = self._hosts(act.who)
         hosts = self.stage.target.network.hosts
-        others = [self._host(act.to)] if act.to else [host for host in hosts if host != one]
-        found = both_ways([one], others)
+        others = self._hosts(act.to) if act.to else [host for host in hosts if host not in some]
+        found = both_ways(some, others)
         self.cuts[act] = found if act.both_ways else found[:1]
         self.stage.undo(self._join_all)
         self._in_force()
@@ -192,9 +191,12 @@ class _Doer:
     def _in_force(self) -> None:
         self.stage.target.network.faults.cut([cut for cuts in self.cuts.values() for cut in cuts])
 
-    def _host(self, role: str) -> str:
-        others = {BALANCER: BALANCERS[0], SUPERVISOR: SUPERVISOR_HOST}
-        return others.get(role) or self._node(role)
+    def _hosts(self, role: str) -> list[str]:
+        if role == ETCD:
+            return sorted(self.cluster.etcd)
+        if role == SUPERVISOR:
+            return [self.stage.target.acting_host]
+        return [BALANCERS[0] if role == BALANCER else self._node(role)]
 
 
 def _restore(host: LocalHost) -> None:

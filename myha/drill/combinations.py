@@ -8,7 +8,7 @@ members of etcd.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from myha.drill.clock import HOUR_SECONDS
@@ -24,6 +24,7 @@ LINKS = (
     (BALANCER, STANDBY),
     (SUPERVISOR, BALANCER),
 )
+WITH_ETCD = (SUPERVISOR, ETCD)
 ETCD_MEMBERS = 3
 BESIDE_LIMIT = 2
 BEGINS_WITHIN_SECONDS, LASTS_SECONDS = 3.0, (0.3, 6.0)
@@ -49,7 +50,7 @@ class Act:
     def __str__(self) -> str:
         if self.to:
             return f"{self.what} {self.who} {'-' if self.both_ways else '>'} {self.to}"
-        count = f"{self.argument} of " if self.who == ETCD else ""
+        count = f"{self.argument} of " if self.argument and self.who == ETCD else ""
         return f"{self.what} {count}{self.who}".strip()
 
 
@@ -65,7 +66,8 @@ def draw(seed: int, number: int, given: Collection[str]) -> tuple[Act, ...]:
     if first == POWER_CUT:
         return (_act(rng, first, ""),)
     acts = [_act(rng, first, rng.choice((WRITER, WRITER, STANDBY)))]
-    acts += [_beside(rng, one) for one in _kinds_beside(rng, given)]
+    links = (*LINKS, *([WITH_ETCD] if ETCD in given else []))
+    acts += [_beside(rng, one, links) for one in _kinds_beside(rng, given)]
     return tuple(sorted(acts, key=lambda act: act.at_seconds))
 
 
@@ -77,16 +79,16 @@ def _kinds_beside(rng: random.Random, given: Collection[str]) -> list[str]:
     return kinds[: rng.randint(0, BESIDE_LIMIT)]
 
 
-def _beside(rng: random.Random, kind: str) -> Act:
+def _beside(rng: random.Random, kind: str, links: Sequence[tuple[str, str]]) -> Act:
     if kind == STEP:
         return _act(rng, STEP, SUPERVISOR, argument=rng.choice((HOUR_SECONDS, -HOUR_SECONDS)))
     if kind == ETCD:
         return _act(rng, KILL, ETCD, argument=rng.randint(1, ETCD_MEMBERS))
     if kind != CUT:
         return _act(rng, rng.choice((KILL, FREEZE)), kind)
-    if rng.random() < 1 / (len(LINKS) + 1):
+    if rng.random() < 1 / (len(links) + 1):
         return _act(rng, CUT, SUPERVISOR)
-    one, other = rng.choice(LINKS)
+    one, other = rng.choice(links)
     if rng.random() < 0.5:
         one, other = other, one
     return _act(rng, CUT, one, to=other, both_ways=rng.random() < 0.5)

@@ -72,7 +72,7 @@ def _misplaced(target: Target, scenario: Scenario) -> str:
     if scenario.needs_supervisor_process and cluster is not None and len(cluster.supervisors) > 1:
         return f"{scenario.name} acts on the only supervisor: leave --supervisors out"
     if scenario.needs_supervisors and (cluster is None or len(cluster.supervisors) == 1):
-        return f"{scenario.name} needs several supervisors on etcd: use --sandbox without --network"
+        return f"{scenario.name} needs several supervisors on etcd: use --sandbox"
     return ""
 
 

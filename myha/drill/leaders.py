@@ -19,6 +19,7 @@ from myha.drill.stage import (
 from myha.errors import MyhaError, RefusedError, SupervisorAwayError
 from myha.hosts.local import LocalHost
 from myha.sandbox.cluster import Cluster
+from myha.sandbox.network.faults import both_ways
 from myha.waiting import wait_until
 
 ACTS_DEADLINE_SECONDS = 30.0
@@ -68,6 +69,22 @@ def _kill_leader_and_writer(stage: Stage) -> Fault:
     stage.target.hosts[stage.writer].kill()
     _another_acts(stage, leader, at)
     return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+
+
+def _cut_leader_off(stage: Stage) -> Fault:
+    """From all: its servers, the other supervisors, etcd."""
+    leader, host, at = _acting(stage), stage.target.acting_host, time.monotonic()
+    others = [name for name in stage.target.network.hosts if name != host]
+    stage.target.network.faults.cut(both_ways([host], others))
+    _another_acts(stage, leader, at)
+    time.sleep(AWAY_SECONDS)
+    return Fault(at, "supervisor")
+
+
+def _join_leader(stage: Stage, _fault: Fault) -> None:
+    """It hears of the other one, and stands in line behind it."""
+    stage.tell("the links are whole again")
+    stage.backs_off(stage.target.network.faults.heal())
 
 
 def _freeze_leader(stage: Stage) -> Fault:
@@ -160,6 +177,15 @@ LEADERS = (
         needs_supervisors=True,
         sandbox_only=True,
         explains=until_another_acts,
+    ),
+    Scenario(
+        "leader-partition",
+        "the supervisor that acts is cut off from everything, and another one acts",
+        "cut off the supervisor that acts",
+        _cut_leader_off,
+        _join_leader,
+        needs_network=True,
+        needs_supervisors=True,
     ),
     Scenario(
         "leader-freeze",

@@ -155,8 +155,9 @@ def _await_refusal_or_takeover(stage: Stage) -> None:
 
 
 def _cut_writer_from_supervisor(stage: Stage) -> Fault:
-    at = _cut(stage, both_ways([stage.writer], [SUPERVISOR]))
-    return Fault(at, SUPERVISOR)
+    supervisor = stage.target.acting_host
+    at = _cut(stage, both_ways([stage.writer], [supervisor]))
+    return Fault(at, supervisor)
 
 
 def _after_cut_off(stage: Stage, _fault: Fault) -> None:
@@ -264,8 +265,8 @@ def _after_release(stage: Stage, fault: Fault) -> None:
 
 def _cut_one_way(stage: Stage) -> Fault:
     """One direction of one link in each round; the seed says which comes first."""
-    writer, standby = stage.writer, stage.standby
-    links = ((writer, standby), (SUPERVISOR, writer), (SUPERVISOR, standby), (BALANCERS[0], writer))
+    writer, standby, supervisor = stage.writer, stage.standby, stage.target.acting_host
+    links = ((writer, standby), (supervisor, writer), (supervisor, standby), (BALANCERS[0], writer))
     ways = [way for link in links for way in (link, link[::-1])]
     source, target = ways[(stage.seed + stage.number - 2) % len(ways)]
     stage.tell(f"nothing gets from {source} to {target}, and all the other way")
@@ -297,7 +298,8 @@ def _flap(stage: Stage) -> Fault:
 def _slow_down(stage: Stage) -> Fault:
     """Replication and control; clients and balancers stand beside the writer."""
     nodes = tuple(stage.target.config.nodes)
-    pairs = [(stage.writer, stage.standby), *((SUPERVISOR, node) for node in nodes)]
+    supervisor = stage.target.acting_host
+    pairs = [(stage.writer, stage.standby), *((supervisor, node) for node in nodes)]
     at = time.monotonic()
     with stage.target.network.slowed(pairs, SLOW_DELAY_SECONDS, SLOW_LOSS, stage.seed):
         ends = at + SLOW_SECONDS

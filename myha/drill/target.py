@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
@@ -23,7 +23,7 @@ from myha.database.flavours import MYSQL, Flavour, flavour_of
 from myha.database.session import Session
 from myha.drill.acting import ActingClient
 from myha.drill.rows import IdRow, Row, Tables
-from myha.errors import RefusedError, ServerError
+from myha.errors import MyhaError, RefusedError, ServerError
 from myha.hosts.docker import DockerHost
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.hosts.remote import RemoteHost
@@ -31,7 +31,7 @@ from myha.hosts.shell import Shell
 from myha.hosts.signals import ignored
 from myha.ports import Host
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.network.layout import CLIENT
+from myha.sandbox.network.layout import CLIENT, supervisor_name
 from myha.sandbox.network.network import Network
 from myha.sandbox.state import Durability, Mode
 from myha.supervisor.client import Client
@@ -94,6 +94,15 @@ class Target:
     def status(self) -> Status:
         """What the supervisor says of the cluster. Raises MyhaError when there is none."""
         return self.client.status()
+
+    @property
+    def acting_host(self) -> str:
+        """The host of the supervisor that acts, of the first one where none does just now."""
+        number = 0
+        if isinstance(self.client, ActingClient):
+            with suppress(MyhaError):
+                number = self.client.acting()
+        return supervisor_name(number + 1)
 
     def events(self, after: int) -> list[dict[str, Any]]:
         """The journal's lines with an id above `after`, oldest first (at most EVENTS_PAGE)."""

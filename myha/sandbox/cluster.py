@@ -27,8 +27,8 @@ from myha.sandbox import disks, programs, registry
 from myha.sandbox.address import ADDRESS, SharedAddress
 from myha.sandbox.configuration import BalancerPlace, ConfigurationText
 from myha.sandbox.debian import Progress
-from myha.sandbox.etcd import Member, members_of, process_of
-from myha.sandbox.network.layout import BALANCERS, REPLICATION, SUPERVISOR
+from myha.sandbox.etcd import Member, member_names, members_of, process_of
+from myha.sandbox.network.layout import BALANCERS, REPLICATION, SUPERVISOR, supervisor_name
 from myha.sandbox.network.network import Network
 from myha.sandbox.programs import Program
 from myha.sandbox.registry import STATE_FILE
@@ -162,7 +162,14 @@ class Cluster:
         """Its hosts; None where all is on this machine's own loopback address."""
         if not self.state.network:
             return None
-        return Network(self.directory, NODE_NAMES, self.state.replica_names, STRAY)
+        return Network(
+            self.directory,
+            NODE_NAMES,
+            self.state.replica_names,
+            STRAY,
+            supervisors=self.state.supervisors,
+            members=member_names(self.state.etcd),
+        )
 
     @cached_property
     def balancer_places(self) -> dict[str, BalancerPlace]:
@@ -289,7 +296,7 @@ class Cluster:
         return tuple(self._supervisor(n) for n in range(1, self.state.supervisors + 1))
 
     def _supervisor(self, number: int) -> LocalHost:
-        name = "supervisor" if number == 1 else f"supervisor-{number}"
+        name = supervisor_name(number)
         return LocalHost(
             name,
             (*self._myha(number), "run"),
@@ -297,7 +304,7 @@ class Cluster:
             log_file=self.directory / f"{name}.log",
             ready=lambda: accepts_unix(self.state_dir_of(number) / "myha.sock"),
             environment=_environment(),
-            launcher=self._words(SUPERVISOR),
+            launcher=self._words(name),
         )
 
     def _myha(self, supervisor: int = 1) -> tuple[str, ...]:
@@ -307,7 +314,19 @@ class Cluster:
     @cached_property
     def members(self) -> tuple[Member, ...]:
         """Of the etcd cluster."""
-        return members_of(self.directory, self.state.ports, self.state.etcd)
+        members = members_of(self.directory, self.state.ports, self.state.etcd)
+        network = self.network
+        if network is None:
+            return members
+        return tuple(
+            replace(
+                one,
+                host=network.address(one.name),
+                launcher=network.words(one.name),
+                reached=partial(network.seen_from, one.name),
+            )
+            for one in members
+        )
 
     @cached_property
     def etcd(self) -> dict[str, LocalHost]:
@@ -460,7 +479,7 @@ class Cluster:
                 one.name: str(self.state_dir_of(number) / "myha.sock")
                 for number, one in enumerate(self.supervisors, 1)
             },
-            **{f"etcd {one.name}": f"127.0.0.1:{one.client_port}" for one in self.members},
+            **{f"etcd {one.name}": f"{one.host}:{one.client_port}" for one in self.members},
             **{
                 self.balancers[name].name: "{}:{} (writer), {}:{} (reader)".format(
                     *place.writer, *place.reader

@@ -1,9 +1,10 @@
-"""The etcd cluster of a sandbox: its members as processes on this machine's loopback address."""
+"""The etcd cluster of a sandbox: its members as processes, on this machine's loopback address or on
+hosts of their own."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,35 +19,43 @@ READY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Member:
-    """One member: where it serves clients and where its peers, and its folder."""
+    """One member: where it serves clients and where its peers, and its folder.
+
+    On a host of its own `launcher` begins its command line, and `reached` makes a check there.
+    """
 
     name: str
     client_port: int
     peer_port: int
     directory: Path
     scheme: str = "http"  # of its clients
+    host: str = "127.0.0.1"
+    launcher: tuple[str, ...] = ()
+    reached: Callable[[Callable[[], bool]], Callable[[], bool]] = lambda check: check
 
     @property
     def endpoint(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.client_port}"
+        return f"{self.scheme}://{self.host}:{self.client_port}"
 
     @property
     def peer(self) -> str:
-        return f"http://127.0.0.1:{self.peer_port}"
+        return f"http://{self.host}:{self.peer_port}"
+
+
+def member_names(count: int) -> tuple[str, ...]:
+    return tuple(f"e{number}" for number in range(1, count + 1))
 
 
 def port_names(count: int) -> tuple[str, ...]:
     """`e1`, `e1-peer` and so on, for so many members."""
-    names = (f"e{number}" for number in range(1, count + 1))
-    return tuple(port for name in names for port in (name, f"{name}-peer"))
+    return tuple(port for name in member_names(count) for port in (name, f"{name}-peer"))
 
 
 def members_of(directory: Path, ports: Mapping[str, int], count: int) -> tuple[Member, ...]:
     """`ports` has those of `port_names`."""
-    names = port_names(count)
     return tuple(
-        Member(name, ports[name], ports[peer], directory / name)
-        for name, peer in zip(names[::2], names[1::2], strict=True)
+        Member(name, ports[name], ports[f"{name}-peer"], directory / name)
+        for name in member_names(count)
     )
 
 
@@ -77,7 +86,8 @@ def process_of(
         argv,
         pid_file=member.directory / "etcd.pid",
         log_file=member.directory / "etcd.log",
-        ready=partial(_answers, member, tls),
+        ready=member.reached(partial(_answers, member, tls)),
+        launcher=member.launcher,
     )
 
 

@@ -24,6 +24,7 @@ MEMBERS_LIMIT = 5
 SUPERVISORS_LIMIT = 5
 # Hosts of their own have all ports free.
 _NETWORK_SERVER_PORT, _NETWORK_WRITER_PORT, _NETWORK_READER_PORT = 3306, 3307, 3308
+_NETWORK_ETCD_PORT, _NETWORK_PEER_PORT = 2379, 2380
 # A unix socket's path has at most 107 bytes, and HAProxy binds to a longer one first.
 _SOCKET_PATH_LIMIT_BYTES = 75
 
@@ -53,8 +54,6 @@ class ClusterState:
             )
         if self.supervisors > 1 and not self.etcd:
             raise ConfigError("--supervisors needs a store that they share: add --etcd 3")
-        if self.etcd and self.network:
-            raise ConfigError("--etcd is not there with --network yet: leave one of them out")
         if self.address and not self.network:
             raise ConfigError("--address is for balancers on hosts of their own: add --network")
 
@@ -72,10 +71,13 @@ class ClusterState:
 
     def save(self, directory: Path, ports: list[int]) -> None:
         """Into the sandbox's directory, with the ports that it was given for `ports_to_claim`."""
+        members = etcd.member_names(self.etcd)
         fixed = {
             **dict.fromkeys((*NODE_NAMES, STRAY, *self.replica_names), _NETWORK_SERVER_PORT),
             "writer": _NETWORK_WRITER_PORT,
             "reader": _NETWORK_READER_PORT,
+            **dict.fromkeys(members, _NETWORK_ETCD_PORT),
+            **dict.fromkeys((f"{name}-peer" for name in members), _NETWORK_PEER_PORT),
         }
         given = dict(zip(self.ports_to_claim, ports, strict=True))
         whole = replace(self, run_dir=str(_run_dir(directory)), ports=fixed | given)

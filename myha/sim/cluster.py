@@ -48,7 +48,10 @@ class Mutation:
     policy: Callable[[Policy], Policy] = lambda policy: policy
     replica: MutatePlan | None = None  # its plans
     leases: type[SimLeases] = SimLeases
+    etcd: type[SimEtcd] = SimEtcd
     lease: type[SimLease] = SimLease
+    leased_store: type[SimLeasedStore] = SimLeasedStore
+    takes_over: bool = True  # who begins moves the record on, and so the term
     claims: type[Claims] = Claims
 
 
@@ -74,7 +77,7 @@ class Cluster:
         self.plans: list[str] = []
         self.supervisors: list[SimSupervisor] = []
         self.on_new_supervisor: list[Callable[[SimSupervisor], None]] = []
-        self.etcd = SimEtcd(self.world) if parameters.supervisors else None
+        self.etcd = mutation.etcd(self.world) if parameters.supervisors else None
         if self.etcd is not None:
             self.etcd.on_believed = lambda: self.judge.one_acts(self.supervisors)
             self.world.after(IN_LINE_SECONDS, self._next_in_line)
@@ -116,7 +119,7 @@ class Cluster:
     def new_supervisor(self) -> SimSupervisor:
         """One that begins takes the record over: plans of any other are void from then on."""
         record = self.store.record
-        if self.supervisors:
+        if self.supervisors and self.mutation.takes_over:
             change = RecordChange("another supervisor takes over")
             taken = change.apply(record, self.world.now)
             self.store.compare_and_set(record.version, replace(taken, term=taken.version))
@@ -124,7 +127,7 @@ class Cluster:
         store: SimStore | SimLeasedStore = self.store
         if self.etcd is not None:
             self.etcd.grant(name)
-            store = SimLeasedStore(self.store, self.etcd, name)
+            store = self.mutation.leased_store(self.store, self.etcd, name)
         one = SimSupervisor(
             self.world,
             name,

@@ -27,16 +27,21 @@ FLAVOURS = [
 
 
 def made(
-    stack: ExitStack, flavour: str, durability: Durability, watchdog_seconds: float = 0.0
+    stack: ExitStack,
+    flavour: str,
+    durability: Durability,
+    watchdog_seconds: float = 0.0,
+    supervisors: int = 1,
 ) -> Target:
     need_network()
-    for name in (flavour, "haproxy"):
+    for name in (flavour, "haproxy", *(["etcd"] if supervisors > 1 else [])):
         need(name)
     return stack.enter_context(
         target.sandbox(
             *(flavour, "single-writer", durability, print),
             watchdog_seconds=watchdog_seconds,
             network=True,
+            supervisors=supervisors,
         )
     )
 
@@ -121,6 +126,18 @@ def test_a_silent_writer_that_has_closed_itself_is_replaced(flavour: str) -> Non
         assert one.writer_lost
         assert one.overlapping == 0
         assert "routed" in one.phases_ms
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_supervisor_that_is_cut_off_from_etcd_and_all_is_replaced(flavour: str) -> None:
+    """With every supervisor and member of etcd on a host of its own."""
+    with ExitStack() as stack:
+        pair = made(stack, flavour, "lossless", supervisors=2)
+        before = pair.acting_host
+        one = played(pair, "leader-partition")
+        assert "acts" in one.phases_ms
+        assert pair.acting_host != before
+        assert pair.status().epoch == 1  # nothing was done to the pair
 
 
 def test_what_cuts_links_needs_a_network(pair: Target) -> None:

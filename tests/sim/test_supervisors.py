@@ -7,12 +7,15 @@ from collections import Counter
 
 import pytest
 
+from myha.core.record import Record
 from myha.sim.cluster import Mutation
-from myha.sim.election import LEASE_SECONDS, MARGIN, Claims, SimLease
+from myha.sim.election import LEASE_SECONDS, MARGIN, Claims, SimEtcd, SimLease, SimLeasedStore
 from myha.sim.history import run_history
 from myha.sim.parameters import draw, with_supervisors
 from myha.sim.runner import Batch, run_many, trace_lines
 from myha.sim.server import SimServer
+from myha.sim.store import SimStore
+from tests.sim.mistakes import AsksNoRecord
 
 RUNS = 2000
 CATCH_WITHIN = 1500
@@ -90,13 +93,102 @@ class RenewedByItself(SimLease):
         return not self.lost
 
 
+class ClaimAtLogin(Claims):
+    """A session is asked when it begins and is not ended by who takes over."""
+
+    def __init__(self) -> None:
+        self.known: set[tuple[str, int]] = set()
+
+    def allows(self, server: SimServer, term: int) -> bool:
+        if (server.name, term) in self.known:
+            return True
+        self.known.add((server.name, term))
+        return super().allows(server, term)
+
+
+class ClaimOneNode(Claims):
+    """Only one of the two servers is taken over."""
+
+    def allows(self, server: SimServer, term: int) -> bool:
+        return server.index == 1 or super().allows(server, term)
+
+
+class ClaimTheOtherWay(Claims):
+    """The first one keeps it."""
+
+    def allows(self, server: SimServer, term: int) -> bool:
+        server.claim = server.claim or term
+        return server.claim == term
+
+
+class SentIsEnough(SimLease):
+    """Takes a renewal for granted when it has been sent."""
+
+    def _renew(self) -> None:
+        self.valid_until = self._valid_for(self.clock(), self.clock())
+        super()._renew()
+
+
+class TakesItBack(SimLease):
+    """A renewal that comes late takes the lease from who has it by then."""
+
+    def _arrived(self, sent: float) -> None:
+        if self.etcd.reached_by(self.process.name):
+            self.etcd.holder, self.etcd.expires = self.process.name, self.world.now + 1.0
+        super()._arrived(sent)
+
+
+class GivesItTooEarly(SimEtcd):
+    """Before the time is over for which it was granted."""
+
+    @property
+    def free(self) -> bool:
+        return self.up and self.world.now >= self.expires - LEASE_SECONDS / 2
+
+
+class ForgetsLeases(SimEtcd):
+    """A new leader of etcd's knows of none."""
+
+    def comes_up(self) -> None:
+        self.up, self.holder = True, ""
+
+
+class BlindStore(SimLeasedStore):
+    """Writes what it has, whatever the record is by then and whoever the lease belongs to."""
+
+    def compare_and_set(self, expected_version: int, record: Record) -> None:
+        self._require_etcd()
+        self._store.compare_and_set(self._store.record.version, record)
+        self._known = record
+
+
+class ReadsStale(BlindStore):
+    """Begins with what a member of etcd that lags behind says, and writes it back."""
+
+    def __init__(self, store: SimStore, etcd: SimEtcd, name: str) -> None:
+        super().__init__(store, etcd, name)
+        self._known = getattr(etcd, "old", None)
+        etcd.old = store.record  # type: ignore[attr-defined]
+
+
 MISTAKES: dict[str, tuple[Mutation, set[str]]] = {
     "no-claims": (Mutation(claims=NoClaims), {"armed-waits"}),
     "claim-any-time": (Mutation(claims=ClaimAnyTime), {"armed-waits"}),
+    "claim-at-login": (Mutation(claims=ClaimAtLogin), {"armed-waits"}),
+    "claim-one-node": (Mutation(claims=ClaimOneNode), {"armed-waits"}),
+    "claim-the-other-way": (Mutation(claims=ClaimTheOtherWay), {"?"}),
+    "term-stays": (Mutation(takes_over=False), {"armed-waits"}),
     "no-margin": (Mutation(lease=NoMargin), {"one-acts"}),
     "from-the-answer": (Mutation(lease=CountsFromTheAnswer), {"one-acts"}),
     "clock-stands": (Mutation(lease=ClockStands), {"one-acts"}),
     "renewed-by-itself": (Mutation(lease=RenewedByItself), {"one-acts"}),
+    "sent-is-enough": (Mutation(lease=SentIsEnough), {"one-acts"}),
+    "takes-it-back": (Mutation(lease=TakesItBack), {"one-acts"}),
+    "gives-it-too-early": (Mutation(etcd=GivesItTooEarly), {"one-acts"}),
+    "forgets-leases": (Mutation(etcd=ForgetsLeases), {"one-acts"}),
+    "blind-store": (Mutation(leased_store=BlindStore), {"?"}),
+    "reads-stale": (Mutation(leased_store=ReadsStale), {"?"}),
+    "heal-asks-nothing": (Mutation(heal=AsksNoRecord), {"?"}),
 }
 
 

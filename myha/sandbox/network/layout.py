@@ -13,7 +13,8 @@ SUPERVISOR = "supervisor"
 CLIENT, OTHER_CLIENT = "client", "client2"
 BALANCERS = ("lb1", "lb2")  # the first one stands on the side of the first node
 PREFIX_BITS = 24
-_FIRST_NODE, _FIRST_REPLICA, _STRAY, _FIRST_BALANCER, _SUPERVISOR, _CLIENT = 11, 21, 30, 31, 41, 51
+_FIRST_NODE, _FIRST_REPLICA, _STRAY, _FIRST_BALANCER = 11, 21, 30, 31
+_FIRST_SUPERVISOR, _CLIENT, _FIRST_MEMBER = 41, 51, 61
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,20 @@ class HostPlan:
         return f"{self.name}.{link.number}"
 
 
-def plan_hosts(nodes: Sequence[str], replicas: Sequence[str], stray: str) -> dict[str, HostPlan]:
-    """All hosts of a sandbox, by name."""
+def supervisor_name(number: int) -> str:
+    """Of the first, second ... supervisor, and of the host that it is on."""
+    return SUPERVISOR if number == 1 else f"{SUPERVISOR}-{number}"
+
+
+def plan_hosts(
+    nodes: Sequence[str],
+    replicas: Sequence[str],
+    stray: str,
+    *,
+    supervisors: int = 1,
+    members: Sequence[str] = (),
+) -> dict[str, HostPlan]:
+    """All hosts of a sandbox, by name; `members` are etcd's."""
     servers = (
         *((name, _FIRST_NODE + n) for n, name in enumerate(nodes)),
         *((name, _FIRST_REPLICA + n) for n, name in enumerate(replicas)),
@@ -68,7 +81,8 @@ def plan_hosts(nodes: Sequence[str], replicas: Sequence[str], stray: str) -> dic
     )
     others = (
         *((name, _FIRST_BALANCER + n) for n, name in enumerate(BALANCERS)),
-        (SUPERVISOR, _SUPERVISOR),
+        *((supervisor_name(n + 1), _FIRST_SUPERVISOR + n) for n in range(supervisors)),
+        *((name, _FIRST_MEMBER + n) for n, name in enumerate(members)),
         (CLIENT, _CLIENT),
         (OTHER_CLIENT, _CLIENT + 1),
     )

@@ -21,10 +21,17 @@ class Network:
     """Made with the sandbox and removed with it."""
 
     def __init__(
-        self, directory: Path, nodes: Sequence[str], replicas: Sequence[str], stray: str
+        self,
+        directory: Path,
+        nodes: Sequence[str],
+        replicas: Sequence[str],
+        stray: str,
+        *,
+        supervisors: int = 1,
+        members: Sequence[str] = (),
     ) -> None:
         self.directory = directory
-        self.hosts = plan_hosts(nodes, replicas, stray)
+        self.hosts = plan_hosts(nodes, replicas, stray, supervisors=supervisors, members=members)
         self.namespaces = Namespaces(directory, self.hosts)
 
     @cached_property
