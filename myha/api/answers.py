@@ -15,7 +15,6 @@ from myha.supervisor.status import (
     JobStatus,
     LastJobStatus,
     RefusalStatus,
-    Status,
     VerdictStatus,
 )
 
@@ -87,6 +86,121 @@ class JobsAnswer(Answer):
     last: dict[str, LastJobStatus]
 
 
+class Health(Answer):
+    """`ok` is what the status of the answer says too."""
+
+    ok: bool
+    text: str
+
+
+class Series(Answer):
+    """Of a node; None where nothing is known."""
+
+    lag_seconds: list[float | None]
+    transactions_per_second: list[float | None]
+    pulse_latency_ms: list[float | None]
+
+
+class HistoryAnswer(Answer):
+    """`at` is in seconds since the epoch; each series has a number for each of it. Only what this
+    process has seen, at most an hour."""
+
+    pair: str
+    step_seconds: float
+    at: list[float]
+    nodes: dict[str, Series]
+
+
+class Phase(Answer):
+    """A step of a plan, in milliseconds from its beginning. `beside`: nothing waited for it."""
+
+    step: str
+    text: str
+    began_ms: float
+    took_ms: float | None
+    ended_ms: float
+    failed: bool
+    beside: bool
+
+
+class Because(Answer):
+    """The verdict that it followed from."""
+
+    name: str
+    sentence: str
+    before_ms: float
+
+
+class Failover(Answer):
+    """A change of writer, or an attempt. `outcome`: running, done, failed, cut short."""
+
+    id: int
+    plan: str
+    node: str
+    epoch: str
+    sentence: str
+    verdict: Because | None
+    began_at: float
+    began_wall: float
+    ended_wall: float | None
+    total_ms: float | None
+    outcome: str
+    reason: str
+    phases: list[Phase]
+
+
+class FailoversAnswer(Answer):
+    """Newest first."""
+
+    failovers: list[Failover]
+
+
+class ConflictsAnswer(Answer):
+    """Lines of the journal, oldest first. A `conflict` has `table`, `key`, `values`, and as `first`
+    and `second` the two writes: `node`, `gtid`, `change`, `before`, `after`."""
+
+    conflicts: list[Line]
+
+
+class Incident(Answer):
+    """What was taken out of the live data at one time; `merged`: so many are on the writer."""
+
+    id: str
+    at: str
+    kind: str
+    node: str
+    why: str
+    transactions: int
+    rows: int
+    merged: int
+
+
+class QuarantineAnswer(Answer):
+    """Newest first."""
+
+    incidents: list[Incident]
+
+
+class Row(Answer):
+    """Its values by column before and after; None where there was no row."""
+
+    gtid: str | None
+    table: str | None
+    change: str
+    before: Any
+    after: Any
+
+
+class IncidentAnswer(Incident):
+    """`next_offset`: where the next rows begin, None at the end."""
+
+    about: dict[str, str]
+    merged_gtids: list[str]
+    of_transactions: list[dict[str, Any]]
+    of_rows: list[Row]
+    next_offset: int | None
+
+
 JSON = "application/json"
 
 
@@ -126,16 +240,3 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     429: {"model": Problem, "description": "Too many; Retry-After says when again"},
     503: {"model": Problem, "description": "Nobody supervises the pair, or there is no answer"},
 }
-
-__all__ = [
-    "EventsAnswer",
-    "ExplainAnswer",
-    "JobsAnswer",
-    "PairsAnswer",
-    "Problem",
-    "Status",
-    "json_bytes",
-    "json_of",
-    "no_pair",
-    "problem",
-]

@@ -12,8 +12,10 @@ from starlette.responses import Response
 from myha import __version__
 from myha.api.answers import problem
 from myha.api.guard import WHO, App, Guard
+from myha.api.health import health
 from myha.api.operations import operations
 from myha.api.page import PageFiles, page
+from myha.api.past import past
 from myha.api.reading import reading
 from myha.api.stream import StillAllowed, stream
 from myha.api.world import BusyError, World
@@ -48,6 +50,8 @@ def endpoints(world: World) -> FastAPI:
         return lambda: who is None or who in world.tokens.now()
 
     app.include_router(reading(world))
+    app.include_router(past(world))
+    app.include_router(health(world))
     app.include_router(operations(world))
     app.include_router(stream(world, still_allowed))
     app.include_router(page(PageFiles()))

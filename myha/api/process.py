@@ -17,6 +17,7 @@ import uvicorn
 from myha.api.app import application
 from myha.api.feed import Feed
 from myha.api.guard import App
+from myha.api.history import History
 from myha.api.known import Known
 from myha.api.listening import keep, listening, url_of
 from myha.api.order import Order, order_of
@@ -53,7 +54,14 @@ def run() -> int:
         bound, said = listening(order.api, order.state_dir)
         known = Known(order.pairs)
         known.url = url_of(order.api, bound)
-        world = World(known, order.control, order.pairs, TokenFile(order.tokens_file))
+        world = World(
+            known,
+            order.control,
+            order.pairs,
+            TokenFile(order.tokens_file),
+            History(len(order.pairs)),
+        )
+        known.changed_pairs.append(world.history.take)
         port = bound.getsockname()[1]
         config = server_config(order.api, application(world, order.api, port))
     except (MyhaError, ValueError, KeyError) as error:
@@ -131,6 +139,7 @@ def _hear(loop: asyncio.AbstractEventLoop, world: World, server: uvicorn.Server)
 def _have(world: World, order: Order) -> None:
     world.pairs = order.pairs
     world.known.names = tuple(order.pairs)
+    world.history.forget(order.pairs)
     world.known.tell_lines()
 
 

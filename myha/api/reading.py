@@ -13,7 +13,6 @@ from myha.api.answers import (
     ExplainAnswer,
     JobsAnswer,
     PairsAnswer,
-    Status,
     json_bytes,
     json_of,
     no_pair,
@@ -24,6 +23,7 @@ from myha.api.known import PairKnown
 from myha.api.world import World
 from myha.core.events import Selector, Wanted
 from myha.core.severity import Severity
+from myha.supervisor.status import Status
 
 EVENTS_LIMIT = 1000
 EXPLAIN_LINES = 15

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from myha.api.history import History
 from myha.api.known import Known
 from myha.api.tokens import TokenFile
 from myha.config import Config
@@ -52,5 +53,6 @@ class World:
     control: Path
     pairs: Mapping[str, Config]
     tokens: TokenFile
+    history: History = field(default_factory=lambda: History(1))
     readers: Threads = field(default_factory=lambda: Threads("read", READERS))
     operators: Threads = field(default_factory=lambda: Threads("operate", OPERATORS))

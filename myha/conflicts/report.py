@@ -224,7 +224,7 @@ class Findings:
             f" ({gtid_of(transaction)}){since}",
             table=table.name,
             node=node,
-            id=str(number),
+            row_id=str(number),
             gtid=gtid_of(transaction),
             more=str(before),
         )

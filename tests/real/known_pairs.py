@@ -134,8 +134,8 @@ def told_server(folder: Path, *names: str) -> Iterator[Told]:
     known.url = url_of(api, bound)
     tokens = folder / "tokens"
     token = add_token(tokens, "test", Role.OPERATE)
-    world = World(known, folder / "nobody.sock", {})
-    app = application(world, api, TokenFile(tokens), bound.getsockname()[1])
+    world = World(known, folder / "nobody.sock", {}, TokenFile(tokens))
+    app = application(world, api, bound.getsockname()[1])
     told = Told(known, uvicorn.Server(server_config(api, app)), token)
     told.start(bound)
     try:

@@ -331,7 +331,7 @@ def test_ids_of_the_wrong_class(writers: Writers) -> None:
         writers.run("a", f"INSERT INTO {table} (id, n) VALUES (1000, 1), (1002, 1), (1003, 1)")
         (event,) = watching.await_told("wrong-id")
         assert event[2]["table"] == table
-        assert (event[2]["node"], event[2]["id"]) == ("a", "1000")
+        assert (event[2]["node"], event[2]["row_id"]) == ("a", "1000")
         assert event[2]["gtid"] in str(event)
         watching.caught_up()
         assert watching.watch.metrics()["wrong_ids"] == 2

@@ -44,7 +44,7 @@ def _lines(
         (after, *values, limit),
     ).fetchall()
     return [
-        {"id": i, "at": at, "wall": wall, "kind": kind, "text": text, **json.loads(fields)}
+        {**json.loads(fields), "id": i, "at": at, "wall": wall, "kind": kind, "text": text}
         for i, at, wall, kind, text, fields in reversed(rows)
     ]
 

@@ -1,0 +1,106 @@
+"""GET: the last hour, the last changes of writer, conflicts, and the quarantine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from myha.api.answers import (
+    PROBLEMS,
+    ConflictsAnswer,
+    FailoversAnswer,
+    HistoryAnswer,
+    IncidentAnswer,
+    QuarantineAnswer,
+    json_of,
+    no_pair,
+    problem,
+)
+from myha.api.findings import conflicts_of, incident_of, quarantine_of
+from myha.api.journal import lines_of
+from myha.api.timelines import KINDS, timelines
+from myha.api.world import World
+from myha.config import Config
+from myha.core.events import Selector, Wanted
+
+LINES_READ = 5000
+MOST = 1000
+
+Limit = Annotated[int, Query(ge=1, le=MOST, description="The last so many")]
+
+
+def past(world: World) -> APIRouter:
+    router = APIRouter(prefix="/api/v1/pairs/{pair}", responses=PROBLEMS, tags=["past"])
+    _add_plots(router, world)
+    _add_findings(router, world)
+    return router
+
+
+def _add_plots(router: APIRouter, world: World) -> None:
+    @router.get("/history", response_model=HistoryAnswer, summary="The last hour, for plots")
+    async def history(
+        pair: str,
+        minutes: Annotated[float, Query(gt=0, le=60)] = 60,
+        points: Annotated[int, Query(ge=2, le=3600, description="At most so many")] = 600,
+    ) -> Response:
+        if pair not in world.pairs:
+            return no_pair(pair)
+        return json_of({"pair": pair, **world.history.of(pair, minutes, points)})
+
+    @router.get("/failovers", response_model=FailoversAnswer, summary="The last changes of writer")
+    async def failovers(
+        pair: str, limit: Annotated[int, Query(ge=1, le=100, description="The last so many")] = 10
+    ) -> Response:
+        config = world.pairs.get(pair)
+        if config is None:
+            return no_pair(pair)
+        found = await world.readers.run(_timelines, config)
+        return json_of({"failovers": found[-limit:][::-1]})
+
+
+def _timelines(config: Config) -> list[dict[str, Any]]:
+    wanted = Wanted(tuple(Selector(kind) for kind in KINDS))
+    return timelines(lines_of(config, LINES_READ, wanted=wanted))
+
+
+def _add_findings(router: APIRouter, world: World) -> None:
+    @router.get("/conflicts", response_model=ConflictsAnswer, summary="Where both nodes wrote")
+    async def conflicts(
+        pair: str,
+        limit: Limit = 100,
+        after: Annotated[int, Query(ge=0, le=2**62, description="Only lines above this id")] = 0,
+    ) -> Response:
+        config = world.pairs.get(pair)
+        if config is None:
+            return no_pair(pair)
+        return json_of({"conflicts": await world.readers.run(conflicts_of, config, limit, after)})
+
+    @router.get(
+        "/quarantine", response_model=QuarantineAnswer, summary="What heals took out, newest first"
+    )
+    async def quarantine(pair: str) -> Response:
+        config = world.pairs.get(pair)
+        if config is None:
+            return no_pair(pair)
+        return json_of({"incidents": await world.readers.run(quarantine_of, config)})
+
+    @router.get(
+        "/quarantine/{incident}",
+        response_model=IncidentAnswer,
+        summary="One incident, with its transactions and rows",
+    )
+    async def one_incident(
+        pair: str,
+        incident: str,
+        limit: Limit = 200,
+        offset: Annotated[int, Query(ge=0, le=2**31, description="Rows to leave out")] = 0,
+    ) -> Response:
+        config = world.pairs.get(pair)
+        if config is None:
+            return no_pair(pair)
+        found = await world.readers.run(incident_of, config, incident, limit, offset)
+        if found is None:
+            return problem(f"there is no incident {incident!r}", 404)
+        return json_of(found)
