@@ -68,7 +68,7 @@ export class Forms {
     Object.assign(mine, { phase: during, answer: null, error: "", needsToken: false });
     this.draw();
     try {
-      const answer = await ask(mine.pair, mine.name, { dry_run: dryRun, ...bodyOf(mine.values) });
+      const answer = await ask(mine.pair, mine.name, { dry_run: dryRun, ...bodyOf(mine.name, mine.values) });
       if (left()) return;
       Object.assign(mine, { phase: after, answer });
     } catch (error) {

@@ -7,10 +7,9 @@ export const REQUESTS = {
     title: "Switch over",
     about: "Makes the standby the writer, as planned: nothing is lost. Clients reconnect.",
     verb: "Switch over",
-    possible: (status) => status.mode !== "dual-writer" || Object.keys(status.nodes).length > 1,
     fields: [
       { name: "to", kind: "node", label: "New writer", nodes: (status) => Object.keys(status.nodes).filter((name) => name !== status.writer) },
-      { name: "max_outage", kind: "seconds", label: "Writes may stop for (s)", hint: "as configured" },
+      { name: "max_outage_seconds", option: "max_outage", kind: "seconds", label: "Writes may stop for (s)", hint: "as configured" },
       { name: "now", kind: "check", label: "At once, however long writes stop" },
     ],
   },
@@ -52,9 +51,9 @@ export const REQUESTS = {
   },
   verify: {
     title: "Verify",
-    about: "Compares the data of the nodes, table by table, while they serve.",
+    about: "Compares the rows of both nodes while they serve, in a job that can be watched here.",
     verb: "Compare",
-    fields: [{ name: "tables", kind: "text", label: "Tables", hint: "all; or shop.items, shop.orders" }],
+    fields: [],
   },
   maintenance: {
     title: "Maintenance",
@@ -95,9 +94,9 @@ export function formOf(command) {
       words.shift();
     } else if (word.startsWith("--")) {
       const key = word.slice(2).replaceAll("-", "_");
-      const field = request.fields.find((one) => one.name === key);
+      const field = request.fields.find((one) => (one.option ?? one.name) === key);
       if (!field) return null;
-      values[key] = field.kind === "check" ? true : words.shift();
+      values[field.name] = field.kind === "check" ? true : words.shift();
     } else {
       const field = free.shift();
       if (!field) return null;
@@ -108,6 +107,14 @@ export function formOf(command) {
 }
 
 /** The body of a request out of a form's values: what was left empty is left out. */
-export function bodyOf(values) {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== "" && value !== false && value !== null));
+export function bodyOf(name, values) {
+  const body = {};
+  for (const { name: key, kind } of REQUESTS[name].fields) {
+    const value = values[key];
+    if (value === "" || value === false) continue;
+    // What is no number goes as it was typed: the answer then says what is wrong with it.
+    const number = Number(value.toString().replace(",", "."));
+    body[key] = kind === "seconds" && Number.isFinite(number) ? number : value;
+  }
+  return body;
 }

@@ -247,6 +247,7 @@ FORMS = {
     "myha unfence b --pair shop": ("unfence", {"node": "b"}),
     "myha heal r1 --method reseed": ("heal", {"node": "r1", "method": "reseed"}),
     "myha maintenance off": ("maintenance", {"state": "off"}),
+    "myha switchover --to b --max-outage 3": ("switchover", {"to": "b", "max_outage_seconds": "3"}),
     "myha repair --from a": None,
     "rm -rf /": None,
 }
@@ -316,6 +317,27 @@ def test_a_failover_happens_in_front_of_it(browser: Browser, pair: Pair) -> None
         pair.cluster.servers[before].start(90)
         expect(page.locator(".verdict.ok .sentence")).to_contain_text("Both nodes")
         expect(page.locator(f'[data-box="node {before}"] .chip')).to_contain_text("standby")
+
+
+def test_a_switchover_by_keyboard_with_plan_and_question(browser: Browser, pair: Pair) -> None:
+    before = pair.await_healthy()["writer"]
+    after = "b" if before == "a" else "a"
+    token = pair.myha("api", "token", "add", f"page-{before}", "--role", "operate")
+    assert token.returncode == 0, token.stderr
+    with opened(browser, url_of(pair)) as page:
+        _tab_to(page, page.get_by_role("button", name="Switch over…"))
+        page.keyboard.press("Enter")
+        page.keyboard.type(re.findall(r"myha_\S+", token.stdout)[0])
+        page.keyboard.press("Enter")
+        expect(page.locator(".plan")).to_contain_text(f"switch over from {before} to {after}")
+        assert pair.status()["writer"] == before
+        _tab_to(page, page.locator("dialog button.primary"))
+        page.keyboard.press("Enter")
+        expect(page.locator(".done")).to_contain_text("done")
+        page.keyboard.press("Escape")
+        expect(page.locator(f'[data-box="node {after}"] .chip')).to_contain_text("writer")
+        assert page.evaluate("Object.keys(localStorage)") == []
+    pair.await_healthy(after)
 
 
 def test_a_supervisor_that_has_ended_is_missed_at_once(browser: Browser, pair: Pair) -> None:
