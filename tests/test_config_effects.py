@@ -31,12 +31,14 @@ from myha.balancers.keepalived.render import render_keepalived
 from myha.cli import requests, run
 from myha.config import TABLES, ApiConfig, Config, load, load_all
 from myha.conflicts.watch import Watch
+from myha.core.events import Event, Kind
 from myha.core.planning import Decision, decide
 from myha.core.policy import AddressPolicy, Durability, Mode, Policy, StrayRule
 from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.core.watchdog import Watchdog
 from myha.drill import target
 from myha.errors import MyhaError
+from myha.notify.orders import PairOrder
 from myha.operations.heal import run as heal_run
 from myha.operations.heal.reseed import process as process_module
 from myha.operations.heal.reseed.backup_fit import backup_words
@@ -50,6 +52,7 @@ from myha.stores.etcd import kind as etcd_kind
 from myha.stores.etcd.client import Login
 from myha.stores.factory import supervisor_lease
 from myha.stores.local.record import LocalRecordStore
+from myha.supervisor import messages
 from myha.supervisor import pair as pair_module
 from myha.supervisor.api_process import ApiProcess
 from myha.supervisor.client import Client
@@ -477,6 +480,21 @@ REMOTE: Keys = {"nodes.a": {"shell": '["ssh", "a"]', "start_command": '["start"]
 STOPPED: Keys = {"nodes.a": {"start_command": '["start"]', "stop_command": '["stop"]'}}
 BOUNDED: Keys = {"cluster": {"durability": '"bounded"'}}
 PREFERRED: Keys = {"failover": {"preferred": '"b"'}}
+
+
+SWITCHED = Event(0.0, "main", Kind.PLAN_DONE, "switched over", {"plan": "switchover"})
+
+
+def of_messages(
+    values: tuple[object, object], seen: tuple[Any, Any], look: Callable[[PairOrder], Any]
+) -> Effect:
+    """A key of what the process of messages and hooks is told."""
+    also: Keys = {
+        "notify.mail": {"url_file": '"first"'},
+        "hooks.script": {"on": '["plan"]', "command": '["true"]'},
+    }
+    first, second = (str(one) for one in values)
+    return Effect((first, second), seen, lambda it: look(messages.order_of(it.config)), also=also)
 
 
 def _logs(it: Built) -> str:
@@ -956,11 +974,35 @@ EFFECTS: dict[str, Effect] = {
     "verify.lag_limit_seconds": number(
         2.0, 4.0, lambda it: verify_job.throttle_of(it.config).lag_limit_seconds
     ),
+    "notify.url_file": of_messages(
+        ('"first"', '"second"'), ("in first", "in second"), lambda it: it.channels[0].url
+    ),
+    "notify.severity": of_messages(
+        ('"notice"', '"critical"'), (True, False), lambda it: it.wants(SWITCHED)
+    ),
+    "notify.per_minute": of_messages((1, 7), (1, 7), lambda it: it.channels[0].per_minute),
+    "hooks.on": of_messages(
+        ('["plan:failover"]', '["step", "plan-done:switchover"]'),
+        (False, True),
+        lambda it: replace(it, channels=()).wants(SWITCHED),
+    ),
+    "hooks.command": of_messages(
+        ('["true"]', '["echo", "x"]'), (("true",), ("echo", "x")), lambda it: it.hooks[0].command
+    ),
+    "hooks.timeout_seconds": of_messages(
+        (2.0, 4.0), (2.0, 4.0), lambda it: it.hooks[0].timeout_seconds
+    ),
     "log.format": Effect(('"text"', '"json"'), ("text", "json"), _logs),
 }
 # There is one of these kinds so far: another is refused, and needs a row when there are two.
 ONE_VALUE = {"balancers.kind": '"haproxy"'}
-WHERE = {"nodes": "nodes.a", "replicas": "replicas.r1", "balancers": "balancers.lb1"}
+WHERE = {
+    "nodes": "nodes.a",
+    "replicas": "replicas.r1",
+    "balancers": "balancers.lb1",
+    "notify": "notify.mail",
+    "hooks": "hooks.script",
+}
 
 
 def write(folder: Path, name: str, value: str, also: Keys) -> Config:

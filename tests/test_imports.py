@@ -23,7 +23,7 @@ LEVELS = (
     {"api"},
     {"supervisor"},
     {"job"},
-    {"operations", "conflicts"},
+    {"operations", "conflicts", "notify"},
     {"undo"},
     {"servers", "balancers", "stores", "hosts", "binlog", "naming"},
     {"progress", "permit", "database"},

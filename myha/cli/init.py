@@ -34,10 +34,16 @@ _SAMPLES = {
     "nodes.a.host": "",
     "nodes.b.host": "",
 }
-_NAMED = {"nodes": ("a", "b"), "balancers": ("lb1",), "replicas": ("r1",)}
+_NAMED = {
+    "nodes": ("a", "b"),
+    "balancers": ("lb1",),
+    "replicas": ("r1",),
+    "notify": ("mail",),
+    "hooks": ("script",),
+}
 _OF_THE_FILE = {"cluster.name", "cluster.state_dir"}  # which a pair among others has by its file
 _OF_THE_PROCESS = {"api", "log"}  # which several pairs share
-_OPTIONAL = {"replicas"}  # a pair has none, unless its owner gives it some
+_OPTIONAL = {"replicas", "notify", "hooks"}  # a pair has none, unless its owner gives it some
 
 
 def template(pair: str = "") -> str:

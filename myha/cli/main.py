@@ -87,6 +87,11 @@ COMMANDS = {
         "repair",
         "Make the other node's rows equal to NODE's where they differ.",
     ),
+    "notify": (
+        "myha.cli.notify",
+        "notify",
+        "Messages about events: mail, chats, pagers, as [notify.NAME] has them.",
+    ),
     "store": (
         "myha.cli.store",
         "store",

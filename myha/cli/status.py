@@ -128,16 +128,34 @@ def picture(seen: Status) -> RenderableType:
         head.append(f"\nrefused: {refusal.reason}", style="red")
         if refusal.override:
             head.append(f"\n  to override: {refusal.override}", style="red")
-    if seen.config_changed:
-        head.append("\nthe configuration file has changed since the start", style="yellow")
-    if seen.journal_failure:
-        head.append(f"\n{seen.journal_failure}", style="yellow")
     if seen.lease_failure:
         head.append(f"\nthe lease: {seen.lease_failure}; this may be old", style="bold red")
-    if seen.dns_failure:
-        head.append(f"\nthe name does not follow the writer: {seen.dns_failure}", style="yellow")
+    for line in own_troubles(seen):
+        head.append(f"\n{line}", style="yellow")
     replicas = [_replicas(seen)] if seen.replicas else []
     return Group(head, _nodes(seen), *replicas, _balancers(seen))
+
+
+def own_troubles(seen: Status) -> list[str]:
+    """What the supervisor cannot do, beside its work on the pair."""
+    lines = []
+    if seen.config_changed:
+        lines.append("the configuration file has changed since the start")
+    if seen.journal_failure:
+        lines.append(seen.journal_failure)
+    if seen.dns_failure:
+        lines.append(f"the name does not follow the writer: {seen.dns_failure}")
+    if seen.messages_failure:
+        lines.append(f"messages and hooks: {seen.messages_failure}")
+    for name, one in seen.notify.items():
+        if one.failure:
+            lines.append(f"notify {name}: {one.failure}; {one.waiting} events wait")
+    for name, hook in seen.hooks.items():
+        if hook.failure:
+            lines.append(f"hook {hook.failure}")
+        if hook.dropped:
+            lines.append(f"hook {name}: {hook.dropped} events were too many at once")
+    return lines
 
 
 def job_line(job: JobStatus) -> str:

@@ -10,6 +10,7 @@ from myha.config.api import ApiConfig
 from myha.config.balancers import BalancerConfig, HAProxyConfig
 from myha.config.document import Config
 from myha.config.load import DEFAULT_PATHS, load, load_all, load_ordered
+from myha.config.messages import HookConfig, NotifyConfig
 from myha.config.supervisor import ProcessConfig, SupervisorConfig
 from myha.config.tables import TABLES, shown_default, toml_value
 from myha.config.values import is_unix_socket, join_address, split_address
@@ -23,6 +24,8 @@ __all__ = [
     "BalancerConfig",
     "Config",
     "HAProxyConfig",
+    "HookConfig",
+    "NotifyConfig",
     "ProcessConfig",
     "SupervisorConfig",
     "is_unix_socket",

@@ -15,6 +15,7 @@ from myha.config.balancers import BalancerConfig, OfItsKind
 from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
 from myha.config.files import Document
+from myha.config.messages import HookConfig, NotifyConfig
 from myha.config.tables import (
     ClusterConfig,
     ConflictsConfig,
@@ -76,6 +77,12 @@ class Config(Table):
     heal: HealConfig = Field(description="How a node that returns is brought back.")
     conflicts: ConflictsConfig = Field(description="The live reader of write conflicts.")
     verify: VerifyConfig = Field(description="How the rows of the nodes are compared.")
+    notify: dict[str, NotifyConfig] = Field(
+        description="Channels that messages are sent through, if any; their names are yours."
+    )
+    hooks: dict[str, HookConfig] = Field(
+        description="Commands that are run at events, if any; their names are yours."
+    )
     log: LogConfig = Field(description="What is written to standard error.")
 
     _origin: Origin = PrivateAttr(default=Origin(Path("myha.toml"), {}, Path()))

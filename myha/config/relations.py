@@ -55,6 +55,8 @@ def _name_problems(config: Config) -> Iterator[Problem]:
         ("nodes", config.nodes),
         ("replicas", config.replicas),
         ("balancers", config.balancers),
+        ("notify", config.notify),
+        ("hooks", config.hooks),
     ):
         for name in names:
             if not NAME_PATTERN.fullmatch(name):

@@ -32,6 +32,8 @@ SHARED = (
     "heal",
     "conflicts",
     "verify",
+    "notify",
+    "hooks",
 )
 PAIR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

@@ -14,6 +14,7 @@ from myha.config.api import ApiConfig
 from myha.config.balancers import HAProxyConfig
 from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
+from myha.config.messages import HookConfig, NotifyConfig
 from myha.config.values import (
     FilePath,
     Host,
@@ -462,6 +463,8 @@ TABLES: dict[str, type[Table]] = {
     "heal": HealConfig,
     "conflicts": ConflictsConfig,
     "verify": VerifyConfig,
+    "notify": NotifyConfig,
+    "hooks": HookConfig,
     "log": LogConfig,
     "api": ApiConfig,
 }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from myha.errors import MyhaError
+from myha.hosts.commands import run_to_end
 
 
 class CommandFence:
@@ -17,16 +16,5 @@ class CommandFence:
         command = self._commands.get(node)
         if not command:
             raise MyhaError(f"nodes.{node} has no fence_command")
-        try:
-            done = subprocess.run(
-                command, timeout=deadline_seconds, capture_output=True, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise MyhaError(f"the fence_command of {node} did not end in time") from None
-        except OSError as error:
-            raise MyhaError(f"the fence_command of {node} cannot be run: {error}") from None
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise MyhaError(
-                f"the fence_command of {node} failed with {done.returncode}: {' '.join(said)}"
-            )
+        name = f"the fence_command of {node}"
+        run_to_end(name, command, deadline_seconds, whole_group=True)

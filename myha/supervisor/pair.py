@@ -62,6 +62,7 @@ from myha.supervisor.jobs import ProcessJobs
 from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.lease import KeptLeases, LeaseKeeper
 from myha.supervisor.loop import CHANGES_WRITER, Loop
+from myha.supervisor.messages import MESSENGER, Attached, order_of
 from myha.supervisor.news import Noticing
 from myha.supervisor.on_writer_change import OnWriterChange
 from myha.supervisor.requests import Reply, Request
@@ -125,6 +126,7 @@ class PairSupervisor:
         self.journal_file = open_journal(config)
         held.callback(self.journal_file.close)
         self.journal = LoggedJournal(self.journal_file, self.name)
+        self.messages = self._attach(held)
         kind = self._flavour()
         self.servers: dict[str, WatchedServer] = make_servers(
             config, kind, before_replication=finish_rewind, claimant=self.claimant
@@ -176,6 +178,16 @@ class PairSupervisor:
         self.driver.after_turn = self._after_turn
         self._noticing = Noticing()
         self._on_news: Callable[[], None] = lambda: None
+
+    def _attach(self, held: ExitStack) -> Attached | None:
+        """Have the events told, where somebody is to be told."""
+        order = order_of(self.config)
+        if not order:
+            return None
+        attached = MESSENGER.have(self.name, order, self.journal.note)
+        held.callback(attached.leave)
+        self.journal.listeners.append(attached.offer)
+        return attached
 
     def _make_lanes(self, kind: type[BaseServer]) -> dict[str, FollowerLane]:
         """One for each read replica. They read the pair's record, and have their own."""
@@ -390,6 +402,8 @@ class PairSupervisor:
         Its connections too: the process may go on with others.
         """
         self.journal.note(Kind.SUPERVISOR, "stopped; routing and replication stay as they are", {})
+        if self.messages is not None:
+            self.messages.leave()
         self.lease.release()
         for server in self.servers.values():
             server.disconnect()
@@ -430,6 +444,9 @@ class PairSupervisor:
             "last_jobs": self.housekeeping.last(),
             "pulse": {name: one.status() for name, one in self.heartbeats.items()},
         }
+        if self.messages is not None:
+            own["notify"], own["hooks"] = self.messages.channels(), self.messages.hooks()
+            own["messages_failure"] = MESSENGER.failure
         if not self.lease.holds():
             why = "it is not renewed, and another supervisor may have it: nothing is done here"
             own |= {"lease_failure": why, "healthy": False, "settled": False}

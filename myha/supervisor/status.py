@@ -231,6 +231,26 @@ class LastJobStatus(OpenValue):
     result: JobResult
 
 
+class NotifyStatus(Value):
+    """A channel: messages sent, events that wait to be told or were lost on their way to it, and
+    why the last message was not taken."""
+
+    sent: int
+    waiting: int
+    lost: int
+    failure: str
+
+
+class HookStatus(Value):
+    """A hook: how often it has run and failed, how many events it was not run for since too many
+    were waiting, and how its last run failed."""
+
+    runs: int
+    failed: int
+    dropped: int
+    failure: str
+
+
 AnyNode = Annotated[SeenNodeStatus | NodeStatus, Field(union_mode="left_to_right")]
 AnyReplica = Annotated[SeenReplicaStatus | ReplicaStatus, Field(union_mode="left_to_right")]
 
@@ -269,6 +289,9 @@ class Status(Value):
     journal_failure: str = ""
     dns_failure: str = ""
     url: str = ""
+    notify: dict[str, NotifyStatus] = {}
+    hooks: dict[str, HookStatus] = {}
+    messages_failure: str = ""
     lease_failure: str = ""
     last_jobs: dict[str, LastJobStatus] = {}
     pulse: dict[str, HeartbeatStatus] = {}
