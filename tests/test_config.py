@@ -424,13 +424,24 @@ def test_init_comments_are_the_defaults(tmp_path: Path) -> None:
     for host in ("10.0.0.1", "10.0.0.2"):
         opened = opened.replace('host = ""', f'host = "{host}"', 1)
     opened = opened.replace("# [replicas.r1]", '[replicas.r1]\nhost = "10.0.0.3"')
+    for table in ("[notify.mail]", "[hooks.script]"):
+        opened = opened.replace(f"# {table}", table)
     everything = load_text(tmp_path, opened)
-    least = load_text(tmp_path, f'{GOOD}\n[replicas.r1]\nhost = "10.0.0.3"\n')
+    least = load_text(
+        tmp_path,
+        f'{GOOD}\n[replicas.r1]\nhost = "10.0.0.3"\n[notify.mail]\nurl_file = "secrets/mail"\n'
+        '[hooks.script]\non = ["plan-done:failover", "plan-done:switchover"]\n'
+        'command = ["/usr/local/bin/after-failover"]\n',
+    )
     assert everything.model_dump() == least.model_dump()
     written = tomllib.loads(opened)
     for table, model in TABLES.items():
         rows = written[table]
-        keys = set(next((rows[name] for name in ("a", "lb1", "r1") if name in rows), rows))
+        keys = set(
+            next(
+                (rows[name] for name in ("a", "lb1", "r1", "mail", "script") if name in rows), rows
+            )
+        )
         computed = {k for k, f in model.model_fields.items() if f.json_schema_extra}
         assert keys | computed == set(model.model_fields)
 

@@ -33,6 +33,9 @@ _SAMPLES = {
     "balancers.lb1.reader_listen": "127.0.0.1:3308",
     "nodes.a.host": "",
     "nodes.b.host": "",
+    "notify.mail.url_file": "secrets/mail",
+    "hooks.script.on": ("plan-done:failover", "plan-done:switchover"),
+    "hooks.script.command": ("/usr/local/bin/after-failover",),
 }
 _NAMED = {
     "nodes": ("a", "b"),
@@ -108,7 +111,8 @@ def _key(section: str, table: str, key: str, meaning: str, *, explain: bool) -> 
     lines = ["", *_comment(meaning)] if explain else []
     sample = _SAMPLES.get(f"{section}.{key}")
     if sample is not None:
-        return [*lines, f"{key} = {toml_value(sample)}"]
+        commented = "# " if table in _OPTIONAL else ""
+        return [*lines, f"{commented}{key} = {toml_value(sample)}"]
     default = shown_default(table, key)
     if TABLES[table].model_fields[key].is_required():
         return [*lines, f"# {key} = ...  (required)"]
