@@ -35,13 +35,14 @@ KINDS = {
     "verify": "myha.operations.verify.job",
     "conflicts": "myha.conflicts.job",
     "diagnosis": "myha.operations.divergence.job",
+    "retention": "myha.operations.quarantine.job",
 }
 PR_SET_PDEATHSIG = 1
 # A job that is to end and hangs in a call ends by force after so long.
 END_GRACE_SECONDS = 10.0
 LOCK_SECONDS = 15.0
 LONG_NICENESS = 5  # what takes long anyway lets a failover's processes go first
-LONG = frozenset({"heal", "verify"})
+LONG = frozenset({"heal", "verify", "retention"})
 EAGER = "conflicts"  # reads what is written, as it is written
 ORDER_LIMIT_BYTES = 1_000_000
 

@@ -7,7 +7,9 @@ a row fails, and so does one whose two values make no difference, or another one
 from __future__ import annotations
 
 import base64
+import contextlib
 import socket
+import sqlite3
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -45,6 +47,7 @@ from myha.operations.heal.reseed.backup_fit import backup_words
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.work import admin_account
+from myha.operations.quarantine.retention import Limits, limits_of
 from myha.operations.verify import job as verify_job
 from myha.servers.factory import make_followers
 from myha.servers.mysql import MySQLServer
@@ -260,6 +263,26 @@ def _compares(it: Built) -> object:
     except Caught as caught:
         return caught.args[-1]
     return None
+
+
+def _old_lines_stay(it: Built) -> bool:
+    """Two megabytes of 1970 in the journal, once the supervisor has tidied."""
+    journal = it.pair.journal_file
+    with contextlib.closing(sqlite3.connect(journal._directory / "journal.sqlite")) as file, file:
+        file.executemany(
+            "INSERT INTO journal (at, wall, kind, text, fields) VALUES (0, 1.0, 'step', ?, '{}')",
+            [("x" * 1000,)] * 2000,
+        )
+    journal.note(Kind.STEP, "the last", {})
+    while it.pair._tidy():
+        pass
+    return len(journal.events(limit=10_000)) > 2000
+
+
+def _limits(it: Built) -> Limits:
+    found = limits_of(it.config)
+    assert found is not None
+    return found
 
 
 def _limit(it: Built) -> object:
@@ -958,6 +981,18 @@ EFFECTS: dict[str, Effect] = {
         of_policy("heal"),
     ),
     "heal.verify_limit_seconds": number(5.0, 7.0, _limit),
+    "retention.journal_days": Effect(("1", "0"), (False, True), _old_lines_stay),
+    "retention.journal_mb": Effect(
+        ("1", "50"), (False, True), _old_lines_stay, also={"retention": {"journal_days": "0"}}
+    ),
+    "retention.quarantine_days": number(5.0, 7.0, lambda it: _limits(it).days),
+    "retention.quarantine_mb": number(5, 7, lambda it: _limits(it).megabytes),
+    "retention.quarantine_unseen": Effect(
+        ("false", "true"),
+        (False, True),
+        lambda it: _limits(it).unseen,
+        also={"retention": {"quarantine_days": "5"}},
+    ),
     "conflicts.enabled": Effect(("true", "false"), (True, False), _reads_conflicts),
     "conflicts.after_failover_seconds": Effect(("60", "5"), (True, False), _reads_conflicts),
     "conflicts.audit": Effect(

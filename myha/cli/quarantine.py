@@ -1,8 +1,9 @@
-"""Commands for what heals have taken out of the live data: list, show, export, replay."""
+"""Commands for what heals have taken out of the live data: list, show, export, replay, prune."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,16 @@ from myha.operations.heal.work import admin_account
 from myha.operations.log_in import connector
 from myha.operations.quarantine.incidents import Incident, export, find, incidents
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
+from myha.operations.quarantine.retention import (
+    Limits,
+    described,
+    is_seen,
+    kept,
+    note_seen,
+    remove,
+    require_no_heal,
+    to_remove,
+)
 from myha.operations.terminal import TerminalReporter
 from myha.servers.factory import adapter_of
 from myha.stores.factory import require_record
@@ -84,6 +95,7 @@ def _line(one: Incident, on_writer: dict[str, int] | None) -> dict[str, Any]:
         "why": _why(one),
         "transactions": len(one.transactions),
         "rows": one.rows,
+        "seen": is_seen(one),
         "applied": applied,
         "problem": one.problem(),
     }
@@ -100,6 +112,7 @@ def _list_table(lines: Iterable[dict[str, Any]]) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("transactions", "rows", "applied"):
         table.add_column(name, justify="right")
+    table.add_column("seen")
     table.add_column("checksum")
     for one in lines:
         problem = Text("wrong", style="bold red") if one["problem"] else Text("ok")
@@ -111,6 +124,7 @@ def _list_table(lines: Iterable[dict[str, Any]]) -> Table:
             f"{one['transactions']:,}",
             f"{one['rows']:,}",
             "?" if one["applied"] is None else f"{one['applied']:,}",
+            "yes" if one["seen"] else "no",
             problem,
         )
     return table
@@ -140,8 +154,9 @@ def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) ->
         if limit is not None and one.rows > limit:
             click.echo(f"... {one.rows - limit} rows more; --all shows them")
         click.echo(f"files: {one.path}")
-        if problem:
-            raise MyhaError(problem)
+    note_seen(one, "show")
+    if problem and not as_json:
+        raise MyhaError(problem)
     ctx.exit(1 if problem else 0)
 
 
@@ -208,7 +223,45 @@ def export_(ctx: click.Context, *, incident_id: str, target: Path) -> None:
     """Pack incident ID with its checksums into one file. It holds your users' data."""
     one = find(_root(pair_config(ctx)), incident_id)
     export(one, target)
+    note_seen(one, "export")
     click.echo(f"{one.id} is in {target}")
+
+
+# -- prune -----------------------------------------------------------------------------------------
+
+
+@quarantine.command()
+@click.option(
+    "--older-than",
+    "days",
+    metavar="DAYS",
+    required=True,
+    type=click.FloatRange(min=0),
+    help="Incidents that were written more than so many days ago.",
+)
+@click.option("--unseen", is_flag=True, help="Those too that nobody has looked at.")
+@click.option("--apply", "really", is_flag=True, help="Remove them. Without it nothing is removed.")
+@of_a_pair
+@click.pass_context
+def prune(ctx: click.Context, *, days: float, unseen: bool, really: bool) -> None:
+    """Remove old incidents for good, if somebody has looked at them; a dry run unless --apply.
+
+    Looked at means that show, export or replay was run on it.
+    """
+    config = pair_config(ctx)
+    root = _root(config)
+    everything, now = kept(root), time.time()
+    going = to_remove(everything, Limits(days, unseen=unseen), now)
+    if really and going:
+        require_no_heal(config)
+        remove(root, going)
+    verb = "removed" if really else "would remove"
+    click.echo(f"{verb} {described(going)}" if going else "nothing to remove")
+    left = [one for one in to_remove(everything, Limits(days, unseen=True), now) if not one.seen]
+    if left and not unseen:
+        click.echo(f"{len(left)} more are as old, and nobody has looked at them: --unseen")
+    if going and not really:
+        click.echo("nothing was changed: this was a dry run; add --apply to remove them")
 
 
 # -- replay ----------------------------------------------------------------------------------------
@@ -251,6 +304,7 @@ def replay_(
             only=only,
             before_each=_still(config, name),
         )
+    note_seen(one, "replay")
     _show_replay(report, name)
     ctx.exit(0 if report.complete else 1)
 

@@ -16,6 +16,7 @@ from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
 from myha.config.files import Document
 from myha.config.messages import HookConfig, NotifyConfig
+from myha.config.retention import RetentionConfig
 from myha.config.tables import (
     ClusterConfig,
     ConflictsConfig,
@@ -83,6 +84,7 @@ class Config(Table):
     hooks: dict[str, HookConfig] = Field(
         description="Commands that are run at events, if any; their names are yours."
     )
+    retention: RetentionConfig = Field(description="How long journal and quarantine keep things.")
     log: LogConfig = Field(description="What is written to standard error.")
 
     _origin: Origin = PrivateAttr(default=Origin(Path("myha.toml"), {}, Path()))

@@ -15,6 +15,7 @@ from myha.config.balancers import HAProxyConfig
 from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
 from myha.config.messages import HookConfig, NotifyConfig
+from myha.config.retention import RetentionConfig
 from myha.config.values import (
     FilePath,
     Host,
@@ -465,6 +466,7 @@ TABLES: dict[str, type[Table]] = {
     "verify": VerifyConfig,
     "notify": NotifyConfig,
     "hooks": HookConfig,
+    "retention": RetentionConfig,
     "log": LogConfig,
     "api": ApiConfig,
 }

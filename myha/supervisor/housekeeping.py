@@ -17,6 +17,7 @@ from myha.core.events import Kind
 from myha.core.jobs import JobResult
 from myha.core.planning import PairDecision
 from myha.core.policy import Mode
+from myha.core.record import Cause
 from myha.core.view import View
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Jobs, Journal
@@ -31,7 +32,11 @@ PAUSE_FIRST_SECONDS, PAUSE_LIMIT_SECONDS = 5.0, 300.0
 HEALTHY_FOR_SECONDS = 5.0
 LAST_VERIFY = "verify.last"  # its time of change is when the last comparison ended
 
-CONFLICTS, VERIFY = "conflicts", "verify"
+LAST_RETENTION = "retention.last"
+RETENTION_EVERY_SECONDS = 86_400.0
+TIDY_EVERY_SECONDS = 3600.0
+
+CONFLICTS, VERIFY, RETENTION = "conflicts", "verify", "retention"
 
 
 @dataclass(slots=True)
@@ -54,7 +59,11 @@ class Housekeeping(threading.Thread):
         clock: Clock,
         journal: Journal,
         seen: Callable[[], tuple[View, PairDecision]],
+        *,
+        tidy: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`tidy` removes a little of what the journal need not keep any more, and says whether
+        there is more; MyhaError when that cannot be done just now."""
         super().__init__(name="housekeeping", daemon=True)
         self._config = config
         self._jobs = jobs
@@ -63,9 +72,12 @@ class Housekeeping(threading.Thread):
         self._seen = seen
         self._ending = threading.Event()
         self.diagnoses = Diagnoses(jobs, clock, journal)
-        self._kinds = {CONFLICTS: _Kind(), VERIFY: _Kind()}
+        self._kinds = {CONFLICTS: _Kind(), VERIFY: _Kind(), RETENTION: _Kind()}
+        self._tidy = tidy
+        self._tidy_from = clock.monotonic()
         self._healthy_since: float | None = None
         self._marker: Path = config.cluster.state_dir / LAST_VERIFY
+        self._retention_marker: Path = config.cluster.state_dir / LAST_RETENTION
 
     def stop(self) -> None:
         self._ending.set()
@@ -84,6 +96,9 @@ class Housekeeping(threading.Thread):
         self._keep(CONFLICTS, conflicts_wanted(self._config, view))
         if self._verify_due(view, decision):
             self._start(VERIFY)
+        if self._retention_due(view):
+            self._start(RETENTION)
+        self._tidy_a_little()
         self.diagnoses.check(view)
 
     def ended(self, order: JobOrder, result: JobResult, more: dict[str, Any]) -> None:
@@ -104,6 +119,8 @@ class Housekeeping(threading.Thread):
         kind.not_before = self._clock.monotonic() + pause
         if order.kind == VERIFY and result is JobResult.DONE:
             self._verified(more)
+        if order.kind == RETENTION and result is JobResult.DONE:
+            self._mark(self._retention_marker)
 
     # -- the reader of conflicts -----------------------------------------------------------------
 
@@ -153,18 +170,46 @@ class Housekeeping(threading.Thread):
             self._healthy_since = view.at
         if not every or view.at - self._healthy_since < HEALTHY_FOR_SECONDS:
             return False
+        return self._long_ago(self._marker, every)
+
+    def _long_ago(self, marker: Path, every_seconds: float) -> bool:
         try:
-            ended_wall = self._marker.stat().st_mtime
+            ended_wall = marker.stat().st_mtime
         except OSError:
             return True  # never, so far
-        return not 0 <= self._clock.wall() - ended_wall < every
+        return not 0 <= self._clock.wall() - ended_wall < every_seconds
+
+    def _mark(self, marker: Path) -> None:
+        try:
+            marker.touch(0o600)
+            os.utime(marker, (self._clock.wall(),) * 2)
+        except OSError as error:
+            self._journal.note(Kind.JOB, f"{marker}: {error.strerror}", {})
+
+    # -- retention -------------------------------------------------------------------------------
+
+    def _retention_due(self, view: View) -> bool:
+        """Once a day, where something is to be removed at all, and never beside a heal."""
+        limits = self._config.retention
+        if not limits.quarantine_days and not limits.quarantine_mb:
+            return False
+        nodes = () if view.record is None else view.record.nodes
+        if any(node.cause is Cause.HEALING for _, node in nodes):
+            return False
+        return self._long_ago(self._retention_marker, RETENTION_EVERY_SECONDS)
+
+    def _tidy_a_little(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._tidy_from:
+            return
+        try:
+            more = self._tidy()
+        except MyhaError:
+            more = False  # a full disk: whoever writes a line says so
+        self._tidy_from = now if more else now + TIDY_EVERY_SECONDS
 
     def _verified(self, more: dict[str, Any]) -> None:
-        try:
-            self._marker.touch(0o600)
-            os.utime(self._marker, (self._clock.wall(),) * 2)
-        except OSError as error:
-            self._journal.note(Kind.VERIFY, f"{self._marker}: {error.strerror}", {})
+        self._mark(self._marker)
         if more.get("equal") is False:
             text = f"the nodes' data differ: {more.get('text')}; `myha verify` shows the rows"
             self._journal.note(Kind.DIFFERS, text, {})

@@ -77,6 +77,7 @@ CONFIG_CHECK_SECONDS = 2.0
 DRY_RUN, WHO, FROM = "dry_run", "who", "from"
 OF_WHO_ASKS = frozenset({DRY_RUN, WHO, FROM})
 FLAVOUR_RETRY_SECONDS = 1.0
+DAY_SECONDS = 86_400.0
 
 
 def _holder() -> str:
@@ -163,7 +164,9 @@ class PairSupervisor:
         if lease.lost:  # before anybody was told
             self.driver.lose()
         self.jobs.emit = self.driver.queue.put
-        self.housekeeping = Housekeeping(config, self.jobs, self.clock, self.journal, self._seen)
+        self.housekeeping = Housekeeping(
+            config, self.jobs, self.clock, self.journal, self._seen, tidy=self._tidy
+        )
         self.jobs.on_ended = self.housekeeping.ended
         self.heartbeats = {name: self._heartbeat(name) for name in self.servers}
         self.keepers = self._make_keepers()
@@ -305,6 +308,13 @@ class PairSupervisor:
                 raise error
             if error is not None:
                 self.journal.note(Kind.CLAIM, f"{name} is not claimed yet: {error}", {"node": name})
+
+    def _tidy(self) -> bool:
+        """Remove a little of what the journal need not keep any more; whether there is more."""
+        limits = self.config.retention
+        days = limits.journal_days
+        before = self.clock.wall() - days * DAY_SECONDS if days else float("-inf")
+        return self.journal_file.prune(before, limits.journal_mb)
 
     def _seen(self) -> tuple[View, PairDecision]:
         return self.loop.view, self.loop.decision

@@ -62,7 +62,7 @@ READABLE = "readable.sql"
 REDO = "redo.sql"
 UNDO = "undo.sql"
 
-_PARTIAL = ".partial-"
+PARTIAL = ".partial-"
 
 
 def write_raw(
@@ -108,7 +108,7 @@ class Draft:
         with self._opened, self._on_disk():
             _make_private(self.root)
             _remove_left_behind(self.root)
-            self._directory = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.root))
+            self._directory = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self.root))
             self._opened.callback(shutil.rmtree, self._directory, ignore_errors=True)
             self._opened.enter_context(locked(self._directory))
             self.spool = Spool(self._directory / EVENTS)
@@ -377,6 +377,6 @@ def _make_private(root: Path) -> None:
 
 def _remove_left_behind(root: Path) -> None:
     """What processes that were killed have left half written."""
-    for path in root.glob(f"{_PARTIAL}*"):
+    for path in root.glob(f"{PARTIAL}*"):
         with contextlib.suppress(OSError), locked(path):
             shutil.rmtree(path, ignore_errors=True)

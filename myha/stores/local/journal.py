@@ -14,7 +14,8 @@ from myha.core.severity import Severity
 from myha.stores.local.sqlite import connect, explained, reading
 
 JOURNAL_FILE = "journal.sqlite"
-LINES_KEPT = 100_000
+BATCH_LINES = 500  # are removed at a time: whoever has a line to write waits for no more
+_MB = 1_000_000
 
 
 def read_journal(
@@ -96,15 +97,10 @@ class LocalJournal:
         at, wall = time.monotonic(), time.time()
         more = {"severity": severity_of(kind, fields), **fields, "pair": self._pair}
         with self._lock, explained(self._directory):
-            cursor = self._connection.execute(
+            self._connection.execute(
                 "INSERT INTO journal (at, wall, kind, text, fields) VALUES (?, ?, ?, ?, ?)",
                 (at, wall, kind, text, json.dumps(more)),
             )
-            row_id = cursor.lastrowid or 0
-            if row_id % 1000 == 0:
-                self._connection.execute(
-                    "DELETE FROM journal WHERE id <= ?", (row_id - LINES_KEPT,)
-                )
 
     def events(self, limit: int = 50, after: int = 0, wanted: Wanted = ALL) -> list[dict[str, Any]]:
         """The last lines, oldest first; only those with an id above `after`."""
@@ -115,6 +111,31 @@ class LocalJournal:
             # Looks through many lines: a line that is to be written does not wait for that.
             with reading(self._directory / JOURNAL_FILE) as connection:
                 return _lines(connection, limit, after, wanted)
+
+    def prune(self, before_wall: float, limit_mb: float) -> bool:
+        """Remove some of the oldest lines: those from before, and while there is more than the
+        limit any but the last. Whether there is more to remove. The file does not shrink; what is
+        removed makes room for new lines. Raises `MyhaError`.
+        """
+        with self._lock, explained(self._directory):
+            too_large = self._used_bytes() > limit_mb * _MB
+            oldest = self._connection.execute(
+                "SELECT id, wall FROM journal WHERE id < (SELECT MAX(id) FROM journal) "
+                "ORDER BY id LIMIT ?",
+                (BATCH_LINES,),
+            ).fetchall()
+            going = [i for i, wall in oldest if too_large or wall < before_wall]
+            if going:
+                self._connection.execute("DELETE FROM journal WHERE id <= ?", (going[-1],))
+            return len(going) == BATCH_LINES
+
+    def _used_bytes(self) -> int:
+        """Without the pages that are free for new lines."""
+        values = [
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        ]
+        return int((values[0] - values[1]) * values[2])
 
     def close(self) -> None:
         with self._lock:
