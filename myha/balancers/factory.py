@@ -14,15 +14,26 @@ def make_balancers(config: Config) -> dict[str, Balancer]:
     return {name: _make(config, name) for name in config.balancers}
 
 
+def targets(config: Config, name: str) -> dict[tuple[str, str], str]:
+    """The address to which it sends each server of each pool, by (pool, server). BalancerError."""
+    match config.balancers[name]:
+        case HAProxyConfig() as one:
+            return _haproxy(config, name, one).targets()
+
+
 def _make(config: Config, name: str) -> Balancer:
     match config.balancers[name]:
         case HAProxyConfig() as one:
-            return HAProxyBalancer(
-                name,
-                one.socket,
-                config.timing.call_deadline_seconds,
-                has_address=bool(config.address.ip),
-            )
+            return _haproxy(config, name, one)
+
+
+def _haproxy(config: Config, name: str, one: HAProxyConfig) -> HAProxyBalancer:
+    return HAProxyBalancer(
+        name,
+        one.socket,
+        config.timing.call_deadline_seconds,
+        has_address=bool(config.address.ip),
+    )
 
 
 def known(config: Config, name: str) -> None:

@@ -47,6 +47,11 @@ COMMANDS = {
         "check",
         "Check the pair, or all pairs, for a monitoring system.",
     ),
+    "doctor": (
+        "myha.cli.doctor",
+        "doctor",
+        "Check a whole installation, and say what to mend first.",
+    ),
     "explain": (
         "myha.cli.status",
         "explain",

@@ -13,19 +13,26 @@ from myha.errors import ServerError, ServerGoneError, ServerSilentError
 CONNECT_DEADLINE_SECONDS = 5.0
 
 
-def log_in(config: Config, node: str, account: Account, *, local_files: bool = False) -> Connection:
+def log_in(
+    config: Config,
+    node: str,
+    account: Account,
+    *,
+    seconds: float = CONNECT_DEADLINE_SECONDS,
+    local_files: bool = False,
+) -> Connection:
     """A connection to one node; the error names the node and tells what to correct.
 
-    `local_files`: it may send what LOAD DATA LOCAL asks for. Raises ServerGoneError,
-    ServerSilentError or ServerError.
+    `seconds`: how long it may take. `local_files`: it may send what LOAD DATA LOCAL asks for.
+    Raises ServerGoneError, ServerSilentError or ServerError.
     """
     one = config.servers[node]
     try:
         return connect(
             Endpoint(one.host, one.port),
             account,
-            connect_timeout_seconds=CONNECT_DEADLINE_SECONDS,
-            read_timeout_seconds=CONNECT_DEADLINE_SECONDS,
+            connect_timeout_seconds=seconds,
+            read_timeout_seconds=seconds,
             tls=config.accounts.tls,
             local_files=local_files,
         )

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from myha.config import is_unix_socket, split_address
+from myha.config import is_unix_socket, join_address, split_address
 from myha.core.address import Standing
 from myha.core.balancer import AddressLook, BalancerLook, ServerRoute
 from myha.errors import BalancerError
@@ -85,6 +85,22 @@ class HAProxyBalancer:
         )
         boot_id = f"{facts['Pid']}-{facts.get('Start_time_sec', '')}"
         return BalancerLook(time.monotonic(), boot_id, routes, _address(info))
+
+    def targets(self) -> dict[tuple[str, str], str]:
+        """`host:port` of each server in each pool, as HAProxy has it (`show servers state`)."""
+        ends = time.monotonic() + self._call_deadline_seconds
+        answer = self._call([f"show servers state {pool}" for pool in POOLS], ends)
+        heads = [line for line in answer.splitlines() if line.startswith("# be_id")]
+        if not heads:
+            raise self._error("does not show its servers; its socket must be of level admin")
+        names = heads[0].removeprefix("# ").split()
+        found = {}
+        for line in answer.splitlines():
+            row = dict(zip(names, line.split(), strict=False))
+            if row.get("be_name") in POOLS and len(row) == len(names):
+                address = join_address(row["srv_addr"], int(row["srv_port"]))
+                found[row["be_name"], row["srv_name"]] = address
+        return found
 
     def stand(self, standing: Standing) -> None:
         """What lasts is said once and again, which costs nothing; what runs out runs anew."""

@@ -118,6 +118,7 @@ class Flavour(ABC):
     replicas_sql: ClassVar[str]  # the replicas that are connected
     filters_sql: ClassVar[str]  # name and rule of the replication filters in force
     configured_sql: ClassVar[str]  # one column `n`: the variables that a restart keeps as they are
+    runtime_sql: ClassVar[str]  # one column: those set while it runs, which it does not keep itself
     grant_tables: ClassVar[Mapping[str, str]]  # table of mysql -> its column with the account
     dump_settings: ClassVar[str]  # what a session sets before it asks for a dump
     after_format_event: ClassVar[bytes]  # what a client sends behind BINLOG with a format event

@@ -60,6 +60,10 @@ class MariadbFlavour(Flavour):
         "SELECT VARIABLE_NAME AS n FROM information_schema.SYSTEM_VARIABLES"
         " WHERE GLOBAL_VALUE_ORIGIN IN ('CONFIG', 'COMMAND-LINE')"
     )
+    runtime_sql = (
+        "SELECT VARIABLE_NAME FROM information_schema.SYSTEM_VARIABLES"
+        " WHERE GLOBAL_VALUE_ORIGIN = 'SQL' AND NOT (GLOBAL_VALUE <=> DEFAULT_VALUE)"
+    )
     grant_tables: ClassVar[dict[str, str]] = {
         "global_priv": "User",
         "db": "User",

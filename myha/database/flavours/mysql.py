@@ -92,6 +92,15 @@ class MysqlFlavour(Flavour):
         "SELECT VARIABLE_NAME AS n FROM performance_schema.variables_info"
         " WHERE VARIABLE_SOURCE NOT IN ('DYNAMIC', 'PERSISTED')"
     )
+    runtime_sql = (
+        "SELECT VARIABLE_NAME FROM performance_schema.variables_info"
+        # Of a variable that sessions have too, it is whoever set it last for itself that is shown.
+        " WHERE VARIABLE_SOURCE = 'DYNAMIC' AND VARIABLE_NAME NOT IN"
+        " (SELECT VARIABLE_NAME FROM performance_schema.variables_by_thread"
+        " WHERE THREAD_ID = PS_CURRENT_THREAD_ID())"
+        " AND REGEXP_REPLACE(VARIABLE_NAME, '^slave_', 'replica_') NOT IN"
+        " (SELECT VARIABLE_NAME FROM performance_schema.persisted_variables)"
+    )
     grant_tables: ClassVar[dict[str, str]] = {
         "user": "User",
         "db": "User",

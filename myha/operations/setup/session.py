@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from myha.config import Account, Config
-from myha.database.connection import Endpoint, Values
+from myha.database.connection import LEAST_SECONDS, Endpoint, Values
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Deadline, Session
 from myha.errors import ServerError
-from myha.operations.log_in import log_in
+from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, log_in
 from myha.operations.setup.facts import is_on
 
 STATEMENT_DEADLINE_SECONDS = 60.0
@@ -48,7 +48,10 @@ class NodeSession(FlavouredSession):
     ) -> None:
         self.name = name
         where = f"{name}: {Endpoint(config.servers[name].host, config.servers[name].port)}"
-        connection = log_in(config, name, account, local_files=local_files)
+        seconds = CONNECT_DEADLINE_SECONDS
+        if isinstance(limit, Deadline):
+            seconds = max(LEAST_SECONDS, min(seconds, limit.left_seconds))
+        connection = log_in(config, name, account, seconds=seconds, local_files=local_files)
         flavour = flavour_of(Session(connection, limit, where=where))
         super().__init__(connection, flavour, limit, where=where)
         self.version = str(self.value("SELECT VERSION()"))

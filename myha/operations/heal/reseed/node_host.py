@@ -10,7 +10,7 @@ from pathlib import Path
 
 from myha.config import Config
 from myha.errors import ServerError
-from myha.hosts.shell import Shell, ShellError, load_script
+from myha.hosts.shell import DEADLINE_SECONDS, Shell, ShellError, load_script
 from myha.operations.heal.reseed.session import ReseedSession
 
 # Removing, handing over and measuring a large directory take their time.
@@ -39,9 +39,10 @@ class NodeHost:
         """Whether nothing is there, or a directory with nothing in it."""
         return bool(self.shell.run(load_script("is_empty"), str(path)))
 
-    def disk(self, path: Path) -> tuple[int, str]:
+    def disk(self, path: Path, *, deadline_seconds: float = DEADLINE_SECONDS) -> tuple[int, str]:
         """Free bytes for this user where `path` is or would be, and where that disk is mounted."""
-        said = self.shell.run(load_script("disk_space"), str(path)).strip()
+        script = load_script("disk_space")
+        said = self.shell.run(script, str(path), deadline_seconds=deadline_seconds).strip()
         found = re.search(r"\s(-?\d+)\s+(?:\d+%|-)\s+(/.*)$", said)
         if found is None:
             raise ShellError(f"{self.name}: df does not show the free space at {path}: {said}")
