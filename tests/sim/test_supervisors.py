@@ -15,7 +15,6 @@ from myha.sim.parameters import draw, with_supervisors
 from myha.sim.runner import Batch, run_many, trace_lines
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
-from tests.sim.mistakes import AsksNoRecord
 
 RUNS = 2000
 CATCH_WITHIN = 1500
@@ -93,24 +92,11 @@ class RenewedByItself(SimLease):
         return not self.lost
 
 
-class ClaimAtLogin(Claims):
-    """A session is asked when it begins and is not ended by who takes over."""
-
-    def __init__(self) -> None:
-        self.known: set[tuple[str, int]] = set()
-
-    def allows(self, server: SimServer, term: int) -> bool:
-        if (server.name, term) in self.known:
-            return True
-        self.known.add((server.name, term))
-        return super().allows(server, term)
-
-
 class ClaimOneNode(Claims):
     """Only one of the two servers is taken over."""
 
     def allows(self, server: SimServer, term: int) -> bool:
-        return server.index == 1 or super().allows(server, term)
+        return server.index == 0 or super().allows(server, term)
 
 
 class ClaimTheOtherWay(Claims):
@@ -174,10 +160,8 @@ class ReadsStale(BlindStore):
 MISTAKES: dict[str, tuple[Mutation, set[str]]] = {
     "no-claims": (Mutation(claims=NoClaims), {"armed-waits"}),
     "claim-any-time": (Mutation(claims=ClaimAnyTime), {"armed-waits"}),
-    "claim-at-login": (Mutation(claims=ClaimAtLogin), {"armed-waits"}),
     "claim-one-node": (Mutation(claims=ClaimOneNode), {"armed-waits"}),
-    "claim-the-other-way": (Mutation(claims=ClaimTheOtherWay), {"?"}),
-    "term-stays": (Mutation(takes_over=False), {"armed-waits"}),
+    "claim-the-other-way": (Mutation(claims=ClaimTheOtherWay), {"both-replicate"}),
     "no-margin": (Mutation(lease=NoMargin), {"one-acts"}),
     "from-the-answer": (Mutation(lease=CountsFromTheAnswer), {"one-acts"}),
     "clock-stands": (Mutation(lease=ClockStands), {"one-acts"}),
@@ -186,9 +170,7 @@ MISTAKES: dict[str, tuple[Mutation, set[str]]] = {
     "takes-it-back": (Mutation(lease=TakesItBack), {"one-acts"}),
     "gives-it-too-early": (Mutation(etcd=GivesItTooEarly), {"one-acts"}),
     "forgets-leases": (Mutation(etcd=ForgetsLeases), {"one-acts"}),
-    "blind-store": (Mutation(leased_store=BlindStore), {"?"}),
-    "reads-stale": (Mutation(leased_store=ReadsStale), {"?"}),
-    "heal-asks-nothing": (Mutation(heal=AsksNoRecord), {"?"}),
+    "reads-stale": (Mutation(leased_store=ReadsStale), {"opened-the-writer", "single-writer"}),
 }
 
 
