@@ -9,7 +9,15 @@ import pytest
 
 from myha.core.record import Record
 from myha.sim.cluster import Mutation
-from myha.sim.election import LEASE_SECONDS, MARGIN, Claims, SimEtcd, SimLease, SimLeasedStore
+from myha.sim.election import (
+    IN_LINE_SECONDS,
+    LEASE_SECONDS,
+    MARGIN,
+    Claims,
+    SimEtcd,
+    SimLease,
+    SimLeasedStore,
+)
 from myha.sim.history import run_history
 from myha.sim.parameters import draw, with_supervisors
 from myha.sim.runner import Batch, run_many, trace_lines
@@ -124,6 +132,28 @@ class TakesItBack(SimLease):
         super()._arrived(sent)
 
 
+class RefusalCounts(SimLease):
+    """Any answer to a renewal is taken for a yes."""
+
+    def _arrived(self, sent: float) -> None:
+        super()._arrived(sent)
+        self.lost = False
+        self.world.after(self.world.latency_seconds, self._answered, sent)
+
+    def _lost(self) -> None:
+        """That is not looked at."""
+
+
+class CountsFromItsAwakening(SimLease):
+    """An answer that it finds when it goes on counts from then."""
+
+    def _answered(self, sent: float) -> None:
+        if self.process.paused:
+            self.world.after(IN_LINE_SECONDS, self._answered, self.clock() + IN_LINE_SECONDS)
+            return
+        super()._answered(sent)
+
+
 class GivesItTooEarly(SimEtcd):
     """Before the time is over for which it was granted."""
 
@@ -168,6 +198,8 @@ MISTAKES: dict[str, tuple[Mutation, set[str]]] = {
     "renewed-by-itself": (Mutation(lease=RenewedByItself), {"one-acts"}),
     "sent-is-enough": (Mutation(lease=SentIsEnough), {"one-acts"}),
     "takes-it-back": (Mutation(lease=TakesItBack), {"one-acts"}),
+    "refusal-counts": (Mutation(lease=RefusalCounts), {"one-acts"}),
+    "from-its-awakening": (Mutation(lease=CountsFromItsAwakening), {"one-acts"}),
     "gives-it-too-early": (Mutation(etcd=GivesItTooEarly), {"one-acts"}),
     "forgets-leases": (Mutation(etcd=ForgetsLeases), {"one-acts"}),
     "reads-stale": (Mutation(leased_store=ReadsStale), {"opened-the-writer", "single-writer"}),
