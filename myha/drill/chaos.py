@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -16,6 +17,7 @@ from functools import cache, partial
 from myha.drill.acting import ActingClient
 from myha.drill.combinations import (
     BALANCER,
+    BESIDE_LIMIT,
     CUT,
     ETCD,
     FREEZE,
@@ -84,6 +86,7 @@ def _strike(stage: Stage) -> Fault:
     agenda = [(act.at_seconds, act, True) for act in acts]
     agenda += [(act.at_seconds + act.for_seconds, act, False) for act in acts]
     doer, undo = _Doer(stage, cluster), dict[Act, Undo]()
+    stage.undo(doer.await_starts)  # the last of all
     for seconds, act, begins in sorted(agenda, key=lambda one: one[0]):
         time.sleep(max(0.0, at + seconds - time.monotonic()))
         if begins:
@@ -92,6 +95,7 @@ def _strike(stage: Stage) -> Fault:
         else:
             stage.tell(f"undo: {act}")
             undo.pop(act)()
+    doer.await_starts()
     return Fault(at, said)
 
 
@@ -102,6 +106,8 @@ class _Doer:
     stage: Stage
     cluster: Cluster
     cuts: dict[Act, tuple[Cut, ...]] = field(default_factory=dict)
+    starts: list[Future[None]] = field(default_factory=list)
+    pool: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, BESIDE_LIMIT + 1))
 
     def begin(self, act: Act) -> Undo:
         """Do it; what undoes it, once. A round that breaks off does that by itself."""
@@ -114,13 +120,29 @@ class _Doer:
         if act.who == ETCD:
             return self._kill_etcd(act.argument)
         host = self._process(act.who)
-        back = cache(partial(_restore, host))  # what has been put right is not looked at again
+        back = cache(partial(self._restore, host))  # what is put right is not looked at again
         self.stage.undo(back)
         if act.what == FREEZE:
             host.freeze()
         else:
             host.kill()
         return back
+
+    def _restore(self, host: LocalHost) -> None:
+        """Let it go on, or begin to start it: what was fenced from outside meanwhile is gone.
+
+        Nobody waits for it to serve here: it may be for a link that is cut.
+        """
+        if host.frozen():
+            host.thaw()
+            return
+        self.starts.append(self.pool.submit(_start, host))
+
+    def await_starts(self) -> None:
+        """All that were begun. Raises MyhaError for one that does not serve in time."""
+        while self.starts:
+            self.starts.pop().result()
+        self.pool.shutdown(wait=False)
 
     def _node(self, role: str) -> str:
         return self.stage.writer if role == WRITER else self.stage.standby
@@ -199,11 +221,7 @@ class _Doer:
         return [BALANCERS[0] if role == BALANCER else self._node(role)]
 
 
-def _restore(host: LocalHost) -> None:
-    """Let it go on, or start it: what was fenced from outside meanwhile is gone."""
-    if host.frozen():
-        host.thaw()
-        return
+def _start(host: LocalHost) -> None:
     if not host.await_gone(STOP_DEADLINE_SECONDS):
         raise MyhaError(f"{host.name} is still there after it was killed")
     host.start(START_DEADLINE_SECONDS)
