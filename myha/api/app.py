@@ -17,6 +17,7 @@ from myha.api.operations import operations
 from myha.api.page import PageFiles, page
 from myha.api.past import past
 from myha.api.reading import reading
+from myha.api.scrape import scrape
 from myha.api.stream import StillAllowed, stream
 from myha.api.world import BusyError, World
 from myha.config import ApiConfig
@@ -30,7 +31,7 @@ DESCRIPTION = (
 
 def application(world: World, api: ApiConfig, port: int) -> App:
     """All of it, guarded."""
-    return Guard(endpoints(world), api, world.tokens, port)
+    return Guard(endpoints(world), api, world.tokens, port, world.counted.requests)
 
 
 def endpoints(world: World) -> FastAPI:
@@ -52,6 +53,7 @@ def endpoints(world: World) -> FastAPI:
     app.include_router(reading(world))
     app.include_router(past(world))
     app.include_router(health(world))
+    app.include_router(scrape(world))
     app.include_router(operations(world))
     app.include_router(stream(world, still_allowed))
     app.include_router(page(PageFiles()))

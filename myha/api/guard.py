@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,7 +56,16 @@ class Denied(Exception):  # noqa: N818  # an answer, and no error
 class Guard:
     """An ASGI application around the application."""
 
-    def __init__(self, app: App, api: ApiConfig, tokens: TokenFile, port: int) -> None:
+    def __init__(
+        self,
+        app: App,
+        api: ApiConfig,
+        tokens: TokenFile,
+        port: int,
+        answered: Counter[int] | None = None,
+    ) -> None:
+        """`answered` counts the answers by their status."""
+        self._answered = Counter[int]() if answered is None else answered
         self._app = app
         self._tokens = tokens
         self._on_loopback = api.on_loopback
@@ -75,11 +85,13 @@ class Guard:
             scope[WHO] = self._let_in(scope, headers)
             receive = _limited(receive, headers)
         except Denied as denied:
+            self._answered[denied.status] += 1
             await _deny(send, denied)
             return
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                self._answered[message["status"]] += 1
                 message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
 

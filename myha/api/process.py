@@ -59,7 +59,7 @@ def run() -> int:
             order.control,
             order.pairs,
             TokenFile(order.tokens_file),
-            History(len(order.pairs)),
+            history=History(len(order.pairs)),
         )
         known.changed_pairs.append(world.history.take)
         port = bound.getsockname()[1]
@@ -114,6 +114,7 @@ async def _serve(order: Order, bound: socket.socket, config: uvicorn.Config, wor
 
     def lines(pair: str, found: list[dict[str, Any]]) -> None:
         loop.call_soon_threadsafe(known.journal, pair, found)
+        loop.call_soon_threadsafe(world.counted.take, pair, found)
 
     for source in order.sources:
         Feed(order.control, source, lambda: world.pairs, take, silent, lines).start()

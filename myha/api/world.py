@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from myha.api.counted import Counted
 from myha.api.history import History
 from myha.api.known import Known
 from myha.api.tokens import TokenFile
@@ -53,6 +54,7 @@ class World:
     control: Path
     pairs: Mapping[str, Config]
     tokens: TokenFile
+    counted: Counted = field(default_factory=Counted)
     history: History = field(default_factory=lambda: History(1))
     readers: Threads = field(default_factory=lambda: Threads("read", READERS))
     operators: Threads = field(default_factory=lambda: Threads("operate", OPERATORS))

@@ -156,6 +156,21 @@ RECIPES: dict[str, Recipe] = {
             suites=_STABLE_FIRST,
         ),
         Recipe(
+            name="prometheus",
+            executables=("prometheus",),
+            minimum=(2, 42),
+            packages=("prometheus",),
+            suites=_STABLE_FIRST,
+        ),
+        Recipe(
+            name="promtool",
+            executables=("promtool",),
+            minimum=(2, 42),
+            packages=("prometheus",),
+            suites=_STABLE_FIRST,
+            prefix="prometheus",
+        ),
+        Recipe(
             name="sshd",
             executables=("sshd",),
             minimum=(9, 2),  # the first that tells its version

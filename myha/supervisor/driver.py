@@ -34,6 +34,7 @@ from myha.supervisor.base_loop import (
 )
 from myha.supervisor.executor import Executor, NotNearError, Tools
 from myha.supervisor.requests import Reply, Request
+from myha.supervisor.turns import Turns
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 
 QUEUE_LIMIT = 10_000
@@ -95,6 +96,7 @@ class Driver:
         self._executor = Executor(tools) if executor is None else executor
         self._replies: dict[Request, Future[Reply]] = {}
         self.lost = False  # the right to act
+        self.turns = Turns()
         # Called in the loop's thread: before every turn, and after one that decided. Must not wait
         # for anything.
         self.before_turn: Callable[[], None] = lambda: None
@@ -153,6 +155,7 @@ class Driver:
             item = self.queue.get(timeout=wait_seconds)
         except queue.Empty:
             item = None
+        self.turns.begin()
         clock = self.tools.clock
         self._do(self.loop.take(Tick(clock.monotonic(), clock.wall())))
         gathers_until = clock.monotonic() + GATHER_SECONDS
@@ -170,14 +173,18 @@ class Driver:
         turn = self.loop.decide()
         self._do(turn.effects)
         self.after_turn()
+        self.turns.end()
         return None if turn.leave else turn.wait_seconds
 
     def _waiting(self, seconds: float) -> Any:
         """What else is on the queue, or comes within the time."""
+        began = time.perf_counter()
         try:
             return self.queue.get(timeout=seconds) if seconds else self.queue.get_nowait()
         except queue.Empty:
             return None
+        finally:
+            self.turns.waited(time.perf_counter() - began)
 
     def _do(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

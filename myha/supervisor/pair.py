@@ -452,6 +452,7 @@ class PairSupervisor:
             "journal_failure": self.journal.failure,
             "dns_failure": "" if self.pointer is None else self.pointer.failure,
             "last_jobs": self.housekeeping.last(),
+            "loop": self.driver.turns.status(),
             "pulse": {name: one.status() for name, one in self.heartbeats.items()},
         }
         if self.messages is not None:

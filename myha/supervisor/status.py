@@ -224,6 +224,15 @@ class HeartbeatStatus(Value):
     latency_ms: float | None = None
 
 
+class LoopStatus(Value):
+    """The turns of the pair's loop since its supervisor began: how many, how long it was busy with
+    them, and how many were at most so long (`turns.BOUNDS_SECONDS`; the last: longer)."""
+
+    turns: int
+    busy_seconds: float
+    by_length: tuple[int, ...]
+
+
 class LastJobStatus(OpenValue):
     """How the last job of a kind ended; `at` is seconds since the epoch."""
 
@@ -295,6 +304,7 @@ class Status(Value):
     lease_failure: str = ""
     last_jobs: dict[str, LastJobStatus] = {}
     pulse: dict[str, HeartbeatStatus] = {}
+    loop: LoopStatus | None = None
     replicas: dict[str, AnyReplica] = {}
     supervisor: str = ""
 

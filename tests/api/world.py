@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from myha.api.app import endpoints
+from myha.api.counted import Counted
 from myha.api.guard import Guard
 from myha.api.known import Known
 from myha.api.tokens import Role, TokenFile, add_token
@@ -87,8 +88,8 @@ def supervised(folder: Path, **keys: Any) -> Iterator[Supervised]:
     world, app = _application()
     world.known, world.control = Known([PAIR]), socket_path(state_dir)
     world.pairs, world.tokens = config.pairs, TokenFile(tokens)
-    world.known.url = URL
-    guarded = Guard(app, api_config(**keys), world.tokens, PORT)
+    world.known.url, world.counted = URL, Counted()
+    guarded = Guard(app, api_config(**keys), world.tokens, PORT, world.counted.requests)
     bearer = {role: {"authorization": f"Bearer {add_token(tokens, role, role)}"} for role in Role}
     one = Supervised(
         world,
