@@ -8,7 +8,7 @@ SUITES ?= trixie sid
 SUITE ?= trixie
 TARGETS ?= demo check
 
-.PHONY: help demo test check test-matrix test-bare test-containers test-packages deb bench clean
+.PHONY: help demo test check test-matrix test-bare test-containers test-packages deb docs bench clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -54,6 +54,11 @@ test-containers: $(STAMP) ## the drill in Docker containers; starts an engine if
 	@$(BIN)/python compose/images/build.py --fetch
 	@MYHA_TEST_CONTAINERS=1 $(BIN)/python -m tests.containers.engine sh -c \
 		'$(BIN)/python compose/images/build.py --fetched && exec $(BIN)/pytest tests/containers'
+
+docs: $(STAMP) ## the documentation as a site in build/site
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 deb: ## a Debian package in dist/ (installs the build tools as root)
 	@packaging/build

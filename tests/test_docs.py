@@ -18,7 +18,7 @@ from myha.core.verdicts import TABLE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-OPERATING = (ROOT / "docs" / "operating.md").read_text()
+RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
 OF_REPLICAS = (*verdicts.TABLE, verdicts.HEALTHY)
 
 
@@ -26,12 +26,11 @@ OF_REPLICAS = (*verdicts.TABLE, verdicts.HEALTHY)
 def test_each_verdict_has_its_place_in_the_runbook(verdict) -> None:  # type: ignore[no-untyped-def]
     words = ("writer", "standby", "strays", "filters", "differences", "balancers")
     sentence = verdict.sentence.format(**{word: word.upper() for word in words})
-    assert f"### {verdict.name}\n\n> {sentence}\n" in OPERATING
+    assert f"### {verdict.name}\n\n> {sentence}\n" in RUNBOOKS
 
 
 def test_the_runbook_has_no_verdict_that_is_gone() -> None:
-    runbook = OPERATING.split("## Runbook")[1]
-    names = re.findall(r"^### (\S+)$", runbook, re.MULTILINE)
+    names = re.findall(r"^### (\S+)$", RUNBOOKS, re.MULTILINE)
     assert names == [verdict.name for verdict in TABLE] + [one.name for one in OF_REPLICAS]
 
 
@@ -39,7 +38,16 @@ def test_the_runbook_has_no_verdict_that_is_gone() -> None:
 def test_each_verdict_about_a_replica_has_its_place(verdict) -> None:  # type: ignore[no-untyped-def]
     words = ("replica", "writer", "source", "reason", "differences", "balancers")
     sentence = verdict.sentence.format(**{word: word.upper() for word in words})
-    assert f"### {verdict.name}\n\n> {sentence}\n" in OPERATING
+    assert f"### {verdict.name}\n\n> {sentence}\n" in RUNBOOKS
+
+
+@pytest.mark.parametrize("verdict", [*TABLE, *OF_REPLICAS], ids=lambda verdict: verdict.name)
+def test_each_runbook_says_what_myha_does_and_what_you_do(verdict) -> None:  # type: ignore[no-untyped-def]
+    section = RUNBOOKS.split(f"\n### {verdict.name}\n")[1].split("\n#")[0]
+    does = re.search(r"^- \*\*myha\*\* (.+)$", section, re.MULTILINE)
+    assert does is not None
+    assert re.search(r"^- \*\*You:\*\* .+$", section, re.MULTILINE)
+    assert does[1].startswith("changes nothing") is (verdict.planner is None)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -161,3 +169,15 @@ def test_nothing_names_the_place_it_was_made_at() -> None:
         text = path.read_text(errors="replace")
         assert "/work/main" not in text, path
         assert "../shared" not in text, path
+
+
+def test_each_page_of_the_docs_is_in_the_sites_navigation() -> None:
+    named = set(re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= named
+
+
+def test_the_comparison_has_a_source_for_each_project() -> None:
+    text = (ROOT / "docs" / "comparison.md").read_text()
+    table, sources = text.split("## What each is")[1].split("## Sources")
+    named = set(re.findall(r"\[(\d+)\]", table))
+    assert named == set(re.findall(r"^(\d+)\. .*https?://", sources.replace("\n   ", " "), re.M))

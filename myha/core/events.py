@@ -228,7 +228,7 @@ class Selector:
         if colon and not subject:
             raise ValueError(f"a {KINDS[kind].subject} is missing behind {text!r}")
         if subject and kind is Kind.VERDICT and subject not in VERDICTS:
-            raise ValueError(f"there is no verdict {subject!r}: docs/operating.md has them all")
+            raise ValueError(f"there is no verdict {subject!r}: docs/runbooks.md has them all")
         return Selector(kind, subject)
 
     def __str__(self) -> str:
