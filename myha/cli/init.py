@@ -3,123 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-import textwrap
+import sys
 from pathlib import Path
 
 import click
+from pydantic import SecretStr
 
+from myha.cli.template import NOTHING, shared_template, template
 from myha.config import (
     REPLICATION_PASSWORD_LIMIT_CHARS,
-    TABLES,
-    ApiConfig,
-    SupervisorConfig,
-    shown_default,
-    toml_value,
+    Account,
+    split_address,
 )
+from myha.config.accounts import PasswordError, read_password
 from myha.config.files import read_file
 from myha.config.pairs import has_pairs
-from myha.config.supervisor import LOG, PAIR_NAME, PAIRS_FOLDER
-from myha.config.values import Table
+from myha.config.supervisor import PAIR_NAME, PAIRS_FOLDER
 from myha.errors import ConfigError
+from myha.operations.discover.judge import Discovery, judge
+from myha.operations.discover.look import look_at_pair
 
-WIDTH = 96
 GENERATED = ("supervisor", "replication")
-
-# Keys that have no default: what stands in the file.
-_SAMPLES = {
-    "balancers.lb1.socket": "/run/haproxy/admin.sock",
-    "balancers.lb1.writer_listen": "127.0.0.1:3307",
-    "balancers.lb1.reader_listen": "127.0.0.1:3308",
-    "nodes.a.host": "",
-    "nodes.b.host": "",
-    "notify.mail.url_file": "secrets/mail",
-    "hooks.script.on": ("plan-done:failover", "plan-done:switchover"),
-    "hooks.script.command": ("/usr/local/bin/after-failover",),
-}
-_NAMED = {
-    "nodes": ("a", "b"),
-    "balancers": ("lb1",),
-    "replicas": ("r1",),
-    "notify": ("mail",),
-    "hooks": ("script",),
-}
-_OF_THE_FILE = {"cluster.name", "cluster.state_dir"}  # which a pair among others has by its file
-_OF_THE_PROCESS = {"api", "log"}  # which several pairs share
-_OPTIONAL = {"replicas", "notify", "hooks"}  # a pair has none, unless its owner gives it some
-
-
-def template(pair: str = "") -> str:
-    """The whole file: keys that must be given stand open, the others as comments with defaults.
-
-    `pair`: one of several, in a file of its own beside the one that they share.
-    """
-    what, where = (f"the pair {pair}", "myha.toml's") if pair else ("myha", "this file's")
-    lines = [
-        f"# Configuration of {what}. Fill in the hosts; what is commented out shows its default.",
-        f"# Durations are in seconds. Relative paths count from {where} folder.",
-    ]
-    for table, model in TABLES.items():
-        if pair and table in _OF_THE_PROCESS:
-            continue
-        for position, name in enumerate(_NAMED.get(table, ("",))):
-            section = f"{table}.{name}" if name else table
-            head = f"# [{section}]" if table in _OPTIONAL else f"[{section}]"
-            lines += ["", head]
-            if position == 0:
-                lines += _comment(model.__doc__ or "")
-            for key, field in model.model_fields.items():
-                if pair and f"{table}.{key}" in _OF_THE_FILE:
-                    continue
-                lines += _key(section, table, key, field.description or "", explain=position == 0)
-    return "\n".join(lines) + "\n"
-
-
-def shared_template() -> str:
-    """The file beside pairs.d: what the pairs share."""
-    lines = [
-        *_comment(
-            "Configuration of myha for several pairs. Each is a file in pairs.d, as `myha init "
-            "--pair NAME` writes it, or tables [pairs.NAME...] here. Tables like [timing] or "
-            "[accounts] that stand here are for all pairs, key by key, where a pair has no own."
-        ),
-    ]
-    tables: dict[str, type[Table]] = {
-        "supervisor": SupervisorConfig,
-        "api": ApiConfig,
-        LOG: TABLES[LOG],
-    }
-    for table, model in tables.items():
-        lines += ["", f"[{table}]", *_comment(model.__doc__ or "")]
-        for key, field in model.model_fields.items():
-            text = _comment(field.description or "")
-            lines += ["", *text, f"# {key} = {toml_value(field.default)}"]
-    return "\n".join(lines) + "\n"
-
-
-def _comment(text: str) -> list[str]:
-    return textwrap.wrap(
-        " ".join(text.split()),
-        WIDTH,
-        initial_indent="# ",
-        subsequent_indent="# ",
-        break_on_hyphens=False,
-    )
-
-
-def _key(section: str, table: str, key: str, meaning: str, *, explain: bool) -> list[str]:
-    lines = ["", *_comment(meaning)] if explain else []
-    sample = _SAMPLES.get(f"{section}.{key}")
-    if sample is not None:
-        commented = "# " if table in _OPTIONAL else ""
-        return [*lines, f"{commented}{key} = {toml_value(sample)}"]
-    default = shown_default(table, key)
-    if TABLES[table].model_fields[key].is_required():
-        return [*lines, f"# {key} = ...  (required)"]
-    model_default = TABLES[table].model_fields[key].default
-    if default != toml_value(model_default):  # it depends on other keys: say so in words
-        return [*lines, f"# {key} = ...  (default: {default})"] if explain else lines
-    return [*lines, f"# {key} = {default}"] if explain else lines
 
 
 @click.command("init")
@@ -136,27 +42,105 @@ def _key(section: str, table: str, key: str, meaning: str, *, explain: bool) -> 
     metavar="NAME",
     help="Add a pair to a supervisor of several: write pairs.d/NAME.toml beside the configuration.",
 )
-def init(path: Path, force: bool, pair: str | None) -> None:
+@click.option(
+    "--from",
+    "start",
+    metavar="HOST[:PORT]",
+    help="Look at this server and its peer, and write what they tell. Nothing is changed there.",
+)
+@click.option(
+    "--peer", metavar="HOST[:PORT]", help="With --from: where its peer is, if that is not seen."
+)
+@click.option(
+    "--user",
+    default="root",
+    show_default=True,
+    help="With --from: the administrator's account on both. Its password is taken from "
+    "MYHA_ADMIN_PASSWORD or secrets/admin, or asked for.",
+)
+def init(
+    *,
+    path: Path,
+    force: bool,
+    pair: str | None,
+    start: str | None,
+    peer: str | None,
+    user: str,
+) -> None:
     """Write a commented myha.toml and passwords for the new accounts.
 
-    The accounts themselves are made by `myha setup`.
+    The accounts themselves are made by `myha setup`. With --from the file is that of a pair that
+    replicates already: each value with where it comes from, and what cannot be seen as a question.
     """
-    folder, option, text = path.absolute().parent / "secrets", "", template()
+    folder, option = path.absolute().parent / "secrets", ""
+    if peer is not None and start is None:
+        raise ConfigError("--peer goes with --from")
+    if path.exists() and pair is None and not force:  # before anybody is asked for a password
+        raise ConfigError(_taken(path))
+    known = NOTHING if start is None else _discovered(start, peer, user, folder)
+    text = template(known=known)
     if pair is not None:
         _refuse_pair(path, pair)
         if not path.exists():
             _place(path, shared_template(), folder, force=False)
             click.echo(f"wrote {path}: what the pairs share")
         path = path.absolute().parent / PAIRS_FOLDER / f"{pair}.toml"
-        option, text = f" --pair {pair}", template(pair)
+        option, text = f" --pair {pair}", template(pair, known)
     made = _place(path, text, folder, force=force)
-    click.echo(f"wrote {path}: fill in the two hosts and the balancer's addresses")
+    rest = "the balancer's addresses" if start else "the two hosts and the balancer's addresses"
+    click.echo(f"wrote {path}: fill in {rest}")
     for file in made:
         click.echo(f"wrote {file}: a random password (mode 0600)")
+    for question in known.questions:
+        click.echo(f"question: {question}")
     click.echo(
         f"put the administrator's password into {folder / 'admin'} (chmod 600), "
         f"or set MYHA_ADMIN_PASSWORD; then: myha setup{option} --plan"
     )
+
+
+def _taken(path: Path) -> str:
+    return f"{path}: exists already; use --force to overwrite it, or another --path"
+
+
+def _discovered(start: str, peer: str | None, user: str, folder: Path) -> Discovery:
+    """What the two servers tell, and said as it is seen."""
+    account = Account(user, SecretStr(_password(user, folder / "admin")))
+    at, other = _address("--from", start), None if peer is None else _address("--peer", peer)
+    first, second = look_at_pair(at, other, account, click.echo)
+    known = judge(first, second, user)
+    for note in known.notes:
+        click.echo(note)
+    return known
+
+
+def _address(option: str, text: str) -> tuple[str, int]:
+    with_port = text if re.search(r":\d+$", text) and text.count(":") == 1 else f"{text}:3306"
+    if text.startswith("["):
+        with_port = text if "]:" in text else f"{text}:3306"
+    try:
+        return split_address(with_port)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r}: {error}") from None
+
+
+def _password(user: str, file: Path) -> str:
+    """Never of the command line, where every other user would see it."""
+    known = os.environ.get("MYHA_ADMIN_PASSWORD", "")
+    if known:
+        return known
+    if file.exists():
+        try:
+            return read_password(file)
+        except PasswordError as error:
+            raise ConfigError(str(error)) from None
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"the password of {user!r} is asked for at a terminal: put it into {file} (chmod 600), "
+            "or set MYHA_ADMIN_PASSWORD"
+        )
+    asked: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
+    return asked
 
 
 def _refuse_pair(path: Path, pair: str) -> None:
@@ -171,9 +155,8 @@ def _refuse_pair(path: Path, pair: str) -> None:
 
 def _place(path: Path, text: str, folder: Path, *, force: bool) -> list[Path]:
     """Write a configuration, and passwords where there are none; which were made."""
-    taken = f"{path}: exists already; use --force to overwrite it, or another --path"
     if path.exists() and not force:
-        raise ConfigError(taken)
+        raise ConfigError(_taken(path))
     try:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
         # The passwords first: if they cannot be written, there is no half configuration.
@@ -181,7 +164,7 @@ def _place(path: Path, text: str, folder: Path, *, force: bool) -> list[Path]:
         made = [file for role in GENERATED if (file := _make_password(folder / role))]
         _write(path, text, force=force)
     except FileExistsError:
-        raise ConfigError(taken) from None
+        raise ConfigError(_taken(path)) from None
     except OSError as error:
         where = error.filename or path
         raise ConfigError(

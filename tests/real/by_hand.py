@@ -17,6 +17,7 @@ from myha.drill.workload import Workload
 from myha.sandbox.cluster import Cluster
 
 DEADLINE_SECONDS = 60.0
+SEMI_SYNC_TIMEOUT_SECONDS = 60.0
 # What the sandbox's own option files have better than an old pair's.
 MYSQL_BY_FILE = ("gtid_mode = OFF", "enforce_gtid_consistency = OFF")
 MARIADB_BY_FILE = ("gtid_strict_mode = OFF", "gtid_domain_id = 0")
@@ -85,14 +86,36 @@ def replicate(cluster: Cluster, name: str, source: str, *, by_gtid: bool) -> Non
     ask(cluster, name, change, "START SLAVE")
 
 
-def make(cluster: Cluster, *, by_gtid: bool, standby: str = "b") -> None:
+def make(cluster: Cluster, *, by_gtid: bool, standby: str = "b", one_way: bool = False) -> None:
     """A master-master pair of two servers that run, `standby` read-only as an ordinary one is."""
-    replicate(cluster, "b", "a", by_gtid=by_gtid)
-    replicate(cluster, "a", "b", by_gtid=by_gtid)
     writer = "a" if standby == "b" else "b"
+    replicate(cluster, standby, writer, by_gtid=by_gtid)
+    if not one_way:
+        replicate(cluster, writer, standby, by_gtid=by_gtid)
     ask(cluster, standby, "SET GLOBAL read_only = ON")
     ask(cluster, writer, "CREATE DATABASE app", "USE app", *tables(cluster))
     until(lambda: ask(cluster, standby, "SHOW TABLES FROM app"), "it replicates")
+
+
+def wait_for_acknowledgements(cluster: Cluster, writer: str, standby: str) -> None:
+    """Semi-sync as the manuals have it, with a timeout that a test would notice."""
+    milliseconds = int(SEMI_SYNC_TIMEOUT_SECONDS * 1000)
+    if cluster.state.flavour == "mysql":
+        for side, name in (("source", writer), ("replica", standby)):
+            plugin = f"INSTALL PLUGIN rpl_semi_sync_{side} SONAME 'semisync_{side}.so'"
+            ask(cluster, name, plugin, f"SET GLOBAL rpl_semi_sync_{side}_enabled = ON")
+        ask(cluster, standby, "STOP REPLICA", "START REPLICA")
+        ask(cluster, writer, f"SET GLOBAL rpl_semi_sync_source_timeout = {milliseconds}")
+        return
+    ask(
+        cluster, standby, "SET GLOBAL rpl_semi_sync_slave_enabled = ON", "STOP SLAVE", "START SLAVE"
+    )
+    ask(
+        cluster,
+        writer,
+        f"SET GLOBAL rpl_semi_sync_master_timeout = {milliseconds}",
+        "SET GLOBAL rpl_semi_sync_master_enabled = ON",
+    )
 
 
 def tables(cluster: Cluster) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ what differs, adopted in pieces while clients write, supervised, given back, ado
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from myha.config import load
 from myha.sandbox.cluster import Cluster
 from myha.stores.factory import read_record
 from tests.real import by_hand
@@ -30,7 +32,7 @@ def argv(pair: Cluster, *words: str) -> list[str]:
     return [sys.executable, "-m", "myha", "--config", str(pair.config_path), *words]
 
 
-def myha(pair: Cluster, *words: str) -> tuple[int, str]:
+def myha(pair: Cluster, *words: str, **environment: str) -> tuple[int, str]:
     """Run a command; its exit status and all that it said. Never a traceback."""
     done = subprocess.run(
         argv(pair, *words),
@@ -39,6 +41,7 @@ def myha(pair: Cluster, *words: str) -> tuple[int, str]:
         text=True,
         timeout=180,
         check=False,
+        env={**os.environ, **environment},
     )
     said = done.stdout + done.stderr
     assert "Traceback" not in said, said
@@ -69,8 +72,6 @@ def interrupted(pair: Cluster, *words: str, at: str) -> None:
 
 
 def record(pair: Cluster) -> Any:
-    from myha.config import load  # noqa: PLC0415
-
     return read_record(load(pair.config_path))
 
 
@@ -97,6 +98,7 @@ def test_by_file_and_position(cluster: MakeCluster, flavour: str, tmp_path: Path
     ask(pair, "a", "SET SESSION sql_log_bin = 0", "UPDATE app.t SET v = 2")
 
     with by_hand.writing(pair, "b", tmp_path) as clients:
+        _discovered(pair, tmp_path / "seen" / "myha.toml")
         status, said = myha(pair, "setup", "--dry-run")
         if mysql:
             assert status == 0, said
@@ -131,6 +133,59 @@ def test_by_file_and_position(cluster: MakeCluster, flavour: str, tmp_path: Path
     nothing_was_lost(pair, tmp_path)
     assert ask(pair, "a", "SELECT v FROM app.t") == [(1,)]
     _and_back(pair, tmp_path / "back", mysql=mysql)
+
+
+def _discovered(pair: Cluster, path: Path) -> None:
+    """`init --from` the standby: its peer is found, and that it is the writer."""
+    place = f"127.0.0.1:{pair.nodes['a'].port}"
+    words = ("init", "--path", str(path), "--from", place, "--user", "admin")
+    status, said = myha(pair, *words)
+    assert status == 2
+    assert "MYHA_ADMIN_PASSWORD" in said
+    status, said = myha(pair, *words, MYHA_ADMIN_PASSWORD=pair.secret("admin"))
+    assert status == 0, said
+    assert pair.secret("admin") not in said
+    assert "by file and position" in said
+    seen = load(path)
+    assert seen.cluster.mode.value == "single-writer"
+    assert [seen.nodes[name].port for name in "ab"] == [pair.nodes[name].port for name in "ab"]
+    assert re.search(r"a and b took 0 and [1-9]", path.read_text())
+    assert {file.name for file in (path.parent / "secrets").iterdir()} == {
+        "supervisor",
+        "replication",
+    }
+
+
+def test_by_gtid_one_way_with_semi_sync(cluster: MakeCluster, flavour: str, tmp_path: Path) -> None:
+    """The standby acknowledges the writer's commits, and nobody waits while its channel rests."""
+    pair = cluster(flavour=flavour)
+    pair.start_servers()
+    by_hand.make(pair, by_gtid=True, one_way=True)
+    by_hand.wait_for_acknowledgements(pair, "a", "b")
+    status, said = myha(pair, "release", "--dry-run")
+    assert status == 1
+    assert "no record of a pair" in said
+    with by_hand.writing(pair, "a", tmp_path) as clients:
+        interrupted(pair, "setup", "--yes", at="auto_increment_increment = 2 now")
+        # As if it had been cut short a moment later, while that channel rests.
+        ask(pair, "b", "STOP REPLICA")
+        clients.await_acknowledged(20, by_hand.DEADLINE_SECONDS / 2)
+        status, said = myha(pair, "setup", "--yes")
+        assert status == 0, said
+        assert "b: start its replication from a, which is stopped" in said
+        assert "a: replicate from b at" in said
+        clients.await_acknowledged(20, by_hand.DEADLINE_SECONDS)
+        status, said = myha(pair, "release", "--one-way", "--keep-accounts", "--yes")
+        assert status == 0, said
+        clients.await_acknowledged(20, by_hand.DEADLINE_SECONDS)
+        seen = clients.stop()
+    assert seen["errors"] == {}
+    nothing_was_lost(pair, tmp_path)
+    assert not ask(pair, "a", "SHOW REPLICA STATUS")
+    assert ask(pair, "b", "SHOW REPLICA STATUS")
+    assert ask(pair, "a", "SELECT 1 FROM mysql.user WHERE User = 'myha'")
+    status, said = myha(pair, "setup", "--dry-run")
+    assert status == 0, said
 
 
 def _and_back(pair: Cluster, folder: Path, *, mysql: bool) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from myha.operations.setup.session import AdminSession
+from myha.database.session import Session
 
 SAMPLE_SECONDS = 2.0
 EVENTS_LIMIT = 2000  # of each file: enough to tell that there are writes
@@ -22,22 +22,20 @@ class Writes:
     domains: frozenset[int] = frozenset()
 
 
-def sample(
-    sessions: Mapping[str, AdminSession], seconds: float = SAMPLE_SECONDS
-) -> dict[str, Writes]:
+def sample(sessions: Mapping[str, Session], seconds: float = SAMPLE_SECONDS) -> dict[str, Writes]:
     """What each server writes within `seconds`. Raises ServerError."""
     places = {name: _place(session) for name, session in sessions.items()}
     time.sleep(seconds)
     return {name: _writes(session, *places[name]) for name, session in sessions.items()}
 
 
-def _place(session: AdminSession) -> tuple[str, int]:
+def _place(session: Session) -> tuple[str, int]:
     """The file and the byte at which the binary log ends now. (By a statement that all know.)"""
     name, size, *_ = session.query("SHOW BINARY LOGS")[-1]
     return str(name), int(size)
 
 
-def _writes(session: AdminSession, file: str, offset: int) -> Writes:
+def _writes(session: Session, file: str, offset: int) -> Writes:
     own = int(session.value("SELECT @@GLOBAL.server_id"))
     names = [str(row[0]) for row in session.query("SHOW BINARY LOGS")]
     newer = names[names.index(file) :] if file in names else names[-1:]
