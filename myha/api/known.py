@@ -20,6 +20,7 @@ Data = dict[str, Any]
 SILENT_SECONDS = 2.5
 QUEUE_LIMIT = 512
 MAX_LISTENERS = 200
+NO_PAIR = ""
 
 
 def encoded(value: Any) -> bytes:
@@ -43,7 +44,8 @@ class PairKnown:
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """Who reads the stream. `pair`: only what is said of this one."""
+    """Who reads the stream. `pair`: only what is said of this one, and of NO_PAIR what is said of
+    all together."""
 
     pair: str | None = None
     queue: asyncio.Queue[bytes | None] = field(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from myha.api.answers import PROBLEMS, no_pair, problem
-from myha.api.known import Known, Listener
+from myha.api.known import NO_PAIR, Known, Listener
 from myha.api.world import World
 
 HEARTBEAT_SECONDS = 5.0
@@ -35,10 +35,11 @@ def stream(world: World, still_allowed: Callable[[Request], StillAllowed]) -> AP
     async def events(
         request: Request,
         pair: Annotated[str | None, Query(description="Only of this pair")] = None,
+        only: Annotated[Literal["pairs"] | None, Query(description="No statuses or lines")] = None,
     ) -> Response:
         if pair is not None and pair not in world.known.names:
             return no_pair(pair)
-        listener = world.known.listen(pair)
+        listener = world.known.listen(NO_PAIR if only else pair)
         if listener is None:
             return problem("too many listen already; try again later", 503)
         allowed = still_allowed(request)

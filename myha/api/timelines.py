@@ -48,8 +48,8 @@ def timelines(lines: Iterable[Line]) -> list[Line]:
             run["reason"] = line["text"] if failed else ""
             run["ended_wall"] = line["wall"]
             run["total_ms"] = _ms(line["at"] - run["began_at"])
-    for one, following in zip(found, [*found[1:], None], strict=True):
-        if one["outcome"] == "running" and following is not None:
+    for one in found[:-1]:
+        if one["outcome"] == "running":
             one["outcome"] = "cut short"
     return found
 

@@ -1,18 +1,20 @@
-// The values of the last hour, for the plots: read once, then added to.
+// The values of the last hour, for the plots: read once, then added to. Pure but for the clock.
 
 const HOUR = 3600;
-const METRICS = ["lag_seconds", "transactions_per_second", "pulse_ms"];
+const METRICS = ["lag_seconds", "transactions_per_second", "pulse_latency_ms"];
 
 export class History {
-  /** `found` is an answer of the API: {nodes: {NAME: {METRIC: [[wall, value], ...]}}}. */
+  /** `found` is an answer of the API: `at`, seconds since the epoch, and `nodes` with lists as long. */
   constructor(found) {
     this.series = Object.fromEntries(METRICS.map((name) => [name, {}]));
     this.add(found);
   }
 
-  add(found) {
-    for (const [node, of] of Object.entries(found.nodes ?? {})) {
-      for (const metric of METRICS) this.append(metric, node, of[metric] ?? []);
+  add({ at, nodes }) {
+    for (const [node, of] of Object.entries(nodes)) {
+      for (const metric of METRICS) {
+        this.append(metric, node, of[metric].map((value, index) => [at[index], value]));
+      }
     }
   }
 
@@ -21,16 +23,9 @@ export class History {
     const had = mine[node] ?? [];
     const last = had.at(-1)?.[0] ?? 0;
     const fresh = points.filter(([wall]) => wall > last);
-    if (!fresh.length && (node in mine || !points.length)) return;
-    const since = (fresh.at(-1)?.[0] ?? last) - HOUR;
+    const known = node in mine || fresh.some(([, value]) => value !== null);
+    if (!fresh.length || !known) return;
+    const since = fresh.at(-1)[0] - HOUR;
     mine[node] = [...had.filter(([wall]) => wall >= since), ...fresh];
-  }
-
-  /** A status between two answers moves the lag on. */
-  seen(status) {
-    const now = Date.now() / 1000;
-    for (const [name, node] of Object.entries({ ...status.nodes, ...status.replicas })) {
-      if (name !== status.writer && Number.isFinite(node.lag_seconds)) this.append("lag_seconds", name, [[now, node.lag_seconds]]);
-    }
   }
 }

@@ -12,12 +12,12 @@ import { panel } from "./parts.js";
 import { History } from "./history.js";
 import { plots } from "./plots.js";
 import { REQUESTS, possible } from "./requests.js";
-import { conflicts, quarantine } from "./rows.js";
+import { conflictOf, conflicts, quarantine } from "./rows.js";
 import { lineLevel, standing } from "./standing.js";
 import { Stream } from "./stream.js";
-import { timelines } from "./timelines.js";
+import { timelines, told } from "./timelines.js";
 import { Topology } from "./topology.js";
-import { verdict } from "./verdict.js";
+import { unsupervised, verdict } from "./verdict.js";
 
 const LINES_KEPT = 3000;
 const LINES_AT_ONCE = 300;
@@ -33,8 +33,7 @@ const forms = new Forms(document.getElementById("dialog"), () => ({ pair: known.
 const known = {
   lines: null, // of all pairs
   away: null, // {why, since}, where the supervisor does not answer the process that serves this page
-  pair: null, // the name of the one that is shown
-  wanted: undefined, // the name in the address
+  pair: null, // the name of the one that is shown; null: all
   status: null,
   problem: "",
   connection: { live: null, why: "", heardAt: null },
@@ -50,12 +49,10 @@ function ofOnePair() {
 // -- what comes in ---------------------------------------------------------------------------------
 
 const stream = new Stream(take, (connection) => {
-  const began = connection.live && !known.connection.live && known.connection.heardAt !== null;
   known.connection = connection;
-  if (began) readAll(); // what was told meanwhile
   draw();
-});
-forms.tokenKept = () => { stream.again(); readAll(); };
+}, readAll);
+forms.tokenKept = () => stream.again();
 
 function take(kind, data) {
   if (kind === "pairs") {
@@ -65,7 +62,6 @@ function take(kind, data) {
     choose();
   } else if (kind === "status" && data.pair === known.pair) {
     known.status = data.status;
-    known.history?.seen(data.status);
   } else if (kind === "journal" && data.pair === known.pair) {
     added([data.line]);
   }
@@ -77,7 +73,7 @@ function added(lines) {
   const fresh = lines.filter((line) => !ids.has(line.id));
   if (!fresh.length) return;
   known.journal = [...known.journal, ...fresh].sort((one, other) => one.id - other.id).slice(-LINES_KEPT);
-  known.conflicts = merged(known.conflicts, fresh.filter((line) => line.kind === "conflict"));
+  known.conflicts = merged(known.conflicts, fresh.filter((line) => line.kind === "conflict").map(conflictOf));
   if (fresh.some((line) => /^(heal|job-|quarantine|merged|loss)/.test(line.kind))) readQuarantine();
 }
 
@@ -100,19 +96,18 @@ async function readInto(path, query, take) {
   draw();
 }
 
-async function readAll() {
-  if (known.pair === null) return;
+function readAll() {
+  if (known.pair === null || known.problem) return;
   const at = (...parts) => address("pairs", known.pair, ...parts);
-  readInto(at(), {}, (status) => { known.status = status; });
   readInto(at("events"), { limit: LINES_AT_ONCE }, ({ events }) => added(events));
-  readInto(at("failovers"), {}, ({ failovers }) => { known.changes = failovers; });
+  readInto(at("failovers"), {}, ({ failovers }) => { known.changes = failovers.map(told); });
   readInto(at("history"), { minutes: 60 }, (found) => { known.history = new History(found); });
-  readInto(at("conflicts"), {}, ({ conflicts: found }) => { known.conflicts = merged(known.conflicts, found); });
+  readInto(at("conflicts"), {}, ({ conflicts: found }) => { known.conflicts = merged(known.conflicts, found.filter((line) => line.kind === "conflict")); });
   readQuarantine();
 }
 
 function readQuarantine() {
-  readInto(address("pairs", known.pair, "quarantine"), {}, (found) => { known.quarantine = found.quarantine ?? found.incidents; });
+  readInto(address("pairs", known.pair, "quarantine"), {}, ({ incidents }) => { known.quarantine = incidents; });
 }
 
 async function openIncident(id) {
@@ -138,13 +133,12 @@ function choose() {
   const names = known.lines.map((line) => line.name);
   const wanted = decodeURIComponent(location.hash.replace(/^#\/?/, ""));
   const pair = wanted || (names.length === 1 ? names[0] : null);
-  if (pair === known.pair && known.wanted !== undefined) return;
-  known.wanted = wanted;
-  Object.assign(known, ofOnePair(), { pair, status: null, problem: names.includes(pair) || pair === null ? "" : `There is no pair ${pair}.` });
+  const there = names.includes(pair);
+  if (pair === known.pair && !(known.problem && there)) return;
+  Object.assign(known, ofOnePair(), { pair, status: null, problem: pair === null || there ? "" : `There is no pair ${pair}.` });
   Object.assign(view, { filter: FIRST_FILTER, cursor: null });
-  if (pair !== null) readAll();
   // Of many pairs only their lines are asked for: the statuses of 500 are a lot.
-  if (stream.pair !== pair) stream.start(pair);
+  stream.start(there ? pair : null);
 }
 
 addEventListener("resize", draw);
@@ -181,11 +175,16 @@ function drawAll() {
   if (known.problem && !known.status) render(page, h("p", { class: "loading", key: "problem" }, known.problem));
   else if (known.pair !== null && known.status) drawPair(now);
   else if (known.pair === null && known.lines) render(page, overview(known.lines, view.pairs, set("pairs")));
+  else if (lineOfPair()?.supervisor) render(page, unsupervised(lineOfPair()));
   else render(page, h("p", { class: "loading", key: "loading" }, known.connection.live === false ? known.connection.why : "Reading…"));
 }
 
 function set(name) {
   return (value) => { view[name] = value; draw(); };
+}
+
+function lineOfPair() {
+  return known.lines?.find((line) => line.name === known.pair);
 }
 
 function titleOf(stale) {
@@ -254,6 +253,5 @@ setInterval(() => {
     readInto(address("pairs", known.pair, "history"), { minutes: 1 }, (found) => known.history?.add(found));
   }
 }, 10_000);
-stream.start(decodeURIComponent(location.hash.replace(/^#\/?/, "")) || null);
-read(address("pairs")).then((data) => take("pairs", data), () => draw());
+stream.start(null);
 draw();

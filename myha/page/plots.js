@@ -9,7 +9,7 @@ const HEIGHT = 104, LEFT = 30, BOTTOM = 16, TOP = 6;
 export const METRICS = [
   { id: "lag_seconds", title: "Lag", unit: "s", floor: 0.1, show: duration },
   { id: "transactions_per_second", title: "Writes", unit: "transactions/s", floor: 10, show: (v) => `${short(v)}/s` },
-  { id: "pulse_ms", title: "Pulse", unit: "ms", floor: 10, show: milliseconds },
+  { id: "pulse_latency_ms", title: "Pulse", unit: "ms", floor: 10, show: milliseconds },
 ];
 
 /** `series`: by metric, by node, lists of [wall, value]. `nodes`: all names, in the order in which

@@ -5,7 +5,6 @@ import { cell, moment, plural } from "./format.js";
 import { chip, command, nothing, panel } from "./parts.js";
 
 const CONFLICTS_SHOWN = 20;
-const ROWS_SHOWN = 200;
 
 // -- conflicts -------------------------------------------------------------------------------------
 
@@ -14,20 +13,32 @@ export function conflicts(lines) {
   const shown = lines.slice(-CONFLICTS_SHOWN).reverse();
   return panel("conflicts", "Conflicts", { aside: chip("warn", plural(lines.length, "conflict")) },
     h("ul", { class: "plain" }, shown.map((line) => h("li", { key: line.id },
-      line.first_node ? h("details", {},
+      line.first?.node ? h("details", {},
         h("summary", {}, h("span", { class: "what" }, h("b", {}, line.table), ` ${line.key} ${valuesOf(line.values)}`),
-          h("span", { class: "faint" }, `${line.first_change} on ${line.first_node}, ${line.second_change} on ${line.second_node} · ${moment(line.wall)}`)),
-        sides(line)) : h("p", {}, line.text)))));
+          h("span", { class: "faint" }, `${line.first.change} on ${line.first.node}, ${line.second.change} on ${line.second.node} · ${moment(line.wall)}`)),
+        sides(line.first, line.second)) : h("p", {}, line.text)))));
 }
 
-function valuesOf(text) {
-  return Object.entries(parsed(text) ?? {}).map(([name, value]) => `${name}=${cell(value)}`).join(", ");
+function valuesOf(values) {
+  return Object.entries(values ?? {}).map(([name, value]) => `${name}=${cell(value)}`).join(", ");
 }
 
-function sides(line) {
-  const images = ["first_before", "first_after", "second_before", "second_after"].map((name) => parsed(line[name]) ?? {});
+/** A line of the journal as the API gives conflicts: the two writes as objects. */
+export function conflictOf(line) {
+  const side = (name) => ({
+    node: line[`${name}_node`],
+    gtid: line[`${name}_gtid`],
+    change: line[`${name}_change`],
+    before: parsed(line[`${name}_before`]),
+    after: parsed(line[`${name}_after`]),
+  });
+  return { ...line, values: parsed(line.values), first: side("first"), second: side("second") };
+}
+
+function sides(first, second) {
+  const images = [first.before, first.after, second.before, second.after].map((image) => image ?? {});
   const columns = [...new Set(images.flatMap((image) => Object.keys(image)))];
-  const heads = ["column", "before", `on ${line.first_node}`, `on ${line.second_node}`];
+  const heads = ["column", "before", `on ${first.node}`, `on ${second.node}`];
   return table(heads, columns.map((column) => {
     const before = column in images[0] ? images[0][column] : images[2][column];
     return [column, before, images[1][column], images[3][column]];
@@ -53,37 +64,36 @@ export function quarantine(list, opened, open) {
     h("ul", { class: "plain" }, list.map((one) => h("li", { key: one.id },
       h("details", { on: { toggle: (event) => { if (event.target.open) open(one.id); } } },
         h("summary", {},
-          h("span", { class: "what" }, h("b", {}, `${one.kind} of ${one.node}`), ` ${plural(one.transactions, "transaction")}, ${plural(one.rows, "row")}`,
-            one.problem ? chip("bad", "damaged") : null),
-          h("span", { class: "faint" }, moment(Date.parse(one.at) / 1000), one.applied ? ` · ${one.applied} on the writer again` : "")),
-        h("div", { class: "incident-body", tabindex: "0", role: "region", "aria-label": `rows of ${one.id}` }, one.problem ? h("p", { class: "why" }, one.problem) : null, incident(one, opened[one.id])))))));
+          h("span", { class: "what" }, h("b", {}, `${one.kind} of ${one.node}`), ` ${plural(one.transactions, "transaction")}, ${plural(one.rows, "row")}`),
+          h("span", { class: "faint" }, moment(Date.parse(one.at) / 1000), one.merged ? ` · ${one.merged} merged` : "")),
+        h("div", { class: "incident-body", tabindex: "0", role: "region", "aria-label": `rows of ${one.id}` }, incident(one, opened[one.id])))))));
 }
 
 function incident(one, read) {
   if (!read) return h("p", { class: "faint" }, "reading…");
   if (read.error) return h("p", { class: "why" }, read.error);
-  const rows = (read.shown_rows ?? read.rows ?? []).filter((row) => !String(row.table).startsWith("myha."));
+  const rows = read.of_rows.filter((row) => !String(row.table).startsWith("myha."));
   return [
     h("p", {}, "Try it on the writer, without keeping anything: ", command(`myha quarantine replay ${one.id}`)),
-    rows.length ? rows.slice(0, ROWS_SHOWN).map((row, index) => change(row, index)) : nothing("No rows of yours; its files tell the rest."),
-    one.rows > rows.length || rows.length > ROWS_SHOWN ? h("p", { class: "faint" }, "All of it: ", command(`myha quarantine show ${one.id} --all`)) : null,
+    rows.length ? rows.map((row, index) => change(row, index)) : nothing("No rows of yours; its files tell the rest."),
+    read.next_offset !== null ? h("p", { class: "faint" }, "All of it: ", command(`myha quarantine show ${one.id} --all`)) : null,
   ];
 }
 
 function change(row, index) {
-  const before = imageOf(row.old, row.before), after = imageOf(row.new, row.after);
-  const kind = before === null ? "insert" : after === null ? "delete" : "update";
+  const before = imageOf(row.before), after = imageOf(row.after);
   const columns = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
   return h("div", { class: "row-change", key: index },
-    h("p", {}, h("b", {}, row.table), ` ${kind} `, h("span", { class: "faint" }, row.gtid ?? "")),
+    h("p", {}, h("b", {}, row.table), ` ${row.change} `, h("span", { class: "faint" }, row.gtid ?? "")),
     table(["column", "before", "after"], columns.map((column) => [column, before?.[column], after?.[column]]),
       (values, at) => at > 0 && before !== null && after !== null && cell(values[1]) !== cell(values[2]),
       [before === null ? 1 : -1, after === null ? 2 : -1]));
 }
 
-function imageOf(values, hex) {
-  if (values && typeof values === "object") return values;
-  return hex ? { "row (hex)": hex } : null;
+/** Values by column; what could not be split into columns is shown as it is. */
+function imageOf(image) {
+  if (image === null || image === undefined) return null;
+  return typeof image === "object" ? image : { row: image };
 }
 
 // -- both ------------------------------------------------------------------------------------------

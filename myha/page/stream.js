@@ -11,9 +11,11 @@ const RETRY_SECONDS = [0.3, 1, 2, 5];
 const HIDDEN_SECONDS = 60;
 
 export class Stream {
-  /** `take(kind, data)` gets each event, `changed(state)` how the stream is: {live, why, heardAt}. */
-  constructor(take, changed) {
+  /** `take(kind, data)` gets each event, `changed(state)` how the stream is: {live, why, heardAt};
+   * `begun()` is called when a connection stands, so that nothing told from then on is missed. */
+  constructor(take, changed, begun) {
     this.take = take;
+    this.begun = begun;
     this.changed = changed;
     this.pair = null;
     this.heardAt = null; // seconds since the epoch
@@ -47,16 +49,20 @@ export class Stream {
     this.abort = mine;
     let why = "the supervisor ended the connection";
     try {
-      const path = address("stream") + (this.pair === null ? "?statuses=false" : `?pair=${encodeURIComponent(this.pair)}`);
+      const path = address("stream") + (this.pair === null ? "?only=pairs" : `?pair=${encodeURIComponent(this.pair)}`);
       const answer = await fetch(path, {
         headers: headers({ Accept: "text/event-stream" }),
         cache: "no-store",
         redirect: "error",
         signal: mine.signal,
       });
-      if (answer.ok) await this.readAll(answer.body.getReader());
-      else if (answer.status === 401 || answer.status === 403) why = "reading needs a token";
-      else why = `the supervisor answered ${answer.status}`;
+      if (answer.ok) {
+        this.heard();
+        this.begun();
+        await this.readAll(answer.body.getReader());
+      }
+      if (answer.status === 401 || answer.status === 403) why = "reading needs a token";
+      else if (!answer.ok) why = `the supervisor answered ${answer.status}`;
     } catch {
       if (this.heardAt === null || this.failures) why = "the supervisor does not answer";
     }
@@ -87,7 +93,12 @@ export class Stream {
       if (line.startsWith("event:")) kind = line.slice(6).trim();
       else if (line.startsWith("data:")) data.push(line.slice(5));
     }
-    if (data.length) this.take(kind, JSON.parse(data.join("\n")));
+    if (!data.length) return;
+    try {
+      this.take(kind, JSON.parse(data.join("\n")));
+    } catch (error) {
+      reportError(error); // a defect of the page, and no end of the stream
+    }
   }
 
   heard() {

@@ -15,7 +15,7 @@ const PHASES = {
   "put-in": "routed",
   "prove-write": "written",
 };
-export const TAKEOVERS = new Set(["failover", "switchover"]);
+const TAKEOVERS = new Set(["failover", "switchover", "reinstate", "install"]);
 
 /** Plans out of journal lines, the latest first: {id, plan, node, text, wall, ended, failed, steps}.
  * `wall` is when it began, in seconds since the epoch; a step has `began` and `ended` in ms from
@@ -38,6 +38,21 @@ export function timelines(lines, wanted = TAKEOVERS) {
     }
   }
   return found.reverse();
+}
+
+/** One that the API has put together, in the same form. */
+export function told({ id, plan, node, sentence, began_wall: wall, total_ms: ended, outcome, reason, phases }) {
+  const failed = outcome === "done" || outcome === "running" ? "" : reason || outcome;
+  const steps = phases.map((one) => ({
+    name: one.step,
+    phase: PHASES[one.step] ?? "",
+    text: one.text,
+    began: one.began_ms,
+    ended: one.ended_ms,
+    beside: one.beside,
+    failed: one.failed,
+  }));
+  return { id, plan, node, text: sentence, wall, ended, failed, steps };
 }
 
 function begun(line) {

@@ -25,6 +25,14 @@ export function verdict(status, open) {
     h("div", { class: "follows", key: "follows" }, follows(status, open)));
 }
 
+/** A pair of which there is no status: its line in the list of all. */
+export function unsupervised(line) {
+  return h("section", { class: "verdict bad", key: "unsupervised", "aria-label": "Verdict" },
+    h("div", { class: "verdict-head" }, chip("bad", "no supervisor")),
+    h("p", { class: "sentence", role: "status" }, line.sentence),
+    h("p", {}, "Clients are routed as they were; nobody would replace a writer. On the supervisor's machine: ", command("myha status")));
+}
+
 function fact(one) {
   return h("div", { key: one.name },
     h("dt", {}, sign(one.level), one.name),

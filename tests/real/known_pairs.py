@@ -18,7 +18,9 @@ from myha.api.listening import listening, url_of
 from myha.api.process import server_config
 from myha.api.tokens import Role, TokenFile, add_token
 from myha.api.world import World
-from myha.config import ApiConfig
+from myha.config import ApiConfig, load_all
+from myha.stores.local.journal import LocalJournal
+from tests.test_config_pairs import in_folder, written
 
 Data = dict[str, Any]
 AGAIN_SECONDS = 0.3
@@ -127,14 +129,18 @@ class Told:
 
 @contextmanager
 def told_server(folder: Path, *names: str) -> Iterator[Told]:
-    """Of pairs with these names, none of which has a configuration."""
+    """Of pairs with these names, none of which has anything in its journal."""
+    config = load_all(written(folder, '[cluster]\nstate_dir = "state"\n' + in_folder("x")))
+    journal = LocalJournal(config.supervisor.state_dir, names[0])
     api = ApiConfig.model_validate({})
     bound, _ = listening(api, folder)
     known = Known(names)
     known.url = url_of(api, bound)
     tokens = folder / "tokens"
     token = add_token(tokens, "test", Role.OPERATE)
-    world = World(known, folder / "nobody.sock", {}, TokenFile(tokens))
+    pairs = dict.fromkeys(names, next(iter(config.pairs.values())))
+    world = World(known, folder / "nobody.sock", pairs, TokenFile(tokens))
+    known.changed_pairs.append(world.history.take)
     app = application(world, api, bound.getsockname()[1])
     told = Told(known, uvicorn.Server(server_config(api, app)), token)
     told.start(bound)
@@ -143,3 +149,4 @@ def told_server(folder: Path, *names: str) -> Iterator[Told]:
     finally:
         told.stop()
         bound.close()
+        journal.close()
