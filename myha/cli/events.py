@@ -12,7 +12,7 @@ import click
 
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.config import Config
-from myha.core.events import Selector, Wanted
+from myha.core.events import ALL, Selector, Wanted
 from myha.core.severity import Severity
 from myha.errors import SupervisorAwayError
 from myha.stores.local.journal import read_journal
@@ -99,7 +99,7 @@ def events(
     wanted = Wanted(kinds, Severity(severity), since)
     last = 0
     while True:
-        for event in _read(config, limit, last, wanted):
+        for event in read_events(config, limit, last, wanted):
             click.echo(json.dumps(event) if as_json else line_of(event))
             last = event["id"]
         if not follow:
@@ -107,7 +107,10 @@ def events(
         time.sleep(FOLLOW_SECONDS)
 
 
-def _read(config: Config, limit: int, after: int, wanted: Wanted) -> list[dict[str, Any]]:
+def read_events(
+    config: Config, limit: int, after: int, wanted: Wanted = ALL
+) -> list[dict[str, Any]]:
+    """The journal's latest, of the supervisor or from its file; oldest first."""
     try:
         return Client(config).events(limit, after, wanted)
     except SupervisorAwayError:

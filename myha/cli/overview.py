@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 
 import click
 from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from myha.cli import live
 from myha.config import ProcessConfig
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.factory import read_record
 from myha.supervisor.client import ask
 from myha.supervisor.control import socket_path
 from myha.supervisor.overview import PairLine, away, worst_first
-
-WATCH_SECONDS = 1.0
 
 
 def lines_of(config: ProcessConfig, *, announce: bool = True) -> list[PairLine]:
@@ -59,26 +56,21 @@ def _on_record(config: ProcessConfig, why: str) -> list[PairLine]:
 
 def show(config: ProcessConfig, *, as_json: bool, watch: bool) -> bool:
     """Whether all are healthy."""
+    if watch and not as_json:
+        live.watch(
+            Console(),
+            lambda: lines_of(config, announce=False),
+            lambda lines, _console, _height: picture(lines),
+            lambda lines: lines,
+        )
+        return True
     lines = lines_of(config)
     if as_json:
         shown = [line.model_dump(mode="json") for line in lines]
         click.echo(json.dumps({"pairs": shown}, indent=2))
-    elif watch:
-        _watch(config, lines)
     else:
         Console().print(picture(lines))
     return all(line.healthy for line in lines)
-
-
-def _watch(config: ProcessConfig, lines: list[PairLine]) -> None:
-    console = Console()
-    with Live(picture(lines), console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(WATCH_SECONDS)
-            try:
-                live.update(picture(lines_of(config, announce=False)), refresh=True)
-            except MyhaError as error:
-                live.update(Text(str(error), style="bold red"), refresh=True)
 
 
 def picture(lines: list[PairLine]) -> RenderableType:
