@@ -6,7 +6,7 @@ import sys
 
 from myha.hosts.priority import set_niceness
 
-NICENESS = 10  # behind everything that has to do with a failover, its own start too
+NICENESS = 5  # behind everything that has to do with a failover, its own start too
 
 
 def main() -> int:

@@ -30,6 +30,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 BODY_LIMIT_BYTES = 16_384
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 SECRETS = ("token=", "access_token=", "authorization=", "password=")
+ONCE = (b"host", b"authorization", b"origin", b"content-type", b"content-length")
 WHO = "myha_who"  # in the scope: the Token, or None
 
 # Guessing is hopeless, and noisy guesses are not worth an answer.
@@ -82,6 +83,7 @@ class Guard:
             return
         headers = dict(scope["headers"])
         try:
+            _check_once(scope)
             scope[WHO] = self._let_in(scope, headers)
             receive = _limited(receive, headers)
         except Denied as denied:
@@ -184,6 +186,13 @@ def _token_in(header: bytes) -> str:
             return ""
         return pair.partition(":")[2]
     return ""
+
+
+def _check_once(scope: Scope) -> None:
+    """Of two hosts or tokens nobody could say which one counts."""
+    names = [name for name, _ in scope["headers"]]
+    if any(names.count(one) > 1 for one in ONCE):
+        raise Denied(400, "a header that decides who is let in is there twice")
 
 
 def _check_kind(headers: dict[bytes, bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -77,6 +78,7 @@ def run() -> int:
 
 def server_config(api: ApiConfig, app: App) -> uvicorn.Config:
     """Raises MyhaError when the certificate does not serve."""
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # what clients do wrong is theirs
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_CONNECTIONS = 1000
+MAX_OF_AN_ADDRESS = 200  # unless it is this machine's own
 # Whoever needs longer to say what he wants holds a connection and nothing else.
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
 HEAD_LIMIT_BYTES = 32_768
 
 
+def _address_of(transport: asyncio.Transport) -> str:
+    """Empty for this machine itself, which has one address for all of its users."""
+    peer = transport.get_extra_info("peername")
+    if not peer:
+        return ""
+    address = str(peer[0])
+    return "" if ip_address(address.partition("%")[0]).is_loopback else address
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. Those beyond the bound are closed at once, unheard."""
 
     open_connections: ClassVar[int] = 0
+    by_address: ClassVar[Counter[str]] = Counter()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         cls = BoundedProtocol
-        self._counted = cls.open_connections < MAX_CONNECTIONS
+        self._address = _address_of(transport)
+        self._counted = (
+            cls.open_connections < MAX_CONNECTIONS
+            and cls.by_address[self._address] < MAX_OF_AN_ADDRESS
+        )
         self._in_head, self._head_bytes = True, 0
         self._late: asyncio.TimerHandle | None = None
         super().connection_made(transport)
@@ -29,6 +46,8 @@ class BoundedProtocol(HttpToolsProtocol):
             transport.abort()
             return
         cls.open_connections += 1
+        if self._address:
+            cls.by_address[self._address] += 1
         self._expect(HEAD_SECONDS)
 
     def _expect(self, seconds: float) -> None:
@@ -45,7 +64,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._counted:
             self._counted = False
             BoundedProtocol.open_connections -= 1
+            self._forget_address()
         super().connection_lost(exc)
+
+    def _forget_address(self) -> None:
+        by_address = BoundedProtocol.by_address
+        by_address[self._address] -= 1
+        if by_address[self._address] <= 0:
+            del by_address[self._address]
 
     def data_received(self, data: bytes) -> None:
         if not self._counted:
