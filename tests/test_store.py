@@ -12,12 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from myha.cli.main import cli
+from myha.config import load
 from myha.config.etcd import EtcdConfig
 from myha.core.events import Kind
 from myha.core.record import Cause, Heal, Membership, NodeRecord, Record, Sync
 from myha.core.record_codec import record_from_dict, record_to_dict
 from myha.errors import ConfigError, MyhaError, StoreConflictError
+from myha.stores import factory
 from myha.stores.etcd import kind as etcd_kind
 from myha.stores.local.journal import LocalJournal
 from myha.stores.local.lease import LocalLease
@@ -63,6 +67,39 @@ def test_a_record_from_before_there_were_heals_and_names_is_read() -> None:
     del older["pair"]
     assert record_from_dict(older).node("b").heal is None
     assert record_from_dict(older).pair == ""
+
+
+def test_a_record_whose_writer_is_none_of_its_nodes_is_none() -> None:
+    with pytest.raises(ValueError, match="its writer zz is none of its nodes"):
+        record_from_dict(record_to_dict(RECORD) | {"writer": "zz"})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "name", "told"),
+    [
+        (("a", "c"), "shop", "is of nodes a and b, .* names a and c: use the file"),
+        (("a", "b"), "till", "is of the pair shop, .* is of till: use the file"),
+    ],
+)
+def test_a_record_of_others_is_refused_by_whoever_would_use_it(
+    tmp_path: Path, nodes: tuple[str, str], name: str, told: str
+) -> None:
+    lines = [f'[cluster]\nname = "{name}"\nstate_dir = "{tmp_path}"']
+    lines += [f'[nodes.{node}]\nhost = "10.0.0.{n}"' for n, node in enumerate(nodes, 1)]
+    lines += [
+        '[balancers.lb]\nsocket = "/run/none.sock"',
+        'writer_listen = "127.0.0.1:3316"\nreader_listen = "127.0.0.1:3317"',
+    ]
+    path = tmp_path / "myha.toml"
+    path.write_text("\n".join(lines) + "\n")
+    config = load(path)
+    LocalRecordStore(tmp_path).compare_and_set(0, RECORD)
+    assert factory.read_any_record(config) == RECORD
+    with pytest.raises(MyhaError, match=told):
+        factory.read_record(config)
+    done = CliRunner().invoke(cli, ["--config", str(path), "status"])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, MyhaError | SystemExit), done.exception
 
 
 def files_in(directory: Path) -> dict[str, tuple[int, bytes]]:

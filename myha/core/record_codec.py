@@ -15,6 +15,8 @@ def record_to_dict(record: Record) -> dict[str, Any]:
 
 def record_from_dict(raw: Mapping[str, Any]) -> Record:
     """The opposite, of what JSON made of it too. KeyError or ValueError when it is no record."""
+    if raw["writer"] not in {name for name, _ in raw["nodes"]}:
+        raise ValueError(f"its writer {raw['writer']} is none of its nodes")
     return Record(
         version=raw["version"],
         epoch=raw["epoch"],

@@ -89,7 +89,8 @@ class Claimant:
             )
         raise ClaimedError(
             f"{name} was taken over by a later supervisor ({found.holder}, term {found.term}; this"
-            f" one has term {mine.term})"
+            f" one has term {mine.term}). If that one is gone and the record here is an older one"
+            " that was put back, give it a lineage of its own: `myha store export`, then `import`"
         )
 
 

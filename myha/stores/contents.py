@@ -17,8 +17,8 @@ from myha.stores.factory import (
     forget,
     open_followers,
     open_record_store,
+    read_any_record,
     read_followers,
-    read_record,
     store_place,
     supervisor_lease,
 )
@@ -55,7 +55,7 @@ def contents_of(text: str) -> Contents:
 
 def stored(config: Config) -> Contents | None:
     """What there is now. Nothing is made or written."""
-    record = read_record(config)
+    record = read_any_record(config)
     return None if record is None else Contents(record, read_followers(config))
 
 

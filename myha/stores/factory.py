@@ -81,12 +81,35 @@ def open_journal(config: Config) -> LocalJournal:
     return LocalJournal(config.cluster.state_dir, config.cluster.name)
 
 
-def read_record(config: Config) -> Record | None:
-    """The record as it is now; None when there is none. `MyhaError` when it cannot be read.
+def misfit(config: Config, record: Record) -> str:
+    """Why a record is not this configuration's, in one sentence; empty when it is."""
+    names = sorted(name for name, _ in record.nodes)
+    right = "use the file that the pair was set up with"
+    if names != sorted(config.nodes):
+        return (
+            f"the record in {store_place(config)} is of nodes {' and '.join(names)}, "
+            f"{config.path} names {' and '.join(config.nodes)}: {right}"
+        )
+    if record.pair not in ("", config.cluster.name):
+        return (
+            f"the record in {store_place(config)} is of the pair {record.pair}, "
+            f"{config.path} is of {config.cluster.name}: {right}"
+        )
+    return ""
 
-    Nothing is made or written.
-    """
+
+def read_any_record(config: Config) -> Record | None:
+    """What is there, be it another configuration's; None when nothing is. `MyhaError` when it
+    cannot be read. Nothing is made or written."""
     return _kind(config).read_record(config)
+
+
+def read_record(config: Config) -> Record | None:
+    """The same; `MyhaError` too when it is another configuration's."""
+    record = read_any_record(config)
+    if record is not None and (why_not := misfit(config, record)):
+        raise MyhaError(why_not)
+    return record
 
 
 def require_record(config: Config) -> Record:

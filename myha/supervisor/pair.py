@@ -41,11 +41,11 @@ from myha.servers.base import BaseServer
 from myha.servers.claim import Claim, Claimant
 from myha.servers.factory import adapter_of, make_followers, make_leases, make_servers
 from myha.stores.factory import (
+    misfit,
     open_followers,
     open_journal,
     open_record_store,
     require_record,
-    store_place,
     supervisor_lease,
 )
 from myha.supervisor.clock import SystemClock
@@ -272,18 +272,8 @@ class PairSupervisor:
         return waiting(adapter_of, self.config)
 
     def _check(self, record: Record) -> Record:
-        names = tuple(name for name, _ in record.nodes)
-        if sorted(names) != sorted(self.config.nodes):
-            raise MyhaError(
-                f"the record in {store_place(self.config)} is of nodes {' and '.join(names)}, "
-                f"{self.config.path} names {' and '.join(self.config.nodes)}: use the file that "
-                "the pair was set up with"
-            )
-        if record.pair not in ("", self.name):
-            raise MyhaError(
-                f"the record in {store_place(self.config)} is of the pair {record.pair}, "
-                f"{self.config.path} is of {self.name}: use the file that the pair was set up with"
-            )
+        if why_not := misfit(self.config, record):
+            raise MyhaError(why_not)
         return record
 
     def _take_over(self, record: Record) -> Record:

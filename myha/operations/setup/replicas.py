@@ -28,7 +28,7 @@ from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.replica_checks import Beginning, beginning, refusals
 from myha.operations.setup.session import STATEMENT_DEADLINE_SECONDS, AdminSession
-from myha.stores.factory import open_followers, open_journal, read_followers, read_record
+from myha.stores.factory import open_followers, open_journal, read_any_record, read_followers
 
 CONNECT_DEADLINE_SECONDS = 5.0
 TAKE_OUT_DEADLINE_SECONDS = 5.0
@@ -69,7 +69,7 @@ class ReplicaSetup:
         gone = {name: one for name, one in known.items() if name not in config.replicas}
         if not config.replicas and not gone:
             return
-        record = read_record(config)
+        record = read_any_record(config)
         if record is None and not plan_only:
             return  # the pair comes first
         found = self._look(record, known)
@@ -90,7 +90,7 @@ class ReplicaSetup:
             self._let_go(name, its_record)
         for one in found:
             self._guarded(one.facts.node, lambda one=one: self._prepare(one))  # type: ignore[misc]
-        self._left_to_the_user(self._look(read_record(config), read_followers(config)), record)
+        self._left_to_the_user(self._look(read_any_record(config), read_followers(config)), record)
         if config.replicas and (new or gone):
             self._tell(
                 "give HAProxy the configuration that `myha balancer render` prints, reload it, and "

@@ -34,7 +34,7 @@ from myha.ports import RecordStore
 from myha.stores.factory import (
     open_journal,
     open_record_store,
-    read_record,
+    read_any_record,
     store_place,
     supervisor_lease,
 )
@@ -139,7 +139,7 @@ class Setup:
         )
 
     def _record(self) -> Record | None:
-        return read_record(self._config)
+        return read_any_record(self._config)
 
     @contextmanager
     def _sessions(self) -> Iterator[dict[str, AdminSession]]:
