@@ -19,8 +19,10 @@ import click
 from myha.cli.pairs import of_a_pair, pair_named
 from myha.cli.ranges import Range, RangeType
 from myha.config import Config, load, load_all
+from myha.core.events import Kind, severity_of
 from myha.core.node import Contact
 from myha.core.policy import Mode
+from myha.core.severity import Severity
 from myha.errors import MyhaError
 from myha.hosts.signals import handled
 from myha.supervisor.client import Client
@@ -91,10 +93,17 @@ def _of_pair(seen: Status) -> Iterator[tuple[State, str]]:
         sentence = f"{seen.verdict}: {seen.sentence}"
         doing = f" (under way: {seen.running})" if seen.running else ""
         refused = "".join(f" (refused: {one.reason})" for one in seen.refusals)
-        yield (State.WARNING if takes_writes(seen) else State.CRITICAL), sentence + doing + refused
+        yield _state(seen), sentence + doing + refused
     for failure in (seen.journal_failure, seen.dns_failure):
         if failure:
             yield State.WARNING, failure
+
+
+def _state(seen: Status) -> State:
+    """Of a pair that is not healthy: as grave as its verdict, and graver where nobody writes."""
+    severity = severity_of(Kind.VERDICT, {"verdict": seen.verdict})
+    whole = severity is not Severity.CRITICAL and takes_writes(seen)
+    return State.WARNING if whole else State.CRITICAL
 
 
 def takes_writes(seen: Status) -> bool:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from myha.cli.check import takes_writes
 from myha.cli.own_look import own_look
 from myha.config import Config
+from myha.core.events import Kind, severity_of
 from myha.core.node import Contact
 from myha.core.record import Record
+from myha.core.severity import Severity
 from myha.errors import SupervisorAwayError
 from myha.operations.setup.remarks import Remark
 from myha.supervisor.client import Client
-from myha.supervisor.status import SeenNodeStatus, Status
+from myha.supervisor.status import RefusalStatus, SeenNodeStatus, Status, VerdictStatus
 
 
 def of_pair(config: Config, record: Record) -> Iterator[Remark]:
@@ -60,17 +62,24 @@ def _verdicts(config: Config, seen: Status) -> Iterator[Remark]:
     for one in seen.verdicts:
         if one.name != "healthy":
             refused = next((it for it in seen.refusals if it.verdict == one.name), None)
-            mend = f"`myha explain{config.option}` says what follows"
-            why = ""
-            if refused is not None:
-                why = f"refused: {refused.reason}"
-                mend = f"to override: {refused.override}" if refused.override else mend
-            yield Remark("verdict", seen.name, f"{one.name}: {one.sentence.rstrip('.')}", mend, why)
+            yield _verdict(seen.name, one, refused, config.option)
     for name, replica in seen.replicas.items():
         for one in replica.verdicts:
             if one.name != "replica-healthy":
-                wrong = f"{one.name}: {one.sentence.rstrip('.')}"
-                yield Remark("replica-verdict", name, wrong, f"run `myha explain{config.option}`")
+                refused = next((it for it in replica.refusals if it.verdict == one.name), None)
+                yield _verdict(name, one, refused, config.option)
+
+
+def _verdict(about: str, one: VerdictStatus, refused: RefusalStatus | None, option: str) -> Remark:
+    severity = severity_of(Kind.VERDICT, {"verdict": one.name})
+    kind = {Severity.CRITICAL: "verdict-critical", Severity.WARNING: "verdict"}.get(
+        severity, "verdict-notice"
+    )
+    mend = f"`myha explain{option}` says what follows"
+    if refused is not None and refused.override:
+        mend = f"to override: {refused.override}"
+    why = "" if refused is None else f"refused: {refused.reason}"
+    return Remark(kind, about, f"{one.name}: {one.sentence.rstrip('.')}", mend, why)
 
 
 def _watchdogs(config: Config, seen: Status) -> Iterator[Remark]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -148,10 +151,15 @@ def down(directory: Path | None) -> None:
 
 
 @sandbox.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @directory_option
-def status(directory: Path | None) -> None:
+def status(directory: Path | None, *, as_json: bool) -> None:
     """Show a cluster's processes."""
-    _show(Cluster.open(_only_one(directory)))
+    cluster = Cluster.open(_only_one(directory))
+    if as_json:
+        click.echo(json.dumps(_data(cluster), indent=2))
+    else:
+        _show(cluster)
 
 
 @sandbox.command(context_settings={"ignore_unknown_options": True})
@@ -205,6 +213,20 @@ def _only_one(directory: Path | None) -> Path:
         listed = ", ".join(map(str, known))
         raise ConfigError(f"there are {len(known)} sandboxes: name one with --dir ({listed})")
     return known[0]
+
+
+def _data(cluster: Cluster) -> dict[str, Any]:
+    network = cluster.network
+    return {
+        "directory": str(cluster.directory),
+        "config": str(cluster.config_path),
+        "flavour": cluster.state.flavour,
+        "mode": cluster.state.mode,
+        "durability": cluster.state.durability,
+        "processes": [asdict(one) for one in cluster.status()],
+        "hosts": {one.name: one.address() for one in network.hosts.values()} if network else {},
+        "cuts": [str(one) for one in network.faults.in_force()] if network else [],
+    }
 
 
 def _show(cluster: Cluster) -> None:

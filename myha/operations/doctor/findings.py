@@ -21,6 +21,7 @@ class Severity(StrEnum):
 
 _ERRORS = (
     "no-writer",
+    "verdict-critical",
     "not-set-up",
     "no-supervisor",
     "supervisor-may-not-act",
@@ -68,7 +69,6 @@ _ERRORS = (
 _WARNINGS = (
     "verdict",
     "fenced",
-    "replica-verdict",
     "store-member-away",
     "watchdog-away",
     "not-at-boot",
@@ -98,6 +98,7 @@ _WARNINGS = (
     "behind",
 )
 _HINTS = (
+    "verdict-notice",
     "version-unmaintained",
     "nothing-fences",
     "not-encrypted",
