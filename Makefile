@@ -56,8 +56,7 @@ test-containers: $(STAMP) ## the drill in Docker containers; starts an engine if
 		'$(BIN)/python compose/images/build.py --fetched && exec $(BIN)/pytest tests/containers'
 
 docs: $(STAMP) ## the documentation as a site in build/site
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	$(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "build/site/index.html"
 
 deb: ## a Debian package in dist/ (installs the build tools as root)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,3 +184,19 @@ def test_the_comparison_has_a_source_for_each_project() -> None:
     table, sources = text.split("## What each is")[1].split("## Sources")
     named = set(re.findall(r"\[(\d+)\]", table))
     assert named == set(re.findall(r"^(\d+)\. .*https?://", sources.replace("\n   ", " "), re.M))
+
+
+def test_the_site_is_built_and_no_link_in_it_leads_nowhere(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    commands = (tmp_path / "commands.html").read_text()
+    for words, _ in _commands(cli):
+        assert f'id="myha-{words.replace(" ", "-")}"' in commands
