@@ -75,6 +75,7 @@ def _command(words: list[str]) -> tuple[click.Command, list[str]]:
 WITHOUT_A_PAIR = {
     *("run", "reload", "sandbox", "simulate", "completion"),
     *("api token add", "api token list", "api token remove"),
+    *("drill history list", "drill history compare"),
     *("balancer await-script", "balancer check-script"),
 }
 

@@ -8,15 +8,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from myha.cli.drill_history import history
 from myha.cli.interrupted import interruptible
 from myha.cli.pairs import of_a_pair, pair_named
 from myha.database.flavours import FLAVOURS
-from myha.drill import fitness, runner
+from myha.drill import fitness, runner, runs
+from myha.drill.html.page import page
 from myha.drill.options import READS_EVERY, Options
 from myha.drill.report import Report, show
 from myha.drill.scenarios import SCENARIOS
@@ -31,8 +34,53 @@ ALL = "all"
 WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
 
 
-@click.command()
-@click.argument("scenario", type=click.Choice([*SCENARIOS, ALL]))
+class Drills(click.Group):
+    """`myha drill SCENARIO`, as a command that has its options, and `myha drill history`."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.add_command(history)
+        self._others = click.Group(self.name, commands=dict(self.commands))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] == [history.name]:
+            ctx.meta[__name__] = self._others
+            return self._others.parse_args(ctx, args)
+        ctx.allow_interspersed_args = True
+        return click.Command.parse_args(self, ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        others: click.Group | None = ctx.meta.get(__name__)
+        return click.Command.invoke(self, ctx) if others is None else others.invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Scenarios"):
+            told = [(name, f"{one.sentence}.") for name, one in SCENARIOS.items()]
+            formatter.write_dl([*told, (ALL, "all of these that fit, one after the other.")])
+        super().format_options(ctx, formatter)
+
+
+class Scenarios(click.Argument):
+    """Which one is played. The group's usage has it, and not that of `drill history`."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's
+        return []
+
+
+def names(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What a shell may complete."""
+    known = (*SCENARIOS, ALL, str(history.name))
+    return [one for one in known if one.startswith(incomplete)]
+
+
+@click.group(cls=Drills, no_args_is_help=True, subcommand_metavar="SCENARIO | history COMMAND")
+@click.argument(
+    "scenario",
+    cls=Scenarios,
+    metavar="SCENARIO",
+    type=click.Choice([*SCENARIOS, ALL]),
+    shell_complete=names,
+)
 @click.option("--sandbox", is_flag=True, help="Use a new cluster on this machine (default).")
 @click.option(
     "--config",
@@ -108,6 +156,12 @@ WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report to this file too ('-': to standard output, instead of the table).",
 )
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report to this file for people: charts, phases, the judge's reasons.",
+)
 @click.option("--yes", is_flag=True, help="With --config: do not ask.")
 @click.option("--force", is_flag=True, help="Go on even if the cluster is not healthy.")
 @of_a_pair
@@ -133,6 +187,7 @@ def drill(
     pause_ms: float,
     reads_every: int,
     json_path: Path | None,
+    html_path: Path | None,
     yes: bool,
     force: bool,
 ) -> None:
@@ -178,6 +233,9 @@ def drill(
                     fit=fit,
                 ) as made:
                     reports += _play(made, scenarios, options, tell)
+    _remember(reports, config_path)
+    if html_path is not None:
+        write(html_path, page(reports, time.time()))
     _hand_out(scenario, reports, json_path)
     if not all(report.good for report in reports):
         raise click.exceptions.Exit(1)
@@ -240,13 +298,28 @@ def _hand_out(scenario: str, reports: list[Report], json_path: Path | None) -> N
         click.echo(text, nl=False)
         return
     if json_path is not None:
-        try:
-            json_path.write_text(text)
-        except OSError as error:
-            raise MyhaError(f"{json_path} cannot be written: {error.strerror}") from error
+        write(json_path, text)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     for report in reports:
         show(report, console)
+
+
+def _remember(reports: list[Report], config_path: Path | None) -> None:
+    """A history that cannot be written is no fault of the drill's."""
+    if not reports:
+        return
+    where = "sandbox" if config_path is None else str(config_path.absolute())
+    try:
+        runs.keep(reports, where, time.time())
+    except MyhaError as error:
+        click.echo(f"myha: not in the history: {error}", err=True)
+
+
+def write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MyhaError(f"{path} cannot be written: {error.strerror}") from error
 
 
 @contextmanager

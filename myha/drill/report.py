@@ -12,6 +12,7 @@ from rich.text import Text
 
 from myha.drill.following import ReplicaResult
 from myha.drill.history import Wait
+from myha.drill.picture import RoundPicture
 
 BAR_WIDTH = 40
 TIMELINES_LIMIT = 3
@@ -67,6 +68,7 @@ class RoundResult:
     stale_reads: int = 0
     explained_ms: float = 0.0
     long_waits: tuple[Wait, ...] = ()
+    picture: RoundPicture | None = None  # for people, and no part of the data
 
     @property
     def good(self) -> bool:
@@ -119,6 +121,8 @@ class Report:
     durability: str
     seed: int
     rounds: tuple[RoundResult, ...]
+    sentence: str = ""  # what the scenario does
+    clients: int = 0
 
     @property
     def good(self) -> bool:

@@ -24,12 +24,14 @@ from myha.drill.judge import Evidence, Judgement, judge
 from myha.drill.ledger import Attempt, read_attempts, read_reads
 from myha.drill.observer import HangUp
 from myha.drill.options import Options
+from myha.drill.picture import picture_of
 from myha.drill.quarantined import incidents, read_quarantined
 from myha.drill.report import Report, RoundResult
 from myha.drill.rows import Key
 from myha.drill.stage import START_DEADLINE_SECONDS, WHOLE_DEADLINE_SECONDS, Fault, Scenario
 from myha.drill.target import Target
 from myha.drill.ticks import Ticking
+from myha.drill.topology import Topology, topology_of
 from myha.drill.worker import Order, payload
 from myha.drill.workload import Workload
 from myha.errors import MyhaError, RefusedError
@@ -74,6 +76,8 @@ def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Rep
         durability=target.config.cluster.durability.value,
         seed=options.seed,
         rounds=tuple(results),
+        sentence=scenario.sentence,
+        clients=options.clients,
     )
 
 
@@ -120,6 +124,7 @@ class Round:
         self.measures: dict[str, float] = {}
         self.ticking = Ticking(self.target, self.tell)
         self.following = FollowWatch(self.target)
+        self.before: Topology | None = None
 
     # -- the course of a round -------------------------------------------------------------------
 
@@ -232,6 +237,7 @@ class Round:
                 "--force",
             )
         self.writer = str(status.writer)
+        self.before = topology_of(status)
         self.standby = next(name for name in self.target.config.nodes if name != self.writer)
         self.after_event = self.target.last_event_id()
 
@@ -459,7 +465,21 @@ class Round:
             stale_reads=findings.stale,
             explained_ms=round(1000 * self.explained_seconds, 1),
             long_waits=findings.waits,
+            picture=picture_of(
+                attempts,
+                every,
+                fault.at,
+                until,
+                last_ms=max((gap.began_ms + gap.length_ms, *phases.values())),
+                before=self.before,
+                after=self._topology_now(),
+            ),
         )
+
+    def _topology_now(self) -> Topology | None:
+        with suppress(MyhaError):
+            return topology_of(self.target.status())
+        return None
 
     def _findings(
         self,

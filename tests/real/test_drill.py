@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from myha.config import load
-from myha.drill import crossing, fitness, runner, target
+from myha.drill import crossing, fitness, runner, runs, target
 from myha.drill.administrator import CHANGES
 from myha.drill.options import Options
 from myha.drill.report import Report, RoundResult
@@ -280,9 +280,9 @@ def command(*arguments: str) -> list[str]:
 def test_the_command_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
     for name in ("mysql", "haproxy"):
         need(name)
-    report = tmp_path / "report.json"
+    report, page = tmp_path / "report.json", tmp_path / "report.html"
     done = subprocess.run(
-        command("switchover", "--clients", "2", "--json", str(report)),
+        command("switchover", "--clients", "2", "--json", str(report), "--html", str(page)),
         capture_output=True,
         text=True,
         timeout=200,
@@ -312,6 +312,12 @@ def test_the_command_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
         "converged",
     }
     assert registry.sandboxes() == []
+    text = page.read_text()
+    assert text.count("<svg") == 7
+    assert "switch over from a to b" in text
+    (kept,) = runs.runs()
+    assert (kept.where, kept.good) == ("sandbox", True)
+    assert kept.played[0].outage_ms_max == data["summary"]["outage_ms"]["max"]
 
 
 @pytest.mark.usefixtures("own_registry")
