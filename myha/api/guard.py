@@ -110,7 +110,8 @@ class Guard:
         if operates:
             self._check_origin(headers)
             found = self._operator(who)
-            _check_kind(headers)
+            if scope["method"] == "POST":  # others are not known here, and refused as that
+                _check_kind(headers)
             return found
         if who is None and not self._on_loopback:
             raise Denied(401, "a token is needed here", _challenge(b"Basic"))

@@ -21,12 +21,13 @@ from myha.api.answers import (
 from myha.api.journal import lines_of
 from myha.api.known import PairKnown
 from myha.api.world import World
-from myha.core.events import Selector, Wanted
+from myha.core.events import Kind, Selector, Wanted
 from myha.core.severity import Severity
 from myha.supervisor.status import Status
 
 EVENTS_LIMIT = 1000
 EXPLAIN_LINES = 15
+KIND = rf"^({'|'.join(Kind)})(:[A-Za-z0-9_.-]+)?$"
 
 
 def reading(world: World) -> APIRouter:
@@ -85,7 +86,7 @@ def _add_events(router: APIRouter, world: World) -> None:
         after: Annotated[int, Query(ge=0, le=2**62, description="Only lines above this id")] = 0,
         limit: Annotated[int, Query(ge=1, le=EVENTS_LIMIT, description="The last so many")] = 100,
         kind: Annotated[
-            list[Annotated[str, Query(max_length=128)]] | None,
+            list[Annotated[str, Query(pattern=KIND, max_length=128)]] | None,
             Query(max_length=16, description="KIND or KIND:SUBJECT; may be given again"),
         ] = None,
         severity: Annotated[Severity, Query(description="At least so severe")] = Severity.INFO,
@@ -96,7 +97,7 @@ def _add_events(router: APIRouter, world: World) -> None:
         try:
             kinds = tuple(Selector.of(one) for one in kind or ())
         except ValueError as error:
-            return problem(f"kind: {error}", 422)
+            return problem(f"kind: {error}", 404)
         lines = await world.readers.run(
             lines_of, config, limit, after=after, wanted=Wanted(kinds, severity)
         )

@@ -68,6 +68,7 @@ def test_the_journal_by_id_kind_and_severity(one: Supervised) -> None:
     assert texts(kind="verdict") == ["first"]
     assert texts(kind=["verdict", "plan:failover"]) == ["first", "second"]
     assert texts(severity="critical") == ["second"]
+    assert one.client.get(path, params={"kind": "step:x"}).status_code == 404
     for wrong in ({"limit": 0}, {"after": -1}, {"kind": "nothing"}, {"severity": "x"}):
         assert one.client.get(path, params=wrong).status_code == 422
     assert len(one.client.get(f"/api/v1/pairs/{PAIR}/explain").json()["events"]) == 2
