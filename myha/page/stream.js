@@ -6,7 +6,7 @@
 import { address, headers } from "./api.js";
 
 const SILENT_SECONDS = 7; // a sign of life comes every 5
-const RETRY_SECONDS = [0.3, 1, 2, 5];
+const RETRY_SECONDS = [0.3, 1, 2];
 // A browser has six connections to a server, for all its tabs: one that nobody sees gives its back.
 const HIDDEN_SECONDS = 60;
 

@@ -138,7 +138,13 @@ function channelText(status, source, target, place) {
   const behind = target === status.writer && status.mode !== "dual-writer" ? "" : lag(one);
   return h("p", { class: `channel ${place} ${trouble ? "broken" : ""}`, title: trouble || `from ${source} to ${target}` },
     h("span", { class: "unseen" }, `${target} replicates from ${source}: `),
-    trouble ? h("span", {}, trouble.replace(/ \(.*/, "")) : behind || h("span", { class: "unseen" }, "flows"));
+    trouble ? h("span", {}, shortly(trouble)) : behind || h("span", { class: "unseen" }, "flows"));
+}
+
+/** "receiver stopped (error 1)" as "receiver stopped", of which a phone shows the last word. */
+function shortly(trouble) {
+  const words = trouble.replace(/ \(.*/, "").split(" ");
+  return [h("span", { class: "roomy" }, words.slice(0, -1).join(" "), " "), words.at(-1)];
 }
 
 // -- wires -----------------------------------------------------------------------------------------

@@ -149,6 +149,12 @@ def replica(of: dict[str, Any]) -> dict[str, Any]:
     return {**of, **more, "refusals": [], "incidents": [], "jobs": []}
 
 
+def warnings(count: int) -> list[dict[str, Any]]:
+    """Lines of the journal."""
+    line = {"at": 1.0, "wall": 1.0, "kind": "refusal", "text": "refused", "severity": "warning"}
+    return [{"id": number, **line} for number in range(1, count + 1)]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(browser: Browser, told: Told, scheme: Any) -> None:
     names = [f"a_replica_{number}_with_a_long_name" for number in range(3)]
@@ -160,6 +166,9 @@ def test_it_fits_a_phone(browser: Browser, told: Told, scheme: Any) -> None:
     size = {"width": 390, "height": 844}
     with opened(browser, told.url, viewport=size, color_scheme=scheme) as page:
         expect(page.locator(".sentence")).to_contain_text(LONG)
+        told.journal("main", *warnings(200))
+        expect(page.locator(".lines .line").nth(100)).to_be_attached()
+        page.wait_for_function("document.documentElement.scrollHeight < 5000")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         dark = sum(map(int, re.findall(r"\d+", ground)[:3])) < 200
