@@ -57,7 +57,7 @@ test-containers: $(STAMP) ## the drill in Docker containers; starts an engine if
 
 docs: $(STAMP) ## the documentation as a site in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "build/site/index.html"
+	@echo "build/site/index.html; with search: $(PYTHON) -m http.server --directory build/site"
 
 deb: ## a Debian package in dist/ (installs the build tools as root)
 	@packaging/build
