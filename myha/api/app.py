@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,9 +30,12 @@ DESCRIPTION = (
 )
 
 
-def application(world: World, api: ApiConfig, port: int) -> App:
-    """All of it, guarded."""
-    return Guard(endpoints(world), api, world.tokens, port, world.counted.requests)
+def application(
+    world: World, api: ApiConfig, port: int, say: Callable[[str], None] = lambda _text: None
+) -> App:
+    """All of it, guarded. `say` is told what belongs into the log."""
+    requests = world.counted.requests
+    return Guard(endpoints(world), api, world.tokens, port, answered=requests, say=say)
 
 
 def endpoints(world: World) -> FastAPI:

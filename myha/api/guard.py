@@ -36,6 +36,7 @@ WHO = "myha_who"  # in the scope: the Token, or None
 # Guessing is hopeless, and noisy guesses are not worth an answer.
 FAILURES_PER_SECOND, FAILURES_AT_ONCE = 0.2, 10
 OPERATIONS_PER_SECOND, OPERATIONS_AT_ONCE = 0.5, 10
+SAYINGS_PER_SECOND, SAYINGS_AT_ONCE = 0.1, 5  # of what was denied, in the log
 
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -63,9 +64,14 @@ class Guard:
         api: ApiConfig,
         tokens: TokenFile,
         port: int,
+        *,
         answered: Counter[int] | None = None,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """`answered` counts the answers by their status."""
+        """`answered` counts the answers by their status; `say` is told of operations that are
+        denied, once in a while."""
+        self._say = say
+        self._sayings = Buckets(SAYINGS_PER_SECOND, SAYINGS_AT_ONCE)
         self._answered = Counter[int]() if answered is None else answered
         self._app = app
         self._tokens = tokens
@@ -88,6 +94,7 @@ class Guard:
             receive = _limited(receive, headers)
         except Denied as denied:
             self._answered[denied.status] += 1
+            self._tell_of(scope, denied)
             await _deny(send, denied)
             return
 
@@ -98,6 +105,14 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+    def _tell_of(self, scope: Scope, denied: Denied) -> None:
+        """Somebody has tried to operate who may not: that is worth a line of the log."""
+        if scope["method"] in SAFE or denied.status not in (401, 403, 429):
+            return
+        if self._sayings.take(""):
+            address = (scope.get("client") or ("", 0))[0]
+            self._say(f"denied to {address}: {scope['method']} {scope['path']!r}: {denied.text}")
 
     def _let_in(self, scope: Scope, headers: dict[bytes, bytes]) -> Token | None:
         address = str((scope.get("client") or ("", 0))[0])

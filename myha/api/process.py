@@ -64,7 +64,8 @@ def run() -> int:
         )
         known.changed_pairs.append(world.history.take)
         port = bound.getsockname()[1]
-        config = server_config(order.api, application(world, order.api, port))
+        app = application(world, order.api, port, lambda text: say(log=text))
+        config = server_config(order.api, app)
     except (MyhaError, ValueError, KeyError) as error:
         say(failed=" ".join(str(error).split()))
         return 1

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from myha.api.guard import BODY_LIMIT_BYTES, FAILURES_AT_ONCE, OPERATIONS_AT_ONCE
+from myha.api.guard import (
+    BODY_LIMIT_BYTES,
+    FAILURES_AT_ONCE,
+    OPERATIONS_AT_ONCE,
+    SAYINGS_AT_ONCE,
+)
 from myha.api.limits import Buckets
 from myha.api.tokens import TokenFile, remove_token
 from myha.config import load_all
@@ -58,6 +63,18 @@ def test_operating_needs_a_token_of_the_role(one: Supervised) -> None:
     assert one.client.post(path, json={"node": "a"}, headers=one.read).status_code == 403
     assert not one.asked
     assert one.client.post(path, json={"node": "a"}, headers=one.operate).status_code == 200
+
+
+def test_operations_that_are_denied_are_said_with_a_limit(one: Supervised) -> None:
+    guard: Any = one.client.app
+    said: list[str] = []
+    guard._say, guard._sayings._rate = said.append, 1e-6
+    for _ in range(9):
+        one.client.post("/api/v1/pairs/x%0ay/fence", json={})
+    assert len(said) == SAYINGS_AT_ONCE
+    assert said[0].startswith("denied to 127.0.0.1: POST '/api/v1/pairs/x\\ny/fence': operating")
+    one.client.get("/api/v1/pairs", headers={"host": "x"})
+    assert len(said) == SAYINGS_AT_ONCE
 
 
 def test_basic_carries_the_token_as_the_password(one: Supervised) -> None:

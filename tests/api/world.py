@@ -89,7 +89,8 @@ def supervised(folder: Path, **keys: Any) -> Iterator[Supervised]:
     world.known, world.control = Known([PAIR]), socket_path(state_dir)
     world.pairs, world.tokens = config.pairs, TokenFile(tokens)
     world.known.url, world.counted = URL, Counted()
-    guarded = Guard(app, api_config(**keys), world.tokens, PORT, world.counted.requests)
+    requests = world.counted.requests
+    guarded = Guard(app, api_config(**keys), world.tokens, PORT, answered=requests)
     bearer = {role: {"authorization": f"Bearer {add_token(tokens, role, role)}"} for role in Role}
     one = Supervised(
         world,
