@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -237,11 +238,22 @@ def test_it_fits_the_terminal(width: int) -> None:
         [Remark("disk-low", "a", "only little room is left " * 5, "make room " * 9, "it stops")],
         [Unseen(what="the disk", about="b", why="it is on another machine " * 4)],
     )
-    console = Console(width=width, force_terminal=True, no_color=True, record=True, highlight=False)
-    doctor.show(found, console)
-    lines = console.export_text().splitlines()
+    out = io.StringIO()
+    doctor.show(found, Console(file=out, width=width, force_terminal=True, no_color=True))
+    lines = re.sub(r"\x1b\[\d*m", "", out.getvalue()).splitlines()
     assert max(map(len, lines)) <= width
     assert lines[0] == "main: 1 warning, 1 not looked at"
+
+
+def test_the_end_of_a_long_list_says_what_it_began_with() -> None:
+    many = [Remark("disk-low", f"n{number}", f"{number} bytes are free") for number in range(40)]
+    for height, count in ((24, 2), (200, 1)):
+        out = io.StringIO()
+        doctor.show(
+            report("main", many, []),
+            Console(file=out, width=80, height=height, force_terminal=True, no_color=True),
+        )
+        assert out.getvalue().count("40 warnings") == count
 
 
 def test_one_line_for_each_sentence_where_there_is_no_terminal(

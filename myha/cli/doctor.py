@@ -66,6 +66,16 @@ def show(found: Report, console: Console) -> None:
     """For people: at any width, and without colours where there are none."""
     if not console.is_terminal:
         console.width = 10_000  # whoever reads it by program wants a sentence on one line
+    with console.capture() as captured:
+        _show(found, console)
+    text = captured.get()
+    console.file.write(text)
+    if console.is_terminal and text.count("\n") >= console.height:
+        console.print()  # what matters most has left the screen by now
+        console.print(_summary(found).append("; the gravest first, above"))
+
+
+def _show(found: Report, console: Console) -> None:
     console.print(_summary(found))
     for one in found.findings:
         console.print()

@@ -92,17 +92,29 @@ def test_a_server_that_hangs_and_a_balancer_that_is_gone(pair: Pair) -> None:
     assert status == 2
     assert "server-silent b" in told(found)
     pair.await_healthy()
-    text = pair.cluster.config_path.read_text()
-    changed = text.replace("haproxy.sock", "nowhere.sock")
-    assert changed != text
-    pair.cluster.config_path.write_text(changed)
-    try:
-        _, found = doctor(pair)
-    finally:
-        pair.cluster.config_path.write_text(text)
+    _, found = with_changed(pair, ("haproxy.sock", "nowhere.sock"))
     wrong = told(found)
     assert "no such socket" in wrong["balancer-away lb1"]
     assert "config-changed sandbox" in wrong
+    port = pair.cluster.nodes["b"].port
+    status, found = with_changed(pair, (f"port = {port}", "port = 1"))
+    assert status == 2
+    wrong = told(found)
+    assert "server-unreachable b" in wrong
+    assert f"to 127.0.0.1:{port}, and not to 127.0.0.1:1" in wrong["balancer-elsewhere lb1"]
+
+
+def with_changed(pair: Pair, change: tuple[str, str]) -> tuple[int, Report]:
+    """With another configuration, for as long as it looks."""
+    path = pair.cluster.config_path
+    text = path.read_text()
+    changed = text.replace(*change)
+    assert changed != text
+    path.write_text(changed)
+    try:
+        return doctor(pair)
+    finally:
+        path.write_text(text)
 
 
 def test_a_wrong_password(pair: Pair) -> None:
@@ -111,6 +123,8 @@ def test_a_wrong_password(pair: Pair) -> None:
     found = Report.model_validate(json.loads(done.stdout))
     assert "myha" in told(found)["login-refused a and b"]
     assert not found.unseen
+    admin = pair.myha("doctor", "--json", MYHA_ADMIN_PASSWORD="wrong")
+    assert "admin" in told(Report.model_validate(json.loads(admin.stdout)))["admin-refused a and b"]
     nobody = pair.myha(
         "doctor", "--json", MYHA_SUPERVISOR_PASSWORD="wrong", MYHA_ADMIN_PASSWORD="wrong"
     )

@@ -88,6 +88,7 @@ _WARNINGS = (
     "not-transactional",
     "further-replicas",
     "account-has-more",
+    "admin-refused",
     "versions-differ",
     "certificate-expires",
     "time-zones-differ",

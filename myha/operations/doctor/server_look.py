@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from myha.config import Account, Config
-from myha.database.connection import ACCESS_DENIED
+from myha.database.connection import ACCESS_DENIED, LEAST_SECONDS
 from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Deadline
 from myha.errors import ConfigError, MyhaError, ServerError, ServerSilentError
 from myha.operations.doctor.findings import Unseen
 from myha.operations.heal.reseed.node_host import NodeHost
+from myha.operations.log_in import log_in
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import LOOPBACK, gather
 from myha.operations.setup.remarks import Remark
@@ -79,7 +80,31 @@ def look_at(config: Config, node: str, deadline: Deadline) -> ServerLook:
         )
         if look.facts is not None:
             _ask(config, look, session, look.facts)
+    if not look.by_admin:
+        look.ask("the administrator's account", partial(_try_admin, config, look, deadline), None)
     return look
+
+
+def _try_admin(config: Config, look: ServerLook, deadline: Deadline) -> None:
+    """Where its password is here, somebody means to use it."""
+    try:
+        admin = config.accounts.admin()
+    except ConfigError:
+        return  # kept elsewhere, as it may be
+    try:
+        log_in(config, look.node, admin, seconds=max(LEAST_SECONDS, deadline.left_seconds)).close()
+    except ServerError as error:
+        if error.code != ACCESS_DENIED:
+            raise
+        look.remarks.append(
+            Remark(
+                "admin-refused",
+                look.node,
+                f"refuses the login of the administrator {admin.user}",
+                "correct accounts.admin_user and its password",
+                "setup, repair and reseed cannot be run from here",
+            )
+        )
 
 
 def _session(config: Config, look: ServerLook, deadline: Deadline) -> ReadingSession | None:

@@ -371,4 +371,5 @@ def _time_zones(looks: Mapping[str, ServerLook]) -> Iterator[Remark]:
         return
     kind = "time-zones-differ" if len(without) < len(known) else "no-time-zones"
     mend = "load them with mysql_tzinfo_to_sql (mariadb-tzinfo-to-sql) on the writer"
-    yield Remark(kind, " and ".join(without), wrong, mend, why)
+    for name in without:
+        yield Remark(kind, name, wrong, mend, why)
