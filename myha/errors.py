@@ -50,6 +50,10 @@ class SupervisorAwayError(MyhaError):
     """No supervisor runs here, or the one that does answers nothing."""
 
 
+class SupervisorInLineError(SupervisorAwayError):
+    """The one that runs here does not act, since another has the lease: it stands by for that."""
+
+
 class BalancerError(MyhaError):
     """A balancer did not answer, or did not do what it was told."""
 

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from myha.cli import check
 from myha.cli.check import Checked, State, Thresholds, judge, line_of
 from myha.cli.main import cli
 from myha.cli.ranges import parse_range
+from myha.config import Config
 from myha.core.planning import decide
+from myha.errors import MyhaError, SupervisorInLineError
+from myha.supervisor.client import Client
 from myha.supervisor.control import socket_path
 from myha.supervisor.status import SeenNodeStatus, Status
 from myha.supervisor.status_builder import build_status
@@ -153,6 +157,26 @@ def test_no_supervisor_is_unknown(config: Path) -> None:
     assert done.exit_code == 3
     assert LINE.fullmatch(done.output.strip())
     assert "no supervisor is running here" in done.output
+
+
+def test_one_that_stands_by_is_as_it_should_be(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_line(_client: Client) -> Status:
+        raise SupervisorInLineError("the supervisor of main is in line: other has it")
+
+    monkeypatch.setattr(Client, "status", in_line)
+    done = run(config)
+    assert done.exit_code == 0
+    assert done.output.startswith("MYHA OK - main: the supervisor of main is in line")
+
+    def unreadable(_config: Config) -> None:
+        raise MyhaError("etcd does not answer")
+
+    monkeypatch.setattr(check, "read_record", unreadable)
+    done = run(config)
+    assert done.exit_code == 3
+    assert "etcd does not answer" in done.output
 
 
 @pytest.mark.parametrize("words", [("-w", "x"), ("--nothing",), ("--pair", "other"), ("-t", "0")])

@@ -23,8 +23,9 @@ from myha.core.events import Kind, severity_of
 from myha.core.node import Contact
 from myha.core.policy import Mode
 from myha.core.severity import Severity
-from myha.errors import MyhaError
+from myha.errors import MyhaError, SupervisorInLineError
 from myha.hosts.signals import handled
+from myha.stores.factory import read_record
 from myha.supervisor.client import Client
 from myha.supervisor.status import SeenNodeStatus, Status
 
@@ -290,5 +291,18 @@ def _checked(config: Config, warning: Range | None, critical: Range | None) -> C
         warning = Range(f"{limit:g}", end=limit)
     try:
         return judge(Client(config).status(), Thresholds(warning, critical))
+    except SupervisorInLineError as error:
+        return _in_line(config, str(error))
     except MyhaError as error:
         return Checked(config.cluster.name, State.UNKNOWN, str(error))
+
+
+def _in_line(config: Config, text: str) -> Checked:
+    """One that stands by is as it should be, where it can read the record: what the pair is like,
+    the one that acts says."""
+    try:
+        record = read_record(config)
+    except MyhaError as error:
+        return Checked(config.cluster.name, State.UNKNOWN, f"{text}: {error}")
+    data = () if record is None else (f"epoch={record.epoch}c",)
+    return Checked(config.cluster.name, State.OK, text, data)

@@ -11,7 +11,7 @@ from myha.core.events import Kind, severity_of
 from myha.core.node import Contact
 from myha.core.record import Record
 from myha.core.severity import Severity
-from myha.errors import SupervisorAwayError
+from myha.errors import SupervisorAwayError, SupervisorInLineError
 from myha.operations.setup.remarks import Remark
 from myha.supervisor.client import Client
 from myha.supervisor.status import RefusalStatus, SeenNodeStatus, Status, VerdictStatus
@@ -21,14 +21,16 @@ def of_pair(config: Config, record: Record) -> Iterator[Remark]:
     """Raises MyhaError where neither can be had."""
     try:
         seen = Client(config).status()
+    except SupervisorInLineError as error:
+        seen = own_look(config, record, str(error))  # it stands by, as it should
     except SupervisorAwayError as error:
         wrong, _, mend = str(error).partition("; ")
         why = "nothing reacts to a failure"
         yield Remark("no-supervisor", config.cluster.name, wrong, mend or "start it", why)
         seen = own_look(config, record, str(error))
-        if not any(node.contact is Contact.ANSWERING for node in seen.nodes.values()):
-            return  # why not is told of each server
-    yield from of_status(config, seen)
+    answers = any(node.contact is Contact.ANSWERING for node in seen.nodes.values())
+    if answers or not seen.supervisor:  # else it is told of each server why it does not answer
+        yield from of_status(config, seen)
 
 
 def of_status(config: Config, seen: Status) -> Iterator[Remark]:

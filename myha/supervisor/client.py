@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from myha.config import Config
 from myha.core.events import ALL, Wanted
-from myha.errors import MyhaError, SupervisorAwayError
+from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.stores.local.lease import holder_of
 from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, exchange, socket_path
 from myha.supervisor.requests import PlanText, Reply
@@ -96,7 +96,8 @@ class Client:
     def _ask(self, what: str, **fields: object) -> Data:
         answer = ask(self._path, {"do": what, "pair": self._pair, **fields})
         if answer.get("away"):
-            raise SupervisorAwayError(str(answer.get("text")))
+            kind = SupervisorInLineError if answer.get("in_line") else SupervisorAwayError
+            raise kind(str(answer.get("text")))
         if not answer.get("ok"):
             raise MyhaError(str(answer.get("text")))
         return answer

@@ -13,7 +13,7 @@ from myha.config import Config
 from myha.config.load import listed
 from myha.core.events import Selector, Wanted
 from myha.core.severity import Severity
-from myha.errors import MyhaError, SupervisorAwayError
+from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.supervisor.control import PING, Data
 from myha.supervisor.housekeeping import VERIFY
 from myha.supervisor.journal import log
@@ -169,7 +169,8 @@ class Pairs:
         try:
             pair = self._runner(request.get("pair")).supervisor
         except SupervisorAwayError as error:
-            return {"ok": False, "text": str(error), "away": True}
+            in_line = isinstance(error, SupervisorInLineError)
+            return {"ok": False, "text": str(error), "away": True, "in_line": in_line}
         return answer(pair, name, request)
 
     def _watch(self, request: Data) -> Data:

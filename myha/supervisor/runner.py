@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from myha.config import Config
 from myha.core.events import Kind
-from myha.errors import MyhaError, SupervisorAwayError
+from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.ports import Lease
 from myha.supervisor.line import stand_in_line
 from myha.supervisor.pair import PairSupervisor
@@ -93,7 +93,8 @@ class PairRunner:
         if found is None or self.state not in {State.RUNNING, State.ENDING}:
             again = "" if self.state is State.IN_LINE else "; it is tried again"
             why = f": {self.reason}{again}" if self.reason else ""
-            raise SupervisorAwayError(f"the supervisor of {self.name} is {self.state}{why}")
+            kind = SupervisorInLineError if self.state is State.IN_LINE else SupervisorAwayError
+            raise kind(f"the supervisor of {self.name} is {self.state}{why}")
         return found
 
     def change(self, config: Config | None, reason: str) -> bool:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from myha.cli.main import cli
 from myha.operations.doctor.findings import KINDS, Report
 from myha.sandbox.cluster import Cluster
 from tests.real.pair import Pair, running_pair, until
@@ -21,10 +23,12 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         yield shared
 
 
-def doctor(pair: Pair, *words: str) -> tuple[int, Report]:
-    done = pair.myha("doctor", "--json", *words)
+def doctor(pair: Pair, *words: str, **environment: str) -> tuple[int, Report]:
+    """In this process, which has the imports already."""
+    call = ["--config", str(pair.cluster.config_path), "doctor", "--json", *words]
+    done = CliRunner().invoke(cli, call, env=environment)
     assert done.stderr == ""
-    return done.returncode, Report.model_validate(json.loads(done.stdout))
+    return done.exit_code, Report.model_validate(json.loads(done.stdout))
 
 
 def told(found: Report) -> dict[str, str]:
@@ -119,27 +123,22 @@ def with_changed(pair: Pair, change: tuple[str, str]) -> tuple[int, Report]:
 
 def test_a_wrong_password(pair: Pair) -> None:
     """The administrator's account looks instead, and the supervisor that runs is asked."""
-    done = pair.myha("doctor", "--json", MYHA_SUPERVISOR_PASSWORD="wrong")
-    found = Report.model_validate(json.loads(done.stdout))
+    _, found = doctor(pair, MYHA_SUPERVISOR_PASSWORD="wrong")
     assert "myha" in told(found)["login-refused a and b"]
     assert not found.unseen
-    admin = pair.myha("doctor", "--json", MYHA_ADMIN_PASSWORD="wrong")
-    assert "admin" in told(Report.model_validate(json.loads(admin.stdout)))["admin-refused a and b"]
-    nobody = pair.myha(
-        "doctor", "--json", MYHA_SUPERVISOR_PASSWORD="wrong", MYHA_ADMIN_PASSWORD="wrong"
-    )
-    found = Report.model_validate(json.loads(nobody.stdout))
-    assert nobody.returncode == 2
-    assert [one.kind for one in found.findings if one.about == "a and b"].count(
-        "login-refused"
-    ) == 2
+    _, found = doctor(pair, MYHA_ADMIN_PASSWORD="wrong")
+    assert "admin" in told(found)["admin-refused a and b"]
+    both = {"MYHA_SUPERVISOR_PASSWORD": "wrong", "MYHA_ADMIN_PASSWORD": "wrong"}
+    status, found = doctor(pair, **both)
+    assert status == 2
+    refused = [one for one in found.findings if one.kind == "login-refused"]
+    assert [one.about for one in refused] == ["a and b", "a and b"]
 
 
 def test_two_servers_before_setup(bare_servers: Callable[[str], Cluster], flavour: str) -> None:
     bare = bare_servers(flavour)
-    done = Pair(bare).myha("doctor", "--json")
-    found = Report.model_validate(json.loads(done.stdout))
-    assert done.returncode == 2
+    status, found = doctor(Pair(bare))
+    assert status == 2
     assert "myha setup" in _of(found, "not-set-up").mend
     assert _of(found, "login-refused").about == "a and b"
     assert not {one.kind for one in found.findings} & {"setting-wrong", "account-missing"}
