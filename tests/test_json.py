@@ -19,6 +19,7 @@ from myha.cli.main import cli
 from myha.conflicts.watch import Watch
 from myha.core.planning import decide
 from myha.core.record import Record, Sync, member
+from myha.drill.runs import Change, Comparison, Played, Run
 from myha.operations.divergence.look import Divergence
 from myha.operations.quarantine.incidents import Incident
 from myha.operations.verify.report import RowDifference, TableReport, VerifyReport
@@ -126,6 +127,16 @@ def test_of_tokens_and_drills() -> None:
     assert {"name", "role", "made_at"} == set(re.findall(r'"(\w+)": one\.', text))
     assert {"name", "role", "made_at"} <= in_words("api token list")
     assert '"reports"' in inspect.getsource(drill)
+
+
+def test_of_the_drills_that_were_played() -> None:
+    assert documented("drill history list") == {one.name for one in fields(Run)}
+    assert {one.name for one in fields(Played)} <= in_words("drill history list")
+    played = Played("crash", "mysql", "9", "m", "d", 1, 1, True, 1, 0, 1.0, 1.0, 1.0, {})
+    made = Comparison(played.kind, played, None, ()).data()
+    inner = {*made, *(one.name for one in fields(Change))}
+    assert inner <= in_words("drill history compare")
+    assert documented("drill history compare") == {"before", "after", "compared"}
 
 
 def test_of_an_explanation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
