@@ -7,7 +7,7 @@ the errors of `myha.errors`, with a message of one line and without a password.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -215,6 +215,19 @@ class Journal(Protocol):
         """
 
 
+class Presence(Protocol):
+    """Which supervisors there are. Every method raises StoreError when nobody answers."""
+
+    def say(self, pairs: Iterable[str]) -> None:
+        """This one is there, and has these in its configuration. Again and again."""
+
+    def alive(self) -> Mapping[str, Collection[str]]:
+        """The pairs of each supervisor that has said so lately, this one too."""
+
+    def end(self) -> None:
+        """It is not there any more."""
+
+
 class Lease(Protocol):
     """The right to act on a pair: one supervisor has it at a time.
 
@@ -233,6 +246,9 @@ class Lease(Protocol):
     def acquire(self) -> None:
         """Raises `LeaseHeldError`, naming the holder, when another one has it, and `MyhaError` when
         that cannot be found out."""
+
+    def taken(self) -> bool:
+        """Whether somebody has it, as far as that can be found out."""
 
     def await_free(self, seconds: float) -> None:
         """After a `LeaseHeldError`: until it may be free, or for so long."""

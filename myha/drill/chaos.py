@@ -247,6 +247,7 @@ CHAOS = (
         _mend,
         unattended_failover=True,
         sandbox_only=True,
+        may_time_out=True,
         ticks=False,
         fit=give_everything,
         whole_seconds=WHOLE_SECONDS,

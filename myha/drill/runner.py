@@ -556,6 +556,12 @@ class Round:
             return str(status.writer), next(fenced, "")
         return self.writer, ""
 
+    def _may_be_kept(self) -> bool:
+        """Whether an OK may have said nothing of the other node: its write has to be somewhere."""
+        durability = self.target.config.cluster.durability
+        timed_out = self.scenario.may_time_out and durability is Durability.BOUNDED
+        return timed_out or durability is Durability.ASYNC
+
     def _judgement(self, attempts: tuple[Attempt, ...], events: list[dict[str, Any]]) -> Judgement:
         target, config = self.target, self.target.config
         target.await_counts()
@@ -573,7 +579,7 @@ class Round:
                     for name, node in config.nodes.items()
                 },
                 single_writer=config.cluster.mode is Mode.SINGLE_WRITER,
-                may_be_kept=config.cluster.durability is Durability.ASYNC,
+                may_be_kept=self._may_be_kept(),
                 errant=self.errant.all(),
                 kept=read_quarantined(target.quarantine, self.kept_before),
                 writer_tables=target.table_names(writer),

@@ -130,6 +130,7 @@ class Scenario:
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
     explains: Callable[[Config], float] = change_of_writer
     whole_seconds: float = WHOLE_DEADLINE_SECONDS  # until the pair has to be whole again
+    may_time_out: bool = False  # a second fault may keep acknowledgements away before the first
     ticks: bool = True  # an event runs meanwhile, which goes by the server's wall clock
     fit: Callable[[Cluster], None] | None = None  # what a sandbox needs before it starts
 

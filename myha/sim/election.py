@@ -92,6 +92,10 @@ class SimLease:
     def acquire(self) -> None:
         """It is granted before there is a process."""
 
+    def taken(self) -> bool:
+        """Nobody asks before it is granted."""
+        return True
+
     def await_free(self, seconds: float) -> None:
         """Whoever is in line is no process of the simulator."""
 

@@ -11,7 +11,7 @@ from myha.config import Config
 from myha.core.followers.record import FollowerRecord
 from myha.core.record import Record
 from myha.errors import MyhaError
-from myha.ports import FollowerStore, Lease, RecordStore
+from myha.ports import FollowerStore, Lease, Presence, RecordStore
 from myha.stores.etcd import kind as etcd
 from myha.stores.local import kind as local
 from myha.stores.local.journal import LocalJournal
@@ -69,6 +69,11 @@ def read_follower(config: Config, name: str) -> FollowerRecord | None:
 def supervisor_lease(config: Config) -> Lease:
     """The right to act on the pair; not yet acquired."""
     return _kind(config).lease(config)
+
+
+def presence(config: Config, supervisor: str, part: str) -> Presence | None:
+    """Where supervisors that share this store tell of themselves; None where there is but one."""
+    return etcd.presence(config, supervisor, part) if config.cluster.store == "etcd" else None
 
 
 def forget(config: Config) -> None:

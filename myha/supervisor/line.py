@@ -7,6 +7,7 @@ the lease is free, and begins then as any supervisor does: with the record, and 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -17,12 +18,17 @@ from myha.stores.factory import require_record, supervisor_lease
 
 WAIT_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+ASK_SECONDS = 0.1
 
 
 def stand_in_line(
-    config: Config, leave: threading.Event, waits: Callable[[str], None]
+    config: Config,
+    leave: threading.Event,
+    waits: Callable[[str], None],
+    patience_seconds: Callable[[Config], float],
 ) -> Lease | None:
-    """The lease, held; None when it was time to leave first. `waits` is told why it takes a while.
+    """The lease, held; None when it was time to leave first. `waits` is told why it takes a while,
+    and for `patience_seconds` others may have it that should.
 
     Raises MyhaError when there is no record, and when another supervisor has the lease and nobody
     can stand in line for it.
@@ -33,6 +39,7 @@ def stand_in_line(
         while not leave.is_set():
             try:
                 require_record(config)  # before anything is made there
+                _leave_to_others(lease, leave, patience_seconds(config))
                 lease.acquire()
             except LeaseHeldError as held:
                 if not lease.waits:
@@ -46,3 +53,11 @@ def stand_in_line(
                 left.pop_all()
                 return lease
     return None
+
+
+def _leave_to_others(lease: Lease, leave: threading.Event, seconds: float) -> None:
+    """For so long, or until one of them has it. Raises MyhaError."""
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0 and not lease.taken():
+        if leave.wait(min(left, ASK_SECONDS)):
+            return

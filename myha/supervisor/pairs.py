@@ -22,6 +22,7 @@ from myha.supervisor.overview import PairLine, line_of
 from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.requests import REQUESTS
 from myha.supervisor.runner import Make, PairRunner
+from myha.supervisor.sharing import LOOK_SECONDS, Sharing
 
 EVENTS_LIMIT = 1000
 OVERVIEW = "overview"
@@ -74,10 +75,13 @@ class Pairs:
         begins: Callable[[], None] = lambda: None,
         alive: Callable[[str], None] = lambda _text: None,
         make: Make = PairSupervisor,
+        part: str = "",
+        share_seconds: float = LOOK_SECONDS,
     ) -> None:
         """`alone`: the end of the pair's supervisor is that of the process.
 
-        `begins` and `alive` are for the runner of each pair.
+        `begins` and `alive` are for the runner of each pair. `part` tells this process from others
+        of the same supervisor; every `share_seconds` it looks for those with which it shares pairs.
         """
         if alone:
             sys.setswitchinterval(THREAD_SWITCH_SECONDS)
@@ -90,6 +94,9 @@ class Pairs:
         self._runners: dict[str, PairRunner] = {}
         self._stopping = threading.Event()
         self._news = News()
+        self._sharing = Sharing(self._list, part, look_seconds=share_seconds)
+        if not alone:
+            self._sharing.start()
 
     # -- which pairs there are -------------------------------------------------------------------
 
@@ -128,6 +135,7 @@ class Pairs:
             after_seconds=after_seconds,
             make=self._make,
             news=partial(self._news.tell, name),
+            patience_seconds=self._sharing.patience_seconds,
         )
         runner.start()
 
@@ -135,6 +143,7 @@ class Pairs:
 
     def stop(self, reason: str) -> None:
         """All of them; plans under way reach their end first."""
+        self._sharing.stop()
         with self._lock:
             self._stopping.set()
             for one in self._runners.values():
@@ -144,6 +153,7 @@ class Pairs:
         """Until all have ended. Raises what one that was alone ended by."""
         while waiting := [one for one in self._list() if not one.ended]:
             waiting[0].join()
+        self._sharing.join()
         for one in self._list():
             if one.failure is not None:
                 raise one.failure

@@ -56,10 +56,11 @@ class PairRunner:
         after_seconds: float = 0.0,
         make: Make = PairSupervisor,
         news: Callable[[], None] = lambda: None,
+        patience_seconds: Callable[[Config], float] = lambda _config: 0.0,
     ) -> None:
         """`begins` is called when the supervisor has the right to act, before it does; `alive`
         again and again with what it does while it has none; `news` when something about the pair
-        has changed.
+        has changed; `patience_seconds` how long a free lease is left to others.
 
         The first one begins `after_seconds`.
         """
@@ -74,6 +75,7 @@ class PairRunner:
         self._make = make
         self._after_seconds = after_seconds
         self._news = news
+        self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._wanted: Config | None = config
         self._over = False
@@ -111,6 +113,21 @@ class PairRunner:
                 self.state = State.ENDING
                 self._supervisor.stop(reason)
         return True
+
+    @property
+    def config(self) -> Config | None:
+        """What it goes on with; None when it is to end."""
+        return self._wanted
+
+    def hand_over(self, reason: str) -> None:
+        """Let go of the lease at rest, and stand in line for it again."""
+        with self._lock:
+            if self._over or self._wanted is None or self._leave.is_set():
+                return
+            if self._supervisor is not None:
+                self._leave.set()
+                self.state = State.ENDING
+                self._supervisor.stop(reason)
 
     @property
     def ended(self) -> bool:
@@ -175,7 +192,7 @@ class PairRunner:
         """Until it is to leave. Raises what it could not begin for, or ended by."""
         if not self.reason:
             self.state = State.STARTING
-        lease = stand_in_line(config, self._leave, self._in_line)
+        lease = stand_in_line(config, self._leave, self._in_line, self._patience_seconds)
         if lease is None:
             return
         try:

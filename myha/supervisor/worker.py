@@ -37,7 +37,7 @@ def main() -> int:
     LOG.format = first["log"]
     take_all_descriptors()
     go_first(first["niceness"])
-    pairs, told = Pairs(), threading.Event()
+    pairs, told = Pairs(part=Path(first["socket"]).stem), threading.Event()
     control = ControlServer(Path(first["socket"]), pairs.handle, MAX_CLIENTS)
     control.start()
     reasons: list[str] = []

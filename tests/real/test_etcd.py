@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import shutil
+import socket
 import ssl
 import tempfile
 import time
@@ -22,6 +24,8 @@ from cryptography.x509.oid import NameOID
 
 from myha.config.etcd import EtcdConfig
 from myha.core.record import Membership, NodeRecord, Record, Sync
+from myha.core.record_codec import record_to_dict
+from myha.core.sharing import order
 from myha.errors import LeaseHeldError, StoreConflictError, StoreError, StoreSilentError
 from myha.hosts.local import LocalHost
 from myha.sandbox import registry
@@ -31,6 +35,7 @@ from myha.stores.etcd.lease import EtcdLease
 from myha.stores.etcd.record import EtcdRecordStore
 from tests.real.conftest import need
 from tests.real.pair import until
+from tests.real.sharing import Host
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("etcd")]
 
@@ -334,3 +339,40 @@ def test_certificates_on_both_sides(tmp_path: Path, key: str) -> None:
             with pytest.raises(StoreSilentError, match="TLS: .*see etcd.ca_file") as refused:
                 etcd.client(tls=told(ca, own)).get(key)
             assert len(str(refused.value).splitlines()) == 1
+
+
+def test_supervisors_share_pairs_evenly(etcd: Etcd, tmp_path: Path) -> None:
+    """Who comes is given its part, at rest and one holder at a time; who goes leaves it to all."""
+    prefix, client = "/sharing", etcd.client()
+    names, acting = [f"pair-{number}" for number in range(12)], dict[str, Path]()
+    for name in names:
+        record = replace(RECORD, pair=name)
+        value = json.dumps(record_to_dict(record)).encode()
+        client.transact((), (Put(f"{prefix}/{name}/record", value),))
+    endpoints = [one.endpoint for one in etcd.members]
+    hosts = [Host(tmp_path / one, acting, RECORD) for one in ("m1", "m2")]
+    try:
+        hosts[0].start(names, endpoints, prefix)
+        until(lambda: set(acting) == set(names), "the first one acts on all")
+        hosts[1].start(names, endpoints, prefix)
+        until(lambda: shared(acting, tmp_path, names), "each has its part")
+        assert {*acting.values()} == {tmp_path / "m1", tmp_path / "m2"}
+        hosts[1].stop()
+        until(lambda: [*map(acting.get, names)] == [tmp_path / "m1"] * 12, "the first has all")
+        assert not hosts[0].twice + hosts[1].twice
+    finally:
+        for host in hosts:
+            host.stop()
+
+
+def shared(acting: dict[str, Path], folder: Path, names: list[str]) -> bool:
+    """Whether each pair is where its hash says. Each of these pairs has a folder of its own."""
+
+    here = socket.gethostname()
+
+    def right(name: str) -> Path:
+        folders = [folder / one / name / "state" for one in ("m1", "m2")]
+        there = {f"{here}:{one}": {name} for one in folders}
+        return Path(order(name, there)[0].partition(":")[2]).parent.parent
+
+    return all(acting.get(name) == right(name) for name in names)

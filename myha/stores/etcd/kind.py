@@ -14,6 +14,7 @@ from myha.errors import ConfigError
 from myha.ports import Lease
 from myha.stores.etcd.client import EtcdClient, Login
 from myha.stores.etcd.lease import EtcdLease
+from myha.stores.etcd.presence import EtcdPresence
 from myha.stores.etcd.record import EtcdFollowerStore, EtcdRecordStore
 from myha.stores.local.lease import LocalLease
 
@@ -55,6 +56,13 @@ def lease(config: Config) -> EtcdLease:
     key = prefix(config) + "leader"
     here = LocalLease(config.cluster.state_dir)
     return EtcdLease(_client(config.etcd), key, config.etcd.lease_seconds, holder, here)
+
+
+def presence(config: Config, supervisor: str, part: str) -> EtcdPresence:
+    """No pair's name begins with a dot."""
+    return EtcdPresence(
+        _client(config.etcd), f"{config.etcd.prefix}/.supervisors/", supervisor, part
+    )
 
 
 def forget(config: Config) -> None:

@@ -60,6 +60,10 @@ class EtcdLease:
     def acquire(self) -> None:
         """Raises LeaseHeldError, naming the holder, StoreError when etcd cannot be asked."""
         self._claim_folder()
+        found = self._client.get(self._key)  # one question, where a try would be three
+        if found is not None:
+            self._seen_revision = found.revision
+            raise LeaseHeldError(holder_of(found))
         sent = now()
         lease, granted = self._client.grant(self._seconds)
         try:
@@ -88,6 +92,9 @@ class EtcdLease:
             self._here.acquire()
         except LeaseHeldError as error:
             raise MyhaError(str(error)) from None  # nobody stands in line for a folder
+
+    def taken(self) -> bool:
+        return self._client.get(self._key) is not None
 
     def await_free(self, seconds: float) -> None:
         """After a LeaseHeldError: until it may be free, or for so long."""
