@@ -66,6 +66,9 @@ class Supervisor:
         if self.name not in self.world.busy:
             self.ended.set()
 
+    def status(self) -> SimpleNamespace:
+        return SimpleNamespace(as_json=lambda: {"name": self.name})
+
     def tell_news(self, to: Callable[[], None]) -> None:
         self.news = to
         to()
@@ -209,6 +212,45 @@ def test_what_there_is_no_request_for_is_refused(world: World, tmp_path: Path) -
         pytest.raises(MyhaError, match="there is no request 'fly'"),
     ):
         pairs.handle({"do": "fly"})
+
+
+def test_who_watches_is_told_of_the_pairs_that_have_changed(world: World, tmp_path: Path) -> None:
+    world.refused = {"ill"}
+    with supervised(world, tmp_path, "one", "two", "ill") as pairs:
+        until(lambda: _state(pairs, "ill") is State.WAITING, "it waits")
+        first = pairs.handle({"do": "watch"})
+        assert first["names"] == ["ill", "one", "two"]
+        assert first["pairs"]["one"]["status"] == {"name": "one"}
+        assert first["pairs"]["ill"]["status"] is None
+        assert "no record of ill" in first["pairs"]["ill"]["line"]["supervisor"]
+        since = {"since": first["version"], "life": first["life"]}
+        world.refused.clear()
+        until(lambda: _state(pairs, "ill") is State.RUNNING, "it runs")
+        later = pairs.handle({"do": "watch", "wait": 1, **since})
+        assert set(later["pairs"]) == {"ill"}
+        again = pairs.handle({"do": "watch", "since": later["version"], "life": "another process"})
+        assert len(again["pairs"]) == 3
+        with pytest.raises(MyhaError, match="wait has to be a whole number"):
+            pairs.handle({"do": "watch", "wait": -1})
+
+
+def test_of_many_pairs_each_worker_is_watched_through_the_process(tmp_path: Path) -> None:
+    process = process_of(load_all(written(tmp_path, HEAD + in_file("x"))))
+    assert isinstance(process, ManyProcess)
+    assert process.sources == tuple(f"worker-{n}" for n in range(1, cores() + 1))
+    asked: list[dict[str, Any]] = []
+
+    def ask(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request)
+        return {"ok": True, "pairs": {"x": {"line": {"name": "x"}, "status": None}}}
+
+    process._workers = cast("Any", [SimpleNamespace(name="worker-1", ask=ask)])
+    process._changed = frozenset({"x"})
+    found = process.handle({"do": "watch", "source": "worker-1", "since": 3})
+    assert found["pairs"]["x"] == {"line": {"name": "x", "config_changed": True}, "status": None}
+    assert asked == [{"do": "watch", "source": "worker-1", "since": 3}]
+    with pytest.raises(MyhaError, match="there is no source 'worker-9' of news"):
+        process.handle({"do": "watch", "source": "worker-9"})
 
 
 # -- what becomes of a pair ------------------------------------------------------------------------
