@@ -49,10 +49,13 @@ def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
+        opts = {one for p in command.params for one in p.opts}
+        if isinstance(command, click.Group) and "--json" in opts:  # it does something by itself
+            yield " ".join((*words, name)), opts
         if isinstance(command, click.Group):
             yield from commands(command, (*words, name))
         else:
-            yield " ".join((*words, name)), {one for p in command.params for one in p.opts}
+            yield " ".join((*words, name)), opts
 
 
 COMMANDS = dict(commands(cli))
