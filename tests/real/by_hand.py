@@ -139,7 +139,7 @@ def writing(cluster: Cluster, node: str, folder: Path, first: int = 1) -> Iterat
         clients=2,
         first_client=first,
         seed=1,
-        pause_ms=5.0,
+        pause_ms=20.0,
     )
     with Workload(order) as workload:
         workload.await_acknowledged(20, DEADLINE_SECONDS)

@@ -123,7 +123,7 @@ def test_by_file_and_position(cluster: MakeCluster, flavour: str, tmp_path: Path
 
         if not mysql:
             interrupted(pair, "setup", "--yes", at="by GTID from where")
-        interrupted(pair, "setup", "--yes", at="change replication from")
+            interrupted(pair, "setup", "--yes", at="change replication from")
         status, said = myha(pair, "setup", "--yes")
         assert status == 0, said
         assert record(pair).writer == "b"

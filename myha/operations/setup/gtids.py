@@ -222,8 +222,8 @@ def _place_by_set(session: AdminSession, peer: AdminSession, tell: Tell) -> None
         raise MyhaError(
             f"{session.name} replicates from {peer.name} and has applied all of it, but does not "
             f"have the GTIDs {missing}, as if made from a copy without them: by GTID it would "
-            "apply these a second time. Compare the rows with `myha verify`; if they are equal, "
-            f"tell it so: SET GLOBAL gtid_purged = '+{missing}' on {session.name}"
+            "apply these a second time. If that is so, tell it: SET GLOBAL gtid_purged = "
+            f"'+{missing}' on {session.name}; setup compares the rows after that"
         )
     session.carry_out("stop_replication")
     session.carry_out("place_by_gtid")

@@ -209,10 +209,15 @@ class Setup:
         return Findings(refusals, (*findings.warnings, *warnings), findings.history)
 
     def _is_in_step(self, pair: tuple[Facts, Facts]) -> bool:
-        """Whether one moment of both can be found: all have GTIDs, and replicate."""
-        channels = [channel for facts in pair for channel in facts.channels]
-        stopped = any("OFF" in (channel.receiver, channel.applier) for channel in channels)
-        return not stopped and not any(needs_gtids(facts) for facts in pair)
+        """Whether one moment of both can be found: what one has, the other gets by its GTID."""
+        for facts in pair:
+            by_file = not facts.flavour.keeps_replica_position  # a set may then have holes
+            for channel in facts.channels:
+                if "OFF" in (channel.receiver, channel.applier):
+                    return False
+                if by_file and not channel.by_gtid:
+                    return False
+        return not any(needs_gtids(facts) for facts in pair)
 
     # --- telling
 
