@@ -175,6 +175,15 @@ def test_retries_come_more_and_more_seldom() -> None:
     assert tried == [GATHER_SECONDS, 5, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300]
 
 
+def test_the_last_words_wait_for_no_minute() -> None:
+    told = Told(per_minute=1)
+    told.take(plan(Kind.PLAN))
+    told.wait(5)
+    told.take(Event(WALL, "main", Kind.UNSUPERVISED, "it has died"))
+    assert told.pacer.due(told.now) == pytest.approx(57.0)
+    assert told.pacer.due(told.now, hurry=True) == 0
+
+
 def test_only_lost_events_make_a_message_too() -> None:
     told = Told()
     told.take(lost=7)

@@ -11,7 +11,7 @@ import pytest
 from myha.core.node import Contact
 from myha.core.planning import decide
 from myha.errors import MyhaError
-from myha.supervisor.status import NodeStatus, SeenNodeStatus, Status
+from myha.supervisor.status import HookStatus, NodeStatus, NotifyStatus, SeenNodeStatus, Status
 from myha.supervisor.status_builder import build_status
 from tests.core.situations import SITUATIONS, VARIANTS
 from tests.core.views import seen, view
@@ -55,3 +55,25 @@ def test_every_field_is_documented() -> None:
     words = set(re.findall(r"`(\w+)`", section))
     assert set(Status.model_fields) <= words
     assert set(SeenNodeStatus.model_fields) <= words
+
+
+def test_what_keeps_people_from_being_told_is_in_the_status() -> None:
+    channel = NotifyStatus(sent=1, waiting=3, lost=0, failure="mail server is down")
+    hook = HookStatus(runs=2, failed=1, dropped=2, failure="script failed: exit status 1")
+    known = VIEWS["healthy"] if "healthy" in VIEWS else next(iter(VIEWS.values()))
+    status = build_status("main", known, decide(known), None).model_copy(
+        update={
+            "dns_failure": "refused",
+            "notify": {"mail": channel, "chat": channel.model_copy(update={"failure": ""})},
+            "hooks": {"script": hook},
+            "messages_failure": "has hung",
+        }
+    )
+    assert status.own_failures == [
+        "the name does not follow the writer: refused",
+        "messages and hooks: has hung",
+        "notify mail: mail server is down; 3 events wait",
+        "hook script failed: exit status 1",
+        "hook script: 2 events were too many at once",
+    ]
+    assert Status.of_json(status.as_json()).own_failures == status.own_failures

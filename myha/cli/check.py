@@ -95,9 +95,8 @@ def _of_pair(seen: Status) -> Iterator[tuple[State, str]]:
         doing = f" (under way: {seen.running})" if seen.running else ""
         refused = "".join(f" (refused: {one.reason})" for one in seen.refusals)
         yield _state(seen), sentence + doing + refused
-    for failure in (seen.journal_failure, seen.dns_failure):
-        if failure:
-            yield State.WARNING, failure
+    for failure in seen.own_failures:
+        yield State.WARNING, failure
 
 
 def _state(seen: Status) -> State:

@@ -91,13 +91,9 @@ def _head(seen: Status) -> RenderableType:
     lines += _refused("", seen.refusals)
     if seen.config_changed:
         lines.append(Text("the configuration file has changed since the start", style="yellow"))
-    if seen.journal_failure:
-        lines.append(Text(seen.journal_failure, style="yellow"))
     if seen.lease_failure:
         lines.append(Text(f"the lease: {seen.lease_failure}; this may be old", style="bold red"))
-    if seen.dns_failure:
-        said = f"the name does not follow the writer: {seen.dns_failure}"
-        lines.append(Text(said, style="yellow"))
+    lines += [Text(failure, style="yellow") for failure in seen.own_failures]
     return Group(*lines)
 
 

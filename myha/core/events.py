@@ -112,7 +112,7 @@ KINDS: Mapping[Kind, Meaning] = {
         _NOTICE, "Who has asked for what over HTTP (`who`, `from`, `what`), and its `outcome`."
     ),
     Kind.SUPERVISOR: Meaning(_NOTICE, "The supervisor of the pair begins, waits or ends."),
-    Kind.UNSUPERVISED: Meaning(_CRITICAL, "The supervisor of the pair does not run. Log only."),
+    Kind.UNSUPERVISED: Meaning(_CRITICAL, "The supervisor of the pair does not run, or had not."),
     Kind.DEFECT: Meaning(_CRITICAL, "A part of the supervisor has ended by a defect of myha."),
     Kind.WORKER: Meaning(_WARNING, "A worker process has ended or hangs. Log only."),
     Kind.LEASE: Meaning(_WARNING, "The right to act on the pair is not renewed, or is again."),

@@ -146,7 +146,8 @@ class Pacer:
     def due(self, now: float, *, hurry: bool = False) -> float | None:
         """In how many seconds there is something to do, 0 for now; None: nothing.
 
-        `hurry`: what waits is sent without gathering more, since nothing comes any more.
+        `hurry`: what waits is sent without gathering more, since nothing comes any more, and
+        whatever was sent in this minute.
         """
         self._resolve(now)
         times = [
@@ -156,7 +157,7 @@ class Pacer:
         ]
         if self._waiting and self._sending is None:
             at = max(self._since + (0.0 if hurry else GATHER_SECONDS), self._retry_at)
-            if len(self._sent_at) == self._per_minute:
+            if len(self._sent_at) == self._per_minute and not hurry:
                 at = max(at, self._sent_at[0] + MINUTE_SECONDS)
             times.append(at)
         return max(0.0, min(times) - now) if times else None

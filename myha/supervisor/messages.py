@@ -130,8 +130,10 @@ class MessengerProcess:
         while True:
             one, what = self._queue.get()
             if isinstance(what, _Leave):
-                last = self._remove(one)
+                last, ending = self._remove(one)
                 what.done.set()
+                if ending is not None:
+                    ending.wait()  # it tells what waits, and nobody waits for that
                 if last:
                     return
             elif what is None:
@@ -149,8 +151,8 @@ class MessengerProcess:
         written = self._write([line])  # takes its time, in which more may be lost
         one.lost += -lost if written else 1
 
-    def _remove(self, one: Attached) -> bool:
-        """Whether it was the last one: the process is told to end then, and given a moment."""
+    def _remove(self, one: Attached) -> tuple[bool, subprocess.Popen[bytes] | None]:
+        """Whether it was the last one, and the process that was told to end then."""
         with self._lock:
             self._pairs = [other for other in self._pairs if other is not one]
             last = not self._pairs
@@ -158,16 +160,16 @@ class MessengerProcess:
                 self._thread = None
         process = self._process
         if process is None:
-            return last
+            return last, None
         more: list[Data] = [{"end": True}] if last else []
         self._write([{"pair": one.pair, "leave": True}, *more])
-        if last and process.stdin is not None:
-            self._process = None
+        if not last:
+            return False, None
+        self._process = None
+        if process.stdin is not None:
             with suppress(OSError):
                 process.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(LEAVE_SECONDS / 2)
-        return last
+        return True, process
 
     def _alive(self) -> bool:
         """Whether there is a process, or one could be started now. A new one is told all pairs."""

@@ -10,7 +10,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from tenacity import (
 from myha.balancers.factory import make_balancers
 from myha.config import Config
 from myha.core.address import Standings
-from myha.core.events import ALL, Kind, Wanted
+from myha.core.events import ALL, Kind, Selector, Wanted
 from myha.core.followers.view import PairSeen
 from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
@@ -357,8 +357,11 @@ class PairSupervisor:
     def run(self) -> None:
         """The loop, in this thread, until `stop`; a plan under way reaches its end first."""
         self.journal.note(
-            Kind.SUPERVISOR, f"started, process {os.getpid()}", {"pid": str(os.getpid())}
+            Kind.SUPERVISOR,
+            f"started, process {os.getpid()}",
+            {"pid": str(os.getpid()), "life": "begun"},
         )
+        threading.Thread(target=self._note_sudden_end, name="lives", daemon=True).start()
         for heartbeat in self.heartbeats.values():
             heartbeat.start()
         for keeper in self.keepers.values():
@@ -383,6 +386,18 @@ class PairSupervisor:
             for heartbeat in self.heartbeats.values():
                 heartbeat.stop()
 
+    def _note_sudden_end(self) -> None:
+        """Say so when the last supervisor that wrote into this journal did not end by itself."""
+        wanted = Wanted((Selector(Kind.SUPERVISOR),))
+        with suppress(MyhaError):  # a journal that cannot be read tells nothing
+            lives = [one for one in self.journal_file.events(20, 0, wanted) if one.get("life")]
+            if len(lives) > 1 and lives[-2]["life"] == lives[-1]["life"] == "begun":
+                text = (
+                    f"the supervisor before this one (process {lives[-2].get('pid')}) ended without"
+                    " a word: it was killed, or its host was lost"
+                )
+                self.journal.note(Kind.UNSUPERVISED, text, {})
+
     def _end_lanes(self) -> None:
         for lane in self.lanes.values():
             lane.stop()
@@ -401,10 +416,11 @@ class PairSupervisor:
 
         Its connections too: the process may go on with others.
         """
-        self.journal.note(Kind.SUPERVISOR, "stopped; routing and replication stay as they are", {})
+        text = "stopped; routing and replication stay as they are"
+        self.journal.note(Kind.SUPERVISOR, text, {"life": "ended"})
+        self.lease.release()
         if self.messages is not None:
             self.messages.leave()
-        self.lease.release()
         for server in self.servers.values():
             server.disconnect()
         for balancer in self.tools.balancers.values():

@@ -311,6 +311,24 @@ class Status(Value):
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_unset=True)
 
+    @property
+    def own_failures(self) -> list[str]:
+        """What the supervisor cannot do beside its work on the pair, a line each."""
+        lines = [self.journal_failure] if self.journal_failure else []
+        if self.dns_failure:
+            lines.append(f"the name does not follow the writer: {self.dns_failure}")
+        if self.messages_failure:
+            lines.append(f"messages and hooks: {self.messages_failure}")
+        for name, channel in self.notify.items():
+            if channel.failure:
+                lines.append(f"notify {name}: {channel.failure}; {channel.waiting} events wait")
+        for name, hook in self.hooks.items():
+            if hook.failure:
+                lines.append(f"hook {hook.failure}")
+            if hook.dropped:
+                lines.append(f"hook {name}: {hook.dropped} events were too many at once")
+        return lines
+
     @staticmethod
     def of_json(data: dict[str, Any]) -> Status:
         """Raises `MyhaError` when it is not a status of this version."""

@@ -35,7 +35,7 @@ def test_a_failover_is_told_and_nobody_waits_for_that(
             file = tmp_path / name
             file.write_text(f"{url}\n")
             file.chmod(0o600)
-            text.append(f'[notify.{name}]\nurl_file = "{file}"\n')
+            text.append(f'[notify.{name}]\nurl_file = "{file}"\nper_minute = 60\n')
         script = HOOK.format(ran)
         text.append(
             '[hooks.note]\non = ["plan:failover", "plan-done:failover"]\n'
@@ -65,3 +65,6 @@ def test_a_failover_is_told_and_nobody_waits_for_that(
         assert "notify away: " in pair.myha("status").stdout
         os.kill(pair.status()["pid"], signal.SIGKILL)
         assert http.until("ended without a word")[-1]["type"] == "failure"
+        made.start_supervisor()
+        pair.await_event("unsupervised", "the supervisor before this one")
+        assert http.until("before this one")[-1]["type"] == "failure"

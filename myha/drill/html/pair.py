@@ -79,7 +79,7 @@ def _flows(it: Topology, places: dict[str, tuple[float, float]]) -> Iterator[Mar
             yield svg.path(
                 [(begin, middle), (begin + 8, middle - 4), (begin + 8, middle + 4)], "flow-head"
             )
-        yield svg.text(WIDTH / 2, middle - 7, it.sync or "replicates", "small", "middle")
+        yield svg.text(WIDTH / 2, middle - 7, it.sync or "replicates", "flow-word", "middle")
     for one in it.members:
         if one.role == "replica" and one.follows in places:
             (sx, sy), (x, y) = places[one.follows], places[one.name]
