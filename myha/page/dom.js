@@ -16,6 +16,19 @@ export function h(tag, props, ...children) {
   return { tag, props: props ?? {}, children: children.flat(Infinity).filter(isShown) };
 }
 
+/** A function that makes parts, and gives back the one it made before while what that was made of
+ * (compared one by one, as they are) is the same: then nothing of it is looked at again. */
+export function remembered() {
+  const made = new Map();
+  return (name, of, make) => {
+    const before = made.get(name);
+    if (before && before.of.every((value, index) => Object.is(value, of[index]))) return before.part;
+    const part = make();
+    made.set(name, { of, part });
+    return part;
+  };
+}
+
 function isShown(child) {
   return child !== null && child !== undefined && child !== false && child !== "";
 }
@@ -74,6 +87,8 @@ function patch(found, node) {
     if (found.data !== String(node)) found.data = String(node);
     return;
   }
+  if (found.myhaNode === node) return; // see `remembered`
+  found.myhaNode = node;
   const before = found.myhaProps ?? {};
   for (const name of new Set([...Object.keys(before), ...Object.keys(node.props)])) {
     setProp(found, name, node.props[name], before[name]);

@@ -6,11 +6,13 @@ const METRICS = ["lag_seconds", "transactions_per_second", "pulse_latency_ms"];
 export class History {
   /** `found` is an answer of the API: `at`, seconds since the epoch, and `nodes` with lists as long. */
   constructor(found) {
+    this.version = 0; // grows with what is added
     this.series = Object.fromEntries(METRICS.map((name) => [name, {}]));
     this.add(found);
   }
 
   add({ at, nodes }) {
+    this.version += 1;
     for (const [node, of] of Object.entries(nodes)) {
       for (const metric of METRICS) {
         this.append(metric, node, of[metric].map((value, index) => [at[index], value]));

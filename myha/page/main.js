@@ -2,7 +2,7 @@
 
 import { AnswerError, address, read } from "./api.js";
 import { changes } from "./changes.js";
-import { h, render } from "./dom.js";
+import { h, remembered, render } from "./dom.js";
 import { Forms } from "./forms.js";
 import { freshness, head } from "./frame.js";
 import { jobs } from "./jobs.js";
@@ -23,6 +23,7 @@ const LINES_KEPT = 3000;
 const LINES_AT_ONCE = 300;
 const LINES_AT_MOST = 1000;
 const CHANGES_SHOWN = 8;
+const PLOT_SECONDS = 5; // in an hour's plot less than a pixel
 
 const page = document.getElementById("page");
 const bar = document.getElementById("bar");
@@ -40,6 +41,7 @@ const known = {
   ...ofOnePair(),
 };
 const view = { filter: FIRST_FILTER, pairs: { text: "", only: false }, cursor: null };
+const part = remembered();
 let drawn = false;
 
 function ofOnePair() {
@@ -112,11 +114,8 @@ function readQuarantine() {
 
 async function openIncident(id) {
   if (known.incidents[id] && !known.incidents[id].error) return;
-  try {
-    known.incidents[id] = await read(address("pairs", known.pair, "quarantine", id));
-  } catch (error) {
-    known.incidents[id] = { error: error.message };
-  }
+  const found = await read(address("pairs", known.pair, "quarantine", id)).catch((error) => ({ error: error.message }));
+  known.incidents = { ...known.incidents, [id]: found };
   draw();
 }
 
@@ -202,18 +201,22 @@ function drawPair(now) {
     h("div", { class: "columns", key: "columns" },
       h("div", { class: "column wide", key: "wide" },
         panel("picture", "Topology", { aside: summaryOf(status) }, h("div", { key: "slot", ours: true, ref: (slot) => slot.append(topology.element) })),
-        panel("last-hour", "Last hour", {}, known.history ? plots({
-          series: known.history.series, nodes: [...Object.keys(status.nodes), ...Object.keys(status.replicas ?? {})],
-          now, cursor: view.cursor, width: plotWidth(), point: set("cursor"),
-        }) : h("p", { class: "nothing" }, "Reading…")),
-        changes(changesNow()),
-        conflicts(known.conflicts)),
+        part("last-hour", [known.pair, known.history?.version, view.cursor, plotWidth(), Math.floor(now / PLOT_SECONDS)], () => lastHour(status, now)),
+        part("changes", [known.journal, known.changes], () => changes(changesNow())),
+        part("conflicts", [known.conflicts], () => conflicts(known.conflicts))),
       h("div", { class: "column narrow", key: "narrow" },
         operations(status),
-        jobs(status),
-        quarantine(known.quarantine, known.incidents, openIncident),
-        journal(known.journal, view.filter, set("filter"), known.older ? readOlder : null))));
+        part("jobs", [status], () => jobs(status)),
+        part("quarantine", [known.quarantine, known.incidents], () => quarantine(known.quarantine, known.incidents, openIncident)),
+        part("journal", [known.journal, view.filter, known.older], () => journal(known.journal, view.filter, set("filter"), known.older ? readOlder : null)))));
   topology.show(status);
+}
+
+function lastHour(status, now) {
+  const nodes = [...Object.keys(status.nodes), ...Object.keys(status.replicas ?? {})];
+  return panel("last-hour", "Last hour", {}, known.history
+    ? plots({ series: known.history.series, nodes, now, cursor: view.cursor, width: plotWidth(), point: set("cursor") })
+    : h("p", { class: "nothing" }, "Reading…"));
 }
 
 /** One pixel of the screen for one of the drawing, so that the letters stay legible. */
