@@ -27,7 +27,10 @@ class Rig:
     def __init__(self, state_dir: Path) -> None:
         self.store = LocalRecordStore(state_dir)
         config = state_dir / "myha.toml"
-        config.write_text(CONFIG.format(state=state_dir))
+        text = CONFIG.format(state=state_dir)
+        config.write_text(
+            text.replace("[nodes.a]", "[nodes.db1]").replace("[nodes.b]", "[nodes.db2]")
+        )
         self.version = 0
         self.put(record(db2=HEALING))
         self.job = Permit()
