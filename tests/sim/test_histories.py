@@ -22,6 +22,7 @@ PROCESSES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)  # a minute of both cores, on a machine that has nothing else to do
 def test_ten_thousand_histories_keep_every_invariant(capsys: pytest.CaptureFixture[str]) -> None:
     summary = run_many(Batch(0, RUNS), PROCESSES)
     with capsys.disabled():
