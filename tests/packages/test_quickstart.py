@@ -104,7 +104,7 @@ def test_the_page_leads_to_a_pair_that_is_supervised(machine: Machine) -> None:
         if text.rstrip().endswith("myha status"):
             until(lambda: machine.call(STATUS).returncode == 0, "healthy")
         said = machine.run("set -e\n" + text.replace("./myha_*.deb", "/root/myha_*.deb"))
-    assert "switchover" in said
+    assert "done: switch over from a to b" in said
     assert "Both nodes are as they should be" in machine.show("myha", "StatusText")
     assert machine.run("systemctl is-active myha").strip() == "active"
 
