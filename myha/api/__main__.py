@@ -6,8 +6,8 @@ import sys
 
 from myha.hosts.priority import set_niceness
 
-# Behind all that a failover needs, and no further: at 5 listeners on a saturated machine heard of a
-# failover half a second later.
+# Behind all that a failover needs, and no further: on a saturated machine listeners of a process that
+# is far behind hear of a failover late.
 NICENESS = 1
 
 
