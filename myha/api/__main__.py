@@ -6,8 +6,8 @@ import sys
 
 from myha.hosts.priority import set_niceness
 
-# Behind all that a failover needs, and no further: on a saturated machine listeners of a process that
-# is far behind hear of a failover late.
+# Behind all that a failover needs, and no further: one that is far behind has its listeners hear of
+# a failover late, on a saturated machine.
 NICENESS = 1
 
 
