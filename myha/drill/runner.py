@@ -564,7 +564,7 @@ class Round:
 
     def _judgement(self, attempts: tuple[Attempt, ...], events: list[dict[str, Any]]) -> Judgement:
         target, config = self.target, self.target.config
-        target.await_counts()
+        target.await_same_rows()
         writer, fenced = self._roles_now()
         return judge(
             Evidence(

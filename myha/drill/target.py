@@ -155,7 +155,7 @@ class Target:
             session.run(statements.all("drill_database", database=f"`{self.database}`"))
             session.query(f"USE `{self.database}`")
             session.run(statements.all("drill_tables"))
-        self.await_counts()
+        self.await_same_rows()
 
     def drop_tables(self) -> None:
         statements = self.flavour.statements("drill")
@@ -164,19 +164,19 @@ class Target:
                 session.query(statements.one("drill_drop_rests", event=event))
             session.run(statements.all("drill_drop"))
 
-    def await_counts(self) -> None:
-        """Wait until all servers hold as many rows; gives up at the deadline without a word."""
+    def await_same_rows(self) -> None:
+        """Wait until all servers hold the same rows; gives up at the deadline without a word."""
 
         def converged() -> bool:
-            counts = {self._counts(name) for name in self.config.servers}
-            return len(counts) == 1 and None not in counts
+            sums = {self._sums(name) for name in self.config.servers}
+            return len(sums) == 1 and None not in sums
 
         wait_until(converged, CONVERGE_DEADLINE_SECONDS, POLL_SECONDS)
 
-    def _counts(self, name: str) -> tuple[Any, ...] | None:
+    def _sums(self, name: str) -> tuple[Any, ...] | None:
         try:
             with self.node_session(name) as session:
-                return session.query(self.flavour.statements("drill").one("drill_counts"))[0]
+                return session.query(self.flavour.statements("drill").one("drill_sums"))[0]
         except ServerError:
             return None
 

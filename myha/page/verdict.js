@@ -53,7 +53,9 @@ function follows(status, open) {
       `${duration(one.ago_seconds)} ago ${one.plan} of ${one.node} failed`,
       one.attempts > 1 ? ` (attempt ${one.attempts})` : "", `: ${one.reason}`)),
   ].filter(Boolean);
-  return lines.length ? lines : [h("p", { class: "faint" }, "Nothing to do.")];
+  if (lines.length) return lines;
+  if (status.healthy) return [h("p", { class: "faint" }, "Nothing to do.")];
+  return [h("p", { key: "by-hand" }, "Nothing that myha could do now. What you can do: ", command("myha explain"))];
 }
 
 function refused(who, one, open) {

@@ -90,8 +90,12 @@ SELECT client, number, payload, origin FROM myha_drill ORDER BY client, number;
 -- name: drill_id_rows
 SELECT id, client, number, origin FROM myha_drill_ids ORDER BY id;
 
--- name: drill_counts
-SELECT (SELECT COUNT(*) FROM myha_drill), (SELECT COUNT(*) FROM myha_drill_ids);
+-- name: drill_sums
+-- With a sum of what the rows say: two writers that each lack as many of the other's have equal counts.
+SELECT (SELECT COUNT(*) FROM myha_drill),
+       (SELECT BIT_XOR(CRC32(CONCAT_WS(',', client, number, payload, origin))) FROM myha_drill),
+       (SELECT COUNT(*) FROM myha_drill_ids),
+       (SELECT BIT_XOR(CRC32(CONCAT_WS(',', id, client, number, origin))) FROM myha_drill_ids);
 
 -- An administrator writes on a node that has been replaced, as people do who do not know that. It is
 -- cut off from its peer first, and waits for nobody.
