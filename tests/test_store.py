@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -168,6 +169,18 @@ def test_a_second_supervisor_is_refused_by_name_of_the_first(tmp_path: Path) -> 
     first.release()
     second.acquire()
     second.release()
+
+
+def test_root_leaves_nothing_in_the_folder_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    owner = pwd.getpwuid(tmp_path.stat().st_uid).pw_name
+    with pytest.raises(MyhaError, match=f"belongs to {owner}, .* `sudo -u {owner}`"):
+        LocalLease(tmp_path).acquire()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_state_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

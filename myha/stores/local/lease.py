@@ -6,12 +6,13 @@ The file holds the process id, and its time is the last sign of life.
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from myha.errors import LeaseHeldError
+from myha.errors import LeaseHeldError, MyhaError
 from myha.files import locked
 from myha.stores.local.sqlite import explained
 
@@ -34,6 +35,21 @@ def holder_of(directory: Path) -> Holder | None:
     return None
 
 
+def _require_owner(directory: Path) -> None:
+    """Raises MyhaError when root would leave files in the folder of a service's own user."""
+    owner = directory.stat().st_uid
+    if os.geteuid() != 0 or owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise MyhaError(
+        f"{directory} belongs to {name}, who could not change what root leaves there: run this as "
+        f"that user, with `sudo -u {name}`"
+    )
+
+
 class LocalLease:
     """Implements `myha.ports.Lease`."""
 
@@ -51,6 +67,7 @@ class LocalLease:
         directory = self._path.parent
         with explained(directory):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _require_owner(directory)
             try:
                 descriptor = self._held.enter_context(locked(self._path))
             except BlockingIOError:
