@@ -27,6 +27,7 @@ from myha.hosts.remote import RemoteHost
 from myha.sandbox import disks, registry
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
+from tests.real.pair import until
 from tests.real.sshd import Sshd, remote_config
 
 pytestmark = pytest.mark.real
@@ -246,12 +247,17 @@ def test_a_writer_whose_disk_stalls_is_replaced(flavour: str) -> None:
 
 
 def test_a_cluster_that_is_not_healthy_is_refused(pair: Target) -> None:
-    assert pair.client.request("maintenance", state="on").ok
+    maintenance(pair, "on")
     try:
         with pytest.raises(RefusedError, match="not healthy.*--force"):
             play(pair, "switchover")
     finally:
-        assert pair.client.request("maintenance", state="off").ok
+        maintenance(pair, "off")
+
+
+def maintenance(pair: Target, state: str) -> None:
+    """As soon as the supervisor is not busy any more with what the last test left."""
+    until(lambda: pair.client.request("maintenance", state=state).ok, f"maintenance {state}")
 
 
 def test_more_failovers_than_the_flap_limit_are_refused(pair: Target) -> None:
