@@ -15,6 +15,7 @@ from myha.errors import MyhaError
 from myha.hosts.local import LocalHost
 from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
+from myha.waiting import wait_until
 
 ASLEEP = "import time; time.sleep(120)"
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -144,3 +145,38 @@ def test_a_command_that_fails_is_told_with_what_it_said(pid_file: Path) -> None:
     host.aim(str(pid_file), os.uname().nodename)
     with pytest.raises(MyhaError, match="node a: start_command failed: no such unit"):
         host.start(10)
+
+
+def test_a_start_waits_for_one_that_has_the_data_already(tmp_path: Path) -> None:
+    """Somebody who was killed had begun to start it: the second process is refused its files."""
+    program = tmp_path / "server"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"cd {tmp_path}\n"
+        "mkdir held 2>/dev/null || { echo '[ERROR] Unable to lock ./data' >&2; exit 1; }\n"
+        "while [ ! -e refused ]; do sleep 0.02; done\n"
+        "echo $$ > pid; touch serves; exec sleep 60\n"
+    )
+    program.chmod(0o700)
+    first = subprocess.Popen([program])
+    assert wait_until((tmp_path / "held").exists, 30.0, 0.02)
+    log = tmp_path / "log"
+    host = LocalHost(
+        "db1",
+        (str(program),),
+        pid_file=tmp_path / "pid",
+        log_file=log,
+        ready=(tmp_path / "serves").exists,
+    )
+
+    def refused() -> None:
+        wait_until(lambda: log.exists() and "Unable to lock" in log.read_text(), 30.0, 0.02)
+        (tmp_path / "refused").touch()
+
+    threading.Thread(target=refused, daemon=True).start()
+    try:
+        host.start(30.0)
+        assert host.pid() == first.pid
+    finally:
+        first.kill()
+        first.wait()

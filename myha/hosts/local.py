@@ -316,7 +316,11 @@ class LocalHost:
             child = self._child
             gone = child is not None and child.poll() is not None and not self.running()
             # A command that hands over to a daemon ends with 0 before the daemon has its pid file.
-            if gone and child is not None and child.returncode != 0:
+            failed = gone and child is not None and child.returncode != 0
+            # Another one, started by somebody who was killed since, has the data and comes up: it
+            # writes its own pid file then.
+            if failed and not _is_of_a_lock(self.last_error(log_size)):
+                assert child is not None
                 raise MyhaError(
                     f"{self.name} ended at its start (exit status {child.returncode}):"
                     f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
@@ -331,6 +335,14 @@ class LocalHost:
 
     def _is_ready(self) -> bool:
         return self._ready is None or self._ready()
+
+
+def _is_of_a_lock(error: str) -> bool:
+    """Whether a server says that another process has its data: InnoDB's words, and Aria's."""
+    return any(
+        words in error
+        for words in ("Unable to lock", "Can't lock", "Could not get an exclusive lock")
+    )
 
 
 def end_processes(argvs: list[tuple[str, ...]], deadline_seconds: float) -> None:
