@@ -32,7 +32,7 @@ class Many:
         self.clusters = clusters
         self.process: subprocess.Popen[bytes] | None = None
         self.config = folder / "myha.toml"
-        self.config.write_text('[supervisor]\nstate_dir = "state"\n')
+        self.config.write_text('[supervisor]\nstate_dir = "state"\n[api]\nenabled = false\n')
         (folder / "pairs.d").mkdir()
         for name, cluster in clusters.items():
             self.file(name).write_text(_text(cluster))
@@ -114,7 +114,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Many]:
     with ExitStack() as held:
         clusters = {}
         for flavour in ("mysql", "mariadb"):
-            clusters[flavour] = create(flavour=flavour)
+            clusters[flavour] = create(flavour=flavour, api=True)
             held.callback(clusters[flavour].down)
             clusters[flavour].up(bare=True)
         made = Many(tmp_path_factory.mktemp("many"), clusters)
