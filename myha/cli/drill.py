@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from myha.cli.drill_history import history
+from myha.cli.drill_play import Sandboxes, play
 from myha.cli.interrupted import interruptible
 from myha.cli.pairs import of_a_pair, pair_named
 from myha.database.flavours import FLAVOURS
@@ -24,8 +25,7 @@ from myha.drill.options import READS_EVERY, Options
 from myha.drill.report import Report, show
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.stage import Scenario
-from myha.drill.target import HEAL_POLICY, Fit, Target, of_config
-from myha.drill.target import sandbox as in_sandbox
+from myha.drill.target import HEAL_POLICY, Target, of_config
 from myha.errors import ConfigError, MyhaError, RefusedError
 from myha.sandbox.state import REPLICAS_LIMIT, SUPERVISORS_LIMIT, Durability, Mode
 
@@ -198,17 +198,26 @@ def drill(
     status 1: something was lost or duplicated, or the pair did not become whole.
     """
     options = Options(rounds, clients, seed, pause_ms, force, reads_every, minutes or 0.0)
-    if minutes is not None and scenario != "chaos":
-        raise ConfigError("--minutes goes with chaos: give --rounds")
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
     _refuse_what_is_ambiguous(ctx, scenario, config_path, sandbox=sandbox)
-    if scenario != ALL and chosen[0].needs_network and not network:
-        raise ConfigError(f"{scenario} cuts links between hosts: add --network (needs root)")
-    if replicas and scenario not in WITH_REPLICAS:
-        raise ConfigError(f"--replicas goes with {', '.join(WITH_REPLICAS)}: leave it out")
-    if config_path is not None:
-        own = (sandbox, flavour, mode, durability, heal, watchdog_seconds, replicas, network)
-        if any(own) or supervisors > 1:
+    _refuse_what_does_not_go_together(
+        scenario, minutes=minutes is not None, replicas=replicas > 0, network=network
+    )
+    made = Sandboxes(
+        flavour or "mysql",
+        mode,
+        durability,
+        HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(",")),
+        watchdog_seconds,
+        replicas,
+        supervisors,
+        network,
+    )
+    if config_path is None:
+        with progress() as tell, interruptible(INTERRUPTED):
+            reports = made.play(chosen, options, tell)
+    else:
+        if sandbox or flavour or heal is not None or made != Sandboxes():
             raise ConfigError(
                 "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
                 " --durability, --heal, --watchdog, --replicas, --supervisors and --network out"
@@ -217,22 +226,7 @@ def drill(
         fitting = [one for one in chosen if not fitness.misfit(target, one)]
         _ask_first(target, fitting or chosen, rounds, yes=yes)
         with progress() as tell, interruptible(INTERRUPTED):
-            reports = _play(target, chosen, options, tell)
-    else:
-        ways = HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(","))
-        reports = []
-        with progress() as tell, interruptible(INTERRUPTED):
-            for (needed, fit, address, several), scenarios in _by_sandbox(chosen, mode).items():
-                with in_sandbox(
-                    *(flavour or "mysql", needed, durability, tell, ways),
-                    watchdog_seconds=watchdog_seconds,
-                    replicas=replicas,
-                    network=network,
-                    address=network and address,
-                    supervisors=max(supervisors, 2 if several else 1),
-                    fit=fit,
-                ) as made:
-                    reports += _play(made, scenarios, options, tell)
+            reports = play(target, chosen, options, tell)
     _remember(reports, config_path)
     if html_path is not None:
         write(html_path, page(reports, time.time()))
@@ -253,6 +247,17 @@ def _refuse_what_is_ambiguous(
         )
 
 
+def _refuse_what_does_not_go_together(
+    scenario: str, *, minutes: bool, replicas: bool, network: bool
+) -> None:
+    if minutes and scenario != "chaos":
+        raise ConfigError("--minutes goes with chaos: give --rounds")
+    if scenario != ALL and SCENARIOS[scenario].needs_network and not network:
+        raise ConfigError(f"{scenario} cuts links between hosts: add --network (needs root)")
+    if replicas and scenario not in WITH_REPLICAS:
+        raise ConfigError(f"--replicas goes with {', '.join(WITH_REPLICAS)}: leave it out")
+
+
 def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool) -> None:
     hurts = "; ".join(dict.fromkeys(one.hurts for one in chosen))
     text = f"This will {hurts}, {rounds} times, in the cluster of {target.config.path}."
@@ -261,33 +266,6 @@ def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool
     if not sys.stdin.isatty():
         raise RefusedError(f"{text} There is nobody to ask", "--yes")
     click.confirm(f"{text} Continue?", abort=True)
-
-
-def _by_sandbox(
-    chosen: list[Scenario], mode: Mode | None
-) -> dict[tuple[Mode, Fit | None, bool, bool], list[Scenario]]:
-    """Which are played in one sandbox: in the mode asked for, else single-writer wherever it fits,
-    made ready for the same, with a shared address or without, and with one supervisor or two."""
-    found: dict[tuple[Mode, Fit | None, bool, bool], list[Scenario]] = {}
-    for one in chosen:
-        fits: Mode = "dual-writer" if one.dual_writer_only else "single-writer"
-        kind = (mode or fits, one.fit, one.needs_address, one.needs_supervisors)
-        found.setdefault(kind, []).append(one)
-    return found
-
-
-def _play(
-    target: Target, chosen: list[Scenario], options: Options, tell: runner.Tell
-) -> list[Report]:
-    """All of them; of several, those that do not fit this cluster are left out, with a word."""
-    reports = []
-    for one in chosen:
-        why_not = fitness.misfit(target, one)
-        if why_not and len(chosen) > 1:
-            tell(f"left out: {why_not}")
-            continue
-        reports.append(runner.run(target, one, options, tell))
-    return reports
 
 
 def _hand_out(scenario: str, reports: list[Report], json_path: Path | None) -> None:
