@@ -414,13 +414,7 @@ class Round:
         events = following.of_pair(self.target, every)
         judgement = self._judgement(attempts, events)
         gap, client_ms = timeline.outage(attempts, fault.at, until)
-        phases = timeline.phases_ms(events, fault.plans, fault.at) | self.measures
-        if gone_at is not None and self.scenario.name in WITH_HANG_UP:
-            phases["gone"] = round((gone_at - fault.at) * 1000, 1)
-        if "routed" in phases:
-            written = timeline.first_after(attempts, fault.at, phases["routed"])
-            if written is not None:
-                phases["written"] = round(written, 1)
+        phases = self._phases_ms(attempts, events, fault, gone_at)
         change_ms = None
         if "written" in phases:
             change_ms = timeline.around_change(attempts, fault.at, phases["written"])
@@ -433,6 +427,11 @@ class Round:
             attempts, events, fault, whole_at, until=until, excused=judgement.excused
         )
         problems = (*self.problems, *judgement.problems, *findings.problems)
+        last_ms = max((gap.began_ms + gap.length_ms, *phases.values()))
+        after = self._topology_now()
+        picture = picture_of(
+            *(attempts, every, fault.at, until), last_ms=last_ms, before=self.before, after=after
+        )
         return RoundResult(
             node=fault.node,
             outage_ms=round(gap.length_ms, 1),
@@ -465,16 +464,26 @@ class Round:
             stale_reads=findings.stale,
             explained_ms=round(1000 * self.explained_seconds, 1),
             long_waits=findings.waits,
-            picture=picture_of(
-                attempts,
-                every,
-                fault.at,
-                until,
-                last_ms=max((gap.began_ms + gap.length_ms, *phases.values())),
-                before=self.before,
-                after=self._topology_now(),
-            ),
+            picture=picture,
         )
+
+    def _phases_ms(
+        self,
+        attempts: tuple[Attempt, ...],
+        events: list[dict[str, Any]],
+        fault: Fault,
+        gone_at: float | None,
+    ) -> dict[str, float]:
+        """When each was reached, from the fault on: by the journal, by what the scenario measured,
+        and the first acknowledgement of the new writer's."""
+        phases = timeline.phases_ms(events, fault.plans, fault.at) | self.measures
+        if gone_at is not None and self.scenario.name in WITH_HANG_UP:
+            phases["gone"] = round((gone_at - fault.at) * 1000, 1)
+        if "routed" in phases:
+            written = timeline.first_after(attempts, fault.at, phases["routed"])
+            if written is not None:
+                phases["written"] = round(written, 1)
+        return phases
 
     def _topology_now(self) -> Topology | None:
         with suppress(MyhaError):
