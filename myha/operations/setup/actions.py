@@ -241,27 +241,19 @@ def _claim(facts: Facts, store: str) -> Iterator[Action]:
 
 
 def _history(facts: Facts, peer: Facts, history: History) -> Iterator[Action]:
-    if history is History.BEHIND and facts.flavour.keeps_replica_position and not facts.channels:
-        # From where the one is that lacks something: the other has no more of it to ask for.
-        behind = facts if peer.executed.contains(facts.executed) else peer
-        if facts.variables.get("gtid_slave_pos", "") != str(behind.executed):
+    if history in (History.BEHIND, History.IN_FLIGHT):
+        # The one that lacks something goes on from there: the other has no more of it to ask for.
+        # In flight the peer replicates from here, and this one from nobody yet: it has all of that.
+        lacks = history is History.BEHIND and peer.executed.contains(facts.executed)
+        position = str(facts.executed if lacks else peer.executed)
+        keeps = facts.flavour.keeps_replica_position and not facts.channels
+        if keeps and facts.variables.get("gtid_slave_pos", "") != position:
             yield Action(
                 Stage.HISTORY,
                 facts.node,
-                f"replicate from the common position {behind.executed}",
+                f"replicate from the common position {position}",
                 "take_earlier_history_as_replicated",
-                {"position": str(behind.executed)},
-            )
-        return
-    if history is History.IN_FLIGHT and facts.flavour.keeps_replica_position and not facts.channels:
-        # The peer replicates from here, and this one from nobody yet: it has all that the peer has.
-        if facts.variables.get("gtid_slave_pos", "") != str(peer.executed):
-            yield Action(
-                Stage.HISTORY,
-                facts.node,
-                f"replicate from the common position {peer.executed}",
-                "take_earlier_history_as_replicated",
-                {"position": str(peer.executed)},
+                {"position": position},
             )
         return
     if history is History.FRESH and not facts.executed.is_empty():
