@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from myha.config import Config, ProcessConfig, load_all
-from myha.core.events import Wanted
+from myha.core.events import Kind, Wanted
 from myha.core.planning import decide
 from myha.errors import MyhaError
 from myha.ports import Lease
@@ -55,6 +55,11 @@ class Supervisor:
         self.lanes: dict[str, Any] = {}
         seen = view()
         self.loop = SimpleNamespace(view=seen, decision=decide(seen), running=None)
+        self.rounds = 1
+        self.noted: list[tuple[Kind, str]] = []
+        self.journal_file = SimpleNamespace(
+            note=lambda kind, text, _fields: self.noted.append((kind, text))
+        )
 
     def run(self) -> None:
         assert self.ended.wait(DEADLINE_SECONDS)

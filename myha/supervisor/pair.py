@@ -442,6 +442,12 @@ class PairSupervisor:
                 )
             said = changed
 
+    @property
+    def rounds(self) -> int | None:
+        """How many turns of its loop have begun; None while it has none to make."""
+        begun = self.driver.turns.begun
+        return None if not begun or self._ending.is_set() else begun
+
     # -- what is asked of it, from other threads -------------------------------------------------
 
     def tell_news(self, to: Callable[[], None]) -> None:

@@ -94,7 +94,7 @@ class Pairs:
         self._runners: dict[str, PairRunner] = {}
         self._stopping = threading.Event()
         self._news = News()
-        self._sharing = Sharing(self._list, part, look_seconds=share_seconds)
+        self._sharing = Sharing(self.runners, part, look_seconds=share_seconds)
         if not alone:
             self._sharing.start()
 
@@ -151,21 +151,21 @@ class Pairs:
 
     def join(self) -> None:
         """Until all have ended. Raises what one that was alone ended by."""
-        while waiting := [one for one in self._list() if not one.ended]:
+        while waiting := [one for one in self.runners() if not one.ended]:
             waiting[0].join()
         self._sharing.join()
-        for one in self._list():
+        for one in self.runners():
             if one.failure is not None:
                 raise one.failure
 
-    def _list(self) -> list[PairRunner]:
+    def runners(self) -> list[PairRunner]:
         with self._lock:
             return list(self._runners.values())
 
     # -- requests --------------------------------------------------------------------------------
 
     def overview(self) -> list[PairLine]:
-        return [line_of(one) for one in self._list() if not one.ended]
+        return [line_of(one) for one in self.runners() if not one.ended]
 
     def handle(self, request: Data) -> Data:
         """One request of the control socket; in a thread of its own. Raises MyhaError."""
@@ -191,7 +191,7 @@ class Pairs:
             since = 0
         seconds = min(WATCH_LIMIT_SECONDS, _whole(request, "wait", 0))
         version, changed = self._news.since(since, seconds)
-        known = {one.name: one for one in self._list() if not one.ended}
+        known = {one.name: one for one in self.runners() if not one.ended}
         return {
             "ok": True,
             "life": self._news.life,
@@ -202,7 +202,7 @@ class Pairs:
 
     def _runner(self, name: object) -> PairRunner:
         """The pair that a request names; one that is alone need not be named."""
-        known = {one.name: one for one in self._list() if not one.ended}
+        known = {one.name: one for one in self.runners() if not one.ended}
         if name is None and len(known) == 1:
             return next(iter(known.values()))
         if isinstance(name, str) and name in known:

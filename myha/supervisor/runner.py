@@ -68,6 +68,7 @@ class PairRunner:
         self.state = State.STARTING
         self.reason = ""  # why it waits
         self.failure: BaseException | None = None  # what ended one that is alone
+        self.hangs = ""  # what is said of a loop that does not come round
         self._say = say
         self._alone = alone
         self._begins = begins
@@ -92,6 +93,8 @@ class PairRunner:
     def supervisor(self) -> PairSupervisor:
         """`SupervisorAwayError` while it does not run."""
         found = self._supervisor
+        if self.hangs:
+            raise SupervisorAwayError(f"the supervisor of {self.name} hangs: {self.hangs}")
         if found is None or self.state not in {State.RUNNING, State.ENDING}:
             again = "" if self.state is State.IN_LINE else "; it is tried again"
             why = f": {self.reason}{again}" if self.reason else ""
@@ -135,6 +138,37 @@ class PairRunner:
 
     def join(self) -> None:
         self._thread.join()
+
+    # -- whether it goes on ----------------------------------------------------------------------
+
+    @property
+    def rounds(self) -> tuple[object, int] | None:
+        """Its supervisor, and the turns of that one's loop that have begun; None while none has to
+        be made."""
+        found = self._supervisor
+        begun = None if found is None else found.rounds
+        return None if begun is None else (found, begun)
+
+    @property
+    def busy(self) -> bool:
+        """A plan is under way."""
+        found = self._supervisor
+        return found is not None and found.loop.running is not None
+
+    def hang(self, why: str) -> None:
+        """Say from now on that its loop hangs; an empty `why`: no more."""
+        self.hangs = why
+        self._news()
+
+    @property
+    def thread_id(self) -> int | None:
+        return self._thread.ident
+
+    def note(self, kind: Kind, text: str) -> None:
+        """A line for the pair's journal alone, while it is open. May hang; raises MyhaError."""
+        found = self._supervisor
+        if found is not None:
+            found.journal_file.note(kind, text, {})
 
     # -- the thread ------------------------------------------------------------------------------
 

@@ -18,8 +18,10 @@ class Turns:
         self._counts = [0] * (len(BOUNDS_SECONDS) + 1)
         self._busy_seconds = 0.0
         self._began = self._waited = 0.0
+        self.begun = 0
 
     def begin(self) -> None:
+        self.begun += 1
         self._began, self._waited = time.perf_counter(), 0.0
 
     def waited(self, seconds: float) -> None:

@@ -25,21 +25,26 @@ from myha.hosts.signals import heard_by_a_thread
 from myha.supervisor.control import ControlServer
 from myha.supervisor.journal import ITSELF, log
 from myha.supervisor.log import LOG
+from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.pairs import Pairs
+from myha.supervisor.runner import Make
+from myha.supervisor.stillness import Stillness
 
 MODULE = "myha.supervisor.worker"
 MAX_CLIENTS = 64
 
 
-def main() -> int:
+def main(make: Make = PairSupervisor) -> int:
     """Exit status 0 when it was told to end and has."""
     first = json.loads(sys.stdin.readline())
     LOG.format = first["log"]
     take_all_descriptors()
     go_first(first["niceness"])
-    pairs, told = Pairs(part=Path(first["socket"]).stem), threading.Event()
+    pairs, told = Pairs(part=Path(first["socket"]).stem, make=make), threading.Event()
     control = ControlServer(Path(first["socket"]), pairs.handle, MAX_CLIENTS)
     control.start()
+    stillness = Stillness(pairs.runners)
+    stillness.start()
     reasons: list[str] = []
 
     def leave(reason: str) -> None:
