@@ -21,6 +21,7 @@ from myha.supervisor.client import Client
 from myha.supervisor.control import socket_path
 from myha.supervisor.status import SeenNodeStatus, Status
 from myha.supervisor.status_builder import build_status
+from tests.configurations import write_config
 from tests.core.situations import SITUATIONS, VARIANTS
 from tests.core.views import view
 
@@ -130,22 +131,7 @@ def test_many_pairs_are_as_bad_as_the_worst() -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    path = tmp_path / "myha.toml"
-    path.write_text(
-        f"""
-[cluster]
-state_dir = "{tmp_path}"
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "/run/haproxy.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
-    )
-    return path
+    return write_config(tmp_path)
 
 
 def run(config: Path, *words: str) -> Result:

@@ -18,17 +18,8 @@ from myha.cli.init import init, random_password
 from myha.config import TABLES, Config, SupervisorConfig, load, shown_default, toml_value
 from myha.core.policy import Durability, Mode, Policy
 from myha.errors import ConfigError
+from tests.configurations import PAIR
 
-GOOD = """
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "/run/haproxy/admin.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
 DOC = Path(__file__).parent.parent / "docs" / "configuration.md"
 
 
@@ -49,7 +40,7 @@ def refusal(folder: Path, text: str) -> list[str]:
 
 
 def test_the_least_file_has_all_defaults(tmp_path: Path) -> None:
-    config = load_text(tmp_path, GOOD)
+    config = load_text(tmp_path, PAIR)
     assert config.names == ("a", "b")
     assert config.cluster.mode is Mode.SINGLE_WRITER
     assert config.cluster.durability is Durability.LOSSLESS
@@ -66,7 +57,7 @@ def test_the_least_file_has_all_defaults(tmp_path: Path) -> None:
 
 
 def test_replicas_stand_beside_the_pair(tmp_path: Path) -> None:
-    text = f'{GOOD}\n[replicas.r1]\nhost = "r1"\n[replicas.r2]\nhost = "r2"\ndelay_seconds = 3600'
+    text = f'{PAIR}\n[replicas.r1]\nhost = "r1"\n[replicas.r2]\nhost = "r2"\ndelay_seconds = 3600'
     config = load_text(tmp_path, text)
     assert tuple(config.servers) == ("a", "b", "r1", "r2")
     assert (config.replicas["r1"].weight, config.replicas["r2"].address) == (100, "r2:3306")
@@ -74,27 +65,27 @@ def test_replicas_stand_beside_the_pair(tmp_path: Path) -> None:
     assert (policy.core, policy.followers) == (("a", "b"), ("r1", "r2"))
     assert (policy.delay_of("r1"), policy.delay_of("r2")) == (0, 3600)
     assert policy.source_at("b") == "10.0.0.2:3306"
-    assert load_text(tmp_path, GOOD).policy().followers == ()
+    assert load_text(tmp_path, PAIR).policy().followers == ()
 
 
 def test_values_do_not_change(tmp_path: Path) -> None:
-    config = load_text(tmp_path, GOOD)
+    config = load_text(tmp_path, PAIR)
     with pytest.raises(ValidationError):
         config.cluster.name = "other"
 
 
 def test_replication_address_may_differ(tmp_path: Path) -> None:
-    text = GOOD.replace('"10.0.0.1"', '"10.0.0.1"\nport = 3310\nreplication_host = "192.168.0.1"')
+    text = PAIR.replace('"10.0.0.1"', '"10.0.0.1"\nport = 3310\nreplication_host = "192.168.0.1"')
     node = load_text(tmp_path, text).nodes["a"]
     assert (node.address, node.replication_address) == ("10.0.0.1:3310", "192.168.0.1:3310")
 
 
 def test_an_edit_on_disk_is_noticed(tmp_path: Path) -> None:
-    config = load_text(tmp_path, GOOD)
+    config = load_text(tmp_path, PAIR)
     assert not config.changed_on_disk()
-    config.path.write_text(GOOD + "# edited\n")
+    config.path.write_text(PAIR + "# edited\n")
     assert config.changed_on_disk()
-    config.path.write_text(GOOD)
+    config.path.write_text(PAIR)
     assert not config.changed_on_disk()
     config.path.unlink()
     assert config.changed_on_disk()
@@ -134,7 +125,7 @@ def test_an_edit_on_disk_is_noticed(tmp_path: Path) -> None:
     ],
 )
 def test_refused_with_key_and_remedy(tmp_path: Path, added: str, line: str) -> None:
-    assert any(found.startswith(line) for found in refusal(tmp_path, f"{GOOD}{added}\n"))
+    assert any(found.startswith(line) for found in refusal(tmp_path, f"{PAIR}{added}\n"))
 
 
 NAMED = """
@@ -292,11 +283,11 @@ interface = 'eth0'
     ],
 )
 def test_refused_when_changed(tmp_path: Path, old: str, new: str, line: str) -> None:
-    assert any(found.startswith(line) for found in refusal(tmp_path, GOOD.replace(old, new, 1)))
+    assert any(found.startswith(line) for found in refusal(tmp_path, PAIR.replace(old, new, 1)))
 
 
 def test_every_problem_has_its_line(tmp_path: Path) -> None:
-    lines = refusal(tmp_path, GOOD + "[timing]\ndeadtime = 3\n[lag]\nin_seconds = -1\n[foo]\n")
+    lines = refusal(tmp_path, PAIR + "[timing]\ndeadtime = 3\n[lag]\nin_seconds = -1\n[foo]\n")
     assert [line.split(":")[0] for line in lines] == [
         "timing.deadtime",
         "lag.in_seconds",
@@ -305,7 +296,7 @@ def test_every_problem_has_its_line(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_repeated(tmp_path: Path) -> None:
-    text = GOOD + '[accounts]\nsupervisor_password = "hunter2"\nadmin_password_file = 7\n'
+    text = PAIR + '[accounts]\nsupervisor_password = "hunter2"\nadmin_password_file = 7\n'
     lines = refusal(tmp_path, text)
     assert "hunter2" not in " ".join(lines)
     assert any("did you mean supervisor_password_file?" in line for line in lines)
@@ -335,7 +326,7 @@ def with_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Conf
     file = tmp_path / "secrets" / "replication"
     file.write_text("from file\n")
     file.chmod(0o600)
-    return load_text(tmp_path, GOOD), file
+    return load_text(tmp_path, PAIR), file
 
 
 def test_password_from_file_hidden_from_repr(with_password: tuple[Config, Path]) -> None:
@@ -429,7 +420,7 @@ def test_init_comments_are_the_defaults(tmp_path: Path) -> None:
     everything = load_text(tmp_path, opened)
     least = load_text(
         tmp_path,
-        f'{GOOD}\n[replicas.r1]\nhost = "10.0.0.3"\n[notify.mail]\nurl_file = "secrets/mail"\n'
+        f'{PAIR}\n[replicas.r1]\nhost = "10.0.0.3"\n[notify.mail]\nurl_file = "secrets/mail"\n'
         '[hooks.script]\non = ["plan-done:failover", "plan-done:switchover"]\n'
         'command = ["/usr/local/bin/after-failover"]\n',
     )
@@ -566,8 +557,8 @@ DECIDES = [
 def test_a_key_that_decisions_depend_on_reaches_them(
     tmp_path: Path, table: str, text: str, field: str
 ) -> None:
-    changed = load_text(tmp_path, f"{GOOD}\n[{table}]\n{text}\n").policy()
-    assert getattr(changed, field) != getattr(load_text(tmp_path, GOOD).policy(), field)
+    changed = load_text(tmp_path, f"{PAIR}\n[{table}]\n{text}\n").policy()
+    assert getattr(changed, field) != getattr(load_text(tmp_path, PAIR).policy(), field)
 
 
 def test_each_field_of_the_policy_is_one_that_a_key_changes() -> None:

@@ -23,6 +23,7 @@ from myha.operations.doctor.servers import of_servers
 from myha.operations.setup import checks, remarks
 from myha.operations.setup.facts import Table
 from myha.operations.setup.remarks import Remark
+from tests.configurations import write_config, write_secrets
 from tests.core.server_facts import GOOD, facts
 
 DOCS = Path(__file__).parent.parent / "docs/doctor.md"
@@ -31,26 +32,8 @@ TODAY = datetime(2026, 11, 28, tzinfo=UTC)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    secrets = tmp_path / "secrets"
-    secrets.mkdir(mode=0o700)
-    for name in ("admin", "supervisor", "replication"):
-        (secrets / name).write_text(name)
-        (secrets / name).chmod(0o600)
-    path = tmp_path / "myha.toml"
-    path.write_text(
-        f"""
-[cluster]
-state_dir = "{tmp_path}/state"
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "{tmp_path}/none.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
-    )
+    write_secrets(tmp_path)
+    path = write_config(tmp_path)
     path.chmod(0o644)
     return load(path)
 
@@ -189,7 +172,6 @@ def test_the_files_of_this_machine(config: Config, tmp_path: Path) -> None:
     config.path.chmod(0o666)
     (tmp_path / "secrets" / "supervisor").chmod(0o644)
     (tmp_path / "secrets" / "replication").unlink()
-    config.cluster.state_dir.mkdir()
     config.cluster.state_dir.chmod(0o777)
     found = {one.kind for one in of_machine(config)}
     assert {"config-writable", "secret-unreadable", "state-exposed"} <= found

@@ -14,8 +14,8 @@ from myha.operations.heal import permit as heal_permit
 from myha.operations.heal.permit import HealOrder, HealPermit
 from myha.permit import CancelledError, Permit
 from myha.stores.local.record import LocalRecordStore
+from tests.configurations import NOBODY_THERE, write_config
 from tests.core.views import record
-from tests.test_jobs import CONFIG
 
 ORDER = HealOrder("db2", "rewind", 7, "db1", 2)
 HEALING = NodeRecord(
@@ -26,11 +26,8 @@ HEALING = NodeRecord(
 class Rig:
     def __init__(self, state_dir: Path) -> None:
         self.store = LocalRecordStore(state_dir)
-        config = state_dir / "myha.toml"
-        text = CONFIG.format(state=state_dir)
-        config.write_text(
-            text.replace("[nodes.a]", "[nodes.db1]").replace("[nodes.b]", "[nodes.db2]")
-        )
+        pair = NOBODY_THERE.replace("nodes.a", "nodes.db1").replace("nodes.b", "nodes.db2")
+        config = write_config(state_dir, pair=pair)
         self.version = 0
         self.put(record(db2=HEALING))
         self.job = Permit()

@@ -26,9 +26,10 @@ from myha.supervisor.housekeeping import (
 )
 from myha.supervisor.status import ApplierFailure
 from myha.supervisor.status_builder import build_status
+from tests.configurations import NOBODY_THERE, write_config
 from tests.core.situations import BROKEN
 from tests.core.views import NOW, WALL, record, seen, view
-from tests.test_jobs import CONFIG, Notes
+from tests.test_jobs import Notes
 
 
 class Started:
@@ -60,9 +61,7 @@ class SetClock:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    path = tmp_path / "myha.toml"
-    path.write_text(CONFIG.format(state=tmp_path) + "[verify]\nevery_seconds = 60\n")
-    return load(path)
+    return load(write_config(tmp_path, "[verify]\nevery_seconds = 60", pair=NOBODY_THERE))
 
 
 def changed(seconds_ago: float, epoch: int = 2) -> View:

@@ -26,6 +26,7 @@ from myha.job import only_one
 from myha.ports import JobOrder
 from myha.progress import JsonReporter, Meter, Progress
 from myha.supervisor.jobs import ProcessJobs
+from tests.configurations import NOBODY_THERE, write_config, write_secrets
 from tests.core.views import record, view
 from tests.reporters import ListReporter
 
@@ -191,13 +192,8 @@ def test_nothing_starts_after_the_end(started: Callable[[str], Jobs]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_job_outlives_its_supervisor(number: signal.Signals, tmp_path: Path) -> None:
     """The real module, waiting for the lock that this test holds."""
-    config = tmp_path / "myha.toml"
-    config.write_text(CONFIG.format(state=tmp_path))
-    for name in ("admin", "supervisor", "replication"):
-        secret = tmp_path / "secrets" / name
-        secret.parent.mkdir(exist_ok=True)
-        secret.write_text("x")
-        secret.chmod(0o600)
+    config = write_config(tmp_path, pair=NOBODY_THERE)
+    write_secrets(tmp_path)
     with (tmp_path / "job-heal-b.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         parent = subprocess.Popen(
@@ -214,8 +210,8 @@ def test_no_job_outlives_its_supervisor(number: signal.Signals, tmp_path: Path) 
 
 def test_a_job_told_to_end_many_times_at_once_ends(tmp_path: Path) -> None:
     """Each told it to, and the next came while that was being done: it waited for itself."""
-    (tmp_path / "myha.toml").write_text(CONFIG.format(state=tmp_path))
-    order = {"kind": "conflicts", "config": str(tmp_path / "myha.toml")}
+    config = write_config(tmp_path, pair=NOBODY_THERE)
+    order = {"kind": "conflicts", "config": str(config)}
     with (tmp_path / "job-conflicts.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         job = subprocess.Popen(
@@ -251,20 +247,6 @@ jobs.start(JobOrder("heal", "b", "rewind", 7, "a", 3), 10)
 print(next(iter(jobs._running.values())).process.pid, flush=True)
 time.sleep(600)
 """
-CONFIG = """
-[cluster]
-state_dir = "{state}"
-[nodes.a]
-host = "127.0.0.1"
-port = 1
-[nodes.b]
-host = "127.0.0.1"
-port = 2
-[balancers.lb1]
-socket = "127.0.0.1:3"
-writer_listen = "127.0.0.1:4"
-reader_listen = "127.0.0.1:5"
-"""
 
 
 def test_outcomes_are_folded_by_heal_and_method() -> None:
@@ -289,8 +271,7 @@ def test_outcomes_are_folded_by_heal_and_method() -> None:
 
 def test_an_order_for_another_pair_is_not_carried_out(tmp_path: Path) -> None:
     """The file was put in the place of another while the supervisor ran."""
-    path = tmp_path / "myha.toml"
-    path.write_text(CONFIG.format(state=tmp_path))
+    path = write_config(tmp_path, pair=NOBODY_THERE)
     order = {"kind": "heal", "node": "a", "config": str(path)}
     with only_one({**order, "pair": "main"}, ListReporter()):
         pass

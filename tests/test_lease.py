@@ -16,6 +16,7 @@ from myha.database.flavours import FLAVOURS
 from myha.database.statements import load as statements
 from myha.errors import ConfigError, MyhaError, ServerSilentError
 from myha.supervisor.lease import KeptLeases, LeaseKeeper
+from tests.configurations import write_config
 
 WATCHDOG = Watchdog(6.0)
 
@@ -182,22 +183,6 @@ def test_the_watchdog_is_one_statement(flavour: str) -> None:
     assert "{" not in text
 
 
-BASE = """
-[cluster]
-state_dir = "state"
-{cluster}
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "/run/haproxy/admin.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-[failover]
-watchdog_seconds = {seconds}
-{more}
-"""
 REFUSED = {
     'no meaning with durability = "lossless"': ("", 6, ""),
     'no meaning with mode = "dual-writer"': (
@@ -222,7 +207,7 @@ REFUSED = {
 @pytest.mark.parametrize("problem", REFUSED)
 def test_a_watchdog_that_does_not_fit_is_refused(tmp_path: Path, problem: str) -> None:
     cluster, seconds, more = REFUSED[problem]
-    path = tmp_path / "myha.toml"
-    path.write_text(BASE.format(cluster=cluster, seconds=seconds, more=more))
+    tables = f"[failover]\nwatchdog_seconds = {seconds}\n{more}"
+    path = write_config(tmp_path, tables, cluster=cluster)
     with pytest.raises(ConfigError, match=problem):
         load(path)

@@ -18,6 +18,7 @@ from myha.notify.channel import deliver
 from myha.notify.pacing import GATHER_SECONDS, LINES_LIMIT, QUIET_SECONDS, Batch, Pacer
 from myha.notify.send import hidden
 from myha.notify.text import Message, message_of
+from tests.configurations import write_config
 from tests.receivers import free_port, http_receiver, mail_receiver, silent_receiver
 
 WALL = 1_800_000_000.0
@@ -244,19 +245,6 @@ def test_secrets_are_hidden_however_they_are_written() -> None:
 
 # -- the command ----------------------------------------------------------------------------------
 
-PAIR = """
-[cluster]
-state_dir = "state"
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "/run/haproxy/admin.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
-
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Path]:
@@ -265,10 +253,8 @@ def pair(tmp_path: Path) -> Iterator[Path]:
         for name, url in (("good", http.url), ("bad", f"json://127.0.0.1:{free_port()}/token")):
             (tmp_path / name).write_text(url + "\n")
             (tmp_path / name).chmod(0o600)
-        path = tmp_path / "myha.toml"
         channels = "".join(f'[notify.{name}]\nurl_file = "{name}"\n' for name in ("good", "bad"))
-        path.write_text(PAIR + channels)
-        yield path
+        yield write_config(tmp_path, channels)
 
 
 def test_each_channel_is_tried_and_says_whether_it_works(pair: Path) -> None:
@@ -308,8 +294,7 @@ def test_a_url_that_others_can_read_is_refused(pair: Path) -> None:
 def test_a_channel_or_hook_that_cannot_work_is_refused(
     tmp_path: Path, text: str, said: str
 ) -> None:
-    path = tmp_path / "myha.toml"
-    path.write_text(PAIR + text)
+    path = write_config(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
         load(path)
     assert said in str(refused.value)

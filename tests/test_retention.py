@@ -26,9 +26,9 @@ from myha.ports import JobOrder
 from myha.stores.local.journal import BATCH_LINES, LocalJournal
 from myha.stores.local.record import LocalRecordStore
 from myha.supervisor.housekeeping import RETENTION_EVERY_SECONDS, TIDY_EVERY_SECONDS, Housekeeping
+from tests.configurations import NOBODY_THERE, write_config
 from tests.reporters import ListReporter
 from tests.test_housekeeping import Rig
-from tests.test_jobs import CONFIG
 
 NOW = 1_800_000_000.0
 
@@ -66,9 +66,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def configured(folder: Path, retention: str) -> Config:
-    path = folder / "myha.toml"
-    path.write_text(CONFIG.format(state=folder) + f"[retention]\n{retention}\n")
-    return load(path)
+    return load(write_config(folder, f"[retention]\n{retention}", pair=NOBODY_THERE))
 
 
 def with_record(config: Config, cause: Cause = Cause.NONE) -> None:

@@ -27,6 +27,7 @@ from myha.stores.etcd import kind as etcd_kind
 from myha.stores.local.journal import LocalJournal
 from myha.stores.local.lease import LocalLease
 from myha.stores.local.record import LocalRecordStore, read_record
+from tests.configurations import PAIR, write_config
 
 RECORD = Record(
     version=1,
@@ -85,14 +86,8 @@ def test_a_record_whose_writer_is_none_of_its_nodes_is_none() -> None:
 def test_a_record_of_others_is_refused_by_whoever_would_use_it(
     tmp_path: Path, nodes: tuple[str, str], name: str, told: str
 ) -> None:
-    lines = [f'[cluster]\nname = "{name}"\nstate_dir = "{tmp_path}"']
-    lines += [f'[nodes.{node}]\nhost = "10.0.0.{n}"' for n, node in enumerate(nodes, 1)]
-    lines += [
-        '[balancers.lb]\nsocket = "/run/none.sock"',
-        'writer_listen = "127.0.0.1:3316"\nreader_listen = "127.0.0.1:3317"',
-    ]
-    path = tmp_path / "myha.toml"
-    path.write_text("\n".join(lines) + "\n")
+    pair = PAIR.replace("[nodes.b]", f"[nodes.{nodes[1]}]")
+    path = write_config(tmp_path, cluster=f'name = "{name}"', pair=pair)
     config = load(path)
     LocalRecordStore(tmp_path).compare_and_set(0, RECORD)
     assert factory.read_any_record(config) == RECORD

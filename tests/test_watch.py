@@ -26,6 +26,7 @@ from myha.errors import MyhaError
 from myha.supervisor.followers.status import replica_status
 from myha.supervisor.status import Status
 from myha.supervisor.status_builder import build_status
+from tests.configurations import write_config
 from tests.core.follower_situations import view as replica_view
 from tests.core.situations import SITUATIONS, VARIANTS
 from tests.core.views import view
@@ -146,21 +147,7 @@ def test_what_is_old_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_is_left_as_it_was(tmp_path: Path, number: signal.Signals) -> None:
-    path = tmp_path / "myha.toml"
-    path.write_text(
-        f"""
-[cluster]
-state_dir = "{tmp_path}"
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "/run/haproxy.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
-    )
+    path = write_config(tmp_path)
     process, terminal = pty.fork()
     if process == 0:  # in the child
         os.environ.update(TERM="xterm", COLUMNS="80", LINES="24")

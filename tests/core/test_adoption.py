@@ -16,38 +16,19 @@ from myha.operations.setup.adoption import serving_as, serving_writer
 from myha.operations.setup.checks import check
 from myha.operations.setup.facts import Facts, Login
 from myha.operations.setup.gtids import adopting
+from tests.configurations import write_config, write_secrets
 from tests.core.server_facts import GOOD, facts
 
 PORT = {"a": "10.0.0.1:3306", "b": "10.0.0.2:3306"}
 
 
 def config_of(tmp_path: Path, mode: str = "single-writer", preferred: str = "") -> Config:
-    for name in ("admin", "supervisor", "replication"):
-        file = tmp_path / "secrets" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(name)
-        file.chmod(0o600)
-    path = tmp_path / "myha.toml"
+    if not (tmp_path / "secrets").exists():
+        write_secrets(tmp_path)
     durability = "bounded" if mode == "dual-writer" else "lossless"
-    path.write_text(
-        f"""
-[cluster]
-mode = "{mode}"
-durability = "{durability}"
-state_dir = "{tmp_path}/state"
-[failover]
-preferred = "{preferred}"
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "/run/haproxy.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
-    )
-    return load(path)
+    cluster = f'mode = "{mode}"\ndurability = "{durability}"'
+    more = f'[failover]\npreferred = "{preferred}"'
+    return load(write_config(tmp_path, more, cluster=cluster))
 
 
 def channel(source: str, **changes: Any) -> Channel:

@@ -14,6 +14,7 @@ from myha.database.flavours import MARIADB
 from myha.database.flavours.base import Channel
 from myha.operations.setup.facts import Facts, Table
 from myha.operations.setup.replica_checks import Beginning, beginning, refusals
+from tests.configurations import write_config
 from tests.core.server_facts import GOOD, UUIDS, facts
 
 A, R = UUIDS["a"], UUIDS["r1"]
@@ -67,22 +68,7 @@ def test_what_the_writer_got_since_it_was_looked_at_is_not_errant() -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    path = tmp_path / "myha.toml"
-    path.write_text(
-        """
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[replicas.r1]
-host = "10.0.0.3"
-[balancers.lb1]
-socket = "/run/haproxy.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
-    )
-    return load(path)
+    return load(write_config(tmp_path, '[replicas.r1]\nhost = "10.0.0.3"'))
 
 
 def channel(source: str) -> Channel:

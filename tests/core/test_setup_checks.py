@@ -19,6 +19,7 @@ from myha.operations.setup.actions import Stage
 from myha.operations.setup.checks import History, check
 from myha.operations.setup.desired import domain_id
 from myha.operations.setup.facts import Table
+from tests.configurations import write_config, write_secrets
 from tests.core.server_facts import GOOD, UUIDS, facts
 
 TABLE = Table("shop", "t", "InnoDB", has_key=True, transactional=True, shape="x")
@@ -28,27 +29,8 @@ _plan = partial(actions.plan, store="")
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    for name in ("admin", "supervisor", "replication"):
-        file = tmp_path / "secrets" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(name)
-        file.chmod(0o600)
-    path = tmp_path / "myha.toml"
-    path.write_text(
-        f"""
-[cluster]
-state_dir = "{tmp_path}/state"
-[nodes.a]
-host = "10.0.0.1"
-[nodes.b]
-host = "10.0.0.2"
-[balancers.lb1]
-socket = "/run/haproxy.sock"
-writer_listen = "127.0.0.1:3307"
-reader_listen = "127.0.0.1:3308"
-"""
-    )
-    return load(path)
+    write_secrets(tmp_path)
+    return load(write_config(tmp_path))
 
 
 def without(**changes: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from myha.core.verdicts import HEALTHY
 from myha.ports import Lease
 from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.pairs import Pairs
+from tests.configurations import write_config
 
 SHARE_SECONDS = 0.3
 
@@ -73,15 +74,8 @@ class Host:
     def _config(self, name: str, endpoints: list[str], prefix: str) -> Config:
         folder = self.folder / name
         folder.mkdir(parents=True)
-        path = folder / "myha.toml"
-        path.write_text(
-            f'[cluster]\nname = "{name}"\nstore = "etcd"\nstate_dir = "{folder / "state"}"\n'
-            f'[etcd]\nendpoints = {endpoints}\nprefix = "{prefix}"\nlease_seconds = 2\n'
-            '[nodes.a]\nhost = "10.0.0.1"\n[nodes.b]\nhost = "10.0.0.2"\n'
-            '[balancers.lb]\nsocket = "/run/none.sock"\n'
-            'writer_listen = "127.0.0.1:3316"\nreader_listen = "127.0.0.1:3317"\n'
-        )
-        return load(path)
+        etcd = f'[etcd]\nendpoints = {endpoints}\nprefix = "{prefix}"\nlease_seconds = 2'
+        return load(write_config(folder, etcd, cluster=f'name = "{name}"\nstore = "etcd"'))
 
     def stop(self) -> None:
         self.pairs.stop("the test ends")

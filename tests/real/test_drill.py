@@ -26,6 +26,7 @@ from myha.errors import MyhaError, RefusedError
 from myha.hosts.remote import RemoteHost
 from myha.sandbox import disks, registry
 from myha.sandbox.cluster import Cluster
+from tests.configurations import write_config, write_secrets
 from tests.real.conftest import need
 from tests.real.pair import until
 from tests.real.sshd import Sshd, remote_config
@@ -375,16 +376,8 @@ def _is_orphaned_worker(path: Path) -> bool:
 
 
 def test_what_acts_on_a_process_needs_a_way_to_it(tmp_path: Path) -> None:
-    path = tmp_path / "myha.toml"
-    path.write_text(
-        '[nodes.a]\nhost = "10.0.0.1"\n[nodes.b]\nhost = "10.0.0.2"\n'
-        '[balancers.lb1]\nsocket = "/run/haproxy.sock"\n'
-        'writer_listen = "127.0.0.1:3307"\nreader_listen = "127.0.0.1:3308"\n'
-    )
-    secret = tmp_path / "secrets" / "app"
-    secret.parent.mkdir()
-    secret.write_text("x\n")
-    secret.chmod(0o600)
+    path = write_config(tmp_path)
+    write_secrets(tmp_path, ("app",))
     pair = target.of_config(path)
     others = {"conflict", "supervisor-crash"}
     for name, scenario in SCENARIOS.items():
@@ -418,10 +411,7 @@ def test_hurting_a_running_cluster_needs_a_yes(tmp_path: Path) -> None:
         nodes + '[balancers.lb1]\nsocket = "/run/haproxy.sock"\n'
         'writer_listen = "127.0.0.1:13307"\nreader_listen = "127.0.0.1:13308"\n'
     )
-    secret = tmp_path / "secrets" / "app"
-    secret.parent.mkdir()
-    secret.write_text("x\n")
-    secret.chmod(0o600)
+    write_secrets(tmp_path, ("app",))
     done = subprocess.run(
         command("crash", "--config", str(path)),
         capture_output=True,
