@@ -26,6 +26,16 @@ TARGETS: dict[tuple[str, str], tuple[float | None, float | None]] = {
     ("standby-crash, two writers", "mariadb"): (80, 350),
     ("standby-crash", "mysql"): (None, 300),
     ("standby-crash", "mariadb"): (None, 300),
+    **{
+        (scenario, flavour): (None, most)
+        for flavour in ("mysql", "mariadb")
+        for scenario, most in (
+            ("balancer-crash, network", 500),
+            ("partition-writer", 2000),
+            ("partition-writer, async, watchdog", 4500),
+            ("leader-and-writer-crash, etcd", 4000),
+        )
+    },
 }
 
 HEAD = """# Measured
@@ -62,6 +72,7 @@ def write_results(folder: Path, path: Path) -> None:
     reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     drills = [one for report in reports if "rounds" in report for one in _split(report)]
     sections = [HEAD, _machines(reports), _outages(drills), _switchovers(drills), _errant(drills)]
+    sections.append(_histories(drills))
     for name in (*PARTS, *REPORTED_ONLY):
         if found := [report for report in reports if report.get("part") == name]:
             sections.append(part(name).section(found))
@@ -123,6 +134,43 @@ def _errant(drills: list[Report]) -> str:
     return "\n".join([*lines, ""]) if found else ""
 
 
+def _histories(drills: list[Report]) -> str:
+    """What the clients' histories say of the series that break more than servers."""
+    found = [one for one in drills if any("overlapping" in r for r in one["rounds"])]
+    counts = (
+        ("lost", "acknowledged_lost"),
+        ("overlapping", "overlapping"),
+        ("destroyed", "destroyed"),
+        ("stale reads", "stale_reads"),
+        ("errant", "errant"),
+        ("kept", "quarantined"),
+    )
+    lines = [
+        "## Histories",
+        "",
+        "Transactions that were acknowledged, and of these: lost; acknowledged by two nodes in"
+        " epochs that overlap; errant ones, in quarantine (`kept`) or destroyed. Reads through the"
+        " writer pool, and those that did not show what their client knew to be there."
+        " `unexplained`: waits of a single client longer than the fault is a reason for, and the"
+        " longest of them.",
+        "",
+        f"| scenario | server | rounds | OKs | {' | '.join(word for word, _ in counts)} | reads"
+        " | unexplained |",
+        f"|---|---|--:|--:|{'--:|' * len(counts)}--:|---|",
+    ]
+    for one in found:
+        rounds = one["rounds"]
+        shown = [str(sum(r.get(name, 0) for r in rounds)) for _, name in counts]
+        waits = [wait["length_ms"] for r in rounds for wait in r.get("long_waits", ())]
+        lines.append(
+            f"| {one['scenario']} | {server(one)} | {len(rounds)}"
+            f" | {sum(r['acknowledged'] for r in rounds)} | {' | '.join(shown)}"
+            f" | {sum(r.get('reads', 0) for r in rounds)}"
+            f" | {f'{len(waits)}, {max(waits) / 1000:.1f} s' if waits else '-'} |"
+        )
+    return "\n".join([*lines, ""]) if found else ""
+
+
 def _split(report: Report) -> list[Report]:
     """The supervisor's crash with and without the writer's are two different things; and each
     scenario is another one with two writers, or with another durability than the default."""
@@ -131,6 +179,7 @@ def _split(report: Report) -> list[Report]:
         words.append("two writers")
     elif report["mode"] == "single-writer" and report["durability"] != "lossless":
         words.append(report["durability"])
+    words += report.get("extras", ())
     report = {**report, "scenario": ", ".join(words)}
     if not report["scenario"].startswith("supervisor-crash"):
         return [report]

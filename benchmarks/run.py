@@ -18,85 +18,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import PARTS, part
 from benchmarks.results import write_results
-from myha.drill import runner, target
+from benchmarks.series import SERIES, Series
 from myha.drill.options import Options
-from myha.drill.scenarios import SCENARIOS
 from myha.errors import MyhaError
-from myha.sandbox.state import Durability, Mode
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
 FLAVOURS: tuple[str, ...] = ("mysql", "mariadb")
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """So many rounds of a scenario; without a mode or durability in the ones it is made for."""
-
-    scenario: str
-    rounds: int
-    mode: Mode | None = None
-    durability: Durability | None = None
-
-    @property
-    def name(self) -> str:
-        """What it is called on the command line, and its file without the flavour."""
-        return "-".join(word for word in (self.scenario, self.mode, self.durability) if word)
-
-
-SERIES = (
-    Series("crash", 20),
-    Series("switchover", 100),
-    Series("hang", 5),
-    Series("stop", 3),
-    Series("standby-crash", 5),
-    Series("standby-hang", 3),
-    Series("supervisor-crash", 4),
-    Series("diverge", 3),
-    Series("diverge-ddl", 1),
-    Series("conflict", 2),
-    Series("reseed", 1),
-    Series("bad-applier", 1),
-    Series("stray-replica", 3),
-    Series("waiting-commits", 50),
-    *(
-        Series(scenario, rounds, "dual-writer")
-        for scenario, rounds in (
-            ("crash", 20),
-            ("hang", 3),
-            ("stop", 3),
-            ("standby-crash", 5),
-            ("standby-hang", 3),
-            ("supervisor-crash", 2),
-            ("waiting-commits", 3),
-            ("diverge", 1),
-            ("diverge-ddl", 1),
-            ("reseed", 1),
-            ("bad-applier", 1),
-        )
-    ),
-    # A writer that hangs is not replaced by itself here, so whatever begins with that is left out.
-    *(
-        Series(scenario, rounds, "single-writer", durability)
-        for durability in ("bounded", "async")
-        for scenario, rounds in (
-            ("crash", 3),
-            ("stop", 3),
-            ("switchover", 3),
-            ("standby-crash", 3),
-            ("standby-hang", 3),
-            ("supervisor-crash", 2),
-            ("reseed", 1),
-            ("bad-applier", 1),
-        )
-    ),
-)
 
 
 def say(text: str) -> None:
@@ -138,12 +72,9 @@ def series_failures(failed: list[str], name: str) -> Iterator[None]:
 def play(flavour: str, one: Series, clients: int) -> bool:
     """Play a series and keep its report. True when no round went wrong."""
     about = machine()
-    scenario = SCENARIOS[one.scenario]
-    mode = one.mode or ("dual-writer" if scenario.dual_writer_only else "single-writer")
-    with target.sandbox(flavour, mode, one.durability, lambda _text: None) as pair:
-        options = Options(rounds=one.rounds, clients=clients)
-        report = runner.run(pair, scenario, options, lambda _text: None)
-    data = {**report.data(), "clients": clients, "machine": about}
+    options = Options(rounds=one.rounds, clients=clients)
+    [report] = one.sandboxes(flavour).play([one.played], options, lambda _text: None)
+    data = {**report.data(), "clients": clients, "extras": one.extras, "machine": about}
     name = f"{one.name}-drill" if one.name in PARTS else one.name
     (RESULTS / f"{name}-{flavour}.json").write_text(json.dumps(data, indent=1) + "\n")
     outage = data["summary"]["outage_ms"]
