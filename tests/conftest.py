@@ -10,11 +10,13 @@ the same time, and tests that share a module's fixture run on one worker, which 
 
 import os
 import signal
+import sys
 
 import hypothesis
 import pytest
 
 from myha.database.flavours import FLAVOURS
+from tests import leftovers
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
@@ -43,6 +45,19 @@ LONGEST_FIRST = (
     "test_histories",
     "test_quarantine",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the workers are begun, which have the run's name from here."""
+    leftovers.name_run(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """All workers have ended."""
+    if not hasattr(config, "workerinput"):
+        for line in leftovers.end_sandboxes(leftovers.name_run(config)):
+            sys.stderr.write(f"{line}\n")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,6 @@ A program that is missing skips the test with its name, and fails it under CI=tr
 import os
 import shutil
 import ssl
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from myha.sandbox import programs as sandbox_programs
 from myha.sandbox import registry
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.programs import Program
+from tests import leftovers
 from tests.real.sshd import Sshd
 
 BareServers = Callable[[str], Cluster]
@@ -39,10 +39,9 @@ def need(name: str) -> Program:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def state_home() -> Iterator[Path]:
+def state_home(pytestconfig: pytest.Config) -> Iterator[Path]:
     """Sandboxes of tests do not mix with the user's; parallel workers share one port registry."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    path = Path(tempfile.gettempdir()) / f"myha-tests-{os.geteuid()}-{run}"
+    path = leftovers.state_folder(leftovers.name_run(pytestconfig))
     path.mkdir(mode=0o700, exist_ok=True)
     before = os.environ.get("XDG_STATE_HOME")
     os.environ["XDG_STATE_HOME"] = str(path)
