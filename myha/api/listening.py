@@ -31,6 +31,14 @@ def listening(api: ApiConfig, state_dir: Path) -> tuple[socket.socket, str]:
     return _bound(api.host, 0), f"port {kept} of {api.host}, used before, is taken: another one"
 
 
+def try_listening(api: ApiConfig, own_port: int) -> None:
+    """Raises MyhaError when the configured port could not be had by whoever has `own_port` now."""
+    try:
+        _bound(api.host, 0 if api.port == own_port else api.port).close()
+    except OSError as error:
+        raise MyhaError(_why(api, error)) from None
+
+
 def keep(state_dir: Path, port: int) -> str:
     """Have the same port the next time; why that cannot be, if so."""
     if _kept_port(state_dir) == port:

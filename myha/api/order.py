@@ -14,7 +14,8 @@ TOKENS_FILE = "api.tokens"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`sources`: whom to ask for news over the control socket; `several`: commands name a pair."""
+    """`sources`: whom to ask for news over the control socket. `trial`: nothing is to be answered,
+    only whether it could be, beside the process that listens at `own_port` (0: none does)."""
 
     parent: int
     control: Path
@@ -22,6 +23,8 @@ class Order:
     state_dir: Path
     api: ApiConfig
     pairs: Mapping[str, Config]
+    trial: bool = False
+    own_port: int = 0
 
     @property
     def tokens_file(self) -> Path:
@@ -37,6 +40,8 @@ def order_of(data: Mapping[str, Any]) -> Order:
         state_dir=Path(str(data["state_dir"])),
         api=ApiConfig.model_validate(data["api"], strict=False),
         pairs={str(name): load_ordered(order) for name, order in data["pairs"].items()},
+        trial=bool(data.get("trial")),
+        own_port=int(data.get("own_port") or 0),
     )
 
 

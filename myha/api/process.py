@@ -17,10 +17,10 @@ import uvicorn
 
 from myha.api.app import application
 from myha.api.feed import Feed
-from myha.api.guard import App
+from myha.api.guard import App, Receive, Scope, Send
 from myha.api.history import History
 from myha.api.known import Known
-from myha.api.listening import keep, listening, url_of
+from myha.api.listening import keep, listening, try_listening, url_of
 from myha.api.order import Order, order_of
 from myha.api.protocol import BoundedProtocol
 from myha.api.tokens import TokenFile
@@ -52,6 +52,8 @@ def run() -> int:
         order = order_of(json.loads(sys.stdin.readline(ORDER_LIMIT_BYTES)))
         if order.parent != os.getppid():
             return 1  # it died before we could ask to be told
+        if order.trial:
+            return _try(order)
         bound, said = listening(order.api, order.state_dir)
         known = Known(order.pairs)
         known.url = url_of(order.api, bound)
@@ -75,6 +77,17 @@ def run() -> int:
         say(log=said)
     asyncio.run(_serve(order, bound, config, world))
     return 0
+
+
+def _try(order: Order) -> int:
+    """Whether it could be answered; nobody is. Raises MyhaError."""
+    try_listening(order.api, order.own_port)
+    server_config(order.api, _nothing)
+    return 0
+
+
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """In place of the application, which a trial does not make."""
 
 
 def server_config(api: ApiConfig, app: App) -> uvicorn.Config:

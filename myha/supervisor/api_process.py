@@ -14,10 +14,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from myha.config import ProcessConfig
+from myha.config import ApiConfig, ProcessConfig
 from myha.core.events import Kind
+from myha.errors import MyhaError
 from myha.supervisor.journal import ITSELF, log
 
 NAME = "api"
@@ -29,8 +32,10 @@ SETTLED_SECONDS = 60.0
 SILENT_SECONDS = 60.0
 STOP_SECONDS = 3.0
 LINE_LIMIT_BYTES = 10_000
+TRY_SECONDS = 30.0  # to begin a process that only tries a configuration
 
 Order = dict[str, Any]
+Made = tuple[object, ...]
 
 
 class ApiProcess:
@@ -49,18 +54,56 @@ class ApiProcess:
         self._first_seconds = first_seconds
         self._changed = threading.Condition()
         self._config: ProcessConfig | None = None
+        self._made: Made = ()  # what the process that runs was made of
         self._stopping = False
         self._process: subprocess.Popen[bytes] | None = None
         self._keeper = threading.Thread(target=self._keep, name=NAME, daemon=True)
 
-    # -- from other threads: none of these waits for the process -----------------------------------
+    # -- from other threads: only `try_out` waits for a process, and for one of its own ------------
+
+    def try_out(self, config: ProcessConfig) -> bool:
+        """Whether HTTP is answered in another way by this configuration. Raises MyhaError when it
+        could not be.
+
+        A process tries it, and listens there for a moment; the one that runs goes on.
+        """
+        with self._changed:
+            before = self._config
+        if before is None or not self._command:
+            return False
+        if made_of(config.api) == (self._made if before.api.enabled else made_of(before.api)):
+            return False
+        if config.api.enabled:
+            self._try(config)
+        return True
+
+    def _try(self, config: ProcessConfig) -> None:
+        order = {**self._make_order(config), "trial": True, "own_port": urlsplit(self.url).port}
+        try:
+            found = subprocess.run(
+                self._command,
+                input=json.dumps(order).encode() + b"\n",
+                stdout=subprocess.PIPE,
+                timeout=TRY_SECONDS,
+                check=False,
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired:
+            raise MyhaError(f"[api] could not be tried in {TRY_SECONDS:g} s") from None
+        except OSError as error:
+            raise MyhaError(f"[api] could not be tried: {error.strerror or error}") from None
+        said = [
+            str(one["failed"]) for one in map(_told, found.stdout.splitlines()) if "failed" in one
+        ]
+        if said or found.returncode:
+            raise MyhaError(f"[api]: {said[-1] if said else f'exit status {found.returncode}'}")
 
     def have(self, config: ProcessConfig) -> None:
         """Answer by this configuration from now on."""
         with self._changed:
             before, self._config = self._config, config
             process = self._process
-            if process is not None and before is not None and before.api != config.api:
+            if process is not None and self._made != made_of(config.api):
                 process.terminate()  # it is begun anew: it may listen elsewhere
                 self._process = None
             self._changed.notify_all()
@@ -105,15 +148,15 @@ class ApiProcess:
             if not config.api.enabled:
                 self._pause(3600.0)
                 continue
-            began = time.monotonic()
+            began, made = time.monotonic(), made_of(config.api)
             try:
-                status = self._live()
+                status = self._live(made)
             except OSError as error:
                 status = error.strerror or str(error)
             self.url = ""
             if self._stopping:
                 return
-            if self._config is not config and self._config and self._config.api != config.api:
+            if self._config is not config and self._config and made_of(self._config.api) != made:
                 attempts = 0
                 continue
             attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
@@ -121,7 +164,7 @@ class ApiProcess:
             log(ITSELF, Kind.API, f"HTTP is not answered ({status}); tried again in {pause:g} s")
             self._pause(pause)
 
-    def _live(self) -> str:
+    def _live(self, made: Made) -> str:
         """Start it, and listen to what it says until it ends; how it ended."""
         with self._changed:
             if self._stopping:
@@ -132,7 +175,7 @@ class ApiProcess:
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
             )
-            self._process = process
+            self._process, self._made = process, made
         threading.Thread(
             target=self._tell, args=(process,), name=f"{NAME}-orders", daemon=True
         ).start()
@@ -180,12 +223,7 @@ class ApiProcess:
                 said = self._take(line) or said
 
     def _take(self, line: bytes) -> str:
-        try:
-            told = json.loads(line)
-        except ValueError:
-            return ""
-        if not isinstance(told, dict):
-            return ""
+        told = _told(line)
         if "url" in told:
             self.url = str(told["url"])
             log(ITSELF, Kind.API, f"HTTP is answered at {self.url}")
@@ -194,3 +232,28 @@ class ApiProcess:
         if "failed" in told:
             return str(told["failed"])
         return ""
+
+
+def made_of(api: ApiConfig) -> Made:
+    """What a process that answers is made of: the keys, and the files of the certificate as they
+    are now, since it reads them once."""
+    return (api, *(_version(one) for one in (api.tls_certificate, api.tls_key)))
+
+
+def _version(path: Path | None) -> tuple[int, ...]:
+    if path is None:
+        return ()
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _told(line: bytes) -> dict[str, Any]:
+    """What one line of it says; nothing where it says no object."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -39,17 +39,19 @@ FREEZE_AFTER_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Names of pairs, by what a new configuration means for them."""
+    """Names of pairs, by what a new configuration means for them; `api`: HTTP is answered anew."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    api: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.added or self.changed or self.removed or self.api)
 
     def __str__(self) -> str:
-        parts = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
+        changed = (*self.changed, *(("[api]",) if self.api else ()))
+        parts = (("added", self.added), ("changed", changed), ("removed", self.removed))
         said = [f"{what}: {', '.join(names)}" for what, names in parts if names]
         return "; ".join(said) or "nothing has changed"
 

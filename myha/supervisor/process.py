@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -128,7 +129,8 @@ class Process(ABC):
             try:
                 new = self._load(self.config.path)
                 self._refuse(new)
-                found = changes(self.config.pairs, new.pairs)
+                anew = self.api.try_out(new)
+                found = replace(changes(self.config.pairs, new.pairs), api=anew)
                 self._apply(new)
             except MyhaError as error:
                 first, *more = str(error).splitlines()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import shutil
 import socket
@@ -17,10 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from myha.config.etcd import EtcdConfig
 from myha.core.record import Membership, NodeRecord, Record, Sync
@@ -33,6 +27,7 @@ from myha.sandbox.etcd import Member, members_of, port_names, process_of
 from myha.stores.etcd.client import EtcdClient, Login, Put
 from myha.stores.etcd.lease import EtcdLease
 from myha.stores.etcd.record import EtcdRecordStore
+from tests.certificates import Authority
 from tests.real.conftest import need
 from tests.real.pair import until
 from tests.real.sharing import Host
@@ -264,54 +259,6 @@ def test_its_own_authentication(key: str) -> None:
         client._token = "stale"  # what a restart of etcd makes of one
         assert client.get(key + "record") is not None
         lease.release()
-
-
-class Authority:
-    """Signs certificates for this machine's loopback address."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.file = folder / f"{name}.pem"
-        made = self._certificate(self._subject, self._key.public_key(), authority=True)
-        self.file.write_bytes(made)
-
-    def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, authority: bool
-    ) -> bytes:
-        now = datetime.datetime.now(datetime.UTC)
-        names = x509.SubjectAlternativeName(
-            [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-        )
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._subject)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(names, critical=False)
-            .add_extension(x509.BasicConstraints(authority, None), critical=True)
-        )
-        signed = builder.sign(self._key, hashes.SHA256())
-        return signed.public_bytes(serialization.Encoding.PEM)
-
-    def sign(self, name: str) -> tuple[Path, Path]:
-        """The files of a certificate and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        cert_file, key_file = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        cert_file.write_bytes(self._certificate(subject, key.public_key(), authority=False))
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return cert_file, key_file
 
 
 def test_certificates_on_both_sides(tmp_path: Path, key: str) -> None:
