@@ -21,15 +21,14 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.arrivals import Schedule, quantiles
 from benchmarks.load import met, server
 from benchmarks.pair import DEADLINE_SECONDS, Pair
+from benchmarks.sysbench import Sysbench, transactions_per_second
 from myha.config import load
 from myha.errors import MyhaError
-from myha.sandbox import programs
 
 LOAD_SECONDS = int(os.environ.get("MYHA_BENCH_LOAD_SECONDS", "30"))  # less gives a first idea
 LOAD_THREADS = 4
@@ -45,7 +44,7 @@ def prepare(pair: Pair) -> None:
     pair.run("a", "CREATE USER bench IDENTIFIED BY ''", "GRANT ALL ON `bench%`.* TO bench")
     pair.await_same()
     for node in "ab":
-        _sysbench(pair, node, "prepare").communicate(timeout=DEADLINE_SECONDS)
+        _sysbench(pair, node).prepare(DEADLINE_SECONDS)
     table = "id INT PRIMARY KEY, mark VARCHAR(40) NOT NULL"
     pair.run("a", "CREATE DATABASE probe", f"CREATE TABLE probe.t ({table})")
     values = ", ".join(f"({number}, '')" for number in range(2 * PROBES))
@@ -82,7 +81,7 @@ def measure(pair: Pair, first: int) -> dict[str, Any]:
         "bare": quantiles(_bare(written, arrived)),
         "senders_starved": starved,
         "rows_per_second": round(metrics["rows"] / LOAD_SECONDS),
-        "transactions_per_second": [_transactions(text) for text in outputs],
+        "transactions_per_second": [transactions_per_second(text) for text in outputs],
         "foreign_conflicts": metrics["conflicts"] - len(reader.crossed),
     }
 
@@ -107,7 +106,7 @@ def _bare(written: dict[int, dict[str, float]], arrived: list[Any]) -> list[floa
 
 def _load(pair: Pair, first: int) -> tuple[dict[int, dict[str, float]], list[str]]:
     """When each crossing write was acknowledged, and what sysbench said."""
-    loads = [_sysbench(pair, node, "run") for node in "ab"]
+    loads = [_sysbench(pair, node).run(LOAD_THREADS, LOAD_SECONDS) for node in "ab"]
     crossing = _Child(
         "benchmarks.crossing",
         nodes={node: pair.login(node) for node in "ab"},
@@ -230,40 +229,9 @@ class _Senders:
         }
 
 
-def _sysbench(pair: Pair, node: str, action: str) -> subprocess.Popen[str]:
-    program = programs.fetch("sysbench")
-    script = "oltp_write_only"
-    if program.prefix is not None:
-        script = str(Path(program.prefix) / "usr/share/sysbench/oltp_write_only.lua")
-    command = [
-        *program.argv,
-        script,
-        "--db-driver=mysql",
-        f"--mysql-host={pair.cluster.nodes[node].host}",
-        f"--mysql-port={pair.cluster.nodes[node].port}",
-        "--mysql-user=bench",
-        f"--mysql-db=bench_{node}",
-        "--tables=2",
-        "--table-size=20000",
-        f"--threads={LOAD_THREADS if action == 'run' else 1}",
-        f"--time={LOAD_SECONDS}",
-        action,
-    ]
-    return subprocess.Popen(
-        command,
-        env={**os.environ, **program.environment()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def _transactions(output: str) -> float:
-    for line in output.splitlines():
-        if line.strip().startswith("transactions:"):
-            return float(line.split("(")[1].split()[0])
-    raise MyhaError(f"sysbench did not run: {output.strip()[-300:]}")
+def _sysbench(pair: Pair, node: str) -> Sysbench:
+    where = pair.cluster.nodes[node]
+    return Sysbench(where.host, where.port, "bench", "", f"bench_{node}")
 
 
 # ---- report
