@@ -105,6 +105,10 @@ class DnsName:
         if (found := self._addresses(kind)) != [address]:
             raise self._error(f"says {', '.join(found) or 'nothing'} after it took {address}")
 
+    def look(self) -> None:
+        """Ask what `point` asks first; nothing is changed."""
+        self._read_mark()
+
     def _read_mark(self) -> _Mark:
         answer = self._query(self._mark, "TXT")
         texts = [

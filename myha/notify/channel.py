@@ -38,10 +38,18 @@ class ChannelState:
 
 def deliver(url: str, message: Message) -> None:
     """Send it, in a process that is ended in time. Raises MyhaError with the reason."""
-    order = json.dumps({"url": url, **asdict(message)})
-    words = (sys.executable, "-m", SENDER)
+    _in_a_process({"url": url, **asdict(message)})
+
+
+def understood(url: str) -> None:
+    """Raises MyhaError when nothing could be sent there; nothing is."""
+    _in_a_process({"url": url})
+
+
+def _in_a_process(order: dict[str, str]) -> None:
+    words, given = (sys.executable, "-m", SENDER), json.dumps(order)
     try:
-        run_to_end("sending", words, SEND_SECONDS, given=order, whole_group=True)
+        run_to_end("sending", words, SEND_SECONDS, given=given, whole_group=True)
     except MyhaError as error:
         raise MyhaError(str(error).removeprefix("sending failed: ")) from None
 

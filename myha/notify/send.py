@@ -1,4 +1,5 @@
 """Sends one message, and ends: `python -m myha.notify.send`, one JSON object on standard input.
+With a URL alone, and no message, it only says whether Apprise understands it.
 
 A process for each message, since a name server or a mail server that hangs can then be ended for
 certain. It prints nothing when the message was taken, and otherwise why not, with status 1; never
@@ -12,6 +13,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 import apprise
@@ -36,7 +38,11 @@ class Said(logging.Handler):
 def main() -> int:
     set_niceness(max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     order = json.load(sys.stdin)
-    failure = deliver(order["url"], order["title"], order["body"], order["type"])
+    url = order["url"]
+    if "body" in order:
+        failure = deliver(url, order["title"], order["body"], order["type"])
+    else:
+        failure = understood(url)
     if failure:
         sys.stdout.write(failure)
     return 1 if failure else 0
@@ -44,6 +50,27 @@ def main() -> int:
 
 def deliver(url: str, title: str, body: str, kind: str) -> str:
     """Why the message was not taken; empty when it was."""
+
+    def send(channel: apprise.Apprise) -> bool:
+        return bool(
+            channel.notify(
+                body=body,
+                title=title,
+                notify_type=apprise.NotifyType(kind),
+                body_format=apprise.NotifyFormat.TEXT,
+            )
+        )
+
+    return _done(url, send)
+
+
+def understood(url: str) -> str:
+    """Why no message could be sent; empty where one could."""
+    return _done(url, lambda _channel: True)
+
+
+def _done(url: str, what: Callable[[apprise.Apprise], bool]) -> str:
+    """Why it cannot be done with the channel of that URL; empty when it was."""
     said, logger = Said(), logging.getLogger("apprise")
     logger.addHandler(said)
     logger.propagate = False
@@ -51,12 +78,7 @@ def deliver(url: str, title: str, body: str, kind: str) -> str:
         channel = apprise.Apprise(asset=apprise.AppriseAsset(app_id="myha", app_desc="myha"))
         if not channel.add(url):
             return "its URL is none that Apprise knows"
-        taken = channel.notify(
-            body=body,
-            title=title,
-            notify_type=apprise.NotifyType(kind),
-            body_format=apprise.NotifyFormat.TEXT,
-        )
+        taken = what(channel)
     except Exception as error:  # noqa: BLE001  # a plugin's, whatever it is: the message is not sent
         return hidden(f"{type(error).__name__}: {error}", url)
     finally:

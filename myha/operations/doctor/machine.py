@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from myha.config import Config
 from myha.config.accounts import PasswordError, read_password
 from myha.core.policy import Durability, Mode
+from myha.operations.doctor.telling import why_not_run
 from myha.operations.setup.remarks import Remark
 
 FULL_BYTES = 1 << 26
@@ -87,11 +87,11 @@ def _state(folder: Path) -> Iterator[Remark]:
 def _fencing(config: Config) -> Iterator[Remark]:
     commands = {name: node.fence_command for name, node in config.nodes.items()}
     for name, words in commands.items():
-        if words and shutil.which(words[0]) is None:
+        if words and (wrong := why_not_run(words[0])):
             yield Remark(
                 "fence-command-missing",
                 name,
-                f"its fence_command {words[0]!r} is not there, or cannot be run",
+                f"its fence_command {wrong}",
                 f"correct nodes.{name}.fence_command",
                 "a silent writer is not replaced",
             )

@@ -16,6 +16,7 @@ from myha.config import Config
 from myha.core.record import Record
 from myha.database.session import Deadline
 from myha.errors import MyhaError
+from myha.operations.doctor import telling
 from myha.operations.doctor.balancers import of_balancer
 from myha.operations.doctor.findings import Report, Unseen, report
 from myha.operations.doctor.machine import of_machine
@@ -76,6 +77,10 @@ def examine(config: Config, check_pair: PairCheck, seconds: float) -> Report:
         _Call("the balancer", name, partial(_balancer, config, name)) for name in config.balancers
     ]
     others.append(_Call("this machine", "this machine", lambda: list(of_machine(config))))
+    others += [
+        _Call("who is told of events", about, partial(_drawn, check))
+        for about, check in telling.checks(config)
+    ]
     others += [_member(config, endpoint) for endpoint in _endpoints(config)]
     record, remarks = _record(config, deadline)
     others.append(_Call("the pair", config.cluster.name, lambda: list(check_pair(config, record))))
@@ -93,6 +98,10 @@ def examine(config: Config, check_pair: PairCheck, seconds: float) -> Report:
     )
     remarks += judged.result(Deadline(SPARE_SECONDS), unseen) or ()
     return report(config.cluster.name, remarks, unseen)
+
+
+def _drawn(check: Callable[[], Iterator[Remark]]) -> list[Remark]:
+    return list(check())
 
 
 def _balancer(config: Config, name: str) -> list[Remark]:
