@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
@@ -21,6 +22,9 @@ REPORT_EVERY_SECONDS = 0.2
 # A rate is of the last so many seconds, so that it follows what happens now.
 RATE_WINDOW_SECONDS = 5.0
 UNITS = {1 << 30: "GiB", 1 << 20: "MiB", 1 << 10: "KiB"}
+
+# Shows one line to whoever sits at the terminal.
+Tell = Callable[[str], None]
 
 
 class Reporter(Protocol):

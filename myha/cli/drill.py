@@ -19,7 +19,7 @@ from myha.cli.drill_play import Sandboxes, play
 from myha.cli.interrupted import interruptible
 from myha.cli.pairs import of_a_pair, pair_named
 from myha.database.flavours import FLAVOURS
-from myha.drill import fitness, runner, runs
+from myha.drill import fitness, runs
 from myha.drill.html.page import page
 from myha.drill.options import READS_EVERY, Options
 from myha.drill.report import Report, show
@@ -27,6 +27,7 @@ from myha.drill.scenarios import SCENARIOS
 from myha.drill.stage import Scenario
 from myha.drill.target import HEAL_POLICY, Target, of_config
 from myha.errors import ConfigError, MyhaError, RefusedError
+from myha.progress import Tell
 from myha.sandbox.state import REPLICAS_LIMIT, SUPERVISORS_LIMIT, Durability, Mode
 
 INTERRUPTED = "myha: interrupted; what the drill had broken is repaired"
@@ -301,7 +302,7 @@ def write(path: Path, text: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[runner.Tell]:
+def progress() -> Iterator[Tell]:
     """On a terminal one line that changes, with the time; elsewhere a line for each thing said."""
     console = Console(stderr=True)
     began = time.monotonic()

@@ -11,6 +11,7 @@ from myha.drill.report import Report
 from myha.drill.stage import Scenario
 from myha.drill.target import HEAL_POLICY, Fit, Target
 from myha.drill.target import sandbox as in_sandbox
+from myha.progress import Tell
 from myha.sandbox.state import Durability, Mode
 
 
@@ -27,7 +28,7 @@ class Sandboxes:
     supervisors: int = 1
     network: bool = False
 
-    def play(self, chosen: Sequence[Scenario], options: Options, tell: runner.Tell) -> list[Report]:
+    def play(self, chosen: Sequence[Scenario], options: Options, tell: Tell) -> list[Report]:
         """All of them, those that can share a sandbox in one."""
         reports: list[Report] = []
         for (mode, fit, address, several), scenarios in self._kinds(chosen).items():
@@ -56,9 +57,7 @@ class Sandboxes:
         return found
 
 
-def play(
-    target: Target, chosen: Sequence[Scenario], options: Options, tell: runner.Tell
-) -> list[Report]:
+def play(target: Target, chosen: Sequence[Scenario], options: Options, tell: Tell) -> list[Report]:
     """All of them; of several, those that do not fit this cluster are left out, with a word."""
     reports = []
     for one in chosen:

@@ -16,9 +16,9 @@ from rich.console import Console
 from myha.cli.interrupted import interruptible
 from myha.database.flavours import FLAVOURS
 from myha.errors import ConfigError, MyhaError
+from myha.progress import Tell
 from myha.sandbox import programs, registry
 from myha.sandbox.cluster import Cluster
-from myha.sandbox.debian import Progress
 from myha.sandbox.network.layout import CLIENT
 from myha.sandbox.network.network import Network
 from myha.sandbox.state import (
@@ -246,7 +246,7 @@ def _show(cluster: Cluster) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Iterator[Tell]:
     """A spinner that shows the present step on a terminal, a plain line for each step elsewhere."""
     console = Console()
     if not console.is_terminal:

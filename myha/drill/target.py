@@ -30,6 +30,7 @@ from myha.hosts.remote import RemoteHost
 from myha.hosts.shell import Shell
 from myha.hosts.signals import ignored
 from myha.ports import Host
+from myha.progress import Tell
 from myha.sandbox.cluster import Cluster
 from myha.sandbox.network.layout import CLIENT, supervisor_name
 from myha.sandbox.network.network import Network
@@ -283,7 +284,7 @@ def sandbox(
     flavour: str,
     mode: Mode,
     durability: Durability | None,
-    tell: Callable[[str], None],
+    tell: Tell,
     heal: Sequence[str] = HEAL_POLICY,
     *,
     watchdog_seconds: float = 0.0,

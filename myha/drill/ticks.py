@@ -7,13 +7,14 @@ the outages know nothing of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from myha.drill.target import Target
 from myha.drill.timeline import TAKEOVER_PLANS
 from myha.errors import ServerError
+from myha.progress import Tell
 from myha.waiting import wait_until
 
 TICKS, RESTS = "ticks", "rests"
@@ -88,7 +89,7 @@ def _writers_at(at: float, first_writer: int, changed: Sequence[Change]) -> set[
 class Ticking:
     """The events of one round on the target. Does nothing where its account may not have any."""
 
-    def __init__(self, target: Target, tell: Callable[[str], None]) -> None:
+    def __init__(self, target: Target, tell: Tell) -> None:
         self._target = target
         self._tell = tell
         self._sql = target.flavour.statements("drill")

@@ -7,7 +7,7 @@ a sandbox whose `up` was killed half way.
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.errors import ConfigError, MyhaError
 from myha.hosts.local import end_processes
 from myha.hosts.signals import ignored
+from myha.progress import Tell
 from myha.sandbox import disks, programs, registry
 from myha.sandbox.address import ADDRESS
-from myha.sandbox.debian import Progress
 from myha.sandbox.files import remove_files, write_files
 from myha.sandbox.layout import Layout, environment
 from myha.sandbox.network.layout import SUPERVISOR
@@ -59,7 +59,7 @@ class ProcessStatus:
 class Cluster(Layout):
     """A sandbox. `create` or `open` it, then `up`, `status`, `down`."""
 
-    def __init__(self, directory: Path, state: ClusterState, progress: Progress) -> None:
+    def __init__(self, directory: Path, state: ClusterState, progress: Tell) -> None:
         super().__init__(directory, state)
         self._progress = progress
         self._ended = False
@@ -71,7 +71,7 @@ class Cluster(Layout):
         flavour: str = "mysql",
         mode: Mode = "single-writer",
         durability: Durability | None = None,
-        progress: Progress = lambda _: None,
+        progress: Tell = lambda _: None,
         *,
         replicas: int = 0,
         network: bool = False,
@@ -120,12 +120,12 @@ class Cluster(Layout):
         return cluster
 
     @classmethod
-    def open(cls, directory: Path, progress: Progress = lambda _: None) -> "Cluster":
+    def open(cls, directory: Path, progress: Tell = lambda _: None) -> "Cluster":
         """The sandbox in a directory. Raises ConfigError when there is none."""
         directory = directory.expanduser().absolute()
         return cls(directory, ClusterState.read(directory), progress)
 
-    def up(self, *, bare: bool = False, output: Callable[[str], None] | None = None) -> None:
+    def up(self, *, bare: bool = False, output: Tell | None = None) -> None:
         """Start the servers and HAProxy, set the pair up and start the supervisor.
 
         `bare` stops before the setup, whose lines go to `output`. Whatever fails, or Ctrl-C: all of
@@ -202,7 +202,7 @@ class Cluster(Layout):
             for name in self.shared_address.daemons:
                 self.shared_address.start_one(name)
 
-    def setup(self, output: Callable[[str], None] | None = None) -> None:
+    def setup(self, output: Tell | None = None) -> None:
         """Run `myha setup` on the sandbox and pass its lines on. Raises MyhaError if it fails."""
         self._progress("setting the pair up")
         tell = output or self._progress

@@ -11,12 +11,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from myha.errors import MissingProgramError, MyhaError
-
-Progress = Callable[[str], None]
+from myha.progress import Tell
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 FALLBACK_MIRROR = "http://deb.debian.org/debian"
@@ -81,7 +80,7 @@ def install(
     suite: str,
     work: Path,
     prefix: Path,
-    progress: Progress,
+    progress: Tell,
     *,
     lock_fd: int,
 ) -> dict[str, str]:
@@ -153,7 +152,7 @@ def _architecture() -> str:
     ).stdout.strip()
 
 
-def _download(command: list[str], progress: Progress, lock_fd: int) -> None:
+def _download(command: list[str], progress: Tell, lock_fd: int) -> None:
     total, size = "?", ""
     last = 0.0
     for line in _run(command, DOWNLOAD_DEADLINE_SECONDS, lock_fd):
@@ -198,7 +197,7 @@ def _run(command: list[str], deadline_seconds: float, lock_fd: int) -> Iterator[
         )
 
 
-def _unpack(archives: list[Path], prefix: Path, progress: Progress, lock_fd: int) -> None:
+def _unpack(archives: list[Path], prefix: Path, progress: Tell, lock_fd: int) -> None:
     # Debian's merged layout, made first: older packages still ship files under /lib.
     for name in ("bin", "sbin", "lib", "lib64"):
         (prefix / "usr" / name).mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,9 @@ import platformdirs
 
 from myha.errors import ConfigError, MissingProgramError, MyhaError
 from myha.files import locked
+from myha.progress import Tell
 from myha.sandbox import debian
-from myha.sandbox.debian import Progress
+from myha.sandbox.recipes import RECIPES, Recipe
 
 LOCK_DEADLINE_SECONDS = 1800.0
 VERSION_DEADLINE_SECONDS = 30.0
@@ -30,174 +31,6 @@ _NOT_ON_PATH = (
     "/usr/sbin",
     "/sbin",
 )  # where servers live; not on an ordinary user's PATH
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one program is found, judged and fetched."""
-
-    name: str
-    executables: tuple[str, ...]  # names on PATH, best first; the first one is the fetched one's
-    minimum: tuple[int, ...]
-    packages: tuple[str, ...]
-    suites: tuple[str, ...]  # Debian suites, tried in this order
-    prefix: str = ""  # the recipe whose prefix also holds this program, if not its own
-    version_option: str = "--version"
-    any_suite: bool = True  # whether MYHA_DEBIAN may name another one
-    refuse: str = ""  # a word in the version line that says it is another product
-    require: str = ""
-    perl: bool = False
-
-    @property
-    def prefix_name(self) -> str:
-        return self.prefix or self.name
-
-
-_MARIADB_PACKAGES = (
-    "mariadb-server-core",
-    "mariadb-client-core",
-    "mariadb-client",
-    "mariadb-backup",
-)
-_STABLE_FIRST = ("bookworm", "sid")
-
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            name="mysql",
-            executables=("mysqld",),
-            minimum=(8, 0, 26),
-            packages=("mysql-server-core", "mysql-client-core"),
-            suites=("sid",),  # Debian's stable suites have no MySQL
-            refuse="MariaDB",
-        ),
-        Recipe(
-            name="mariadb",
-            executables=("mariadbd", "mysqld"),
-            minimum=(10, 11),
-            packages=_MARIADB_PACKAGES,
-            suites=_STABLE_FIRST,
-            require="MariaDB",
-        ),
-        Recipe(
-            name="mariadb-backup",
-            executables=("mariadb-backup",),
-            minimum=(10, 11),
-            packages=_MARIADB_PACKAGES,
-            suites=_STABLE_FIRST,
-            prefix="mariadb",
-        ),
-        Recipe(
-            name="haproxy",
-            executables=("haproxy",),
-            minimum=(2, 4),
-            packages=("haproxy",),
-            suites=_STABLE_FIRST,
-            version_option="-v",
-        ),
-        Recipe(
-            name="faketime",
-            executables=("faketime",),
-            minimum=(0, 9, 9),  # the first that steps a running process by a file
-            packages=("faketime", "libfaketime"),
-            suites=_STABLE_FIRST,
-        ),
-        Recipe(
-            name="sysbench",
-            executables=("sysbench",),
-            minimum=(1, 0),
-            packages=("sysbench",),
-            suites=_STABLE_FIRST,
-        ),
-        Recipe(
-            name="etcd",
-            executables=("etcd",),
-            minimum=(3, 4),
-            packages=("etcd-server", "etcd-client"),
-            suites=_STABLE_FIRST,
-        ),
-        Recipe(
-            name="percona-toolkit",
-            executables=("pt-table-checksum",),
-            minimum=(3, 0),
-            packages=("percona-toolkit",),
-            suites=_STABLE_FIRST,
-            perl=True,
-        ),
-        Recipe(
-            name="nftables",
-            executables=("nft",),
-            minimum=(1, 0),
-            packages=("nftables",),
-            suites=_STABLE_FIRST,
-        ),
-        Recipe(
-            name="iproute2",
-            executables=("ip",),
-            minimum=(5, 0),
-            packages=("iproute2",),
-            suites=_STABLE_FIRST,
-            version_option="-V",
-        ),
-        Recipe(
-            name="bind9",
-            executables=("named",),
-            minimum=(9, 16),
-            packages=("bind9",),
-            suites=_STABLE_FIRST,
-            version_option="-v",
-        ),
-        Recipe(
-            name="keepalived",
-            executables=("keepalived",),
-            minimum=(2, 2),
-            packages=("keepalived",),
-            suites=_STABLE_FIRST,
-        ),
-        Recipe(
-            name="prometheus",
-            executables=("prometheus",),
-            minimum=(2, 42),
-            packages=("prometheus",),
-            suites=_STABLE_FIRST,
-        ),
-        Recipe(
-            name="promtool",
-            executables=("promtool",),
-            minimum=(2, 42),
-            packages=("prometheus",),
-            suites=_STABLE_FIRST,
-            prefix="prometheus",
-        ),
-        Recipe(
-            name="sshd",
-            executables=("sshd",),
-            minimum=(9, 2),  # the first that tells its version
-            packages=("openssh-server", "openssh-client"),
-            suites=("bookworm",),
-            any_suite=False,  # a later one starts a second program from a place of its own
-            version_option="-V",
-        ),
-        Recipe(
-            name="docker",
-            executables=("dockerd",),
-            minimum=(20, 10),
-            packages=("docker.io", "iptables"),
-            suites=("bookworm", "trixie"),  # its programs start each other with the machine's libc
-            any_suite=False,
-        ),
-        Recipe(
-            name="docker-compose",
-            executables=("docker-compose",),
-            minimum=(2,),  # 1.x is another program
-            packages=("docker-compose",),
-            suites=("sid",),
-            any_suite=False,
-            version_option="version",
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -257,7 +90,7 @@ def find(name: str) -> Program | None:
     return on_path or _find_in_prefix(recipe)
 
 
-def fetch(name: str, progress: Progress = lambda _: None, *, again: bool = False) -> Program:
+def fetch(name: str, progress: Tell = lambda _: None, *, again: bool = False) -> Program:
     """The program, downloaded first if it is nowhere yet (or anew with `again`).
 
     Raises MissingProgramError when it can be neither found nor fetched, MyhaError when the download
@@ -389,7 +222,7 @@ def _version(recipe: Recipe, argv: tuple[str, ...]) -> str | None:
 
 
 @contextmanager
-def cache_lock(folder: Path, progress: Progress) -> Iterator[int]:
+def cache_lock(folder: Path, progress: Tell) -> Iterator[int]:
     """One process at a time works in `folder`; the kernel lets go when the holders are gone.
 
     Yields the lock's descriptor, for children that are to hold it too.
@@ -415,7 +248,7 @@ def cache_lock(folder: Path, progress: Progress) -> Iterator[int]:
         yield descriptor
 
 
-def _fetch_prefix(recipe: Recipe, progress: Progress, lock_fd: int) -> None:
+def _fetch_prefix(recipe: Recipe, progress: Tell, lock_fd: int) -> None:
     folder = cache_dir() / "programs"
     for left in folder.glob(
         ".fetch-*"
@@ -437,7 +270,7 @@ def _fetch_prefix(recipe: Recipe, progress: Progress, lock_fd: int) -> None:
     progress(f"ready in {final}")
 
 
-def _install_from_first_suite(recipe: Recipe, work: Path, progress: Progress, lock_fd: int) -> Path:
+def _install_from_first_suite(recipe: Recipe, work: Path, progress: Tell, lock_fd: int) -> Path:
     """Try the suites in order: an old one leaves the mirrors one day. Raises the last error."""
     failure: MyhaError | None = None
     chosen = _chosen(recipe)

@@ -16,7 +16,7 @@ from myha.database.statements import load
 from myha.errors import MissingProgramError, MyhaError
 from myha.files import replacing
 from myha.hosts.local import LocalHost, accepts_tcp
-from myha.sandbox.debian import Progress
+from myha.progress import Tell
 from myha.sandbox.programs import Program, cache_dir, cache_lock
 
 ADMIN_USER = "admin"
@@ -166,9 +166,7 @@ def _program_options(program: Program) -> dict[str, str]:
     return options
 
 
-def make_data_dir(
-    node: NodeFiles, admin_password: str, app_password: str, progress: Progress
-) -> None:
+def make_data_dir(node: NodeFiles, admin_password: str, app_password: str, progress: Tell) -> None:
     """Copy the template into the node's data directory and arrange for its accounts.
 
     The accounts are made by the server itself at its first start, without binlog, from a file that
@@ -259,7 +257,7 @@ def write_private(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def data_template(flavour: str, program: Program, progress: Progress) -> Path:
+def data_template(flavour: str, program: Program, progress: Tell) -> Path:
     """An initialised data directory of this very program, made once and kept in the cache."""
     folder = cache_dir() / "templates"
     with cache_lock(folder, progress):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -13,11 +13,11 @@ from myha.database.session import Session
 from myha.errors import MyhaError, ServerError
 from myha.operations.discover.found import ConnectedReplica, FoundServer
 from myha.operations.setup.writes import SAMPLE_SECONDS, sample
+from myha.progress import Tell
 
 CONNECT_DEADLINE_SECONDS = 5.0
 STATEMENT_DEADLINE_SECONDS = 30.0
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-Tell = Callable[[str], None]
 Address = tuple[str, int]
 
 

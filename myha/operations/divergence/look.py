@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,11 +19,10 @@ from myha.operations.divergence.transaction_listing import (
     errant_items,
 )
 from myha.operations.log_in import connector, flavour_at
+from myha.progress import Tell
 from myha.stores.factory import read_record
 
 DEADLINE_SECONDS = 3600.0
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

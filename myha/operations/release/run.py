@@ -12,10 +12,11 @@ from myha.core.record import Membership, Record
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.release.plan import Kind as StepKind
 from myha.operations.release.plan import Step, Wishes, left, plan
-from myha.operations.setup.apply import Tell, install
+from myha.operations.setup.apply import install
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.session import AdminSession
+from myha.progress import Tell
 from myha.stores.factory import (
     forget,
     open_journal,

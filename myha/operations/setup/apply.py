@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from myha.config import Config
@@ -13,12 +13,12 @@ from myha.operations.setup.desired import fragment
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import stale_sessions
 from myha.operations.setup.session import AdminSession
+from myha.progress import Tell
 
 SYNTAX_ERROR = 1064
 NO_SUCH_THREAD = 1094
 FILE_MODE = 0o644  # the server reads it as its own user, and no password is in it
 
-Tell = Callable[[str], None]
 Sessions = Mapping[str, AdminSession]
 
 

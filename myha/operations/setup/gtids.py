@@ -16,9 +16,10 @@ from myha.database.flavours.base import Channel
 from myha.errors import MyhaError
 from myha.operations.setup.actions import Action, Stage
 from myha.operations.setup.adoption import needs_gtids
-from myha.operations.setup.apply import Sessions, Tell
+from myha.operations.setup.apply import Sessions
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.session import AdminSession
+from myha.progress import Tell
 from myha.waiting import wait_until
 
 START, DRAIN, PLACE = "start_replication", "drain", "place_by_gtid"

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from myha.config import Config
 from myha.database.flavours.base import Channel
 from myha.errors import MyhaError
-from myha.operations.setup.apply import Sessions, Tell
+from myha.operations.setup.apply import Sessions
 from myha.operations.setup.session import AdminSession
+from myha.progress import Tell
 from myha.servers.wanted import INCREMENT
 from myha.waiting import wait_until
 

@@ -22,12 +22,13 @@ from myha.database.flavours import flavour_of
 from myha.database.session import Session
 from myha.errors import BalancerError, MyhaError, ServerError
 from myha.operations.setup.actions import Action, Stage, preparing
-from myha.operations.setup.apply import Tell, carry_out, show_due_fragment
+from myha.operations.setup.apply import carry_out, show_due_fragment
 from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.replica_checks import Beginning, beginning, refusals
 from myha.operations.setup.session import STATEMENT_DEADLINE_SECONDS, AdminSession
+from myha.progress import Tell
 from myha.stores.factory import open_followers, open_journal, read_any_record, read_followers
 
 CONNECT_DEADLINE_SECONDS = 5.0

@@ -5,13 +5,12 @@ from __future__ import annotations
 from myha.config import Config
 from myha.core.policy import Mode
 from myha.operations.log_in import connector
-from myha.operations.setup.apply import Tell
 from myha.operations.setup.contents import chosen
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.remarks import listed
 from myha.operations.verify.run import verify
 from myha.permit import Permit
-from myha.progress import Progress
+from myha.progress import Progress, Tell
 
 ROWS_TOLD = 5
 

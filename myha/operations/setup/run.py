@@ -19,7 +19,7 @@ from myha.errors import MyhaError, ServerError
 from myha.operations.setup import gtids
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
 from myha.operations.setup.adoption import needs_gtids, serving_as, serving_writer
-from myha.operations.setup.apply import Sessions, Tell, carry_out, show_due_fragment, show_fragment
+from myha.operations.setup.apply import Sessions, carry_out, show_due_fragment, show_fragment
 from myha.operations.setup.checks import Findings, History, check, replicates
 from myha.operations.setup.contents import different_contents
 from myha.operations.setup.desired import first_writer
@@ -31,6 +31,7 @@ from myha.operations.setup.rows import different_rows
 from myha.operations.setup.session import AdminSession
 from myha.operations.setup.writes import sample
 from myha.ports import RecordStore
+from myha.progress import Tell
 from myha.stores.factory import (
     open_journal,
     open_record_store,

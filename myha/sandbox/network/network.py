@@ -11,6 +11,7 @@ from itertools import permutations
 from pathlib import Path
 
 from myha.errors import ConfigError, MyhaError
+from myha.progress import Tell
 from myha.sandbox.network import slow, tools
 from myha.sandbox.network.faults import Faults, both_ways
 from myha.sandbox.network.layout import CLIENTS, Link, plan_hosts
@@ -112,6 +113,6 @@ class Network:
                     stream.close()
 
     @staticmethod
-    def need(progress: Callable[[str], None]) -> None:
+    def need(progress: Tell) -> None:
         """Raises MyhaError where this user or machine can have no network of its own."""
         tools.need(progress)

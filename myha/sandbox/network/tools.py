@@ -8,13 +8,13 @@ import subprocess
 from collections.abc import Sequence
 
 from myha.errors import MyhaError
+from myha.progress import Tell
 from myha.sandbox import programs
-from myha.sandbox.debian import Progress
 
 CALL_SECONDS = 20.0
 
 
-def need(progress: Progress) -> None:
+def need(progress: Tell) -> None:
     """Find or fetch all of them. Raises MyhaError where a network cannot be had."""
     if os.geteuid() != 0:
         raise MyhaError("--network needs root, for network namespaces: run it with sudo")

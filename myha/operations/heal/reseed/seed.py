@@ -10,10 +10,9 @@ from myha.errors import MyhaError
 from myha.operations.heal.reseed.order import ReseedOrder
 from myha.operations.heal.reseed.run import plan_reseed, reseed_node
 from myha.operations.setup.actions import Action, Stage
-from myha.operations.setup.apply import Tell
 from myha.operations.setup.facts import Facts
 from myha.permit import Permit
-from myha.progress import Progress, Reporter
+from myha.progress import Progress, Reporter, Tell
 
 SPEAK_SECONDS = 2.0
 
