@@ -10,12 +10,11 @@ the standby's own word can tell whether somebody else is among them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from myha.core.node import Acknowledger, NodeLook, SemiSync
+from myha.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Standby:
     """The standby as its source knows it (`identities`, see `Acknowledger`), and its own word on
     whether its receiver is connected and acknowledges."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from myha.core.node import NodeName
+from myha.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ServerRoute:
     """One server in one pool of a balancer."""
 
@@ -19,7 +20,7 @@ class ServerRoute:
     bytes_out: int = 0  # what clients got from it, in this life of the balancer
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddressLook:
     """What a balancer knows of the shared address: see `core/address.py`."""
 
@@ -28,7 +29,7 @@ class AddressLook:
     preferred: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BalancerLook:
     """One look at an answering balancer; `boot_id` names one life of its process.
 
@@ -48,7 +49,7 @@ class BalancerLook:
 FAILING_LOOKS = 2  # with connections that failed and not a byte in between
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reach:
     """What the looks at one balancer say of its connections to the writer.
 
@@ -67,7 +68,7 @@ class Reach:
         return self.failures >= FAILING_LOOKS
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BalancerView:
     answering: bool = False
     checked_at: float = -1.0

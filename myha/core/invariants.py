@@ -9,14 +9,14 @@ not see what a node would do to a write) leaves it at its default, which breaks 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from myha.core.policy import Durability, Mode
 from myha.core.record import Membership, Sync
+from myha.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeState:
     """One node at one instant.
 
@@ -34,7 +34,7 @@ class NodeState:
     lacks: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class State:
     """The pair at one instant, as the record and the servers themselves have it."""
 
@@ -47,7 +47,7 @@ class State:
     loss_accepted: bool = False  # an operator took over with --accept-loss
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Opened:
     """The supervisor opened a node for writes.
 
@@ -61,14 +61,14 @@ class Opened:
     receiving: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Routed:
     """The supervisor let a balancer send traffic to a node."""
 
     membership: Membership
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Received:
     """The writer on record received transactions from its peer while it took writes.
 
@@ -79,7 +79,7 @@ class Received:
     membership: Membership
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Undone:
     """Transactions were taken out of a node's live data, or into the writer's from there.
 
@@ -94,7 +94,7 @@ class Undone:
 Fact = TypeVar("Fact")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Invariant(Generic[Fact]):
     """One row; `holds` is true when all is well."""
 

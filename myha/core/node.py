@@ -6,12 +6,12 @@ the epoch; they are never compared with each other. So it is in all of `core/`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from myha.core.gtid import GtidSet
 from myha.core.settings import Difference, Kind
+from myha.core.values import value
 
 NodeName: TypeAlias = str
 
@@ -36,7 +36,7 @@ class ThreadState(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReplicationThread:
     """State of a receiver or applier with its last error (errno 0: none)."""
 
@@ -45,7 +45,7 @@ class ReplicationThread:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Acknowledger:
     """A replica's connection to a node, by which commits there can be acknowledged.
 
@@ -67,7 +67,7 @@ class Acknowledger:
         return f"{self.user}@{self.host}" + (f" ({self.identity})" if self.identity else "")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SemiSync:
     """Semi-synchronous replication as one node reports it.
 
@@ -92,7 +92,7 @@ class SemiSync:
     source_timeout_fits: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Events:
     """The application's scheduled events on one node, not more than a few seconds old.
 
@@ -107,7 +107,7 @@ class Events:
     visible: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeLook:
     """One whole look at an answering server.
 
@@ -157,7 +157,7 @@ class NodeLook:
         return 0 if self.applied else self.received.minus(self.executed).count()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Lease:
     """What this supervisor knows of the lease by which the node's watchdog lets it stay open.
 
@@ -171,7 +171,7 @@ class Lease:
     since: float = -1.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeView:
     """What is known of one node: the present contact, and the last whole look."""
 

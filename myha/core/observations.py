@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
-from myha.core.balancer import BalancerLook, BalancerView
+from myha.core.balancer import BalancerLook, BalancerView, Reach
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import Contact, Lease, NodeLook, NodeName, NodeView, ThreadState
 from myha.core.plans import ROUTE
 from myha.core.policy import Policy
 from myha.core.reaching import reach_after
 from myha.core.record import Record
+from myha.core.values import value
 from myha.core.view import Incident, LoopView, View
 
 MAX_INCIDENTS = 32
@@ -22,7 +23,7 @@ T = TypeVar("T")
 AnyView = TypeVar("AnyView", bound=LoopView)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Tick:
     """Time passes. `wall` is seconds since the epoch."""
 
@@ -30,7 +31,7 @@ class Tick:
     wall: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeLooked:
     """A whole look at a node that began at `look.at`."""
 
@@ -42,7 +43,7 @@ class NodeLooked:
         return self.look.at
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeMissed:
     """An attempt to look that began at `at` and failed.
 
@@ -59,7 +60,7 @@ class NodeMissed:
     connects: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeaseTried:
     """An attempt to renew a node's lease, or to take it, ended. See `Lease`.
 
@@ -72,7 +73,7 @@ class LeaseTried:
     armed: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BalancerLooked:
     balancer: str
     look: BalancerLook
@@ -82,14 +83,14 @@ class BalancerLooked:
         return self.look.at
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BalancerMissed:
     balancer: str
     at: float
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RecordRead:
     """The record as the store holds it."""
 
@@ -97,7 +98,7 @@ class RecordRead:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PlanEnded:
     """A plan reached its end (`reason` empty) or failed; its step's sentence is in the reason."""
 
@@ -107,7 +108,7 @@ class PlanEnded:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobProgressed:
     """A job has begun, or tells how far it is."""
 
@@ -115,7 +116,7 @@ class JobProgressed:
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobEnded:
     """A job is over; `job` as it last was."""
 
@@ -157,22 +158,18 @@ def fold(view: View, seen: Observation) -> View:
     """The view after `seen`. Time never runs backwards in it."""
     at = max(view.at, seen.at)
     if isinstance(seen, NodeLooked):
-        nodes = _with(view.nodes, seen.node, looked(view.policy, view.node(seen.node), seen.look))
-        return replace(view, at=at, nodes=nodes)
+        return _seen(view, at, seen.node, looked(view.policy, view.node(seen.node), seen.look))
     if isinstance(seen, NodeMissed):
-        return replace(
-            view, at=at, nodes=_with(view.nodes, seen.node, missed(view.node(seen.node), seen))
-        )
+        return _seen(view, at, seen.node, missed(view.node(seen.node), seen))
     if isinstance(seen, LeaseTried):
-        nodes = _with(view.nodes, seen.node, leased(view.node(seen.node), seen))
-        return replace(view, at=at, nodes=nodes)
+        return _seen(view, at, seen.node, leased(view.node(seen.node), seen))
     if isinstance(seen, BalancerLooked):
-        balancer = balancer_looked(view.balancer(seen.balancer), seen.look)
+        known = view.balancer(seen.balancer)
+        reach = known.reach
         if view.record is not None:
             writer = view.record.writer
-            reach = reach_after(balancer.reach, seen.look, writer, view.node(writer))
-            balancer = replace(balancer, reach=reach)
-        return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
+            reach = reach_after(reach, seen.look, writer, view.node(writer))
+        return _balanced(view, at, seen.balancer, balancer_looked(known, seen.look, reach))
     if isinstance(seen, BalancerMissed):
         old = view.balancer(seen.balancer)
         balancer = BalancerView(
@@ -183,7 +180,7 @@ def fold(view: View, seen: Observation) -> View:
             held_at=old.held_at,
             reach=old.reach,
         )
-        return replace(view, at=at, balancers=_with(view.balancers, seen.balancer, balancer))
+        return _balanced(view, at, seen.balancer, balancer)
     if isinstance(seen, RecordRead):
         return replace(view, at=at, record=seen.record)
     return fold_own(view, at, seen)
@@ -207,8 +204,42 @@ def fold_own(
     return replace(view, at=at, jobs=others, heals=_heals_after(view.heals, seen))
 
 
-def _with(pairs: tuple[tuple[str, T], ...], name: str, value: T) -> tuple[tuple[str, T], ...]:
-    return tuple((known, value if known == name else old) for known, old in pairs)
+def _seen(view: View, at: float, name: NodeName, node: NodeView) -> View:
+    """The view with another one of a node."""
+    return _anew(view, at, nodes=_with(view.nodes, name, node))
+
+
+def _balanced(view: View, at: float, name: str, balancer: BalancerView) -> View:
+    """The view with another one of a balancer."""
+    return _anew(view, at, balancers=_with(view.balancers, name, balancer))
+
+
+def _anew(
+    view: View,
+    at: float,
+    *,
+    nodes: tuple[tuple[NodeName, NodeView], ...] | None = None,
+    balancers: tuple[tuple[str, BalancerView], ...] | None = None,
+) -> View:
+    """The view after a look, which is most of what is folded in. Written out, since `replace` takes
+    longer than all the rest of that."""
+    return View(
+        policy=view.policy,
+        at=at,
+        wall=view.wall,
+        plan_ended_at=view.plan_ended_at,
+        acted_at=view.acted_at,
+        incidents=view.incidents,
+        jobs=view.jobs,
+        heals=view.heals,
+        record=view.record,
+        nodes=view.nodes if nodes is None else nodes,
+        balancers=view.balancers if balancers is None else balancers,
+    )
+
+
+def _with(pairs: tuple[tuple[str, T], ...], name: str, new: T) -> tuple[tuple[str, T], ...]:
+    return tuple([(known, new if known == name else old) for known, old in pairs])
 
 
 def looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
@@ -287,12 +318,12 @@ def missed(old: NodeView, seen: NodeMissed) -> NodeView:
     )
 
 
-def balancer_looked(old: BalancerView, look: BalancerLook) -> BalancerView:
-    """The view of a balancer after a whole look at it."""
+def balancer_looked(old: BalancerView, look: BalancerLook, reach: Reach) -> BalancerView:
+    """The view of a balancer after a whole look at it. `reach`: what that says of the writer."""
     if not look.holds:
-        return BalancerView(True, look.at, "", look, held_at=old.held_at, reach=old.reach)
+        return BalancerView(True, look.at, "", look, held_at=old.held_at, reach=reach)
     since = look.at if old.held_since is None else old.held_since
-    return BalancerView(True, look.at, "", look, held_at=look.at, held_since=since, reach=old.reach)
+    return BalancerView(True, look.at, "", look, held_at=look.at, held_since=since, reach=reach)
 
 
 def leased(old: NodeView, seen: LeaseTried) -> NodeView:
@@ -304,6 +335,8 @@ def leased(old: NodeView, seen: LeaseTried) -> NodeView:
 
 def _still_news(incidents: tuple[Incident, ...], at: float) -> tuple[Incident, ...]:
     """Without those that have not been tried again for long."""
+    if not incidents:
+        return incidents
     return tuple(one for one in incidents if at - one.at < INCIDENT_KEPT_SECONDS)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from myha.core.plans import Plan, Refusal
 from myha.core.situation import Situation
 from myha.core.situation.subject import Subject
+from myha.core.values import value
 from myha.core.verdicts import assess, situation_of
 from myha.core.verdicts.row import Holds, Row
 from myha.core.view import View
@@ -26,7 +26,7 @@ Refusals: TypeAlias = tuple[tuple[str, Refusal], ...]
 S = TypeVar("S", bound=Subject[Any])
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Decision(Generic[S]):
     """The verdicts that hold, and what follows: a plan, or the refusals met on the way to none.
 
@@ -45,10 +45,14 @@ PairDecision: TypeAlias = Decision[Situation]
 
 def decide(view: View) -> PairDecision:
     """What to do now. Nothing until every node has been looked at since a plan acted on one."""
-    it = situation_of(view)
+    return decide_in(situation_of(view))
+
+
+def decide_in(it: Situation | None) -> PairDecision:
+    """`decide`, for who has the situation already; without a record there is none."""
     if it is None:
         return Decision((), fresh=False)
-    fresh = all(node.checked_at > view.acted_at for _, node in view.nodes)
+    fresh = all(node.checked_at > it.view.acted_at for _, node in it.view.nodes)
     return conclude(it, assess(it), fresh=fresh, maintenance=it.record.maintenance)
 
 

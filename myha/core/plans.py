@@ -7,17 +7,18 @@ ones that follow: nothing that concerns the old writer may be in the way of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from myha.core.node import NodeName
 from myha.core.record import NodeRecord, Record, Sync
+from myha.core.values import value
 
 POOLS = ("writer", "reader")
 ROUTE = "route"  # the kind of a plan that tells balancers and does nothing to a node or the record
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RecordChange:
     """What a compare-and-set alters; None leaves a field as it is.
 
@@ -53,7 +54,7 @@ class RecordChange:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Step:
     """One effect. `deadline_seconds` bounds it, waiting included."""
 
@@ -66,7 +67,7 @@ class Step:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChangeRecord(Step):
     """Compare-and-set the record; everything after it is done under the new epoch."""
 
@@ -77,7 +78,7 @@ class ChangeRecord(Step):
         return f"record: {self.change.sentence}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeStep(Step):
     node: NodeName = ""
 
@@ -85,7 +86,7 @@ class NodeStep(Step):
         return f"{self.name} {self.node}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TakeOut(NodeStep):
     """Out of the pools in the named balancers, sessions shut, zero sessions read back.
 
@@ -100,7 +101,7 @@ class TakeOut(NodeStep):
         return f"take {self.node} out of {' and '.join(self.pools)}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutIn(NodeStep):
     """Into one pool in the named balancers; done when one of them has done it."""
 
@@ -112,7 +113,7 @@ class PutIn(NodeStep):
         return f"put {self.node} into {self.pool}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Drain(NodeStep):
     """No new sessions through the balancers; those there go on."""
 
@@ -121,14 +122,14 @@ class Drain(NodeStep):
     balancers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StopReceiver(NodeStep):
     """The node receives nothing more: from here its source gets no acknowledgement from it."""
 
     name: ClassVar[str] = "stop-receiver"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AwaitDrained(NodeStep):
     """Nothing more has reached the node from its source for so long.
 
@@ -141,14 +142,14 @@ class AwaitDrained(NodeStep):
     deadline_seconds: float = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StopReplication(NodeStep):
     """Receiver and applier are stopped."""
 
     name: ClassVar[str] = "stop-replication"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RestoreSource(NodeStep):
     """The node's replication channel is as setup made it; its threads rest.
 
@@ -160,7 +161,7 @@ class RestoreSource(NodeStep):
     clears_filters: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RestoreSettings(NodeStep):
     """The node's settings are as setup made them, now and, where the server can, at its next start.
 
@@ -172,21 +173,21 @@ class RestoreSettings(NodeStep):
     resting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StartReplication(NodeStep):
     """The node replicates from its peer: both threads are started and the receiver is connected."""
 
     name: ClassVar[str] = "start-replication"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AwaitApplied(NodeStep):
     """Everything that the node's receiver got is committed on it."""
 
     name: ClassVar[str] = "await-applied"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AwaitCaughtUp(NodeStep):
     """The node has committed all that `source` had committed when this step began."""
 
@@ -194,7 +195,7 @@ class AwaitCaughtUp(NodeStep):
     source: NodeName = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AwaitNear(NodeStep):
     """A moment in which `source` goes on writing and the node is less than `within_seconds` behind.
 
@@ -208,7 +209,7 @@ class AwaitNear(NodeStep):
     within_seconds: float = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AwaitReceived(NodeStep):
     """The node has received (not: applied) all that `source` had committed when this began."""
 
@@ -216,7 +217,7 @@ class AwaitReceived(NodeStep):
     source: NodeName = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RequireOnlyWithStandby(NodeStep):
     """No commit on the node is acknowledged without the standby, as far as the servers tell now.
 
@@ -229,7 +230,7 @@ class RequireOnlyWithStandby(NodeStep):
     identities: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RequireNoErrant(NodeStep):
     """The node has nothing that `reference` lacks; read in that order, never falsely so."""
 
@@ -237,14 +238,14 @@ class RequireNoErrant(NodeStep):
     reference: NodeName = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Open(NodeStep):
     """The node takes writes."""
 
     name: ClassVar[str] = "open"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CloseGently(NodeStep):
     """The node takes no more writes; commits in flight finish, blockers are ended after a grace."""
 
@@ -252,7 +253,7 @@ class CloseGently(NodeStep):
     grace_seconds: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Fence(NodeStep):
     """No client hears an answer any more, then no commit waits, then the node is read-only.
 
@@ -262,14 +263,14 @@ class Fence(NodeStep):
     name: ClassVar[str] = "fence"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class FenceOutside(NodeStep):
     """The configured fence command has said that the node is certainly off."""
 
     name: ClassVar[str] = "fence-outside"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AwaitClosed(NodeStep):
     """The node's watchdog has closed it: `total_seconds` have passed since a renewal of the lease
     can last have reached it, and none is sent from this step's beginning on."""
@@ -278,7 +279,7 @@ class AwaitClosed(NodeStep):
     total_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EnableWaiting(NodeStep):
     """Commits on the node wait for so many acknowledgements, seen by reading back."""
 
@@ -286,7 +287,7 @@ class EnableWaiting(NodeStep):
     acknowledgements: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DisableWaiting(NodeStep):
     """Commits on the node wait for nobody. Tells the clients of waiting commits OK.
 
@@ -298,14 +299,14 @@ class DisableWaiting(NodeStep):
     deadline_seconds: float = 3.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KillClients(NodeStep):
     """Every client session on the node is ended (for one that was opened behind our back)."""
 
     name: ClassVar[str] = "kill-clients"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StartJob(NodeStep):
     """Work on the node is begun in a process of its own; how it ends is another observation.
 
@@ -324,7 +325,7 @@ class StartJob(NodeStep):
         return f"start the {self.kind} of {self.node} by {self.method}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StopJob(NodeStep):
     """No such work is done on the node any more: its process is gone."""
 
@@ -335,14 +336,14 @@ class StopJob(NodeStep):
         return f"stop the {self.kind} of {self.node}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MakeSchema(NodeStep):
     """The tables that the supervisor writes to are there; they replicate to the peer."""
 
     name: ClassVar[str] = "make-schema"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PlaceEvents(NodeStep):
     """The application's scheduled events run on the node, or are left to its peer (`run` False).
 
@@ -358,7 +359,7 @@ class PlaceEvents(NodeStep):
         return f"run the events on {self.node}" if self.run else f"run no events on {self.node}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ProveWrite(NodeStep):
     """A row written on the node by the supervisor is there when read back.
 
@@ -370,7 +371,7 @@ class ProveWrite(NodeStep):
     after_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Plan:
     """Steps under one epoch, for one reason. `kind` names the incident too, if it fails."""
 
@@ -382,7 +383,7 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Refusal:
     """What will not be done, why, and the command that overrides it (None: nothing does)."""
 

@@ -26,7 +26,8 @@ def reach_after(old: Reach, look: BalancerLook, writer: NodeName, seen: NodeView
         failures, failed_at = failures + 1, look.at
     elif look.at - failed_at > FORGOTTEN_SECONDS:
         failures = 0
-    return Reach(life, route.errors, route.bytes_out, failures, failed_at)
+    now = Reach(life, route.errors, route.bytes_out, failures, failed_at)
+    return old if now == old else now
 
 
 def _route(look: BalancerLook, writer: NodeName) -> ServerRoute | None:

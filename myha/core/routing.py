@@ -72,14 +72,14 @@ def differences(view: View) -> tuple[Step, ...]:
     """The steps that make every answering balancer route as wanted; first what goes out."""
     out: list[Step] = []
     into: list[Step] = []
+    # A look from before the last plan says nothing of its effect.
+    now = routed_now(view.balancers, view.plan_ended_at)
     for node in view.policy.nodes:
         for pool in POOLS:
             want = wanted(view, pool, node)
             if want is KEEP:
                 continue
-            # A look from before the last plan says nothing of its effect.
-            since = view.plan_ended_at
-            names = balancers_where(view.balancers, pool, node, traffic=not want, since=since)
+            names = tuple([name for name, routes in now if routes.get((pool, node)) is (not want)])
             if names and want:
                 into.append(PutIn(node=node, pool=pool, balancers=names))
             elif names:
@@ -87,19 +87,13 @@ def differences(view: View) -> tuple[Step, ...]:
     return (*out, *into)
 
 
-def balancers_where(
-    balancers: Iterable[tuple[str, BalancerView]],
-    pool: str,
-    node: NodeName,
-    *,
-    traffic: bool,
-    since: float,
-) -> tuple[str, ...]:
-    """Those that send the node traffic of this pool, or do not, by looks from after `since`."""
-    return tuple(
-        name
-        for name, balancer in balancers
-        if balancer.answering and balancer.look is not None and balancer.look.at > since
-        for route in balancer.look.routes
-        if (route.pool, route.node) == (pool, node) and route.takes_traffic is traffic
-    )
+def routed_now(
+    balancers: Iterable[tuple[str, BalancerView]], since: float
+) -> list[tuple[str, dict[tuple[str, NodeName], bool]]]:
+    """What each balancer that answers sends where, by pool and node, and by looks from after
+    `since`."""
+    return [
+        (name, {(route.pool, route.node): route.takes_traffic for route in one.look.routes})
+        for name, one in balancers
+        if one.answering and one.look is not None and one.look.at > since
+    ]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from myha.core.balancer import BalancerView
 from myha.core.jobs import HealOutcome, Job
 from myha.core.node import NodeName, NodeView
 from myha.core.policy import Policy
 from myha.core.record import Record
+from myha.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Incident:
     """A plan that did not reach its end, kept until one of its kind succeeds, or for a while."""
 
@@ -22,7 +21,7 @@ class Incident:
     attempts: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class LoopView:
     """What every loop knows: the time, its policy, and how its own plans and jobs went."""
 
@@ -37,7 +36,7 @@ class LoopView:
     heals: tuple[HealOutcome, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class View(LoopView):
     """Everything known of the pair at one moment: the input of every decision about it."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.core.values import value
 
 UUIDS = (
     "11111111-1111-1111-1111-111111111111",
@@ -14,7 +14,7 @@ UUIDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Transaction:
     """One transaction; `serial` tells it from every other, also from one that reuses its GTID."""
 

@@ -132,10 +132,11 @@ class Judge:
             self.world.dirty = True
 
     def _record_changed(self, old: Record, new: Record) -> None:
-        self.world.note(
-            f"on record: epoch {new.epoch}, writer {new.writer}, {new.sync}, "
-            + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
-        )
+        if self.world.trace is not None:
+            self.world.note(
+                f"on record: epoch {new.epoch}, writer {new.writer}, {new.sync}, "
+                + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
+            )
         self._judge_loss(old, new)
         if old.writer != new.writer and new.node(old.writer).membership is not Membership.MEMBER:
             self._failed_since_armed.add(old.writer)  # it was lost, dead or not
@@ -203,6 +204,7 @@ class Judge:
         record = self.store.record
         writer, standby = self._pair(record)
         standby_entry = record.node(standby.name)
+        armed = record.sync is Sync.ARMED
         key = (
             self._would_acknowledge(writer),
             self._would_acknowledge(standby),
@@ -211,8 +213,8 @@ class Judge:
             writer.waits and writer.wait_limit_seconds is None,
             standby_entry.boot_id == standby.boot_id,
             self._writer_lacks,
-            self._standby_lacks,
-            record.sync,
+            self._standby_lacks if armed else 0,
+            armed,
             standby_entry.membership,
             self.loss_accepted,
             writer.events[RESTS],

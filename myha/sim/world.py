@@ -53,9 +53,9 @@ class World:
 
     def run_until(self, end: float, done: Callable[[], bool] | None = None) -> None:
         """Let everything happen up to `end`, or until `done` says so."""
-        heap = self._heap
+        heap, pop = self._heap, heapq.heappop
         while heap and heap[0][0] <= end:
-            at, _, act, arguments = heapq.heappop(heap)
+            at, _, act, arguments = pop(heap)
             self.now = max(self.now, at)
             self.events += 1
             if self.events > MAX_EVENTS:

@@ -9,7 +9,6 @@ before anything is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from myha.core.events import Kind
@@ -19,6 +18,7 @@ from myha.core.planning import Decision
 from myha.core.plans import Plan, Refusal
 from myha.core.record import Record
 from myha.core.situation.subject import Subject
+from myha.core.values import value
 from myha.supervisor.requests import Reply, Request, plan_text
 
 IDLE_SECONDS = 0.1
@@ -27,7 +27,7 @@ QUIET_SECONDS = 0.5  # where all is well, and only what is seen can change that
 AnySituation = TypeVar("AnySituation", bound=Subject[Any])
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PlanResult:
     """The running plan reached its end, or failed for a reason; the record is as now stored.
 
@@ -40,12 +40,12 @@ class PlanResult:
     ask_again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Stop:
     """End as soon as nothing is left half done."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LookNow:
     """These are to be looked at now rather than at their interval."""
 
@@ -53,14 +53,14 @@ class LookNow:
     balancers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Begin:
     """Carry this plan out, and say how it ended by a `PlanResult`."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Note:
     """A line for the journal."""
 
@@ -69,7 +69,7 @@ class Note:
     fields: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """This is what is replied to a request."""
 
@@ -80,7 +80,7 @@ class Answer:
 Effect: TypeAlias = LookNow | Begin | Note | Answer
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Turn:
     """What follows from all that was taken in. The next turn is due after `wait_seconds` at the
     latest; with `leave` there is none."""

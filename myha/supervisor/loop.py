@@ -18,7 +18,7 @@ from myha.core.observations import (
     first_view,
     fold,
 )
-from myha.core.planning import URGENT, PairDecision, decide
+from myha.core.planning import URGENT, PairDecision, decide_in
 from myha.core.plans import Plan, Refusal
 from myha.core.policy import Mode, Policy
 from myha.core.record import Record
@@ -49,6 +49,7 @@ class Loop(BaseLoop[View, Situation]):
 
     def __init__(self, policy: Policy, at: float, wall: float, record: Record | None) -> None:
         super().__init__(first_view(policy, at, wall, record))
+        self._situation = situation_of(self.view)
         self._noted_verdict = ""
         self._noted_refusal = ""
         self._seen_closed: Counter[str] = Counter()
@@ -72,15 +73,22 @@ class Loop(BaseLoop[View, Situation]):
         return LookNow(self.view.policy.nodes, self.view.policy.balancers)
 
     def _asked(self, request: Request) -> Plan | Refusal | None:
-        it = situation_of(self.view)
+        it = self._it
         if it is None:
             return Refusal("there is no record of a pair yet: run `myha setup`")
         return plan_for_request(it, request)
 
     # -- decisions -------------------------------------------------------------------------------
 
+    @property
+    def _it(self) -> Situation | None:
+        """What the view means: found out once for each, though a turn asks several times."""
+        if self._situation is None or self._situation.view is not self.view:
+            self._situation = situation_of(self.view)
+        return self._situation
+
     def _decide(self) -> PairDecision:
-        return decide(self.view)
+        return decide_in(self._it)
 
     def decide(self) -> Turn:
         """What to do now that everything has been taken in; `decision` keeps the reasons."""
@@ -129,7 +137,7 @@ class Loop(BaseLoop[View, Situation]):
         for its word; the pressing ends with the dead time. And the writer once its standby has been
         silent for the dead time: whether that answers still, commits wait for.
         """
-        it = situation_of(self.view) if self.running is None else None
+        it = self._it if self.running is None else None
         if it is None:
             return ()
         if it.standby_silent and not it.standby_silent_alone:
@@ -149,7 +157,7 @@ class Loop(BaseLoop[View, Situation]):
         name = verdicts[0].name if verdicts else "not-set-up"
         if name != self._noted_verdict:
             self._noted_verdict = name
-            it = situation_of(self.view)
+            it = self._it
             sentence = verdicts[0].text(it) if it is not None and verdicts else NOT_SET_UP
             notes.append(Note(Kind.VERDICT, sentence, {"verdict": name}))
         refusal = "; ".join(str(one) for _, one in self.decision.refusals)

@@ -42,7 +42,7 @@ class Pair:
         self.seen = {name: BalancerView() for name in names.split()}
 
     def told(self, name: str, look: BalancerLook, now: View | None = None) -> Standing:
-        self.seen[name] = balancer_looked(self.seen[name], look)
+        self.seen[name] = balancer_looked(self.seen[name], look, self.seen[name].reach)
         known = now or view(address=AddressPolicy())
         known = replace(known, at=look.at, balancers=tuple(self.seen.items()))
         return self.standings.after(known, name, look)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from myha.core.verdicts import TABLE, assess, situation_of
+from myha.core.verdicts import HEALTHY, TABLE, assess, situation_of
 from myha.core.verdicts.row import Verdict
 from tests.core.situations import SITUATIONS
 
@@ -18,6 +18,14 @@ def test_verdict_is_the_one_in_force(name: str) -> None:
     it = situation_of(SITUATIONS[name])
     assert it is not None
     assert assess(it)[0].name == name
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_no_row_holds_in_a_section_that_is_not_asked(name: str) -> None:
+    it = situation_of(SITUATIONS[name])
+    assert it is not None
+    held = [row.name for row in TABLE if row.predicate(it)]
+    assert held == [row.name for row in assess(it) if row is not HEALTHY]
 
 
 def test_names_are_unique() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from myha.core.node import NodeName
 from myha.core.plans import NodeStep
 from myha.core.record import NodeRecord
+from myha.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChangeFollower(NodeStep):
     """Compare-and-set the replica's own record; the pair's is not touched."""
 
@@ -22,7 +23,7 @@ class ChangeFollower(NodeStep):
         return f"record: {self.sentence}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Follow(NodeStep):
     """The replica's channel is one to `source`, by GTID; its threads rest before and afterwards.
 
@@ -38,7 +39,7 @@ class Follow(NodeStep):
         return f"point {self.node} at {self.source}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StopAcknowledging(NodeStep):
     """The replica acknowledges nothing that it receives: commits wait for the standby alone."""
 

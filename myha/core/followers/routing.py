@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from myha.core.followers.view import FollowerView
 from myha.core.plans import PutIn, Step, TakeOut
-from myha.core.routing import balancers_where
+from myha.core.routing import routed_now
 
 POOL = "reader"  # a replica is in no other
 
@@ -14,7 +14,8 @@ def differences(view: FollowerView, wanted: bool | None) -> tuple[Step, ...]:
     if wanted is None:
         return ()
     since = view.plan_ended_at  # a look from before the last plan says nothing of its effect
-    names = balancers_where(view.pair.balancers, POOL, view.name, traffic=not wanted, since=since)
+    now, route = routed_now(view.pair.balancers, since), (POOL, view.name)
+    names = tuple(name for name, routes in now if routes.get(route) is (not wanted))
     if not names:
         return ()
     if wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from myha.core.followers.record import FollowerRecord
@@ -18,10 +18,11 @@ from myha.core.observations import (
     looked,
     missed,
 )
+from myha.core.values import value
 from myha.core.view import LoopView, View
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PairSeen:
     """What the pair's own loop knows now. `changing`: a plan that may change the writer runs."""
 
@@ -30,7 +31,7 @@ class PairSeen:
     changing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class FollowerRecordRead:
     """The replica's record as the store holds it."""
 
@@ -50,7 +51,7 @@ FollowerObservation: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class FollowerView(LoopView):
     """The input of every decision about one replica.
 

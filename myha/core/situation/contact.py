@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myha.core.node import Contact, NodeLook, NodeView, ThreadState
+from myha.core.node import Contact, NodeView, ThreadState
 from myha.core.plans import ChangeRecord, RecordChange, Step
 from myha.core.policy import Durability, Mode
 from myha.core.record import NodeRecord, Record, Sync
@@ -31,6 +31,16 @@ class Contacts(Subject[View]):
         self.armed = record.sync is Sync.ARMED
         guard = (record.epoch, record.version)
         super().__init__(view, self.standby, self.s, record.node(self.standby), guard)
+        look = self.w.look if self.w.answering else None
+        in_recorded_life = look is not None and look.boot_id == self.w_entry.boot_id
+        self.writer_restarted = look is not None and not in_recorded_life
+        # The look at the writer, while it takes writes in the life that is on record.
+        self.installed_look = look if look is not None and in_recorded_life and look.open else None
+        self.writer_installed = self.installed_look is not None
+        self.member_present = self.member_look is not None
+        self.apart = not self.member  # nothing may flow from it to the writer
+        # An away node answers while the writer is in place: it can be looked at.
+        self.returned = self.away and self.look is not None and self.writer_installed
 
     def record_as(self, sentence: str, entry: NodeRecord) -> Step:
         return ChangeRecord(change=RecordChange(sentence, nodes=((self.standby, entry),)))
@@ -172,34 +182,3 @@ class Contacts(Subject[View]):
     def writer_closing(self) -> bool:
         """It said so, and its port refuses; the standby may go on hearing it for many seconds."""
         return self.w.contact is Contact.REFUSING and self.w.closing_at >= 0 and self.s.answering
-
-    @once
-    def writer_restarted(self) -> bool:
-        look = self.w.look
-        return self.w.answering and look is not None and look.boot_id != self.w_entry.boot_id
-
-    @once
-    def installed_look(self) -> NodeLook | None:
-        """The look at the writer, while it takes writes in the life that is on record."""
-        look = self.w.look
-        if not self.w.answering or look is None or look.boot_id != self.w_entry.boot_id:
-            return None
-        return look if look.open else None
-
-    @once
-    def writer_installed(self) -> bool:
-        return self.installed_look is not None
-
-    @once
-    def apart(self) -> bool:
-        """Not a member: nothing may flow from it to the writer."""
-        return not self.member
-
-    @once
-    def member_present(self) -> bool:
-        return self.member_look is not None
-
-    @once
-    def returned(self) -> bool:
-        """An away node answers while the writer is in place: it can be looked at."""
-        return self.away and self.s.answering and self.writer_installed

@@ -44,15 +44,21 @@ class Subject(ABC, Generic[AnyView]):
         self.node = node
         self.entry = entry
         self.epoch, self.version = guard
+        # What nearly every row asks is found out at once: that costs less than to ask for it.
+        self.look: NodeLook | None = node.look if node.answering else None  # while it answers
+        membership = entry.membership
+        self.member = membership is Membership.MEMBER
+        self.away = membership is Membership.AWAY
+        self.fenced = membership is Membership.FENCED
+        in_recorded_life = self.look is not None and self.look.boot_id == entry.boot_id
+        # The look at it, while it is a member and answers in the life on record.
+        self.member_look = self.look if self.member and in_recorded_life else None
+        # Its heal that is under way on record.
+        self.heal: Heal | None = entry.heal if entry.cause is Cause.HEALING else None
 
     @abstractmethod
     def record_as(self, sentence: str, entry: NodeRecord) -> Step:
         """The step by which this is its entry from now on, and nothing else on record changes."""
-
-    @once
-    def look(self) -> NodeLook | None:
-        """The look at it, while it answers."""
-        return self.node.look if self.node.answering else None
 
     def silent_for_deadtime(self, node: NodeView) -> bool:
         if node.contact is not Contact.SILENT:
@@ -61,26 +67,6 @@ class Subject(ABC, Generic[AnyView]):
         return self.at - since >= self.policy.deadtime_seconds
 
     # -- standing --------------------------------------------------------------------------------
-
-    @once
-    def member(self) -> bool:
-        return self.entry.membership is Membership.MEMBER
-
-    @once
-    def away(self) -> bool:
-        return self.entry.membership is Membership.AWAY
-
-    @once
-    def fenced(self) -> bool:
-        return self.entry.membership is Membership.FENCED
-
-    @once
-    def member_look(self) -> NodeLook | None:
-        """The look at it, while it is a member and answers in the life on record."""
-        look = self.look
-        if not self.member or look is None or look.boot_id != self.entry.boot_id:
-            return None
-        return look
 
     @once
     def restarted(self) -> bool:
@@ -112,11 +98,6 @@ class Subject(ABC, Generic[AnyView]):
         """What the policy lets myha do about it by itself when it has diverged, in order."""
         before_manual = takewhile(lambda one: one != "manual", self.policy.heal)
         return tuple(one for one in before_manual if one in self.methods)
-
-    @once
-    def heal(self) -> Heal | None:
-        """Its heal that is under way on record."""
-        return self.entry.heal if self.entry.cause is Cause.HEALING else None
 
     @once
     def heal_job(self) -> Job | None:

@@ -7,6 +7,8 @@ still be begun while a row holds: everything, only routing, or nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts import acknowledgement, address, contact, notices, returning, roles, upkeep
@@ -21,23 +23,32 @@ HEALTHY = Verdict(
     severity=Severity.NOTICE,
 )
 
-# The order decides: what is further up is dealt with first.
-TABLE: tuple[Verdict, ...] = (
-    *contact.ROWS,
-    *acknowledgement.ROWS,
-    *roles.ROWS,
-    *returning.ROWS,
-    *upkeep.ROWS,
-    *address.ROWS,
-    *notices.ROWS,
-    HEALTHY,
+
+def _always(_: Situation) -> bool:
+    return True
+
+
+# The order decides: what is further up is dealt with first. A section whose condition is not met
+# has no row that holds, and is not asked row by row: so it is nearly always.
+SECTIONS: tuple[tuple[Callable[[Situation], bool], tuple[Verdict, ...]], ...] = (
+    (contact.concerns, contact.ROWS),
+    (_always, (*acknowledgement.ROWS, *roles.ROWS)),
+    (returning.concerns, returning.ROWS),
+    (_always, upkeep.ROWS),
+    (address.concerns, address.ROWS),
+    (_always, notices.ROWS),
 )
+TABLE: tuple[Verdict, ...] = (*(row for _, rows in SECTIONS for row in rows), HEALTHY)
 NOT_SET_UP = "There is no record of a pair yet: run `myha setup`."
 
 
 def assess(situation: Situation) -> tuple[Verdict, ...]:
     """All verdicts that hold, in the table's order; the first is the one in force."""
-    return tuple(row for row in TABLE if row.predicate(situation)) or (HEALTHY,)
+    found: list[Verdict] = []
+    for concerns, rows in SECTIONS:
+        if concerns(situation):
+            found.extend([row for row in rows if row.predicate(situation)])
+    return tuple(found) or (HEALTHY,)
 
 
 def situation_of(view: View) -> Situation | None:

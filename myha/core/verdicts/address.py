@@ -33,6 +33,11 @@ def _unasked(it: Situation) -> bool:
     return any(look is not None and look.address is None for look in looks)
 
 
+def concerns(it: Situation) -> bool:
+    """Without a shared address there is nothing to say of it."""
+    return it.policy.address is not None
+
+
 ROWS: tuple[Verdict, ...] = (
     Verdict(
         "address-unheld",

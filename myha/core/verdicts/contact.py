@@ -42,6 +42,13 @@ def _standby_hung(it: Situation) -> bool:
     return it.writer_stalls or not it.writer_waits or not it.standby_acknowledges
 
 
+def concerns(it: Situation) -> bool:
+    """Where both answer, in the lives on record, and the writer commits, no row here holds."""
+    if not (it.w.answering and it.s.answering):
+        return True
+    return it.writer_restarted or it.restarted or it.writer_stalled
+
+
 ROWS: tuple[Verdict, ...] = (
     Verdict(
         "isolated",

@@ -46,6 +46,11 @@ def _broken_fenced(it: Situation) -> bool:
     return _fenced_for(it, Cause.BROKEN) and "reseed" in it.heal_methods
 
 
+def concerns(it: Situation) -> bool:
+    """A member that no process heals is none of these rows'."""
+    return it.apart or it.heal_job is not None
+
+
 ROWS: tuple[Verdict, ...] = (
     Verdict(
         "heal-unwanted",

@@ -53,11 +53,22 @@ class Verdict(Row[Situation]):
     __slots__ = ()
 
     def text(self, it: Situation) -> str:
-        return self.sentence.format(
-            writer=it.writer,
-            standby=it.standby,
-            strays=it.stray_names,
-            filters=it.filter_names,
-            differences=it.difference_names,
-            balancers=", ".join(it.balancers_without_writer),
-        )
+        return self.sentence.format_map(_Words(it))
+
+
+class _Words(dict[str, str]):
+    """What a sentence may have in it, found out when it has."""
+
+    def __init__(self, it: Situation) -> None:
+        super().__init__(writer=it.writer, standby=it.standby)
+        self._it = it
+
+    def __missing__(self, word: str) -> str:
+        it = self._it
+        found: dict[str, Callable[[], str]] = {
+            "strays": lambda: it.stray_names,
+            "filters": lambda: it.filter_names,
+            "differences": lambda: it.difference_names,
+            "balancers": lambda: ", ".join(it.balancers_without_writer),
+        }
+        return found[word]()
