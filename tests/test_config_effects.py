@@ -399,7 +399,7 @@ def _api_started(it: Built) -> bool:
     process = ApiProcess(("true",), lambda _config: {}, first_seconds=0.0)
     begun = threading.Event()
 
-    def live() -> str:
+    def live(_made: object) -> str:
         begun.set()
         process.stop()
         return ""
@@ -506,6 +506,8 @@ PREFERRED: Keys = {"failover": {"preferred": '"b"'}}
 
 
 SWITCHED = Event(0.0, "main", Kind.PLAN_DONE, "switched over", {"plan": "switchover"})
+
+SWITCHED_BADLY = Event(0.0, "main", Kind.PLAN_FAILED, "not failed over", {"plan": "failover"})
 
 
 def of_messages(
@@ -1014,6 +1016,14 @@ EFFECTS: dict[str, Effect] = {
     ),
     "notify.severity": of_messages(
         ('"notice"', '"critical"'), (True, False), lambda it: it.wants(SWITCHED)
+    ),
+    "notify.on": of_messages(
+        ("[]", '["verdict"]'), (True, False), lambda it: it.channels[0].takes(SWITCHED_BADLY)
+    ),
+    "notify.not_on": of_messages(
+        ("[]", '["plan-failed:failover"]'),
+        (True, False),
+        lambda it: it.channels[0].takes(SWITCHED_BADLY),
     ),
     "notify.per_minute": of_messages((1, 7), (1, 7), lambda it: it.channels[0].per_minute),
     "hooks.on": of_messages(

@@ -61,6 +61,8 @@ def test_severity_is_the_subjects_where_it_has_one() -> None:
         ("step:x", "no subject"),
         ("plan:", "missing"),
         ("verdict:writer-gone", "no verdict"),
+        ("plan-don:failover", r"'plan-don' \(did you mean plan-done\?\): docs/events.md"),
+        ("verdict:writer-ded", r"'writer-ded' \(did you mean writer-dead\?\): docs/runbooks.md"),
     ],
 )
 def test_what_selects_no_event_is_refused(text: str, wrong: str) -> None:

@@ -10,11 +10,12 @@ from click.testing import CliRunner
 
 from myha.cli.main import cli
 from myha.config import load
-from myha.core.events import Event, Kind
+from myha.core.events import Event, Kind, Selector
 from myha.core.severity import Severity
 from myha.errors import ConfigError, MyhaError
 from myha.notify import channel
 from myha.notify.channel import deliver
+from myha.notify.orders import ChannelOrder
 from myha.notify.pacing import GATHER_SECONDS, LINES_LIMIT, QUIET_SECONDS, Batch, Pacer
 from myha.notify.send import hidden
 from myha.notify.text import Message, message_of
@@ -36,8 +37,15 @@ def plan(kind: Kind, name: str = "failover", text: str = "fail over from db1 to 
 class Told:
     """A pacer, a clock, and what it has told so far."""
 
-    def __init__(self, least: Severity = Severity.WARNING, per_minute: int = 6) -> None:
-        self.pacer = Pacer(least, per_minute)
+    def __init__(
+        self,
+        least: Severity = Severity.WARNING,
+        per_minute: int = 6,
+        on: tuple[Selector, ...] = (),
+        not_on: tuple[Selector, ...] = (),
+    ) -> None:
+        self.channel = ChannelOrder("chat", "", least, per_minute, on=on, not_on=not_on)
+        self.pacer = Pacer(self.channel.takes, per_minute)
         self.now = 1000.0
         self.messages: list[tuple[float, Batch]] = []
         self.taken = True
@@ -298,3 +306,42 @@ def test_a_channel_or_hook_that_cannot_work_is_refused(
     with pytest.raises(ConfigError) as refused:
         load(path)
     assert said in str(refused.value)
+
+
+# -- which kinds ----------------------------------------------------------------------------------
+
+
+def chosen(*words: str) -> tuple[Selector, ...]:
+    return tuple(map(Selector.of, words))
+
+
+def test_a_channel_is_told_of_the_kinds_that_it_names_if_they_are_severe_enough() -> None:
+    told = Told(on=chosen("plan-done:failover", "notify-failed", "step"))
+    told.take(plan(Kind.PLAN_DONE), plan(Kind.PLAN), verdict("writer-dead"))
+    told.take(Event(WALL, "main", Kind.STEP, "close db1"), plan(Kind.PLAN_DONE, "arm", "arm"))
+    told.wait(60)
+    assert told.texts == [["fail over from db1 to db2"]], "a step is not severe enough"
+
+
+def test_a_channel_is_not_told_of_the_kinds_that_it_leaves_out() -> None:
+    told = Told(on=chosen("verdict", "plan"), not_on=chosen("verdict:solo", "plan"))
+    told.take(verdict("writer-dead"), verdict("solo"), plan(Kind.PLAN))
+    told.wait(60)
+    assert told.texts == [["It is writer-dead."]]
+
+
+def test_the_end_of_a_trouble_that_was_told_is_told_whatever_is_left_out() -> None:
+    told = Told(on=chosen("verdict:writer-dead"), not_on=chosen("verdict:healthy"))
+    told.take(verdict("writer-dead"), verdict("solo", 1), verdict("healthy", 2))
+    told.wait(60)
+    assert [text for message in told.texts for text in message] == [
+        "It is writer-dead.",
+        "It is healthy. (after 2 s)",
+    ]
+
+
+def test_no_trouble_that_was_not_told_has_an_end() -> None:
+    told = Told(on=chosen("verdict:writer-dead"))
+    told.take(verdict("solo"), verdict("healthy", 2))
+    told.wait(60)
+    assert told.texts == []

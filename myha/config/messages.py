@@ -13,6 +13,11 @@ from myha.core.severity import Severity
 from myha.errors import ConfigError
 
 
+def selectors_of(words: tuple[str, ...]) -> tuple[Selector, ...]:
+    """Raises ValueError with what is wrong with one of them."""
+    return tuple(Selector.of(one) for one in words)
+
+
 class NotifyConfig(Table):
     """A channel that messages are sent through: mail, a chat, a pager."""
 
@@ -26,6 +31,12 @@ class NotifyConfig(Table):
         description='Only events that are at least so severe: "info", "notice", "warning", '
         '"critical". The end of a trouble that was told of is told too.',
     )
+    on: Words = Field(
+        (),
+        description='Only these events, by kind or as "KIND:SUBJECT", like "verdict" or '
+        '"plan-done:failover"; docs/events.md has them all. Empty: all kinds.',
+    )
+    not_on: Words = Field((), description="Not these events, written in the same way.")
     per_minute: int = Field(
         6,
         ge=1,
@@ -33,6 +44,22 @@ class NotifyConfig(Table):
         description="At most so many messages a minute of one pair; what happens beyond goes into "
         "the next one.",
     )
+
+    _selectors: tuple[tuple[Selector, ...], ...] = PrivateAttr(default=((), ()))
+
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002  # pydantic's
+        self._selectors = (selectors_of(self.on), selectors_of(self.not_on))
+
+    @field_validator("on", "not_on")
+    @classmethod
+    def _are_events(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        selectors_of(words)
+        return words
+
+    @property
+    def selectors(self) -> tuple[tuple[Selector, ...], ...]:
+        """Those of `on`, and those of `not_on`."""
+        return self._selectors
 
     def url(self) -> SecretStr:
         """ConfigError when it cannot be read."""
@@ -65,7 +92,7 @@ class HookConfig(Table):
     _selectors: tuple[Selector, ...] = PrivateAttr(default=())
 
     def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002  # pydantic's
-        self._selectors = tuple(Selector.of(one) for one in self.on)
+        self._selectors = selectors_of(self.on)
 
     @field_validator("on")
     @classmethod

@@ -8,8 +8,9 @@ decides how severe it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 
 from myha.core.followers import verdicts as of_replicas
@@ -221,14 +222,20 @@ class Selector:
         """Raises ValueError with what is wrong."""
         name, colon, subject = text.partition(":")
         if name not in set(Kind):
-            raise ValueError(f"there is no kind of event {name!r}: docs/events.md has them all")
+            near = _nearest(name, Kind)
+            raise ValueError(
+                f"there is no kind of event {name!r}{near}: docs/events.md has them all"
+            )
         kind = Kind(name)
         if colon and not KINDS[kind].subject:
             raise ValueError(f"events of the kind {name} have no subject: write {name!r} alone")
         if colon and not subject:
             raise ValueError(f"a {KINDS[kind].subject} is missing behind {text!r}")
         if subject and kind is Kind.VERDICT and subject not in VERDICTS:
-            raise ValueError(f"there is no verdict {subject!r}: docs/runbooks.md has them all")
+            near = _nearest(subject, VERDICTS)
+            raise ValueError(
+                f"there is no verdict {subject!r}{near}: docs/runbooks.md has them all"
+            )
         return Selector(kind, subject)
 
     def __str__(self) -> str:
@@ -236,6 +243,12 @@ class Selector:
 
     def takes(self, kind: Kind, subject: str) -> bool:
         return kind is self.kind and self.subject in ("", subject)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """What may have been meant, as the end of a clause."""
+    close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Channel(threading.Thread):
         self._say = say
         self._changed = changed
         self._send = send
-        self._pacer = Pacer(order.severity, order.per_minute)
+        self._pacer = Pacer(order.takes, order.per_minute)
         self._more = threading.Condition()
         self._closing = False
 

@@ -8,7 +8,7 @@ and hooks are doing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +27,17 @@ class ChannelOrder:
     severity: Severity
     per_minute: int
     failure: str = ""
+    on: tuple[Selector, ...] = ()  # none: all
+    not_on: tuple[Selector, ...] = ()
+
+    def takes(self, event: Event) -> bool:
+        """Whether it is told of that, as long as no trouble of which it was told is over by it."""
+        kind, subject = event.kind, event.subject
+        return (
+            event.severity.reaches(self.severity)
+            and (not self.on or any(one.takes(kind, subject) for one in self.on))
+            and not any(one.takes(kind, subject) for one in self.not_on)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +64,37 @@ class PairOrder:
         """Whether any of them is interested. Of verdicts a channel has to know when all is well."""
         if self.channels and event.kind is Kind.VERDICT:
             return True
-        severity, subject = event.severity, event.subject
-        return any(severity.reaches(one.severity) for one in self.channels) or any(
-            selector.takes(event.kind, subject) for hook in self.hooks for selector in hook.on
+        return any(one.takes(event) for one in self.channels) or any(
+            selector.takes(event.kind, event.subject) for hook in self.hooks for selector in hook.on
         )
 
     def as_json(self) -> Data:
-        hooks = [asdict(one) | {"on": [str(on) for on in one.on]} for one in self.hooks]
-        return {"channels": [asdict(one) for one in self.channels], "hooks": hooks}
+        channels = [
+            asdict(one) | {"on": list(map(str, one.on)), "not_on": list(map(str, one.not_on))}
+            for one in self.channels
+        ]
+        hooks = [asdict(one) | {"on": list(map(str, one.on))} for one in self.hooks]
+        return {"channels": channels, "hooks": hooks}
 
     @staticmethod
     def of_json(data: Mapping[str, Any]) -> PairOrder:
-        channels = (one | {"severity": Severity(one["severity"])} for one in data["channels"])
+        channels = (
+            one
+            | {"severity": Severity(one["severity"])}
+            | {"on": _selectors(one["on"]), "not_on": _selectors(one["not_on"])}
+            for one in data["channels"]
+        )
         hooks = (
-            one | {"on": tuple(map(Selector.of, one["on"])), "command": tuple(one["command"])}
+            one | {"on": _selectors(one["on"]), "command": tuple(one["command"])}
             for one in data["hooks"]
         )
         return PairOrder(
             tuple(ChannelOrder(**one) for one in channels), tuple(HookOrder(**one) for one in hooks)
         )
+
+
+def _selectors(words: Iterable[str]) -> tuple[Selector, ...]:
+    return tuple(map(Selector.of, words))
 
 
 def event_as_json(event: Event) -> Data:

@@ -12,7 +12,7 @@ Times are in seconds of the monotonic clock, but for an event's own.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from myha.core.events import Event, Kind
@@ -85,8 +85,9 @@ class Pacer:
     """Of one channel and one pair. `take` what happens; when `due` has passed, `begin` a message,
     and say how that went by `sent` or `failed`."""
 
-    def __init__(self, least: Severity, per_minute: int) -> None:
-        self._least = least
+    def __init__(self, takes: Callable[[Event], bool], per_minute: int) -> None:
+        """`takes`: what is told. Of a trouble that was, the end is told too."""
+        self._takes = takes
         self._per_minute = per_minute
         self._troubles: dict[str, _Trouble] = {}
         self._waiting = Batch()
@@ -110,7 +111,7 @@ class Pacer:
         for event in events:
             if event.kind is Kind.VERDICT:
                 self._verdict(event, now)
-            elif event.severity.reaches(self._least):
+            elif self._takes(event):
                 self._add(Line(event), now)
 
     def _add(self, line: Line, now: float) -> None:
@@ -127,13 +128,13 @@ class Pacer:
         if event.subject in HEALTHY:
             if trouble is not None:
                 trouble.well_since, trouble.well = now, event
-            elif event.severity.reaches(self._least):
+            elif self._takes(event):
                 self._add(Line(event), now)
             return
         if trouble is not None and trouble.well_since is not None:
             trouble.well_since = None
             trouble.relapses += 1
-        if not event.severity.reaches(self._least):
+        if not self._takes(event):
             return
         if trouble is None:
             trouble = self._troubles[whose] = _Trouble(event.wall)

@@ -255,7 +255,8 @@ def order_of(config: Config) -> PairOrder:
             url = one.url().get_secret_value()
         except ConfigError as error:
             failure = str(error)
-        channels.append(ChannelOrder(name, url, one.severity, one.per_minute, failure))
+        order = ChannelOrder(name, url, one.severity, one.per_minute, failure, *one.selectors)
+        channels.append(order)
     hooks = (
         HookOrder(name, one.selectors, one.command, one.timeout_seconds)
         for name, one in config.hooks.items()
