@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from mkdocs.structure.files import File, Files
+
+from myha.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 BESIDE = {
@@ -36,6 +40,23 @@ def on_files(files: Files, config: Any) -> Files:
         )
     files.append(File.generated(config, "commands.md", content=COMMANDS))
     return files
+
+
+def on_startup(**_: Any) -> None:
+    """Where an option has no default click has a mark since 8.3, which mkdocs-click prints as it
+    is. What click says of it to programs is what a reader wants to know."""
+    for command in _commands(cli):
+        for one in command.get_params(click.Context(command)):  # `--help` too
+            one.default = one.to_info_dict()["default"]
+
+
+def _commands(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (found := command.get_command(context, name)) is not None:
+                yield from _commands(found)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
