@@ -1,4 +1,4 @@
-"""The container `setup`: from two fresh servers to a pair and a configuration for HAProxy, once.
+"""The container `setup`: from two fresh servers to a pair and its balancers' configuration, once.
 
 What is done already is not done again: `docker compose up` starts this container every time.
 """
@@ -17,7 +17,7 @@ from myha.errors import MyhaError
 CONFIG = Path("/etc/myha/myha.toml")
 DONE = Path("/var/lib/myha/compose-set-up")
 HAPROXY = Path("/var/lib/haproxy-config")  # what HAProxy's own container sees as SEEN_AS
-SEEN_AS = "/usr/local/etc/haproxy"
+SEEN_AS = Path("/usr/local/etc/haproxy")
 
 
 def make_accounts(config: Config) -> None:
@@ -48,16 +48,30 @@ def myha(*words: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def configure_balancers(config: Config) -> None:
+    """What each balancer's container reads: in a folder of its name where there are several."""
+    for name in config.balancers:
+        place = name if len(config.balancers) > 1 else "."
+        folder = HAPROXY / place
+        folder.mkdir(exist_ok=True)
+        (folder / "await.lua").write_text(myha("balancer", "await-script"))
+        script = str(SEEN_AS / place / "await.lua")
+        rendered = myha("balancer", "render", name, "--await-script", script)
+        (folder / "haproxy.cfg").write_text(rendered)
+        if config.address.ip:
+            rendered = myha("balancer", "render", name, "--keepalived")
+            (folder / "keepalived.conf").write_text(rendered)
+
+
 def main() -> int:
     if DONE.exists():
         print("the pair is set up already; to do it again stop the supervisor and run `myha setup`")
         return 0
     try:
-        make_accounts(load(CONFIG))
+        config = load(CONFIG)
+        make_accounts(config)
         print(myha("setup", "--yes"), flush=True)
-        (HAPROXY / "await.lua").write_text(myha("balancer", "await-script"))
-        rendered = myha("balancer", "render", "--await-script", f"{SEEN_AS}/await.lua")
-        (HAPROXY / "haproxy.cfg").write_text(rendered)
+        configure_balancers(config)
         DONE.touch()
     except subprocess.CalledProcessError as error:
         return error.returncode

@@ -1,6 +1,7 @@
 """Build the images that compose.yaml can use, out of Debian packages: no image registry is needed.
 
-    python compose/images/build.py                     all four: mysql, mariadb, haproxy, supervisor
+    python compose/images/build.py                     all: mysql, mariadb, haproxy, supervisor, and
+                                                       for full.yaml etcd, keepalived
     python compose/images/build.py supervisor --base python:3.13-slim --python 3.13
     python compose/images/build.py --fetch             only download; the rest then needs no network
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from myha.balancers.keepalived.render import CHECK_SCRIPT
 from myha.errors import MyhaError
 from myha.sandbox import debian
 from myha.sandbox.programs import cache_dir, cache_lock
@@ -64,6 +66,11 @@ IMAGES = {
     ),
     "haproxy": Image(
         ("haproxy", "bash", "dash", "coreutils"), "bookworm", "haproxy", 99, "haproxy"
+    ),
+    "etcd": Image(("etcd-server", "etcd-client", "coreutils"), "bookworm", "etcd", 10002, "etcd"),
+    "keepalived": Image(
+        ("keepalived", "iproute2", "bash", "dash", "coreutils", "sed"),
+        *("bookworm", "keepalived", 10003, "keepalived"),
     ),
     "supervisor": Image(
         ("python3", "dash", "coreutils", "grep"), "bookworm", "myha", 10001, "supervisor"
@@ -179,6 +186,8 @@ def build(name: str, base: str, python: str) -> None:
         shutil.copytree(HERE / image.folder, context, dirs_exist_ok=True)
         if name == "supervisor":
             shutil.copytree(cache_dir() / "images" / f"site-{python}", Path(context) / "site")
+        if name == "keepalived":
+            shutil.copy(CHECK_SCRIPT, context)
         tell(f"{name}: building myha-{name}")
         arguments = (f"--build-arg=BASE={base}", f"--tag=myha-{name}")
         _run(

@@ -10,9 +10,10 @@ or its context). Freezing is the control group's freezer: every process of the c
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from myha.errors import MyhaError
 from myha.hosts.shell import telling
@@ -97,24 +98,35 @@ class DockerHost:
             ) from None
 
     def _docker(self, *words: str, deadline_seconds: float = COMMAND_DEADLINE_SECONDS) -> str:
-        what = f"docker {words[0]}"
-        try:
-            done = subprocess.run(
-                ("docker", *words),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=deadline_seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise MyhaError(
-                f"{self.name}: {what} has not ended within {deadline_seconds:.0f} s"
-            ) from None
-        except OSError as error:
-            raise MyhaError(
-                f"{self.name}: cannot run docker ({error.strerror}): install its command on this"
-                " machine"
-            ) from error
-        if done.returncode != 0:
-            raise MyhaError(f"{self.name}: {what} failed: {telling(done.stderr, done.returncode)}")
-        return done.stdout.decode(errors="replace")
+        return docker(self.name, *words, deadline_seconds=deadline_seconds)
+
+
+def docker(
+    name: str,
+    *words: str,
+    deadline_seconds: float = COMMAND_DEADLINE_SECONDS,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """What the command says, with `environment` besides this process's own.
+
+    Raises MyhaError with one line that begins with `name`.
+    """
+    what = f"docker {words[0]}"
+    try:
+        done = subprocess.run(
+            ("docker", *words),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=deadline_seconds,
+            env={**os.environ, **(environment or {})},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise MyhaError(f"{name}: {what} has not ended within {deadline_seconds:.0f} s") from None
+    except OSError as error:
+        raise MyhaError(
+            f"{name}: cannot run docker ({error.strerror}): install its command on this machine"
+        ) from error
+    if done.returncode != 0:
+        raise MyhaError(f"{name}: {what} failed: {telling(done.stderr, done.returncode)}")
+    return done.stdout.decode(errors="replace")

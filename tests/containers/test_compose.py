@@ -9,23 +9,19 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from myha.core.record import Sync
-from myha.drill import runner
-from myha.drill.options import Options
-from myha.drill.report import Report
 from myha.drill.scenarios import SCENARIOS
-from myha.drill.stage import REST_SECONDS, TAKEOVER_PLANS, Fault, Scenario, Stage
+from myha.drill.stage import REST_SECONDS, TAKEOVER_PLANS, Fault, Stage
 from myha.drill.target import Target
 from myha.waiting import wait_until
+from tests.containers.drills import drill, fault
 from tests.containers.topology import Topology, running
 
-CLIENTS = 4
 BACK_DEADLINE_SECONDS = 60.0
 AWAY_SECONDS = 4.0  # well over timing.deadtime_seconds
 ADDRESSES = {"db1": "172.31.253.11", "db2": "172.31.253.12", "supervisor": "172.31.253.13"}
@@ -52,22 +48,6 @@ def whole_network(topology: Topology) -> Iterator[None]:
         topology.reconnect(service, address)
 
 
-def drill(target: Target, scenario: Scenario) -> Report:
-    """Played, judged, and good: the report says what was not."""
-    report = runner.run(target, scenario, Options(clients=CLIENTS), print)
-    for one in report.rounds:
-        assert not one.problems, json.dumps([one.problems, one.journal], indent=1)
-        assert (one.acknowledged_lost, one.destroyed, one.duplicated) == (0, 0, 0)
-        assert one.converged
-    return report
-
-
-def fault(
-    name: str, strike: Callable[[Stage], Fault], mend: Callable[[Stage, Fault], None]
-) -> Scenario:
-    return Scenario(name, name, name, strike, mend, unattended_failover=True)
-
-
 @pytest.mark.parametrize("name", ["crash", "hang", "switchover", "stop", "standby-crash"])
 def test_the_drill_of_containers(target: Target, name: str) -> None:
     report = drill(target, SCENARIOS[name])
@@ -81,7 +61,7 @@ def test_a_writer_that_the_restart_policy_brings_back_is_inspected_first(
     """Its process dies without the engine's doing, so the engine starts it again at once."""
 
     def strike(stage: Stage) -> Fault:
-        container = topology.engine.containers.get(topology.name(stage.writer))
+        container = topology.container(stage.writer)
         at = time.monotonic()
         os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
         return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
@@ -92,7 +72,7 @@ def test_a_writer_that_the_restart_policy_brings_back_is_inspected_first(
         assert wait_until(target.hosts[done.node].running, BACK_DEADLINE_SECONDS, 0.2)
 
     drill(target, fault("restart-policy", strike, mend))
-    restarts = (topology.engine.containers.get(topology.name(n)) for n in ("db1", "db2"))
+    restarts = (topology.container(n) for n in ("db1", "db2"))
     assert any(one.attrs["RestartCount"] for one in restarts)
 
 
@@ -135,12 +115,12 @@ def test_a_supervisor_that_is_restarted_goes_on(target: Target, topology: Topolo
 
     def strike(stage: Stage) -> Fault:
         at = time.monotonic()
-        topology.engine.containers.get(topology.name("supervisor")).kill()
+        topology.container("supervisor").kill()
         time.sleep(AWAY_SECONDS)
         return Fault(at, "supervisor")
 
     def mend(_stage: Stage, _done: Fault) -> None:
-        topology.engine.containers.get(topology.name("supervisor")).start()
+        topology.container("supervisor").start()
 
     drill(target, fault("supervisor-restart", strike, mend))
     assert target.status().epoch == before.epoch
@@ -151,7 +131,7 @@ def test_a_restarted_haproxy_is_told_again_whom_to_route_to(
 ) -> None:
     def strike(stage: Stage) -> Fault:
         at = time.monotonic()
-        topology.engine.containers.get(topology.name("haproxy")).restart(timeout=2)
+        topology.container("haproxy").restart(timeout=2)
         return Fault(at, "haproxy")
 
     def mend(_stage: Stage, _done: Fault) -> None:
@@ -163,7 +143,7 @@ def test_a_restarted_haproxy_is_told_again_whom_to_route_to(
 def test_up_again_changes_nothing(target: Target, topology: Topology) -> None:
     """The set-up that is done is not done again, and no container is made anew."""
     before = target.status()
-    topology.compose.start()
+    topology.containers.compose("up", "--detach")
     assert "the pair is set up already" in topology.log("setup")
     assert wait_until(lambda: _armed(target), BACK_DEADLINE_SECONDS, 0.2)
     after = target.status()
@@ -177,22 +157,16 @@ def _armed(target: Target) -> bool:
 
 def test_every_health_check_says_healthy(topology: Topology) -> None:
     for service in ("db1", "db2", "haproxy", "supervisor"):
-        healthy = wait_until(
-            lambda service=service: topology.health(service) == "healthy",  # type: ignore[misc]
-            BACK_DEADLINE_SECONDS,
-            0.5,
-        )
-        assert healthy, service
+        assert topology.becomes_healthy(service), service
 
 
 def test_the_supervisors_container_has_no_rights(topology: Topology) -> None:
     """No root, no capability, nothing to write to but its state, no administrator's password."""
-    status = topology.compose.exec_in_container(["cat", "/proc/1/status"], "supervisor")[0]
+    _, status = topology.run("supervisor", "cat", "/proc/1/status")
     said = dict(re.findall(r"^(Uid|CapEff|CapBnd|NoNewPrivs):\s+(\w+)", status, re.MULTILINE))
     assert said == {"Uid": "10001", "CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1"}
-    with pytest.raises(subprocess.CalledProcessError):
-        topology.compose.exec_in_container(["touch", "/opt/myha/x"], "supervisor")
-    secrets = topology.compose.exec_in_container(["ls", "/run/secrets"], "supervisor")[0]
+    assert topology.run("supervisor", "touch", "/opt/myha/x")[0] != 0
+    _, secrets = topology.run("supervisor", "ls", "/run/secrets")
     assert secrets.split() == ["replication", "supervisor"]
 
 
@@ -200,7 +174,7 @@ def test_no_password_is_in_a_log_or_in_what_docker_shows(topology: Topology) -> 
     words = [one.read_text().strip() for one in (topology.folder / "secrets").iterdir()]
     assert len(words) == 4
     for service in ("db1", "db2", "setup", "haproxy", "supervisor", "client"):
-        container = topology.engine.containers.get(topology.name(service))
+        container = topology.container(service)
         shown = json.dumps(container.attrs) + topology.log(service)
         assert not [word for word in words if word in shown], service
 
