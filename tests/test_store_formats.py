@@ -6,13 +6,17 @@ import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from myha.core.events import Kind
 from myha.core.record import Cause, Membership, Sync
-from myha.errors import MyhaError
+from myha.core.record_codec import record_from_dict
+from myha.errors import MyhaError, StoreError
+from myha.stores.etcd import record as etcd_record
+from myha.stores.etcd.client import Compare, Delete, Entry, EtcdClient, Put
+from myha.stores.etcd.record import EtcdFollowerStore, EtcdRecordStore
 from myha.stores.local import sqlite as sqlite_module
 from myha.stores.local.followers import LocalFollowerStore, read_followers
 from myha.stores.local.journal import LocalJournal, read_journal
@@ -159,3 +163,96 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(
 def test_there_is_a_store_of_each_format_among_these() -> None:
     """Whoever adds a change adds what it has to read."""
     assert FORMAT == 1
+
+
+# -- in etcd ---------------------------------------------------------------------------------------
+
+
+class Keys:
+    """The keys of an etcd, without one."""
+
+    def __init__(self, **bodies: dict[str, Any]) -> None:
+        self.values = {key: json.dumps(body).encode() for key, body in bodies.items()}
+        self.revision = 1
+
+    @property
+    def client(self) -> EtcdClient:
+        return cast("EtcdClient", self)
+
+    def get(self, key: str) -> Entry | None:
+        value = self.values.get(key)
+        return None if value is None else Entry(key, value, self.revision, self.revision)
+
+    def all_below(self, prefix: str) -> list[Entry]:
+        found = (self.get(key) for key in self.values if key.startswith(prefix))
+        return [one for one in found if one is not None]
+
+    def transact(
+        self, conditions: tuple[Compare, ...], changes: tuple[Put | Delete, ...]
+    ) -> int | None:
+        if any(one.revision != self.revision for one in conditions):
+            return None
+        self.revision += 1
+        for one in changes:
+            assert isinstance(one, Put)
+            self.values[one.key] = one.value
+        return self.revision
+
+    def number(self, key: str) -> Any:
+        return json.loads(self.values[key]).get("format")
+
+
+A_REPLICA = {"version": 2, "entry": {**A_NODE, "heal": None}}
+NEWER = etcd_record.FORMAT + 1
+
+
+@pytest.mark.parametrize("body", [one for one, _ in EARLIER.values()])
+@pytest.mark.parametrize("more", [{}, {"format": 1}])
+def test_what_an_earlier_version_put_into_etcd_is_read_and_goes_on(
+    body: dict[str, Any], more: dict[str, int]
+) -> None:
+    keys = Keys(record={**body, **more}, **{"r/1": {**A_REPLICA, **more}})
+    store, replicas = EtcdRecordStore(keys.client, "record"), EtcdFollowerStore(keys.client, "r/")
+    record = store.read()
+    assert record is not None
+    assert (record.version, record.term) == (4, body.get("term", 0))
+    store.compare_and_set(4, replace(record, version=5))
+    assert EtcdRecordStore(keys.client, "record").read() == replace(record, version=5)
+    one = replicas.all()["1"]
+    assert one.entry.membership is Membership.MEMBER
+    replicas.compare_and_set("1", 2, replace(one, version=3))
+    assert (keys.number("record"), keys.number("r/1")) == (etcd_record.FORMAT,) * 2
+
+
+def test_a_newer_record_in_etcd_is_refused_by_everybody_in_one_sentence() -> None:
+    """Even where this version could make something of its fields: it would drop what is new."""
+    newer = {**OF_A_LINEAGE, "format": NEWER}
+    keys = Keys(record=newer, **{"r/1": {**A_REPLICA, "format": NEWER}})
+    before = dict(keys.values)
+    store, replicas = EtcdRecordStore(keys.client, "record"), EtcdFollowerStore(keys.client, "r/")
+    record = replace(record_from_dict(OF_A_LINEAGE), version=5)
+    calls: list[Any] = [
+        store.read,
+        lambda: store.compare_and_set(4, record),
+        replicas.all,
+        lambda: replicas.read("1"),
+    ]
+    for call in calls:
+        with pytest.raises(StoreError) as why:
+            call()
+        assert str(why.value).endswith(
+            f"in etcd is of format {NEWER}, and this version of myha knows formats up to "
+            f"{NEWER - 1}: install the version that wrote it, or a newer one"
+        )
+    assert keys.values == before
+
+
+def test_a_number_that_is_none_is_no_record() -> None:
+    keys = Keys(record={**OF_A_LINEAGE, "format": "x"})
+    with pytest.raises(StoreError, match="record in etcd is no record that this version can read"):
+        EtcdRecordStore(keys.client, "record").read()
+
+
+def test_there_is_a_value_in_etcd_of_each_format_among_these() -> None:
+    """Whoever adds a format adds what it has to read."""
+    assert etcd_record.FORMAT == 1

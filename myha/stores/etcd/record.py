@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 from myha.core.followers.record import FollowerRecord, follower_from_dict, follower_to_dict
 from myha.core.record import Record
@@ -13,6 +13,11 @@ from myha.core.record_codec import record_from_dict, record_to_dict
 from myha.errors import StoreConflictError, StoreError
 from myha.stores.etcd.client import Compare, Delete, Entry, EtcdClient, Put
 from myha.stores.etcd.lease import EtcdLease
+
+# Of a key's value. Fields that records got later are the codec's affair.
+FORMAT = 1
+
+Data = Mapping[str, Any]
 
 
 class Versioned(Protocol):
@@ -31,7 +36,7 @@ class _Key(Generic[T]):
         client: EtcdClient,
         key: str,
         lease: EtcdLease | None,
-        decode: Callable[[bytes], T],
+        decode: Callable[[Data], T],
         encode: Callable[[T], bytes],
         *,
         alone: bool,
@@ -78,30 +83,34 @@ def _conflict(key: str, expected: int) -> StoreConflictError:
     )
 
 
-def decoded(found: Entry, decode: Callable[[bytes], T]) -> T:
-    """Raises StoreError for what is no record of this program's."""
+def decoded(found: Entry, decode: Callable[[Data], T]) -> T:
+    """Raises StoreError for what is no record of this program's, or of a newer format."""
     try:
-        return decode(found.value)
+        raw = json.loads(found.value)
+        written = int(raw.get("format", 0))  # records had no number before there were formats
+        if written <= FORMAT:
+            return decode(raw)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{found.key} in etcd is no record that this version can read: {error!r}"
         ) from None
+    raise StoreError(
+        f"{found.key} in etcd is of format {written}, and this version of myha knows formats up to "
+        f"{FORMAT}: install the version that wrote it, or a newer one"
+    )
 
 
-def record_of(value: bytes) -> Record:
-    return record_from_dict(json.loads(value))
+def encoded(record: Data) -> bytes:
+    """With the number of its format: the next change of a record of an earlier one adds it."""
+    return json.dumps({"format": FORMAT, **record}).encode()
 
 
 def _bytes_of(record: Record) -> bytes:
-    return json.dumps(record_to_dict(record)).encode()
-
-
-def _follower_of(value: bytes) -> FollowerRecord:
-    return follower_from_dict(json.loads(value))
+    return encoded(record_to_dict(record))
 
 
 def _bytes_of_follower(record: FollowerRecord) -> bytes:
-    return json.dumps(follower_to_dict(record)).encode()
+    return encoded(follower_to_dict(record))
 
 
 class EtcdRecordStore:
@@ -109,7 +118,7 @@ class EtcdRecordStore:
     record of a pair."""
 
     def __init__(self, client: EtcdClient, key: str, lease: EtcdLease | None = None) -> None:
-        self._record = _Key[Record](client, key, lease, record_of, _bytes_of, alone=True)
+        self._record = _Key[Record](client, key, lease, record_from_dict, _bytes_of, alone=True)
         self.read = self._record.read
         self.compare_and_set = self._record.compare_and_set
 
@@ -126,7 +135,9 @@ class EtcdFollowerStore:
 
     def all(self) -> dict[str, FollowerRecord]:
         found = self._client.all_below(self._prefix)
-        return {one.key.removeprefix(self._prefix): decoded(one, _follower_of) for one in found}
+        return {
+            one.key.removeprefix(self._prefix): decoded(one, follower_from_dict) for one in found
+        }
 
     def read(self, name: str) -> FollowerRecord | None:
         return self._of(name).read()
@@ -146,6 +157,6 @@ class EtcdFollowerStore:
             key = self._prefix + name
             # Setup adds and changes replicas while the supervisor runs.
             self._keys[name] = _Key(
-                self._client, key, self._lease, _follower_of, _bytes_of_follower, alone=False
+                self._client, key, self._lease, follower_from_dict, _bytes_of_follower, alone=False
             )
         return self._keys[name]
