@@ -26,12 +26,16 @@ class MissingProgramError(MyhaError):
     """A server program that is neither installed nor to be fetched; says what to install."""
 
 
-class ServerError(MyhaError):
-    """A call to a database server failed; `code` is the server's error number, 0 when unknown."""
+class CodedError(MyhaError):
+    """Somebody else's refusal or failure; `code` is their number for it, 0 when unknown."""
 
     def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ServerError(CodedError):
+    """A call to a database server failed."""
 
 
 class ClaimedError(ServerError):
@@ -58,12 +62,8 @@ class BalancerError(MyhaError):
     """A balancer did not answer, or did not do what it was told."""
 
 
-class StoreError(MyhaError):
-    """The store refuses a call; `code` is its own, 0 when unknown."""
-
-    def __init__(self, message: str, code: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
+class StoreError(CodedError):
+    """The store refuses a call."""
 
 
 class StoreSilentError(StoreError):

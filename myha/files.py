@@ -64,6 +64,13 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
+def write_all(descriptor: int, pending: bytearray) -> None:
+    """Write it, however many calls that takes; what is written is taken out of `pending`."""
+    while pending:
+        written = os.write(descriptor, pending)
+        del pending[:written]
+
+
 def sync_directory(path: Path) -> None:
     """What was made, renamed or removed in the directory is on disk when this returns."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -14,6 +13,7 @@ from myha.conflicts.keys import Facts
 from myha.conflicts.tables import Tables
 from myha.database.session import WarmSession
 from myha.errors import ServerGoneError
+from tests.waiting import until
 
 DEADLINE_SECONDS = 10.0
 ITEMS, ORDERS = ("shop", "items"), ("shop", "orders")
@@ -44,13 +44,6 @@ class Server:
         return facts
 
 
-def until(condition: Callable[[], Any]) -> None:
-    ends = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
-
-
 def columns_of(tables: Tables, name: tuple[str, str]) -> int | None:
     facts = tables.known(name)
     return None if facts is None else len(facts.out_of_reach)
@@ -78,7 +71,7 @@ def test_all_is_asked_about_once_and_never_in_the_readers_own_time(
     tables.ask_all()
     assert tables.known(ITEMS) is None, "it never waits"
     server.may_answer.set()
-    until(lambda: tables.known(ITEMS) and tables.known(ORDERS))
+    until(lambda: tables.known(ITEMS) and tables.known(ORDERS), "the servers have answered")
     assert server.asked == [ITEMS, ORDERS]
     tables.drop(ITEMS)
     assert tables.known(ITEMS) is None
@@ -87,11 +80,11 @@ def test_all_is_asked_about_once_and_never_in_the_readers_own_time(
 def test_an_answer_from_before_a_statement_is_none(server: Server, tables: Tables) -> None:
     server.may_answer.clear()
     tables.ask_all()
-    until(lambda: server.asked)
+    until(lambda: server.asked, "the servers have answered")
     server.columns = 2  # altered while it answers
     tables.ask_again([])
     server.may_answer.set()
-    until(lambda: tables.known(ORDERS))
+    until(lambda: tables.known(ORDERS), "the servers have answered")
     assert (columns_of(tables, ITEMS), columns_of(tables, ORDERS)) == (2, 2)
 
 
@@ -99,11 +92,11 @@ def test_after_a_statement_those_that_were_met_are_asked_about(
     server: Server, tables: Tables
 ) -> None:
     tables.ask_all()
-    until(lambda: tables.known(ORDERS))
+    until(lambda: tables.known(ORDERS), "the servers have answered")
     server.columns = 2
     tables.ask_again([ORDERS])
     tables.ask_again([])  # another one, before any row came
-    until(lambda: tables.known(ORDERS))
+    until(lambda: tables.known(ORDERS), "the servers have answered")
     assert (columns_of(tables, ITEMS), columns_of(tables, ORDERS)) == (None, 2)
 
 
@@ -112,4 +105,4 @@ def test_a_server_that_does_not_answer_ends_nothing(server: Server, tables: Tabl
     tables.ask_all()
     server.gone = False
     tables.ask_all()
-    until(lambda: tables.known(ITEMS))
+    until(lambda: tables.known(ITEMS), "the servers have answered")

@@ -29,6 +29,7 @@ from myha.supervisor.jobs import ProcessJobs
 from tests.configurations import NOBODY_THERE, write_config, write_secrets
 from tests.core.views import record, view
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 ORDER = JobOrder("heal", "b", "rewind", 7, "a", 3)
 ROOT = Path(__file__).parent.parent
@@ -100,13 +101,6 @@ class Jobs:
             ),
             f"phase {phase}",
         )
-
-
-def until(so: Callable[[], Any], what: str, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -194,14 +188,15 @@ def test_no_job_outlives_its_supervisor(number: signal.Signals, tmp_path: Path) 
     """The real module, waiting for the lock that this test holds."""
     config = write_config(tmp_path, pair=NOBODY_THERE)
     write_secrets(tmp_path)
-    with (tmp_path / "job-heal-b.lock").open("w") as held:
+    lock = tmp_path / "job-heal-b.lock"
+    with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         parent = subprocess.Popen(
             [sys.executable, "-c", PARENT, str(config)], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
-        time.sleep(0.5)
+        until(lambda: str(lock) in {one.path for one in child.open_files()}, "it waits for the lock")
         os.kill(parent.pid, number)
         parent.wait(20)
         until(lambda: not child.is_running() or child.status() == "zombie", "the job has gone", 15)

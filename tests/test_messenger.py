@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,8 +22,8 @@ from myha.notify.hook import WAITING_LIMIT, Hook
 from myha.notify.orders import ChannelOrder, HookOrder, PairOrder, event_as_json, event_of_json
 from myha.supervisor import messages
 from myha.supervisor.messages import Attached, MessengerProcess
-from myha.waiting import wait_until
 from tests.receivers import Received, http_receiver
+from tests.waiting import until
 
 SECONDS = 60.0
 FAILOVER = Event(
@@ -34,10 +33,6 @@ FAILOVER = Event(
     "fail over from db1 to db2",
     {"plan": "failover", "node": "db2", "epoch": "3"},
 )
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    assert wait_until(condition, SECONDS, 0.02), what
 
 
 class Notes:

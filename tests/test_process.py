@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -29,15 +28,9 @@ from myha.supervisor.runner import State
 from myha.supervisor.workers import Workers, cores
 from tests.core.views import view
 from tests.test_config_pairs import HEAD, in_file, in_folder, written
+from tests.waiting import until
 
 DEADLINE_SECONDS = 20.0
-
-
-def until(holds: Callable[[], Any], what: str) -> None:
-    ends = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < ends, what
-        time.sleep(0.005)
 
 
 class Supervisor:

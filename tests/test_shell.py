@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +17,7 @@ from myha.hosts import shell
 from myha.hosts.shell import Shell, ShellError
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX, Backup
 from myha.operations.heal.reseed.node_host import NodeHost
+from tests.waiting import until
 
 # ssh hands its words, joined, to a shell with a home and an environment of its own.
 LIKE_SSH = ("env", "-i", "-C", "/", f"PATH={os.environ['PATH']}", "sh", "-c")
@@ -29,13 +29,6 @@ with Shell("a").held(script, sys.argv[1]):
     print("begun", flush=True)
     sys.stdin.read()
 """
-
-
-def until(holds: Callable[[], Any], what: str) -> None:
-    ends = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < ends, what
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("words", [(), LIKE_SSH])

@@ -24,7 +24,8 @@ from myha.supervisor.stillness import (
     Stillness,
 )
 from myha.supervisor.workers import Worker
-from tests.test_process import Supervisor, World, configs, supervised, until, world
+from tests.test_process import Supervisor, World, configs, supervised, world
+from tests.waiting import until
 
 __all__ = ["world"]
 

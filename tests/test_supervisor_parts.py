@@ -21,6 +21,7 @@ from myha.supervisor.concurrent_calls import MAX_THREADS, ThreadedCalls
 from myha.supervisor.control import ControlServer
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher, contact_of
 from myha.waiting import wait_until
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -75,10 +76,7 @@ def test_too_many_calls_beside_are_refused_rather_than_queued() -> None:
         assert [str(one) for one in outcomes] == ["too many calls are under way in the background"]
     finally:
         go_on.set()
-    ends = time.monotonic() + 10
-    while len(outcomes) < MAX_THREADS + 1:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    until(lambda: len(outcomes) == MAX_THREADS + 1, "all calls have ended")
 
 
 def test_the_control_socket_answers_errors_in_one_line(tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ import pty
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from tests.configurations import write_config
 from tests.core.follower_situations import view as replica_view
 from tests.core.situations import SITUATIONS, VARIANTS
 from tests.core.views import view
+from tests.waiting import until
 
 ALL = {**SITUATIONS, **VARIANTS}
 EVENT = {"id": 1, "wall": 1e9, "kind": "step", "text": "take a out of writer " * 9, "took_ms": 3}
@@ -112,13 +111,6 @@ def test_what_always_moves_is_no_reason_for_another_picture() -> None:
     assert essence(moved) == essence(seen)
     other = replace(seen, status=seen.status.model_copy(update={"verdict": "solo"}))
     assert essence(other) != essence(seen)
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
 
 
 def test_what_is_old_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def health(world: World) -> APIRouter:
     async def of_node(pair: str, node: str) -> Response:
         seen = _nodes(world, pair).get(node)
         if seen is None:
-            return problem(f"there is no node {node!r} in a pair {pair!r}", 404)
+            return _no_node(pair, node)
         well = seen["contact"] == "answering" and seen["membership"] == "member"
         text = seen["error"] or seen["reason"] or f"{seen['contact']}, {seen['membership']}"
         return _answer(well, text)
@@ -53,12 +53,16 @@ def health(world: World) -> APIRouter:
     async def of_pool(pair: str, pool: Literal["writer", "reader"], node: str) -> Response:
         seen = _nodes(world, pair).get(node)
         if seen is None:
-            return problem(f"there is no node {node!r} in a pair {pair!r}", 404)
+            return _no_node(pair, node)
         wanted = seen["wanted"].get(pool)
         takes = _routed(world, pair, pool, node) if wanted is None else wanted
         return _answer(takes, f"{node} {'takes' if takes else 'takes no'} traffic as {pool}")
 
     return router
+
+
+def _no_node(pair: str, node: str) -> Response:
+    return problem(f"there is no node {node!r} in a pair {pair!r}", 404)
 
 
 def _nodes(world: World, pair: str) -> dict[str, Data]:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from myha.api.order import tokens_file
 from myha.api.tokens import Role, add_token, read_tokens, remove_token
+from myha.cli.options import json_option
 from myha.config import load_all
 
 
@@ -52,7 +53,7 @@ def add(ctx: click.Context, name: str, role: str) -> None:
 
 
 @token.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List the tokens' names and roles."""

@@ -7,6 +7,7 @@ import json
 import click
 
 from myha.cli.completion import nodes, pair_nodes
+from myha.cli.options import json_option
 from myha.cli.pairs import of_a_pair, pair_config
 
 LIMIT = 100
@@ -32,7 +33,7 @@ def divergence() -> None:
     shell_complete=pair_nodes,
     help="Compare with this node. Default: the writer.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @of_a_pair
 @click.pass_context
 def show(ctx: click.Context, node: str, limit: int, writer: str | None, as_json: bool) -> None:

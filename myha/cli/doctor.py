@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from myha.cli.options import json_option
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.config import Config
 from myha.core.record import Record
@@ -32,7 +33,7 @@ INDENT = 2
     metavar="SECONDS",
     help="What has not answered by then is left out, and said to be.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @of_a_pair
 @click.pass_context
 def doctor(ctx: click.Context, *, timeout: float, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from myha.cli.options import json_lines_option
 from myha.drill import runs
 from myha.drill.runs import Comparison, Run
 
@@ -32,7 +33,7 @@ def history() -> None:
     help="So many, the latest.",
 )
 @click.option("--scenario", metavar="NAME", help="Only runs that have played this scenario.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@json_lines_option
 def list_runs(limit: int, scenario: str | None, as_json: bool) -> None:
     """List the runs, the latest last."""
     found = [

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from myha.cli.options import json_lines_option
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.config import Config
 from myha.core.events import ALL, Selector, Wanted
@@ -78,7 +79,7 @@ def moment(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     help="Only events since then: 90s, 15m, 2h or 3d ago, or a time like 2026-07-01T12:00.",
 )
 @click.option("--follow", "-f", is_flag=True, help="Keep showing new events until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@json_lines_option
 @of_a_pair
 @click.pass_context
 def events(

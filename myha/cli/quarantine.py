@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from myha.cli.options import json_option
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.config import Config
 from myha.database.connection import Connect
@@ -39,7 +40,6 @@ from myha.stores.factory import require_record
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
 
 ROWS_SHOWN = 200
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -55,7 +55,7 @@ def _root(config: Config) -> Path:
 
 
 @quarantine.command(name="list")
-@_json_option
+@json_option
 @of_a_pair
 @click.pass_context
 def list_(ctx: click.Context, *, as_json: bool) -> None:
@@ -136,7 +136,7 @@ def _list_table(lines: Iterable[dict[str, Any]]) -> Table:
 @quarantine.command()
 @click.argument("incident_id", metavar="ID")
 @click.option("--all", "every", is_flag=True, help=f"All rows, not only the first {ROWS_SHOWN}.")
-@_json_option
+@json_option
 @of_a_pair
 @click.pass_context
 def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) -> None:

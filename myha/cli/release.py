@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 
 import click
 
+from myha.cli.options import confirmed, yes_option
 from myha.cli.pairs import of_a_pair, pair_config
-from myha.errors import ConfigError
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
-@click.option("--yes", is_flag=True, help="Do not ask before changing anything.")
+@yes_option
 @click.option(
     "--one-way",
     is_flag=True,
@@ -46,12 +46,6 @@ def release(
     from myha.operations.release.plan import Wishes  # noqa: PLC0415
     from myha.operations.release.run import Release  # noqa: PLC0415
 
-    def confirm() -> bool:
-        if yes:
-            return True
-        if not sys.stdin.isatty():
-            raise ConfigError("release asks before it changes anything: add --yes, or --dry-run")
-        return click.confirm("Carry this plan out?", default=False)
-
+    confirm = partial(confirmed, "release", yes=yes, only_show="--dry-run")
     made = Release(pair_config(ctx), Wishes(one_way, keep_accounts), click.echo, confirm)
     made.run(plan_only=dry_run, force=force)

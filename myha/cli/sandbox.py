@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from myha.cli.interrupted import interruptible
+from myha.cli.options import json_option
 from myha.database.flavours import FLAVOURS
 from myha.errors import ConfigError, MyhaError
 from myha.progress import Tell
@@ -151,7 +152,7 @@ def down(directory: Path | None) -> None:
 
 
 @sandbox.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @directory_option
 def status(directory: Path | None, *, as_json: bool) -> None:
     """Show a cluster's processes."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 
 import click
 
+from myha.cli.options import confirmed, yes_option
 from myha.cli.pairs import of_a_pair, pair_config
-from myha.errors import ConfigError
 
 
 @click.command()
 @click.option(
     "--plan", "--dry-run", "plan_only", is_flag=True, help="Show what would be done, and stop."
 )
-@click.option("--yes", is_flag=True, help="Do not ask before changing anything.")
+@yes_option
 @click.option(
     "--kick-sessions",
     is_flag=True,
@@ -36,13 +36,7 @@ def setup(ctx: click.Context, *, plan_only: bool, yes: bool, kick_sessions: bool
     from myha.operations.setup.replicas import ReplicaSetup  # noqa: PLC0415
     from myha.operations.setup.run import Setup  # noqa: PLC0415
 
-    def confirm() -> bool:
-        if yes:
-            return True
-        if not sys.stdin.isatty():
-            raise ConfigError("setup asks before it changes anything: add --yes, or only --plan")
-        return click.confirm("Carry this plan out?", default=False)
-
+    confirm = partial(confirmed, "setup", yes=yes, only_show="only --plan")
     config = pair_config(ctx)
     made = Setup(config, click.echo, confirm, boot_ids, Seed)
     made.run(plan_only=plan_only, kick=kick_sessions)

@@ -11,6 +11,7 @@ from rich.console import Console
 from myha.cli import overview
 from myha.cli.asking import status_of
 from myha.cli.events import line_of
+from myha.cli.options import json_option
 from myha.cli.pairs import of_a_pair, pair_config, pair_named
 from myha.cli.picture import is_utf8, job_line, lag_text, picture, thread_text
 from myha.cli.screen import watch_pair
@@ -31,7 +32,7 @@ from myha.supervisor.status import (
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @of_a_pair
 @click.pass_context
 def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
@@ -58,7 +59,7 @@ def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @of_a_pair
 @click.pass_context
 def explain(ctx: click.Context, as_json: bool) -> None:
@@ -97,10 +98,7 @@ def explanation(seen: Status, option: str = "") -> list[str]:
     for name, balancer in seen.balancers.items():
         lines.append(f"  {name}: {'answering' if balancer.answering else balancer.error}")
     lines.append("What follows:")
-    if seen.running:
-        lines.append(f"  under way: {seen.running}")
-    lines += [f"  {job_line(job)}" for job in seen.jobs]
-    lines += _refused(seen.refusals)
+    lines += _under_way(seen)
     for name, node in seen.nodes.items():
         lines += [f"  {name}: {line}" for line in _by_hand(name, node, seen.refusals, option)]
     if lines[-1] == "What follows:":
@@ -114,16 +112,15 @@ def _explained_replica(name: str, one: ReplicaStatus, option: str) -> list[str]:
     lines = [f"Replica {name}: {one.verdict}", f"  {one.sentence}"]
     lines += [f"  Also: {more.name}\n    {more.sentence}" for more in one.verdicts[1:]]
     lines += [f"  {fact}" for fact in _facts(one)]
-    if one.running:
-        lines.append(f"  under way: {one.running}")
-    lines += [f"  {job_line(job)}" for job in one.jobs]
-    lines += _refused(one.refusals)
+    lines += _under_way(one)
     return lines + [f"  {line}" for line in _by_hand(name, one, one.refusals, option)]
 
 
-def _refused(refusals: Sequence[RefusalStatus]) -> list[str]:
-    lines: list[str] = []
-    for refusal in refusals:
+def _under_way(seen: Status | ReplicaStatus) -> list[str]:
+    """What is being done, and what is refused."""
+    lines = [f"  under way: {seen.running}"] if seen.running else []
+    lines += [f"  {job_line(job)}" for job in seen.jobs]
+    for refusal in seen.refusals:
         lines.append(f"  refused: {refusal.reason}")
         if refusal.override:
             lines.append(f"    to override: {refusal.override}")

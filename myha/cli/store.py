@@ -12,7 +12,7 @@ from myha.config import Config
 from myha.errors import MyhaError
 from myha.files import replacing
 from myha.stores.contents import Contents, contents_of, move, restore, stored
-from myha.stores.factory import store_place
+from myha.stores.factory import no_record, store_place
 
 
 @click.group()
@@ -110,5 +110,5 @@ def move_(ctx: click.Context, old: str) -> None:
 def _required(config: Config) -> Contents:
     found = stored(config)
     if found is None:
-        raise MyhaError(f"there is no record of a pair in {store_place(config)}: run `myha setup`")
+        raise no_record(config)
     return found

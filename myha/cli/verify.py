@@ -15,6 +15,7 @@ from rich.console import Console
 
 from myha.cli.completion import pair_nodes
 from myha.cli.interrupted import INTERRUPTED_STATUS
+from myha.cli.options import json_option
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import ConfigError
 from myha.hosts.signals import handled
@@ -59,7 +60,7 @@ def _stoppable(reporter: TerminalReporter) -> Iterator[None]:
 @_tables
 @_throttle
 @click.option("--restart", is_flag=True, help="Start over, even if a run was stopped half way.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @of_a_pair
 @click.pass_context
 def verify(

@@ -34,12 +34,12 @@ from myha.drill.disks import Stall, give_disks, start_if_gone
 from myha.drill.leaders import until_another_acts
 from myha.drill.power import POWER
 from myha.drill.stage import (
-    START_DEADLINE_SECONDS,
     STOP_DEADLINE_SECONDS,
     Fault,
     Scenario,
     Stage,
     silence,
+    start_anew,
 )
 from myha.errors import MyhaError
 from myha.hosts.local import LocalHost
@@ -136,7 +136,7 @@ class _Doer:
         if host.frozen():
             host.thaw()
             return
-        self.starts.append(self.pool.submit(_start, host))
+        self.starts.append(self.pool.submit(start_anew, host))
 
     def await_starts(self) -> None:
         """All that were begun. Raises MyhaError for one that does not serve in time."""
@@ -219,12 +219,6 @@ class _Doer:
         if role == SUPERVISOR:
             return [self.stage.target.acting_host]
         return [BALANCERS[0] if role == BALANCER else self._node(role)]
-
-
-def _start(host: LocalHost) -> None:
-    if not host.await_gone(STOP_DEADLINE_SECONDS):
-        raise MyhaError(f"{host.name} is still there after it was killed")
-    host.start(START_DEADLINE_SECONDS)
 
 
 def _mend(stage: Stage, fault: Fault) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from myha.drill.stage import TAKEOVER_PLANS, Fault, Scenario, Stage, start_again
+from myha.drill.stage import Fault, Scenario, Stage, kill_writer, start_again
 from myha.errors import RefusedError
 from myha.sandbox import clocks
 
@@ -43,9 +43,7 @@ def _step(stage: Stage) -> Fault:
     status = stage.target.status()
     if status.epoch != epoch or not status.healthy:
         stage.problem(f"the clock of the {who} was stepped by {by} s: {status.sentence}")
-    at = time.monotonic()
-    stage.target.hosts[stage.writer].kill()
-    return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+    return kill_writer(stage)
 
 
 def _step_back(stage: Stage, fault: Fault) -> None:

@@ -10,11 +10,11 @@ from myha.drill.errant import ERRANT_CLIENT
 from myha.drill.rows import Row
 from myha.drill.stage import (
     REST_SECONDS,
-    STOP_DEADLINE_SECONDS,
     TAKEOVER_PLANS,
     Fault,
     Scenario,
     Stage,
+    await_gone,
 )
 from myha.drill.worker import payload
 from myha.errors import MyhaError
@@ -66,8 +66,7 @@ def _lose_data(stage: Stage) -> Fault:
     at = time.monotonic()
     host = stage.target.hosts[node]
     host.kill()
-    if not host.await_gone(STOP_DEADLINE_SECONDS):
-        raise MyhaError(f"{host.name} is still there after it was killed")
+    await_gone(host)
     shutil.rmtree(directory)
     plans = TAKEOVER_PLANS if lossless else RELEASE_PLANS
     return Fault(at, node, plans, writer_lost=lossless)

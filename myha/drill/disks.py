@@ -19,6 +19,7 @@ from myha.drill.stage import (
     Fault,
     Scenario,
     Stage,
+    kill_writer,
     silence,
 )
 from myha.errors import MyhaError
@@ -135,9 +136,7 @@ def _fill(stage: Stage) -> Fault:
     at = time.monotonic()
     fill(folder)
     if victim == STATE:
-        at = time.monotonic()
-        stage.target.hosts[stage.writer].kill()
-        return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+        return kill_writer(stage)
     return _fault(stage, victim, at)
 
 

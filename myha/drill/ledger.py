@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 _ENTRY = struct.Struct("<BQdQ")  # kind, number, at, id
+
+Entry = tuple[int, int, float, int]
 
 
 class Kind(IntEnum):
@@ -107,17 +109,23 @@ def _whole_entries(path: Path, offset: int) -> tuple[bytes, int]:
     return data[:whole], offset + whole
 
 
+def _all(directory: Path) -> Iterator[tuple[int, Iterator[Entry]]]:
+    """Each client's number and entries."""
+    for path in sorted(directory.glob("client-*.ledger")):
+        client = int(path.stem.partition("-")[2])
+        yield client, _ENTRY.iter_unpack(_whole_entries(path, 0)[0])
+
+
 def read_attempts(directory: Path) -> list[Attempt]:
     """Every attempt of every client, in the order in which each client made them."""
-    attempts: list[Attempt] = []
-    for path in sorted(directory.glob("client-*.ledger")):
-        attempts.extend(_attempts(path, int(path.stem.partition("-")[2])))
-    return attempts
+    return [
+        attempt for client, entries in _all(directory) for attempt in _attempts(client, entries)
+    ]
 
 
-def _attempts(path: Path, client: int) -> Iterator[Attempt]:
+def _attempts(client: int, entries: Iterable[Entry]) -> Iterator[Attempt]:
     begun: tuple[int, float] | None = None
-    for kind, number, at, row_id in _ENTRY.iter_unpack(_whole_entries(path, 0)[0]):
+    for kind, number, at, row_id in entries:
         if kind in (Kind.ASKED, Kind.READ):
             continue
         if kind == Kind.BEGUN:
@@ -133,15 +141,12 @@ def _attempts(path: Path, client: int) -> Iterator[Attempt]:
 
 def read_reads(directory: Path) -> list[Read]:
     """Every read that was answered, of all clients."""
-    reads: list[Read] = []
-    for path in sorted(directory.glob("client-*.ledger")):
-        reads.extend(_reads(path, int(path.stem.partition("-")[2])))
-    return reads
+    return [read for client, entries in _all(directory) for read in _reads(client, entries)]
 
 
-def _reads(path: Path, client: int) -> Iterator[Read]:
+def _reads(client: int, entries: Iterable[Entry]) -> Iterator[Read]:
     asked: tuple[int, float] | None = None
-    for kind, number, at, row_id in _ENTRY.iter_unpack(_whole_entries(path, 0)[0]):
+    for kind, number, at, row_id in entries:
         if kind == Kind.ASKED:
             asked = (number, at)
         elif kind == Kind.READ and asked is not None:

@@ -12,13 +12,12 @@ from itertools import permutations
 
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
-    STOP_DEADLINE_SECONDS,
     Fault,
     Scenario,
     Stage,
+    await_gone,
     silence,
 )
-from myha.errors import MyhaError
 from myha.hosts.local import LocalHost
 
 REST_SECONDS = 1.0  # without any of them
@@ -44,8 +43,7 @@ def _kill_all(stage: Stage) -> Fault:
     for host in hosts:
         host.kill()
     for host in hosts:
-        if not host.await_gone(STOP_DEADLINE_SECONDS):
-            raise MyhaError(f"{host.name} is still there after it was killed")
+        await_gone(host)
     return Fault(at, ALL, ("reinstate", "failover", "install"))
 
 

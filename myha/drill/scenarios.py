@@ -23,6 +23,7 @@ from myha.drill.stage import (
     Scenario,
     Stage,
     freeze_writer,
+    kill_writer,
     silence,
     start_again,
     thaw,
@@ -39,12 +40,6 @@ NEAR_WAIT_SECONDS = 60.0
 SWITCHOVER_TRIES, UNDONE_DEADLINE_SECONDS, POLL_SECONDS = 5, 10.0, 0.05
 THAW_AFTER_SECONDS = 0.5  # from the takeover; clients that wait have not given up by then
 RELEASE_PLANS = ("release",)
-
-
-def _kill_writer(stage: Stage) -> Fault:
-    at = time.monotonic()
-    stage.target.hosts[stage.writer].kill()
-    return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
 
 
 def _stop_writer(stage: Stage) -> Fault:
@@ -93,9 +88,7 @@ def _kill_supervisor(stage: Stage) -> Fault:
     if (stage.seed + stage.number) % 2:
         return Fault(at, "supervisor")
     time.sleep(stage.random.uniform(0.05, 0.3))
-    at = time.monotonic()
-    stage.target.hosts[stage.writer].kill()
-    return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+    return kill_writer(stage)
 
 
 def _supervisor(stage: Stage) -> LocalHost:
@@ -144,7 +137,7 @@ SCENARIOS: dict[str, Scenario] = {
             "crash",
             "the writer is killed (kill -9)",
             "kill the writer's process",
-            _kill_writer,
+            kill_writer,
             start_again,
             unattended_failover=True,
         ),

@@ -13,6 +13,7 @@ from myha.core.policy import Durability
 from myha.drill.errant import ErrantLedger
 from myha.drill.target import Target
 from myha.errors import MyhaError
+from myha.ports import Host
 from myha.sandbox.cluster import Cluster
 
 START_DEADLINE_SECONDS = 90.0
@@ -143,6 +144,24 @@ class Scenario:
         return ""
 
 
+def kill_writer(stage: Stage) -> Fault:
+    at = time.monotonic()
+    stage.target.hosts[stage.writer].kill()
+    return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+
+
+def await_gone(host: Host) -> None:
+    """Raises MyhaError when a process that was killed is still there."""
+    if not host.await_gone(STOP_DEADLINE_SECONDS):
+        raise MyhaError(f"{host.name} is still there after it was killed")
+
+
+def start_anew(host: Host) -> None:
+    """Start what was killed, once it is gone."""
+    await_gone(host)
+    host.start(START_DEADLINE_SECONDS)
+
+
 def freeze_writer(stage: Stage) -> Fault:
     at = time.monotonic()
     stage.target.hosts[stage.writer].freeze()
@@ -155,9 +174,7 @@ def start_again(stage: Stage, fault: Fault) -> None:
     stage.slow_down()
     stage.tell(f"starting {fault.node} again")
     host = stage.target.hosts[fault.node]
-    if not host.await_gone(STOP_DEADLINE_SECONDS):
-        raise MyhaError(f"{host.name} is still there after it was killed")
-    host.start(START_DEADLINE_SECONDS)
+    start_anew(host)
 
 
 def thaw(stage: Stage, fault: Fault) -> None:

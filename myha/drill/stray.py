@@ -12,10 +12,10 @@ from myha.config import Config
 from myha.core.record import Sync
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
-    STOP_DEADLINE_SECONDS,
     Fault,
     Scenario,
     Stage,
+    await_gone,
     silence,
 )
 from myha.drill.target import Target
@@ -94,8 +94,7 @@ def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
     try:
         _await_refusal(stage)
         host = stage.target.hosts[fault.node]
-        if not host.await_gone(STOP_DEADLINE_SECONDS):
-            raise MyhaError(f"{host.name} is still there after it was killed")
+        await_gone(host)
         stage.tell(f"no failover, as it should be; starting {fault.node} again")
         host.start(START_DEADLINE_SECONDS)
         stage.await_plan(fault.plans)

@@ -121,5 +121,9 @@ def require_record(config: Config) -> Record:
     """As `read_record`; `MyhaError` too when there is none."""
     record = read_record(config)
     if record is None:
-        raise MyhaError(f"there is no record of a pair in {store_place(config)}: run `myha setup`")
+        raise no_record(config)
     return record
+
+
+def no_record(config: Config) -> MyhaError:
+    return MyhaError(f"there is no record of a pair in {store_place(config)}: run `myha setup`")

@@ -18,6 +18,7 @@ from myha.binlog.events import EventType, RawEvent, RowChanges
 from myha.binlog.transactions import StreamedTransaction
 from myha.database.flavours.base import Gtid
 from myha.errors import MyhaError
+from myha.files import write_all
 from myha.undo.inverse import changes
 
 _CHUNK_BYTES = 1 << 18
@@ -129,9 +130,7 @@ class Spool:
             self._flush()
 
     def _flush(self) -> None:
-        while self._pending:
-            written = os.write(self._descriptor, self._pending)
-            del self._pending[:written]
+        write_all(self._descriptor, self._pending)
 
     # ---- reading
 

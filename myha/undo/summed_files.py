@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from myha.errors import MyhaError
-from myha.files import sync_directory
+from myha.files import sync_directory, write_all
 
 SUMS = "SHA256SUMS"
 _BLOCK_BYTES = 1 << 20
@@ -47,9 +47,7 @@ class SummedFile:
             self._flush()
 
     def _flush(self) -> None:
-        while self._pending:
-            written = os.write(self._descriptor, self._pending)
-            del self._pending[:written]
+        write_all(self._descriptor, self._pending)
 
 
 def write_sums(directory: Path, sums: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ from myha.supervisor import api_process
 from myha.supervisor.api_process import ApiProcess
 from tests.api.world import api_config
 from tests.test_config_pairs import in_folder, written
+from tests.waiting import until
 
 DEADLINE_SECONDS = 30.0
 STATE = '[cluster]\nstate_dir = "state"\n'
@@ -35,13 +36,6 @@ print(json.dumps({"url": order["url"]}), flush=True)
 for line in sys.stdin:
     print(json.dumps({"url": json.loads(line)["url"]}), flush=True)
 """
-
-
-def until(holds: Callable[[], Any], what: str) -> None:
-    ends = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < ends, what
-        time.sleep(0.005)
 
 
 def config(folder: Path, more: str = "") -> ProcessConfig:

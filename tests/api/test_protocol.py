@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from myha.api.listening import listening
 from myha.api.process import server_config
 from myha.api.protocol import BoundedProtocol, _address_of
 from tests.api.world import api_config
+from tests.waiting import until
 
 DEADLINE_SECONDS = 30.0
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -89,10 +89,7 @@ def test_beyond_the_bound_connections_are_closed_and_the_others_are_served(
         kept = [held.enter_context(connected(address)) for _ in range(3)]
         assert all(answered(one) == b"HTTP/1.1 200" for one in kept)
         assert ended(held.enter_context(connected(address)))
-    ends = time.monotonic() + DEADLINE_SECONDS
-    while BoundedProtocol.open_connections:
-        assert time.monotonic() < ends
-        time.sleep(0.005)
+    until(lambda: not BoundedProtocol.open_connections, "all connections are closed")
     with connected(address) as one:
         assert answered(one) == b"HTTP/1.1 200"
 

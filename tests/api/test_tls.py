@@ -26,8 +26,8 @@ from myha.errors import MyhaError
 from myha.sandbox import registry
 from myha.supervisor.client import ask
 from tests.certificates import Authority
-from tests.real.pair import until
 from tests.test_config_pairs import in_folder, written
+from tests.waiting import until
 
 pytestmark = pytest.mark.xdist_group("api-tls")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+
+from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND_SECONDS = 900.0
@@ -17,15 +18,6 @@ BOOT_SECONDS = 180.0
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _HOSTS_OWN = ("etc/resolv.conf", "etc/apt/apt.conf.d", _CERTIFICATES)  # to reach its mirrors
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def until(holds: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
-    """Its first true value."""
-    ends = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < ends, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 def _run(words: list[str], **more: Any) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.packages.machine import Machine, until
+from tests.packages.machine import Machine
+from tests.waiting import until
 
 EXPOSURE_LIMIT = 2.0  # systemd's own mark, from 0 (sealed) to 10
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages.machine import ROOT, Image, Machine, until
+from tests.packages.machine import ROOT, Image, Machine
+from tests.waiting import until
 
 PAGE = (ROOT / "docs" / "quickstart.md").read_text()
 BLOCK = re.compile(r"<!-- run: (\w+) -->\n```(\w+)\n(.*?)```", re.DOTALL)

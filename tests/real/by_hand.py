@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from myha.drill.ledger import read_attempts
 from myha.drill.worker import Order
 from myha.drill.workload import Workload
 from myha.sandbox.cluster import Cluster
+from tests.waiting import until
 
 DEADLINE_SECONDS = 60.0
 SEMI_SYNC_TIMEOUT_SECONDS = 60.0
@@ -38,13 +38,6 @@ def ask(cluster: Cluster, name: str, *statements: str) -> list[tuple[Any, ...]]:
         for statement in statements:
             cursor.execute(statement)
         return list(cursor.fetchall())
-
-
-def until(holds: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> None:
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 def options(cluster: Cluster, *lines: str) -> None:

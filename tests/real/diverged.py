@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,19 +16,11 @@ from myha.database.flavours import FLAVOURS, Flavour
 from myha.undo.rewind import RewindReport, rewind_node
 from tests.real.bare import BareServer, bare_server
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 DEADLINE_SECONDS = 60.0
 
 Connection: TypeAlias = "pymysql.Connection[Any]"
-
-
-def until(what: str, condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 @dataclass
@@ -100,18 +91,18 @@ class Pair:
     def has_all(self, server: BareServer, source: BareServer) -> bool:
         return self.executed(server).contains(self.executed(source))
 
-    def _until(self, what: str, condition: Callable[[], bool]) -> None:
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
         try:
-            until(what, condition)
+            until(condition, what)
         except AssertionError as error:
             raise AssertionError(f"{error}; {self.errors()}") from error
 
     def whole(self) -> None:
         """Replication runs both ways and each has what the other has."""
         self.start(self.w)
-        self._until("W caught up", lambda: self.has_all(self.w, self.p))
+        self._until(lambda: self.has_all(self.w, self.p), "W caught up")
         self.start(self.p)
-        self._until("P caught up", lambda: self.has_all(self.p, self.w))
+        self._until(lambda: self.has_all(self.p, self.w), "P caught up")
 
     def fence(self) -> None:
         self.w.run("SET GLOBAL read_only=ON")
@@ -166,10 +157,10 @@ class Pair:
         self.whole()
         self.p.run(f"CREATE TABLE {database}.proof (id INT PRIMARY KEY)")
         self.p.run(f"INSERT INTO {database}.proof VALUES (1)")
-        self._until("W has P's row", lambda: self.has_all(self.w, self.p))
+        self._until(lambda: self.has_all(self.w, self.p), "W has P's row")
         self.open()
         self.w.run(f"INSERT INTO {database}.proof VALUES (2)")
-        self._until("P has W's row", lambda: self.has_all(self.p, self.w))
+        self._until(lambda: self.has_all(self.p, self.w), "P has W's row")
         assert self.p.run(f"SELECT id FROM {database}.proof") == ((1,), (2,))
         assert self.snapshot(self.w, database) == self.snapshot(self.p, database)
 
@@ -232,7 +223,7 @@ def _begin_anew(pair: Pair) -> None:
 def make_database(pair: Pair, name: str, *tables: str) -> None:
     pair.databases.append(name)
     pair.w.run(f"CREATE DATABASE {name}", *(f"CREATE TABLE {name}.{table}" for table in tables))
-    until("P has the database", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has the database")
 
 
 def come_back_with(pair: Pair, *errant: str) -> None:

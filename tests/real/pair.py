@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,21 +15,10 @@ from myha.sandbox.cluster import Cluster
 from myha.supervisor.client import ask
 from myha.supervisor.control import socket_path
 from tests.real.conftest import create
+from tests.waiting import until
 
 DEADLINE_SECONDS = 120.0
 Data = dict[str, Any]
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
-    """The condition's first true value; the test fails when there is none before the deadline."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.02)
 
 
 class Pair:

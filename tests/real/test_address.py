@@ -17,7 +17,7 @@ from myha.sandbox.address import ADDRESS, SharedAddress
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import MakeCluster, need
 from tests.real.network import need_network
-from tests.real.test_haproxy import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -14,7 +14,7 @@ from myha.drill.scenarios import SCENARIOS
 from myha.drill.target import Target
 from tests.real.conftest import need
 from tests.real.network import need_network
-from tests.real.test_haproxy import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -22,7 +22,8 @@ from myha.core.balancer import AddressLook
 from myha.errors import BalancerError, ConfigError
 from myha.ports import Balancer
 from tests.real.conftest import need
-from tests.real.test_haproxy import assert_one_line, free_ports, until
+from tests.real.test_haproxy import assert_one_line, free_ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -21,7 +21,8 @@ from myha.config import load
 from myha.sandbox.cluster import Cluster
 from myha.stores.factory import read_record
 from tests.real import by_hand
-from tests.real.by_hand import ask, until
+from tests.real.by_hand import ask
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

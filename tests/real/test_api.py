@@ -15,7 +15,8 @@ import pytest
 import urllib3
 
 from myha.database.flavours import FLAVOURS
-from tests.real.pair import DEADLINE_SECONDS, Pair, running_pair, until
+from tests.real.pair import DEADLINE_SECONDS, Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -18,7 +18,8 @@ import pytest
 
 from myha.hosts.local import LocalHost, accepts_unix
 from tests.real.conftest import need
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -22,7 +22,8 @@ from myha.servers.base import BaseServer
 from myha.servers.claim import Claim, Claimant, read_claim
 from myha.servers.factory import make_servers
 from tests.real.conftest import need
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

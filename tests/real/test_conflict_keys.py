@@ -26,7 +26,7 @@ from myha.database.connection import Endpoint
 from myha.database.flavours import FLAVOURS
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
-from tests.real.pair import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -17,8 +17,9 @@ from myha.conflicts import job
 from myha.conflicts.keys import Facts
 from myha.conflicts.watch import NodeState, Watch
 from myha.sandbox.cluster import Cluster
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 FLAVOURS = [
     pytest.param(flavour, marks=pytest.mark.xdist_group(f"conflicts-{flavour}"))

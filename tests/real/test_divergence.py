@@ -34,14 +34,8 @@ from myha.stores.local.record import LocalRecordStore
 from myha.supervisor.status_builder import build_status
 from tests.core.views import record, view
 from tests.real.bare import BareServer
-from tests.real.diverged import (
-    Pair,
-    bare_pair,
-    come_back_with,
-    make_database,
-    replicating,
-    until,
-)
+from tests.real.diverged import Pair, bare_pair, come_back_with, make_database, replicating
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -123,7 +117,7 @@ def test_errant_rows_and_statements_are_shown_exactly(pair: Pair, tmp_path: Path
         pair, "app", "t (id INT PRIMARY KEY, v VARCHAR(20), b VARBINARY(9), e ENUM('x','y'))"
     )
     pair.w.run("INSERT INTO app.t VALUES (1,'one',NULL,'x'), (2,'two',X'00ff','y')")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     assert show(pair, tmp_path).returncode == 0
     came = time.time()
     come_back_with(
@@ -200,7 +194,7 @@ def test_a_table_that_was_altered_since_is_named_and_its_rows_are_counted(
 def test_partial_images_say_so(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "part", "t (id INT PRIMARY KEY, v INT, w INT)")
     pair.w.run("INSERT INTO part.t VALUES (1,2,3)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     come_back_with(pair, "SET binlog_row_image='MINIMAL'", "UPDATE part.t SET v=5")
     done = show(pair, tmp_path)
     assert done.returncode == 1
@@ -220,7 +214,7 @@ def test_a_purged_binary_log_is_one_clear_line(pair: Pair, tmp_path: Path) -> No
         pair.w.run(f"PURGE BINARY LOGS TO '{last}'")
         return len(pair.w.run("SHOW BINARY LOGS")) == 1
 
-    until("the old logs are gone", purged)
+    until(purged, "the old logs are gone")
     done = show(pair, tmp_path)
     assert done.returncode == 1
     assert done.stderr == ""
@@ -319,7 +313,7 @@ def semisync(pair: Pair) -> Iterator[None]:
     pair.p.run(f"SET GLOBAL {source}_wait_point={wait_point}", f"SET GLOBAL {source}_enabled=ON")
     status = f"SHOW STATUS LIKE '{source.capitalize()}_clients'"
     try:
-        until("semi-sync is on", lambda: int(pair.p.run(status)[0][1]) == 1)
+        until(lambda: int(pair.p.run(status)[0][1]) == 1, "semi-sync is on")
         yield
     finally:
         pair.p.run(f"SET GLOBAL {source}_enabled=OFF")
@@ -334,7 +328,7 @@ def test_a_busy_pair_is_never_called_errant(pair: Pair) -> None:
     between_seconds = 0.02
     ends = time.monotonic() + 180
     with semisync(pair), clients(pair.p, "busy.t", 4) as commits:
-        until("they write", lambda: sum(commits) > 50)
+        until(lambda: sum(commits) > 50, "they write")
         # Until a look in the wrong order would have given a false verdict.
         while looks < LOOKS or not wrong_way_round or sum(commits) < LOOKS:
             if time.monotonic() > ends:
@@ -361,7 +355,7 @@ def test_a_pair_with_two_writers_is_never_called_diverged(pair: Pair) -> None:
     # Without a rest an applier falls ever further behind, and each look waits for it.
     rest = 0.002
     with clients(pair.p, "twin.t", 1, rest) as one, clients(pair.w, "twin.t", 1, rest) as two:
-        until("both write", lambda: min(sum(one), sum(two)) > 20)
+        until(lambda: min(sum(one), sum(two)) > 20, "both write")
         for _ in range(30):
             look = look_for_errant(node, writer)
             assert not look.diverged, str(look.errant)
@@ -383,7 +377,7 @@ def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(pair: 
     node.close()
     assert [(one.table, one.after) for one in changes] == [("late.t", (1,))]
     pair.start(pair.p)
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     assert not look_at(pair, 0.2).diverged
 
 
@@ -391,7 +385,7 @@ def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(pair: 
 
 
 def explain(pair: Pair) -> ReplicationErrorReport:
-    until("the applier has stopped", lambda: _applier_error(pair) != 0)
+    until(lambda: _applier_error(pair) != 0, "the applier has stopped")
     report = replication_error(pair)
     assert report is not None
     assert "\n" not in "".join(report.lines())
@@ -435,11 +429,11 @@ def mended(pair: Pair, *statements: str) -> Iterator[None]:
         with suppress(pymysql.Error):
             pair.w.run("STOP REPLICA")
         pair.w.run("START REPLICA")
-        until(f"W goes on: {pair.errors()}", lambda: pair.has_all(pair.w, pair.p))
+        until(lambda: pair.has_all(pair.w, pair.p), f"W goes on: {pair.errors()}")
 
 
 def caught_up(pair: Pair) -> None:
-    until("both are equal", lambda: pair.has_all(pair.w, pair.p) and pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.w, pair.p) and pair.has_all(pair.p, pair.w), "both are equal")
 
 
 def test_a_row_that_was_removed_is_named_among_the_rows_of_its_event(
@@ -580,7 +574,7 @@ def test_the_writers_purged_binary_log_is_a_note_and_not_an_end(pair: Pair) -> N
         pair.p.run(f"PURGE BINARY LOGS TO '{last}'")
         return len(pair.p.run("SHOW BINARY LOGS")) == 1
 
-    until("the old logs are gone", purged)
+    until(purged, "the old logs are gone")
     report = explain(pair)
     assert report.errno == 1062
     assert report.heal == "reseed"

@@ -27,7 +27,8 @@ from myha.supervisor.client import Client
 from myha.supervisor.on_writer_change import OnWriterChange
 from tests.core.views import record, seen, view
 from tests.real.conftest import MakeCluster, need
-from tests.real.test_haproxy import assert_one_line, free_ports, until
+from tests.real.test_haproxy import assert_one_line, free_ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from myha.cli.main import cli
 from myha.operations.doctor.findings import KINDS, Report
 from myha.sandbox.cluster import Cluster
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -28,8 +28,8 @@ from myha.sandbox import disks, registry
 from myha.sandbox.cluster import Cluster
 from tests.configurations import write_config, write_secrets
 from tests.real.conftest import need
-from tests.real.pair import until
 from tests.real.sshd import Sshd, remote_config
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

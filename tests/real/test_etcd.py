@@ -29,8 +29,8 @@ from myha.stores.etcd.lease import EtcdLease
 from myha.stores.etcd.record import EtcdRecordStore
 from tests.certificates import Authority
 from tests.real.conftest import need
-from tests.real.pair import until
 from tests.real.sharing import Host
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("etcd")]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

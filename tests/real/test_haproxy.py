@@ -25,17 +25,11 @@ from myha.core.observations import BalancerLooked
 from myha.errors import BalancerError, ConfigError
 from myha.sandbox.programs import fetch
 from myha.supervisor.watchers import BalancerWatcher
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
 DEADLINE_SECONDS = 60.0
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < ends, f"not within {DEADLINE_SECONDS} s: {what}"
-        time.sleep(0.01)
 
 
 def free_ports(count: int) -> list[int]:

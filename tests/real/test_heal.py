@@ -12,7 +12,8 @@ import psutil
 import pymysql
 import pytest
 
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -18,7 +18,7 @@ import pytest
 from myha.sandbox.cluster import Cluster
 from myha.supervisor.client import ask
 from tests.real.conftest import create
-from tests.real.pair import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("many-pairs")]
 Data = dict[str, Any]

@@ -25,9 +25,9 @@ from tests.real.diverged import (
     flavours,
     make_database,
     replicating,
-    until,
 )
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -118,7 +118,7 @@ def test_errant_transactions_flow_to_the_writer_and_replication_goes_on(
         "INSERT INTO flow.parent VALUES (1)",
         "CREATE TRIGGER flow.tr AFTER INSERT ON flow.t FOR EACH ROW INSERT flow.log VALUES('i')",
     )
-    until("P has it all", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it all")
     come_back_with(
         pair,
         "INSERT INTO flow.t (id,v,d,f) VALUES (4,'d',4.25,1e10), (5,'e',NULL,NULL)",
@@ -238,7 +238,7 @@ def make_tables_of_conflicts(pair: Pair) -> None:
             for table, row in (("t", f"{n},{n},{n}"), ("k", f"{n}"), ("p", f"{n}"))
         ),
     )
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
 
 
 def test_rows_that_are_not_as_they_were_are_refused_with_nothing_changed(
@@ -286,11 +286,11 @@ def test_a_transaction_that_stays_and_built_on_an_errant_row_is_refused(
     """The writer's row is as it was, but the node's went another way in between."""
     make_database(pair, "aba", "t (id INT PRIMARY KEY, v INT)")
     pair.w.run("INSERT INTO aba.t VALUES (1,1)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     pair.stop(pair.p)
     pair.w.run("UPDATE aba.t SET v=2 WHERE id=1")
     pair.p.run("UPDATE aba.t SET v=3 WHERE id=1", "UPDATE aba.t SET v=1 WHERE id=1")
-    until("W has P's", lambda: pair.has_all(pair.w, pair.p))
+    until(lambda: pair.has_all(pair.w, pair.p), "W has P's")
     pair.stop(pair.w)
     pair.fence()
     assert_refused(pair, tmp_path, "which stays, changed a row of aba.t")
@@ -301,7 +301,7 @@ def test_a_writer_that_changes_between_the_two_checks_keeps_what_was_merged(
 ) -> None:
     make_database(pair, "mid", "t (id INT PRIMARY KEY, v INT)")
     pair.w.run("INSERT INTO mid.t VALUES (1,1),(2,2),(3,3)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     come_back_with(pair, *(f"UPDATE mid.t SET v=v+100 WHERE id={n}" for n in (1, 2, 3)))
     interfered: list[bool] = []
 
@@ -417,7 +417,7 @@ def test_a_merge_that_was_killed_between_transactions_is_right_when_run_again(
         ends = time.monotonic() + DEADLINE_SECONDS
         while pair.p.value("SELECT IS_FREE_LOCK('myha.apply')") != 1:
             assert time.monotonic() < ends
-        until("its lock is free", lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1)
+        until(lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1, "its lock is free")
     assert merge(pair, directory).merged_transactions == 1
     assert pair.p.value("SELECT COUNT(*) FROM killed.t") == 6
     whole_again(pair, "killed")

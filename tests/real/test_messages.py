@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.real.conftest import MakeCluster
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair
 from tests.receivers import free_port, http_receiver, mail_receiver, silent_receiver
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -15,8 +15,8 @@ import urllib3
 from myha.sandbox.programs import Program
 from tests.api.test_metrics import RULES, dashboard_expressions
 from tests.real.known_pairs import status, told_server
-from tests.real.pair import until
 from tests.test_config_effects import free_port
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

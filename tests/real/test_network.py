@@ -20,6 +20,7 @@ from myha.sandbox.network.layout import CLIENTS, REPLICATION, Link
 from myha.sandbox.network.network import Network
 from tests.real.conftest import MakeCluster
 from tests.real.network import need_network
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -189,11 +190,7 @@ def test_what_slows_a_link_down_ends_with_whoever_started_it(network: Network) -
         assert heard(killed) == "slow"
         (relay,) = relays(killed.pid)
         killed.kill()
-        ends = time.monotonic() + 30
-        while process_state(relay) is not None and time.monotonic() < ends:
-            time.sleep(0.01)
-        state = process_state(relay)
-        assert state is None or not state.alive
+        until(lambda: (state := process_state(relay)) is None or not state.alive, "it has ended")
     # What it had cut is found and undone, as of any drill that was killed.
     assert network.faults.in_force()
     network.faults.heal()

@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from myha.errors import MyhaError
 from tests.real import browser as real_browser
 from tests.real.known_pairs import Told, node, status, told_server
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -35,9 +35,9 @@ from tests.real.diverged import (
     flavours,
     make_database,
     replicating,
-    until,
 )
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -197,7 +197,7 @@ def test_what_cannot_be_undone_is_kept_raw(pair: Pair, tmp_path: Path) -> None:
         assert len(report.conflicts) == 4
         pair.w.run("FLUSH LOGS")
         # A server keeps a log that a reader has just left, or that a crash would need still.
-        until("the older logs are gone", lambda: _purged(pair))
+        until(lambda: _purged(pair), "the older logs are gone")
         with pytest.raises(MyhaError, match="binary log"):
             keep()
         assert [one.id for one in incidents(tmp_path)] == [incident.id]
@@ -215,7 +215,7 @@ def test_a_replay_is_tried_first_applied_once_and_replicated(pair: Pair, tmp_pat
     pair.w.run(
         "INSERT INTO again.t VALUES (1,'one',1), (2,'two',2)", "INSERT INTO again.k VALUES (1)"
     )
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     come_back_with(
         pair,
         "INSERT INTO again.t VALUES (3,'three',3)",
@@ -241,17 +241,17 @@ def test_a_replay_is_tried_first_applied_once_and_replicated(pair: Pair, tmp_pat
     assert (again.applied, len(again.already_there)) == ([], 4)
     assert replayed(pair.sup(server=pair.p), pair.kind) == {incident.id: 4}
     assert pair.p.run("SELECT v FROM again.t ORDER BY id") == (("one",), ("drei",))
-    until("W has the replayed rows", lambda: pair.has_all(pair.w, pair.p))
+    until(lambda: pair.has_all(pair.w, pair.p), "W has the replayed rows")
     assert pair.snapshot(pair.w, "again") == pair.snapshot(pair.p, "again")
     assert pair.w.value("SELECT COUNT(*) FROM myha.replayed") == 4
     pair.p.run("DROP TABLE myha.replayed")
-    until("W has dropped it", lambda: pair.has_all(pair.w, pair.p))
+    until(lambda: pair.has_all(pair.w, pair.p), "W has dropped it")
 
 
 def test_conflicts_are_told_with_the_row_in_the_way(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "conf", "t (id INT PRIMARY KEY, v INT, n INT, UNIQUE KEY un (n))")
     pair.w.run("INSERT INTO conf.t VALUES (1,1,1), (2,2,2)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     come_back_with(
         pair,
         "UPDATE conf.t SET v=11 WHERE id=1",
@@ -342,8 +342,8 @@ def test_a_replay_that_was_killed_goes_on_where_it_was(pair: Pair, tmp_path: Pat
             assert process.stdout is not None
             assert process.stdout.readline() == "there\n"
             os.kill(process.pid, signal.SIGKILL)
-        until("its lock is free", lambda: pair.p.value("SELECT IS_FREE_LOCK('myha.apply')") == 1)
-        until("it is rolled back", _gives(pair, "SELECT COUNT(*) FROM dead.k", there))
+        until(lambda: pair.p.value("SELECT IS_FREE_LOCK('myha.apply')") == 1, "its lock is free")
+        until(_gives(pair, "SELECT COUNT(*) FROM dead.k", there), "it is rolled back")
     assert len(back(pair, incident, apply=True).applied) == 2
     assert pair.p.run("SELECT a FROM dead.k ORDER BY a") == tuple((n,) for n in range(5))
 

@@ -16,8 +16,9 @@ from myha.operations.heal.reseed import ReseedOrder, reseed_node
 from myha.servers.factory import FollowerServers, make_followers
 from myha.stores.factory import read_followers
 from tests.real.conftest import create
-from tests.real.pair import Pair, until, without
+from tests.real.pair import Pair, without
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -9,7 +9,8 @@ import pytest
 
 from myha.database.flavours import FLAVOURS
 from tests.real.conftest import create
-from tests.real.pair import Data, Pair, until, without
+from tests.real.pair import Data, Pair, without
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 TABLE = "CREATE TABLE IF NOT EXISTS app.t (id INT PRIMARY KEY, body VARCHAR(50))"

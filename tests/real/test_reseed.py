@@ -35,9 +35,9 @@ from myha.permit import CancelledError
 from myha.progress import Progress
 from myha.sandbox.cluster import Cluster
 from myha.undo import summed_files
-from tests.real.pair import until
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("reseed")]
 

@@ -21,10 +21,10 @@ from myha.operations.heal.reseed import Method, ReseedOrder, plan_reseed
 from myha.progress import Progress
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import need
-from tests.real.pair import until
 from tests.real.sshd import Sshd, command_lines, remote_config
 from tests.real.test_reseed import Pair, Writer
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("reseed")]
 

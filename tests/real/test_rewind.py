@@ -31,9 +31,9 @@ from tests.real.diverged import (
     flavours,
     make_database,
     replicating,
-    until,
 )
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -117,7 +117,7 @@ def test_every_kind_of_row_is_restored_and_replication_goes_on(pair: Pair, tmp_p
         "INSERT INTO kinds.parts VALUES (1,1), (2,2), (3,3), (4,4)",
         "INSERT INTO kinds.uniq VALUES (1,10), (2,20), (3,30)",
     )
-    until("P has it all", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it all")
     before = pair.snapshot(pair.w, "kinds")
     keep = pair.executed(pair.w)
     own = ("SET gtid_next='AUTOMATIC:load'",) if pair.is_mysql else ()
@@ -196,7 +196,7 @@ def test_quarantine_is_read_by_the_servers_own_tool_and_replays(pair: Pair, tmp_
     text = (path / "redo.sql").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("--")]
     pair.p.run(*(line.rstrip(";") for line in lines))
-    until("W has the replayed rows", lambda: pair.has_all(pair.w, pair.p))
+    until(lambda: pair.has_all(pair.w, pair.p), "W has the replayed rows")
     for server in (pair.w, pair.p):
         assert server.run("SELECT * FROM redo.t ORDER BY id") == ((1, "one"), (2, "zwei"))
 
@@ -236,7 +236,7 @@ def test_what_has_no_exact_inverse_is_refused(
 def test_partial_images_are_refused(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "part", "t (id INT PRIMARY KEY, v INT, w INT)")
     pair.w.run("INSERT INTO part.t VALUES (1,2,3)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     come_back_with(pair, "SET binlog_row_image='MINIMAL'", "UPDATE part.t SET v=5")
     _assert_refused(pair, tmp_path, "partial row images")
 
@@ -257,7 +257,7 @@ def test_partial_json_updates_are_refused(pair: Pair, tmp_path: Path) -> None:
     """MySQL's alone; MariaDB has JSON as text, which an update writes whole."""
     make_database(pair, "pj", "t (id INT PRIMARY KEY, j JSON)")
     pair.w.run("""INSERT INTO pj.t VALUES (1, '{"a": 1, "b": 2}')""")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     before = pair.snapshot(pair.w, "pj")
     partial = ("SET binlog_row_value_options=PARTIAL_JSON",) if pair.is_mysql else ()
     come_back_with(pair, *partial, "UPDATE pj.t SET j=JSON_SET(j, '$.a', 7)")
@@ -279,7 +279,7 @@ def test_cascades_are_undone_where_they_are_logged_and_else_refused(
         " ON DELETE CASCADE ON UPDATE CASCADE)",
     )
     pair.w.run("INSERT INTO casc.p VALUES (1),(2)", "INSERT INTO casc.c VALUES (1,1),(2,2)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     before = pair.snapshot(pair.w, "casc")
     come_back_with(pair, "DELETE FROM casc.p WHERE id=1", "UPDATE casc.p SET id=5 WHERE id=2")
     if not pair.is_mysql:
@@ -297,7 +297,7 @@ def test_triggers_do_not_fire_for_an_undo(pair: Pair, tmp_path: Path) -> None:
         "CREATE TRIGGER trig.d AFTER DELETE ON trig.t FOR EACH ROW INSERT trig.log VALUES('d')",
         "INSERT INTO trig.t VALUES (1)",
     )
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     before = pair.snapshot(pair.w, "trig")
     come_back_with(pair, "INSERT INTO trig.t VALUES (2)", "DELETE FROM trig.t WHERE id=1")
     assert len(pair.w.run("SELECT * FROM trig.log")) == 3
@@ -321,11 +321,11 @@ def test_a_row_that_was_changed_behind_the_binlog_is_not_overwritten(
 def test_transactions_that_stay_survive_between_those_undone(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "mix", "t (id INT PRIMARY KEY, v INT)")
     pair.w.run("INSERT INTO mix.t VALUES (1,1),(2,2)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     pair.stop(pair.p)
     pair.w.run("UPDATE mix.t SET v=-1 WHERE id=1")
     pair.p.run("UPDATE mix.t SET v=20 WHERE id=2")
-    until("W has P's", lambda: pair.has_all(pair.w, pair.p))
+    until(lambda: pair.has_all(pair.w, pair.p), "W has P's")
     pair.w.run("INSERT INTO mix.t VALUES (3,3)")
     pair.stop(pair.w)
     pair.fence()
@@ -339,11 +339,11 @@ def test_a_later_transaction_that_built_on_an_errant_row_is_refused(
 ) -> None:
     make_database(pair, "built", "t (id INT PRIMARY KEY, v INT, w INT)")
     pair.w.run("INSERT INTO built.t VALUES (1,1,1)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     pair.stop(pair.p)
     pair.w.run("UPDATE built.t SET v=-1 WHERE id=1")
     pair.p.run("UPDATE built.t SET w=5 WHERE id=1")
-    until("W has P's", lambda: pair.has_all(pair.w, pair.p))
+    until(lambda: pair.has_all(pair.w, pair.p), "W has P's")
     pair.stop(pair.w)
     pair.fence()
     _assert_refused(pair, tmp_path, "which stays, changed a row of built.t")
@@ -382,7 +382,7 @@ def test_a_history_that_was_seeded_and_never_logged_here_is_kept(
     """What W got by a copy of P's data stands in its GTID state alone."""
     make_database(pair, "seeded", "t (id INT PRIMARY KEY)")
     pair.p.run("INSERT INTO seeded.t VALUES (1)")
-    pair._until("W has P's row", lambda: pair.has_all(pair.w, pair.p))
+    pair._until(lambda: pair.has_all(pair.w, pair.p), "W has P's row")
     pair.stop()
     seed = str(pair.executed(pair.p))
     if pair.is_mysql:
@@ -445,14 +445,14 @@ POINTS = {
 def test_a_rewind_that_died_is_right_when_run_again(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "died", "t (id INT PRIMARY KEY, v INT)")
     pair.w.run("INSERT INTO died.t VALUES (1,1),(2,2)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     for number, word in enumerate(POINTS[pair.flavour]):
         before = pair.snapshot(pair.w, "died")
         keep = pair.executed(pair.w)
         come_back_with(pair, "UPDATE died.t SET v=v+100", "DELETE FROM died.t WHERE id=1")
         with pytest.raises(ServerError):
             pair.rewind(tmp_path, pair.sup(dying_at(word)))
-        until("its lock is free", lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1)
+        until(lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1, "its lock is free")
         committed = word not in ("INSERT INTO myha", "COMMIT")
         assert unfinished(pair) == committed, word
         report = pair.rewind(tmp_path)
@@ -464,7 +464,7 @@ def test_a_rewind_that_died_is_right_when_run_again(pair: Pair, tmp_path: Path) 
         pair.whole()
         pair.open()
         pair.w.run(f"INSERT INTO died.t VALUES ({10 + number}, 0)")
-        until("P has W's", lambda: pair.has_all(pair.p, pair.w))
+        until(lambda: pair.has_all(pair.p, pair.w), "P has W's")
     assert pair.snapshot(pair.w, "died") == pair.snapshot(pair.p, "died")
 
 
@@ -478,14 +478,14 @@ def test_a_rewind_that_died_is_finished_before_replication_starts(
 ) -> None:
     make_database(pair, "half", "t (id INT PRIMARY KEY, v INT)")
     pair.w.run("INSERT INTO half.t VALUES (1,1),(2,2)")
-    until("P has it", lambda: pair.has_all(pair.p, pair.w))
+    until(lambda: pair.has_all(pair.p, pair.w), "P has it")
     before, keep = pair.snapshot(pair.w, "half"), pair.executed(pair.w)
     finish_rewind(pair.sup(), pair.kind, 30)
     assert pair.executed(pair.w) == keep, "nothing was unfinished"
     come_back_with(pair, "UPDATE half.t SET v=v+100")
     with pytest.raises(ServerError):
         pair.rewind(tmp_path, pair.sup(dying_at("SET GLOBAL gtid")))
-    until("its lock is free", lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1)
+    until(lambda: pair.w.value("SELECT IS_FREE_LOCK('myha.rewind')") == 1, "its lock is free")
     assert unfinished(pair)
     kept = sorted(tmp_path.iterdir())
     pair.open()

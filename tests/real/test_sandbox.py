@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,11 @@ from myha.hosts.local import LocalHost, accepts_tcp, process_state
 from myha.sandbox import registry
 from myha.sandbox.cluster import Cluster
 from tests.real.conftest import BareServers, MakeCluster
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
 DEADLINE_SECONDS = 90.0
-
-
-def await_(condition: Callable[[], bool], what: str) -> None:
-    ends = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < ends, f"not within {DEADLINE_SECONDS:g} s: {what}"
-        time.sleep(0.01)
 
 
 def query(cluster: Cluster, node: str, sql: str, user: str = "admin") -> tuple[Any, ...]:
@@ -146,7 +139,7 @@ def test_freeze_and_thaw(cluster: MakeCluster, flavour: str) -> None:
     assert not accepts_tcp(node.host, node.port, timeout_seconds=0.3)
     assert [p.state for p in pair.status() if p.name == "node b"] == ["frozen"]
     host.thaw()
-    await_(lambda: accepts_tcp(node.host, node.port), "the thawed server answers")
+    until(lambda: accepts_tcp(node.host, node.port), "the thawed server answers")
     host.freeze()
     host.stop(DEADLINE_SECONDS)
     assert not host.running()
@@ -216,7 +209,7 @@ def test_ctrl_c_in_up_leaves_nothing(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
-            await_((directory / "a" / "server.pid").exists, "node a is being started")
+            until((directory / "a" / "server.pid").exists, "node a is being started")
             process.send_signal(number)
             output, _ = process.communicate(timeout=DEADLINE_SECONDS)
         finally:
@@ -283,9 +276,9 @@ def test_up_makes_a_whole_pair_that_takes_writes(cluster: MakeCluster, flavour: 
         sql = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'app'"
         return query(pair, node, sql) == ((1,),)
 
-    await_(writes, "a client writes through the balancer")
+    until(writes, "a client writes through the balancer")
     for node in pair.nodes:
-        await_(lambda node=node: arrived(node), f"the write is on node {node}")  # type: ignore[misc]
+        until(lambda node=node: arrived(node), f"the write is on node {node}")  # type: ignore[misc]
     pair.down()
     assert not pair.directory.exists()
     assert not processes_of(pair.directory)

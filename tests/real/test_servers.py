@@ -29,8 +29,8 @@ from myha.servers.closing import Client
 from myha.servers.factory import make_servers
 from myha.servers.watch import tcp_refused
 from tests.real.conftest import need
-from tests.real.pair import until
 from tests.real.relay import pass_on
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

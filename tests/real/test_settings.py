@@ -13,7 +13,8 @@ from myha.config import load
 from myha.core.settings import Setting, When, same_value
 from myha.database.flavours import FLAVOURS
 from myha.servers.wanted import settings
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 from myha.sandbox.cluster import Cluster
 from myha.stores.local.lease import LocalLease
 from myha.stores.local.record import LocalRecordStore
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -72,13 +72,6 @@ def ask(cluster: Cluster, name: str, *statements: str, user: str = "admin") -> l
 def both(cluster: Cluster, *statements: str) -> None:
     for name in cluster.nodes:
         ask(cluster, name, "SET SESSION sql_log_bin = 0", *statements)
-
-
-def until(holds: Callable[[], Any], what: str, seconds: float = 20.0) -> None:
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 def edited(cluster: Cluster, tmp_path: Path, *changes: tuple[str, str]) -> Path:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.real.conftest import MakeCluster
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
 from tests.real.stray import USER, leave, stray_replica
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

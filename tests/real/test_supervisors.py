@@ -23,7 +23,8 @@ from myha.stores.factory import read_record
 from myha.supervisor.client import ask
 from myha.supervisor.control import socket_path
 from tests.real.conftest import create
-from tests.real.pair import Data, Pair, until
+from tests.real.pair import Data, Pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 START_SECONDS = 60.0

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

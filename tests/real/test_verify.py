@@ -30,7 +30,7 @@ from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
 from myha.progress import Progress
 from myha.undo import summed_files
-from tests.real.pair import Pair, running_pair, until
+from tests.real.pair import Pair, running_pair
 from tests.real.test_rewind import (
     COLUMNS,
     NAMES,
@@ -40,6 +40,7 @@ from tests.real.test_rewind import (
     VALUES,
 )
 from tests.reporters import ListReporter
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

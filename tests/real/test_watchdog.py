@@ -14,8 +14,9 @@ import pytest
 
 from myha.core.watchdog import Watchdog
 from tests.real.conftest import create
-from tests.real.pair import Pair, until
+from tests.real.pair import Pair
 from tests.real.relay import Relay
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -150,15 +150,13 @@ def _drain(session: AdminSession, peer: AdminSession, tell: Tell) -> None:
         )
     if not peer.flavour.channels(peer):
         return  # it has none from here: nothing of this goes there
+    _await_arrival(session, peer, tell)
+
+
+def _await_arrival(session: AdminSession, peer: AdminSession, tell: Tell) -> None:
+    """Until the peer has applied all that the log here has now; as long as it makes headway."""
     name, size, *_ = session.query("SHOW BINARY LOGS")[-1]
     values = {"file": str(name), "offset": int(size), "seconds": ARRIVE_SLICE_SECONDS}
-    _await_arrival(session, peer, values, tell)
-
-
-def _await_arrival(
-    session: AdminSession, peer: AdminSession, values: dict[str, object], tell: Tell
-) -> None:
-    """Until the peer has applied its source's log up to there; as long as it makes headway."""
     _start(peer)
     moved, before = time.monotonic(), ""
     while True:
@@ -215,9 +213,7 @@ def _place_by_set(session: AdminSession, peer: AdminSession, tell: Tell) -> None
     """
     _start(session)
     wanted = peer.executed()
-    name, size, *_ = peer.query("SHOW BINARY LOGS")[-1]
-    values = {"file": str(name), "offset": int(size), "seconds": ARRIVE_SLICE_SECONDS}
-    _await_arrival(peer, session, values, tell)
+    _await_arrival(peer, session, tell)
     missing = wanted.minus(session.executed())
     if not missing.is_empty():
         raise MyhaError(
