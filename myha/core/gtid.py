@@ -12,8 +12,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol, Self
 
-Intervals = tuple[tuple[int, int], ...]
-"""Inclusive (first, last) pairs, ascending, never touching each other, never empty."""
+from myha.core.intervals import (
+    Intervals,
+    contains,
+    count,
+    has,
+    intersection,
+    minus,
+    normal,
+    union,
+    with_number,
+)
 
 _MYSQL_LAST = 2**63 - 2
 _MARIADB_LAST = 2**64 - 1
@@ -69,7 +78,7 @@ class MysqlGtidSet:
             if item:
                 for origin, interval in _mysql_item(item):
                     found.setdefault(origin, []).append(interval)
-        return cls({origin: _normal(intervals) for origin, intervals in found.items()})
+        return cls({origin: normal(intervals) for origin, intervals in found.items()})
 
     def union(self, other: Self) -> Self:
         if other is self or not other._origins:
@@ -79,14 +88,14 @@ class MysqlGtidSet:
         result = dict(self._origins)
         for origin, theirs in other._origins.items():
             ours = result.get(origin)
-            result[origin] = theirs if ours is None else _union(ours, theirs)
+            result[origin] = theirs if ours is None else union(ours, theirs)
         return type(self)(result)
 
     def minus(self, other: Self) -> Self:
         result = {}
         for origin, ours in self._origins.items():
             theirs = other._origins.get(origin)
-            rest = ours if theirs is None else _minus(ours, theirs)
+            rest = ours if theirs is None else minus(ours, theirs)
             if rest:
                 result[origin] = rest
         return type(self)(result)
@@ -95,7 +104,7 @@ class MysqlGtidSet:
         result = {}
         for origin, ours in self._origins.items():
             theirs = other._origins.get(origin)
-            both = () if theirs is None else _intersection(ours, theirs)
+            both = () if theirs is None else intersection(ours, theirs)
             if both:
                 result[origin] = both
         return type(self)(result)
@@ -103,7 +112,7 @@ class MysqlGtidSet:
     def contains(self, other: Self) -> bool:
         for origin, theirs in other._origins.items():
             ours = self._origins.get(origin)
-            if ours is None or not _contains(ours, theirs):
+            if ours is None or not contains(ours, theirs):
                 return False
         return True
 
@@ -111,16 +120,16 @@ class MysqlGtidSet:
         return not self._origins
 
     def count(self) -> int:
-        return sum(_count(intervals) for intervals in self._origins.values())
+        return sum(count(intervals) for intervals in self._origins.values())
 
     def with_transaction(self, origin: str, number: int) -> Self:
         """This set and one more transaction; `origin` is a lower-case uuid or `uuid:tag`."""
         result = dict(self._origins)
-        result[origin] = _with(result.get(origin, ()), number)
+        result[origin] = with_number(result.get(origin, ()), number)
         return type(self)(result)
 
     def has_transaction(self, origin: str, number: int) -> bool:
-        return _has(self._origins.get(origin, ()), number)
+        return has(self._origins.get(origin, ()), number)
 
     def origins(self) -> Iterator[tuple[str, Intervals]]:
         """Each origin with its intervals, in the order of the text form."""
@@ -228,9 +237,9 @@ class MariadbGtidSet:
             if theirs is None:
                 result[domain] = ours
                 continue
-            rest = _minus(ours[0], theirs[0])
+            rest = minus(ours[0], theirs[0])
             if _diverged(ours, theirs):
-                rest = _with(rest, ours[0][-1][1])
+                rest = with_number(rest, ours[0][-1][1])
             if rest:
                 result[domain] = (rest, _server_at(rest[-1][1], ours))
         return type(self)(result)
@@ -241,10 +250,10 @@ class MariadbGtidSet:
             theirs = other._domains.get(domain)
             if theirs is None:
                 continue
-            both = _intersection(ours[0], theirs[0])
+            both = intersection(ours[0], theirs[0])
             if _diverged(ours, theirs):
                 top = ours[0][-1][1]
-                both = _minus(both, ((top, top),))
+                both = minus(both, ((top, top),))
             if both:
                 top = both[-1][1]
                 result[domain] = (both, _server_at(top, ours) or _server_at(top, theirs))
@@ -253,7 +262,7 @@ class MariadbGtidSet:
     def contains(self, other: Self) -> bool:
         for domain, theirs in other._domains.items():
             ours = self._domains.get(domain)
-            if ours is None or _diverged(ours, theirs) or not _contains(ours[0], theirs[0]):
+            if ours is None or _diverged(ours, theirs) or not contains(ours[0], theirs[0]):
                 return False
         return True
 
@@ -271,23 +280,23 @@ class MariadbGtidSet:
         return not self._domains
 
     def count(self) -> int:
-        return sum(_count(intervals) for intervals, _ in self._domains.values())
+        return sum(count(intervals) for intervals, _ in self._domains.values())
 
     def with_transaction(self, domain: int, server_id: int, number: int) -> Self:
         """This set and one more transaction."""
         before = self._domains.get(domain)
         result = dict(self._domains)
         if before is None:
-            result[domain] = (_with((), number), server_id)
+            result[domain] = (with_number((), number), server_id)
         else:
             intervals, server = before
             is_last = number >= intervals[-1][1]
-            result[domain] = (_with(intervals, number), server_id if is_last else server)
+            result[domain] = (with_number(intervals, number), server_id if is_last else server)
         return type(self)(result)
 
     def has_transaction(self, domain: int, number: int) -> bool:
         entry = self._domains.get(domain)
-        return entry is not None and _has(entry[0], number)
+        return entry is not None and has(entry[0], number)
 
     def domains(self) -> Iterator[tuple[int, Intervals, int]]:
         """Each (domain, intervals, server id of the last or 0), by domain."""
@@ -377,7 +386,7 @@ def _mariadb_item(item: str) -> tuple[int, int, Intervals]:
             raise ValueError(refusal)
         if int(first) <= int(last):
             intervals.append((max(1, int(first)), int(last)))
-    return int(parts[0]), int(server_text), _normal([i for i in intervals if i[0] <= i[1]])
+    return int(parts[0]), int(server_text), normal([i for i in intervals if i[0] <= i[1]])
 
 
 def _is_number(text: str) -> bool:
@@ -409,99 +418,4 @@ def _union_domain(
         server = max(ours[1], theirs[1])
     else:
         server = ours[1] if our_last > their_last else theirs[1]
-    return _union(ours[0], theirs[0]), server
-
-
-def _normal(intervals: list[tuple[int, int]]) -> Intervals:
-    """Sort, and join what touches."""
-    result: list[tuple[int, int]] = []
-    for first, last in sorted(intervals):
-        if result and first <= result[-1][1] + 1:
-            if last > result[-1][1]:
-                result[-1] = (result[-1][0], last)
-        else:
-            result.append((first, last))
-    return tuple(result)
-
-
-def _union(ours: Intervals, theirs: Intervals) -> Intervals:
-    if ours == theirs:
-        return ours
-    if len(ours) == 1 and len(theirs) == 1:
-        (a, b), (c, d) = ours[0], theirs[0]
-        if c <= b + 1 and a <= d + 1:
-            return ((min(a, c), max(b, d)),)
-    return _normal([*ours, *theirs])
-
-
-def _minus(ours: Intervals, theirs: Intervals) -> Intervals:
-    if ours == theirs:
-        return ()
-    result: list[tuple[int, int]] = []
-    at, end = 0, len(theirs)
-    for first, last in ours:
-        begin = first
-        while at < end and theirs[at][1] < begin:
-            at += 1
-        look = at
-        while look < end and theirs[look][0] <= last:
-            if theirs[look][0] > begin:
-                result.append((begin, theirs[look][0] - 1))
-            begin = theirs[look][1] + 1
-            look += 1
-        if begin <= last:
-            result.append((begin, last))
-    return tuple(result)
-
-
-def _intersection(ours: Intervals, theirs: Intervals) -> Intervals:
-    if ours == theirs:
-        return ours
-    result: list[tuple[int, int]] = []
-    i = j = 0
-    while i < len(ours) and j < len(theirs):
-        first = max(ours[i][0], theirs[j][0])
-        last = min(ours[i][1], theirs[j][1])
-        if first <= last:
-            result.append((first, last))
-        if ours[i][1] < theirs[j][1]:
-            i += 1
-        else:
-            j += 1
-    return tuple(result)
-
-
-def _contains(ours: Intervals, theirs: Intervals) -> bool:
-    if ours == theirs:
-        return True
-    at, end = 0, len(ours)
-    for first, last in theirs:
-        while at < end and ours[at][1] < last:
-            at += 1
-        if at == end or ours[at][0] > first:
-            return False
-    return True
-
-
-def _has(intervals: Intervals, number: int) -> bool:
-    return any(first <= number <= last for first, last in intervals)
-
-
-def _count(intervals: Intervals) -> int:
-    return sum(last - first + 1 for first, last in intervals)
-
-
-def _with(intervals: Intervals, number: int) -> Intervals:
-    """Add one number; nearly always the one after the last."""
-    if number < 1:
-        raise ValueError(f"{number} is no transaction number: they begin at 1")
-    if not intervals:
-        return ((number, number),)
-    first, last = intervals[-1]
-    if number == last + 1:
-        return (*intervals[:-1], (first, number))
-    if number > last:
-        return (*intervals, (number, number))
-    if number >= first:
-        return intervals
-    return _union(intervals, ((number, number),))
+    return union(ours[0], theirs[0]), server

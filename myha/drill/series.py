@@ -7,7 +7,7 @@ taken where a round is so long that there would be more of them than a picture h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from myha.drill.ledger import Attempt
@@ -53,7 +53,7 @@ class Series:
 
 def series(attempts: Iterable[Attempt], fault_at: float, from_ms: float, until_ms: float) -> Series:
     """What ended in that time. `fault_at` is on the ledgers' clock, in seconds."""
-    bucket_ms = bucket_for(until_ms - from_ms)
+    bucket_ms = _bucket_for(until_ms - from_ms)
     count = max(1, int((until_ms - from_ms) / bucket_ms))
     oks: dict[int, list[int]] = defaultdict(lambda: [0] * count)
     slowest: dict[int, list[float]] = defaultdict(lambda: [0.0] * count)
@@ -80,6 +80,7 @@ def series(attempts: Iterable[Attempt], fault_at: float, from_ms: float, until_m
     )
 
 
-def bucket_for(length_ms: float, least: Sequence[float] = BUCKET_STEPS_MS) -> float:
-    """The shortest of these of which no more than the limit are needed."""
-    return next((one for one in least if length_ms / one <= BUCKETS_LIMIT), least[-1])
+def _bucket_for(length_ms: float) -> float:
+    """The shortest step of which no more than the limit are needed."""
+    steps = BUCKET_STEPS_MS
+    return next((one for one in steps if length_ms / one <= BUCKETS_LIMIT), steps[-1])

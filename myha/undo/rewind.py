@@ -67,14 +67,13 @@ def plan_rewind(
     *,
     scratch: Path,
     reporter: Reporter,
-    deadline_seconds: float = DEADLINE_SECONDS,
 ) -> RewindPlan:
     """Read what a rewind would undo, and check all of it; the node need not be fenced for that.
 
     `scratch` is a directory for what is read meanwhile. Raises RewindRefusedError with the reason
     when it could not be undone exactly, ServerError when it cannot be read.
     """
-    with _undoing(connect, flavour, deadline_seconds) as node:
+    with _undoing(connect, flavour, DEADLINE_SECONDS) as node:
         return _Rewind(node, executed, keep, _Files(scratch, {}, reporter)).plan()
 
 

@@ -16,9 +16,10 @@ from myha.database.flavours import MARIADB
 from myha.database.flavours.base import Channel
 from myha.operations.setup import actions
 from myha.operations.setup.actions import Stage
-from myha.operations.setup.checks import History, check
+from myha.operations.setup.checks import check
 from myha.operations.setup.desired import domain_id
 from myha.operations.setup.facts import Table
+from myha.operations.setup.history import History
 from tests.configurations import write_config, write_secrets
 from tests.core.server_facts import GOOD, UUIDS, facts
 

@@ -23,7 +23,6 @@ def render_keepalived(
     balancer_name: str,
     *,
     check_script: str | Path = CHECK_SCRIPT_PATH,
-    script_user: str = "root",
     script_security: bool = True,
 ) -> str:
     """The configuration as text, for `keepalived -f`.
@@ -42,7 +41,7 @@ def render_keepalived(
             f"# keepalived for the pair {config.cluster.name!r}, host of balancer "
             f"{balancer_name!r}.\n"
             "# Written by `myha balancer render`; change myha.toml and write it anew.\n",
-            _globals(config, balancer_name, script_user=script_user, security=script_security),
+            _globals(config, balancer_name, security=script_security),
             *_checks(config, balancer_name, _word(check_script)),
             _instance(config, balancer_name),
         )
@@ -63,12 +62,12 @@ def _version(config: Config) -> int:
     return 2 if config.address.password_file else 3
 
 
-def _globals(config: Config, name: str, *, script_user: str, security: bool) -> str:
+def _globals(config: Config, name: str, *, security: bool) -> str:
     lines = [
         "global_defs {",
         f"    router_id {name}",
         f"    vrrp_version {_version(config)}",
-        f"    script_user {_word(script_user)}",
+        "    script_user root",
         *(["    enable_script_security"] if security else []),
         "}",
     ]

@@ -15,7 +15,6 @@ Two things could make a healthy pair look diverged, and each has its answer:
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,11 +46,7 @@ class InspectedNode(Node):
 
 
 def look_for_errant(
-    node: Node,
-    writer: Node,
-    *,
-    confirm_seconds: float = CONFIRM_SECONDS,
-    sleep: Callable[[float], None] = time.sleep,
+    node: Node, writer: Node, *, confirm_seconds: float = CONFIRM_SECONDS
 ) -> ErrantLook:
     """Compare the two. Takes up to `confirm_seconds` when something looks errant.
 
@@ -63,7 +58,7 @@ def look_for_errant(
     first = True
     while not theirs.contains(executed) and (first or time.monotonic() < ends):
         first = False
-        sleep(_PAUSE_SECONDS)
+        time.sleep(_PAUSE_SECONDS)
         theirs = writer.flavour.visible(writer)
     errant = executed.minus(theirs)
     on_its_way = not errant.is_empty() and _replicates(writer)

@@ -15,7 +15,6 @@ from myha.core.record import Record
 from myha.core.settings import Setting, When, channel_differences, setting_differences
 from myha.database.connection import ACCESS_DENIED
 from myha.database.flavours.base import Channel
-from myha.operations.setup.checks import History
 from myha.operations.setup.desired import (
     channel,
     first_writer,
@@ -25,6 +24,7 @@ from myha.operations.setup.desired import (
 )
 from myha.operations.setup.facts import Facts, Login
 from myha.operations.setup.grants import wanted_grants
+from myha.operations.setup.history import History
 from myha.servers.restoring import RETRY_COUNT
 from myha.servers.wanted import SESSION_SETTINGS
 from myha.stores.factory import store_place

@@ -20,12 +20,13 @@ from myha.operations.setup import gtids
 from myha.operations.setup.actions import Action, Stage, fragment_is_due, plan
 from myha.operations.setup.adoption import needs_gtids, serving_as, serving_writer
 from myha.operations.setup.apply import Sessions, carry_out, show_due_fragment, show_fragment
-from myha.operations.setup.checks import Findings, History, check, replicates
+from myha.operations.setup.checks import Findings, check, replicates
 from myha.operations.setup.contents import different_contents
 from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.gtids import adopting
+from myha.operations.setup.history import History
 from myha.operations.setup.proof import prove, set_roles, start_replication
 from myha.operations.setup.rows import different_rows
 from myha.operations.setup.session import AdminSession

@@ -10,8 +10,8 @@ from myha.operations.heal.reseed.dump.objects import leave_events, stop_schedule
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.operations.setup.actions import Stage, plan, preparing
 from myha.operations.setup.apply import carry_out
-from myha.operations.setup.checks import History
 from myha.operations.setup.gather import gather
+from myha.operations.setup.history import History
 from myha.operations.setup.session import AdminSession
 from myha.stores.factory import read_record
 
