@@ -22,6 +22,9 @@ case $1 in
         echo "$pid true true" >"$0.state"
         ;;
     unpause) echo "$pid true false" >"$0.state" ;;
+    info) echo 8589934592 ;;
+    exec) printf 'VmRSS:\t300000 kB\nRssAnon:\t204800 kB\n' ;;
+    events) cat "$0.events" ;;
 esac
 """
 
@@ -90,6 +93,32 @@ def test_a_frozen_one_is_thawed_before_it_is_stopped(docker: Path) -> None:
     assert db1.running()
     db1.stop(20.0)
     assert calls(docker) == ["pause db1", "unpause db1", "stop --time 20 db1"]
+
+
+def test_memory_runs_out_at_what_the_server_has_and_a_little_more(docker: Path) -> None:
+    """Its own, not the pages of its files, which the kernel would take back first."""
+    db1 = host(docker)
+    db1.run_out_of_memory(1 << 20)
+    assert not db1.await_gone(0.1)
+    state(docker, "0 false false")
+    assert db1.await_gone(1.0)
+    db1.give_memory_back()
+    assert calls(docker) == [
+        "exec db1 cat /proc/1/status",
+        "update --memory 210763776 --memory-swap 210763776 db1",
+        "exec --detach db1 tail /dev/zero",
+        "info --format {{.MemTotal}}",
+        "update --memory 8589934592 --memory-swap 8589934592 db1",
+    ]
+
+
+@pytest.mark.parametrize(("said", "ended"), [("oom\n", True), ("", False)])
+def test_the_engine_says_whether_memory_had_run_out(docker: Path, said: str, ended: bool) -> None:
+    docker.with_name("docker.events").write_text(said)
+    assert host(docker).out_of_memory_since(1000.0) is ended
+    (asked,) = calls(docker)
+    assert asked.startswith("events --since 1000.000 --until ")
+    assert asked.endswith("--filter container=db1 --filter event=oom")
 
 
 def test_what_docker_refuses_is_told_in_one_line(docker: Path) -> None:

@@ -214,6 +214,11 @@ def drill(
         supervisors,
         network,
     )
+    if config_path is None and scenario != ALL and SCENARIOS[scenario].needs_containers:
+        raise ConfigError(
+            f"{scenario} hits a limit of memory, which only containers have: give the --config of"
+            " a cluster whose nodes have nodes.NAME.container"
+        )
     if config_path is None:
         with progress() as tell, interruptible(INTERRUPTED):
             reports = made.play(chosen, options, tell)

@@ -8,6 +8,7 @@ from myha.drill.options import Options
 from myha.drill.stage import Scenario
 from myha.drill.target import Target
 from myha.errors import MyhaError, RefusedError
+from myha.hosts.docker import DockerHost
 from myha.supervisor.status import Status
 from myha.waiting import wait_until
 
@@ -62,8 +63,30 @@ def misfit(target: Target, scenario: Scenario) -> str:
     return ""
 
 
+def not_in_containers(scenario: Scenario) -> str:
+    """Why it cannot be played with --containers at all; empty when it can."""
+    of_processes = scenario.sandbox_only or scenario.needs_supervisor_process
+    reasons = (
+        (of_processes or scenario.needs_supervisors, "needs a sandbox of processes"),
+        (scenario.needs_network or scenario.needs_address, "cuts links: use --network"),
+        (scenario.fit is not None, "needs servers that are made for it"),
+        (scenario.dual_writer_only, "needs two writers, which compose.yaml does not make"),
+    )
+    why = next((reason for hit, reason in reasons if hit), "")
+    return f"{scenario.name} {why}; it is not played with --containers" if why else ""
+
+
+def _in_containers(target: Target) -> bool:
+    return all(isinstance(target.hosts.get(name), DockerHost) for name in target.config.nodes)
+
+
 def _misplaced(target: Target, scenario: Scenario) -> str:
-    """What it lacks of hosts and an address that only a sandbox of its own can have."""
+    """What it lacks of hosts, an address and limits that only some clusters have."""
+    if scenario.needs_containers and not _in_containers(target):
+        return (
+            f"{scenario.name} hits a limit of memory, which only containers have: use --containers,"
+            " or name those of the nodes (nodes.NAME.container)"
+        )
     cluster = target.cluster
     if scenario.needs_network and (cluster is None or cluster.network is None):
         return f"{scenario.name} cuts links, and this cluster has none of its own: use --network"

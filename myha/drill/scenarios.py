@@ -13,6 +13,7 @@ from myha.drill.data_loss import DATA_LOSS
 from myha.drill.disks import DISKS
 from myha.drill.diverging import DIVERGING
 from myha.drill.leaders import LEADERS
+from myha.drill.memory import MEMORY
 from myha.drill.partitions import PARTITIONS
 from myha.drill.power import POWER
 from myha.drill.stage import (
@@ -214,6 +215,7 @@ SCENARIOS: dict[str, Scenario] = {
         *POWER,
         *DISKS,
         *CLOCK,
+        *MEMORY,
         *CHAOS,
     )
 }

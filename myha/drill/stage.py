@@ -128,6 +128,7 @@ class Scenario:
     needs_network: bool = False  # it cuts links
     needs_supervisors: bool = False  # several, and the etcd in which they settle who acts
     needs_address: bool = False  # it acts on who has the one that the balancers share
+    needs_containers: bool = False  # it hits a limit that only a container has
     heals: tuple[str, ...] = ()  # ways to heal of which the policy must have one
     explains: Callable[[Config], float] = change_of_writer
     whole_seconds: float = WHOLE_DEADLINE_SECONDS  # until the pair has to be whole again

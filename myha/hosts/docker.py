@@ -11,6 +11,7 @@ or its context). Freezing is the control group's freezer: every process of the c
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -75,6 +76,42 @@ class DockerHost:
 
     def frozen(self) -> bool:
         return self._look()[2]
+
+    def run_out_of_memory(self, spare_bytes: int) -> None:
+        """Let the kernel end its process 1 for want of memory.
+
+        Its limit becomes what that process has of its own and `spare_bytes` more, and another
+        process in it takes all it can get: the larger of the two is ended. MyhaError when the limit
+        cannot be set, as where the container holds more that cannot be reclaimed.
+        """
+        self._hit = self._look()[0]
+        self._limit_memory(self._own_memory() + spare_bytes)
+        # What it reads has no end of a line, and it keeps a whole line.
+        self._docker("exec", "--detach", self.container, "tail", "/dev/zero")
+
+    def give_memory_back(self) -> None:
+        """As much as its machine has: the engine cannot take a limit away altogether."""
+        self._limit_memory(int(self._docker("info", "--format", "{{.MemTotal}}")))
+
+    def out_of_memory_since(self, wall: float) -> bool:
+        """Whether the kernel has ended a process of it for that since then (seconds since 1970)."""
+        said = self._docker(
+            *("events", "--since", f"{wall:.3f}", "--until", f"{time.time():.3f}"),
+            *("--filter", f"container={self.container}", "--filter", "event=oom"),
+        )
+        return bool(said.strip())
+
+    def _own_memory(self) -> int:
+        """What process 1 has in memory that is in no file, in bytes."""
+        said = self._docker("exec", self.container, "cat", "/proc/1/status")
+        found = re.search(r"^RssAnon:\s+(\d+) kB$", said, re.MULTILINE)
+        if found is None:
+            raise MyhaError(f"{self.name}: process 1 of {self.container} tells no RssAnon")
+        return 1024 * int(found[1])
+
+    def _limit_memory(self, limit_bytes: int) -> None:
+        limit = str(limit_bytes)  # of both, so that there is no swap to go to
+        self._docker("update", "--memory", limit, "--memory-swap", limit, self.container)
 
     def await_gone(self, deadline_seconds: float) -> bool:
         """True when what was told to end is gone, False when it is still there at the deadline."""

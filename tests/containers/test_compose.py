@@ -48,7 +48,7 @@ def whole_network(topology: Topology) -> Iterator[None]:
         topology.reconnect(service, address)
 
 
-@pytest.mark.parametrize("name", ["crash", "hang", "switchover", "stop", "standby-crash"])
+@pytest.mark.parametrize("name", ["crash", "hang", "switchover", "stop", "standby-crash", "oom"])
 def test_the_drill_of_containers(target: Target, name: str) -> None:
     report = drill(target, SCENARIOS[name])
     assert report.rounds[0].acknowledged > 0

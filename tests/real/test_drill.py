@@ -384,6 +384,8 @@ def test_what_acts_on_a_process_needs_a_way_to_it(tmp_path: Path) -> None:
         why_not = fitness.misfit(pair, scenario)
         if name in {"switchover", "bad-applier"}:
             assert "pid_file" not in why_not
+        elif scenario.needs_containers:
+            assert "nodes.NAME.container" in why_not
         elif not (scenario.sandbox_only or scenario.needs_network or name in others):
             assert "nodes.a.pid_file and start_command" in why_not
 
