@@ -318,6 +318,24 @@ def test_runs_are_listed(state: Path) -> None:
     assert json.loads(line)["played"][0]["scenario"] == "hang"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["oom"], "hits a limit of memory, which only containers have: add --containers"),
+        (["crash", "--containers", "--network"], "--containers goes with --flavour, --heal"),
+        (["crash", "--containers", "--durability", "async"], "--containers goes with --flavour"),
+        (["power", "--containers"], "power needs a sandbox of processes; it is not played"),
+        (["flap", "--containers"], "flap cuts links: use --network"),
+        (["conflict", "--containers"], "conflict needs two writers"),
+    ],
+)
+def test_what_containers_have_and_lack_is_said_before_anything_starts(
+    words: list[str], said: str
+) -> None:
+    done = CliRunner().invoke(drill, words, obj={})
+    assert said in str(done.exception)
+
+
 def test_the_drills_own_words_come_before_or_after_the_scenario() -> None:
     for words in (["--minutes", "1", "crash"], ["crash", "--minutes", "1"]):
         done = CliRunner().invoke(drill, words, obj={})

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ from myha.sandbox.state import REPLICAS_LIMIT, SUPERVISORS_LIMIT, Durability, Mo
 
 INTERRUPTED = "myha: interrupted; what the drill had broken is repaired"
 ALL = "all"
+# What a sandbox in containers may be made of, each at its default.
+IN_CONTAINERS: dict[str, Any] = {
+    "containers": True,
+    "flavour": "mysql",
+    "heal": None,
+    "supervisors": 1,
+}
 WITH_REPLICAS = ("crash", "hang", "switchover", "diverge")
 
 
@@ -129,6 +137,12 @@ def names(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> 
     is_flag=True,
     help="Every process of the sandbox on a host of its own, whose links can be cut. Needs root.",
 )
+@click.option(
+    "--containers",
+    is_flag=True,
+    help="The sandbox in containers of this machine's Docker engine; with --supervisors 2 all of"
+    " compose/full.yaml. Needs root.",
+)
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option(
     "--minutes",
@@ -181,6 +195,7 @@ def drill(
     replicas: int,
     supervisors: int,
     network: bool,
+    containers: bool,
     rounds: int,
     minutes: float | None,
     clients: int,
@@ -201,24 +216,20 @@ def drill(
     options = Options(rounds, clients, seed, pause_ms, force, reads_every, minutes or 0.0)
     chosen = list(SCENARIOS.values()) if scenario == ALL else [SCENARIOS[scenario]]
     _refuse_what_is_ambiguous(ctx, scenario, config_path, sandbox=sandbox)
-    _refuse_what_does_not_go_together(
-        scenario, minutes=minutes is not None, replicas=replicas > 0, network=network
-    )
     made = Sandboxes(
         flavour or "mysql",
         mode,
         durability,
-        HEAL_POLICY if heal is None else tuple(heal.replace(" ", "").split(",")),
+        None if heal is None else tuple(heal.replace(" ", "").split(",")),
         watchdog_seconds,
         replicas,
         supervisors,
         network,
+        containers,
     )
-    if config_path is None and scenario != ALL and SCENARIOS[scenario].needs_containers:
-        raise ConfigError(
-            f"{scenario} hits a limit of memory, which only containers have: give the --config of"
-            " a cluster whose nodes have nodes.NAME.container"
-        )
+    _refuse_what_does_not_go_together(
+        scenario, made, minutes=minutes is not None, configured=config_path is not None
+    )
     if config_path is None:
         with progress() as tell, interruptible(INTERRUPTED):
             reports = made.play(chosen, options, tell)
@@ -226,7 +237,8 @@ def drill(
         if sandbox or flavour or heal is not None or made != Sandboxes():
             raise ConfigError(
                 "--config acts on a cluster as it is: leave --sandbox, --flavour, --mode,"
-                " --durability, --heal, --watchdog, --replicas, --supervisors and --network out"
+                " --durability, --heal, --watchdog, --replicas, --supervisors, --network and"
+                " --containers out"
             )
         target = of_config(config_path, pair_named(ctx))
         fitting = [one for one in chosen if not fitness.misfit(target, one)]
@@ -254,14 +266,26 @@ def _refuse_what_is_ambiguous(
 
 
 def _refuse_what_does_not_go_together(
-    scenario: str, *, minutes: bool, replicas: bool, network: bool
+    scenario: str, made: Sandboxes, *, minutes: bool, configured: bool
 ) -> None:
     if minutes and scenario != "chaos":
         raise ConfigError("--minutes goes with chaos: give --rounds")
-    if scenario != ALL and SCENARIOS[scenario].needs_network and not network:
-        raise ConfigError(f"{scenario} cuts links between hosts: add --network (needs root)")
-    if replicas and scenario not in WITH_REPLICAS:
+    if made.containers and replace(made, **IN_CONTAINERS) != Sandboxes(**IN_CONTAINERS):
+        raise ConfigError("--containers goes with --flavour, --heal and --supervisors alone")
+    if made.replicas and scenario not in WITH_REPLICAS:
         raise ConfigError(f"--replicas goes with {', '.join(WITH_REPLICAS)}: leave it out")
+    if scenario == ALL:
+        return
+    one = SCENARIOS[scenario]
+    if made.containers and (why_not := fitness.not_in_containers(one)):
+        raise ConfigError(why_not)
+    if one.needs_network and not made.network:
+        raise ConfigError(f"{scenario} cuts links between hosts: add --network (needs root)")
+    if one.needs_containers and not (made.containers or configured):
+        raise ConfigError(
+            f"{scenario} hits a limit of memory, which only containers have: add --containers, or"
+            " give the --config of a cluster whose nodes have nodes.NAME.container"
+        )
 
 
 def _ask_first(target: Target, chosen: list[Scenario], rounds: int, *, yes: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from myha.drill import fitness, runner
+from myha.drill.containers import in_containers
 from myha.drill.options import Options
 from myha.drill.report import Report
 from myha.drill.stage import Scenario
@@ -22,18 +23,23 @@ class Sandboxes:
     flavour: str = "mysql"
     mode: Mode | None = None
     durability: Durability | None = None
-    heal: tuple[str, ...] = HEAL_POLICY
+    heal: tuple[str, ...] | None = None  # that policy; else all that the scenarios show
     watchdog_seconds: float = 0.0
     replicas: int = 0
     supervisors: int = 1
     network: bool = False
+    containers: bool = False
 
     def play(self, chosen: Sequence[Scenario], options: Options, tell: Tell) -> list[Report]:
         """All of them, those that can share a sandbox in one."""
+        if self.containers:
+            full = self.supervisors > 1
+            with in_containers(self.flavour, tell, self.heal or (), full=full) as target:
+                return play(target, chosen, options, tell)
         reports: list[Report] = []
         for (mode, fit, address, several), scenarios in self._kinds(chosen).items():
             with in_sandbox(
-                *(self.flavour, mode, self.durability, tell, self.heal),
+                *(self.flavour, mode, self.durability, tell, self.heal or HEAL_POLICY),
                 watchdog_seconds=self.watchdog_seconds,
                 replicas=self.replicas,
                 network=self.network,

@@ -7,12 +7,13 @@ states in their volumes) is a configuration for each supervisor.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import myha
-from myha.errors import MissingProgramError, MyhaError
+from myha.errors import MissingProgramError, MyhaError, RefusedError
 from myha.hosts.docker import docker
 from myha.hosts.shell import telling
 
@@ -37,30 +38,22 @@ def compose_folder() -> Path:
 class Containers:
     """One topology. `folder` must not exist; `project` is what all names begin with.
 
-    Images that are not named in `images` (by the variable of compose.yaml) are the ones that
+    The images are those of the variables that compose.yaml reads, else the ones that
     compose/images/build.py makes. Every method raises MyhaError with one line.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        project: str,
-        flavour: str,
-        *,
-        full: bool = False,
-        images: dict[str, str] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, project: str, flavour: str, *, full: bool = False) -> None:
         self.folder = folder
         self.project = project
         self.full = full
         self._files = FULL if full else SMALL
-        self.images = {
+        images = {
             "MYHA_SERVER_IMAGE": f"myha-{flavour}",
             "MYHA_HAPROXY_IMAGE": "myha-haproxy",
             "MYHA_SUPERVISOR_IMAGE": "myha-supervisor",
             **(_OF_FULL if full else {}),
-            **(images or {}),
         }
+        self.images = {name: os.environ.get(name, image) for name, image in images.items()}
         self._environment = {
             **self.images,
             "COMPOSE_PROJECT_NAME": project,
@@ -77,6 +70,34 @@ class Containers:
     def name(self, service: str) -> str:
         """What the container of a service is called."""
         return f"{self.project}-{service}"
+
+    def check(self) -> None:
+        """Refuse what would not come up: MissingProgramError with the remedy, RefusedError when
+        there is one of this name already."""
+        if os.geteuid() != 0:
+            raise RefusedError("what is in containers is reached by root only: run this as root")
+        compose_folder()
+        try:
+            docker("containers", "compose", "version")
+            docker("containers", "version", "--format", "{{.Server.Version}}")
+        except MyhaError as error:
+            raise MissingProgramError(
+                f"no Docker engine with compose answers here: {error}"
+            ) from None
+        here = docker("containers", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+        for image in self.images.values():
+            if image not in here and f"{image}:latest" not in here:
+                raise MissingProgramError(
+                    f"the image {image} is not here: build it with"
+                    " `python compose/images/build.py`, or name another one"
+                    f" ({', '.join(self.images)})"
+                )
+        of_this_name = f"label=com.docker.compose.project={self.project}"
+        if docker("containers", "ps", "--all", "--quiet", "--filter", of_this_name).strip():
+            raise RefusedError(
+                f"there are containers of {self.project} already: another one runs, or was killed;"
+                f" remove them with `docker compose -p {self.project} down -v`"
+            )
 
     def up(self, settings: str = "") -> None:
         """Bring it up, with `settings` at the end of its myha.toml; then the pair is being armed.

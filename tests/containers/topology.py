@@ -11,17 +11,14 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from myha.config import load
-from myha.drill.acting import ActingClient
-from myha.drill.target import Target, of_config
+from myha.drill.containers import SETTINGS, seen_from_outside
+from myha.drill.target import Target
 from myha.sandbox.containers import Containers
 from myha.waiting import wait_until
 
 PROJECT = "myha-test"
 PAIR_NETWORK = f"{PROJECT}_pair"
 HEALTHY_DEADLINE_SECONDS = 120.0
-# The guard against flapping would end a row of drills, and rightly.
-FOR_DRILLS = "\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n"
 
 
 class Topology:
@@ -40,11 +37,7 @@ class Topology:
 
     def target(self) -> Target:
         """What the drill sees from this machine, of whichever supervisor acts."""
-        paths = [self.containers.outside(one) for one in self.containers.supervisors]
-        target = of_config(paths[0])
-        if len(paths) > 1:
-            target.client = ActingClient(tuple(load(path) for path in paths))
-        return target
+        return seen_from_outside(self.containers)
 
     def health(self, service: str) -> str:
         """What the health check of a service says: starting, healthy, unhealthy."""
@@ -84,7 +77,7 @@ def running(folder: Path, flavour: str, *, full: bool = False) -> Iterator[Topol
     """The whole of it, from nothing to nothing, as an operator brings it up: the same files."""
     containers = Containers(folder, PROJECT, flavour, full=full)
     try:
-        containers.up(FOR_DRILLS)
+        containers.up(SETTINGS)
         topology = Topology(containers)
         topology.becomes_healthy("haproxy")
         yield topology
