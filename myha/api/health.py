@@ -6,15 +6,18 @@ does not answer, routing stays as it is.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from myha.api.answers import PROBLEMS, Health, json_of, no_pair, problem
+from myha.api.statuses import servers_of
 from myha.api.world import World
-
-Data = dict[str, Any]
+from myha.core.node import Contact
+from myha.core.record import Membership
+from myha.supervisor.status import NodeStatus
 
 
 def health(world: World) -> APIRouter:
@@ -41,8 +44,8 @@ def health(world: World) -> APIRouter:
         seen = _nodes(world, pair).get(node)
         if seen is None:
             return _no_node(pair, node)
-        well = seen["contact"] == "answering" and seen["membership"] == "member"
-        text = seen["error"] or seen["reason"] or f"{seen['contact']}, {seen['membership']}"
+        well = seen.contact is Contact.ANSWERING and seen.membership is Membership.MEMBER
+        text = seen.error or seen.reason or f"{seen.contact}, {seen.membership}"
         return _answer(well, text)
 
     @router.get(
@@ -54,7 +57,7 @@ def health(world: World) -> APIRouter:
         seen = _nodes(world, pair).get(node)
         if seen is None:
             return _no_node(pair, node)
-        wanted = seen["wanted"].get(pool)
+        wanted = seen.wanted.get(pool)
         takes = _routed(world, pair, pool, node) if wanted is None else wanted
         return _answer(takes, f"{node} {'takes' if takes else 'takes no'} traffic as {pool}")
 
@@ -65,11 +68,9 @@ def _no_node(pair: str, node: str) -> Response:
     return problem(f"there is no node {node!r} in a pair {pair!r}", 404)
 
 
-def _nodes(world: World, pair: str) -> dict[str, Data]:
+def _nodes(world: World, pair: str) -> Mapping[str, NodeStatus]:
     found = world.known.pair(pair)
-    if found is None or found.status is None:
-        return {}
-    return {**found.status["nodes"], **found.status.get("replicas", {})}
+    return {} if found is None or found.status is None else servers_of(found.status)
 
 
 def _routed(world: World, pair: str, pool: str, node: str) -> bool:
@@ -78,10 +79,10 @@ def _routed(world: World, pair: str, pool: str, node: str) -> bool:
     assert found is not None
     assert found.status is not None
     return any(
-        route["takes_traffic"]
-        for balancer in found.status["balancers"].values()
-        for route in balancer["routes"]
-        if (route["pool"], route["node"]) == (pool, node)
+        route.takes_traffic
+        for balancer in found.status.balancers.values()
+        for route in balancer.routes
+        if (route.pool, route.node) == (pool, node)
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from myha.api.rates import transactions
+from myha.api.statuses import looked_at, servers_of
+from myha.supervisor.status import SeenNodeStatus, Status
 
 HOUR_SECONDS = 3600
 # With more pairs each has fewer points: all of them together stay within some ten MB.
@@ -34,7 +36,7 @@ class History:
         self._clock = clock
         self._pairs: dict[str, _Pair] = {}
 
-    def take(self, name: str, status: dict[str, Any]) -> None:
+    def take(self, name: str, status: Status) -> None:
         now = self._clock()
         pair = self._pairs.get(name)
         if pair is None:
@@ -43,23 +45,23 @@ class History:
         # Once a second comes what moves: a little early is in time.
         if pair.samples and 0 <= now - pair.samples[-1][0] < self.step_seconds - 0.2:
             return
-        nodes = {**status["nodes"], **status.get("replicas", {})}
         sample: Sample = {}
-        for node, seen in nodes.items():
-            pulse = status.get("pulse", {}).get(node, {})
+        for node, seen in servers_of(status).items():
+            pulse = status.pulse.get(node)
+            looked = looked_at(seen)
             sample[node] = (
-                seen.get("lag_seconds") if seen["contact"] == "answering" else None,
-                self._rate(pair, node, seen, now),
-                pulse.get("latency_ms"),
+                None if looked is None else looked.lag_seconds,
+                self._rate(pair, node, looked, now),
+                None if pulse is None else pulse.latency_ms,
             )
         pair.samples.append((now, sample))
 
-    def _rate(self, pair: _Pair, node: str, seen: dict[str, Any], now: float) -> Number:
+    def _rate(self, pair: _Pair, node: str, seen: SeenNodeStatus | None, now: float) -> Number:
         """Transactions a second since the last sample."""
-        if seen["contact"] != "answering" or "executed" not in seen:
+        if seen is None:
             pair.counts.pop(node, None)
             return None
-        count, before = transactions(seen["executed"]), pair.counts.get(node)
+        count, before = transactions(seen.executed), pair.counts.get(node)
         pair.counts[node] = (now, count)
         if before is None or now <= before[0] or count < before[1]:
             return None

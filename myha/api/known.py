@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from myha.errors import MyhaError
 from myha.supervisor.overview import PairLine, away, worst_first
+from myha.supervisor.status import Status
 
 Data = dict[str, Any]
 
@@ -32,12 +34,17 @@ def event(name: str, value: Any) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + encoded(value) + b"\n\n"
 
 
+def _status_event(name: str, body: bytes) -> bytes:
+    return b'event: status\ndata: {"pair":' + encoded(name) + b',"status":' + body + b"}\n\n"
+
+
 @dataclass(slots=True)
 class PairKnown:
-    """One pair; `status` is None while nobody supervises it. `at` is of the monotonic clock."""
+    """One pair; `status` is None while nobody supervises it, `body` its JSON as the supervisor sent
+    it. `at` is of the monotonic clock."""
 
     line: PairLine
-    status: Data | None
+    status: Status | None
     at: float
     body: bytes = b""
 
@@ -74,7 +81,7 @@ class Known:
         self._said: tuple[bool, bytes] = (False, b"")
         self.names: tuple[str, ...] = tuple(names)
         self.url = ""
-        self.changed_pairs: list[Callable[[str, Data], None]] = []
+        self.changed_pairs: list[Callable[[str, Status], None]] = []
 
     # -- what comes in -----------------------------------------------------------------------------
 
@@ -89,14 +96,20 @@ class Known:
         for known in mine.values():
             known.at = now
         for name, one in answer["pairs"].items():
-            status = one["status"]
-            if status is not None:
-                status["url"] = self.url
-            line = PairLine.model_validate(one["line"])
-            mine[name] = PairKnown(line, status, now, b"" if status is None else encoded(status))
-            if status is not None:
-                self._tell_status(name, mine[name])
+            mine[name] = known = self._known(name, one, now)
+            if known.status is not None:
+                self._tell_status(name, known.status, known.body)
         self.tell_lines()
+
+    def _known(self, name: str, said: Data, now: float) -> PairKnown:
+        line, raw = PairLine.model_validate(said["line"]), said["status"]
+        if raw is None:
+            return PairKnown(line, None, now)
+        raw["url"] = self.url
+        try:
+            return PairKnown(line, Status.of_json(raw), now, encoded(raw))
+        except MyhaError as error:  # of another version than this process
+            return PairKnown(away(name, str(error)), None, now)
 
     def silent(self, source: str, why: str, *, gone: bool) -> None:
         """One source does not answer. `gone`: so does the supervisor itself say, and nobody looks
@@ -125,9 +138,12 @@ class Known:
         known = self.pair(name)
         return self._clock() - (self._began_at if known is None else known.at)
 
-    def statuses(self) -> list[tuple[str, Data]]:
+    def statuses(self) -> list[tuple[str, Status]]:
+        return [(name, status) for name, status, _ in self._supervised()]
+
+    def _supervised(self) -> list[tuple[str, Status, bytes]]:
         return [
-            (name, one.status)
+            (name, one.status, one.body)
             for known in self._sources.values()
             for name, one in sorted(known.items())
             if one.status is not None
@@ -168,9 +184,9 @@ class Known:
             return None
         one = Listener(pair)
         one.put(event("pairs", self.overview()))
-        for name, status in self.statuses():
+        for name, _, body in self._supervised():
             if pair in (None, name):
-                one.put(event("status", {"pair": name, "status": status}))
+                one.put(_status_event(name, body))
         self._listeners.add(one)
         return one
 
@@ -196,13 +212,11 @@ class Known:
             self._said = said
             self._tell(event("pairs", self.overview()), None)
 
-    def _tell_status(self, name: str, known: PairKnown) -> None:
-        assert known.status is not None
+    def _tell_status(self, name: str, status: Status, body: bytes) -> None:
         for heard in self.changed_pairs:
-            heard(name, known.status)
+            heard(name, status)
         if self._listeners:
-            prefix = b'event: status\ndata: {"pair":' + encoded(name) + b',"status":'
-            self._tell(prefix + known.body + b"}\n\n", name)
+            self._tell(_status_event(name, body), name)
 
     def _tell(self, what: bytes, pair: str | None) -> None:
         for one in self._listeners:

@@ -24,8 +24,12 @@ from myha import __version__
 from myha.api.counted import Counted, Lengths
 from myha.api.metric_table import METRICS, PREFIX
 from myha.api.rates import transactions
+from myha.api.statuses import jobs_of, looked_at, servers_of
 from myha.core.events import Kind, severity_of
+from myha.core.node import Contact, ThreadState
+from myha.core.record import Membership, Sync
 from myha.supervisor.overview import NO_SUPERVISOR, PairLine
+from myha.supervisor.status import NodeStatus, SeenNodeStatus, Status
 from myha.supervisor.turns import BOUNDS_SECONDS
 
 Data = dict[str, Any]
@@ -75,7 +79,7 @@ def exposition(gathered: Gathered) -> bytes:
 def gather(
     supervisor: Data,
     lines: Iterable[PairLine],
-    statuses: Iterable[tuple[str, Data]],
+    statuses: Iterable[tuple[str, Status]],
     counted: Counted,
 ) -> Gathered:
     """Everything but what is in files."""
@@ -95,80 +99,78 @@ def gather(
     return found
 
 
-def _add_pair(found: Gathered, name: str, status: Data) -> None:
-    found.add("pair_info", 1, name, status["mode"], status["durability"])
-    found.add("pair_settled", status["settled"], name)
-    for verdict in status["verdicts"]:
-        severity = severity_of(Kind.VERDICT, {"verdict": verdict["name"]})
-        in_force = verdict["name"] == status["verdict"]
-        found.add("pair_verdict", in_force, name, verdict["name"], severity)
-    found.add("pair_epoch", status["epoch"], name)
-    found.add("pair_armed", status["sync"] == "armed", name)
-    found.add("pair_maintenance", status["maintenance"], name)
-    found.add("pair_plan_running", status["running"] is not None, name)
-    found.add("pair_refusals", len(status["refusals"]), name)
-    found.add("pair_incidents", len(status["incidents"]), name)
-    found.add("pair_lease_held", not status.get("lease_failure"), name)
-    found.add("pair_config_changed", status.get("config_changed", False), name)
-    found.add("pair_journal_failed", bool(status.get("journal_failure")), name)
-    found.add("pair_dns_failed", bool(status.get("dns_failure")), name)
-    of_replicas = (one["jobs"] for one in status.get("replicas", {}).values())
-    for job in (*status["jobs"], *(job for jobs in of_replicas for job in jobs)):
-        labels = (name, job["kind"], job["node"])
+def _add_pair(found: Gathered, name: str, status: Status) -> None:
+    found.add("pair_info", 1, name, status.mode.value, status.durability.value)
+    found.add("pair_settled", status.settled, name)
+    for verdict in status.verdicts:
+        severity = severity_of(Kind.VERDICT, {"verdict": verdict.name})
+        in_force = verdict.name == status.verdict
+        found.add("pair_verdict", in_force, name, verdict.name, severity)
+    found.add("pair_epoch", status.epoch, name)
+    found.add("pair_armed", status.sync is Sync.ARMED, name)
+    found.add("pair_maintenance", status.maintenance, name)
+    found.add("pair_plan_running", status.running is not None, name)
+    found.add("pair_refusals", len(status.refusals), name)
+    found.add("pair_incidents", len(status.incidents), name)
+    found.add("pair_lease_held", not status.lease_failure, name)
+    found.add("pair_config_changed", status.config_changed, name)
+    found.add("pair_journal_failed", bool(status.journal_failure), name)
+    found.add("pair_dns_failed", bool(status.dns_failure), name)
+    for job in jobs_of(status):
+        labels = (name, job.kind, job.node)
         found.add("job_running", 1, *labels)
-        percent = job["percent"]
+        percent = job.percent
         found.add("job_progress_ratio", None if percent is None else percent / 100, *labels)
-    if loop := status.get("loop"):
-        lengths = Lengths(BOUNDS_SECONDS, list(loop["by_length"]), loop["busy_seconds"])
+    if loop := status.loop:
+        lengths = Lengths(BOUNDS_SECONDS, list(loop.by_length), loop.busy_seconds)
         found.add_lengths("loop_turn_seconds", lengths, name)
 
 
-def _add_nodes(found: Gathered, pair: str, status: Data) -> None:
-    for kind, nodes in (("node", status["nodes"]), ("replica", status.get("replicas", {}))):
-        for node, seen in nodes.items():
-            _add_record(found, pair, node, seen, writer=status["writer"] == node)
-            if "version" in seen:
-                found.add("node_info", 1, pair, node, kind, seen["version"])
-                _add_look(found, pair, node, seen)
-    for node, pulse in status.get("pulse", {}).items():
-        latency = pulse.get("latency_ms")
+def _add_nodes(found: Gathered, pair: str, status: Status) -> None:
+    for node, seen in servers_of(status).items():
+        _add_record(found, pair, node, seen, writer=status.writer == node)
+        if isinstance(seen, SeenNodeStatus):
+            kind = "replica" if node in status.replicas else "node"
+            found.add("node_info", 1, pair, node, kind, seen.version)
+        if (looked := looked_at(seen)) is not None:
+            _add_look(found, pair, node, looked)
+    for node, pulse in status.pulse.items():
+        latency = pulse.latency_ms
         found.add(
             "node_pulse_latency_seconds", None if latency is None else latency / 1000, pair, node
         )
-        found.add("node_pulse_stalled_seconds", pulse["stalled_seconds"], pair, node)
+        found.add("node_pulse_stalled_seconds", pulse.stalled_seconds, pair, node)
 
 
-def _add_record(found: Gathered, pair: str, node: str, seen: Data, *, writer: bool) -> None:
-    found.add("node_up", seen["contact"] == "answering", pair, node)
+def _add_record(found: Gathered, pair: str, node: str, seen: NodeStatus, *, writer: bool) -> None:
+    found.add("node_up", seen.contact is Contact.ANSWERING, pair, node)
     found.add("node_writer", writer, pair, node)
-    found.add("node_member", seen["membership"] == "member", pair, node)
-    found.add("node_fenced", seen["fenced"], pair, node)
+    found.add("node_member", seen.membership is Membership.MEMBER, pair, node)
+    found.add("node_fenced", seen.fenced, pair, node)
 
 
-def _add_look(found: Gathered, pair: str, node: str, seen: Data) -> None:
-    """What a look saw is old where the node does not answer, and left out then."""
-    if seen["contact"] != "answering":
-        return
-    found.add("node_open", seen["open"], pair, node)
-    found.add("node_lag_seconds", seen["lag_seconds"], pair, node)
-    found.add("node_lag_transactions", seen["lag_transactions"], pair, node)
-    found.add("node_lag_bytes", seen["lag_bytes"], pair, node)
-    for thread in ("receiver", "applier"):
-        found.add("node_thread_running", seen[thread]["state"] == "running", pair, node, thread)
-    found.add("node_sessions", seen["sessions"], pair, node)
-    found.add("node_writes_stalled_seconds", seen["writes_stalled_seconds"], pair, node)
-    found.add("node_executed_transactions_total", transactions(seen["executed"]), pair, node)
-    found.add("node_waits_for_standby", seen["semisync"]["source_waits"], pair, node)
-    waiting = seen["semisync"]["waiting_sessions"]
+def _add_look(found: Gathered, pair: str, node: str, seen: SeenNodeStatus) -> None:
+    found.add("node_open", seen.open, pair, node)
+    found.add("node_lag_seconds", seen.lag_seconds, pair, node)
+    found.add("node_lag_transactions", seen.lag_transactions, pair, node)
+    found.add("node_lag_bytes", seen.lag_bytes, pair, node)
+    for thread, its in (("receiver", seen.receiver), ("applier", seen.applier)):
+        runs = its.state is ThreadState.RUNNING
+        found.add("node_thread_running", runs, pair, node, thread)
+    found.add("node_sessions", seen.sessions, pair, node)
+    found.add("node_writes_stalled_seconds", seen.writes_stalled_seconds, pair, node)
+    found.add("node_executed_transactions_total", transactions(seen.executed), pair, node)
+    found.add("node_waits_for_standby", seen.semisync.source_waits, pair, node)
+    waiting = seen.semisync.waiting_sessions
     found.add("node_semisync_waiting_sessions", waiting, pair, node)
 
 
-def _add_balancers(found: Gathered, pair: str, status: Data) -> None:
-    for name, balancer in status["balancers"].items():
-        found.add("balancer_up", balancer["answering"], pair, name)
-        if not balancer["answering"]:
+def _add_balancers(found: Gathered, pair: str, status: Status) -> None:
+    for name, balancer in status.balancers.items():
+        found.add("balancer_up", balancer.answering, pair, name)
+        if not balancer.answering:
             continue
-        for route in balancer["routes"]:
-            labels = (pair, name, route["pool"], route["node"])
-            found.add("route_takes_traffic", route["takes_traffic"], *labels)
-            found.add("route_sessions", route["sessions"], *labels)
+        for route in balancer.routes:
+            labels = (pair, name, route.pool, route.node)
+            found.add("route_takes_traffic", route.takes_traffic, *labels)
+            found.add("route_sessions", route.sessions, *labels)

@@ -20,6 +20,7 @@ from myha.api.answers import (
 )
 from myha.api.journal import lines_of
 from myha.api.known import PairKnown
+from myha.api.statuses import jobs_of
 from myha.api.world import World
 from myha.core.events import Kind, Selector, Wanted
 from myha.core.severity import Severity
@@ -65,16 +66,18 @@ def _add_reasons(router: APIRouter, world: World) -> None:
         if config is not None:
             lines = await world.readers.run(lines_of, config, EXPLAIN_LINES)
         keys = ExplainAnswer.model_fields.keys() - {"events"}
-        return json_of({**{key: found.status[key] for key in sorted(keys)}, "events": lines})
+        said = found.status.model_dump(mode="json", include=keys)
+        return json_of({**said, "events": lines})
 
     @router.get("/pairs/{pair}/jobs", response_model=JobsAnswer, summary="Heals and comparisons")
     async def jobs(pair: str) -> Response:
         found = world.known.pair(pair)
         if found is None or found.status is None:
             return _nobody(world, pair, found)
-        of_replicas = [one["jobs"] for one in found.status.get("replicas", {}).values()]
-        running = [*found.status["jobs"], *(job for some in of_replicas for job in some)]
-        return json_of({"jobs": running, "last": found.status.get("last_jobs", {})})
+        status = found.status
+        running = [job.model_dump(mode="json") for job in jobs_of(status)]
+        last = status.model_dump(mode="json", include={"last_jobs"})["last_jobs"]
+        return json_of({"jobs": running, "last": last})
 
 
 def _add_events(router: APIRouter, world: World) -> None:

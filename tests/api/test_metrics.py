@@ -85,7 +85,8 @@ def line(kind: Kind, at: float, **fields: str) -> Data:
 def test_every_metric_has_a_value_where_there_is_one_to_tell(one: Supervised) -> None:
     answer = answer_of(view())
     status = answer["pairs"][PAIR]["status"]
-    job = {"kind": "heal", "node": "db2", "percent": 50.0}
+    how_far = {"seconds": 1.0, "percent": 50.0, "left_seconds": 1.0, "text": ""}
+    job = {"kind": "heal", "node": "db2", "method": "rewind", "heal": 1, "phase": "undo", **how_far}
     status |= {
         "loop": {"turns": 1, "busy_seconds": 0.1, "by_length": [1] + [0] * len(BOUNDS_SECONDS)},
         "pulse": {"db1": {"stalled_seconds": 0.0, "error": "", "latency_ms": 2.0}},

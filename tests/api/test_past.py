@@ -13,8 +13,10 @@ from myha.api.history import HOUR_SECONDS, History
 from myha.api.rates import transactions
 from myha.api.timelines import timelines
 from myha.core.events import Kind
+from myha.supervisor.status import Status
 from myha.undo.quarantine import FOLDER, ROWS_FILE, SUMMARY
-from tests.api.world import PAIR, Data, Supervised, supervised
+from tests.api.world import PAIR, Data, Supervised, status_of, supervised
+from tests.core.views import view
 
 PATH = f"/api/v1/pairs/{PAIR}"
 UUID = "c9926c06-eb2f-11f1-8d4e-02fc00000001"
@@ -45,9 +47,12 @@ def test_transactions_are_counted_in_both_flavours(executed: str, count: int) ->
 # -- history ---------------------------------------------------------------------------------------
 
 
-def status(count: int, lag: float | None = 0.0, contact: str = "answering") -> Data:
-    node = {"contact": contact, "executed": f"0-1-{count}", "lag_seconds": lag}
-    return {"nodes": {"a": node}, "pulse": {"a": {"latency_ms": 2.0}}}
+def status(count: int, lag: float | None = 0.0, contact: str = "answering") -> Status:
+    said = status_of(view())
+    node = said["nodes"]["db1"]
+    looked = {"contact": contact, "executed": f"0-1-{count}", "lag_seconds": lag}
+    pulse = {"stalled_seconds": 0.0, "error": "", "latency_ms": 2.0}
+    return Status.of_json({**said, "nodes": {"a": {**node, **looked}}, "pulse": {"a": pulse}})
 
 
 def test_a_sample_a_second_with_the_rate_since_the_last() -> None:

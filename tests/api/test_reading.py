@@ -54,6 +54,16 @@ def test_a_pair_that_nobody_supervises_says_so(one: Supervised) -> None:
     assert (line["verdict"], line["healthy"]) == ("no-supervisor", False)
 
 
+def test_a_status_of_another_version_is_said_to_be_one(one: Supervised) -> None:
+    answer = answer_of(view())
+    del answer["pairs"][PAIR]["status"]["verdict"]
+    one.world.known.take("", answer)
+    said = one.client.get(f"/api/v1/pairs/{PAIR}")
+    assert said.status_code == 503
+    assert "of another version of myha" in said.json()["text"]
+    assert one.client.get("/metrics").status_code == 200
+
+
 def test_the_journal_by_id_kind_and_severity(one: Supervised) -> None:
     one.journal.note(Kind.VERDICT, "first", {"verdict": "healthy", "severity": "info"})
     one.journal.note(Kind.PLAN, "second", {"plan": "failover", "severity": "critical"})

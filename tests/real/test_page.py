@@ -115,9 +115,8 @@ def test_what_servers_call_things_stays_text(browser: Browser, told: Told) -> No
     with opened(browser, told.url) as page:
         expect(page.locator(".sentence")).to_be_visible()
         thread = {"state": "stopped", "errno": 1062, "error": NASTY}
-        bad = node(
-            version=NASTY, error=NASTY, reason=NASTY, fenced=True, membership=NASTY, applier=thread
-        )
+        fenced = {"fenced": True, "membership": "fenced"}
+        bad = node(version=NASTY, error=NASTY, reason=NASTY, applier=thread, **fenced)
         refusal = {"verdict": NASTY, "reason": NASTY, "override": NASTY}
         job = {"kind": NASTY, "node": NASTY, "method": NASTY, "heal": 1, "seconds": 1.0}
         job |= {"phase": NASTY, "percent": 20.0, "left_seconds": None, "text": NASTY}
