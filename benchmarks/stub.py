@@ -30,7 +30,6 @@ from myha.database.results import ReadingConnection
 from myha.servers.lag import stamp
 from myha.supervisor.pair import PairSupervisor
 
-GREETING_SECONDS = 5.0
 OK = b"\x00\x00\x00\x02\x00\x00\x00"
 _NUMBERS = re.compile(rb"\d+(\.\d+)?")
 _BEATS = re.compile(rb"\d+=\d{4}-\d\d-\d\dT[\d:.]+(,\d+=[\dT:.-]+)*")
@@ -41,7 +40,7 @@ COM_QUIT, COM_QUERY = 1, 3
 SSL_REQUEST_BYTES = 32
 CLIENT_SSL = 0x0800
 CAPABILITIES = 0x000FA68D  # as 4.1 clients want it: plugin login, secure connection, no SSL
-DEAD, HUNG = "dead", "hung"
+HUNG = "hung"
 
 
 def packets_of(data: bytes) -> list[bytes]:

@@ -89,10 +89,6 @@ class Layout:
     def writer_address(self) -> tuple[str, int]:
         return self.balancer_places[BALANCERS[0]].writer
 
-    @property
-    def reader_address(self) -> tuple[str, int]:
-        return self.balancer_places[BALANCERS[0]].reader
-
     @cached_property
     def nodes(self) -> dict[str, NodeFiles]:
         return {name: self._files(name, number) for number, name in enumerate(NODE_NAMES, 1)}

@@ -144,17 +144,6 @@ def acknowledged(folder: Path) -> set[tuple[int, int]]:
     return {(one.client, one.number) for one in read_attempts(folder) if one.acknowledged}
 
 
-def longest_gap_seconds(folder: Path) -> float:
-    """Between two acknowledgements of one and the same client."""
-    gaps = [0.0]
-    last: dict[int, float] = {}
-    for one in read_attempts(folder):
-        if one.acknowledged and one.ended_at is not None:
-            gaps.append(one.ended_at - last.get(one.client, one.ended_at))
-            last[one.client] = one.ended_at
-    return max(gaps)
-
-
 def rows(cluster: Cluster, node: str) -> set[tuple[int, int]]:
     found = ask(cluster, node, "SELECT client, number FROM app.myha_drill")
     return {(int(client), int(number)) for client, number in found}

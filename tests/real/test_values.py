@@ -244,8 +244,6 @@ def uuid_of(parts: tuple[int, int]) -> str:
 ANY = st.characters(exclude_categories=["Cs"])
 BASIC = st.characters(exclude_categories=["Cs"], max_codepoint=0xFFFF)
 WESTERN = st.characters(max_codepoint=0xFF, exclude_categories=["Cc"])
-JAPANESE = st.sampled_from("aあア")
-SINGLES = st.floats(width=32, allow_nan=False, allow_infinity=False)
 AS_TEXT = "CAST({0} AS CHAR)"
 EXACT_FLOAT = "CAST({0} + 0e0 AS CHAR), CAST({0} AS CHAR) LIKE '-%'"
 
