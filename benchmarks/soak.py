@@ -62,9 +62,10 @@ def soak(target: Target, minutes: float, clients: int, threads: int) -> dict[str
             after = max((one["id"] for one in events), default=after)
             workload.ledger.advance()
             loads.append(round(os.getloadavg()[0], 1))
+            gone, oks = minutes - (ends - time.monotonic()) / 60, workload.ledger.acknowledged
             print(  # noqa: T201  # a report for a terminal
-                f"{minutes - (ends - time.monotonic()) / 60:5.1f} min  {workload.ledger.acknowledged} OKs  load "
-                f"{loads[-1]:.1f}  plans {dict(plans)}  verdicts {dict(verdicts)}",
+                f"{gone:5.1f} min  {oks} OKs  load {loads[-1]:.1f}  plans {dict(plans)}"
+                f"  verdicts {dict(verdicts)}",
                 flush=True,
             )
         changed = (target.status().epoch or 0) - epoch
