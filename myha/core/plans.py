@@ -34,10 +34,14 @@ class RecordChange:
     unattended: bool = False
 
     def apply(self, record: Record, wall: float, keep_failovers_seconds: float = 3600.0) -> Record:
-        """The changed record, one version on. `wall` is the time of the change."""
+        """The changed record, one version on. `wall` is the time of the change.
+
+        Nothing on record is later than that: whoever wrote it had another clock, and to wait until
+        this one gets there would hold back failovers for as long.
+        """
         nodes = dict(record.nodes)
         nodes.update(self.nodes)
-        walls = record.failover_walls
+        walls = tuple(min(then, wall) for then in record.failover_walls)
         if self.unattended:
             walls = (*(then for then in walls if wall - then < keep_failovers_seconds), wall)
         moved = self.writer is not None and self.writer != record.writer
@@ -50,7 +54,7 @@ class RecordChange:
             nodes=tuple((name, nodes[name]) for name, _ in record.nodes),
             maintenance=record.maintenance if self.maintenance is None else self.maintenance,
             failover_walls=walls,
-            writer_since_wall=wall if moved else record.writer_since_wall,
+            writer_since_wall=wall if moved else min(record.writer_since_wall, wall),
         )
 
 
