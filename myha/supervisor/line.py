@@ -20,30 +20,34 @@ WAIT_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 ASK_SECONDS = 0.1
 
+Patience = Callable[[Config, bool], float]
+
 
 def stand_in_line(
     config: Config,
     leave: threading.Event,
     waits: Callable[[str], None],
-    patience_seconds: Callable[[Config], float],
+    patience_seconds: Patience,
 ) -> Lease | None:
     """The lease, held; None when it was time to leave first. `waits` is told why it takes a while,
-    and for `patience_seconds` others may have it that should.
+    and for `patience_seconds` others may have it that should; it is told whether somebody has had
+    it meanwhile.
 
     Raises MyhaError when there is no record, and when another supervisor has the lease and nobody
     can stand in line for it.
     """
-    lease = supervisor_lease(config)
+    lease, was_taken = supervisor_lease(config), False
     with ExitStack() as left:
         left.callback(lease.release)  # in line it holds the folder on this machine
         while not leave.is_set():
             try:
                 require_record(config)  # before anything is made there
-                _leave_to_others(lease, leave, patience_seconds(config))
+                _leave_to_others(lease, leave, patience_seconds(config, was_taken))
                 lease.acquire()
             except LeaseHeldError as held:
                 if not lease.waits:
                     raise
+                was_taken = True
                 waits(f"in line for the lease; {held} has it")
                 lease.await_free(WAIT_SECONDS)
             except StoreSilentError as error:

@@ -17,7 +17,7 @@ from myha.config import Config
 from myha.core.events import Kind
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.ports import Lease
-from myha.supervisor.line import stand_in_line
+from myha.supervisor.line import Patience, stand_in_line
 from myha.supervisor.pair import PairSupervisor
 
 AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
@@ -56,7 +56,7 @@ class PairRunner:
         after_seconds: float = 0.0,
         make: Make = PairSupervisor,
         news: Callable[[], None] = lambda: None,
-        patience_seconds: Callable[[Config], float] = lambda _config: 0.0,
+        patience_seconds: Patience = lambda _config, _was_taken: 0.0,
     ) -> None:
         """`begins` is called when the supervisor has the right to act, before it does; `alive`
         again and again with what it does while it has none; `news` when something about the pair

@@ -63,10 +63,12 @@ class Sharing:
         if self._thread.is_alive():
             self._thread.join(JOIN_SECONDS)
 
-    def patience_seconds(self, config: Config) -> float:
-        """How long a free lease is left to others: longer if it was given away just now."""
+    def patience_seconds(self, config: Config, was_taken: bool) -> float:
+        """How long a free lease is left to others: longer if it was given away just now, unless it
+        `was_taken` since. Whoever took it has gone then, and nobody is to be waited for."""
         name = config.cluster.name
-        if self._clock() - self._given.get(name, float("-inf")) < GIVEN_SECONDS:
+        given = self._clock() - self._given.get(name, float("-inf")) < GIVEN_SECONDS
+        if given and not was_taken:
             return GIVEN_PATIENCE_SECONDS
         return patience_seconds(name, supervisor_of(config), self._alive.get(name, {}))
 
