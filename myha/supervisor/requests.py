@@ -64,6 +64,8 @@ class Reply:
 def plan_for_request(it: Situation, request: Request) -> Answer:
     """A plan, a refusal, or None when there is nothing to do."""
     name, arguments = request.name, request.arguments
+    if name != "maintenance" and it.mixed_up is not None:
+        return it.mixed_up
     if it.record.maintenance and name in NOT_IN_MAINTENANCE:
         return Refusal("maintenance is on", "myha maintenance off")
     if name == "switchover":

@@ -124,6 +124,7 @@ OFFSET = Difference(
 )
 
 SITUATIONS: dict[str, View] = {
+    "nodes-mixed-up": view(seen("db2"), seen("db1")),
     "isolated": view(lost("db1", SILENT), lost("db2", SILENT)),
     "both-lost": view(lost("db1", REFUSING), lost("db2", REFUSING)),
     "cut-off": view(lost("db1", SILENT)),

@@ -5,7 +5,7 @@ A situation belongs to one view and lives as long as the decision about it.
 
 from __future__ import annotations
 
-from myha.core.plans import Step
+from myha.core.plans import Refusal, Step
 from myha.core.routing import apart, differences
 from myha.core.situation.once import once
 from myha.core.situation.replicating import Replicating
@@ -13,6 +13,20 @@ from myha.core.situation.replicating import Replicating
 
 class Situation(Replicating):
     """One view with its record: what the verdicts and the protocols go by."""
+
+    @once
+    def mixed_up(self) -> Refusal | None:
+        """Why nothing can be done where a server, by the life that it is in, is the other node on
+        record. Another supervisor had them right, and has put on record who is the writer."""
+        asked = ((self.writer, self.w, self.entry), (self.standby, self.s, self.w_entry))
+        for name, node, others in asked:
+            look = node.look if node.answering else None
+            if look is not None and others.boot_id and look.boot_id == others.boot_id:
+                return Refusal(
+                    f"nodes.{name} leads to the server that is {self.policy.peer(name)} on record: "
+                    "correct the addresses in this supervisor's configuration"
+                )
+        return None
 
     @once
     def recent_failovers(self) -> int:

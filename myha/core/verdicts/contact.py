@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from myha.core.node import Contact
+from myha.core.plans import Refusal
 from myha.core.protocols import acknowledgement, failover, upkeep
 from myha.core.record import Cause
 from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Holds, Verdict
+
+
+def _nothing_while_mixed_up(it: Situation) -> Refusal | None:
+    return it.mixed_up
 
 
 def _isolated(it: Situation) -> bool:
@@ -50,6 +55,15 @@ def concerns(it: Situation) -> bool:
 
 
 ROWS: tuple[Verdict, ...] = (
+    Verdict(
+        "nodes-mixed-up",
+        "One of {writer} and {standby} leads to the server that the record knows as the other: "
+        "their addresses are mixed up, and nothing is changed.",
+        lambda it: it.mixed_up is not None,
+        planner=_nothing_while_mixed_up,
+        holds=Holds.EVERYTHING,
+        severity=Severity.CRITICAL,
+    ),
     Verdict(
         "isolated",
         "The supervisor reaches neither node, and nothing proves them dead: it may be cut off "
