@@ -12,7 +12,7 @@ from myha.core.record import Membership, Record
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.release.plan import Kind as StepKind
 from myha.operations.release.plan import Step, Wishes, left, plan
-from myha.operations.setup.apply import install
+from myha.operations.setup.apply import in_order, install
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.session import AdminSession
@@ -64,9 +64,14 @@ class Release:
             if not self._confirm():
                 self._tell("nothing was changed")
                 return
-            for number, step in enumerate(steps, 1):
-                self._tell(f"[{number}/{len(steps)}] {step}")
-                self._guarded(number, len(steps), step, sessions, record)
+            in_order(
+                steps,
+                lambda step: self._step(step, sessions, record),
+                self._tell,
+                what="release",
+                then="correct this and run `myha release` again, it continues here; or `myha "
+                "setup`, to keep the pair",
+            )
             self._tell(
                 "released: they replicate without myha. `myha setup` would take the pair over again"
             )
@@ -130,22 +135,6 @@ class Release:
             self._tell(f"  {line}")
 
     # --- doing
-
-    def _guarded(
-        self,
-        number: int,
-        count: int,
-        step: Step,
-        sessions: Mapping[str, AdminSession],
-        record: Record,
-    ) -> None:
-        try:
-            self._step(step, sessions, record)
-        except MyhaError as error:
-            raise MyhaError(
-                f"release stopped at step {number} of {count} ({step}): {error}; correct this and "
-                "run `myha release` again, it continues here; or `myha setup`, to keep the pair"
-            ) from None
 
     def _step(self, step: Step, sessions: Mapping[str, AdminSession], record: Record) -> None:
         session = sessions[step.node]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from myha.config import Config
 from myha.errors import MyhaError, ServerError
@@ -20,19 +21,33 @@ NO_SUCH_THREAD = 1094
 FILE_MODE = 0o644  # the server reads it as its own user, and no password is in it
 
 Sessions = Mapping[str, AdminSession]
+T = TypeVar("T")
 
 
 def carry_out(config: Config, sessions: Sessions, actions: list[Action], tell: Tell) -> None:
     """Do every action but the joining, in order. MyhaError says what was done and how to go on."""
-    due = [action for action in actions if action.stage is not Stage.JOIN]
-    for number, action in enumerate(due, 1):
-        tell(f"[{number}/{len(due)}] {action}")
+    in_order(
+        [action for action in actions if action.stage is not Stage.JOIN],
+        lambda action: _carry_out(config, sessions[action.node], action),
+        tell,
+        what="setup",
+        then="the steps before it are done: correct this and run `myha setup` again, it continues "
+        "here",
+    )
+
+
+def in_order(
+    steps: Sequence[T], carry_out: Callable[[T], None], tell: Tell, *, what: str, then: str
+) -> None:
+    """Every step, with its number told. MyhaError says at which one `what` stopped, and what `then`
+    is to be done."""
+    for number, step in enumerate(steps, 1):
+        tell(f"[{number}/{len(steps)}] {step}")
         try:
-            _carry_out(config, sessions[action.node], action)
+            carry_out(step)
         except MyhaError as error:
             raise MyhaError(
-                f"setup stopped at step {number} of {len(due)} ({action}): {error}; the steps "
-                "before it are done: correct this and run `myha setup` again, it continues here"
+                f"{what} stopped at step {number} of {len(steps)} ({step}): {error}; {then}"
             ) from None
 
 

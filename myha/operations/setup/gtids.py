@@ -16,7 +16,7 @@ from myha.database.flavours.base import Channel
 from myha.errors import MyhaError
 from myha.operations.setup.actions import Action, Stage
 from myha.operations.setup.adoption import needs_gtids
-from myha.operations.setup.apply import Sessions
+from myha.operations.setup.apply import Sessions, in_order
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.session import AdminSession
 from myha.progress import Tell
@@ -108,20 +108,19 @@ def _placing(config: Config, facts: Facts, peer: Facts) -> Iterator[Action]:
 
 def carry_out(sessions: Sessions, actions: list[Action], tell: Tell) -> None:
     """Every step of `adopting`, in order. MyhaError says what was done and how to go on."""
-    for number, action in enumerate(actions, 1):
-        tell(f"[{number}/{len(actions)}] {action}")
-        session = sessions[action.node]
-        peer = next(one for name, one in sessions.items() if name != action.node)
-        try:
-            _step(session, peer, action, tell)
-        except MyhaError as error:
-            raise MyhaError(
-                f"setup stopped at step {number} of {len(actions)} ({action}): {error}; the pair "
-                "serves as before: correct this and run `myha setup` again, it continues here"
-            ) from None
+    in_order(
+        actions,
+        lambda action: _step(sessions, action, tell),
+        tell,
+        what="setup",
+        then="the pair serves as before: correct this and run `myha setup` again, it continues "
+        "here",
+    )
 
 
-def _step(session: AdminSession, peer: AdminSession, action: Action, tell: Tell) -> None:
+def _step(sessions: Sessions, action: Action, tell: Tell) -> None:
+    session = sessions[action.node]
+    peer = next(one for name, one in sessions.items() if name != action.node)
     if action.block == START:
         _start(session)
     elif action.block == DRAIN:
