@@ -12,8 +12,9 @@ from typing import Any
 from myha.binlog import events
 from myha.binlog.columns import ColumnFact, KeyFact, Query, column_facts, key_facts
 from myha.binlog.errors import DecodeError
-from myha.binlog.events import EventType, RawEvent, RowChanges, TableMap
+from myha.binlog.events import EventType, RawEvent
 from myha.binlog.literals import literal, matches, row_predicate, show
+from myha.binlog.row_events import RowChanges, TableMap
 from myha.binlog.values import Row, RowDecoder
 from myha.database.statements import quoted
 from myha.errors import MyhaError

@@ -28,8 +28,8 @@ from typing import TypeAlias
 from myha.binlog import packed
 from myha.binlog.columns import ColumnFact
 from myha.binlog.errors import DecodeError
-from myha.binlog.events import TableMap
 from myha.binlog.mysql_json import Json
+from myha.binlog.row_events import TableMap
 from myha.binlog.types import BLOBS, GEOMETRIES, TEXTS
 
 Value: TypeAlias = int | float | Decimal | str | bytes | Json | None

@@ -3,7 +3,7 @@
 A row image has no index: where a column begins depends on the lengths and NULLs before it. Walking
 it by a table of columns costs more than everything else that the reader does, so the walk of each
 table is spelled out as Python, with constant offsets where the table allows. `keys_of` does the
-same slowly, from `events.TableMap`; tests hold the two against each other.
+same slowly, from `row_events.TableMap`; tests hold the two against each other.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from myha.binlog import events
-from myha.binlog.events import DELETES, UPDATES, WRITES, RawEvent, TableMap, packed_integer
+from myha.binlog import row_events
+from myha.binlog.events import DELETES, UPDATES, WRITES, RawEvent
+from myha.binlog.row_events import TableMap, packed_integer
 from myha.conflicts.keys import Facts, TableKey
 from myha.core.conflicts import Detector, Slot, Transaction
 
@@ -103,7 +104,7 @@ class Table:
     def changes(self, kind: int, body: bytes) -> tuple[Change, ...]:
         """The images of an event's rows. Raises RewindRefusedError when it cannot be read."""
         event = RawEvent(kind, 0, 0, 0, 0, body, b"")
-        return events.row_changes(event, self.map).images
+        return row_events.row_changes(event, self.map).images
 
     def values(self, image: bytes) -> list[bytes | None]:
         """The bytes of each column's value, without a length."""

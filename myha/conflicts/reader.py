@@ -11,9 +11,10 @@ import struct
 from collections.abc import Callable
 from typing import Protocol
 
-from myha.binlog import events
+from myha.binlog import events, row_events
 from myha.binlog.errors import DecodeError, RewindRefusedError
-from myha.binlog.events import EventType, RawEvent, TableMap
+from myha.binlog.events import EventType, RawEvent
+from myha.binlog.row_events import TableMap
 from myha.binlog.stream import refused
 from myha.conflicts.extract import Table
 from myha.core.conflicts import Detector, Id, Transaction
@@ -253,7 +254,7 @@ class Reader:
             self._maps.clear()
         event = RawEvent(_TABLE_MAP, 0, 0, 0, 0, body, b"")
         try:
-            found = self._surroundings.table(self.side, events.table_map(event))
+            found = self._surroundings.table(self.side, row_events.table_map(event))
         except (RewindRefusedError, DecodeError):
             found = None
             self._surroundings.out_of_reach("unknown_type", _name_of(body), 1)

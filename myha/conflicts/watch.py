@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from myha.binlog.columns import Query
-from myha.binlog.events import TableMap
+from myha.binlog.row_events import TableMap
 from myha.binlog.stream import POSITION_LOST, TornLogError
 from myha.config import Config
 from myha.conflicts.companion import Companion, ReadUpTo, bytes_behind

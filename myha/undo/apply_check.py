@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from myha.binlog.errors import DecodeError, HealRefusedError
-from myha.binlog.events import RowChanges
 from myha.binlog.literals import SESSION, key_predicate, row_predicate, show
 from myha.binlog.readable import Decoders, TableFacts
+from myha.binlog.row_events import RowChanges
 from myha.binlog.session import HealSession
 from myha.binlog.values import Row
 from myha.database.connection import Connect

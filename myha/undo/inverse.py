@@ -12,7 +12,7 @@ engine without transactions, cascades that the engine does by itself) is for the
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from myha.binlog import events
+from myha.binlog import events, row_events
 from myha.binlog.errors import RewindRefusedError
 from myha.binlog.events import (
     NO_FOREIGN_KEY_CHECKS,
@@ -22,9 +22,8 @@ from myha.binlog.events import (
     WRITES,
     EventType,
     RawEvent,
-    RowChanges,
-    TableMap,
 )
+from myha.binlog.row_events import RowChanges, TableMap
 from myha.binlog.transactions import Logged
 
 _INVERSE_TYPE = {
@@ -69,13 +68,13 @@ def changes(transaction: Logged) -> Iterator[RowChanges]:
     next(following, None)  # its GTID
     for event in following:
         if event.type == EventType.TABLE_MAP:
-            table = events.table_map(event)
+            table = row_events.table_map(event)
             maps[table.table_id] = table
         elif event.type in ROWS:
-            found = maps.get(events.rows_table_id(event))
+            found = maps.get(row_events.rows_table_id(event))
             if found is None:
                 raise _refusal(transaction, "a row event has no table map")
-            yield events.row_changes(event, found)
+            yield row_events.row_changes(event, found)
         else:
             _check_other(transaction, event)
             ended = ended or event.type == EventType.XID or _is_commit(event)

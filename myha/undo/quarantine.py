@@ -30,10 +30,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-from myha.binlog import events
+from myha.binlog import events, row_events
 from myha.binlog.columns import Query
 from myha.binlog.errors import DecodeError, HealRefusedError
-from myha.binlog.events import ROWS, EventType, RowChanges
+from myha.binlog.events import ROWS, EventType
 from myha.binlog.readable import (
     Decoders,
     TableFacts,
@@ -44,6 +44,7 @@ from myha.binlog.readable import (
     query_statement,
     statements,
 )
+from myha.binlog.row_events import RowChanges
 from myha.binlog.transactions import StreamedTransaction
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError
@@ -329,14 +330,14 @@ class Draft:
 
 def _contents(one: SpooledTransaction) -> Iterator[RowChanges | str]:
     """Row changes, statements as text, and a comment for what is neither; it never refuses."""
-    maps: dict[int, events.TableMap] = {}
+    maps: dict[int, row_events.TableMap] = {}
     for event in one.events:
         try:
             if event.type == EventType.TABLE_MAP:
-                table = events.table_map(event)
+                table = row_events.table_map(event)
                 maps[table.table_id] = table
             elif event.type in ROWS:
-                yield events.row_changes(event, maps[events.rows_table_id(event)])
+                yield row_events.row_changes(event, maps[row_events.rows_table_id(event)])
             elif event.type == EventType.QUERY:
                 if not events.is_harmless_query(event):
                     yield query_statement(event)

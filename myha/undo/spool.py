@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from myha.binlog import events
-from myha.binlog.events import EventType, RawEvent, RowChanges
+from myha.binlog import events, row_events
+from myha.binlog.events import EventType, RawEvent
+from myha.binlog.row_events import RowChanges
 from myha.binlog.transactions import StreamedTransaction
 from myha.database.flavours.base import Gtid
 from myha.errors import MyhaError
@@ -213,7 +214,7 @@ class ChangePlaces:
         self._transactions.append((self._count, transaction))
         reading = _Reading(transaction)
         for rows in changes(reading):
-            table_at = reading.tables_at[events.rows_table_id(rows.event)]
+            table_at = reading.tables_at[row_events.rows_table_id(rows.event)]
             self._file.write(_PLACE.pack(table_at, reading.at))
             self._count += 1
             yield rows
@@ -228,9 +229,9 @@ class ChangePlaces:
 
     def _rows(self, transaction: SpooledTransaction, table_at: int, rows_at: int) -> RowChanges:
         checksum = transaction.has_checksum
-        table = events.table_map(self._spool.event_at(table_at, checksum=checksum))
+        table = row_events.table_map(self._spool.event_at(table_at, checksum=checksum))
         rows = self._spool.event_at(rows_at, checksum=checksum)
-        return events.row_changes(rows, table)
+        return row_events.row_changes(rows, table)
 
     def _places_backwards(self, first: int, upper: int) -> Iterator[tuple[int, int]]:
         self._file.flush()
@@ -261,5 +262,5 @@ class _Reading:
         for at, event in self._transaction.spool.placed(self._transaction):
             self.at = at
             if event.type == EventType.TABLE_MAP:
-                self.tables_at[events.rows_table_id(event)] = at
+                self.tables_at[row_events.rows_table_id(event)] = at
             yield event

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myha.binlog import events, stream
+from myha.binlog import events, row_events, stream
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import EventType, RawEvent
 from myha.binlog.torn_files import LostEndError, past_torn_ends
@@ -132,9 +132,9 @@ def test_inverse_has_every_image_swapped_in_reverse_order(
     got: list[tuple[bytes | None, bytes | None]] = []
     for step in undo(one):
         mapped, event = parsed(step)
-        table = events.table_map(mapped)
+        table = row_events.table_map(mapped)
         assert (table.name, table.columns) == ("t.x", ("a", "b"))
-        found = events.row_changes(event, table)
+        found = row_events.row_changes(event, table)
         flags = int.from_bytes(event.body[6:8], "little")
         assert flags == events.STATEMENT_END | events.NO_FOREIGN_KEY_CHECKS
         got += found.images
@@ -204,7 +204,7 @@ def test_a_transaction_without_its_end_is_refused() -> None:
 def test_columns_of_unknown_length_are_refused(kind: int) -> None:
     body = bytes(6) + b"\x01\x00\x01t\x00\x01x\x00\x01" + bytes([kind]) + b"\x00\x00"
     with pytest.raises(RewindRefusedError, match=r"column 1 of t\.x"):
-        events.table_map(make(EventType.TABLE_MAP, body))
+        row_events.table_map(make(EventType.TABLE_MAP, body))
 
 
 def test_a_later_change_of_an_errant_row_is_found_and_others_are_not() -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pymysqlreplication import BinLogStreamReader
 from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent
 
-from myha.binlog.events import TableMap
+from myha.binlog.row_events import TableMap
 from myha.binlog.values import RowDecoder
 from myha.config import Account
 from myha.conflicts.extract import AuditRule, Table

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from myha.binlog import events, literals, stream
+from myha.binlog import events, literals, row_events, stream
 from myha.binlog.columns import ColumnFact, column_facts, key_facts
 from myha.binlog.errors import DecodeError
 from myha.binlog.events import ROWS, EventType, RawEvent
@@ -104,17 +104,17 @@ class Subject:
         found = self.events_since(place)
         facts = self.facts(table)
         logged = Logged([], [], found)
-        maps: dict[int, events.TableMap] = {}
+        maps: dict[int, row_events.TableMap] = {}
         for event in found:
             if event.type == EventType.TABLE_MAP:
-                one = events.table_map(event)
+                one = row_events.table_map(event)
                 maps[one.table_id] = one
             elif event.type in ROWS:
-                mapped = maps[events.rows_table_id(event)]
+                mapped = maps[row_events.rows_table_id(event)]
                 if mapped.table != table:
                     continue
                 decode = RowDecoder(mapped, facts)
-                for before, after in events.row_changes(event, mapped).images:
+                for before, after in row_events.row_changes(event, mapped).images:
                     logged.before.append(None if before is None else decode(before))
                     logged.after.append(None if after is None else decode(after))
         return logged

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
-from myha.binlog import events
+from myha.binlog import events, row_events
 from myha.binlog.errors import DecodeError, RewindRefusedError
-from myha.binlog.events import ROWS, EventType, RawEvent, TableMap
+from myha.binlog.events import ROWS, EventType, RawEvent
 from myha.binlog.literals import matches, row_predicate
 from myha.binlog.node import Node
 from myha.binlog.readable import Decoders
+from myha.binlog.row_events import TableMap
 from myha.binlog.transactions import StreamedTransaction, streamed
 from myha.binlog.values import Row
 from myha.core.applier_errors import OF_ROWS
@@ -137,12 +138,12 @@ class _Search:
         self._written.clear()
         for event in transaction.events:
             if event.type == EventType.TABLE_MAP:
-                table = events.table_map(event)
+                table = row_events.table_map(event)
                 maps[table.table_id] = table
             elif event.type == EventType.QUERY and not events.is_harmless_query(event):
                 if failure.gtid or not failure.table:
                     return replace(report, statement=statement_text(event))
-            elif event.type in ROWS and (mapped := maps.get(events.rows_table_id(event))):
+            elif event.type in ROWS and (mapped := maps.get(row_events.rows_table_id(event))):
                 if self._is_the_one(transaction, event, mapped):
                     return self._row(event, mapped, report)
                 self._remember(event, mapped)
@@ -161,7 +162,7 @@ class _Search:
 
     def _remember(self, event: RawEvent, table: TableMap) -> None:
         with suppress(RewindRefusedError):
-            for _, after in events.row_changes(event, table).images:
+            for _, after in row_events.row_changes(event, table).images:
                 if after is not None and len(self._written) < _ROWS_SEARCHED:
                     self._written.add((table.name, after))
 
@@ -188,7 +189,7 @@ class _Search:
 
     def _changes(self, event: RawEvent, table: TableMap) -> Iterator[Change]:
         decode = self._decoders.of(table)
-        for before, after in events.row_changes(event, table).images:
+        for before, after in row_events.row_changes(event, table).images:
             if before is not None and (table.name, before) in self._written:
                 continue  # the transaction had written it itself, which is undone now
             yield Change(

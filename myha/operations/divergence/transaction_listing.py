@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from myha.binlog import events
+from myha.binlog import events, row_events
 from myha.binlog.columns import ColumnFact
 from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import DecodeError, RewindRefusedError
-from myha.binlog.events import ROWS, UPDATES, WRITES, EventType, RawEvent, TableMap
+from myha.binlog.events import ROWS, UPDATES, WRITES, EventType, RawEvent
 from myha.binlog.literals import show
 from myha.binlog.node import Node
 from myha.binlog.readable import Decoders, TableFacts, named, query_statement
+from myha.binlog.row_events import TableMap
 from myha.binlog.values import Row
 from myha.errors import MyhaError, ServerError
 from myha.operations.divergence.errant import ErrantLook
@@ -167,13 +168,13 @@ def details(stream: Iterable[RawEvent], decoders: Decoders) -> Iterator[Detail |
     for event in stream:
         if event.type == EventType.TABLE_MAP:
             try:
-                table = events.table_map(event)
+                table = row_events.table_map(event)
             except RewindRefusedError as error:
                 yield Note(error.reason)
                 continue
             maps[table.table_id] = table
         elif event.type in ROWS:
-            found = maps.get(events.rows_table_id(event))
+            found = maps.get(row_events.rows_table_id(event))
             if found is not None:
                 yield from _rows(event, found, decoders, counts, noted)
         elif event.type == EventType.QUERY:
@@ -196,7 +197,7 @@ def _rows(
 ) -> Iterator[Detail]:
     """The rows of one event; a reason why they cannot be shown is given once for each table."""
     try:
-        rows = events.row_changes(event, table)
+        rows = row_events.row_changes(event, table)
         count(counts, rows)
         decode = decoders.of(table)
         for before, after in rows.images:
