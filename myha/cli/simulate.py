@@ -28,6 +28,7 @@ SHOWN_FAILURES = 5
 @click.option("--replica", is_flag=True, help="With a read replica beside the pair.")
 @click.option("--watchdog", is_flag=True, help="With the watchdog inside the servers.")
 @click.option("--supervisors", is_flag=True, help="Several, which settle in etcd who acts.")
+@click.option("--address", is_flag=True, help="That two balancers share, moved by keepalived.")
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--trace", is_flag=True, help="Print every history step by step (few runs only).")
 @click.option(
@@ -50,6 +51,7 @@ def simulate(
     replica: bool,
     watchdog: bool,
     supervisors: bool,
+    address: bool,
     processes: int,
     trace: bool,  # click passes flags by name
     save: Path | None,
@@ -75,6 +77,7 @@ def simulate(
         replica=replica,
         watchdog=watchdog,
         supervisors=supervisors,
+        address=address,
     )
     summary = _run(batch, processes)
     if trace:

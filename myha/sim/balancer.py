@@ -22,6 +22,7 @@ class SimBalancer:
         self.name = name
         self.servers = servers
         self.up, self.life = True, 1
+        self.late = False  # what is carried out now is nobody's decision any more
         self.routes = {(pool, node): False for pool in POOLS for node in servers}
         self.sessions: dict[Session, None] = {}
         self.on_routed: Callable[[str], None] = lambda _: None
@@ -84,6 +85,10 @@ class SimBalancer:
         self._look = BalancerLook(self.world.now, f"{self.name}-{self.life}", routes)
         return self._look
 
+    @property
+    def answers(self) -> bool:
+        return self.up
+
     # -- the supervisor's calls ------------------------------------------------------------------
 
     def call(self, caller: str, deadline_seconds: float, act: Callable[[], None]) -> Doing[None]:
@@ -99,8 +104,18 @@ class SimBalancer:
         act()
         self._touched()
 
+    def carry_out_late(self, act: Callable[[], None]) -> None:
+        """A command of one that has stood still, or that stood still itself. Nothing is there to
+        refuse it: the next look puts it right."""
+        self.world.note(f"{self.name}: a command is carried out late")
+        self.late = True
+        try:
+            act()
+        finally:
+            self.late = False
+
     def do_put_in(self, pool: str, node: str) -> None:
-        if not self.routes[pool, node]:
+        if not self.routes[pool, node] and not self.late:
             self.on_routed(node)
         self.routes[pool, node] = True
 

@@ -72,6 +72,7 @@ class SimClient:
         self.ledger = ledger
         self.think_seconds = think_seconds
         self.session: Session | None = None
+        self.door: Door = doors[0]  # that the session goes through
         self.running = True
         self.last_ok_at = -1.0
         self._turn = 0
@@ -92,7 +93,8 @@ class SimClient:
         if turn != self._turn or not self.running:
             return
         if self.session is None:
-            self.session = self.world.rng.choice(self.doors).connect(self._broke)
+            self.door = self.world.rng.choice(self.doors)
+            self.session = self.door.connect(self._broke)
             if self.session is None:
                 self._next(RETRY_SECONDS)
                 return
@@ -114,9 +116,7 @@ class SimClient:
             self._give_up(session)
 
     def _give_up(self, session: Session) -> None:
-        for door in self.doors:
-            if door.name == session.balancer:
-                door.closed(session)
+        self.door.closed(session)
         session.end()
 
     def _heard(self, one: Transaction) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from myha.core.address import Standings
 from myha.core.node import ThreadState
 from myha.core.plans import RecordChange
-from myha.core.policy import Durability, Mode, Policy
+from myha.core.policy import AddressPolicy, Durability, Mode, Policy
 from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.core.watchdog import Watchdog
 from myha.sim.balancer import SimBalancer
@@ -18,9 +19,11 @@ from myha.sim.election import IN_LINE_SECONDS, Claims, SimEtcd, SimLease, SimLea
 from myha.sim.flavours import FLAVOURS
 from myha.sim.heal import SimHeal, SimJobs
 from myha.sim.judge import Judge
+from myha.sim.keepalived import Host, Keepalived
 from myha.sim.leases import SimLeases
 from myha.sim.parameters import BALANCERS, NODES, REPLICA, Parameters
 from myha.sim.server import SimServer
+from myha.sim.shared_balancer import SharedBalancer
 from myha.sim.store import SimStore
 from myha.sim.supervisor import MutatePlan, SimSupervisor
 from myha.sim.watchdog import SimWatchdog
@@ -53,6 +56,10 @@ class Mutation:
     leased_store: type[SimLeasedStore] = SimLeasedStore
     takes_over: bool = True  # who begins moves the record on, and so the term
     claims: type[Claims] = Claims
+    balancer: type[SharedBalancer] = SharedBalancer  # of those that share an address
+    host: type[Host] = Host
+    keepalived: type[Keepalived] = Keepalived
+    standings: type[Standings] = Standings
 
 
 class Cluster:
@@ -65,8 +72,9 @@ class Cluster:
         self.world.latency_seconds = parameters.latency_seconds
         self.policy = _policy(parameters)
         self.servers = self._servers()
+        make: type[SimBalancer] = mutation.balancer if parameters.address else SimBalancer
         self.balancers = {
-            name: SimBalancer(self.world, name, self.servers) for name in self.policy.balancers
+            name: make(self.world, name, self.servers) for name in self.policy.balancers
         }
         self.store = SimStore(_first_record(parameters))
         self.ledger = Ledger()
@@ -187,6 +195,7 @@ def _policy(parameters: Parameters) -> Policy:
         flap_limit=FLAP_LIMIT,
         flap_settled_seconds=FLAP_SETTLED_SECONDS,
         stray_replicas=parameters.stray_replicas,
+        address=AddressPolicy() if parameters.address else None,
         watchdog=WATCHDOG if parameters.watchdog else None,
     )
 

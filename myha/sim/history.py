@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from myha.core.record import Cause, Membership, NodeRecord
+from myha.sim.address import SharedAddress
 from myha.sim.clients import Door, ServersThemselves, SimClient
 from myha.sim.cluster import Cluster, Mutation
 from myha.sim.faults import Faults
@@ -50,11 +51,14 @@ class History:
         self.cluster = cluster = Cluster(parameters, mutation, trace=trace)
         self.faults = Faults(cluster)
         self.beside = ReplicaBeside(cluster) if parameters.replica else None
+        self.address = SharedAddress(cluster) if parameters.address else None
         cluster.new_supervisor()
-        balancers = list(cluster.balancers.values())
+        doors: list[Door] = (
+            [*cluster.balancers.values()] if self.address is None else [self.address]
+        )
         themselves = [ServersThemselves(cluster.servers)]
         self.clients = [
-            *(self._client(balancers, THINK_SECONDS) for _ in range(CLIENTS)),
+            *(self._client(doors, THINK_SECONDS) for _ in range(CLIENTS)),
             *(
                 self._client(themselves, DIRECT_THINK_SECONDS)
                 for _ in range(parameters.direct_clients)
@@ -97,6 +101,8 @@ class History:
 
     def _repair(self) -> None:
         self.faults.repair()
+        if self.address is not None:
+            self.address.repair()
         if self.beside is not None:
             self.beside.repair()
 
@@ -109,6 +115,8 @@ class History:
             self.cluster.balancers,
         )
         missing = pair.not_serving()
+        if missing is None and self.address is not None:
+            missing = self.address.missing()
         if missing is None and any(client.running for client in self.clients):
             return Missing(CLIENTS_SERVED, "a client has not heard an OK since the repair")
         missing = missing or pair.not_equal()

@@ -63,6 +63,8 @@ class Parameters:
     replica_faults: tuple[Fault, ...] = ()
     watchdog: bool = False  # inside the servers
     supervisors: bool = False  # several, which settle in etcd who acts
+    address: bool = False  # that two balancers share
+    address_faults: tuple[Fault, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -73,7 +75,7 @@ class Parameters:
         raw["mode"], raw["durability"] = Mode(raw["mode"]), Durability(raw["durability"])
         raw["stray_replicas"] = StrayRule(raw.get("stray_replicas", StrayRule.SOLO))
         raw["heal"] = tuple(raw["heal"])
-        for name in ("faults", "replica_faults"):
+        for name in ("faults", "replica_faults", "address_faults"):
             raw[name] = tuple(Fault(**one) for one in raw.get(name, ()))
         return cls(**raw)
 
@@ -265,6 +267,49 @@ def with_supervisors(parameters: Parameters) -> Parameters:
     )
     others = rng.choice((0, 0, 1, len(parameters.faults)))
     return replace(parameters, supervisors=True, faults=(*faults, *parameters.faults[:others]))
+
+
+ADDRESS_FAULTS = (
+    "cut-off",
+    "loses-database",
+    "host-dies",
+    "haproxy-ends",
+    "haproxy-hangs",
+    "moves",
+    "deaf",
+)
+_ADDRESS_WEIGHTS = (4, 3, 3, 2, 3, 2, 1)
+WRITERS_REPLACED = 0.5  # how often: only then are routes that stay as they were stale
+
+
+def with_address(parameters: Parameters) -> Parameters:
+    """The same history with two balancers that share an address, and with what moves that."""
+    rng = Random(parameters.seed * 16_807 % 2**32)
+    faults = []
+    for what in rng.choices(ADDRESS_FAULTS, _ADDRESS_WEIGHTS, k=rng.choice((1, 2, 2, 3))):
+        lasts = rng.choice((0.1, 0.3, 0.6, 1.8)) * rng.uniform(0.7, 1.3)
+        faults.append(
+            Fault(
+                what=what,
+                role="holder" if rng.random() < 0.75 else "other",
+                at_seconds=round(rng.uniform(0.05, max(0.1, FAULTS_END_SECONDS - lasts)), 4),
+                for_seconds=round(lasts, 4),
+            )
+        )
+    replaced = Fault(
+        what=rng.choice(("cut-writer", "crash", "hang")),
+        role="writer",
+        at_seconds=round(rng.uniform(0.1, 0.4), 4),
+        for_seconds=round(rng.uniform(0.6, 1.4), 4),
+    )
+    others = parameters.faults[: rng.choice((0, 1, 1, len(parameters.faults)))]
+    return replace(
+        parameters,
+        balancers=2,
+        address=True,
+        address_faults=tuple(faults),
+        faults=(*([replaced] if rng.random() < WRITERS_REPLACED else []), *others),
+    )
 
 
 def _fault(rng: Random, *, first: bool) -> Fault:

@@ -250,8 +250,21 @@ class BalancerPort:
         self.name = balancer.name
 
     def _do(self, deadline_seconds: float, act: Callable[[], None]) -> None:
-        caller = self._supervisor
-        caller.wait_for(self._balancer.call(caller.name, deadline_seconds, act))
+        caller, balancer = self._supervisor, self._balancer
+        seconds, caller.in_hand_seconds = caller.in_hand_seconds, 0.0
+        if not seconds:
+            caller.wait_for(balancer.call(caller.name, deadline_seconds, act))
+            return
+
+        def late() -> Doing[None]:
+            caller.pause()
+            yield seconds
+            caller.resume()
+            yield from balancer.call(
+                caller.name, deadline_seconds, lambda: balancer.carry_out_late(act)
+            )
+
+        caller.wait_for(late())
 
     def look(self) -> BalancerLook:
         return self._balancer.look_now()
@@ -269,7 +282,7 @@ class BalancerPort:
         self._do(0.5, lambda: self._balancer.do_drain(pool, node))
 
     def stand(self, standing: Standing) -> None:
-        """The shared address is not simulated: each client knows its balancer's own."""
+        """What is said after a look is said there: see `address.py`."""
 
     def close(self) -> None:
         """Nothing is kept open."""

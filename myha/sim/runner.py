@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from myha.core.policy import Durability, Mode
 from myha.sim.history import Outcome, run_history
-from myha.sim.parameters import Parameters, draw, with_replica, with_supervisors, with_watchdog
+from myha.sim.parameters import (
+    Parameters,
+    draw,
+    with_address,
+    with_replica,
+    with_supervisors,
+    with_watchdog,
+)
 
 KEPT_FAILURES = 20
 COLLECTED_AFTER_OBJECTS = 100_000
@@ -30,12 +37,14 @@ class Batch:
     replica: bool = False  # a read replica beside the pair, in each of them
     watchdog: bool = False  # inside the servers, in each of them
     supervisors: bool = False  # several, in each of them
+    address: bool = False  # that two balancers share, in each of them
 
     def parameters(self, seed: int) -> Parameters:
         """Of the history of one seed."""
         drawn = draw(seed, self.flavour, self.mode, self.durability)
         drawn = with_watchdog(drawn) if self.watchdog else drawn
         drawn = with_supervisors(drawn) if self.supervisors else drawn
+        drawn = with_address(drawn) if self.address else drawn
         return with_replica(drawn) if self.replica else drawn
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from myha.core.balancer import BalancerLook
 from myha.core.followers.view import PairSeen
 from myha.core.node import Contact
 from myha.core.observations import (
@@ -91,6 +92,9 @@ class SimSupervisor:
         self.capturing = self.deposed = False
         self.on_step: StepHook = lambda _sup, _kind, _index: None
         self.on_decided: Callable[[View, PairDecision], None] = lambda _view, _decision: None
+        self.on_balancer_look: Callable[[SimBalancer, BalancerLook], None] = lambda _one, _look: (
+            None
+        )
         self.plans: list[str] = []
         self.lanes: list[SimSupervisor] = []  # of read replicas, in the same process
         self.loop = self._make_loop()
@@ -340,8 +344,10 @@ class SimSupervisor:
             self.take(NodeLooked(node, look if began == look.at else replace(look, at=began)))
 
     def _look_at_balancer(self, balancer: SimBalancer) -> None:
-        if balancer.up and self.world.linked(self.name, balancer.name):
-            self.take(BalancerLooked(balancer.name, balancer.look_now()))
+        if balancer.answers and self.world.linked(self.name, balancer.name):
+            look = balancer.look_now()
+            self.take(BalancerLooked(balancer.name, look))
+            self.on_balancer_look(balancer, look)
         else:
             self.take(BalancerMissed(balancer.name, self.world.now))
 

@@ -24,6 +24,8 @@ def rejoin(it: Situation) -> Answer:
     look = it.s.look
     if look is None or _rejoin_blocked(it) or it.heal_job is not None:
         return None
+    # A writer with a filter receives nothing: as soon as it has a standby, that one replaces it.
+    receives = not it.writer_filters
     return make(
         it,
         "rejoin",
@@ -31,11 +33,11 @@ def rejoin(it: Situation) -> Answer:
         f"resume replication between {it.writer} and {it.standby}",
         RequireNoErrant(node=it.standby, reference=it.writer),
         *_restore_steps(it),
-        RestoreSource(node=it.writer) if it.writer_sourceless else None,
+        RestoreSource(node=it.writer) if it.writer_sourceless and receives else None,
         # Those of a former writer, or of a copy of the writer, are enabled still.
         no_events(it.standby),
         StartReplication(node=it.standby, deadline_seconds=5.0),
-        StartReplication(node=it.writer, deadline_seconds=5.0),
+        StartReplication(node=it.writer, deadline_seconds=5.0) if receives else None,
         it.record_as(f"{it.standby} is a member again", member(look.boot_id)),
     )
 
