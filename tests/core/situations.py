@@ -123,6 +123,18 @@ OFFSET = Difference(
     by_hand="SET GLOBAL auto_increment_offset = 2",
 )
 
+BLANK = {
+    "boot_id": "new-1",
+    "server_uuid": "33333333-3333-3333-3333-333333333333",
+    "executed": gtids(""),
+    "received": gtids(""),
+    "receiver": STOPPED,
+    "applier": STOPPED,
+    "source": "",
+    "semisync": SemiSync(False, False, 0, True),
+    "schema": False,
+}
+
 SITUATIONS: dict[str, View] = {
     "nodes-mixed-up": view(seen("db2"), seen("db1")),
     "isolated": view(lost("db1", SILENT), lost("db2", SILENT)),
@@ -137,6 +149,7 @@ SITUATIONS: dict[str, View] = {
     ),
     "writer-refuses-us": view(lost("db1", Contact.FULL)),
     "writer-suspect": view(lost("db1", SILENT, since=NOW - 0.2)),
+    "writer-blank": view(seen("db1", **BLANK), lost("db2", REFUSING)),
     "writer-restarted": view(seen("db1", boot_id="db1-2", open=False, semisync=IDLE)),
     "standby-dead": view(db2=lost("db2", REFUSING)),
     "standby-hung": view(seen("db1", semisync=waits(waiting_sessions=3)), lost("db2", SILENT)),

@@ -237,12 +237,27 @@ def _standby_waits(it: Situation) -> bool:
     return it.s.look is not None and it.s.look.semisync.source_enabled
 
 
+def better_of_two(it: Situation) -> bool:
+    """Whether the standby is to be the writer rather than one that has restarted."""
+    return it.standby_ahead and (it.away or promotable(it) is None)
+
+
+def blank(it: Situation) -> Answer:
+    """Opened, it would be the pair's data, and whatever the standby has an excess."""
+    return Refusal(
+        f"{it.writer} has no schema myha, which setup has made there: it is another server, or its "
+        f"data are gone. If they are not, `myha setup` makes the schema again; if they are, start "
+        f"{it.standby}",
+        f"myha failover --to {it.standby} --accept-loss",
+    )
+
+
 def reinstate(it: Situation) -> Answer:
     """The writer restarted before anyone took over: its history is the truth, if it is whole."""
     look = it.w.look
     if look is None:
         return None
-    if it.standby_ahead and (it.away or promotable(it) is None):
+    if better_of_two(it):
         # A dual-writer's peer went on taking writes, or the restart lost what the peer has.
         return failover(it)
     reason = f"the writer {it.writer} restarted"

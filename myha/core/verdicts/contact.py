@@ -15,6 +15,13 @@ def _nothing_while_mixed_up(it: Situation) -> Refusal | None:
     return it.mixed_up
 
 
+def _writer_blank(it: Situation) -> bool:
+    look = it.w.look
+    if not it.writer_restarted or look is None or look.schema:
+        return False
+    return not failover.better_of_two(it)
+
+
 def _isolated(it: Situation) -> bool:
     def lost(contact: Contact) -> bool:
         return contact in (Contact.SILENT, Contact.REFUSING)
@@ -136,6 +143,15 @@ ROWS: tuple[Verdict, ...] = (
         "writer-suspect",
         "The writer {writer} does not answer. Whether it is dead is not proven yet.",
         _writer_suspect,
+        holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
+    ),
+    Verdict(
+        "writer-blank",
+        "The server at the address of the writer {writer} is another one, or has lost its data: it "
+        "is not opened.",
+        _writer_blank,
+        planner=failover.blank,
         holds=Holds.ALL_BUT_ROUTING,
         severity=Severity.CRITICAL,
     ),
