@@ -25,10 +25,6 @@ def rejoin(it: Situation) -> Answer:
     look = it.s.look
     if look is None or _rejoin_blocked(it) or it.heal_job is not None:
         return None
-<<<<<<< HEAD
-    # A writer with a filter receives nothing: as soon as it has a standby, that one replaces it.
-    receives = not it.writer_filters
-=======
     known = it.w.look
     if not look.schema and known is not None and known.schema:
         # By GTID alone it would rejoin: a server that is new has nothing that the writer lacks.
@@ -37,7 +33,8 @@ def rejoin(it: Situation) -> Answer:
             "or its data are gone, and what never was in a binary log would be missing there",
             f"myha heal {it.standby} --method reseed",
         )
->>>>>>> b7a0729 (An empty server at the writer's address is not opened, and one at the standby's does not rejoin: the schema that setup has made tells it from a node that was lost for a while; huge lists of GTIDs beside another pair are tried on real servers)
+    # A writer with a filter receives nothing: as soon as it has a standby, that one replaces it.
+    receives = not it.writer_filters
     return make(
         it,
         "rejoin",
