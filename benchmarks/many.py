@@ -30,7 +30,7 @@ import psutil
 import pymysql
 
 from benchmarks.run import say
-from benchmarks.stub import Recording
+from benchmarks.stub import CLAIM, Recording
 from myha.core.record import Record
 from myha.sandbox.cluster import Cluster
 from myha.stores.local.record import LocalRecordStore, read_record
@@ -40,10 +40,15 @@ from myha.waiting import wait_until
 RECORD_SECONDS = 12.0
 IDLE_SECONDS = 30.0
 DEADLINE_SECONDS = 60.0
-CLAIM = b"SELECT store, term, holder, account FROM myha.claim"
 FOLDER = Path(__file__).parent
+KEPT = "sources.json"  # written last: without it a recording is none
 SETTLE_SECONDS = 3.0
 POLL_SECONDS = 0.05
+# Of the simulated pairs, whose answers never change: one that was released, since a busy machine
+# was late with an answer, would stay so. None of this makes a look or heartbeat cheaper.
+PATIENCE = """[timing]
+call_deadline_seconds = 20
+deadtime_seconds = 60"""
 
 
 def main() -> None:
@@ -54,6 +59,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--flavours", default="mysql,mariadb", help="of the simulated pairs")
     parser.add_argument("--tls", default="auto", choices=("auto", "off"))
+    parser.add_argument("--recordings", type=Path, help="kept there, and used if they are there")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with ExitStack() as held:
@@ -72,6 +78,7 @@ class Many:
         self.given, self.folder, self.held = given, folder, held
         self.config = folder / "myha.toml"
         self.state = folder / "s"
+        self.kept = given.recordings or folder / "recorded"
         self.clusters: list[Cluster] = []
         self.ports = free_ports()
         # By flavour: the record, where the nodes replicate from, and the version it was claimed by.
@@ -116,6 +123,16 @@ class Many:
 
     def _record(self, flavour: str) -> None:
         """Of a real pair that is taken down again: only what it answered is kept."""
+        if not (self.kept / flavour / KEPT).exists():
+            self._record_anew(flavour)
+        folder = self.kept / flavour
+        record = read_record(folder)
+        assert record is not None
+        claims = Recording(folder / "a.json").exact[CLAIM]
+        sources = json.loads((folder / KEPT).read_text())
+        self.records[flavour] = (record, sources, int(claims.value(0, 1)))
+
+    def _record_anew(self, flavour: str) -> None:
         with ExitStack() as made:
             cluster = Cluster.create(self.folder / f"rec-{flavour}", flavour)
             made.callback(cluster.down)
@@ -125,7 +142,7 @@ class Many:
             order = {
                 "do": "record",
                 "config": str(cluster.config_path),
-                "recordings": str(self.folder / flavour),
+                "recordings": str(self.kept / flavour),
                 "seconds": RECORD_SECONDS,
             }
             say(f"recording {flavour} for {RECORD_SECONDS:g} s")
@@ -134,13 +151,15 @@ class Many:
             with (self.folder / "log").open("a") as log:
                 words = (sys.executable, "-m", "benchmarks.stub", str(path))
                 subprocess.run(words, check=True, stderr=log, cwd=FOLDER.parent)
-            theirs = [cluster.nodes[name].port for name in "ab"]
             _unname(cluster.state_dir)
-            shutil.copytree(cluster.directory / "secrets", self.folder / f"secrets-{flavour}")
+            kept = self.kept / flavour
+            shutil.copytree(cluster.directory / "secrets", kept / "secrets")
             record = read_record(cluster.state_dir)
             assert record is not None
-            claims = Recording(self.folder / flavour / "a.json").exact[CLAIM]
-            self.records[flavour] = (record, theirs, int(claims.value(0, 1)))
+            store = LocalRecordStore(kept)
+            store.compare_and_set(0, replace(record, version=1))
+            store.close()
+            (kept / KEPT).write_text(json.dumps([cluster.nodes[name].port for name in "ab"]))
 
     # -- all of them -------------------------------------------------------------------------------
 
@@ -156,7 +175,7 @@ class Many:
         for which, flavour in enumerate(flavours):
             order: dict[str, Any] = {
                 "do": "serve",
-                "recordings": str(self.folder / flavour),
+                "recordings": str(self.kept / flavour),
                 "tls": self.given.tls != "off",
                 "pairs": [],
             }
@@ -171,9 +190,9 @@ class Many:
         through.parent.mkdir(exist_ok=True)
         state.mkdir(parents=True)
         store = LocalRecordStore(state)
-        store.compare_and_set(0, replace(record, version=term - 1, pair=""))
+        store.compare_and_set(0, replace(record, version=term, pair=""))
         store.close()
-        secrets = self.folder / f"secrets-{flavour}"
+        secrets = self.kept / flavour / "secrets"
         (self.folder / "pairs.d" / f"{name}.toml").write_text(f"""
 [cluster]
 state_dir = "{state}"
@@ -185,6 +204,7 @@ replication_port = {sources[0]}
 host = "127.0.0.1"
 port = {second}
 replication_port = {sources[1]}
+{PATIENCE}
 [accounts]
 tls = "{self.given.tls}"
 supervisor_password_file = "{secrets}/supervisor"

@@ -35,6 +35,12 @@ _NUMBERS = re.compile(rb"\d+(\.\d+)?")
 _BEATS = re.compile(rb"\d+=\d{4}-\d\d-\d\dT[\d:.]+(,\d+=[\dT:.-]+)*")
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+")
 _PROGRESS = re.compile(rb"([0-9a-f-]{36}/\d+/)\d+(/.*)", re.DOTALL)
+CLAIM = b"SELECT store, term, holder, account FROM myha.claim"
+_CLAIMS = re.compile(
+    rb"INSERT INTO myha\.claim .*?VALUES \(1, '([^']*)', (\d+), '([^']*)', '([^']*)',", re.DOTALL
+)
+# The account's sessions, whom a new supervisor ends: nobody else is here.
+_OTHERS = re.compile(rb"SELECT (t\.PROCESSLIST_ID|p\.ID), COALESCE\(")
 _HEARTBEAT_COUNT = b"Slave_received_heartbeats"
 COM_QUIT, COM_QUERY = 1, 3
 SSL_REQUEST_BYTES = 32
@@ -124,6 +130,10 @@ class Answer:
         found = self._rows[row][column]
         assert found is not None
         return found
+
+    def with_rows(self, *rows: list[bytes | None]) -> bytes:
+        """The same columns with these rows."""
+        return packed([*self._head, *(row_of(row) for row in rows), self._end])
 
     def now(self, beat: bytes) -> bytes:
         if not self.moving:
@@ -258,7 +268,20 @@ class Server(asyncio.BufferedProtocol):
         found = _STAMP.search(statement)
         if found and b"heartbeat" in statement:
             self.node.pair.beat = found[0]
-        self.transport.write(self.node.recording.answer(statement, self.node.pair.beat))
+        self.transport.write(self._answer(statement))
+
+    def _answer(self, statement: bytes) -> bytes:
+        """As recorded, but for what each pair has of its own: whose it is, and since when."""
+        node = self.node
+        claimed = _CLAIMS.match(statement)
+        if claimed:
+            store, term, account, holder = claimed.groups()
+            node.claim = [store, term, holder, account]
+        if statement == CLAIM and node.claim:
+            return node.recording.exact[CLAIM].with_rows(node.claim)
+        if _OTHERS.match(statement) and statement in node.recording.exact:
+            return node.recording.exact[statement].with_rows()
+        return node.recording.answer(statement, node.pair.beat)
 
     async def _start_tls(self) -> None:
         loop = asyncio.get_running_loop()
@@ -280,6 +303,7 @@ class Node:
         self.pair, self.recording, self.version, self.tls = pair, recording, version, tls
         self.connections: set[Server] = set()
         self.tasks: set[Any] = set()
+        self.claim: list[bytes | None] = []  # as written here, in place of the recorded one
         self.state = ""
 
 
@@ -373,7 +397,7 @@ def record(config_path: Path, recordings: Path, seconds: float) -> None:
         return answer
 
     ReadingConnection._read_bytes = reading
-    ReadingConnection._execute_command = executing
+    ReadingConnection._execute_command = executing  # type: ignore[method-assign, assignment]
     ReadingConnection._read_query_result = resulting  # type: ignore[method-assign, assignment]
     HAProxyBalancer._call = calling  # type: ignore[method-assign, assignment]
     supervisor = PairSupervisor(config)
