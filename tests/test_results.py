@@ -19,7 +19,14 @@ EOF = b"\xfe\0\0\x02\0"
 
 
 def text(value: bytes | None) -> bytes:
-    return b"\xfb" if value is None else bytes([len(value)]) + value
+    if value is None:
+        return b"\xfb"
+    size = len(value)
+    if size < 0xFB:
+        return bytes([size]) + value
+    if size < 1 << 16:
+        return b"\xfc" + struct.pack("<H", size) + value
+    return b"\xfd" + struct.pack("<I", size)[:3] + value
 
 
 def column(name: bytes, kind: int, charset: int) -> bytes:
@@ -42,13 +49,32 @@ class Socket:
     def close(self) -> None: ...
 
 
-def read(kind: type[Any], data: bytes) -> Any:
-    connection = kind(defer_connect=True, charset="utf8mb4")
-    connection._rfile = io.BytesIO(data)
+class Pieces(io.RawIOBase):
+    """A socket on which bytes come in pieces of this size, each when the one before is taken."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.left = data
+        self.size = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.left[: min(self.size, len(buffer))]
+        buffer[: len(piece)] = piece
+        self.left = self.left[len(piece) :]
+        return len(piece)
+
+
+def read(kind: type[Any], data: bytes, *, asked: bytes = b"SELECT 1", size: int = 1 << 16) -> Any:
+    connection = kind(defer_connect=True, charset="utf8mb4", ssl_disabled=True)
+    connection._rfile = io.BufferedReader(Pieces(data, size))
+    connection.asked = asked
     connection._sock = Socket()
     connection._current_timeout = connection._read_timeout
     connection._next_seq_id = 1
     connection._read_query_result()
+    assert not connection._rfile.read(), "something was left for the next one"
     return connection._result
 
 
@@ -58,6 +84,7 @@ ROWS = ((b"7", "Ärger".encode(), b"\xff\x00", b"1.50"), (None, b"", None, b"-2"
 @pytest.fixture(autouse=True)
 def unknown() -> None:
     results._known.clear()
+    results._heads.clear()
 
 
 def test_a_result_is_what_pymysql_reads_the_first_time_and_later() -> None:
@@ -86,9 +113,57 @@ def test_what_is_known_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(results._known) <= 2
 
 
+def test_what_statements_are_answered_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "STATEMENTS_LIMIT", 2)
+    for number in range(5):
+        read(ReadingConnection, answer((b"a",)), asked=b"SELECT %d" % number)
+        assert len(results._heads) <= 2
+    read(ReadingConnection, answer((b"a",)), asked=b"x" * (results.STATEMENT_BYTES + 1))
+    assert all(len(one) <= results.STATEMENT_BYTES for one in results._heads)
+
+
+@pytest.mark.parametrize("size", [7, 100, 250, 1 << 16])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (),
+        ROWS,
+        ROWS * 40,  # more packets than there are numbers for at once
+        ((b"7", b"s" * 250, b"b" * 251, b"1"),) * 3,
+        ((b"7", b"s" * 70_000, b"", b"1"),),  # its length takes three bytes
+        ((b"7", b"", b"b" * 9_000, b"1"),),  # more than is read at once
+    ],
+)
+def test_a_known_statement_is_read_as_pymysql_does_however_it_comes(
+    rows: tuple[Any, ...], size: int
+) -> None:
+    data = answer((b"a", b"b", b"c", b"d"), *rows)
+    expected = read(pymysql.Connection, data)
+    for _ in range(3):
+        found = read(ReadingConnection, data, size=size)
+        assert found.rows == expected.rows
+        assert (found.affected_rows, found.field_count) == (len(rows), 4)
+        assert (found.warning_count, found.has_next) == (0, expected.has_next)
+
+
+def test_a_known_statement_may_be_answered_by_something_else() -> None:
+    first = answer((b"a", b"b"), (b"1", b"2"))
+    read(ReadingConnection, first)
+    other = read(ReadingConnection, answer((b"x",), (b"5",)))
+    assert (other.rows, other.fields[0].name) == (((5,),), "x")
+    ok = read(ReadingConnection, b"\x07\0\0\x01\0\x03\0\x02\0\0\0")
+    assert (ok.affected_rows, ok.rows) == (3, None)
+    said = b"\xff\x28\x04#42000no"
+    failed = struct.pack("<I", len(said))[:3] + b"\x01" + said
+    with pytest.raises(pymysql.err.ProgrammingError):
+        read(ReadingConnection, failed)
+    assert read(ReadingConnection, first).rows == ((1, "2"),)
+
+
 @pytest.mark.parametrize("kind", [pymysql.Connection, ReadingConnection])
 def test_an_answer_that_is_cut_off_or_mixed_up_is_an_error(kind: type[Any]) -> None:
     data = answer((b"a", b"b"), (b"1", b"2"))
+    read(kind, data)
     for length in range(len(data)):
         with pytest.raises(OperationalError):
             read(kind, data[:length])
@@ -96,4 +171,4 @@ def test_an_answer_that_is_cut_off_or_mixed_up_is_an_error(kind: type[Any]) -> N
     mixed[5 + 3] = 9  # the number of the first column's packet
     with pytest.raises(pymysql.err.MySQLError):
         read(kind, bytes(mixed))
-    assert not results._known or kind is ReadingConnection
+    assert read(kind, data).rows == ((1, "2"),)

@@ -35,6 +35,10 @@ from myha.database.connection import (
 )
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
+LIMIT_TOLERANCE = 0.01  # of a call's limit
+# A connection that said nothing unasked so long ago is not asked about that again.
+CHECKED_SECONDS = 0.02
+
 
 class Deadline:
     """The time left of a step, on the monotonic clock."""
@@ -121,6 +125,10 @@ class Session:
         names = self._names
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    def text(self, sql: str, values: Values) -> str:
+        """A statement with its values in it, for a `query` that is made often."""
+        return _text(self._ready(self.left_seconds), sql, values)
+
     def value(self, sql: str, values: Values = None) -> Any:
         """The first column of the first row, None when there is none."""
         rows = self.query(sql, values)
@@ -175,7 +183,9 @@ class Session:
         if connection is None:
             raise ServerGoneError(f"{self.where}: the connection is broken".removeprefix(": "))
         limit = max(LEAST_SECONDS, seconds)
-        connection._read_timeout = connection._write_timeout = limit
+        # To set a socket's time-out is a system call, twice for each statement.
+        if abs(connection._read_timeout - limit) > LIMIT_TOLERANCE * limit:
+            connection._read_timeout = connection._write_timeout = limit
         return connection
 
     def _taken(self, connection: Connection) -> list[Row]:
@@ -221,6 +231,7 @@ class WarmSession(Session):
         self._tls = tls
         self._sent = False  # a statement is on its way whose result has not been read
         self.used_at = -math.inf  # monotonic
+        self._checked_at = -math.inf  # when it had said nothing unasked
         self.lives = 0  # how many connections this session has had
         self._on_connect = on_connect
         self._greeting = False
@@ -229,6 +240,7 @@ class WarmSession(Session):
         """The connection, made anew if there is none or the old one has hung up while idle."""
         if self._connection is not None and not self._sent and _readable(self._connection, 0.0):
             self.close()  # the server said something unasked: a good-bye
+        self._checked_at = time.monotonic()
         if self._connection is None:
             if self._greeting:  # it is the one connection that is to be found fit
                 raise ServerGoneError(f"{self.endpoint}: the connection broke at once")
@@ -294,7 +306,9 @@ class WarmSession(Session):
     def _ready(self, seconds: float) -> Connection:
         if self._sent:
             self.close()  # never mix two results up
-        self.ensure(seconds)
+        known_at = max(self._checked_at, self.used_at)
+        if self._connection is None or time.monotonic() - known_at > CHECKED_SECONDS:
+            self.ensure(seconds)
         return super()._ready(seconds)
 
     def _taken(self, connection: Connection) -> list[Row]:
