@@ -155,15 +155,16 @@ class BaseServer(ClosingServer, ReceivingServer, RestoringServer):
                 # A table or plugin has gone since: what there is is found out anew.
                 self._learn(session)
                 look = self._look(session, at)
-            look = replace(look, events=self._events_now(session))
+            events = self._events_now(session)
         except ServerError:
             self._watch_life = -1
             raise
         self._learn_source(look.source)
+        lag = None
         if self.source_heartbeats is not None:
             seen = self._source_stamp(look.server_id)
             lag = self.source_heartbeats.lag_seconds(seen, time.monotonic(), time.time())
-            look = replace(look, lag_seconds=lag)
+        look = replace(look, events=events, lag_seconds=lag)
         # A full server answers looks and refuses a second login: that is not the look's affair.
         with contextlib.suppress(ServerError):
             for pool in (self._control, self._proofs):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
-from myha.core.node import NodeLook, SemiSync, ThreadState
+from myha.core.node import Acknowledger, NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
 from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import WarmSession
@@ -17,12 +18,15 @@ from myha.servers import mariadb_settings
 from myha.servers.base import heartbeats_of, ids, one_row
 from myha.servers.mariadb_fence import SESSIONS, WAITS_FOR_ACK, MariaDBFence
 from myha.servers.mariadb_look import (
+    DUMPS_LISTED,
     QUEUEING,
     RECEIVERS,
     Status,
+    acknowledgers_listed,
     acknowledgers_of,
     applier_of,
     lag_bytes_of,
+    only_replica,
     progress_of,
     receiver_of,
     sources_of,
@@ -62,6 +66,19 @@ class _Facts:
     heartbeat: bool  # the table is there
 
 
+def _look_sql(*, heartbeat: bool) -> str:
+    """All of a look but the channels."""
+    beats = "(SELECT GROUP_CONCAT(server_id, '=', ts) FROM myha.heartbeat)" if heartbeat else "NULL"
+    return (
+        "SELECT @@GLOBAL.server_id, @@GLOBAL.server_uid, @@GLOBAL.read_only,"
+        f" @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos, {beats},"
+        f" (SELECT CONCAT(COUNT(*), ' ', COALESCE(GROUP_CONCAT(IF({_STUCK}, p.ID, NULL)),"
+        f" ''), ' ', COALESCE(GROUP_CONCAT(IF({_COMMITS}, p.ID, NULL)), ''))"
+        f" FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
+        f" {_SEMISYNC}, @@GLOBAL.replicate_events_marked_for_skip, {DUMPS_LISTED}"
+    )
+
+
 class MariaDBServer(MariaDBFence):
     """One MariaDB server.
 
@@ -78,6 +95,8 @@ class MariaDBServer(MariaDBFence):
     _lacks: tuple[Difference, ...] = ()  # what was seen to be missing in this life's option file
 
     _facts: _Facts
+    _look_text = ""
+    _dumps, _replica = "", ""  # the connections of replicas at the last look; whose the only one is
     _looks = 0
 
     def _learn(self, session: WarmSession) -> None:
@@ -92,30 +111,21 @@ class MariaDBServer(MariaDBFence):
         boot_id = f"{uid}:{started}"
         if not hasattr(self, "_facts") or self._facts.boot_id != boot_id:
             self._lacks = ()
+        self._replica = ""
         self._facts = _Facts(version, boot_id, bool(heartbeat))
+        sql = _look_sql(heartbeat=bool(heartbeat))
+        self._look_text = session.text(sql, {"user": self.account.user})
         self.offers_tls = self.flavour.offers_tls(session)
         self._drift.changed()
 
     def _look(self, session: WarmSession, at: float) -> NodeLook:
         facts = self._facts
-        beats = "(SELECT GROUP_CONCAT(server_id, '=', ts) FROM myha.heartbeat)"
         # What was executed is read before what was received: nothing is ever missing between them
         # that was not so at some moment.
-        row = one_row(
-            session.query(
-                "SELECT @@GLOBAL.server_id, @@GLOBAL.server_uid, @@GLOBAL.read_only,"
-                " @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos,"
-                f" {beats if facts.heartbeat else 'NULL'},"
-                f" (SELECT CONCAT(COUNT(*), ' ', COALESCE(GROUP_CONCAT(IF({_STUCK}, p.ID, NULL)),"
-                f" ''), ' ', COALESCE(GROUP_CONCAT(IF({_COMMITS}, p.ID, NULL)), ''))"
-                f" FROM information_schema.PROCESSLIST p WHERE {_CLIENTS}),"
-                f" {_SEMISYNC}, @@GLOBAL.replicate_events_marked_for_skip",
-                {"user": self.account.user},
-            ),
-            self.name,
-        )
+        row = one_row(session.query(self._look_text), self.name)
         server_id, uid, read_only, binlog_pos, slave_pos, beats_text, clients = row[:7]
-        semisync = self._semisync(tuple(row[7:-1]), session)
+        skips, dumps = str(row[-2]), str(row[-1])
+        semisync = self._semisync(tuple(row[7:-2]), lambda: self._listed(dumps, session))
         channels = session.query_named(CHANNELS)
         executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
         received = executed
@@ -126,7 +136,6 @@ class MariaDBServer(MariaDBFence):
         now = time.monotonic()
         stalled = self._stalls.stalled_seconds(ids(stuck), now)
         own = next((c for c in channels if c["Connection_name"] == "" and c["Master_Host"]), None)
-        skips = str(row[-1])
         options, filters = mariadb_settings.options(own), mariadb_settings.filters(own, skips)
         self._looks += 1
         if not facts.heartbeat and self._looks % HEARTBEAT_TABLE_EVERY == 0:
@@ -164,9 +173,17 @@ class MariaDBServer(MariaDBFence):
             )
         )
 
+    def _listed(self, dumps: str, session: WarmSession) -> tuple[Acknowledger, ...]:
+        """The acknowledgers of a look. While the connections are the same, the one replica that
+        has registered by them is."""
+        if dumps != self._dumps or not self._replica:
+            self._dumps, self._replica = dumps, only_replica(session)
+        return acknowledgers_listed(dumps, self._replica)
+
     def _semisync(
-        self, variables: tuple[Any, ...], session: WarmSession, *, who: bool = True
+        self, variables: tuple[Any, ...], who: Callable[[], tuple[Acknowledger, ...]]
     ) -> SemiSync:
+        """`who` can acknowledge: asked where anybody can."""
         enabled, timeout_ms, point, no_replica, replica_enabled, status_text = variables
         status = dict(pair.split("=", 1) for pair in (status_text or "").split(",") if pair)
         clients = int(status.get("RPL_SEMI_SYNC_MASTER_CLIENTS", 0))
@@ -181,14 +198,16 @@ class MariaDBServer(MariaDBFence):
             source_clients=clients,
             replica_enabled=bool(int(replica_enabled)),
             waiting_sessions=int(status.get("RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS", 0)),
-            acknowledgers=acknowledgers_of(session) if clients and who else (),
+            acknowledgers=who() if clients else (),
             replica_acknowledges=status.get("RPL_SEMI_SYNC_SLAVE_STATUS") == "ON",
             source_timeout_fits=fits,
         )
 
     def _semisync_now(self, session: WarmSession, *, who: bool = False) -> SemiSync:
         rows = session.query(f"SELECT {_SEMISYNC}", {})
-        return self._semisync(one_row(rows, self.name), session, who=who)
+        return self._semisync(
+            one_row(rows, self.name), lambda: acknowledgers_of(session) if who else ()
+        )
 
     def received(self) -> GtidSet:
         with self._step(self.call_deadline_seconds) as session:

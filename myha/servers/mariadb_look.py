@@ -18,6 +18,12 @@ DUMPS = (
     "SELECT p.ID, p.USER, p.HOST FROM information_schema.PROCESSLIST p"
     " WHERE p.COMMAND = 'Binlog Dump'"
 )
+# The same as an expression: "session user host" of each, tabs between the lines.
+DUMPS_LISTED = (
+    "(SELECT COALESCE(GROUP_CONCAT(CONCAT_WS(' ', p.ID, COALESCE(p.HOST, ''),"
+    " p.USER) SEPARATOR '\t'), '') FROM information_schema.PROCESSLIST p"
+    " WHERE p.COMMAND = 'Binlog Dump')"
+)
 _REPLICAS = "SHOW SLAVE HOSTS"
 # The threads of receivers: at the first connect, later, and killed and not ended yet.
 RECEIVERS = (
@@ -32,9 +38,24 @@ def acknowledgers_of(session: WarmSession) -> tuple[Acknowledger, ...]:
     """The connections that may acknowledge. Which of several do, the server does not tell; and of
     a connection not which server is at its other end, but where there is one only."""
     dumps = session.query(DUMPS)
-    replicas = session.query(_REPLICAS)
-    identity = str(replicas[0][0]) if len(replicas) == 1 else ""
+    identity = only_replica(session)
     return tuple(Acknowledger(int(n), user, host or "", identity) for n, user, host in dumps)
+
+
+def only_replica(session: WarmSession) -> str:
+    """The identity of the replica that has registered; empty where it is not one only."""
+    replicas = session.query(_REPLICAS)
+    return str(replicas[0][0]) if len(replicas) == 1 else ""
+
+
+def acknowledgers_listed(text: str, identity: str) -> tuple[Acknowledger, ...]:
+    """Of what `DUMPS_LISTED` says."""
+    found = []
+    for line in text.split("\t"):
+        if line:
+            number, host, user = line.split(" ", 2)
+            found.append(Acknowledger(int(number), user, host, identity))
+    return tuple(found)
 
 
 def receiver_of(channel: Status | None) -> ReplicationThread:

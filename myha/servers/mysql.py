@@ -54,6 +54,7 @@ class MySQLServer(BaseServer):
     flavour = MYSQL
 
     _facts: Facts
+    _look_text = ""
     _looks = 0
     _lag_bytes: int | None = None
 
@@ -92,13 +93,14 @@ class MySQLServer(BaseServer):
 
     def _learn(self, session: WarmSession) -> None:
         self._facts = learn(session)
+        self._look_text = session.text(self._facts.look_sql, {"user": self.account.user})
         self._settings.forget()
         self.offers_tls = self.flavour.offers_tls(session)
         self._drift.changed()
 
     def _look(self, session: WarmSession, at: float) -> NodeLook:
         facts = self._facts
-        rows = session.query(facts.look_sql, {"user": self.account.user})
+        rows = session.query(self._look_text)
         look = self._read_look(session, one_row(rows, self.name), rows, at)
         if look.applier.state is ThreadState.STOPPED and look.source:
             look = replace(look, applier=applier_error(session) or look.applier)
