@@ -8,13 +8,14 @@ when it did not, so every change is read back in the same answer before it is be
 from __future__ import annotations
 
 import csv
-import io
 import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 
 from myha.config import is_unix_socket, join_address, split_address
 from myha.core.address import Standing
@@ -31,6 +32,7 @@ TOLD, PREFERRED, HELD = "address_told", "address_preferred", "address_held"
 KEY = "myha"
 _SHOW_TABLES = tuple(f"show table {table}" for table in (TOLD, PREFERRED, HELD))
 _TABLE = re.compile(r"^# table: (\S+), .*used:(\d+)", re.MULTILINE)
+_FACTS = re.compile(r"^(Pid|Start_time_sec): (.*)$", re.MULTILINE)
 _OUT = ("MAINT", "DRAIN")
 
 
@@ -74,7 +76,7 @@ class HAProxyBalancer:
         answer = self._call([*commands, *_SHOW_TABLES] if self._has_address else commands, ends)
         tables, _, info = answer.partition("\nName: ")
         states = self._states(tables, POOLS)
-        facts = dict(line.partition(": ")[::2] for line in f"Name: {info}".splitlines())
+        facts = dict(_FACTS.findall(info))
         if "Pid" not in facts:
             raise self._error("does not answer `show info` as HAProxy does; check its socket")
         routes = tuple(
@@ -192,16 +194,20 @@ class HAProxyBalancer:
     def _states(self, answer: str, pools: tuple[str, ...]) -> _States:
         """The servers in the tables of an answer; any other text in it is HAProxy's refusal."""
         states: _States = {}
-        rows, refusals = [], []
+        refusals: list[str] = []
+        values: Callable[[list[str]], tuple[str, ...]] | None = None
+        begins = tuple(f"{pool}," for pool in pools)
         for line in answer.splitlines():
             if line.startswith(_TABLE_HEAD):
-                rows = [line.removeprefix("# ")]
-            elif rows and line.startswith(tuple(f"{pool}," for pool in pools)):
-                row = next(csv.DictReader(io.StringIO(f"{rows[0]}\n{line}\n")))
-                states[row["pxname"], row["svname"]] = _ServerState(
-                    row["status"],
-                    *(int(row.get(column) or 0) for column in ("scur", "econ", "bout")),
-                )
+                values = _columns(line)
+                if values is None:
+                    raise self._error("does not answer as HAProxy does: columns are missing")
+            elif values is not None and line.startswith(begins):
+                try:
+                    pool, node, status, *counts = values(next(csv.reader((line,))))
+                except IndexError:
+                    raise self._error("does not answer as HAProxy does: a row is cut off") from None
+                states[pool, node] = _ServerState(status, *(int(one or 0) for one in counts))
             elif line.strip():
                 refusals.append(line.strip())
         if refusals:
@@ -210,7 +216,7 @@ class HAProxyBalancer:
                 f"(its configuration must be what `myha balancer render {self.name}` prints, "
                 "its socket of level admin)"
             )
-        if not rows:
+        if values is None:
             raise self._error("does not answer as HAProxy does; check its socket")
         return states
 
@@ -256,6 +262,17 @@ class HAProxyBalancer:
 
     def _error(self, text: str) -> BalancerError:
         return BalancerError(f"balancer {self.name} ({self._socket}): {text}")
+
+
+@lru_cache(maxsize=16)
+def _columns(head: str) -> Callable[[list[str]], tuple[str, ...]] | None:
+    """What takes the columns that matter out of a row of a table with this head; None when the
+    table lacks one of them."""
+    names = head.removeprefix("# ").split(",")
+    wanted = ("pxname", "svname", "status", "scur", "econ", "bout")
+    if not set(wanted) <= set(names):
+        return None
+    return itemgetter(*(names.index(one) for one in wanted))
 
 
 def _used(answer: str) -> dict[str, int]:
