@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from myha.supervisor.followers.driver import FollowerDriver
 from myha.supervisor.followers.executor import FollowerExecutor
 from myha.supervisor.followers.loop import FollowerLoop
 from myha.supervisor.followers.status import replica_status
+from myha.supervisor.inbox import Inbox
 from myha.supervisor.requests import Request
 from myha.supervisor.status import SeenReplicaStatus, Status
 from tests.core.follower_situations import (
@@ -283,7 +283,7 @@ def test_telling_never_waits(tmp_path: Path) -> None:
     """A lane that takes nothing in any more, and a queue that is full."""
     scene = Scene(tmp_path)
     driver = FollowerDriver(loop_at(view()), scene.tools, scene.executor, 0.5, {})
-    driver.queue = queue.Queue(1)
+    driver.queue = Inbox(1)
 
     def pass_on() -> None:
         for _ in range(1000):

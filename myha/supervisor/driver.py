@@ -33,11 +33,11 @@ from myha.supervisor.base_loop import (
     Turn,
 )
 from myha.supervisor.executor import Executor, NotNearError, Tools
+from myha.supervisor.inbox import Inbox
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.turns import Turns
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 
-QUEUE_LIMIT = 10_000
 # The looks at a pair are taken at the same time, and what they find is decided upon together: as
 # long as none brings news, each waits so long for the others.
 GATHER_SECONDS = 0.05
@@ -70,10 +70,11 @@ class Driver:
         executor: Executor | None = None,
         balancers: Mapping[str, BalancerWatcher] | None = None,
         standing: Callable[[str, BalancerLook], Standing] | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self.loop = loop
         self.tools = tools
-        self.queue: queue.Queue[Any] = queue.Queue(QUEUE_LIMIT)
+        self.queue = Inbox() if inbox is None else inbox
         self._plans: queue.Queue[Plan | None] = queue.Queue(1)
         self._nodes = {
             name: NodeWatcher(server, interval_seconds, self.queue.put)
@@ -151,21 +152,17 @@ class Driver:
         How long to wait for the next event, None when the loop leaves.
         """
         self.before_turn()
-        try:
-            item = self.queue.get(timeout=wait_seconds)
-        except queue.Empty:
-            item = None
+        items = self.queue.wait(wait_seconds)
         self.turns.begin()
         clock = self.tools.clock
         self._do(self.loop.take(Tick(clock.monotonic(), clock.wall())))
-        gathers_until = clock.monotonic() + GATHER_SECONDS
-        while item is not None:
-            if isinstance(item, BaseException):
-                raise item
-            if gathers_until and self.loop.is_news(item):
-                gathers_until = 0.0
-            self._do(self.loop.take(item))
-            item = self._waiting(max(0.0, gathers_until - clock.monotonic()))
+        if items and not self._take(items):
+            began = time.perf_counter()
+            self.queue.gather(GATHER_SECONDS, self.loop.is_news)
+            self.turns.waited(time.perf_counter() - began)
+        while items:
+            items = self.queue.all()
+            self._take(items)
         if self.lost:
             return None
         if not self.tools.may_act:
@@ -176,15 +173,15 @@ class Driver:
         self.turns.end()
         return None if turn.leave else turn.wait_seconds
 
-    def _waiting(self, seconds: float) -> Any:
-        """What else is on the queue, or comes within the time."""
-        began = time.perf_counter()
-        try:
-            return self.queue.get(timeout=seconds) if seconds else self.queue.get_nowait()
-        except queue.Empty:
-            return None
-        finally:
-            self.turns.waited(time.perf_counter() - began)
+    def _take(self, items: Iterable[Any]) -> bool:
+        """Whether any of these is news. Raises what the executor's thread ended with."""
+        news = False
+        for item in items:
+            if isinstance(item, BaseException):
+                raise item
+            news = self.loop.is_news(item) or news
+            self._do(self.loop.take(item))
+        return news
 
     def _do(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from myha.core.balancer import BalancerLook
@@ -213,15 +214,10 @@ class Loop(BaseLoop[View, Situation]):
 
 
 # What grows or moves by itself while all is well; of all else a change is news.
-_MOVES: dict[str, Any] = {
-    "at": 0.0,
-    "executed": None,
-    "received": None,
-    "progress": "",
-    "sessions": 0,
-    "lag_seconds": None,
-    "lag_bytes": None,
-}
+_MOVES = frozenset(
+    {"at", "executed", "received", "progress", "sessions", "lag_seconds", "lag_bytes"}
+)
+_stays = attrgetter(*(one.name for one in fields(NodeLook) if one.name not in _MOVES))
 
 
 def routing(look: BalancerLook) -> tuple[object, ...]:
@@ -231,4 +227,4 @@ def routing(look: BalancerLook) -> tuple[object, ...]:
 
 def differ(old: NodeLook, new: NodeLook) -> bool:
     """Whether a look finds anything else than the one before it."""
-    return replace(old, **_MOVES) != replace(new, **_MOVES)
+    return bool(_stays(old) != _stays(new))

@@ -16,8 +16,10 @@ from myha.supervisor.driver import Driver
 from myha.supervisor.executor import Tools
 from myha.supervisor.followers.executor import FollowerExecutor
 from myha.supervisor.followers.loop import FollowerLoop
+from myha.supervisor.inbox import Inbox
 from myha.supervisor.watchers import BalancerWatcher
 
+QUEUE_LIMIT = 10_000
 RECORD_EVERY_SECONDS = 1.0  # setup may add or remove it while the supervisor runs
 
 
@@ -42,6 +44,7 @@ class FollowerDriver(Driver):
             interval_seconds,
             executor=executor,
             balancers=balancers,
+            inbox=Inbox(QUEUE_LIMIT),
         )
 
     def stop(self) -> None:
