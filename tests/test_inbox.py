@@ -15,7 +15,7 @@ LONG_SECONDS = 60.0
 
 
 def is_news(item: Any) -> bool:
-    return item == "news"
+    return bool(item == "news")
 
 
 def in_a_thread(work: Any) -> threading.Thread:
