@@ -57,6 +57,9 @@ class Server(Protocol):
 
     def stop_replication(self, deadline_seconds: float) -> None: ...
 
+    def forget_received(self, deadline_seconds: float) -> None:
+        """Stop replication, and drop what was received; the source stays what it is."""
+
     def start_replication(self, deadline_seconds: float) -> None:
         """Start both threads and wait until the receiver is connected."""
 

@@ -43,6 +43,12 @@ class GtidSet(Protocol):
     def contains(self, other: Self) -> bool:
         """True when every transaction of `other` is in this set."""
 
+    def has_forgotten(self, before: Self) -> bool:
+        """True when a binary log that held `before`, and holds this now, was reset in between.
+
+        Both are what one life of one server says of its own log, which else only grows.
+        """
+
     def is_empty(self) -> bool: ...
 
     def count(self) -> int:
@@ -127,6 +133,9 @@ class MysqlGtidSet:
         result = dict(self._origins)
         result[origin] = with_number(result.get(origin, ()), number)
         return type(self)(result)
+
+    def has_forgotten(self, before: Self) -> bool:
+        return self is not before and not self.contains(before)
 
     def has_transaction(self, origin: str, number: int) -> bool:
         return has(self._origins.get(origin, ()), number)
@@ -275,6 +284,17 @@ class MariadbGtidSet:
                 if domain in other._domains and _diverged(ours, other._domains[domain])
             )
         )
+
+    def has_forgotten(self, before: Self) -> bool:
+        """Where another server id ends a domain lower than the last one did, servers share it, and
+        nothing can be told."""
+        if self is before:
+            return False
+        for domain, (intervals, server) in before._domains.items():
+            now = self._domains.get(domain)
+            if now is None or (now[1] == server and now[0][-1][1] < intervals[-1][1]):
+                return True
+        return False
 
     def is_empty(self) -> bool:
         return not self._domains

@@ -114,7 +114,8 @@ class NodeLook:
     `boot_id` names one life of the server process. `executed` is what it has committed, `received`
     all that its receiver has got (executed or not). `progress` changes whenever the receiver hears
     anything from its source, heartbeats included. `source` is the `host:port` that it replicates
-    from, empty when none is configured. `lag_seconds` is None when no heartbeat has been seen.
+    from, empty when none is configured. `logged` is what its binary log itself says that it has:
+    None where that is `executed`. `lag_seconds` is None when no heartbeat has been seen.
     """
 
     at: float
@@ -139,7 +140,13 @@ class NodeLook:
     offline: bool = False
     schema: bool = True  # the tables that the supervisor itself writes to are there
     events: Events = Events()
+    logged: GtidSet | None = None
     differs: tuple[Difference, ...] = ()  # what is not as setup made it; every few looks anew
+
+    @property
+    def history(self) -> GtidSet:
+        """What its binary log says that it has."""
+        return self.executed if self.logged is None else self.logged
 
     @property
     def applied(self) -> bool:
@@ -195,6 +202,10 @@ class NodeView:
     error: str = ""
     look: NodeLook | None = None
     lease: Lease = Lease()
+    joined_at: float = -1.0  # the first look since when it has been a member; -1: it is none
+    # When a member's binary log was last seen to have less than before, in one life of its server:
+    # somebody has reset it. -1: never since it joined.
+    forgot_at: float = -1.0
 
     @property
     def answering(self) -> bool:

@@ -11,7 +11,7 @@ from myha.core.node import Contact, Lease, NodeLook, NodeName, NodeView, ThreadS
 from myha.core.plans import ROUTE
 from myha.core.policy import Policy
 from myha.core.reaching import reach_after
-from myha.core.record import Record
+from myha.core.record import Membership, Record
 from myha.core.values import value
 from myha.core.view import Incident, LoopView, View
 
@@ -158,7 +158,10 @@ def fold(view: View, seen: Observation) -> View:
     """The view after `seen`. Time never runs backwards in it."""
     at = max(view.at, seen.at)
     if isinstance(seen, NodeLooked):
-        return _seen(view, at, seen.node, looked(view.policy, view.node(seen.node), seen.look))
+        record = view.record
+        member = record is not None and record.node(seen.node).membership is Membership.MEMBER
+        node = looked(view.policy, view.node(seen.node), seen.look, member=member)
+        return _seen(view, at, seen.node, node)
     if isinstance(seen, NodeMissed):
         return _seen(view, at, seen.node, missed(view.node(seen.node), seen))
     if isinstance(seen, LeaseTried):
@@ -242,8 +245,8 @@ def _with(pairs: tuple[tuple[str, T], ...], name: str, new: T) -> tuple[tuple[st
     return tuple([(known, new if known == name else old) for known, old in pairs])
 
 
-def looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
-    """The view of a node after a whole look at it."""
+def looked(policy: Policy, old: NodeView, look: NodeLook, *, member: bool) -> NodeView:
+    """The view of a node after a whole look at it; `member`: as the record has it."""
     before = old.look
     heard = old.heard_source_at
     running = look.receiver.state is ThreadState.RUNNING
@@ -280,7 +283,18 @@ def looked(policy: Policy, old: NodeView, look: NodeLook) -> NodeView:
         look=look,
         # One that was closed has no watchdog any more, until it says so again.
         lease=old.lease if look.open else replace(old.lease, armed=False, since=look.at),
+        joined_at=-1.0 if not member else look.at if old.joined_at < 0 else old.joined_at,
+        forgot_at=_forgot_at(old, look) if member else -1.0,
     )
+
+
+def _forgot_at(old: NodeView, look: NodeLook) -> float:
+    """When a member's binary log was reset: a heal, which may do that, is of one that is none."""
+    before = old.look
+    if before is None or old.joined_at < 0 or before.boot_id != look.boot_id:
+        return old.forgot_at
+    forgotten = look.history.has_forgotten(before.history)
+    return look.at if forgotten else old.forgot_at
 
 
 def _same_history(before: NodeLook, look: NodeLook) -> bool:

@@ -134,6 +134,14 @@ class StopReceiver(NodeStep):
 
 
 @value(frozen=True, slots=True)
+class ForgetReceived(NodeStep):
+    """Replication on the node stops, and what it says that it has received goes: its log was reset,
+    and names that it has forgotten must not stand there as something that it still has to apply."""
+
+    name: ClassVar[str] = "forget-received"
+
+
+@value(frozen=True, slots=True)
 class AwaitDrained(NodeStep):
     """Nothing more has reached the node from its source for so long.
 

@@ -302,6 +302,13 @@ class BaseServer(ClosingServer, ReceivingServer, RestoringServer):
                 "replication has not stopped",
             )
 
+    def forget_received(self, deadline_seconds: float) -> None:
+        """Stop replication, and drop what was received; the source stays what it is."""
+        self.stop_replication(deadline_seconds)
+        with self._step(deadline_seconds) as session:
+            if "" in self.flavour.threads(session):
+                self._run(session, "forget_received")
+
     def _threads(self, session: WarmSession) -> tuple[str, str]:
         """The default channel's receiver and applier; OFF without one."""
         return self.flavour.threads(session).get("", ("OFF", "OFF"))

@@ -127,7 +127,8 @@ class MariaDBServer(MariaDBFence):
         skips, dumps = str(row[-2]), str(row[-1])
         semisync = self._semisync(tuple(row[7:-2]), lambda: self._listed(dumps, session))
         channels = session.query_named(CHANNELS)
-        executed = MariadbGtidSet.parse(binlog_pos).union(MariadbGtidSet.parse(slave_pos))
+        logged = MariadbGtidSet.parse(binlog_pos)
+        executed = logged.union(MariadbGtidSet.parse(slave_pos))
         received = executed
         for channel in channels:
             received = received.union(MariadbGtidSet.parse(channel["Gtid_IO_Pos"] or ""))
@@ -148,6 +149,7 @@ class MariaDBServer(MariaDBFence):
             version=facts.version,
             open=not int(read_only),
             executed=executed,
+            logged=logged,
             received=received,
             receiver=receiver_of(own),
             applier=applier_of(own),
@@ -267,6 +269,16 @@ class MariaDBServer(MariaDBFence):
                 session.deadline,
                 "no connection to the source",
             )
+
+    def forget_received(self, deadline_seconds: float) -> None:
+        """The position counts this node's own transactions too, which it has had back from its
+        peer: those are what its log has forgotten."""
+        super().forget_received(deadline_seconds)
+        with self._step(deadline_seconds) as session:
+            own = str(session.value("SELECT @@GLOBAL.server_id"))
+            position = str(session.value("SELECT @@GLOBAL.gtid_slave_pos") or "")
+            others = [one for one in position.split(",") if one and one.split("-")[1] != own]
+            self._run(session, "set_position", {"position": ",".join(others)})
 
     def _switch_semisync(self, session: WarmSession) -> bool:
         on = bool(int(session.value("SELECT @@GLOBAL.rpl_semi_sync_slave_enabled")))

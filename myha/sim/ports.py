@@ -160,6 +160,9 @@ class ServerPort:
     def stop_replication(self, deadline_seconds: float) -> None:
         self._do(deadline_seconds, self._server.do_stop_replication)
 
+    def forget_received(self, deadline_seconds: float) -> None:
+        self._do(deadline_seconds, self._server.do_forget_received)
+
     def start_replication(self, deadline_seconds: float) -> None:
         caller, server = self._supervisor, self._server
         end = caller.world.now + deadline_seconds

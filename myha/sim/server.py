@@ -85,6 +85,10 @@ class SimServer(ServerProcess):
         self.channel.stop()
         self.applier_running = False
 
+    def do_forget_received(self) -> None:
+        self.do_stop_replication()
+        self.drop_relay()
+
     def do_start_replication(self) -> None:
         if not self.channel.source:
             raise ServerError(f"{self.name}: no source is configured")

@@ -16,6 +16,10 @@ STOP SLAVE IO_THREAD;
 -- name: stop_replication
 STOP SLAVE;
 
+-- name: forget_received
+-- With both threads stopped this drops the relay log, and the set of what was received with it.
+CHANGE MASTER TO MASTER_USE_GTID = slave_pos;
+
 -- name: set_position
 -- Strict mode refuses a position behind the node's own binlog; that of a peer which has not yet got
 -- all of a writer's transactions is behind it, and right.

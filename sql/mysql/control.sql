@@ -19,6 +19,10 @@ STOP REPLICA IO_THREAD;
 -- name: stop_replication
 STOP REPLICA;
 
+-- name: forget_received
+-- With both threads stopped this drops the relay log, and the set of what was received with it.
+CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1;
+
 -- name: start_replication
 START REPLICA;
 

@@ -134,6 +134,8 @@ BLANK = {
     "semisync": SemiSync(False, False, 0, True),
     "schema": False,
 }
+JOINED = replace(seen("db2"), joined_at=NOW - 60.0)
+RESET = replace(seen("db1"), joined_at=NOW - 60.0, forgot_at=NOW - 0.1)
 
 SITUATIONS: dict[str, View] = {
     "nodes-mixed-up": view(seen("db2"), seen("db1")),
@@ -154,6 +156,7 @@ SITUATIONS: dict[str, View] = {
     "standby-dead": view(db2=lost("db2", REFUSING)),
     "standby-hung": view(seen("db1", semisync=waits(waiting_sessions=3)), lost("db2", SILENT)),
     "standby-restarted": view(db2=seen("db2", boot_id="db2-2", **CLEAN)),
+    "log-reset": view(RESET, JOINED),
     "record-claims-too-much": view(seen("db1", semisync=IDLE)),
     "stray-acknowledger": view(seen("db1", semisync=waits(REPORTS))),
     "waits-for-absent": view(seen("db1", semisync=waits(source_wait_count=2, **SEVERAL))),
@@ -276,6 +279,13 @@ VARIANTS: dict[str, View] = {
         view(lost("db1", SILENT), unsourced(), balancers=("lb1", "lb2")),
         balancers=(("lb1", routes()), ("lb2", UNANSWERING)),
     ),
+    "log-reset, the standby's": view(db2=replace(JOINED, forgot_at=NOW - 0.1)),
+    "log-reset, of the second writer": view(
+        db2=replace(seen("db2", open=True), joined_at=NOW - 60.0, forgot_at=NOW - 0.1),
+        mode=Mode.DUAL_WRITER,
+        durability=Durability.BOUNDED,
+    ),
+    "log-reset before it joined": view(RESET, replace(JOINED, joined_at=NOW)),
     "standby-disconnected, a silent link": view(
         seen("db1", semisync=waits(waiting_sessions=3)),
         replace(seen("db2"), heard_source_at=NOW - 5.0),

@@ -218,6 +218,31 @@ def test_a_replica_is_fenced_unfenced_and_reseeded_by_hand(pair: Following) -> N
     assert pair.rows("r1") == [(1, "first")]
 
 
+def test_a_reset_log_is_noticed_and_whoever_depended_on_it_gets_the_writers_data(
+    pair: Following,
+) -> None:
+    """An operator's wrong command: from then on a replica takes what is new for what it has."""
+    writer = pair.status()["writer"]
+    standby = other(writer)
+    mysql = pair.cluster.state.flavour == "mysql"
+    reset = "RESET BINARY LOGS AND GTIDS" if mysql else "RESET MASTER"
+    rows = [(1, "first")]
+    for node in (writer, standby):
+        pair.admin(node, reset)
+        pair.await_event(
+            "plan-done", f"fence {standby}: somebody has reset the binary log of {node}"
+        )
+        number = len(rows) + 1
+        pair.write(f"INSERT INTO app.t VALUES ({number}, 'after {node}')")  # nobody waits for it
+        rows.append((number, f"after {node}"))
+        for one in (standby, "r1") if node == writer else (standby,):
+            done = pair.myha("heal", one, "--method", "reseed")
+            assert done.returncode == 0, done.stdout + done.stderr
+        pair.await_healthy(writer)
+        pair.await_following(writer)
+        until(lambda: all(pair.rows(one) == rows for one in ("a", "b", "r1")), "all rows on all")
+
+
 def test_a_delayed_replica_is_added_while_the_pair_serves(pair: Following) -> None:
     """Into the file, setup, reload: it is seeded, stays behind, follows, and is let go again."""
     path = pair.cluster.config_path

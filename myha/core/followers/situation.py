@@ -8,7 +8,7 @@ from myha.core.followers.record import FollowerRecord
 from myha.core.followers.routing import differences, unrouted
 from myha.core.followers.view import FollowerView
 from myha.core.gtid import GtidSet
-from myha.core.node import Contact, NodeLook, ThreadState
+from myha.core.node import Contact, NodeLook, NodeName, ThreadState
 from myha.core.plans import Step
 from myha.core.policy import Mode
 from myha.core.record import NodeRecord, Record
@@ -133,6 +133,8 @@ class FollowerSituation(Subject[FollowerView]):
         look = self.look
         if look is None:
             return ""
+        if self.log_reset_on:
+            return f"somebody has reset the binary log of {self.log_reset_on}"
         if look.applier.errno:
             return f"its applier failed: {look.applier.error} (error {look.applier.errno})"
         if self.source_purged:
@@ -142,7 +144,21 @@ class FollowerSituation(Subject[FollowerView]):
     @once
     def needs_other_data(self) -> bool:
         look = self.look
-        return look is not None and (needs_other_data(look.applier.errno) or self.source_purged)
+        if look is None:
+            return False
+        other = needs_other_data(look.applier.errno) or self.source_purged
+        return other or bool(self.log_reset_on)
+
+    @once
+    def log_reset_on(self) -> NodeName:
+        """Whose binary log was reset since it joined: its own, or that of who is the writer now;
+        empty: nobody's."""
+        joined_at = self.node.joined_at
+        if not self.member or joined_at < 0:
+            return ""
+        if self.view.pair.node(self.writer).forgot_at >= joined_at:
+            return self.writer
+        return self.name if self.node.forgot_at >= joined_at else ""
 
     # -- reads -----------------------------------------------------------------------------------
 

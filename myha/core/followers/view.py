@@ -18,6 +18,7 @@ from myha.core.observations import (
     looked,
     missed,
 )
+from myha.core.record import Membership
 from myha.core.values import value
 from myha.core.view import LoopView, View
 
@@ -102,4 +103,5 @@ def _looked(view: FollowerView, look: NodeLook) -> NodeView:
     if look.lag_seconds is not None:
         beyond = max(0.0, look.lag_seconds - view.policy.delay_of(view.name))
         counted = replace(look, lag_seconds=beyond)
-    return replace(looked(view.policy, view.node, counted), look=look)
+    member = view.record is not None and view.record.entry.membership is Membership.MEMBER
+    return replace(looked(view.policy, view.node, counted, member=member), look=look)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from myha.core.gtid import GtidSet
-from myha.core.node import ThreadState
+from myha.core.node import NodeName, ThreadState
 from myha.core.record import Cause
 from myha.core.settings import Difference
 from myha.core.situation.acknowledging import Acknowledging
@@ -78,6 +78,16 @@ class Replicating(Acknowledging):
         if w_look is None or s_look is None or w_look.at < s_look.at:
             return False
         return not w_look.executed.contains(s_look.executed)
+
+    @once
+    def log_reset_on(self) -> NodeName:
+        """Whose binary log was reset since the standby joined; empty: nobody's."""
+        joined_at = self.s.joined_at
+        if not self.member or joined_at < 0:
+            return ""
+        if self.w.forgot_at >= joined_at:
+            return self.writer
+        return self.standby if self.s.forgot_at >= joined_at else ""
 
     @once
     def standby_quiet(self) -> bool:

@@ -11,7 +11,16 @@ from collections.abc import Callable
 
 from myha.core.severity import Severity
 from myha.core.situation import Situation
-from myha.core.verdicts import acknowledgement, address, contact, notices, returning, roles, upkeep
+from myha.core.verdicts import (
+    acknowledgement,
+    address,
+    contact,
+    history,
+    notices,
+    returning,
+    roles,
+    upkeep,
+)
 from myha.core.verdicts.row import Verdict
 from myha.core.view import View
 
@@ -32,6 +41,7 @@ def _always(_: Situation) -> bool:
 # has no row that holds, and is not asked row by row: so it is nearly always.
 SECTIONS: tuple[tuple[Callable[[Situation], bool], tuple[Verdict, ...]], ...] = (
     (contact.concerns, contact.ROWS),
+    (history.concerns, history.ROWS),
     (_always, (*acknowledgement.ROWS, *roles.ROWS)),
     (returning.concerns, returning.ROWS),
     (_always, upkeep.ROWS),

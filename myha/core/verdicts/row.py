@@ -46,8 +46,8 @@ class Verdict(Row[Situation]):
     """A row about the pair.
 
     `sentence` has {writer} and {standby} for the names of the nodes, {strays} for who else can
-    acknowledge, {filters} and {differences} for what is not as setup made it, {balancers} for those
-    that do not reach the writer.
+    acknowledge, {filters} and {differences} for what is not as setup made it, {reset} for whose
+    binary log was reset, {balancers} for those that do not reach the writer.
     """
 
     __slots__ = ()
@@ -69,6 +69,7 @@ class _Words(dict[str, str]):
             "strays": lambda: it.stray_names,
             "filters": lambda: it.filter_names,
             "differences": lambda: it.difference_names,
+            "reset": lambda: it.log_reset_on,
             "balancers": lambda: ", ".join(it.balancers_without_writer),
         }
         return found[word]()

@@ -1,0 +1,37 @@
+"""What follows when the binary log of a node was reset. Pure.
+
+Replication by GTID asks for what it lacks by name. After a reset the node gives names anew, and its
+peer leaves out, without an error, what bears one that it knows. Only other data help the standby.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myha.core.plans import ForgetReceived
+from myha.core.protocols.answer import Answer
+from myha.core.protocols.fencing import fence
+from myha.core.protocols.heals import new_heal
+from myha.core.record import Cause
+from myha.core.situation import Situation
+
+FORGET_DEADLINE_SECONDS = 5.0
+
+
+def fence_reset(it: Situation) -> Answer:
+    """The writer's data are the pair's data, whoever's log it was."""
+    node = it.log_reset_on
+    if not node:
+        return None
+    reason = f"somebody has reset the binary log of {node}"
+    if node == it.writer:
+        plan = fence(it, Cause.BROKEN, f"{reason}, from which it replicates")
+        forget = ForgetReceived(node=node, deadline_seconds=FORGET_DEADLINE_SECONDS)
+        return replace(plan, steps=(*plan.steps, forget))
+    if not it.dual:
+        return fence(it, Cause.BROKEN, reason)
+    # It took writes itself, and which of them the writer lacks no comparison of names tells any
+    # more: a person has to look, so that no method is left.
+    reason = f"{reason} while it took writes, of which {it.writer} may lack some: compare them"
+    by_hand = new_heal(it, (), Cause.BROKEN, reason, accept_loss=False)
+    return fence(it, Cause.BROKEN, reason, by_hand)
