@@ -27,7 +27,7 @@ OF_REPLICAS = (*verdicts.TABLE, verdicts.HEALTHY)
 
 @pytest.mark.parametrize("verdict", TABLE, ids=lambda verdict: verdict.name)
 def test_each_verdict_has_its_place_in_the_runbook(verdict) -> None:  # type: ignore[no-untyped-def]
-    words = ("writer", "standby", "strays", "filters", "differences", "balancers")
+    words = ("writer", "standby", "strays", "filters", "differences", "reset", "balancers")
     sentence = verdict.sentence.format(**{word: word.upper() for word in words})
     assert f"### {verdict.name}\n\n> {sentence}\n" in RUNBOOKS
 
