@@ -186,6 +186,8 @@ def fold(view: View, seen: Observation) -> View:
         return _balanced(view, at, seen.balancer, balancer)
     if isinstance(seen, RecordRead):
         return replace(view, at=at, record=seen.record)
+    if isinstance(seen, Tick):
+        return _anew(view, at, wall=seen.wall, incidents=_still_news(view.incidents, at))
     return fold_own(view, at, seen)
 
 
@@ -221,18 +223,20 @@ def _anew(
     view: View,
     at: float,
     *,
+    wall: float | None = None,
+    incidents: tuple[Incident, ...] | None = None,
     nodes: tuple[tuple[NodeName, NodeView], ...] | None = None,
     balancers: tuple[tuple[str, BalancerView], ...] | None = None,
 ) -> View:
-    """The view after a look, which is most of what is folded in. Written out, since `replace` takes
-    longer than all the rest of that."""
+    """The view after a look or a tick, which are most of what is folded in. Written out, since
+    `replace` takes longer than all the rest of that."""
     return View(
         policy=view.policy,
         at=at,
-        wall=view.wall,
+        wall=view.wall if wall is None else wall,
         plan_ended_at=view.plan_ended_at,
         acted_at=view.acted_at,
-        incidents=view.incidents,
+        incidents=view.incidents if incidents is None else incidents,
         jobs=view.jobs,
         heals=view.heals,
         record=view.record,
@@ -282,7 +286,7 @@ def looked(policy: Policy, old: NodeView, look: NodeLook, *, member: bool) -> No
         reader_ok=reader_ok,
         look=look,
         # One that was closed has no watchdog any more, until it says so again.
-        lease=old.lease if look.open else replace(old.lease, armed=False, since=look.at),
+        lease=old.lease if look.open else Lease(False, old.lease.heard_until, look.at),
         joined_at=-1.0 if not member else look.at if old.joined_at < 0 else old.joined_at,
         forgot_at=_forgot_at(old, look) if member else -1.0,
     )

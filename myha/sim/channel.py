@@ -66,10 +66,12 @@ class Channel(Generic[Server]):
     @property
     def flows(self) -> bool:
         """Bytes get through, both ways."""
-        heard = self.peer.alive or self.peer.stalled
-        if self.state is not ThreadState.RUNNING or not (self.owner.alive and heard):
+        if self.state is not ThreadState.RUNNING:
             return False
-        return self.owner.world.linked(self.owner.name, self.peer.name)
+        owner, peer = self.owner, self.peer
+        if not (owner.alive and (peer.alive or peer.stalled)):
+            return False
+        return owner.world.linked(owner.name, peer.name)
 
     @property
     def acknowledges(self) -> bool:

@@ -85,6 +85,9 @@ class Pause:
     seconds: float = 0.0
 
 
+BOUNDARY = Pause()
+
+
 @dataclass(slots=True)
 class Tools:
     """All that the executor acts through."""
@@ -136,7 +139,7 @@ class Executor:
         run = Run(plan, plan.epoch, plan.version)
         self._note(Kind.PLAN, plan.sentence, run)
         for step in plan.steps:
-            yield Pause()
+            yield BOUNDARY
             self._check_epoch(run, step)
             started = self.tools.clock.monotonic()
             if step.beside:
