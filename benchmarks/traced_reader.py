@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks.arrivals import Arrivals
 from myha import job
 from myha.config import load
-from myha.conflicts.watch import NodeState, Watch
+from myha.conflicts.node_state import NodeState
+from myha.conflicts.watch import Watch
 from myha.conflicts.wire import PIECE_BYTES
 from myha.core.events import Kind
 from myha.progress import Reporter, WithPermit

@@ -8,19 +8,20 @@ from __future__ import annotations
 import gc
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from myha.binlog.columns import Query
 from myha.binlog.row_events import TableMap
 from myha.binlog.stream import POSITION_LOST, TornLogError
 from myha.config import Config
-from myha.conflicts.companion import Companion, ReadUpTo, bytes_behind
+from myha.conflicts.companion import Companion, ReadUpTo
 from myha.conflicts.extract import AuditRule, Table, fits
-from myha.conflicts.folding import Collations, weights_query
-from myha.conflicts.keys import Facts, TableKey, read_facts
+from myha.conflicts.folding import Collations
+from myha.conflicts.key_questions import KeyQuestions
+from myha.conflicts.keys import Facts, read_facts
+from myha.conflicts.node_state import NodeState
 from myha.conflicts.reader import Reader
 from myha.conflicts.report import Findings
 from myha.conflicts.tables import CALL_SECONDS, Tables
@@ -30,7 +31,6 @@ from myha.core.events import Kind
 from myha.core.gtid import GtidSet
 from myha.database.connection import Endpoint
 from myha.database.flavours import Flavour
-from myha.database.flavours.base import Identity
 from myha.database.schemas import OUR_SCHEMA
 from myha.database.session import WarmSession
 from myha.errors import MyhaError, ServerError, ServerGoneError
@@ -45,30 +45,6 @@ REPORT_EVERY_SECONDS = 0.5
 BEHIND_TOLD_SECONDS = 5.0
 _BACKOFF_FIRST_SECONDS, _BACKOFF_LAST_SECONDS = 0.1, 5.0
 _STEADY_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class NodeState:
-    """One of the two streams."""
-
-    name: str
-    side: int
-    companion: Companion
-    session: WarmSession  # for the main thread's questions
-    tables: Tables
-    link: Link | None = None
-    reader: Reader | None = None
-    identity: Identity | None = None
-    logs_cascades: bool = True
-    lost: bool = False  # the server no longer has what comes next
-    was_reset: bool = False  # its log was removed under the reader
-    begun_at: float = 0.0
-    try_at: float = 0.0
-    failures: int = 0
-    reported_error: str = ""
-    reported_behind_seconds: float = 0.0
-    unseen: int = 0  # transactions that were never read
-    facts: dict[tuple[str, str], Facts | None] = field(default_factory=dict)  # of tables met
 
 
 class Watch:
@@ -90,11 +66,11 @@ class Watch:
         self._remainders = [node.auto_increment_offset % 2 for node in config.nodes.values()]
         account, tls = config.accounts.supervisor(), config.accounts.tls
         names = config.names
-        self.findings = Findings(reporter, names, self._confirm)
+        self._questions = KeyQuestions()
+        self.findings = Findings(reporter, names, self._questions.same)
         self.detector: Detector | None = None
-        self.flavour: Flavour | None = None
         self._nodes: list[NodeState] = []
-        self._collations = Collations(self._weights)
+        self._collations = Collations(self._questions.weights)
         for side, (name, node) in enumerate(config.nodes.items()):
             endpoint = Endpoint(node.host, node.port)
 
@@ -107,6 +83,7 @@ class Watch:
             companion = Companion(name, link, session())
             tables = Tables(name, session(), self._reading_facts(side))
             self._nodes.append(NodeState(name, side, companion, session(), tables))
+            self._questions.ask_of(self._nodes[-1].session)
         self._started_at = time.monotonic()
         self._reported_at = 0.0
         self._reported_rows = 0
@@ -270,9 +247,11 @@ class Watch:
             node.session.query("SELECT 1")
 
     def _check_flavour(self, link: Link) -> None:
-        if self.flavour not in (None, link.flavour):
-            raise MyhaError(f"{link.endpoint} is {link.flavour}, and its peer is {self.flavour}")
-        self.flavour = link.flavour
+        if self._questions.flavour not in (None, link.flavour):
+            raise MyhaError(
+                f"{link.endpoint} is {link.flavour}, and its peer is {self._questions.flavour}"
+            )
+        self._questions.flavour = link.flavour
 
     def _identify(self, node: NodeState) -> None:
         peer = self._nodes[1 - node.side].identity
@@ -390,45 +369,6 @@ class Watch:
                 return read(one.session.query, schema, table)
         return None
 
-    def _weights(
-        self, charset: str, collation: str, texts: Sequence[bytes]
-    ) -> Sequence[bytes] | None:
-        """From a server: by what a collation compares these texts."""
-        if self.flavour is None:
-            return None
-        found = self._ask_either(weights_query(self.flavour, charset, collation, texts))
-        return None if found is None else [one or b"" for one in found[0]]
-
-    def _ask_either(self, sql: str) -> list[tuple[Any, ...]] | None:
-        """One question to whichever node answers."""
-        for node in self._nodes:
-            try:
-                return node.session.query(sql)
-            except ServerError:
-                continue
-        return None
-
-    def _confirm(
-        self, key: TableKey, first: tuple[bytes, ...], second: tuple[bytes, ...]
-    ) -> bool | None:
-        """Whether a server takes two keys for equal."""
-        conditions = []
-        for part, one, other in zip(key.parts, first, second, strict=True):
-            if one == other:
-                continue
-            if not part.collated:
-                if part.fold is None or part.fold(one) != part.fold(other):
-                    return False
-                continue
-            texts = (f"_{part.fact.charset} X'{text.hex()}'" for text in (one, other))
-            if part.prefix_length is not None:
-                texts = (f"LEFT({text}, {part.prefix_length})" for text in texts)
-            left, right = texts
-            conditions.append(f"{left} COLLATE {part.fact.collation} = {right}")
-        sql = f"SELECT {' AND '.join(conditions) or '1'}"
-        found = self._ask_either(sql)
-        return None if found is None else bool(found[0][0])
-
     # ---- telling
 
     def _report(self, now: float) -> None:
@@ -460,7 +400,7 @@ class Watch:
             node.companion.read_up_to = ReadUpTo(reader.file, reader.log_pos)
 
     def _report_behind(self, node: NodeState) -> None:
-        seconds, count = self.behind(node.side)
+        seconds, count = node.behind()
         if seconds < BEHIND_TOLD_SECONDS:
             node.reported_behind_seconds = 0.0
         elif seconds > 2 * node.reported_behind_seconds:
@@ -477,16 +417,6 @@ class Watch:
     def rows(self) -> int:
         return sum(node.reader.rows for node in self._nodes if node.reader is not None)
 
-    def behind(self, side: int) -> tuple[float, int | None]:
-        """(seconds, bytes) that this node's reader has before it; bytes None when not known."""
-        node = self._nodes[side]
-        if node.reader is None:
-            return 0.0, None
-        count = bytes_behind(node.companion.end, node.reader.file, node.reader.log_pos)
-        if not count or not node.reader.timestamp:
-            return 0.0, count
-        return max(0.0, time.time() - node.reader.timestamp), count
-
     def summary(self) -> str:
         """The state in one line."""
         found = self.findings
@@ -494,7 +424,7 @@ class Watch:
         if self._audit:
             parts.append(f"{found.wrong_ids} ids of the wrong class")
         for node in self._nodes:
-            seconds, count = self.behind(node.side)
+            seconds, count = node.behind()
             if node.link is None:
                 parts.append(f"{node.name} is not read")
             elif count:
@@ -522,18 +452,5 @@ class Watch:
         }
 
     def _node_metrics(self, node: NodeState) -> dict[str, Any]:
-        seconds, count = self.behind(node.side)
-        reader = node.reader
-        return {
-            "reading": node.link is not None,
-            "error": node.reported_error,
-            "rows": reader.rows if reader else 0,
-            "transactions": reader.transactions if reader else 0,
-            "copies": reader.copies if reader else 0,
-            "foreign": reader.foreign if reader else 0,
-            "bytes": reader.bytes if reader else 0,
-            "behind_seconds": round(seconds, 1),
-            "behind_bytes": count,
-            "unseen": node.unseen,
-            "held": self.detector.live(node.side) if self.detector is not None else 0,
-        }
+        held = self.detector.live(node.side) if self.detector is not None else 0
+        return {**node.metrics(), "held": held}
