@@ -326,6 +326,7 @@ def test_runs_are_listed(state: Path) -> None:
         (["crash", "--containers", "--durability", "async"], "--containers goes with --flavour"),
         (["power", "--containers"], "power needs a sandbox of processes; it is not played"),
         (["flap", "--containers"], "flap cuts links: use --network"),
+        (["leader-partition", "--containers"], "leader-partition cuts links: use --network"),
         (["conflict", "--containers"], "conflict needs two writers"),
     ],
 )

@@ -33,7 +33,7 @@ class Sandboxes:
     def play(self, chosen: Sequence[Scenario], options: Options, tell: Tell) -> list[Report]:
         """All of them, those that can share a sandbox in one."""
         if self.containers:
-            full = self.supervisors > 1
+            full = self.supervisors > 1 or any(one.needs_supervisors for one in chosen)
             with in_containers(self.flavour, tell, self.heal or (), full=full) as target:
                 return play(target, chosen, options, tell)
         reports: list[Report] = []

@@ -4,34 +4,72 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from myha.config import load
+from myha.config import Config, load
 from myha.drill.acting import ActingClient
 from myha.drill.fitness import is_whole, why_not_whole
+from myha.drill.quorum import Quorum
 from myha.drill.stage import WHOLE_DEADLINE_SECONDS
 from myha.drill.target import Target, of_config
-from myha.errors import MyhaError
+from myha.errors import MyhaError, StoreError
+from myha.hosts.docker import DockerHost
 from myha.hosts.signals import ignored
 from myha.progress import Tell
 from myha.sandbox.containers import Containers
+from myha.stores.etcd.client import EtcdClient
+from myha.supervisor.control import PING, exchange, socket_path
 from myha.waiting import wait_until
 
 PROJECT = "myha-drill"
-POLL_SECONDS = 0.2
+POLL_SECONDS, READY_SECONDS = 0.2, 1.0
 # The guard against flapping would end a row of rounds, and rightly.
 SETTINGS = "\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n"
 
 
 def seen_from_outside(containers: Containers) -> Target:
-    """What runs in them, with the servers' processes and whichever supervisor acts."""
-    paths = [containers.outside(one) for one in containers.supervisors]
-    target = of_config(paths[0])
+    """What runs in them, with the servers' processes, and whichever supervisor acts."""
+    paths = {one: containers.outside(one) for one in containers.supervisors}
+    target = of_config(paths[containers.supervisors[0]])
+    target.in_containers = True
     if len(paths) > 1:
-        target.client = ActingClient(tuple(load(path) for path in paths))
+        configs = {one: load(path) for one, path in paths.items()}
+        target.client = ActingClient(tuple(configs.values()))
+        target.quorum = _quorum(containers, configs)
     return target
+
+
+def _quorum(containers: Containers, configs: Mapping[str, Config]) -> Quorum:
+    supervisors = [
+        DockerHost(one, containers.name(one), ready=partial(_answers, socket_path(at.control_dir)))
+        for one, at in configs.items()
+    ]
+    endpoints = next(iter(configs.values())).etcd.endpoints
+    members = {
+        name: DockerHost(name, containers.name(name), ready=partial(_agrees, endpoint))
+        for name, endpoint in zip(containers.etcd, endpoints, strict=True)
+    }
+    return Quorum(supervisors, members)
+
+
+def _answers(path: Path) -> bool:
+    try:
+        exchange(path, {"do": PING}, READY_SECONDS)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _agrees(endpoint: str) -> bool:
+    """Whether that member of etcd answers, which takes a majority of them."""
+    try:
+        EtcdClient((endpoint,), seconds=READY_SECONDS).get("/")
+    except StoreError:
+        return False
+    return True
 
 
 @contextmanager

@@ -37,10 +37,8 @@ def misfit(target: Target, scenario: Scenario) -> str:
     config = target.config
     if why_not := scenario.other_mode(config.cluster.mode.value):
         return why_not
-    if scenario.sandbox_only and target.supervisor is None:
-        return f"{scenario.name} would {scenario.hurts}: that is for sandboxes only, use --sandbox"
-    if scenario.needs_supervisor_process and target.supervisor is None:
-        return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
+    if why_not := _not_the_drills(target, scenario):
+        return why_not
     if why_not := _misplaced(target, scenario):
         return why_not
     if scenario.fit is not None and scenario.fit is not target.fit:
@@ -63,11 +61,24 @@ def misfit(target: Target, scenario: Scenario) -> str:
     return ""
 
 
+def _not_the_drills(target: Target, scenario: Scenario) -> str:
+    """What only a cluster of the drill's own may suffer, or one of processes."""
+    if target.in_containers:
+        return not_in_containers(scenario)
+    if target.supervisor is not None:
+        return ""
+    if scenario.sandbox_only:
+        return f"{scenario.name} would {scenario.hurts}: that is for sandboxes only, use --sandbox"
+    if scenario.needs_supervisor_process:
+        return f"{scenario.name} needs a supervisor that the drill may end and start: use --sandbox"
+    return ""
+
+
 def not_in_containers(scenario: Scenario) -> str:
     """Why it cannot be played with --containers at all; empty when it can."""
-    of_processes = scenario.sandbox_only or scenario.needs_supervisor_process
+    of_processes = scenario.sandbox_only and not scenario.needs_supervisors
     reasons = (
-        (of_processes or scenario.needs_supervisors, "needs a sandbox of processes"),
+        (of_processes or scenario.needs_supervisor_process, "needs a sandbox of processes"),
         (scenario.needs_network or scenario.needs_address, "cuts links: use --network"),
         (scenario.fit is not None, "needs servers that are made for it"),
         (scenario.dual_writer_only, "needs two writers, which compose.yaml does not make"),
@@ -94,7 +105,7 @@ def _misplaced(target: Target, scenario: Scenario) -> str:
         return f"{scenario.name} needs balancers that share an address: use --sandbox --network"
     if scenario.needs_supervisor_process and cluster is not None and len(cluster.supervisors) > 1:
         return f"{scenario.name} acts on the only supervisor: leave --supervisors out"
-    if scenario.needs_supervisors and (cluster is None or len(cluster.supervisors) == 1):
+    if scenario.needs_supervisors and target.quorum is None:
         return f"{scenario.name} needs several supervisors on etcd: use --sandbox"
     return ""
 

@@ -6,6 +6,7 @@ import time
 
 from myha.config import Config
 from myha.drill.acting import ActingClient
+from myha.drill.quorum import Quorum
 from myha.drill.stage import (
     START_DEADLINE_SECONDS,
     STOP_DEADLINE_SECONDS,
@@ -17,8 +18,7 @@ from myha.drill.stage import (
     start_again,
 )
 from myha.errors import MyhaError, RefusedError, SupervisorAwayError
-from myha.hosts.local import LocalHost
-from myha.sandbox.cluster import Cluster
+from myha.ports import Host
 from myha.sandbox.network.faults import both_ways
 from myha.waiting import wait_until
 
@@ -28,25 +28,25 @@ POLL_SECONDS = 0.01
 EXPIRY_SECONDS = 1.0  # until etcd has seen that a lease ran out, and the next one has begun
 
 
-def _cluster(stage: Stage) -> tuple[Cluster, ActingClient]:
-    cluster, client = stage.target.cluster, stage.target.client
-    if cluster is None or not isinstance(client, ActingClient):
+def _quorum(stage: Stage) -> tuple[Quorum, ActingClient]:
+    quorum, client = stage.target.quorum, stage.target.client
+    if quorum is None or not isinstance(client, ActingClient):
         raise RefusedError("there is one supervisor only: use --sandbox")
-    return cluster, client
+    return quorum, client
 
 
-def _acting(stage: Stage) -> LocalHost:
-    cluster, client = _cluster(stage)
-    return cluster.supervisors[client.acting()]
+def _acting(stage: Stage) -> Host:
+    quorum, client = _quorum(stage)
+    return quorum.supervisors[client.acting()]
 
 
-def _another_acts(stage: Stage, lost: LocalHost, at: float) -> None:
+def _another_acts(stage: Stage, lost: Host, at: float) -> None:
     """Waits for it, and notes how long it took."""
-    cluster, client = _cluster(stage)
+    quorum, client = _quorum(stage)
 
     def acts() -> bool:
         try:
-            return cluster.supervisors[client.acting()] is not lost
+            return quorum.supervisors[client.acting()] is not lost
         except SupervisorAwayError:
             return False
 
@@ -99,19 +99,19 @@ def _freeze_leader(stage: Stage) -> Fault:
 
 def _lose_etcd(stage: Stage) -> Fault:
     """One member, two or all of three; the seed says how many. Their disks are kept."""
-    cluster, _ = _cluster(stage)
+    quorum, _ = _quorum(stage)
     count, at = 1 + (stage.seed + stage.number) % 3, time.monotonic()
-    names = stage.random.sample(sorted(cluster.etcd), count)
+    names = stage.random.sample(sorted(quorum.etcd), count)
     stage.tell(f"killing {' and '.join(names)}")
     for name in names:
-        cluster.etcd[name].kill()
+        quorum.etcd[name].kill()
     time.sleep(AWAY_SECONDS)
     return Fault(at, "etcd")
 
 
 def _start_writer_and_supervisor(stage: Stage, fault: Fault) -> None:
     """What of the failover was still to be done may have been nothing but the routing."""
-    _, client = _cluster(stage)
+    _, client = _quorum(stage)
 
     def replaced() -> bool:
         try:
@@ -130,26 +130,17 @@ def _start_writer_and_supervisor(stage: Stage, fault: Fault) -> None:
 
 
 def _start_supervisors(stage: Stage, fault: Fault) -> None:
-    cluster, _ = _cluster(stage)
+    quorum, _ = _quorum(stage)
     if fault.writer_lost:
         start_again(stage, fault)
-    for one in cluster.supervisors:
-        if one.frozen():
-            stage.tell(f"letting the {one.name} go on (SIGCONT)")
-            one.thaw()
-        elif not one.running():
-            one.await_gone(STOP_DEADLINE_SECONDS)
-            stage.tell(f"starting the {one.name} again")
-            one.start(START_DEADLINE_SECONDS)
+    stage.tell("starting the supervisor again")
+    quorum.start_supervisors()
 
 
 def _start_etcd(stage: Stage, _fault: Fault) -> None:
-    cluster, _ = _cluster(stage)
-    for one in cluster.etcd.values():
-        if not one.running():
-            one.await_gone(STOP_DEADLINE_SECONDS)
+    quorum, _ = _quorum(stage)
     stage.tell("starting etcd's members again")
-    cluster.start_etcd()
+    quorum.start_etcd()
 
 
 def until_another_acts(config: Config) -> float:

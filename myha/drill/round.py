@@ -359,6 +359,9 @@ class Round:
         supervisor = self.target.supervisor
         if supervisor is not None and not supervisor.running():
             supervisor.start(START_DEADLINE_SECONDS)
+        if self.target.quorum is not None:
+            self.target.quorum.start_etcd()
+            self.target.quorum.start_supervisors()
         self.release_supervisor()
 
 

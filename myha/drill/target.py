@@ -22,6 +22,7 @@ from myha.database.connection import translate
 from myha.database.flavours import MYSQL, Flavour, flavour_of
 from myha.database.session import Session
 from myha.drill.acting import ActingClient
+from myha.drill.quorum import Quorum
 from myha.drill.rows import IdRow, Row, Tables
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.hosts.docker import DockerHost
@@ -64,6 +65,8 @@ class Target:
     supervisor: LocalHost | None = None
     cluster: Cluster | None = None  # of a sandbox
     fit: Fit | None = None  # for which scenarios that was made
+    quorum: Quorum | None = None  # of several supervisors, where the drill may end them
+    in_containers: bool = False  # made for the drill, of containers
     database: str = DATABASE
     account: Account = field(init=False)
     client: Client = field(init=False)
@@ -319,7 +322,17 @@ def sandbox(
         place = nullcontext() if cluster.network is None else cluster.network.inside(CLIENT)
         with place:
             config = load(cluster.config_path)
-            yield Target(config, dict(cluster.servers), cluster.supervisor, cluster, fit=fit)
+            quorum = None
+            if len(cluster.supervisors) > 1:
+                quorum = Quorum(cluster.supervisors, cluster.etcd)
+            yield Target(
+                config,
+                dict(cluster.servers),
+                cluster.supervisor,
+                cluster,
+                fit=fit,
+                quorum=quorum,
+            )
     finally:
         if cluster.directory.exists():
             tell("taking the sandbox down")

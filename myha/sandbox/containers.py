@@ -67,6 +67,11 @@ class Containers:
     def supervisors(self) -> tuple[str, ...]:
         return ("supervisor", "supervisor2") if self.full else ("supervisor",)
 
+    @property
+    def etcd(self) -> tuple[str, ...]:
+        """The members, in the order of the endpoints in its configuration."""
+        return ("etcd1", "etcd2", "etcd3") if self.full else ()
+
     def name(self, service: str) -> str:
         """What the container of a service is called."""
         return f"{self.project}-{service}"

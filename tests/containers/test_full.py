@@ -15,7 +15,6 @@ from myha.drill.probe import AddressProbe
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.stage import Fault, Stage
 from myha.drill.target import Target
-from myha.errors import MyhaError
 from myha.waiting import wait_until
 from tests.containers.drills import drill, fault
 from tests.containers.topology import Topology, running
@@ -64,35 +63,11 @@ def test_all_of_it_becomes_healthy(target: Target, topology: Topology) -> None:
     assert wait_until(lambda: "rows written" in topology.log("client"), DEADLINE_SECONDS, 0.5)
 
 
-def test_a_writer_that_is_killed_is_replaced(target: Target) -> None:
-    assert drill(target, SCENARIOS["crash"]).rounds[0].acknowledged > 0
-
-
-def test_another_supervisor_acts_when_the_one_that_does_is_killed(
-    target: Target, topology: Topology
-) -> None:
-    before = target.status()
-    lost = acting(target, topology)
-
-    def another_acts() -> bool:
-        try:
-            return acting(target, topology) != lost
-        except MyhaError:
-            return False
-
-    def strike(stage: Stage) -> Fault:
-        at = time.monotonic()
-        topology.container(lost).kill()
-        assert wait_until(another_acts, DEADLINE_SECONDS, 0.02)
-        stage.measured("acts", time.monotonic() - at)
-        return Fault(at, "supervisor")
-
-    def mend(_stage: Stage, _done: Fault) -> None:
-        topology.container(lost).start()
-
-    drill(target, fault("leader-crash", strike, mend))
-    assert target.status().writer == before.writer
-    assert topology.becomes_healthy(lost)
+@pytest.mark.parametrize("name", ["crash", "leader-crash", "leader-freeze"])
+def test_the_drill_of_containers(target: Target, topology: Topology, name: str) -> None:
+    assert drill(target, SCENARIOS[name]).rounds[0].acknowledged > 0
+    for supervisor in topology.containers.supervisors:
+        assert topology.becomes_healthy(supervisor), supervisor
 
 
 def test_a_member_of_etcd_that_is_killed_costs_nothing(target: Target, topology: Topology) -> None:
