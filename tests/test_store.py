@@ -27,6 +27,7 @@ from myha.stores.etcd import kind as etcd_kind
 from myha.stores.local.journal import LocalJournal
 from myha.stores.local.lease import LocalLease
 from myha.stores.local.record import LocalRecordStore, read_record
+from myha.supervisor.journal import LoggedJournal
 from tests.configurations import PAIR, write_config
 
 RECORD = Record(
@@ -220,6 +221,30 @@ def test_a_full_disk_stops_the_journal_and_not_the_record(tiny_disk: Path) -> No
         store.compare_and_set(record.version, changed)
         record = changed
     assert LocalRecordStore(tiny_disk).read() == record
+
+
+def test_a_full_disk_of_one_pair_is_no_other_ones_affair(tiny_disk: Path, tmp_path: Path) -> None:
+    """Both go on, as in one process of several pairs; one without its journal."""
+    folders = {"full": tiny_disk, "well": tmp_path / "well"}
+    stores = {name: LocalRecordStore(folder) for name, folder in folders.items()}
+    journals = {n: LoggedJournal(LocalJournal(one, n), n) for n, one in folders.items()}
+    for store in stores.values():
+        store.compare_and_set(0, RECORD)
+    with (
+        (tiny_disk / "fill").open("wb", buffering=0) as fill,
+        pytest.raises(OSError, match="No space"),
+    ):
+        while True:
+            fill.write(b"x" * 65536)
+    for version in range(2, 100):
+        for name, store in stores.items():
+            journals[name].note(Kind.STEP, f"{version} " + "x" * 20_000, {})
+            store.compare_and_set(version - 1, replace(RECORD, version=version))
+    assert "disk space" in journals["full"].failure
+    assert journals["well"].failure == ""
+    assert len(LocalJournal(folders["well"], "well").events(1000)) == 98
+    for folder in folders.values():
+        assert LocalRecordStore(folder).read() == replace(RECORD, version=99)
 
 
 def test_a_full_disk_at_the_start_is_one_line(tiny_disk: Path) -> None:
