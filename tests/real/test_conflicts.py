@@ -15,7 +15,8 @@ import pytest
 from myha.config import Config, load
 from myha.conflicts import job
 from myha.conflicts.keys import Facts
-from myha.conflicts.watch import NodeState, Watch
+from myha.conflicts.node_state import NodeState
+from myha.conflicts.watch import Watch
 from myha.sandbox.cluster import Cluster
 from tests.real.pair import Pair, running_pair
 from tests.reporters import ListReporter
