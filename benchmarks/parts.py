@@ -11,7 +11,7 @@ Say = Callable[[str], None]
 # In the order in which they are measured and reported.
 PARTS = ("overhead", "rewind", "verify", "reseed", "conflicts")
 # Reported where their numbers are there; too long to be measured with the rest.
-REPORTED_ONLY = ("soak",)
+REPORTED_ONLY = ("soak", "many")
 
 
 class Part(Protocol):
