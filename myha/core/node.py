@@ -36,6 +36,9 @@ class ThreadState(StrEnum):
     STOPPED = "stopped"
 
 
+PURGED = frozenset({1236, 13114})
+
+
 @value(frozen=True, slots=True)
 class ReplicationThread:
     """State of a receiver or applier with its last error (errno 0: none)."""
@@ -43,6 +46,12 @@ class ReplicationThread:
     state: ThreadState = ThreadState.STOPPED
     errno: int = 0
     error: str = ""
+
+    @property
+    def purged(self) -> bool:
+        """A receiver stopped since its source has purged what it asked for. Both servers say so
+        with an error that they use for other things too, and in these words only for this."""
+        return self.state is ThreadState.STOPPED and self.errno in PURGED and "purged" in self.error
 
 
 @value(frozen=True, slots=True)
@@ -195,6 +204,7 @@ class NodeView:
     received_known_at: float = -1.0
     connects: bool = False  # it is silent, and yet its port accepted a connection a moment ago
     unsourced_since: float | None = None  # since when its receiver is not running
+    purged_since: float | None = None  # since when its receiver has found its source purged
     lag_bad_since: float | None = None
     lag_good_since: float | None = None
     lag_unknown_since: float | None = None

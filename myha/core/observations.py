@@ -280,6 +280,7 @@ def looked(policy: Policy, old: NodeView, look: NodeLook, *, member: bool) -> No
         executed_known_at=known_at,
         received_known_at=received_at,
         unsourced_since=unsourced,
+        purged_since=_purged_since(old, look),
         lag_bad_since=bad,
         lag_good_since=good,
         lag_unknown_since=unknown,
@@ -290,6 +291,15 @@ def looked(policy: Policy, old: NodeView, look: NodeLook, *, member: bool) -> No
         joined_at=-1.0 if not member else look.at if old.joined_at < 0 else old.joined_at,
         forgot_at=_forgot_at(old, look) if member else -1.0,
     )
+
+
+def _purged_since(old: NodeView, look: NodeLook) -> float | None:
+    """Started anew, a receiver may run for a moment before it hears that again."""
+    if look.receiver.purged:
+        return look.at if old.purged_since is None else old.purged_since
+    before = old.look.receiver.state if old.look is not None else None
+    running = ThreadState.RUNNING
+    return None if (before, look.receiver.state) == (running, running) else old.purged_since
 
 
 def _forgot_at(old: NodeView, look: NodeLook) -> float:

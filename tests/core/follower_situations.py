@@ -239,7 +239,10 @@ VARIANTS: dict[str, FollowerView] = {
     "broken, only by hand": view(node(applier=FAILED), policy={"heal": ("rewind", "manual")}),
     "broken, not by its data": view(node(applier=NO_DISK)),
     "purged": view(
-        node(receiver=PURGED), incidents=follow_failed(3), reads=False, policy={"heal": ("reseed",)}
+        replace(node(receiver=PURGED), purged_since=NOW - 5.0),
+        incidents=follow_failed(3),
+        reads=False,
+        policy={"heal": ("reseed",)},
     ),
     "new and down": view(NodeView(Contact.REFUSING, NOW, 10.0), away(Cause.NEW), reads=False),
     "a delay that differs": view(node(differs=(DELAY,))),

@@ -137,6 +137,9 @@ BLANK = {
 JOINED = replace(seen("db2"), joined_at=NOW - 60.0)
 RESET = replace(seen("db1"), joined_at=NOW - 60.0, forgot_at=NOW - 0.1)
 
+GONE = ReplicationThread(ThreadState.STOPPED, 1236, "fatal error: logs have been purged")
+OUTDATED = replace(seen("db2", receiver=GONE), purged_since=NOW - 5.0)
+
 SITUATIONS: dict[str, View] = {
     "nodes-mixed-up": view(seen("db2"), seen("db1")),
     "isolated": view(lost("db1", SILENT), lost("db2", SILENT)),
@@ -157,6 +160,7 @@ SITUATIONS: dict[str, View] = {
     "standby-hung": view(seen("db1", semisync=waits(waiting_sessions=3)), lost("db2", SILENT)),
     "standby-restarted": view(db2=seen("db2", boot_id="db2-2", **CLEAN)),
     "log-reset": view(RESET, JOINED),
+    "standby-outdated": view(db2=OUTDATED),
     "record-claims-too-much": view(seen("db1", semisync=IDLE)),
     "stray-acknowledger": view(seen("db1", semisync=waits(REPORTS))),
     "waits-for-absent": view(seen("db1", semisync=waits(source_wait_count=2, **SEVERAL))),
@@ -284,6 +288,15 @@ VARIANTS: dict[str, View] = {
         db2=replace(seen("db2", open=True), joined_at=NOW - 60.0, forgot_at=NOW - 0.1),
         mode=Mode.DUAL_WRITER,
         durability=Durability.BOUNDED,
+    ),
+    "standby-outdated, to be reseeded": view(db2=OUTDATED, heal=("reseed",)),
+    "standby-outdated not yet": view(db2=replace(OUTDATED, purged_since=NOW - 0.5)),
+    "standby-outdated, back": replace(
+        solo_view(replace(seen("db2", receiver=GONE, applier=STOPPED), purged_since=NOW - 5.0)),
+        incidents=(Incident("rejoin", "db2", NOW - 3.0, "its source is purged", 2),),
+    ),
+    "standby-outdated, back and not tried": solo_view(
+        replace(seen("db2", receiver=GONE, applier=STOPPED), purged_since=NOW - 5.0)
     ),
     "log-reset before it joined": view(RESET, replace(JOINED, joined_at=NOW)),
     "standby-disconnected, a silent link": view(

@@ -8,6 +8,7 @@ import pytest
 
 from myha.core.followers.situation import FollowerSituation
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
+from myha.core.node import ReplicationThread
 from myha.core.observations import NodeLooked, NodeMissed, fold
 from myha.core.plans import ForgetReceived, Plan
 from myha.core.protocols.history import fence_reset
@@ -18,7 +19,7 @@ from myha.core.view import View
 from tests.core import views
 from tests.core.follower_situations import node as replica_node
 from tests.core.follower_situations import view as replica_view
-from tests.core.situations import JOINED, REFUSING, RESET, SITUATIONS, VARIANTS
+from tests.core.situations import GONE, JOINED, REFUSING, RESET, SITUATIONS, VARIANTS
 
 U = views.UUID
 
@@ -109,6 +110,24 @@ def test_what_a_second_writer_took_is_left_for_a_person() -> None:
     (record, *_) = plan.steps
     assert "compare them" in str(record)
     assert not any(isinstance(step, ForgetReceived) for step in plan.steps)
+
+
+def test_a_receiver_that_runs_for_a_moment_has_still_found_its_source_purged() -> None:
+    running = views.look("db2").receiver
+    state = views.view()
+
+    def since(*receivers: ReplicationThread) -> float | None:
+        seen = state
+        for number, one in enumerate(receivers):
+            at = views.NOW + number
+            seen = fold(seen, NodeLooked("db2", views.look("db2", at=at, receiver=one)))
+        return seen.node("db2").purged_since
+
+    assert since(GONE) == since(GONE, running, GONE) == views.NOW
+    assert since(GONE, running) == views.NOW
+    assert since(GONE, running, running) is None
+    torn = replace(GONE, error="binlog truncated in the middle of event")
+    assert since(torn) is None
 
 
 def test_a_replica_of_a_reset_writer_needs_other_data() -> None:

@@ -243,6 +243,35 @@ def test_a_reset_log_is_noticed_and_whoever_depended_on_it_gets_the_writers_data
         until(lambda: all(pair.rows(one) == rows for one in ("a", "b", "r1")), "all rows on all")
 
 
+def test_a_standby_that_was_away_for_too_long_is_told_to_be_outdated(pair: Following) -> None:
+    """The writer keeps its binary logs for some days, and the standby was away for more."""
+    writer = pair.status()["writer"]
+    standby = other(writer)
+    pair.cluster.servers[standby].kill()
+    until(lambda: pair.status()["sync"] == "solo", "the writer goes on alone")
+    pair.write("INSERT INTO app.t VALUES (2, 'second')")
+    pair.await_following(writer)  # its own log is another's affair
+    until(lambda: len(pair.rows("r1")) == 2, "the second row on r1")
+    pair.admin(writer, "FLUSH BINARY LOGS")
+    last = pair.admin(writer, "SHOW BINARY LOGS")[-1][0]
+
+    def purged() -> bool:
+        """A log that r1 still reads is left."""
+        pair.admin(writer, f"PURGE BINARY LOGS TO '{last}'")
+        return bool(pair.admin(writer, "SHOW BINARY LOGS")[0][0] == last)
+
+    until(purged, "older logs are gone")
+    pair.cluster.servers[standby].await_gone(30.0)
+    pair.cluster.servers[standby].start(60.0)
+    refusal = pair.await_event("refusal", f"{standby} cannot catch up")
+    assert f"myha heal {standby} --method reseed" in refusal["text"]
+    assert pair.status()["verdict"] == "standby-outdated"
+    done = pair.myha("heal", standby, "--method", "reseed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    pair.await_healthy(writer)
+    assert pair.rows(standby) == pair.rows(writer)
+
+
 def test_a_delayed_replica_is_added_while_the_pair_serves(pair: Following) -> None:
     """Into the file, setup, reload: it is seeded, stays behind, follows, and is let go again."""
     path = pair.cluster.config_path

@@ -16,10 +16,6 @@ from myha.core.situation import Situation
 from myha.core.situation.once import once
 from myha.core.situation.subject import Subject
 
-# The source has purged what the receiver asks for; 1236 is also said in passing.
-PURGED = frozenset({1236, 13114})
-PURGED_ATTEMPTS = 3
-
 
 class FollowerSituation(Subject[FollowerView]):
     """One replica (`name`), seen from the writer on the pair's record."""
@@ -119,15 +115,6 @@ class FollowerSituation(Subject[FollowerView]):
         return not self.clean and look.receiver.state is not ThreadState.RUNNING
 
     @once
-    def source_purged(self) -> bool:
-        """The writer has not got any more what it lacks: tried several times."""
-        look = self.look
-        if look is None or look.receiver.errno not in PURGED or not self.follows_writer:
-            return False
-        tried = sum(one.attempts for one in self.view.incidents if one.plan == "follow")
-        return tried >= PURGED_ATTEMPTS
-
-    @once
     def broken_reason(self) -> str:
         """Why it goes on nowhere by itself; empty when it does."""
         look = self.look
@@ -137,7 +124,7 @@ class FollowerSituation(Subject[FollowerView]):
             return f"somebody has reset the binary log of {self.log_reset_on}"
         if look.applier.errno:
             return f"its applier failed: {look.applier.error} (error {look.applier.errno})"
-        if self.source_purged:
+        if self.source_purged and self.follows_writer:
             return f"{self.writer} has no longer what it lacks: {look.receiver.error}"
         return ""
 
@@ -146,8 +133,8 @@ class FollowerSituation(Subject[FollowerView]):
         look = self.look
         if look is None:
             return False
-        other = needs_other_data(look.applier.errno) or self.source_purged
-        return other or bool(self.log_reset_on)
+        outdated = self.source_purged and self.follows_writer
+        return needs_other_data(look.applier.errno) or outdated or bool(self.log_reset_on)
 
     @once
     def log_reset_on(self) -> NodeName:

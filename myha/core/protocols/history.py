@@ -1,4 +1,4 @@
-"""What follows when the binary log of a node was reset. Pure.
+"""What follows when the binary log of a node was reset, or has been purged too early. Pure.
 
 Replication by GTID asks for what it lacks by name. After a reset the node gives names anew, and its
 peer leaves out, without an error, what bears one that it knows. Only other data help the standby.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myha.core.plans import ForgetReceived
+from myha.core.plans import ForgetReceived, Refusal
 from myha.core.protocols.answer import Answer
 from myha.core.protocols.fencing import fence
 from myha.core.protocols.heals import new_heal
@@ -35,3 +35,16 @@ def fence_reset(it: Situation) -> Answer:
     reason = f"{reason} while it took writes, of which {it.writer} may lack some: compare them"
     by_hand = new_heal(it, (), Cause.BROKEN, reason, accept_loss=False)
     return fence(it, Cause.BROKEN, reason, by_hand)
+
+
+def fence_outdated(it: Situation) -> Answer:
+    look = it.s.look
+    if look is None:
+        return None
+    reason = f"{it.writer} has purged what it lacks: {look.receiver.error}"
+    if "reseed" not in it.heal_methods:
+        return Refusal(
+            f"{it.standby} cannot catch up, and heal.policy does not let myha reseed it: {reason}",
+            f"myha heal {it.standby} --method reseed",
+        )
+    return fence(it, Cause.BROKEN, reason)

@@ -80,6 +80,17 @@ class Replicating(Acknowledging):
         return not w_look.executed.contains(s_look.executed)
 
     @once
+    def outdated(self) -> bool:
+        """The standby cannot catch up by replication any more; while no heal sees to that.
+
+        Away it has to have tried: an error of its receiver may be from before it was lost.
+        """
+        if not self.source_purged or not self.standby_source_is_peer or self.heal is not None:
+            return False
+        tried = any(one.plan == "rejoin" for one in self.view.incidents)
+        return self.member_present or (self.returned and tried)
+
+    @once
     def log_reset_on(self) -> NodeName:
         """Whose binary log was reset since the standby joined; empty: nobody's."""
         joined_at = self.s.joined_at

@@ -18,6 +18,7 @@ from myha.core.situation.once import once
 
 HEAL_ATTEMPTS = 5  # a method that failed so often is given up
 HEAL_BACKOFF_FIRST_SECONDS = 1.0
+PURGED_SECONDS = 2.0  # for so long its receiver has found its source purged before other data come
 
 
 class Subject(ABC, Generic[AnyView]):
@@ -90,6 +91,14 @@ class Subject(ABC, Generic[AnyView]):
         """For how long its receiver has been without its source."""
         since = self.node.unsourced_since
         return 0.0 if since is None else self.at - since
+
+    @once
+    def source_purged(self) -> bool:
+        """Its source has purged what it lacks, and has said so again and again."""
+        look, since = self.look, self.node.purged_since
+        if look is None or since is None or not look.receiver.purged:
+            return False
+        return self.at - since >= PURGED_SECONDS
 
     # -- heals -----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A history that has gone backwards: somebody has reset a binary log."""
+"""A history that is not to be had any more: a binary log was reset, or purged too early."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from myha.core.verdicts.row import Verdict
 
 
 def concerns(it: Situation) -> bool:
+    return _log_reset(it) or it.outdated
+
+
+def _log_reset(it: Situation) -> bool:
     return bool(it.log_reset_on)
 
 
@@ -17,8 +21,14 @@ ROWS: tuple[Verdict, ...] = (
         "log-reset",
         "Somebody has reset the binary log of {reset}: its transactions get names that others had "
         "before, by which {standby} takes them for what it has already. It is fenced.",
-        concerns,
+        _log_reset,
         planner=history.fence_reset,
         severity=Severity.CRITICAL,
+    ),
+    Verdict(
+        "standby-outdated",
+        "{writer} has purged from its binary logs what {standby} lacks: it cannot catch up.",
+        lambda it: it.outdated,
+        planner=history.fence_outdated,
     ),
 )

@@ -20,7 +20,7 @@ def _returned_errant(it: Situation) -> bool:
 
 
 def _returned_clean(it: Situation) -> bool:
-    return it.errant is not None and it.errant.is_empty()
+    return it.errant is not None and it.errant.is_empty() and not it.outdated
 
 
 def _heal_due(it: Situation) -> bool:

@@ -25,7 +25,7 @@ def _replication_broken(it: Situation) -> bool:
 
 def _replication_stopped(it: Situation) -> bool:
     look = it.member_look
-    if look is None or not it.writer_installed or look.applier.errno:
+    if look is None or not it.writer_installed or look.applier.errno or it.outdated:
         return False
     stopped = ThreadState.STOPPED
     return stopped in (look.receiver.state, look.applier.state) and not it.standby_sourceless
