@@ -80,7 +80,8 @@ class Server(Protocol):
     def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
         """True when `wanted` is committed here; False when that is not so at the deadline."""
 
-    def open(self, deadline_seconds: float) -> None: ...
+    def open(self, deadline_seconds: float, boot_id: str = "") -> None:
+        """Takes writes; ServerError in another life than that of `boot_id`, if one is given."""
 
     def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
         """Read-only with commits in flight finished; blockers are ended after the grace."""

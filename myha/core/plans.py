@@ -252,9 +252,11 @@ class RequireNoErrant(NodeStep):
 
 @value(frozen=True, slots=True)
 class Open(NodeStep):
-    """The node takes writes."""
+    """The node takes writes, in the life that the plan was made for: one that has restarted since
+    waits for nobody, and has not been looked at."""
 
     name: ClassVar[str] = "open"
+    boot_id: str = ""  # empty: in any life
 
 
 @value(frozen=True, slots=True)

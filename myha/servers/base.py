@@ -302,6 +302,15 @@ class BaseServer(ClosingServer, ReceivingServer, RestoringServer):
                 "replication has not stopped",
             )
 
+    @abstractmethod
+    def _boot_id(self, session: WarmSession) -> str:
+        """Of the life that the session is in, as a look has it."""
+
+    def _require_life(self, session: WarmSession, boot_id: str) -> None:
+        """A session is of one life only: what it is asked for now holds as long as it lives."""
+        if boot_id and self._boot_id(session) != boot_id:
+            raise ServerError(f"{self.name}: it has restarted since it was looked at")
+
     def forget_received(self, deadline_seconds: float) -> None:
         """Stop replication, and drop what was received; the source stays what it is."""
         self.stop_replication(deadline_seconds)
@@ -438,7 +447,7 @@ class BaseServer(ClosingServer, ReceivingServer, RestoringServer):
     def start_replication(self, deadline_seconds: float) -> None: ...
 
     @abstractmethod
-    def open(self, deadline_seconds: float) -> None: ...
+    def open(self, deadline_seconds: float, boot_id: str = "") -> None: ...
 
     @abstractmethod
     def fence(self, deadline_seconds: float) -> None: ...

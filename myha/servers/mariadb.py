@@ -41,6 +41,10 @@ _COMMITS = (
     "p.TIME_MS >= 1000 AND p.STATE IN ('Commit', 'Commit implicit',"
     " 'Waiting for prior transaction to commit')"
 )
+_STARTED = (
+    "SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
+    " FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'"
+)
 # States in which a statement has done its work and cannot end.
 _STUCK = (
     f"({_COMMITS} OR p.TIME_MS >= 1000 AND (p.STATE = 'Waiting for backup lock'"
@@ -99,11 +103,14 @@ class MariaDBServer(MariaDBFence):
     _dumps, _replica = "", ""  # the connections of replicas at the last look; whose the only one is
     _looks = 0
 
+    def _boot_id(self, session: WarmSession) -> str:
+        row = session.query(f"SELECT @@GLOBAL.server_uid, ({_STARTED})")
+        return ":".join(map(str, one_row(row, self.name)))
+
     def _learn(self, session: WarmSession) -> None:
         rows = session.query(
             "SELECT VERSION(), @@GLOBAL.server_uid,"
-            " (SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
-            "  FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'),"
+            f" ({_STARTED}),"
             " (SELECT COUNT(*) FROM information_schema.TABLES"
             "  WHERE TABLE_SCHEMA = 'myha' AND TABLE_NAME = 'heartbeat')"
         )
@@ -326,8 +333,9 @@ class MariaDBServer(MariaDBFence):
         self._ensure_applier(session)
         return receiver.state is ThreadState.RUNNING
 
-    def open(self, deadline_seconds: float) -> None:
+    def open(self, deadline_seconds: float, boot_id: str = "") -> None:
         with self._step(deadline_seconds) as session:
+            self._require_life(session, boot_id)
             self._run_in_time(session, "open")
             if self._is_closed(session):
                 raise ServerError(f"{self.name}: still read-only when read back")

@@ -26,6 +26,7 @@ from myha.servers.mysql_look import (
     Facts,
     acknowledgers,
     applier_error,
+    boot_id_of,
     channel_of,
     lag_bytes,
     learn,
@@ -250,8 +251,12 @@ class MySQLServer(BaseServer):
         self._ensure_applier(session)
         return state == "ON"
 
-    def open(self, deadline_seconds: float) -> None:
+    def _boot_id(self, session: WarmSession) -> str:
+        return boot_id_of(session)
+
+    def open(self, deadline_seconds: float, boot_id: str = "") -> None:
         with self._step(deadline_seconds) as session:
+            self._require_life(session, boot_id)
             self._run_in_time(session, "open")
             state = "SELECT @@GLOBAL.read_only + @@GLOBAL.super_read_only + @@GLOBAL.offline_mode"
             if int(session.value(state)):

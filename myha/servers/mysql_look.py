@@ -71,14 +71,26 @@ class Facts:
     look_sql: str
 
 
+_STARTED = (
+    "SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
+    " FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Uptime'"
+)
+_PROCESS = (
+    "SELECT THREAD_OS_ID FROM performance_schema.threads WHERE NAME = 'thread/sql/main' LIMIT 1"
+)
+
+
+def boot_id_of(session: WarmSession) -> str:
+    """Of the life that the session is in."""
+    row = session.query(f"SELECT @@GLOBAL.server_uuid, ({_STARTED}), ({_PROCESS})")
+    return ":".join(map(str, one_row(row, "identity")))
+
+
 def learn(session: WarmSession) -> Facts:
     row = one_row(
         session.query(
             "SELECT @@GLOBAL.server_uuid, VERSION(),"
-            " (SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED)"
-            "  FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Uptime'),"
-            " (SELECT THREAD_OS_ID FROM performance_schema.threads"
-            "  WHERE NAME = 'thread/sql/main' LIMIT 1),"
+            f" ({_STARTED}), ({_PROCESS}),"
             " (SELECT GROUP_CONCAT(VARIABLE_NAME) FROM performance_schema.global_variables"
             "  WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%\\_enabled'),"
             " (SELECT COUNT(*) FROM information_schema.TABLES"

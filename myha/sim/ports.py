@@ -192,8 +192,8 @@ class ServerPort:
 
         return self._wait_for(server.until(caller.name, deadline_seconds, so))
 
-    def open(self, deadline_seconds: float) -> None:
-        self._do(deadline_seconds, self._server.do_open)
+    def open(self, deadline_seconds: float, boot_id: str = "") -> None:
+        self._do(deadline_seconds, lambda: self._server.do_open(boot_id))
 
     def close_gently(self, grace_seconds: float, deadline_seconds: float) -> None:
         caller = self._supervisor

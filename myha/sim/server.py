@@ -116,7 +116,9 @@ class SimServer(ServerProcess):
             self.start_applying()
         return not self.relay
 
-    def do_open(self) -> None:
+    def do_open(self, boot_id: str) -> None:
+        if boot_id not in ("", self.boot_id):
+            raise ServerError(f"{self.name}: it has restarted since")
         if not self.open:
             self.on_opened(self)
             self.watchdog_reset()

@@ -244,7 +244,7 @@ class Executor:
             ForgetReceived: on(lambda server, seconds, _: server.forget_received(seconds)),
             StopReplication: on(lambda server, seconds, _: server.stop_replication(seconds)),
             StartReplication: on(lambda server, seconds, _: server.start_replication(seconds)),
-            Open: on(lambda server, seconds, _: server.open(seconds)),
+            Open: on(lambda server, seconds, step: server.open(seconds, step.boot_id)),
             Fence: on(lambda server, seconds, _: server.fence(seconds)),
             DisableWaiting: on(lambda server, seconds, _: server.disable_waiting(seconds)),
             KillClients: on(lambda server, seconds, _: server.kill_clients(seconds)),

@@ -210,8 +210,10 @@ def test_closing_and_opening(two: Two) -> None:
     two.a.close_gently(5.0, STEP_SECONDS)
     assert time.monotonic() - began < 5.0  # nobody holds it up
     assert not two.a.look().open
+    with pytest.raises(ServerError, match="it has restarted since"):
+        two.a.open(STEP_SECONDS, "another life")
     assert two.insert() == "error 1290"
-    two.a.open(STEP_SECONDS)
+    two.a.open(STEP_SECONDS, two.a.look().boot_id)
     assert two.insert() == "OK"
     two.a.open(STEP_SECONDS)  # again changes nothing
     assert two.a.look().open

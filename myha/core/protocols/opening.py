@@ -37,7 +37,9 @@ def install_steps(it: Situation, node: str, *, is_open: bool = False) -> tuple[S
     if is_open:
         late = replace(applied, deadline_seconds=min(1.0, deadline), best_effort=True)
         return routed, proved, late, events
-    return applied, Open(node=node), routed, proved, events
+    look = it.view.node(node).look
+    opened = Open(node=node, boot_id=look.boot_id if look is not None else "")
+    return applied, opened, routed, proved, events
 
 
 def prove_routed(node: str) -> ProveWrite:

@@ -80,5 +80,5 @@ def open_second(it: Situation) -> Answer:
         f"open {it.standby} for writes, as well as {it.writer}",
         # Not for long: if the source is lost meanwhile, there is more urgent work to do.
         AwaitCaughtUp(node=it.standby, source=it.writer, deadline_seconds=SECOND_CAUGHT_UP_SECONDS),
-        Open(node=it.standby),
+        Open(node=it.standby, boot_id=look.boot_id),
     )

@@ -114,7 +114,7 @@ def _switchover(it: Situation, max_outage_seconds: float | None) -> Plan:
         # Beside: it takes half a second to return, and nobody writes on the old writer any more.
         DisableWaiting(node=old, best_effort=True, beside=True, deadline_seconds=3.0),
         arm,
-        Open(node=new),
+        Open(node=new, boot_id=it.s.look.boot_id if it.s.look is not None else ""),
         PutIn(node=new, pool="writer", balancers=names, best_effort=True),
         # It is drained and closed: what is left there are sessions that can only read.
         TakeOut(node=old, pools=("writer",), balancers=names, best_effort=True),
