@@ -46,7 +46,7 @@ class Containers:
         self.folder = folder
         self.project = project
         self.full = full
-        self._files = FULL if full else SMALL
+        self.files = FULL if full else SMALL
         images = {
             "MYHA_SERVER_IMAGE": f"myha-{flavour}",
             "MYHA_HAPROXY_IMAGE": "myha-haproxy",
@@ -54,7 +54,7 @@ class Containers:
             **(_OF_FULL if full else {}),
         }
         self.images = {name: os.environ.get(name, image) for name, image in images.items()}
-        self._environment = {
+        self.environment = {
             **self.images,
             "COMPOSE_PROJECT_NAME": project,
             "MYHA_NAME": project,
@@ -130,12 +130,12 @@ class Containers:
 
     def compose(self, *words: str, deadline_seconds: float = UP_DEADLINE_SECONDS) -> str:
         """What `docker compose` says."""
-        files = (word for name in self._files for word in ("-f", str(self.folder / name)))
+        files = (word for name in self.files for word in ("-f", str(self.folder / name)))
         return docker(
             "containers",
             *("compose", "--progress", "quiet", *files, *words),
             deadline_seconds=deadline_seconds,
-            environment=self._environment,
+            environment=self.environment,
         )
 
     def outside(self, supervisor: str = "supervisor") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import docker
 from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
+from testcontainers.compose import DockerCompose
 
 from myha.drill.containers import SETTINGS, seen_from_outside
 from myha.drill.target import Target
@@ -28,6 +30,7 @@ class Topology:
         self.containers = containers
         self.folder = containers.folder
         self.engine = docker.from_env()
+        self.compose = DockerCompose(self.folder, compose_file_name=list(containers.files))
 
     def name(self, service: str) -> str:
         return self.containers.name(service)
@@ -47,13 +50,15 @@ class Topology:
         return wait_until(lambda: self.health(service) == "healthy", HEALTHY_DEADLINE_SECONDS, 0.5)
 
     def log(self, service: str) -> str:
-        said: bytes = self.container(service).logs()
-        return said.decode(errors="replace")
+        return "".join(self.compose.get_logs(service))
 
     def run(self, service: str, *words: str) -> tuple[int, str]:
         """The exit status of a command in a service's container, and what it has said."""
-        done = self.container(service).exec_run(list(words))
-        return done.exit_code, done.output.decode(errors="replace")
+        try:
+            said, _, status = self.compose.exec_in_container(list(words), service)
+        except subprocess.CalledProcessError as error:
+            return error.returncode, error.stdout.decode(errors="replace")
+        return status, said
 
     def cut_off(self, service: str) -> None:
         """Take the container's link to the pair's network."""
@@ -78,6 +83,8 @@ def running(folder: Path, flavour: str, *, full: bool = False) -> Iterator[Topol
     containers = Containers(folder, PROJECT, flavour, full=full)
     try:
         containers.up(SETTINGS)
+        parameters = "".join(f"{name}={one}\n" for name, one in containers.environment.items())
+        (folder / ".env").write_text(parameters)  # where testcontainers' compose finds them
         topology = Topology(containers)
         topology.becomes_healthy("haproxy")
         yield topology
