@@ -184,7 +184,8 @@ class Session:
             raise ServerGoneError(f"{self.where}: the connection is broken".removeprefix(": "))
         limit = max(LEAST_SECONDS, seconds)
         # To set a socket's time-out is a system call, twice for each statement.
-        if abs(connection._read_timeout - limit) > LIMIT_TOLERANCE * limit:
+        present = connection._read_timeout  # None: it waits for ever
+        if present is None or abs(present - limit) > LIMIT_TOLERANCE * limit:
             connection._read_timeout = connection._write_timeout = limit
         return connection
 
