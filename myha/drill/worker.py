@@ -31,8 +31,8 @@ from myha.drill.ledger import Kind, LedgerWriter
 # Threads hand over to each other at every answer; the default of 5 ms would be paid each time.
 THREAD_SWITCH_SECONDS = 0.0005
 PAUSE_AFTER_ERROR_SECONDS = 0.005
-# After so many errors in a row, which is seconds, it asks less often: what logs in two hundred times
-# a second on a node that is being fenced and healed takes the machine from what it measures.
+# After so many errors in a row, which is seconds, it asks less often: who logs in two hundred times
+# a second on a node that is being fenced and healed takes the machine from it.
 ERRORS_IN_A_ROW, PAUSE_AFTER_MANY_SECONDS = 200, 0.1
 CONNECT_TIMEOUT_SECONDS = 1.0
 STOP_DEADLINE_SECONDS = 15.0
