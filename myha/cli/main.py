@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from myha import __version__
+from myha.cli.interrupts import hear_everywhere
 from myha.errors import MyhaError
 
 # Command: the module that has it, the function's name there, and the first sentence of its help.
@@ -187,6 +188,7 @@ def cli(ctx: click.Context, config_path: Path | None) -> None:
 
 def main() -> None:
     """Run the command. A refusal is one line on stderr; no traceback reaches a user."""
+    hear_everywhere()
     try:
         status = cli.main(prog_name="myha", standalone_mode=False)
     except MyhaError as error:
