@@ -318,8 +318,8 @@ def shared(acting: dict[str, Path], folder: Path, names: list[str]) -> bool:
     here = socket.gethostname()
 
     def right(name: str) -> Path:
-        folders = [folder / one / name / "state" for one in ("m1", "m2")]
+        folders = [folder / one / name for one in ("m1", "m2")]
         there = {f"{here}:{one}": {name} for one in folders}
-        return Path(order(name, there)[0].partition(":")[2]).parent.parent
+        return Path(order(name, there)[0].partition(":")[2]).parent
 
     return all(acting.get(name) == right(name) for name in names)

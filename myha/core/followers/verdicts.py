@@ -40,7 +40,10 @@ def _unquiet(it: FollowerSituation) -> bool:
 
 
 def _errant(it: FollowerSituation) -> bool:
-    return not it.fenced and it.errant is not None and not it.errant.is_empty()
+    """Where a log was reset, names tell nothing of what is errant."""
+    if it.fenced or it.log_reset_on:
+        return False
+    return it.errant is not None and not it.errant.is_empty()
 
 
 def _heal_due(it: FollowerSituation) -> bool:
