@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import os, signal, sys, time
-from myha.cli.interrupts import hear_everywhere
+from myha.interrupts import hear_everywhere
 
 class Finalized:
     def __del__(self):

@@ -10,8 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from myha import __version__
-from myha.cli.interrupts import hear_everywhere
 from myha.errors import MyhaError
+from myha.interrupts import hear_everywhere
 
 # Command: the module that has it, the function's name there, and the first sentence of its help.
 # A command is loaded when it is used, since many bring more with them than `myha --help` or a shell
