@@ -29,7 +29,7 @@ LEVELS = (
     {"progress", "permit", "database"},
     {"ports"},
     {"config"},
-    {"core", "errors", "files", "waiting"},
+    {"core", "errors", "files", "interrupts", "waiting"},
 )
 IMPURE = {
     "asyncio", "concurrent", "datetime", "http", "io", "logging", "multiprocessing", "os",
