@@ -140,12 +140,7 @@ class FollowerSituation(Subject[FollowerView]):
     def log_reset_on(self) -> NodeName:
         """Whose binary log was reset since it joined: its own, or that of who is the writer now;
         empty: nobody's."""
-        joined_at = self.node.joined_at
-        if not self.member or joined_at < 0:
-            return ""
-        if self.view.pair.node(self.writer).forgot_at >= joined_at:
-            return self.writer
-        return self.name if self.node.forgot_at >= joined_at else ""
+        return self.whose_log_was_reset(self.writer, self.view.pair.node(self.writer))
 
     # -- reads -----------------------------------------------------------------------------------
 

@@ -93,12 +93,7 @@ class Replicating(Acknowledging):
     @once
     def log_reset_on(self) -> NodeName:
         """Whose binary log was reset since the standby joined; empty: nobody's."""
-        joined_at = self.s.joined_at
-        if not self.member or joined_at < 0:
-            return ""
-        if self.w.forgot_at >= joined_at:
-            return self.writer
-        return self.standby if self.s.forgot_at >= joined_at else ""
+        return self.whose_log_was_reset(self.writer, self.w)
 
     @once
     def standby_quiet(self) -> bool:

@@ -100,6 +100,15 @@ class Subject(ABC, Generic[AnyView]):
             return False
         return self.at - since >= PURGED_SECONDS
 
+    def whose_log_was_reset(self, writer: NodeName, w: NodeView) -> NodeName:
+        """That of the writer or its own, since it joined; empty: nobody's."""
+        joined_at = self.node.joined_at
+        if not self.member or joined_at < 0:
+            return ""
+        if w.forgot_at >= joined_at:
+            return writer
+        return self.name if self.node.forgot_at >= joined_at else ""
+
     # -- heals -----------------------------------------------------------------------------------
 
     @once
