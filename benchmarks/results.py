@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.load import server
 from benchmarks.parts import PARTS, REPORTED_ONLY, part
+from myha.drill.following import FOLLOW_LIMIT_MS
 
 Report = dict[str, Any]
 
@@ -72,7 +73,7 @@ def write_results(folder: Path, path: Path) -> None:
     reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     drills = [one for report in reports if "rounds" in report for one in _split(report)]
     sections = [HEAD, _machines(reports), _outages(drills), _switchovers(drills), _errant(drills)]
-    sections.append(_histories(drills))
+    sections += [_histories(drills), _following(drills)]
     for name in (*PARTS, *REPORTED_ONLY):
         if found := [report for report in reports if report.get("part") == name]:
             sections.append(part(name).section(found))
@@ -171,6 +172,34 @@ def _histories(drills: list[Report]) -> str:
     return "\n".join([*lines, ""]) if found else ""
 
 
+def _following(drills: list[Report]) -> str:
+    """How soon read replicas replicated from the new writer."""
+    lines = [
+        "## Replicas that follow, ms: min / median / max",
+        "",
+        "From the new writer's first client until a replica replicates from it with both threads,"
+        " by its own word, asked a hundred times a second; 0 when it did so before. Each replica of"
+        " each round counts, but for those that had more than the new writer and were healed"
+        " first.",
+        "",
+        "| scenario | server | rounds | followed | healed | after | target |",
+        "|---|---|--:|--:|--:|---|---|",
+    ]
+    found = [one for one in drills if any(r.get("replicas") for r in one["rounds"])]
+    for one in found:
+        replicas = [each for r in one["rounds"] for each in r["replicas"].values()]
+        unhealed = [each for each in replicas if not each["healed"]]
+        times = [each["follows_ms"] for each in unhealed if each["follows_ms"] is not None]
+        met = len(times) == len(unhealed) and max(times, default=0.0) <= FOLLOW_LIMIT_MS
+        after = f"{min(times):.0f} / {statistics.median(times):.0f} / {max(times):.0f}"
+        lines.append(
+            f"| {one['scenario']} | {server(one)} | {len(one['rounds'])} | {len(times)}"
+            f" | {len(replicas) - len(unhealed)} | {after if times else '-'}"
+            f" | max {FOLLOW_LIMIT_MS:.0f}: {'met' if met else '**not met**'} |"
+        )
+    return "\n".join([*lines, ""]) if found else ""
+
+
 def _split(report: Report) -> list[Report]:
     """The supervisor's crash with and without the writer's are two different things; and each
     scenario is another one with two writers, or with another durability than the default."""
@@ -257,7 +286,9 @@ def _phases(drills: list[Report]) -> str:
         times = {n: [r["phases_ms"][n] for r in rounds if n in r["phases_ms"]] for n in names}
         lines += [f"{one['scenario']}, {server(one)}", "", "| phase | min | median | max |"]
         lines += ["|---|--:|--:|--:|"]
-        for name, at in sorted(times.items(), key=lambda item: statistics.median(item[1])):
+        for name, at in sorted(
+            times.items(), key=lambda item: (statistics.median(item[1]), item[0])
+        ):
             lines.append(
                 f"| {name} | {min(at):.1f} | {statistics.median(at):.1f} | {max(at):.1f} |"
             )

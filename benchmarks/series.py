@@ -23,6 +23,7 @@ class Series:
     watchdog_seconds: float = 0.0
     supervisors: int = 1
     network: bool = False
+    replicas: int = 0
 
     @property
     def name(self) -> str:
@@ -42,6 +43,7 @@ class Series:
             (self.watchdog_seconds > 0, "watchdog"),
             (self.supervisors > 1, "etcd"),
             (self.network, "network"),
+            (self.replicas > 0, f"{self.replicas} replicas"),
         )
         return tuple(word for holds, word in words if holds)
 
@@ -53,6 +55,7 @@ class Series:
             durability=self.durability,
             watchdog_seconds=self.watchdog_seconds,
             supervisors=self.supervisors,
+            replicas=self.replicas,
             network=self.network or self.played.needs_network,
         )
 
@@ -105,6 +108,11 @@ ONE_HOST = (
     ),
 )
 
+REPLICAS = (
+    Series("crash", 10, replicas=2),
+    Series("switchover", 10, replicas=2),
+)
+
 # Each process on a host of its own, in a network namespace: as root only.
 NETWORK = (
     Series("partition-writer", 5),
@@ -128,4 +136,4 @@ CHAOS = (
     Series("chaos", 50, "single-writer", "async", WATCHDOG_SECONDS, 2, network=True),
 )
 
-SERIES = (*ONE_HOST, *NETWORK, *ETCD, *CHAOS)
+SERIES = (*ONE_HOST, *REPLICAS, *NETWORK, *ETCD, *CHAOS)
