@@ -94,7 +94,7 @@ def problem(judgement: Judgement, words: str) -> bool:
 
 def test_a_round_without_loss_is_good() -> None:
     judgement = judge(evidence())
-    assert judgement == Judgement(12, 0, 0, 0, True, ())
+    assert judgement == Judgement(acknowledged=12, converged=True)
     assert judgement.good
 
 

@@ -45,9 +45,6 @@ class ReplicaResult:
     follows_ms: float | None = None
     healed: str = ""
 
-    def data(self) -> dict[str, Any]:
-        return {"follows_ms": self.follows_ms, "healed": self.healed}
-
 
 class FollowWatch:
     """Asks every replica whom it replicates from, until it is stopped."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from myha.drill.errant import Errant, ErrantRow, Fate, Fates, Quarantined, fates
 from myha.drill.ledger import Attempt, Kind
@@ -57,21 +57,30 @@ class Evidence:
         return {name: tables for name, tables in self.tables.items() if name != self.fenced}
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """`problems` is empty when everything is as it must be; each is one sentence."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Of the transactions of a round, and of its errant rows."""
 
-    acknowledged: int
-    acknowledged_lost: int
-    unacknowledged_present: int
-    duplicated: int
-    converged: bool
-    problems: tuple[str, ...]
+    acknowledged: int = 0
+    acknowledged_lost: int = 0
+    unacknowledged_present: int = 0
+    duplicated: int = 0
     errant: int = 0
     quarantined: int = 0
     merged: int = 0
     left: int = 0
     destroyed: int = 0
+
+    def counts(self) -> dict[str, int]:
+        return {one.name: getattr(self, one.name) for one in fields(Counts)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement(Counts):
+    """`problems` is empty when everything is as it must be; each is one sentence."""
+
+    converged: bool
+    problems: tuple[str, ...] = ()
     excused: frozenset[Key] = frozenset()  # lost as the durability allows, and in quarantine
 
     @property

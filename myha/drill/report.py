@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from myha.drill.following import ReplicaResult
 from myha.drill.history import Wait
+from myha.drill.judge import Counts
 from myha.drill.picture import RoundPicture
 
 BAR_WIDTH = 40
@@ -26,10 +27,15 @@ _FATES = {
     "left": "left on the fenced node",
     "destroyed": "destroyed",
 }
+# What is summed up over the rounds.
+_COUNTED = (
+    *("acknowledged", "acknowledged_lost", "duplicated", "overlapping", "reads", "stale_reads"),
+    *("errant", *_FATES, "conflicts", "undone"),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class RoundResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundResult(Counts):
     """One round. Times in milliseconds; `phases_ms` and `gap_began_ms` count from the fault.
 
     `change_ms` is the longest gap around the change of writer itself, `before_ms` the longest one
@@ -42,10 +48,6 @@ class RoundResult:
     client_outage_ms_max: float
     gap_began_ms: float
     phases_ms: dict[str, float]
-    acknowledged: int
-    acknowledged_lost: int
-    unacknowledged_present: int
-    duplicated: int
     returned: str
     whole_ms: float | None
     converged: bool
@@ -53,11 +55,6 @@ class RoundResult:
     problems: tuple[str, ...]
     journal: tuple[str, ...] = ()  # of a round that went wrong
     clients: dict[str, Any] = field(default_factory=dict)
-    errant: int = 0
-    quarantined: int = 0
-    merged: int = 0
-    left: int = 0
-    destroyed: int = 0
     conflicts: int = 0
     change_ms: float | None = None
     before_ms: float | None = None
@@ -75,39 +72,9 @@ class RoundResult:
         return not self.problems and self.converged and self.whole_ms is not None
 
     def data(self) -> dict[str, Any]:
-        return {
-            "outage_ms": self.outage_ms,
-            "client_outage_ms_max": self.client_outage_ms_max,
-            "phases_ms": self.phases_ms,
-            "acknowledged": self.acknowledged,
-            "acknowledged_lost": self.acknowledged_lost,
-            "unacknowledged_present": self.unacknowledged_present,
-            "duplicated": self.duplicated,
-            "overlapping": self.overlapping,
-            "reads": self.reads,
-            "stale_reads": self.stale_reads,
-            "errant": self.errant,
-            "quarantined": self.quarantined,
-            "merged": self.merged,
-            "left": self.left,
-            "destroyed": self.destroyed,
-            "conflicts": self.conflicts,
-            "undone": self.undone,
-            "returned": self.returned,
-            "whole_ms": self.whole_ms,
-            "converged": self.converged,
-            "node": self.node,
-            "gap_began_ms": self.gap_began_ms,
-            "change_ms": self.change_ms,
-            "before_ms": self.before_ms,
-            "writer_lost": self.writer_lost,
-            "problems": list(self.problems),
-            "journal": list(self.journal),
-            "clients": self.clients,
-            "replicas": {name: one.data() for name, one in self.replicas.items()},
-            "explained_ms": self.explained_ms,
-            "long_waits": [asdict(one) for one in self.long_waits],
-        }
+        data = asdict(replace(self, picture=None))
+        del data["picture"]
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +124,8 @@ class Report:
                 }
                 if outages
                 else None,
-                "acknowledged": sum(one.acknowledged for one in self.rounds),
-                "acknowledged_lost": sum(one.acknowledged_lost for one in self.rounds),
-                "duplicated": sum(one.duplicated for one in self.rounds),
-                "overlapping": sum(one.overlapping for one in self.rounds),
-                "reads": sum(one.reads for one in self.rounds),
-                "stale_reads": sum(one.stale_reads for one in self.rounds),
+                **{name: sum(getattr(one, name) for one in self.rounds) for name in _COUNTED},
                 "long_waits": sum(len(one.long_waits) for one in self.rounds),
-                "errant": sum(one.errant for one in self.rounds),
-                "quarantined": sum(one.quarantined for one in self.rounds),
-                "merged": sum(one.merged for one in self.rounds),
-                "left": sum(one.left for one in self.rounds),
-                "destroyed": sum(one.destroyed for one in self.rounds),
-                "conflicts": sum(one.conflicts for one in self.rounds),
-                "undone": sum(one.undone for one in self.rounds),
                 "converged": all(one.converged for one in self.rounds),
                 "follows_ms_max": max(self.follows_ms, default=None),
             },
@@ -247,7 +202,7 @@ def _errant_table(report: Report) -> Table:
     for name in ("errant", *_FATES.values()):
         table.add_column(name, justify="right")
     for number, one in enumerate(report.rounds, 1):
-        counts = (one.errant, *(one.data()[name] for name in _FATES))
+        counts = (one.errant, *(getattr(one, name) for name in _FATES))
         table.add_row(str(number), *(str(count) for count in counts))
     return table
 
