@@ -8,8 +8,8 @@ the errors of `myha.errors`, with a message of one line and without a password.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 from myha.core.address import Standing
 from myha.core.balancer import BalancerLook
@@ -32,6 +32,12 @@ class JobOrder:
     epoch: int = 0
     accept_loss: bool = False
     term: int = 0
+
+    @staticmethod
+    def of(line: Mapping[str, Any]) -> JobOrder:
+        """As the job reads it, among what else it is told."""
+        own = {one.name for one in fields(JobOrder)}
+        return JobOrder(**{name: told for name, told in line.items() if name in own})
 
 
 class Server(Protocol):

@@ -11,13 +11,14 @@ from myha.config import load
 from myha.core.record import Cause, Heal, Membership, NodeRecord, Record
 from myha.errors import MyhaError
 from myha.operations.heal import permit as heal_permit
-from myha.operations.heal.permit import HealOrder, HealPermit
+from myha.operations.heal.permit import HealPermit
 from myha.permit import CancelledError, Permit
+from myha.ports import JobOrder
 from myha.stores.local.record import LocalRecordStore
 from tests.configurations import NOBODY_THERE, write_config
 from tests.core.views import record
 
-ORDER = HealOrder("db2", "rewind", 7, "db1", 2)
+ORDER = JobOrder("heal", "db2", "rewind", 7, "db1", 2)
 HEALING = NodeRecord(
     Membership.FENCED, Cause.HEALING, "errant", heal=Heal(7, ("rewind",), Cause.ERRANT, "errant")
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from myha.config import join_address, split_address
 from myha.core.policy import Durability, Mode
+from myha.database import versions
 from myha.errors import MyhaError
 from myha.operations.discover.found import FoundServer
 from myha.servers.wanted import INCREMENT
@@ -82,14 +83,10 @@ def _refusals(first: FoundServer, second: FoundServer) -> Iterator[str]:
                 "a pair has two; end that replication first"
             )
     for one in (first, second):
-        oldest = one.flavour.oldest
-        numbers = tuple(
-            int(part) for part in one.version.split("-")[0].split(".") if part.isdigit()
-        )
-        if numbers < oldest:
+        if need := versions.too_old(one.flavour, one.version):
             yield (
                 f"{join_address(one.host, one.port)}: version {one.version} is too old; upgrade it "
-                f"to {'.'.join(map(str, oldest))} or newer"
+                f"to {need} or newer"
             )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from myha.config import Config
 from myha.core.record import Record
 from myha.core.settings import Kind, channel_differences, setting_differences
+from myha.database import versions
 from myha.operations.doctor.server_look import ServerLook
 from myha.operations.setup.actions import INCREMENTS_TABLE, OUR_TABLES, fragment_is_due
 from myha.operations.setup.checks import remarks, server_refusals, server_warnings
@@ -26,11 +27,11 @@ SETUP = "run `myha setup`: it shows what it would change, and asks"
 # The vendors' last day of a series; a series that is not here is not judged.
 # https://www.oracle.com/us/assets/lifetime-support-technology-069183.pdf
 # https://mariadb.org/about/#maintenance-policy
-MAINTAINED_UNTIL: Mapping[tuple[str, int, int], date] = {
-    ("mysql", 8, 0): date(2026, 4, 30),
-    ("mysql", 8, 4): date(2032, 4, 30),
-    ("mariadb", 10, 11): date(2028, 2, 16),
-    ("mariadb", 11, 4): date(2029, 5, 29),
+MAINTAINED_UNTIL: Mapping[tuple[str, tuple[int, ...]], date] = {
+    ("mysql", (8, 0)): date(2026, 4, 30),
+    ("mysql", (8, 4)): date(2032, 4, 30),
+    ("mariadb", (10, 11)): date(2028, 2, 16),
+    ("mariadb", (11, 4)): date(2029, 5, 29),
 }
 # What the supervisor says while a server runs, and what a server counts for itself.
 _NEVER_KEPT = frozenset(
@@ -305,15 +306,14 @@ def _certificate(look: ServerLook, today: datetime) -> Iterator[Remark]:
 
 
 def _maintained(facts: Facts, today: date) -> Iterator[Remark]:
-    if len(facts.numbers) < 2:
-        return
-    major, minor = facts.numbers[:2]
-    ended = MAINTAINED_UNTIL.get((facts.flavour.name, major, minor))
+    series = versions.series(facts.version)
+    ended = MAINTAINED_UNTIL.get((facts.flavour.name, series))
     if ended is not None and ended < today:
         yield Remark(
             "version-unmaintained",
             facts.node,
-            f"{facts.flavour.title} {major}.{minor} is not maintained any more since {ended}",
+            f"{facts.flavour.title} {'.'.join(map(str, series))} is not maintained any more"
+            f" since {ended}",
             "plan the upgrade: the standby first, then `myha switchover`, then the other",
             "its defects stay",
         )

@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from myha.config import Config
 from myha.core.record import Cause
 from myha.errors import MyhaError
 from myha.permit import Permit
+from myha.ports import JobOrder
 from myha.stores.factory import read_follower, read_record, store_place
 
 RECORD_EVERY_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class HealOrder:
-    """Which node, by which method, for which heal on record, and under which writer, epoch and
-    supervisor's term."""
-
-    node: str
-    method: str
-    id: int
-    writer: str
-    epoch: int
-    accept_loss: bool = False
-    term: int = 0
-
-    @staticmethod
-    def of(raw: Mapping[str, Any]) -> HealOrder:
-        return HealOrder(
-            node=str(raw["node"]),
-            method=str(raw["method"]),
-            id=int(raw["id"]),
-            writer=str(raw["writer"]),
-            epoch=int(raw["epoch"]),
-            accept_loss=bool(raw.get("accept_loss", False)),
-            term=int(raw.get("term", 0)),
-        )
-
-
-def off_record(config: Config, order: HealOrder) -> str:
+def off_record(config: Config, order: JobOrder) -> str:
     """Why the record does not say that this heal is under way; empty when it does."""
     record = read_record(config)
     if record is None:
@@ -68,7 +40,7 @@ def off_record(config: Config, order: HealOrder) -> str:
 class HealPermit(Permit):
     """The job's permit, which the record withdraws too. Once it does, it is so for good."""
 
-    def __init__(self, job: Permit, config: Config, order: HealOrder) -> None:
+    def __init__(self, job: Permit, config: Config, order: JobOrder) -> None:
         super().__init__()
         self._job = job
         self._config = config

@@ -20,8 +20,8 @@ from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Session
 from myha.errors import MyhaError
 from myha.operations.heal.limit import Limit
-from myha.operations.heal.permit import HealOrder
 from myha.operations.heal.work import HealWork
+from myha.ports import JobOrder
 from myha.progress import Meter, Reporter
 
 START_DEADLINE_SECONDS = 30.0
@@ -39,7 +39,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     Raises HealRefusedError when this method does not do and nothing was changed, MyhaError when it
     did not reach its end and may be begun again.
     """
-    work = HealWork(load_ordered(order), HealOrder.of(order), reporter)
+    work = HealWork(load_ordered(order), JobOrder.of(order), reporter)
     try:
         if work.order.method not in METHODS:
             raise HealRefusedError(f"there is no method {work.order.method}")

@@ -9,9 +9,9 @@ from myha.config import Account, Config
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError
-from myha.operations.heal.permit import HealOrder, HealPermit
+from myha.operations.heal.permit import HealPermit
 from myha.operations.log_in import connector
-from myha.ports import FollowingServer, WatchedServer
+from myha.ports import FollowingServer, JobOrder, WatchedServer
 from myha.progress import Reporter, WithPermit
 from myha.servers.factory import adapter_of, make_followers, make_servers
 from myha.undo.quarantine import FOLDER as QUARANTINE_FOLDER
@@ -21,7 +21,7 @@ from myha.undo.rewind import finish_rewind
 class HealWork:
     """One heal under way. Raises as `adapter_of` when made while neither node answers."""
 
-    def __init__(self, config: Config, order: HealOrder, reporter: Reporter) -> None:
+    def __init__(self, config: Config, order: JobOrder, reporter: Reporter) -> None:
         self.config = config
         self.order = order
         self.permit = HealPermit(reporter.permit, self.config, order)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from myha.config import Config
 from myha.core.record import Membership, Record
+from myha.database import versions
 from myha.operations.setup import adoption
 from myha.operations.setup.desired import pair_tls
 from myha.operations.setup.facts import Facts, is_on
@@ -105,7 +106,7 @@ def _pair_refusals(first: Facts, second: Facts) -> Iterator[Remark]:
             f"{second.flavour.title} ({second.version})",
             "a pair needs two of one kind",
         )
-    elif first.numbers and second.numbers and abs(first.numbers[0] - second.numbers[0]) > 1:
+    elif versions.far_apart(first.version, second.version):
         yield Remark(
             "versions-far-apart",
             names,
@@ -153,9 +154,7 @@ def server_refusals(facts: Facts, *, runs: bool = False) -> Iterator[Remark]:
     `runs`: it is of a pair that replicates; setup then switches GTIDs on without a restart.
     """
     node = facts.node
-    oldest = facts.flavour.oldest
-    if facts.numbers < oldest:
-        need = ".".join(map(str, oldest))
+    if need := versions.too_old(facts.flavour, facts.version):
         wrong = f"version {facts.version} is too old"
         yield Remark("version-too-old", node, wrong, f"upgrade it to {need} or newer")
     if facts.server_id == 0:

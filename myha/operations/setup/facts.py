@@ -87,12 +87,6 @@ class Facts:
     domains_written: frozenset[int] = frozenset()  # theirs
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        """The version as numbers: `10.11.19-MariaDB` is (10, 11, 19)."""
-        head = self.version.split("-")[0]
-        return tuple(int(part) for part in head.split(".") if part.isdigit())
-
-    @property
     def has_data(self) -> bool:
         return bool(self.tables) or self.objects > 0
 

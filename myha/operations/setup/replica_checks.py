@@ -7,6 +7,7 @@ from enum import Enum
 
 from myha.config import Config
 from myha.core.gtid import GtidSet
+from myha.database import versions
 from myha.operations.setup.checks import server_refusals
 from myha.operations.setup.desired import pair_tls
 from myha.operations.setup.facts import Facts
@@ -34,7 +35,7 @@ def refusals(
             f"{name}: is {facts.flavour.title}, the pair {writer.flavour.title}; "
             "a replica has to be of the same kind"
         )
-    elif facts.numbers[:2] < writer.numbers[:2]:
+    elif versions.older(facts.version, writer.version):
         yield (
             f"{name}: version {facts.version} is older than the pair's {writer.version}; "
             "upgrade it first: an older replica may not understand what a newer writer sends"

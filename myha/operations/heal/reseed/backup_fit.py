@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from myha.config import Config
+from myha.database import versions
 from myha.hosts.shell import ShellError
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.session import ReseedSession
@@ -71,10 +72,10 @@ def _program_unfit(config: Config, host: NodeHost, server_version: str) -> str |
     if words is None:
         return f"mariabackup is not on PATH of {host.where}"
     said = host.version(words)
-    found = re.search(r"(\d+\.\d+)\.\d+-MariaDB", said)
+    found = re.search(r"(\d+\.\d+\.\d+)-MariaDB", said)
     if found is None:
         return f"{words[-1]} does not start on {host.where}"
-    if found[1] != ".".join(server_version.split(".")[:2]):
+    if versions.series(found[1]) != versions.series(server_version):
         return f"mariabackup on {host.where} is version {found[1]}, the server {server_version}"
     return None
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from myha.config import Config
 from myha.core.gtid import GtidSet, MysqlGtidSet
+from myha.database import versions
 from myha.database.connection import Endpoint, connect
 from myha.database.schemas import OF_SERVERS
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
@@ -39,7 +40,7 @@ _NO_SUCH_THREAD = 1094
 
 def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
     """Why the donor cannot be cloned, None when it can. Installs nothing."""
-    if node_version is not None and _series(donor.version) != _series(node_version):
+    if node_version is not None and not versions.can_clone(donor.version, node_version):
         return f"the versions are {donor.version} and {node_version}"
     engines = donor.query_named(
         "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS t, ENGINE AS e "
@@ -49,13 +50,6 @@ def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
     if engines:
         return f"it would leave {engines[0]['t']} ({engines[0]['e']}) empty: only InnoDB is cloned"
     return None
-
-
-def _series(version: str) -> tuple[str, ...]:
-    """What has to be equal: from 8.0.37 on the series, before that the whole version."""
-    parts = tuple(version.split("-", maxsplit=1)[0].split("."))
-    old = parts[:2] == ("8", "0") and int(parts[2]) < 37
-    return parts if old else parts[:2]
 
 
 def end_earlier(config: Config, name: str, process: NodeProcess) -> None:
