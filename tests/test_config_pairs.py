@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from myha.cli.init import init
 from myha.config import Config, load, load_all, load_ordered
+from myha.config.files import Content, KeptFiles, read_file
 from myha.config.load import documents_now
 from myha.errors import ConfigError
 
@@ -233,6 +234,32 @@ def test_what_has_changed_is_seen_for_each_pair(tmp_path: Path) -> None:
     written(tmp_path, HEAD + "# a remark\n" + in_file("x"), y=in_folder("other"))
     now = documents_now(path)
     assert now["x"] == before["x"]
+    assert now["y"] != before["y"]
+
+
+def test_only_files_that_have_changed_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, HEAD, x=in_folder("x"), y=in_folder("y"))
+    read: list[str] = []
+
+    def counted(one: Path) -> Content:
+        read.append(one.name)
+        return read_file(one)
+
+    monkeypatch.setattr("myha.config.files.read_file", counted)
+    files = KeptFiles()
+    before = documents_now(path, files.read)
+    assert sorted(read) == ["myha.toml", "x.toml", "y.toml"]
+    assert documents_now(path, files.read) == before
+    assert len(read) == 3
+    (tmp_path / "pairs.d" / "y.toml").write_text("[[[")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="is not valid TOML"):
+            documents_now(path, files.read)
+    written(tmp_path, HEAD, x=in_folder("x"), y=in_folder("other"))
+    now = documents_now(path, files.read)
+    assert (now["x"], now["y"]) == (before["x"], documents_now(path)["y"])
     assert now["y"] != before["y"]
 
 

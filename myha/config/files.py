@@ -15,6 +15,7 @@ FILE_LIMIT_BYTES = 1 << 20
 PAIRS_FILE_LIMIT_BYTES = 1 << 24  # some hundred pairs in one file
 
 Document: TypeAlias = dict[str, Any]
+_Signature: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +63,50 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-class WatchedFile:
-    """A file that is read again only when its size, time or number has changed.
+class KeptFiles:
+    """Files that are read again only when their size, time or number has changed.
 
-    Safe for several threads: many pairs ask for the same one.
+    For one thread.
     """
 
-    def __init__(self, content: Content) -> None:
-        self._path = content.path
+    def __init__(self) -> None:
+        self._kept: dict[Path, tuple[_Signature, Content]] = {}
+
+    def read(self, path: Path) -> Content:
+        """As `read_file`."""
+        # From before the reading: what is changed meanwhile is read the next time.
+        signature = _signature(path)
+        kept = self._kept.get(path)
+        if kept is not None and kept[0] == signature:
+            return kept[1]
+        self._kept.pop(path, None)
+        content = read_file(path)
+        if signature is not None:
+            self._kept[path] = (signature, content)
+        return content
+
+
+def _signature(path: Path) -> _Signature | None:
+    """None where it cannot be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class WatchedFile:
+    """One file, for several threads: many pairs ask for the same one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
-        self._signature: tuple[int, ...] = ()  # unknown: it may have changed since it was read
-        self._content: Content | None = content
+        self._kept = KeptFiles()
 
     def now(self) -> Content | None:
         """As it is on disk; None when it cannot be read or is no TOML."""
         with self._lock:
             try:
-                status = self._path.stat()
-                signature = (status.st_ino, status.st_size, status.st_mtime_ns)
-                if signature != self._signature:
-                    self._content = read_file(self._path)
-                    self._signature = signature
-            except (OSError, ConfigError):
-                self._signature, self._content = (), None
-            return self._content
+                return self._kept.read(self._path)
+            except ConfigError:
+                return None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from myha.config.api import ApiConfig, api_problems
 from myha.config.document import Config, Origin
 from myha.config.files import Content, Document, WatchedFile, read_file
-from myha.config.pairs import PairDocuments, has_pairs
+from myha.config.pairs import PairDocuments, Read, has_pairs
 from myha.config.refusals import line_of, problems_of, refusal
 from myha.config.relations import relation_problems
 from myha.config.supervisor import API, ProcessConfig, SupervisorConfig, pair_problems
@@ -74,12 +74,12 @@ def load_all(path: Path) -> ProcessConfig:
     )
 
 
-def documents_now(path: Path) -> dict[str, Document]:
+def documents_now(path: Path, read: Read = read_file) -> dict[str, Document]:
     """What the files say of each pair, unchecked but for their form. Raises ConfigError."""
-    main = read_file(path)
+    main = read(path)
     if not has_pairs(main.document):
         return {"": main.document}
-    documents = PairDocuments(main)
+    documents = PairDocuments(main, read)
     return {name: documents.of(name).document for name in documents.names}
 
 
@@ -121,7 +121,7 @@ def _api_of(main: Content) -> ApiConfig:
 
 def _alone(main: Content) -> Config:
     """[api] is the process's, and so no part of it: a pair is not begun anew for that."""
-    file = WatchedFile(main)
+    file = WatchedFile(main.path)
     document = {table: rows for table, rows in main.document.items() if table != API}
 
     def changed() -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from pydantic import ValidationError
 
@@ -23,6 +24,8 @@ from myha.config.supervisor import (
 from myha.config.tables import TABLES, LogConfig
 from myha.config.values import Problem
 from myha.errors import ConfigError
+
+Read: TypeAlias = Callable[[Path], Content]
 
 
 def has_pairs(document: Document) -> bool:
@@ -45,8 +48,9 @@ class PairDocument:
 class PairDocuments:
     """Raises ConfigError when made, for what concerns no single pair."""
 
-    def __init__(self, main: Content) -> None:
+    def __init__(self, main: Content, read: Read = read_file) -> None:
         self._main = main
+        self._read = read
         self.path = main.path
         self.shared = self._supervisor()
         self.log = self._log()
@@ -119,7 +123,7 @@ class PairDocuments:
     def of(self, name: str) -> PairDocument:
         """What is said of this pair. Raises ConfigError."""
         if name in self._files:
-            content = read_file(self._files[name])
+            content = self._read(self._files[name])
             return PairDocument(
                 content.path, "", self._merged(name, content.document, content.path)
             )

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from myha.config import ProcessConfig, load_all
+from myha.config.files import KeptFiles
 from myha.config.load import documents_now
 from myha.core.events import Kind
 from myha.errors import MyhaError
@@ -213,6 +214,7 @@ class ManyProcess(Process):
         )
         self._told = threading.Event()
         self._changed: frozenset[str] = frozenset()  # pairs of which the files say something else
+        self._files = KeptFiles()
 
     def _run(self) -> None:
         self._lease.acquire()
@@ -264,7 +266,7 @@ class ManyProcess(Process):
     def _differing(self) -> frozenset[str]:
         pairs = self.config.pairs
         try:
-            now = documents_now(self.config.path)
+            now = documents_now(self.config.path, self._files.read)
         except MyhaError:
             return frozenset(pairs)
         return frozenset(
