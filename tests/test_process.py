@@ -230,6 +230,8 @@ def test_who_watches_is_told_of_the_pairs_that_have_changed(world: World, tmp_pa
         assert len(again["pairs"]) == 3
         with pytest.raises(MyhaError, match="wait has to be a whole number"):
             pairs.handle({"do": "watch", "wait": -1})
+        with pytest.raises(MyhaError, match="watched has to be a list of pairs, or true"):
+            pairs.handle({"do": "watch", "watched": "one"})
 
 
 def test_of_many_pairs_each_worker_is_watched_through_the_process(tmp_path: Path) -> None:

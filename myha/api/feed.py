@@ -26,10 +26,12 @@ Data = dict[str, Any]
 Take = Callable[[str, Data], None]
 Silent = Callable[[str, str, bool], None]
 Lines = Callable[[str, list[Data]], None]
+Watched = Callable[[], list[str] | bool]  # the pairs, or True for all
 
 
 class Feed(threading.Thread):
-    """Of one source. What it finds it gives to the three functions, from its own thread."""
+    """Of one source. What it finds it gives to three functions, from its own thread; `watched`
+    says of which pairs somebody wants to see at once what moves by itself."""
 
     def __init__(  # noqa: PLR0917  # three of them are whom it tells
         self,
@@ -39,6 +41,7 @@ class Feed(threading.Thread):
         take: Take,
         silent: Silent,
         lines: Lines,
+        watched: Watched,
     ) -> None:
         super().__init__(name=f"feed-{source or 'supervisor'}", daemon=True)
         self._control = control
@@ -47,6 +50,7 @@ class Feed(threading.Thread):
         self._take = take
         self._silent = silent
         self._lines = lines
+        self._watched = watched
         self._life, self._version = "", 0
         self._read: dict[str, int] = {}
 
@@ -72,6 +76,7 @@ class Feed(threading.Thread):
             "life": self._life,
             "since": self._version,
             "wait": WAIT_SECONDS,
+            "watched": self._watched(),
         }
         answer = exchange(self._control, question, WAIT_SECONDS + MARGIN_SECONDS)
         if not answer.get("ok"):

@@ -22,6 +22,8 @@ Data = dict[str, Any]
 SILENT_SECONDS = 2.5
 QUEUE_LIMIT = 512
 MAX_LISTENERS = 200
+# Who has asked for a pair is likely to ask again.
+ASKED_SECONDS = 30.0
 NO_PAIR = ""
 
 
@@ -41,7 +43,8 @@ def _status_event(name: str, body: bytes) -> bytes:
 @dataclass(slots=True)
 class PairKnown:
     """One pair; `status` is None while nobody supervises it, `body` its JSON as the supervisor sent
-    it. `at` is of the monotonic clock."""
+    it. `at`: when the supervisor said so, or last had nothing else to say; of the monotonic clock.
+    """
 
     line: PairLine
     status: Status | None
@@ -79,6 +82,10 @@ class Known:
         self._silence: dict[str, str] = {}
         self._listeners: set[Listener] = set()
         self._said: tuple[bool, bytes] = (False, b"")
+        self._asked_at: dict[str, float] = {}
+        # Of which pairs somebody wants to see at once what moves by itself; True: of all. Other
+        # threads read this.
+        self.watched: list[str] | bool = []
         self.names: tuple[str, ...] = tuple(names)
         self.url = ""
         self.changed_pairs: list[Callable[[str, Status], None]] = []
@@ -94,7 +101,8 @@ class Known:
         for name in mine.keys() - set(answer["names"]):
             del mine[name]
         for known in mine.values():
-            known.at = now
+            if known.status is None:  # else it moves, and is old until that has been said
+                known.at = now
         for name, one in answer["pairs"].items():
             mine[name] = known = self._known(name, one, now)
             if known.status is not None:
@@ -132,6 +140,21 @@ class Known:
             if name in known:
                 return known[name]
         return None
+
+    def asked(self, name: str) -> PairKnown | None:
+        """The pair, for somebody who wants to see its status as it is now."""
+        found = self.pair(name)
+        if found is not None:
+            self._asked_at[name] = self._clock()
+            self._note_watched()
+        return found
+
+    def _note_watched(self) -> None:
+        now = self._clock()
+        self._asked_at = {n: at for n, at in self._asked_at.items() if now - at < ASKED_SECONDS}
+        heard = {one.pair for one in self._listeners}
+        named = {name for name in heard if name is not None and name != NO_PAIR}
+        self.watched = None in heard or sorted(named | self._asked_at.keys())
 
     def age_seconds(self, name: str) -> float:
         """How old what is known of the pair is."""
@@ -188,6 +211,7 @@ class Known:
             if pair in (None, name):
                 one.put(_status_event(name, body))
         self._listeners.add(one)
+        self._note_watched()
         return one
 
     def leave(self, listener: Listener) -> None:
@@ -206,6 +230,7 @@ class Known:
 
     def tell_lines(self) -> None:
         """Where they have changed, or whether the supervisor answers has."""
+        self._note_watched()
         lines = encoded([line.model_dump(mode="json") for line in self.lines()])
         said = (bool(self.supervisor()["answering"]), lines)
         if said != self._said:

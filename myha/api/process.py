@@ -133,7 +133,15 @@ async def _serve(order: Order, bound: socket.socket, config: uvicorn.Config, wor
         loop.call_soon_threadsafe(world.counted.take, pair, found)
 
     for source in order.sources:
-        Feed(order.control, source, lambda: world.pairs, take, silent, lines).start()
+        Feed(
+            order.control,
+            source,
+            lambda: world.pairs,
+            take,
+            silent,
+            lines,
+            lambda: known.watched,
+        ).start()
     threading.Thread(target=_hear, args=(loop, world, server), name="orders", daemon=True).start()
     signs = asyncio.create_task(_say_signs(world))
     say(url=known.url)

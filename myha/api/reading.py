@@ -44,7 +44,7 @@ def reading(world: World) -> APIRouter:
         summary="One pair, with the fields of `myha status --json`",
     )
     async def status(pair: str) -> Response:
-        found = world.known.pair(pair)
+        found = world.known.asked(pair)
         if found is None or found.status is None:
             return _nobody(world, pair, found)
         return json_bytes(found.body, age_seconds=world.known.age_seconds(pair))

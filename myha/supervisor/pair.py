@@ -63,7 +63,7 @@ from myha.supervisor.journal import LoggedJournal
 from myha.supervisor.lease import KeptLeases, LeaseKeeper
 from myha.supervisor.loop import CHANGES_WRITER, Loop
 from myha.supervisor.messages import MESSENGER, Attached, order_of
-from myha.supervisor.news import Noticing
+from myha.supervisor.news import Change, Noticing
 from myha.supervisor.on_writer_change import OnWriterChange
 from myha.supervisor.requests import Reply, Request
 from myha.supervisor.standings import SharedStandings
@@ -180,7 +180,7 @@ class PairSupervisor:
         self.driver.before_turn = self._before_turn
         self.driver.after_turn = self._after_turn
         self._noticing = Noticing()
-        self._on_news: Callable[[], None] = lambda: None
+        self._on_news: Callable[[Change], None] = lambda _change: None
 
     def _attach(self, held: ExitStack) -> Attached | None:
         """Have the events told, where somebody is to be told."""
@@ -238,8 +238,9 @@ class PairSupervisor:
         if self.pointer is not None:
             self.pointer.pair_seen(self.loop.view)
         lanes = tuple(lane.loop.decision.verdicts for lane in self.lanes.values())
-        if self._noticing.changed(self.loop, lanes):
-            self._on_news()
+        change = self._noticing.changed(self.loop, lanes)
+        if change is not None:
+            self._on_news(change)
 
     def _pass_to_lanes(self) -> None:
         """What has changed, as one value."""
@@ -450,10 +451,10 @@ class PairSupervisor:
 
     # -- what is asked of it, from other threads -------------------------------------------------
 
-    def tell_news(self, to: Callable[[], None]) -> None:
+    def tell_news(self, to: Callable[[Change], None]) -> None:
         """Call `to` whenever the status or the journal says something new. It must not wait."""
-        self._on_news = self.journal.on_line = to
-        to()
+        self._on_news, self.journal.on_line = to, partial(to, Change.NEWS)
+        to(Change.NEWS)
 
     def status(self) -> Status:
         loop, failures = self.loop, self.housekeeping.diagnoses.found()

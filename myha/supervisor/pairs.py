@@ -187,11 +187,13 @@ class Pairs:
 
     def _watch(self, request: Data) -> Data:
         """What has changed since a version, as soon as anything has: the line of each such pair,
-        and its status where it is supervised."""
+        and its status where it is supervised. `watched`: the pairs of which somebody wants to know
+        at once what moves by itself, or true for all."""
         since = _whole(request, "since", 0)
         if request.get("life") != self._news.life:
             since = 0
         seconds = min(WATCH_LIMIT_SECONDS, _whole(request, "wait", 0))
+        self._news.watch(_watched(request))
         version, changed = self._news.since(since, seconds)
         known = {one.name: one for one in self.runners() if not one.ended}
         return {
@@ -261,6 +263,16 @@ def _wanted(request: Data) -> Wanted:
         return Wanted(tuple(Selector.of(str(one)) for one in kinds), least, float(since))
     except ValueError as error:
         raise MyhaError(str(error)) from None
+
+
+def _watched(request: Data) -> frozenset[str] | None:
+    """Raises MyhaError."""
+    names = request.get("watched", [])
+    if names is True:
+        return None
+    if not isinstance(names, list):
+        raise MyhaError(f"watched has to be a list of pairs, or true, and is {names!r}")
+    return frozenset(map(str, names))
 
 
 def _whole(request: Data, key: str, default: int) -> int:

@@ -18,6 +18,7 @@ from myha.core.events import Kind
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.ports import Lease
 from myha.supervisor.line import Patience, stand_in_line
+from myha.supervisor.news import Change
 from myha.supervisor.pair import PairSupervisor
 
 AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
@@ -55,7 +56,7 @@ class PairRunner:
         alive: Callable[[str], None] = lambda _text: None,
         after_seconds: float = 0.0,
         make: Make = PairSupervisor,
-        news: Callable[[], None] = lambda: None,
+        news: Callable[[Change], None] = lambda _change: None,
         patience_seconds: Patience = lambda _config, _was_taken: 0.0,
     ) -> None:
         """`begins` is called when the supervisor has the right to act, before it does; `alive`
@@ -158,7 +159,7 @@ class PairRunner:
     def hang(self, why: str) -> None:
         """Say from now on that its loop hangs; an empty `why`: no more."""
         self.hangs = why
-        self._news()
+        self._news(Change.NEWS)
 
     @property
     def thread_id(self) -> int | None:
@@ -207,7 +208,7 @@ class PairRunner:
         if why != self.reason:
             self._say(self.name, Kind.UNSUPERVISED, f"not running, tried again: {why}")
         self.reason, self.state = why, State.WAITING
-        self._news()
+        self._news(Change.NEWS)
         ends = time.monotonic() + pause
         while not self._leave.is_set() and (left := ends - time.monotonic()) > 0:
             self._alive(f"not running, tried again: {why}")
@@ -220,7 +221,7 @@ class PairRunner:
         if why != self.reason:
             self._say(self.name, Kind.LEASE, why)
         self.reason, self.state = why, State.IN_LINE
-        self._news()
+        self._news(Change.NEWS)
 
     def _supervise(self, config: Config) -> None:
         """Until it is to leave. Raises what it could not begin for, or ended by."""
@@ -246,5 +247,5 @@ class PairRunner:
             made.run()
         finally:
             self._supervisor = None
-            self._news()
+            self._news(Change.NEWS)
             made.close()

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from myha.api.known import MAX_LISTENERS, QUEUE_LIMIT, SILENT_SECONDS, Known
+from myha.api.known import (
+    ASKED_SECONDS,
+    MAX_LISTENERS,
+    NO_PAIR,
+    QUEUE_LIMIT,
+    SILENT_SECONDS,
+    Known,
+)
 from myha.api.page import PageFiles
 from myha.api.stream import _told
 from myha.core.events import Kind
@@ -169,6 +176,29 @@ def test_a_supervisor_that_falls_silent_is_told_of_and_what_it_said_stays() -> N
     assert known.age_seconds(PAIR) == now
     known.take("", answer_of(view(), 2))
     assert [name for name, _ in heard(listener)] == ["status", "pairs"]
+
+
+def test_whose_moves_are_wanted_is_known_by_who_listens_and_who_has_asked() -> None:
+    now = 0.0
+    known = Known([PAIR, "other"], lambda: now)
+    known.take("", answer_of(view()))
+    assert known.watched == []
+    listeners = [known.listen(one) for one in (NO_PAIR, "other", None)]
+    watched: object = known.watched
+    assert watched is True
+    for listener in listeners[1:]:
+        assert listener is not None
+        known.leave(listener)
+    known.tell_lines()
+    assert known.watched == []
+    assert known.asked("another") is None
+    found = known.asked(PAIR)
+    assert found is not None
+    assert known.watched == [PAIR]
+    now = ASKED_SECONDS + 1
+    assert known.age_seconds(PAIR) == now, "nobody has said anything of it since"
+    known.tell_lines()
+    assert known.watched == []
 
 
 def test_who_does_not_keep_up_is_let_go_and_others_are_not() -> None:
