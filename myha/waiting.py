@@ -6,14 +6,21 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+GROWTH = 1.5
+
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], deadline_seconds: float, poll_seconds: float) -> T:
+def wait_until(
+    condition: Callable[[], T],
+    deadline_seconds: float,
+    poll_seconds: float,
+    longest_poll_seconds: float = 0.0,
+) -> T:
     """What `condition` returned last: something true, or what it returned at the deadline.
 
-    It is asked at least once, and for the last time when the deadline has passed. Whatever it
-    raises ends the wait.
+    It is asked at least once, and for the last time when the deadline (`math.inf`: none) has
+    passed. Whatever it raises ends the wait. With a longest pause it is asked less often by and by.
     """
     ends = time.monotonic() + deadline_seconds
     while not (found := condition()):
@@ -21,4 +28,5 @@ def wait_until(condition: Callable[[], T], deadline_seconds: float, poll_seconds
         if left_seconds <= 0:
             break
         time.sleep(min(poll_seconds, left_seconds))
+        poll_seconds = max(poll_seconds, min(longest_poll_seconds, poll_seconds * GROWTH))
     return found

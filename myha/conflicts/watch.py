@@ -26,6 +26,7 @@ from myha.conflicts.reader import Reader
 from myha.conflicts.report import Findings
 from myha.conflicts.tables import CALL_SECONDS, Tables
 from myha.conflicts.wire import Link
+from myha.core.backoff import backoff_seconds
 from myha.core.conflicts import HELD_LIMIT_BYTES, Detector
 from myha.core.events import Kind
 from myha.core.gtid import GtidSet
@@ -173,7 +174,7 @@ class Watch:
         node.link = None
         now = time.monotonic()
         node.failures = 0 if now - node.begun_at > _STEADY_SECONDS else node.failures + 1
-        wait = min(_BACKOFF_LAST_SECONDS, _BACKOFF_FIRST_SECONDS * 2**node.failures)
+        wait = backoff_seconds(node.failures + 1, _BACKOFF_FIRST_SECONDS, _BACKOFF_LAST_SECONDS)
         node.try_at = now + wait if node.failures else now
         self._report_error(node, why)
         node.companion.need_link()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from myha.core.backoff import backoff_seconds
 from myha.core.plans import Plan, Refusal
 from myha.core.situation import Situation
 from myha.core.situation.subject import Subject
@@ -90,6 +91,6 @@ def _held_back(it: Subject[Any], plan: Plan) -> bool:
     limit = URGENT_BACKOFF_LIMIT_SECONDS if plan.kind in URGENT else BACKOFF_LIMIT_SECONDS
     for one in it.view.incidents:
         if (one.plan, one.node) == (plan.kind, plan.node):
-            pause = min(limit, BACKOFF_FIRST_SECONDS * 2.0 ** min(one.attempts, 12))
+            pause = backoff_seconds(one.attempts + 1, BACKOFF_FIRST_SECONDS, limit)
             return bool(it.at < one.at + pause)
     return False

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from myha.core.backoff import backoff_seconds
 from myha.core.events import Event, Kind
 from myha.core.severity import Severity
 
@@ -192,8 +193,8 @@ class Pacer:
             self._waiting = self._sending.before(self._waiting)
         self._sending = None
         self._attempts += 1
-        pause = RETRY_FIRST_SECONDS * 2.0 ** min(self._attempts - 1, 10)
-        self._retry_at = now + min(RETRY_LIMIT_SECONDS, pause)
+        pause = backoff_seconds(self._attempts, RETRY_FIRST_SECONDS, RETRY_LIMIT_SECONDS)
+        self._retry_at = now + pause
 
 
 def _took(seconds: float) -> str:

@@ -16,13 +16,15 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from myha.core.watchdog import Watchdog
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.servers.sessions import ServerSessions
+from myha.waiting import wait_until
 
 LEASE, FUSE = "myha.lease", "myha.fuse"
 RUNNING, DISMISSED = "myha.watchdog", "myha.dismissed"
@@ -120,10 +122,8 @@ class ServerLease:
         try:
             self._fuse.value(self._sql.one("take"), {"lock": DISMISSED, "wait_seconds": 0})
             self._lease.value(self._sql.one("release"), {"lock": LEASE})
-            while self._holder(self._fuse, RUNNING):
-                if deadline.passed:
-                    raise ServerError(f"{self.name}: the watchdog has not ended")
-                time.sleep(_POLL_SECONDS)
+            ended = partial(self._is_free, self._fuse, RUNNING)
+            self._until(ended, deadline, "the watchdog has not ended")
         finally:
             self.drop()
 
@@ -138,13 +138,20 @@ class ServerLease:
     def _take(self, session: WarmSession, lock: str) -> None:
         """From an earlier session of ours, too, that the server does not know to be dead."""
         values = {"lock": lock, "wait_seconds": 0}
-        while session.value(self._sql.one("take"), values) != 1:
+
+        def taken() -> bool:
+            if session.value(self._sql.one("take"), values) == 1:
+                return True
             holder = self._holder(session, lock)
             if holder and holder != self._holder(session, RUNNING):
                 self._kill(session, holder)
-            if session.deadline.passed:
-                raise ServerError(f"{self.name}: the lock {lock} is not to be had")
-            time.sleep(_POLL_SECONDS)
+            return False
+
+        self._until(taken, session.deadline, f"the lock {lock} is not to be had")
+
+    def _until(self, reached: Callable[[], bool], deadline: Deadline, failure: str) -> None:
+        if not wait_until(reached, deadline.left_seconds, _POLL_SECONDS):
+            raise ServerError(f"{self.name}: {failure}")
 
     def _kill(self, session: WarmSession, holder: int) -> None:
         try:
@@ -159,6 +166,9 @@ class ServerLease:
         """The connection that holds a lock, 0 without one."""
         return int(session.value(self._sql.one("holder"), {"lock": lock}) or 0)
 
+    def _is_free(self, session: WarmSession, lock: str) -> bool:
+        return not self._holder(session, lock)
+
     def _armed(self) -> bool:
         """Whether the watchdog says so; one that is not there is begun."""
         if self._holder(self._lease, self._armed_lock):
@@ -169,11 +179,13 @@ class ServerLease:
 
     def _begin(self, session: WarmSession) -> None:
         """As an event, which runs at once. It stays in the catalogue until the next one."""
-        while another := self._holder(session, RUNNING):
-            self._kill(session, another)
-            if session.deadline.passed:
-                raise ServerError(f"{self.name}: an earlier watchdog does not end")
-            time.sleep(_POLL_SECONDS)
+
+        def gone() -> bool:
+            if another := self._holder(session, RUNNING):
+                self._kill(session, another)
+            return not another
+
+        self._until(gone, session.deadline, "an earlier watchdog does not end")
         session.run(self._sql.all("unlogged_session"))
         session.run(self._sql.all("remove_watchdog"))
         session.run(self._sql.all("begin_watchdog", grace=str(self._watchdog.grace_seconds)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar
@@ -20,6 +19,7 @@ from myha.database.connection import Connection, Endpoint, Login, Tls, Values, c
 from myha.database.flavours import Flavour
 from myha.database.session import Deadline, Session, SessionPool, WarmSession
 from myha.errors import ServerError
+from myha.waiting import wait_until
 
 POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
 
@@ -128,12 +128,8 @@ class ServerSessions(ABC):
 
     def _until(self, reached: Callable[[], bool], deadline: Deadline, what: str) -> None:
         """Poll until so; ServerError saying `what` is not so at the deadline."""
-        pause_seconds = POLL_FIRST_SECONDS
-        while not reached():
-            if deadline.passed:
-                raise ServerError(f"{self.name}: {what} after {deadline.seconds:.2g} s")
-            time.sleep(min(pause_seconds, deadline.left_seconds))
-            pause_seconds = min(POLL_LAST_SECONDS, pause_seconds * 1.5)
+        if not wait_until(reached, deadline.left_seconds, POLL_FIRST_SECONDS, POLL_LAST_SECONDS):
+            raise ServerError(f"{self.name}: {what} after {deadline.seconds:.2g} s")
 
     @contextlib.contextmanager
     def _step(self, deadline_seconds: float) -> Iterator[WarmSession]:

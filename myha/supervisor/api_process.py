@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from myha.config import ApiConfig, ProcessConfig
+from myha.core.backoff import backoff_seconds
 from myha.core.events import Kind
 from myha.errors import MyhaError
 from myha.supervisor.journal import ITSELF, log
@@ -160,7 +161,7 @@ class ApiProcess:
                 attempts = 0
                 continue
             attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
-            pause = min(AGAIN_LIMIT_SECONDS, AGAIN_FIRST_SECONDS * 2.0 ** min(attempts - 1, 10))
+            pause = backoff_seconds(attempts, AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS)
             log(ITSELF, Kind.API, f"HTTP is not answered ({status}); tried again in {pause:g} s")
             self._pause(pause)
 

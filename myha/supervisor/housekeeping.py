@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from myha.config import Config
+from myha.core.backoff import backoff_seconds
 from myha.core.events import Kind
 from myha.core.jobs import JobResult
 from myha.core.planning import PairDecision
@@ -115,7 +116,7 @@ class Housekeeping(threading.Thread):
             kind.attempts = 0
         else:
             kind.attempts += 1
-        pause = min(PAUSE_LIMIT_SECONDS, PAUSE_FIRST_SECONDS * 2.0 ** min(kind.attempts, 10))
+        pause = backoff_seconds(kind.attempts + 1, PAUSE_FIRST_SECONDS, PAUSE_LIMIT_SECONDS)
         kind.not_before = self._clock.monotonic() + pause
         if order.kind == VERIFY and result is JobResult.DONE:
             self._verified(more)

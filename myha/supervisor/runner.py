@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from myha.config import Config
+from myha.core.backoff import backoff_seconds
 from myha.core.events import Kind
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.ports import Lease
@@ -204,7 +205,7 @@ class PairRunner:
     def _wait(self, why: str, attempts: int) -> None:
         if self._leave.is_set():
             return
-        pause = min(AGAIN_LIMIT_SECONDS, AGAIN_FIRST_SECONDS * 2.0 ** min(attempts - 1, 10))
+        pause = backoff_seconds(attempts, AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS)
         if why != self.reason:
             self._say(self.name, Kind.UNSUPERVISED, f"not running, tried again: {why}")
         self.reason, self.state = why, State.WAITING

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from myha.config import Config
+from myha.core.backoff import backoff_seconds
 from myha.core.events import Kind
 from myha.errors import SupervisorAwayError
 from myha.supervisor.control import PING, Data, exchange
@@ -127,7 +128,7 @@ class Worker:
             if self._stopping.is_set():
                 return
             attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
-            pause = min(AGAIN_LIMIT_SECONDS, AGAIN_FIRST_SECONDS * 2.0 ** min(attempts - 1, 10))
+            pause = backoff_seconds(attempts, AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS)
             log(
                 ITSELF,
                 Kind.WORKER,

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from itertools import takewhile
 from typing import ClassVar, Generic
 
+from myha.core.backoff import backoff_seconds
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import Contact, NodeLook, NodeName, NodeView
 from myha.core.observations import HEAL, AnyView
@@ -157,5 +158,5 @@ class Subject(ABC, Generic[AnyView]):
         outcome = self.heal_outcome
         if outcome is None:
             return False
-        pause_seconds = HEAL_BACKOFF_FIRST_SECONDS * 2.0 ** max(0, outcome.attempts - 1)
-        return self.at < outcome.at + pause_seconds
+        pause = backoff_seconds(outcome.attempts, HEAL_BACKOFF_FIRST_SECONDS, float("inf"))
+        return self.at < outcome.at + pause

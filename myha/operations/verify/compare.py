@@ -213,7 +213,6 @@ class TableComparison:
         for attempt in range(PROOFS + PROOF_TRIES):
             look = self._locked(self._rows(keys), attempt)
             if look is None:
-                time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
                 continue
             ours, theirs = look
             keys = [key for key in keys if ours.get(key) != theirs.get(key)]
@@ -226,9 +225,15 @@ class TableComparison:
         return keys
 
     def _locked(self, look: Look[T], attempt: int) -> tuple[T, T] | None:
-        """One moment's answers of both; not while the lag is such that locks would be in vain."""
+        """One moment's answers of both; None, after a pause, where there was no such moment.
+
+        Not while the lag is such that locks would be in vain.
+        """
         self._pace.before_locks(self._moment.catch_up)
-        return self._moment.locked(look, turn=attempt)
+        found = self._moment.locked(look, turn=attempt)
+        if found is None:
+            time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
+        return found
 
     def _report(self, key: Bound, ours: Row | None, theirs: Row | None) -> None:
         known = self._state.differences
@@ -262,7 +267,6 @@ class TableComparison:
         for attempt in range(PROOFS + PROOF_TRIES):
             look = self._locked(self._multiset, attempt)
             if look is None:
-                time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
                 continue
             ours, theirs = look
             if ours is None or theirs is None or ours == theirs:

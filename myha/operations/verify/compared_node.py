@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,8 +11,10 @@ from myha.core.gtid import GtidSet
 from myha.database.connection import Connect, Row
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour
+from myha.database.session import Deadline
 from myha.errors import ServerGoneError, ServerSilentError
 from myha.progress import Reporter
+from myha.waiting import wait_until
 
 STATEMENT_DEADLINE_SECONDS = 120.0
 WAIT_SLICE_SECONDS = 1.0
@@ -66,15 +67,14 @@ class ComparedNode(FlavouredSession):
 
         Raises CancelledError.
         """
-        ends = time.monotonic() + seconds
-        while True:
+        deadline = Deadline(seconds)
+
+        def seen() -> bool:
             reporter.permit.require()
-            left = ends - time.monotonic()
-            if self.flavour.await_executed(self, wanted, max(0.0, min(WAIT_SLICE_SECONDS, left))):
-                return True
-            if time.monotonic() >= ends:
-                return False
-            time.sleep(POLL_SECONDS)
+            slice_seconds = min(WAIT_SLICE_SECONDS, deadline.left_seconds)
+            return self.flavour.await_executed(self, wanted, slice_seconds)
+
+        return wait_until(seen, seconds, POLL_SECONDS)
 
 
 class ComparedPair:

@@ -7,17 +7,18 @@ both nodes still have what was shown. Everything else is skipped and said.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_incrementing
+
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.verify.compare import BATCH_ROWS, Row, difference, read_rows
-from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair
+from myha.operations.verify.compared_node import BUSY, LOCK_TIMEOUT, ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Throttle
 from myha.operations.verify.repair_quarantine import (
@@ -244,22 +245,16 @@ class Repair:
 
     def _write(self, batch: Sequence[Change]) -> list[Change]:
         """Write the rows of one table in one transaction; those that were as they were shown."""
-        for attempt in range(TRIES):
-            self._moment.catch_up()
-            try:
-                written = self._write_once(batch)
-            except ServerError as error:
-                if error.code not in BUSY or attempt == TRIES - 1:
-                    raise
-                written = None
-            if written is not None:
-                return written
-            time.sleep(TRY_AGAIN_SECONDS * (attempt + 1))
-        raise ServerError(
-            f"{self.target}: the rows are locked all the time: try again when there is less load"
+        retrying = Retrying(
+            retry=retry_if_exception(_is_busy),
+            stop=stop_after_attempt(TRIES),
+            wait=wait_incrementing(TRY_AGAIN_SECONDS, TRY_AGAIN_SECONDS),
+            reraise=True,
         )
+        return retrying(self._write_once, batch)
 
-    def _write_once(self, batch: Sequence[Change]) -> list[Change] | None:
+    def _write_once(self, batch: Sequence[Change]) -> list[Change]:
+        self._moment.catch_up()
         looks, keys = batch[0].looks, [one.key for one in batch]
         writer, standby = self._both.writer, self._both.standby
         source, target = self._sides
@@ -267,13 +262,10 @@ class Repair:
         rows: dict[str, dict[tuple[str, ...], Row]] = {}
         with writer.transaction(), standby.transaction():
             rows[writer.name] = read_rows(writer, looks, keys, locks[writer.name])
-            if not standby.await_history(writer.history(), HOLD_SECONDS, self._reporter):
-                return None
+            self._await(standby, writer)
             rows[standby.name] = read_rows(standby, looks, keys, locks[standby.name])
-            if self._both_ways and not writer.await_history(
-                standby.history(), HOLD_SECONDS, self._reporter
-            ):
-                return None
+            if self._both_ways:
+                self._await(writer, standby)
             ready = [
                 one
                 for one in batch
@@ -283,6 +275,15 @@ class Repair:
             self._put(ready)
             self._do("commit")
         return ready
+
+    def _await(self, node: ComparedNode, peer: ComparedNode) -> None:
+        """Until the node has what its peer has, for as long as rows may be held for that."""
+        if not node.await_history(peer.history(), HOLD_SECONDS, self._reporter):
+            raise ServerError(
+                f"{self.target}: the rows are locked all the time: try again when there is less"
+                " load",
+                LOCK_TIMEOUT,
+            )
 
     def _put(self, changes: Sequence[Change]) -> None:
         """All old rows out, then all new ones in: rows may have exchanged a unique value."""
@@ -297,6 +298,10 @@ class Repair:
             if one.after is not None:
                 columns, values = row_values(one.looks, one.after)
                 self._do("put_row", table=table_name(one.looks), columns=columns, values=values)
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, ServerError) and error.code in BUSY
 
 
 def _batches(changes: Sequence[Change]) -> list[list[Change]]:

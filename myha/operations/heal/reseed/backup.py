@@ -9,6 +9,7 @@ lies in names of its own beside the data directory, and the next run removes it.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import select
 import time
@@ -24,6 +25,7 @@ from myha.operations.heal.reseed.node_host import NodeHost
 from myha.operations.heal.reseed.process import NodeProcess
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.progress import Meter, Reporter
+from myha.waiting import wait_until
 
 NEW_SUFFIX = ".reseed-new"
 OLD_SUFFIX = ".reseed-old"
@@ -150,10 +152,13 @@ class Backup:
         settings = (str(self._new), PREPARE_MEMORY, *self._words(self._host))
         meter = Meter(self._reporter, "prepare")
         with self._host.shell.held(load_script("prepare"), *settings) as running:
-            while not running.ended():
+
+            def ended() -> bool:
                 self._reporter.permit.require()
                 meter.to(0)
-                time.sleep(LOOK_SECONDS)
+                return running.ended()
+
+            wait_until(ended, math.inf, LOOK_SECONDS)
             running.check("mariabackup --prepare")
 
     def _position(self) -> MariadbGtidSet:
