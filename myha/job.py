@@ -28,6 +28,7 @@ from myha.files import locked
 from myha.hosts.priority import own_niceness, set_niceness
 from myha.hosts.signals import heard_by_a_thread
 from myha.progress import JsonReporter, Reporter
+from myha.words import one_line
 
 # Kind: the module whose `run(order, reporter)` does it, saying at the end what was done.
 KINDS = {
@@ -113,10 +114,6 @@ def perform(order: Order, reporter: JsonReporter) -> None:
     else:
         more = {"text": said} if isinstance(said, str) else said
         reporter.done(**more)
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from myha import words
 from myha.cli import doctor
 from myha.config import Config, load
 from myha.core.record import Record, Sync, member
@@ -20,7 +21,7 @@ from myha.operations.doctor.findings import KINDS, Finding, Report, Severity, Un
 from myha.operations.doctor.machine import of_machine
 from myha.operations.doctor.server_look import Disk, ServerLook
 from myha.operations.doctor.servers import of_servers
-from myha.operations.setup import checks, history, remarks
+from myha.operations.setup import checks, history
 from myha.operations.setup.facts import Table
 from myha.operations.setup.remarks import Remark
 from tests.configurations import write_config, write_secrets
@@ -248,4 +249,4 @@ def test_one_line_for_each_sentence_where_there_is_no_terminal(
 
 
 def test_names_are_cut_short() -> None:
-    assert remarks.listed(range(12)).endswith("and 2 more")
+    assert words.listed(range(12)).endswith("and 2 more")

@@ -23,6 +23,7 @@ from myha.api.stream import StillAllowed, stream
 from myha.api.world import BusyError, World
 from myha.config import ApiConfig
 from myha.errors import MyhaError
+from myha.words import one_line
 
 DESCRIPTION = (
     "What a supervisor of myha knows of its pairs, and what it can be asked to do. "
@@ -91,7 +92,7 @@ def _explain_failures(app: FastAPI) -> None:
 
     @app.exception_handler(MyhaError)
     async def failed(_request: Request, error: MyhaError) -> Response:
-        return problem(" ".join(str(error).split()), 503)
+        return problem(one_line(error), 503)
 
     @app.exception_handler(BusyError)
     async def busy(_request: Request, _error: BusyError) -> Response:

@@ -21,6 +21,7 @@ from myha.config import Config
 from myha.errors import MyhaError
 from myha.supervisor.client import Client
 from myha.supervisor.requests import Reply
+from myha.words import one_line
 
 PAUSE_SECONDS = 0.5
 WAIT_LIMIT_SECONDS = 300.0
@@ -161,7 +162,7 @@ async def _operate(world: World, request: Request, pair: str, name: str, body: B
         try:
             reply = await world.operators.run(_ask, config, name, arguments)
         except MyhaError as error:
-            return problem(" ".join(str(error).split()), 503)
+            return problem(one_line(error), 503)
         done = reply.ok or not reply.ask_again or time.monotonic() >= ends
         if done or await request.is_disconnected():
             return json_of(_answer(reply), 200 if reply.ok else 409)

@@ -29,6 +29,7 @@ from myha.config import ApiConfig
 from myha.errors import MyhaError
 from myha.job import end_with_parent
 from myha.supervisor.worker import take_all_descriptors
+from myha.words import one_line
 
 SIGN_OF_LIFE_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 30
@@ -69,7 +70,7 @@ def run() -> int:
         app = application(world, order.api, port, lambda text: say(log=text))
         config = server_config(order.api, app)
     except (MyhaError, ValueError, KeyError) as error:
-        say(failed=" ".join(str(error).split()))
+        say(failed=one_line(error))
         return 1
     if said:
         say(log=said)

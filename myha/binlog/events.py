@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from myha.binlog.errors import RewindRefusedError
+from myha.core.gtid import uuid_text
 from myha.database.flavours.base import Gtid
 
 HEADER = struct.Struct("<IBIIIH")
@@ -136,7 +137,7 @@ def gtid(event: RawEvent) -> Gtid:
         return Gtid(domain, number, event.server_id, bool(standalone | ddl | prepared | completed))
     if event.type == EventType.GTID:
         return Gtid(
-            _uuid(body[1:17]), int.from_bytes(body[17:25], "little"), event.server_id, False
+            uuid_text(body[1:17]), int.from_bytes(body[17:25], "little"), event.server_id, False
         )
     if event.type == EventType.GTID_TAGGED:
         return _tagged_gtid(event)
@@ -148,11 +149,6 @@ def gtid_list(event: RawEvent) -> dict[tuple[int, int], int]:
     count = int.from_bytes(event.body[:4], "little") & 0x0FFFFFFF  # above it there are flags
     entries = struct.iter_unpack("<IIQ", event.body[4 : 4 + 16 * count])
     return {(domain, server): number for domain, server, number in entries}
-
-
-def _uuid(data: bytes) -> str:
-    text = data.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _tagged_gtid(event: RawEvent) -> Gtid:
@@ -178,7 +174,7 @@ def _tagged_gtid(event: RawEvent) -> Gtid:
             break
     if len(uuid) != 16 or number < 1:
         raise RewindRefusedError(f"the tagged GTID event at {event.log_pos} cannot be read")
-    origin = _uuid(bytes(uuid))
+    origin = uuid_text(bytes(uuid))
     return Gtid(f"{origin}:{tag}" if tag else origin, number, event.server_id, False)
 
 

@@ -18,6 +18,7 @@ from myha.binlog.row_events import RowChanges, TableMap
 from myha.binlog.values import Row, RowDecoder
 from myha.database.statements import quoted
 from myha.errors import MyhaError
+from myha.words import one_line
 
 Images = tuple[bytes | None, bytes | None]
 MAX_TABLES = 10_000  # decoders that are held
@@ -183,7 +184,3 @@ def described(event: RawEvent) -> str:
     except ValueError:
         name = f"event of type {event.type}"
     return f"{name}, {len(event.raw)} bytes; see mysqlbinlog -vv events.binlog"
-
-
-def one_line(error: object) -> str:
-    return " ".join(str(error).split())

@@ -14,6 +14,7 @@ from myha.database.connection import Connection, error_code
 from myha.database.flavours.base import DumpRequest
 from myha.database.session import Deadline
 from myha.errors import ServerError, ServerSilentError
+from myha.words import one_line
 
 POSITION_LOST = 1236  # what a server answers to a position that it cannot send from
 TORN_LOG = "truncated in the middle of event"  # the same, at half an event
@@ -58,7 +59,7 @@ def dump(
                 f"the binary log was not read to its end within {deadline_seconds:g} s",
                 error_code(error),
             ) from error
-        text = " ".join(str(error.args[-1] if error.args else error).split())
+        text = one_line(error.args[-1] if error.args else error)
         raise refused(f"the binary log cannot be read: {text}", error_code(error), text) from error
 
 

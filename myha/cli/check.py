@@ -28,6 +28,7 @@ from myha.hosts.signals import handled
 from myha.stores.factory import read_record
 from myha.supervisor.client import Client
 from myha.supervisor.status import SeenNodeStatus, Status
+from myha.words import one_line
 
 TIMEOUT_SECONDS = 10.0
 PAIRS_SHOWN = 5
@@ -162,7 +163,7 @@ def line_of(checked: list[Checked]) -> tuple[State, str]:
     else:
         text = _summary(checked)
         data = [_of(pair.name, one) for pair in checked for one in pair.data]
-    said = " ".join(text.replace("|", "/").split())
+    said = one_line(text.replace("|", "/"))
     return state, f"MYHA {state.name} - {said}" + (f" | {' '.join(data)}" if data else "")
 
 

@@ -15,6 +15,7 @@ from myha.config import (
 from myha.config.supervisor import LOG
 from myha.config.values import Table
 from myha.operations.discover.judge import Discovery
+from myha.words import one_line
 
 WIDTH = 96
 
@@ -122,7 +123,7 @@ def shared_template() -> str:
 
 def _comment(text: str) -> list[str]:
     return textwrap.wrap(
-        " ".join(text.split()),
+        one_line(text),
         WIDTH,
         initial_indent="# ",
         subsequent_indent="# ",

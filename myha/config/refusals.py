@@ -15,6 +15,7 @@ from myha.config.supervisor import SupervisorConfig
 from myha.config.tables import TABLES, NodeConfig, ReplicaConfig
 from myha.config.values import Problem
 from myha.errors import ConfigError
+from myha.words import one_line
 
 
 def refusal(path: Path, problems: Iterable[Problem], prefix: str = "") -> ConfigError:
@@ -25,7 +26,7 @@ def refusal(path: Path, problems: Iterable[Problem], prefix: str = "") -> Config
 
 def line_of(path: Path, problem: Problem) -> str:
     key, text = problem
-    return " ".join(f"{path}: {key}: {text}".split())
+    return one_line(f"{path}: {key}: {text}")
 
 
 def problems_of(error: ValidationError, above: tuple[str, ...] = ()) -> Iterable[Problem]:

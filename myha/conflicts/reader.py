@@ -20,6 +20,7 @@ from myha.conflicts.extract import Table
 from myha.core.conflicts import Detector, Id, Transaction
 from myha.database.flavours.base import Identity, Position
 from myha.errors import ServerError
+from myha.words import one_line
 
 # Length of the packet (3 bytes) and its number, whether it is an event, and which kind.
 _PACKET = struct.Struct("<IB4xB")
@@ -328,6 +329,6 @@ def _ended(packet: bytes) -> ServerError:
         code = int.from_bytes(packet[1:3], "little")
         text = packet[3:].decode("utf-8", "replace")
         text = text[6:] if text.startswith("#") else text
-        text = " ".join(text.split())
+        text = one_line(text)
         return refused(text, code, text)
     return ServerError("the server ended its binary log stream")

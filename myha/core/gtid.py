@@ -362,6 +362,12 @@ class MariadbGtidSet:
         return self._hash
 
 
+def uuid_text(data: bytes) -> str:
+    """Of its 16 bytes, as MySQL writes them in a binary log."""
+    text = data.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
 def _mysql_item(item: str) -> Iterator[tuple[str, tuple[int, int]]]:
     """The (origin, interval) pairs of `uuid[:tag]:interval...`, lower case."""
     uuid, *tokens = [token.strip() for token in item.split(":")]

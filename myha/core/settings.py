@@ -60,6 +60,10 @@ class Difference:
         return f"{self.name} is {self.found}{at_boot}, not {self.wanted}"
 
 
+def listed(differs: Iterable[Difference]) -> str:
+    return ", ".join(str(one) for one in differs)
+
+
 NOT_SET = "not set"
 FIXED = "DISABLED"  # of the event scheduler: OFF, and not to be set while the server runs
 

@@ -15,6 +15,7 @@ from pymysql.err import InterfaceError, MySQLError
 
 from myha.database.results import ReadingConnection
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.words import one_line
 
 Tls: TypeAlias = Literal["auto", "require", "off"]
 # A pymysql.Connection. Any, since sending apart from receiving, and a limit for each call, need
@@ -155,7 +156,7 @@ def translate(
     `where` is what its text begins with, `seconds` was the limit of the call.
     """
     code = error_code(error) if isinstance(error, MySQLError) else 0
-    text = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
+    text = one_line(error.args[1] if len(error.args) > 1 else error)
     prefix = f"{where}: " if where else ""
     cause = getattr(error, "original_exception", None) or error.__context__
     if isinstance(error, TimeoutError) or isinstance(cause, TimeoutError):

@@ -19,6 +19,7 @@ from pathlib import Path
 from myha.errors import MyhaError
 from myha.files import replacing
 from myha.waiting import wait_until
+from myha.words import one_line
 
 POLL_SECONDS = 0.02
 FREEZE_POLL_SECONDS = 0.001
@@ -227,7 +228,7 @@ class LocalHost:
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        lines = [" ".join(line.split()) for line in lines if line.strip()]
+        lines = [one_line(line) for line in lines if line.strip()]
         errors = [line for line in lines if any(mark in line for mark in _ERROR_MARKS)]
         # A server's first error is the cause; "Aborting" at the end says nothing.
         telling = [line for line in errors if not line.endswith("Aborting")] or lines[-1:]

@@ -25,6 +25,7 @@ from importlib import resources
 from typing import IO
 
 from myha.errors import MyhaError
+from myha.words import one_line
 
 LOCAL_WORDS = ("sh", "-c")
 DEADLINE_SECONDS = 30.0
@@ -152,7 +153,7 @@ class Shell:
 def telling(output: bytes, status: int) -> str:
     """The lines that name the error, of the last that a program has said."""
     text = output[-_OUTPUT_BYTES:].decode(errors="replace")
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    lines = [one_line(line) for line in text.splitlines() if line.strip()]
     found = [line for line in lines if re.search(_TELLING, line, re.IGNORECASE)]
     return " / ".join((found or lines)[:2])[:400] or f"exit status {status}"
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import apprise
 
 from myha.hosts.priority import set_niceness
+from myha.words import one_line
 
 NICENESS = 5  # a failover's processes go first
 SECRET_CHARS = 4  # shorter parts of a URL would be found everywhere
@@ -32,7 +33,7 @@ class Said(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(" ".join(record.getMessage().split()))
+        self.lines.append(one_line(record.getMessage()))
 
 
 def main() -> int:

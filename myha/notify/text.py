@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from myha.core.events import Event, Kind
 from myha.core.severity import Severity
 from myha.notify.pacing import Batch, Line
+from myha.words import one_line
 
 TITLE_LIMIT = 140  # characters
 LINE_LIMIT = 400
@@ -95,7 +96,7 @@ _WORDS = {
 
 
 def _said(line: Line) -> str:
-    text = " ".join(line.event.text.split())
+    text = one_line(line.event.text)
     if len(text) > LINE_LIMIT:
         text = text[: LINE_LIMIT - 1] + "…"
     return _WORDS.get(line.event.kind, "{}").format(text)

@@ -498,8 +498,3 @@ def heartbeats_of(text: str | None) -> dict[int, float]:
         if wall is not None:
             found[int(number)] = wall
     return found
-
-
-def one_line(text: str) -> str:
-    """One line of the server's message."""
-    return " ".join(text.split())

@@ -85,7 +85,3 @@ def of_channel(
 
 def is_denied(error: ServerError) -> bool:
     return error.code in DENIED_CODES | CANNOT_BE_SET
-
-
-def listed(differences: Iterable[Difference]) -> str:
-    return ", ".join(str(one) for one in differences)

@@ -20,6 +20,7 @@ from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Session
 from myha.database.statements import Statements, quoted
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.words import listed
 
 EventName: TypeAlias = tuple[str, str]  # schema, name
 
@@ -85,7 +86,7 @@ class Placed:
             ("left to the writer", self.left),
             ("noted as disabled", self.noted),
         )
-        return "; ".join(f"{what}: {_listed(names)}" for what, names in groups if names)
+        return "; ".join(f"{what}: {listed(names, NAMES_SHOWN)}" for what, names in groups if names)
 
 
 def read_events(session: Session) -> list[Event]:
@@ -237,7 +238,9 @@ class EventPlacer:
         events = read_events(self._session)
         still = [str(one) for one in events if one.status is unwanted and str(one) in done]
         if still:
-            raise ServerError(f"events that are as they were when read back: {_listed(still)}")
+            raise ServerError(
+                f"events that are as they were when read back: {listed(still, NAMES_SHOWN)}"
+            )
 
 
 def account(definer: str) -> str:
@@ -248,8 +251,3 @@ def account(definer: str) -> str:
 
 def qualified(event: Event) -> str:
     return f"{quoted(event.schema)}.{quoted(event.name)}"
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more

@@ -6,7 +6,7 @@ from typing import Any
 
 from myha.core.node import Acknowledger, ReplicationThread, ThreadState
 from myha.database.session import WarmSession
-from myha.servers.base import one_line
+from myha.words import one_line
 
 _STATES = {
     "Yes": ThreadState.RUNNING,

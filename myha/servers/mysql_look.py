@@ -9,8 +9,9 @@ from myha.database.connection import Row
 from myha.database.flavours import MYSQL
 from myha.database.session import WarmSession
 from myha.servers import mysql_settings
-from myha.servers.base import one_line, one_row
+from myha.servers.base import one_row
 from myha.servers.receiver import ReceiverThread
+from myha.words import one_line
 
 # A client's threads, by name: one for each connection, or the thread pool's.
 CLIENT_THREADS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from myha.config import join_address
 from myha.core.node import NodeLook
-from myha.core.settings import ChannelOptions, Difference, Kind, Setting
+from myha.core.settings import ChannelOptions, Difference, Kind, Setting, listed
 from myha.database.connection import Endpoint, Login, Tls
 from myha.database.session import WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
@@ -101,7 +101,7 @@ class RestoringServer(ClaimedServer):
                 raise ServerError(f"{self.name}: no source is configured when read back")
             left = drift.of_channel(found, self._wanted_channel(), filters)
             if left:
-                raise ServerError(f"{self.name}: when read back, {drift.listed(left)}")
+                raise ServerError(f"{self.name}: when read back, {listed(left)}")
 
     def restore_settings(self, deadline_seconds: float, *, resting: bool) -> None:
         """Set what differs, each by itself: one that is denied is not in the others' way."""
@@ -122,7 +122,7 @@ class RestoringServer(ClaimedServer):
                 raise ServerError(f"{self.name}: the supervisor may not set {'; '.join(denied)}")
             left = self._to_set(session, resting=resting)
             if left:
-                raise ServerError(f"{self.name}: when read back, {drift.listed(left)}")
+                raise ServerError(f"{self.name}: when read back, {listed(left)}")
 
     def make_schema(self, deadline_seconds: float) -> None:
         """Make what is missing of the schema. ServerError naming the command if that is denied."""

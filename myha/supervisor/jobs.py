@@ -31,6 +31,7 @@ from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Journal
 from myha.progress import Progress
 from myha.waiting import wait_until
+from myha.words import one_line
 
 MODULE = "myha.job"
 MAX_JOBS = 4
@@ -243,7 +244,7 @@ class ProcessJobs:
             result, more = JobResult.FAILED, {"reason": f"its process ended with {status}: {last}"}
         if running.stopping and result is JobResult.FAILED:
             result = JobResult.STOPPED  # it failed since it was told to end
-        reason = " ".join(str(more.get("text") or more.get("reason") or "").split())
+        reason = one_line(more.get("text") or more.get("reason") or "")
         with self._lock:
             self._running.pop((running.order.kind, running.order.node), None)
         text = f"{describe(running.order)}: {result}" + (f": {reason}" if reason else "")

@@ -21,6 +21,7 @@ from myha.ports import Lease
 from myha.supervisor.line import Patience, stand_in_line
 from myha.supervisor.news import Change
 from myha.supervisor.pair import PairSupervisor
+from myha.words import one_line
 
 AGAIN_FIRST_SECONDS, AGAIN_LIMIT_SECONDS = 1.0, 30.0
 # One that has run for so long before a defect ended it begins again as after the first.
@@ -194,7 +195,7 @@ class PairRunner:
                 return
             self.failure = None
             attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
-            self._wait(" ".join(why.split()), attempts)
+            self._wait(one_line(why), attempts)
 
     def _next(self) -> Config | None:
         with self._lock:

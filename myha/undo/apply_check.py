@@ -21,6 +21,7 @@ from myha.database.statements import quoted
 from myha.errors import ServerError
 from myha.undo.inverse import redo_step
 from myha.undo.spool import SpooledTransaction
+from myha.words import one_line
 
 _DUPLICATE = frozenset({1062, 1022, 1586, 1859})
 _MISSING = frozenset({1032})
@@ -295,7 +296,7 @@ def shown(facts: TableFacts, row: Row | None) -> str:
 
 def _joined(pairs: Any, columns: int) -> str:
     more = f", and {columns - _SHOWN_COLUMNS} more" if columns > _SHOWN_COLUMNS else ""
-    return " ".join(f"({', '.join(pairs)}{more})".split())
+    return one_line(f"({', '.join(pairs)}{more})")
 
 
 def _live(value: object) -> str:

@@ -40,7 +40,6 @@ from myha.binlog.readable import (
     decoding,
     described,
     named,
-    one_line,
     query_statement,
     statements,
 )
@@ -53,6 +52,7 @@ from myha.undo.inverse import TableCounts, count, redo_step, undo_step
 from myha.undo.later_changes import LaterChanges
 from myha.undo.spool import ChangePlaces, Spool, SpooledTransaction
 from myha.undo.summed_files import SummedFile, verify, write_sums
+from myha.words import one_line
 
 FOLDER = "quarantine"  # below the state directory
 SUMMARY = "summary.json"

@@ -23,9 +23,9 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.core.protocols.answer import Answer, make
-from myha.core.protocols.settings import listed, set_while_resting
+from myha.core.protocols.settings import set_while_resting
 from myha.core.record import Cause, fenced, member
-from myha.core.settings import Kind
+from myha.core.settings import Kind, listed
 
 STOP_SECONDS = START_SECONDS = SET_SECONDS = FENCE_SECONDS = 5.0
 EVENTS_SECONDS = 10.0

@@ -7,9 +7,8 @@ from myha.core.followers.situation import FollowerSituation
 from myha.core.followers.view import FollowerView
 from myha.core.node import ThreadState
 from myha.core.protocols import heals
-from myha.core.protocols.settings import listed
 from myha.core.record import Cause
-from myha.core.settings import Kind
+from myha.core.settings import Kind, listed
 from myha.core.severity import Severity
 from myha.core.verdicts.row import Row
 

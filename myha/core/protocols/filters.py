@@ -20,9 +20,8 @@ from myha.core.plans import (
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.failover import promotable
 from myha.core.protocols.fencing import fence
-from myha.core.protocols.settings import listed
 from myha.core.record import Cause, Sync, fenced
-from myha.core.settings import Difference
+from myha.core.settings import Difference, listed
 from myha.core.situation import Situation
 
 CLOSE_SECONDS, CATCH_UP_SECONDS, STOP_SECONDS = 3.0, 5.0, 5.0

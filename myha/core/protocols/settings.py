@@ -19,7 +19,7 @@ from myha.core.plans import (
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.replication import solo_first
-from myha.core.settings import Difference, Kind
+from myha.core.settings import Difference, Kind, listed
 from myha.core.situation import Situation
 
 STOP_SECONDS = START_SECONDS = SET_SECONDS = 5.0
@@ -109,7 +109,3 @@ def set_while_resting(
 def ours_to_set(differs: Iterable[Difference]) -> set[Kind]:
     """What differs that the supervisor may put right."""
     return {one.kind for one in differs if not one.by_hand}
-
-
-def listed(differs: Iterable[Difference]) -> str:
-    return ", ".join(str(one) for one in differs)

@@ -23,6 +23,7 @@ from myha.database.flavours.base import (
 )
 from myha.database.flavours.positions import MariadbPosition
 from myha.database.session import Session
+from myha.words import one_line
 
 CHANNELS = "SHOW ALL SLAVES STATUS"
 _STATES = {"Yes": "ON", "No": "OFF"}
@@ -258,6 +259,6 @@ def _channel(row: dict[str, Any]) -> Channel:
         receiver=_STATES.get(str(row["Slave_IO_Running"]), "CONNECTING"),
         applier=_STATES.get(str(row["Slave_SQL_Running"]), "OFF"),
         error_code=int(row["Last_IO_Errno"] or row["Last_SQL_Errno"] or 0),
-        error=" ".join(str(row["Last_IO_Error"] or row["Last_SQL_Error"] or "").split()),
+        error=one_line(row["Last_IO_Error"] or row["Last_SQL_Error"] or ""),
         source_server_id=int(row["Master_Server_Id"] or 0),
     )

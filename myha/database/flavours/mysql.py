@@ -25,6 +25,7 @@ from myha.database.flavours.base import (
 )
 from myha.database.flavours.positions import MysqlPosition
 from myha.database.session import Session
+from myha.words import one_line
 
 _THROUGH_GTID = 0x04
 _TAGS = "TRANSACTION_GTID_TAG"  # a privilege of MySQL 8.3 and newer
@@ -301,6 +302,6 @@ def _channel(row: dict[str, Any], more: dict[str, Any]) -> Channel:
         receiver=str(row["receiver"] or "OFF"),
         applier=str(row["applier"] or "OFF"),
         error_code=code or int(more.get("Last_SQL_Errno") or 0),
-        error=" ".join(str(row["receiver_error"] or more.get("Last_SQL_Error") or "").split()),
+        error=one_line(row["receiver_error"] or more.get("Last_SQL_Error") or ""),
         source_server_id=int(more.get("Source_Server_Id") or 0),
     )

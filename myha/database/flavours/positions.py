@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from myha.core.conflicts import Ranges
-from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
+from myha.core.gtid import MariadbGtidSet, MysqlGtidSet, uuid_text
 
 
 class MysqlPosition:
@@ -43,10 +43,7 @@ class MysqlPosition:
 
 
 def _name(origin: Hashable) -> str:
-    if isinstance(origin, bytes):
-        text = origin.hex()
-        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-    return str(origin)
+    return uuid_text(origin) if isinstance(origin, bytes) else str(origin)
 
 
 class MariadbPosition:

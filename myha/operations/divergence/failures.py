@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from myha.binlog.node import Node
 from myha.core.applier_errors import class_of
 from myha.database.flavours.base import ApplierError
+from myha.words import one_line
 
 _GTID = re.compile(r"\btransaction '([^']+)'|\bGtid (\d+-\d+-\d+)")
 _PLACE = re.compile(r"(?:source|master) log ([^,\s]+), end_log_pos (\d+)")
@@ -84,7 +85,7 @@ def applier_failure(node: Node) -> Failure | None:
 
 
 def _failure(error: ApplierError) -> Failure:
-    message = " ".join(error.message.split())
+    message = one_line(error.message)
     named, place = _GTID.search(message), _PLACE.search(message)
     gtid = (named[1] or named[2]) if named else error.gtid
     return Failure(

@@ -28,6 +28,7 @@ from myha.operations.divergence.transaction_listing import (
     decoders_of,
     statement_text,
 )
+from myha.words import one_line
 
 _TRANSACTIONS_SEARCHED = 10_000
 _ROWS_SEARCHED = 20_000
@@ -96,7 +97,7 @@ def explained(
     try:
         return _Search(ours, theirs, failure).run(report)
     except (ServerError, RewindRefusedError, DecodeError, ValueError) as error:
-        why = " ".join(str(error).split())
+        why = one_line(error)
         return replace(report, notes=(*report.notes, f"the failing transaction: {why}"))
 
 

@@ -22,6 +22,7 @@ from myha.binlog.values import Row
 from myha.errors import MyhaError, ServerError
 from myha.operations.divergence.errant import ErrantLook
 from myha.undo.inverse import TableCounts, count
+from myha.words import one_line
 
 _SECRET = re.compile(r"\b(IDENTIFIED|PASSWORD)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"|0x[0-9A-Fa-f]+")
@@ -222,7 +223,7 @@ def _kind(event: RawEvent) -> int:
 
 def statement_text(event: RawEvent) -> str:
     """In one line, cut where it is long, without what may be a password or its hash."""
-    text = " ".join(query_statement(event).split())
+    text = one_line(query_statement(event))
     if _SECRET.search(text):
         text = _QUOTED.sub("'...'", text)
     if len(text) > _STATEMENT_CHARACTERS:

@@ -15,7 +15,8 @@ from myha.operations.setup.checks import remarks, server_refusals, server_warnin
 from myha.operations.setup.desired import channel, settings
 from myha.operations.setup.facts import Facts, Login
 from myha.operations.setup.grants import wanted_grants
-from myha.operations.setup.remarks import Remark, listed
+from myha.operations.setup.remarks import Remark
+from myha.words import listed
 
 CLOCK_WARN_SECONDS = 1.0
 FULL_BYTES = 1 << 28

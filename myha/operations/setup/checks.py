@@ -16,7 +16,8 @@ from myha.operations.setup import adoption
 from myha.operations.setup.desired import pair_tls
 from myha.operations.setup.facts import Facts, is_on
 from myha.operations.setup.history import History, is_behind, judge_history
-from myha.operations.setup.remarks import Remark, listed
+from myha.operations.setup.remarks import Remark
+from myha.words import listed
 
 OLD_SEMISYNC_PLUGINS = {"rpl_semi_sync_master", "rpl_semi_sync_slave"}
 CLOCK_WARN_SECONDS = 1.0

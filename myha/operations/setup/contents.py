@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from myha.operations.setup.apply import Sessions
 from myha.operations.setup.facts import Facts, Table
-from myha.operations.setup.remarks import listed
 from myha.operations.setup.session import AdminSession
 from myha.progress import Tell
+from myha.words import listed
 
 TABLE_LIMIT_BYTES = 1 << 28  # read in a second or two; a larger one would hold setup up
 TOTAL_LIMIT_BYTES = 1 << 31

@@ -228,10 +228,6 @@ def _replica_ids(session: NodeSession) -> tuple[int, ...]:
     )
 
 
-def _line(text: object) -> str:
-    return " ".join(str(text).split())
-
-
 # --- accounts and sessions ---------------------------------------------------------------------
 
 

@@ -9,7 +9,8 @@ from myha.config import Config
 from myha.core.record import Record
 from myha.database.schemas import SYSTEM_SCHEMAS
 from myha.operations.setup.facts import Facts
-from myha.operations.setup.remarks import Remark, listed
+from myha.operations.setup.remarks import Remark
+from myha.words import listed
 
 SEEDING = "drop its schemas on the wrong one, and setup copies the data there"
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +23,3 @@ class Remark:
         follows = f": {self.follows}" if self.follows else ""
         mend = f"; {self.mend}" if self.mend else ""
         return f"{self.about}: {self.wrong}{follows}{mend}"
-
-
-def listed(names: Iterable[object], shown: int = NAMES_SHOWN) -> str:
-    """Some of the names in their order, and how many more there are."""
-    words = sorted(map(str, names))
-    more = f" and {len(words) - shown} more" if len(words) > shown else ""
-    return ", ".join(words[:shown]) + more

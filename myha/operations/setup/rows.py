@@ -7,10 +7,10 @@ from myha.core.policy import Mode
 from myha.operations.log_in import connector
 from myha.operations.setup.contents import chosen
 from myha.operations.setup.facts import Facts
-from myha.operations.setup.remarks import listed
 from myha.operations.verify.run import verify
 from myha.permit import Permit
 from myha.progress import Progress, Tell
+from myha.words import listed
 
 ROWS_TOLD = 5
 

@@ -18,6 +18,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from myha.errors import StoreError, StoreSilentError
+from myha.words import one_line
 
 _UNAUTHENTICATED, _UNAVAILABLE, _NOT_FOUND = 16, 14, 5
 _ROUNDS = 2  # over the members, for a call that none has answered
@@ -303,7 +304,7 @@ def _short(error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return "no answer in time"
     reason: Any = getattr(error, "reason", None) or error
-    text = " ".join(str(reason).split(": ", 1)[-1].split())
+    text = one_line(str(reason).split(": ", 1)[-1])
     if isinstance(error, urllib3.exceptions.SSLError):
         return f"TLS: {text}; see etcd.ca_file, cert_file and key_file"
     return text

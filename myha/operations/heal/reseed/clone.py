@@ -27,6 +27,7 @@ from myha.operations.heal.reseed.session import ReseedSession
 from myha.permit import CancelledError
 from myha.progress import Meter, Reporter
 from myha.waiting import wait_until
+from myha.words import one_line
 
 ACCOUNT = "myha_clone"
 CLONE_DEADLINE_SECONDS = 86400.0
@@ -233,7 +234,7 @@ class Clone:
             )
             state = str(rows[0]["s"]) if rows else "not begun"
             if state != "Completed":
-                said = " ".join(str(rows[0]["e"]).split()) if rows else ""
+                said = one_line(rows[0]["e"]) if rows else ""
                 raise MyhaError(
                     f"{session.name}: the clone is {state.lower()}: {said or 'no reason'}"
                 )
