@@ -185,6 +185,13 @@ SITUATIONS: dict[str, View] = {
     "heal-unwanted": heal_view(job=JOB, entry=fenced(), db2=seen("db2", **CLEAN)),
     "returned-unquiet": solo_view(seen("db2", open=True)),
     "returned-errant": solo_view(seen("db2", executed=ERRANT, received=ERRANT, **CLEAN)),
+    "returned-elsewhere": solo_view(seen("db2", source="elsewhere:3306", **CLEAN)),
+    "returned-blank": view(
+        seen("db1", semisync=SemiSync(False, False, 0, True), receiver=STOPPED),
+        seen("db2", **BLANK | {"open": False}),
+        record(away(), Sync.SOLO),
+        OUT,
+    ),
     "returned-clean": solo_view(seen("db2", **CLEAN)),
     "healing": heal_view(job=JOB, db2=seen("db2")),
     "heal-done": heal_view(JobResult.DONE, reason="2 transactions undone"),

@@ -23,16 +23,8 @@ SECOND_CAUGHT_UP_SECONDS = 1.0
 
 def rejoin(it: Situation) -> Answer:
     look = it.s.look
-    if look is None or _rejoin_blocked(it) or it.heal_job is not None:
+    if look is None or it.heal_job is not None:
         return None
-    known = it.w.look
-    if not look.schema and known is not None and known.schema:
-        # By GTID alone it would rejoin: a server that is new has nothing that the writer lacks.
-        return Refusal(
-            f"{it.standby} has no schema myha, which setup has made there: it is another server, "
-            "or its data are gone, and what never was in a binary log would be missing there",
-            f"myha heal {it.standby} --method reseed",
-        )
     # A writer with a filter receives nothing: as soon as it has a standby, that one replaces it.
     receives = not it.writer_filters
     return make(
@@ -51,9 +43,13 @@ def rejoin(it: Situation) -> Answer:
     )
 
 
-def _rejoin_blocked(it: Situation) -> bool:
-    """It replicates from a stranger, and nobody has answered for its data since."""
-    return not (it.standby_source_is_peer or it.judged)
+def blank(it: Situation) -> Answer:
+    """By GTID alone it would rejoin: a server that is new has nothing that the writer lacks."""
+    return Refusal(
+        f"{it.standby} has no schema myha, which setup has made there: it is another server, "
+        "or its data are gone, and what never was in a binary log would be missing there",
+        f"myha heal {it.standby} --method reseed",
+    )
 
 
 def _restore_steps(it: Situation) -> tuple[Step, ...]:

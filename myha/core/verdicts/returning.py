@@ -19,8 +19,25 @@ def _returned_errant(it: Situation) -> bool:
     return it.errant is not None and not it.errant.is_empty()
 
 
+def _has_nothing_errant(it: Situation) -> bool:
+    return it.errant is not None and it.errant.is_empty()
+
+
+def _returned_elsewhere(it: Situation) -> bool:
+    """It has replicated from a stranger, and nobody has answered for its data since."""
+    return _has_nothing_errant(it) and not it.standby_source_is_peer and not it.judged
+
+
+def _returned_blank(it: Situation) -> bool:
+    mine, writers = it.s.look, it.w.look
+    if mine is None or writers is None or mine.schema or not writers.schema:
+        return False
+    return _has_nothing_errant(it) and not _returned_elsewhere(it)
+
+
 def _returned_clean(it: Situation) -> bool:
-    return it.errant is not None and it.errant.is_empty() and not it.outdated
+    other = it.outdated or _returned_elsewhere(it) or _returned_blank(it)
+    return _has_nothing_errant(it) and not other
 
 
 def _heal_due(it: Situation) -> bool:
@@ -72,6 +89,20 @@ ROWS: tuple[Verdict, ...] = (
         "{standby} is back with transactions that {writer} does not have.",
         _returned_errant,
         planner=fencing.fence_errant,
+    ),
+    Verdict(
+        "returned-elsewhere",
+        "{standby} is back and replicates from a server outside the pair: somebody changed its "
+        "source.",
+        _returned_elsewhere,
+        planner=fencing.fence_changed,
+    ),
+    Verdict(
+        "returned-blank",
+        "{standby} is back without the schema that setup has made there: it is another server, or "
+        "its data are gone.",
+        _returned_blank,
+        planner=returning.blank,
     ),
     Verdict(
         "returned-clean",
