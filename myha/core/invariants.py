@@ -52,6 +52,7 @@ class Opened:
     """The supervisor opened a node for writes.
 
     `unapplied`: transactions received, not committed. `receiving`: its receiver still runs.
+    `known_life`: it is in a life of its server that was looked at before that was decided.
     """
 
     is_writer: bool
@@ -59,6 +60,7 @@ class Opened:
     membership: Membership
     unapplied: int
     receiving: bool = False
+    known_life: bool = True
 
 
 @value(frozen=True, slots=True)
@@ -178,6 +180,11 @@ OPENED: tuple[Invariant[Opened], ...] = (
         "a node was opened before it had applied all that it had received",
         # Where both take writes there is always something under way between two open nodes.
         lambda did: did.unapplied == 0 or (did.dual and did.receiving),
+    ),
+    Invariant(
+        "opened-in-a-known-life",
+        "a node was opened that had restarted since it was last looked at for a decision",
+        lambda did: did.known_life,
     ),
 )
 

@@ -72,6 +72,7 @@ class Judge:
         self._forgiven: set[int] = set()
         self._opening_seen: dict[str, float] = {}  # the stranger's that a look showed to a decision
         self._filters_seen: set[str] = set()  # of whom a look showed the filter to a decision
+        self._lives_seen = {one.boot_id for one in servers.values()}  # that decisions knew of
         self._good: set[tuple[object, ...]] = set()
         self._writer_lacks = self._standby_lacks = 0
         self._recount(store.record)
@@ -275,6 +276,7 @@ class Judge:
 
     def decided(self, view: View, decision: PairDecision) -> None:
         """Once a look has shown a stray, the record may not go on to say armed by its word."""
+        self._lives_seen.update(node.look.boot_id for _, node in view.nodes if node.look)
         record = self.store.record
         current = view.record is not None and view.record.version == record.version
         if not (decision.fresh and current) or record.maintenance:
@@ -330,6 +332,7 @@ class Judge:
             membership=self._membership(server.name),
             unapplied=self._unapplied(server),
             receiving=server.channel.state is not ThreadState.STOPPED,
+            known_life=server.boot_id in self._lives_seen,
         )
         self.world.note(f"{server.name} opens")
         for one in invariants.broken(invariants.OPENED, did):

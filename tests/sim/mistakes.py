@@ -17,6 +17,7 @@ from myha.core.plans import (
     EnableWaiting,
     FenceOutside,
     KillClients,
+    Open,
     PlaceEvents,
     Plan,
     ProveWrite,
@@ -108,6 +109,11 @@ def armed_at_failover(plan: Plan) -> Plan:
         else one
         for one in plan.steps
     )
+    return replace(plan, steps=steps)
+
+
+def opened_in_any_life(plan: Plan) -> Plan:
+    steps = tuple(replace(s, boot_id="") if isinstance(s, Open) else s for s in plan.steps)
     return replace(plan, steps=steps)
 
 
@@ -214,6 +220,9 @@ class AsksNoRecord(SimHeal):
 MISTAKES: dict[str, Mutation] = {
     "open before all is applied": Mutation(
         mutate_plan=without(("failover", "install", "reinstate"), AwaitApplied)
+    ),
+    "a server opened in another life than it was looked at in": Mutation(
+        mutate_plan=opened_in_any_life
     ),
     "the writer opened beside a standby that somebody opened": Mutation(
         mutate_plan=without(("install",), (CloseGently, KillClients, AwaitCaughtUp))

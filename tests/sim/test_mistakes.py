@@ -54,6 +54,10 @@ CAUGHT_IN_SCENARIO = {
         "opened-beside-a-strangers-standby",
         "applied-before-open",
     ),
+    "a server opened in another life than it was looked at in": (
+        "restarted-in-a-switchover",
+        "opened-in-a-known-life",
+    ),
     "a heal that does not ask the record": (
         "fenced-by-hand-while-a-job-goes-on",
         "healed-on-record",
