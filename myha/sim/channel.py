@@ -24,6 +24,8 @@ class End(Protocol):
     life: int
     binlog: list[Transaction]
     has: set[int]
+    purged: set[int]
+    resets: int
 
     @property
     def alive(self) -> bool: ...
@@ -33,6 +35,8 @@ class End(Protocol):
     def touched(self) -> None: ...
 
     def receive(self, ones: list[Transaction]) -> None: ...
+
+    def not_known_by_name(self, ones: list[Transaction]) -> list[Transaction]: ...
 
     def acknowledged(self, serials: tuple[int, ...], life: int) -> None: ...
 
@@ -55,9 +59,12 @@ class Channel(Generic[Server]):
         self.connection = 0
         self.position = 0
         self.pumping = False
+        self.misplaced = False  # in a file of the source's that is gone: nothing comes
+        self.refused = False  # by a source that has purged what this side lacks
         self.transfer_seconds = 0.0  # for one batch, beside the latency
         self.batch = 1000  # transactions that get through at once
         self.on_connected: Callable[[Server], None] = lambda _: None
+        self.on_skipped: Callable[[Server], None] = lambda _: None
         self._heard = ""
         self._unacknowledged: list[int] = []  # received, not yet acknowledged, the link being down
 
@@ -100,6 +107,7 @@ class Channel(Generic[Server]):
     def start(self) -> None:
         if self.state is ThreadState.STOPPED:
             self.state = ThreadState.CONNECTING
+            self.refused = False
             self.connection += 1
             self._changed()
             self._try(self.connection)
@@ -140,9 +148,13 @@ class Channel(Generic[Server]):
         if not owner.up:
             return
         good = owner.alive and peer.alive and owner.world.linked(owner.name, peer.name)
-        if good and self.source == self.own_source:
+        if good and self.source == self.own_source and self._lacks_purged():
+            self.state, self.refused = ThreadState.STOPPED, True
+            self._changed()
+        elif good and self.source == self.own_source:
             self.state = ThreadState.RUNNING
             self.position = 0
+            self.misplaced = False
             self.on_connected(owner)
             # It says what it has: commits that wait for just that are released.
             self._unacknowledged = [serial for serial in peer.waiting if serial in owner.has]
@@ -151,6 +163,10 @@ class Channel(Generic[Server]):
             self.pump()
         else:
             owner.world.after(RETRY_SECONDS, self._try, connection)
+
+    def _lacks_purged(self) -> bool:
+        owner, peer = self.owner, self.peer
+        return any(one in peer.has and one not in owner.has for one in peer.purged)
 
     def owner_lost(self) -> None:
         """The owner's process is gone: nothing more is received, the source notices."""
@@ -195,7 +211,7 @@ class Channel(Generic[Server]):
 
     def pump(self) -> None:
         """Send what the source's binlog has that this side lacks."""
-        if self.pumping or self.state is not ThreadState.RUNNING:
+        if self.pumping or self.misplaced or self.state is not ThreadState.RUNNING:
             return
         if self.position < len(self.peer.binlog) and self.flows:
             self.pumping = True
@@ -223,12 +239,21 @@ class Channel(Generic[Server]):
         has = owner.has
         sent = peer.binlog[self.position : end]
         ones: list[Transaction] = [one for one in sent if one.serial not in has]
+        if peer.resets and ones:
+            ones = self._asked_for(ones)
         self.position = max(self.position, end)
         if ones:
             owner.receive(ones)
             self._unacknowledged.extend([one.serial for one in ones])
             self._acknowledge()
         self.pump()
+
+    def _asked_for(self, ones: list[Transaction]) -> list[Transaction]:
+        """By name: what bears one that this side knows is not sent."""
+        new = self.owner.not_known_by_name(ones)
+        if len(new) < len(ones):
+            self.on_skipped(self.owner)
+        return new
 
     def _acknowledge(self) -> None:
         if not self._unacknowledged or not self.peer.up:

@@ -156,7 +156,8 @@ class Cluster:
             one.has(store.lease)
             self.judge.one_acts((*self.supervisors, one))
         one.plans = self.plans
-        one.on_decided = self.judge.decided
+        one.on_decided = partial(self.judge.decided, name)
+        one.on_looked = partial(self.judge.resets.looked, name)
         for hook in self.on_new_supervisor:
             hook(one)
         self.supervisors.append(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from myha.core.node import ThreadState
+from myha.core.record import Membership
 from myha.core.settings import Difference
 from myha.sim.cluster import Cluster
 from myha.sim.election import ETCD, SimEtcd
@@ -20,6 +21,7 @@ HEARS_LATER_SECONDS = (0.02, 0.1)
 SHUTDOWN_SECONDS = 0.25
 ELSEWHERE = "elsewhere:3306"
 STRANGER_WRITES_SECONDS = 0.03
+LOG_RETRY_SECONDS = 0.01
 
 
 class Faults:
@@ -186,6 +188,50 @@ class Faults:
         if server.alive and server.stray is None:
             server.stray_connects()
             self.later(fault, server.stray_leaves)
+
+    # -- logs --------------------------------------------------------------------------------------
+
+    def resets_log(self, fault: Fault) -> None:
+        """When both have all and nothing is under way: what else is lost is the stranger's affair.
+
+        A replica stays where it was, in a file that is gone, and is sent nothing until it connects.
+        """
+        server = self.node(fault)
+        rests = server.alive and not (server.waiting or server.relay or server.peer.relay)
+        same = server.has == server.peer.has and server.peer.channel.flows
+        if rests and same and self._nothing_is_done():
+            self.world.note(f"the log of {server.name} is reset")
+            server.reset_log()
+            server.peer.channel.misplaced = True
+            server.touched()
+            self.cluster.judge.resets.reset(server)
+        else:
+            self._again(fault)
+
+    def _nothing_is_done(self) -> bool:
+        """Both nodes are members as they are now, and no plan is under way."""
+        record, acting = self.cluster.store.record, self.cluster.supervisor
+        members = [
+            entry.membership is Membership.MEMBER
+            and entry.boot_id == self.cluster.servers[name].boot_id
+            for name, entry in record.nodes
+        ]
+        return all(members) and acting is not None and acting.loop.running is None
+
+    def purges_log(self, fault: Fault) -> None:
+        """Under a connected replica a server purges nothing that it has yet to send."""
+        server = self.node(fault)
+        if server.alive and server.peer.channel.state is not ThreadState.RUNNING:
+            server.purge_log()
+        else:
+            self._again(fault)
+
+    def _again(self, fault: Fault) -> None:
+        self.world.after(LOG_RETRY_SECONDS, self._log_strike, fault)
+
+    def _log_strike(self, fault: Fault) -> None:
+        if not self.over:
+            DEEDS[fault.what](self, fault)
 
     # -- links -------------------------------------------------------------------------------------
 
@@ -404,6 +450,8 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "stranger-resets-source": Faults.stranger_resets_source,
     "stranger-changes-settings": Faults.stranger_changes_settings,
     "stranger-filters": Faults.stranger_filters,
+    "resets-log": Faults.resets_log,
+    "purges-log": Faults.purges_log,
     "stray-replica": Faults.stray_replica,
     "full": Faults.full,
     "applier-fails": Faults.applier_fails,

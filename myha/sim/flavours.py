@@ -31,6 +31,7 @@ class Mysql:
     drops_relay_log_at_start = False
     waits_for_several = True  # acknowledgements, where it is told to
     answers_at_shutdown = True  # whom its replica leaves waiting hears OK
+    keeps_position = False  # what it has executed is what its binary log says
     empty: GtidSet = cast(GtidSet, MysqlGtidSet())
 
     @staticmethod
@@ -52,6 +53,7 @@ class Mariadb:
     drops_relay_log_at_start = True  # with GTID, when both threads were stopped
     waits_for_several = False
     answers_at_shutdown = False
+    keeps_position = True  # what it has from others, and had back from them, also after a reset
     empty: GtidSet = cast(GtidSet, MariadbGtidSet())
 
     @staticmethod

@@ -193,8 +193,7 @@ class SimHeal:
     def _empty(self) -> None:
         self.require_record()
         self.require_quiet()
-        self.node.rewind(self.node.flavour.empty, elsewhere=self.writer.has)
-        self.node.emptied = True
+        self.node.empty(elsewhere=self.writer.has)
 
     def _fill(self) -> None:
         self.require_record()
@@ -208,6 +207,8 @@ class SimHeal:
         yield from self._call(node, lambda: self._point(clears))
         yield from self._call(node, node.do_start_replication)
         yield from self._call(writer, writer.executed_now)
+        if node.channel.refused:
+            raise RefusedError("the writer has purged what it lacks")
         wanted = writer.executed_now()
         end = self.world.now + CAUGHT_UP_SECONDS
         while True:

@@ -76,16 +76,20 @@ class History:
         for client in self.clients:
             client.start()
         self.faults.plan()
-        bad = self.cluster.judge.violations
-        world.run_until(REPAIRED_SECONDS, lambda: bool(bad))
-        if bad:
+        bad, resets = self.cluster.judge.violations, self.cluster.judge.resets
+
+        def over() -> bool:
+            return bool(bad) or resets.unforeseen
+
+        world.run_until(REPAIRED_SECONDS, over)
+        if over():
             return
         self._repair()
         self._operate()
         end = REPAIRED_SECONDS + WHOLE_WITHIN_SECONDS
         missing: Missing | None = None
-        while world.now < end and not bad:
-            world.run_until(world.now + CHECK_SECONDS, lambda: bool(bad))
+        while world.now < end and not over():
+            world.run_until(world.now + CHECK_SECONDS, over)
             missing = self._missing()
             if missing is None:
                 break
@@ -93,7 +97,7 @@ class History:
             if missing.invariant == CLIENTS_SERVED and served:
                 for client in self.clients:
                     client.running = False
-        if bad:
+        if over():
             return
         if missing is not None:
             self.cluster.judge.broken(missing.invariant, missing.sentence)
@@ -138,6 +142,14 @@ class History:
         for name, entry in record.nodes:
             if entry.membership is Membership.FENCED:
                 self._unfence(supervisor, name, entry)
+            elif self._cannot_catch_up(name):
+                supervisor.request("heal", {"node": name, "method": "reseed"})
+
+    def _cannot_catch_up(self, name: str) -> bool:
+        """By replication, and the policy leaves its data to people."""
+        refused = self.cluster.servers[name].channel.refused
+        standby = name != self.cluster.store.record.writer
+        return refused and standby and "reseed" not in self.cluster.parameters.heal
 
     def _unfence(self, supervisor: SimSupervisor, name: str, entry: NodeRecord) -> None:
         if entry.cause is Cause.HEALING:

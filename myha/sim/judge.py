@@ -16,6 +16,7 @@ from myha.core.record import Cause, Membership, Record, Sync
 from myha.core.view import View
 from myha.sim.clients import Ledger
 from myha.sim.process import DIRECT, ENABLED, RESTS, ServerProcess
+from myha.sim.resets import LogResets
 from myha.sim.server import SimServer
 from myha.sim.store import SimStore
 from myha.sim.world import World
@@ -75,6 +76,7 @@ class Judge:
         self._lives_seen = {one.boot_id for one in servers.values()}  # that decisions knew of
         self._good: set[tuple[object, ...]] = set()
         self._writer_lacks = self._standby_lacks = 0
+        self.resets = LogResets(policy, servers, store.record, self.broken)
         self._recount(store.record)
         world.check = self.check
         store.on_change = self._record_changed
@@ -88,8 +90,11 @@ class Judge:
             server.on_failed = self._failed
             server.on_left_out = self._left_out
             server.channel.on_connected = self._connected
+            server.channel.on_skipped = self.resets.skipped
 
     def broken(self, name: str, sentence: str) -> None:
+        if self.resets.unforeseen:
+            return
         self.world.note(f"BROKEN: {name}: {sentence}")
         self.violations.append(Violation(self.world.now, name, sentence))
 
@@ -138,6 +143,7 @@ class Judge:
                 f"on record: epoch {new.epoch}, writer {new.writer}, {new.sync}, "
                 + ", ".join(f"{name} {node.membership}" for name, node in new.nodes)
             )
+        self.resets.record_changed(old, new)
         self._judge_loss(old, new)
         if old.writer != new.writer and new.node(old.writer).membership is not Membership.MEMBER:
             self._failed_since_armed.add(old.writer)  # it was lost, dead or not
@@ -274,13 +280,14 @@ class Judge:
     def _unseen(server: ServerProcess) -> bool:
         return server.stray is not None and not server.stray.known
 
-    def decided(self, view: View, decision: PairDecision) -> None:
+    def decided(self, supervisor: str, view: View, decision: PairDecision) -> None:
         """Once a look has shown a stray, the record may not go on to say armed by its word."""
         self._lives_seen.update(node.look.boot_id for _, node in view.nodes if node.look)
         record = self.store.record
         current = view.record is not None and view.record.version == record.version
         if not (decision.fresh and current) or record.maintenance:
             return  # in maintenance nothing is done about it
+        self.resets.decided(supervisor, view)
         self._see_filters(view)
         self._see_strangers(view)
         for server in self.servers.values():

@@ -111,6 +111,7 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
 )
 LONG_HISTORY = 3  # faults
 ISOLATES = 0.5
+LOSES_LOG = 0.15
 STALLS = 0.5  # how many of the writers that hang
 REQUESTS = ("switchover", "switchover", "switchover", "fence", "heal", "failover", "maintenance")
 _WHATS = [kind for kind, _, _ in KINDS]
@@ -144,10 +145,15 @@ def draw(
         apply_seconds=rng.choice((0.001, 0.002, 0.02, 0.2, 0.5)),
         heal=("resume", *rng.choices(HEALS, HEAL_WEIGHTS)[0], "manual"),
         fence_command=rng.random() < 0.3,
-        faults=_begun_by_isolation(
+        faults=_with_a_lost_log(
             seed,
-            _some_stall(
-                seed, [_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))]
+            mode,
+            _begun_by_isolation(
+                seed,
+                _some_stall(
+                    seed,
+                    [_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))],
+                ),
             ),
         ),
         stray_replicas=rng.choice(list(StrayRule)),
@@ -184,6 +190,24 @@ def _begun_by_isolation(seed: int, faults: tuple[Fault, ...]) -> tuple[Fault, ..
     return (replace(first, what="isolate-supervisor", role="standby", for_seconds=lasts), *others)
 
 
+LOST_LOGS = ("resets-log", "purges-log")
+
+
+def _with_a_lost_log(seed: int, mode: Mode, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """In some of the longer histories somebody resets or purges a binary log besides.
+
+    With two writers only that of the one on record is reset: what the other one took is left to a
+    person then, who would have to compare.
+    """
+    rng = Random(seed * 22_695_477 % 2**32)
+    if len(faults) < LONG_HISTORY or rng.random() >= LOSES_LOG:
+        return faults
+    what = rng.choice(LOST_LOGS)
+    resets_any = what == "resets-log" and mode is Mode.SINGLE_WRITER
+    role = rng.choice(("writer", "standby")) if resets_any else "writer"
+    return (*faults, Fault(what, role, at_seconds=round(rng.uniform(0.05, 0.9), 4)))
+
+
 REPLICA_FAULTS = ("crash", "hang", "cut-supervisor", "cut-source", "stranger-writes")
 
 
@@ -198,7 +222,8 @@ def with_replica(parameters: Parameters) -> Parameters:
         )
         for _ in range(rng.choice((0, 0, 1, 1, 2)))
     )
-    return replace(parameters, replica=True, replica_faults=faults)
+    others = tuple(one for one in parameters.faults if one.what not in LOST_LOGS)
+    return replace(parameters, replica=True, replica_faults=faults, faults=others)
 
 
 WATCHDOG_FAULTS = (

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from myha.core.gtid import GtidSet
 from myha.core.node import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import Difference, Kind
 from myha.sim.channel import Channel
 from myha.sim.flavours import UUIDS, SimulatedFlavour, Transaction
+from myha.sim.log import ServerLog
 from myha.sim.world import World
 
 LAST_COMMITS_SECONDS = 0.03  # of a shutdown: for what clients had sent before
@@ -27,6 +27,7 @@ ENABLED, DISABLED, LEFT = "enabled", "disabled", "left to the peer"
 SETTING = Difference(Kind.SETTING, "binlog_row_image", "MINIMAL", "FULL")
 OPTION = Difference(Kind.CHANNEL, "the delay", "60 s", "0 s", rests=True)
 FILTER = Difference(Kind.FILTER, "replicate_ignore_db", "shop", "", rests=True)
+NOT_THERE = ReplicationThread(ThreadState.STOPPED, 1236, "the source has purged what is asked for")
 NO_ERROR = {state: ReplicationThread(state) for state in ThreadState}
 
 
@@ -62,14 +63,14 @@ Heard = Callable[[Transaction], None]
 Waiting = tuple[Transaction, Session | None, Heard | None]
 
 
-class ServerProcess:
+class ServerProcess(ServerLog):
     """One server process and its data, and what happens to it."""
 
     def __init__(self, world: World, index: int, name: str, flavour: SimulatedFlavour) -> None:
+        super().__init__(flavour)
         self.world = world
         self.index = index
         self.name = name
-        self.flavour = flavour
         self.up, self.frozen, self.full, self.life = True, False, False, 1
         self.claim = 0  # the term of the supervisor that took it over last
         self.stalled = False  # frozen, but for the heartbeats to its replica
@@ -88,22 +89,15 @@ class ServerProcess:
         self.released_unseen: set[int] = set()  # by a stray that nobody could know of yet
         self.sessions: dict[Session, None] = {}
         self.waiting: dict[int, Waiting] = {}
-        self.binlog: list[Transaction] = []
-        self.has: set[int] = set()  # serials in the binlog or the relay log
-        self.relay: list[Transaction] = []
         self.quarantine: list[Transaction] = []
         self.emptied = False  # by a reseed that has not filled it yet
         self.written_when_emptied: set[int] = set()  # by whoever opened it: with GTIDs used before
-        self.number = 0
         self.applier_running, self.applier_errno = False, 0
         self.changed: tuple[Difference, ...] = ()  # by a stranger, from what setup made
         self.left_out: set[int] = set()  # by a filter, although its binlog names them
         self.apply_seconds = 0.002
         self.applying = False
         self.inbox: list[Callable[[], None]] = []  # has reached a frozen server
-        self._executed: GtidSet = flavour.empty
-        self._unfolded: list[Transaction] = []
-        self._received: tuple[GtidSet, int, GtidSet] | None = None
         self.events = {RUNS: LEFT, RESTS: LEFT}
         self.changes = 0  # grows with whatever a look shows
         self._look: tuple[int, str, NodeLook] | None = None
@@ -145,27 +139,6 @@ class ServerProcess:
     def touched(self) -> None:
         self.changes += 1
         self.world.dirty = True
-
-    def executed_now(self) -> GtidSet:
-        if self._unfolded:
-            gtids, add = self._executed, self.flavour.add
-            for one in self._unfolded:
-                gtids = add(gtids, one)
-            self._executed, self._unfolded = gtids, []
-        return self._executed
-
-    def received_now(self) -> GtidSet:
-        executed = self.executed_now()
-        if not self.relay:
-            return executed
-        known = self._received
-        if known is not None and known[0] is executed and known[1] == self.relay[-1].serial:
-            return known[2]
-        gtids = executed
-        for one in self.relay:
-            gtids = self.flavour.add(gtids, one)
-        self._received = (executed, self.relay[-1].serial, gtids)
-        return gtids
 
     # -- transactions ----------------------------------------------------------------------------
 
@@ -430,7 +403,7 @@ class ServerProcess:
                     now, old.server_id, old.server_uuid, old.boot_id, old.version, old.open,
                     old.executed, old.received, old.receiver, old.applier, old.source, progress,
                     old.semisync, old.sessions, 0.0, events=old.events,
-                    differs=old.differs,
+                    differs=old.differs, logged=old.logged,
                 )  # fmt: skip
         semisync = self.semisync_now()
         running = ThreadState.RUNNING if self.applier_running else ThreadState.STOPPED
@@ -446,7 +419,7 @@ class ServerProcess:
             open=self.open,
             executed=self.executed_now(),
             received=self.received_now(),
-            receiver=NO_ERROR[self.channel.state],
+            receiver=NOT_THERE if self.channel.refused else NO_ERROR[self.channel.state],
             applier=applier,
             source=self.channel.source,
             progress=progress,
@@ -456,6 +429,7 @@ class ServerProcess:
             offline=self.offline,
             events=self.events_now(),
             differs=self.changed,
+            logged=self.logged_now(),
         )
         self._look = (self.changes, progress, look)
         return look

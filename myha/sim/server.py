@@ -88,6 +88,9 @@ class SimServer(ServerProcess):
     def do_forget_received(self) -> None:
         self.do_stop_replication()
         self.drop_relay()
+        if self.forgotten and self.flavour.keeps_position:
+            others = [one for one in self.forgotten if one.origin != self.index]
+            self._executed, self._unfolded = self.named([*others, *self.binlog]), []
 
     def do_start_replication(self) -> None:
         if not self.channel.source:
@@ -226,14 +229,25 @@ class SimServer(ServerProcess):
         gone = [one for one in self.binlog if not has(keep, one)]
         self._set_binlog([one for one in self.binlog if has(keep, one)])
         only_here = {one.serial for one in gone} - (elsewhere or set()) - self.written_when_emptied
+        if self.resets:  # what a stranger writes there bears names that its peer knows
+            only_here -= self.written_by_stranger
         kept = {one.serial for one in self.quarantine}
         self.on_undone(self, len(only_here), len(only_here & kept))
+
+    def empty(self, elsewhere: set[int]) -> None:
+        """Take out everything, what its log has forgotten too."""
+        self.binlog, self.forgotten = [*self.forgotten, *self.binlog], []
+        self.rewind(self.flavour.empty, elsewhere)
+        self.emptied = True
 
     def replace_data(self, donor: SimServer) -> None:
         """Everything that the donor has committed, and nothing else."""
         self.drop_relay()
         executed, has = donor.executed_now(), self.flavour.has
+        self.forgotten, self.purged = list(donor.forgotten), set()
+        self.fills += 1
         self._set_binlog([one for one in donor.binlog if has(executed, one)])
+        self._executed = executed
         self.events = dict(donor.events)  # as they are there: a copy is no replica yet
         self.applier_errno = 0
         self.left_out = set(donor.left_out)
@@ -242,13 +256,11 @@ class SimServer(ServerProcess):
 
     def _set_binlog(self, ones: list[Transaction]) -> None:
         self.binlog = ones
-        self.has = {one.serial for one in ones}
+        self.has = {one.serial for one in (*self.forgotten, *ones)}
         self.left_out &= self.has
-        gtids = self.flavour.empty
-        for one in ones:
-            gtids = self.flavour.add(gtids, one)
-        self._executed, self._unfolded = gtids, []
-        self.number = max((o.number for o in ones if o.origin == self.index), default=0)
+        named = [*self.forgotten, *ones] if self.flavour.keeps_position else ones
+        self._executed, self._unfolded = self.named(named), []
+        self.number = max((o.number for o in named if o.origin == self.index), default=0)
         self.channel.position = 0
         self.peer.channel.reset()
         self.touched()

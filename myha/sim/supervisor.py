@@ -92,6 +92,7 @@ class SimSupervisor:
         self.capturing = self.deposed = False
         self.on_step: StepHook = lambda _sup, _kind, _index: None
         self.on_decided: Callable[[View, PairDecision], None] = lambda _view, _decision: None
+        self.on_looked: Callable[[SimServer], None] = lambda _: None
         self.on_balancer_look: Callable[[SimBalancer, BalancerLook], None] = lambda _one, _look: (
             None
         )
@@ -340,6 +341,7 @@ class SimSupervisor:
         else:
             self._seen_life[node] = server.life
             look = server.look_now()
+            self.on_looked(server)
             # A look proves nothing newer than its beginning.
             self.take(NodeLooked(node, look if began == look.at else replace(look, at=began)))
 

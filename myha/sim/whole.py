@@ -41,6 +41,9 @@ class Pair:
     def not_serving(self) -> Missing | None:
         """While clients still write."""
         writer = self._writer
+        if self._standby.channel.refused:
+            sentence = f"{self._standby.name} lacks what {writer.name} has purged"
+            return Missing("not-outdated", sentence)
         missing = self._node(writer) or self._node(self._standby)
         if missing is not None:
             return missing

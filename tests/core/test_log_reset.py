@@ -96,8 +96,8 @@ def test_the_standby_is_fenced_for_other_data_and_joins_anew_in_peace() -> None:
     plan = fence_reset(situation)
     assert isinstance(plan, Plan)
     assert plan.node == "db2"
-    assert isinstance(plan.steps[-1], ForgetReceived)
-    assert plan.steps[-1].node == "db1"
+    assert isinstance(plan.steps[0], ForgetReceived)
+    assert plan.steps[0].node == "db1"
     anew = views.view(RESET, replace(JOINED, joined_at=views.NOW))
     assert [row.name for row in assess(Situation(anew, views.record()))] == ["healthy"]
 

@@ -16,6 +16,7 @@ from myha.core.plans import (
     DisableWaiting,
     EnableWaiting,
     FenceOutside,
+    ForgetReceived,
     KillClients,
     Open,
     PlaceEvents,
@@ -193,6 +194,20 @@ def filter_cleared_without_fencing(plan: Plan) -> Plan:
     return replace(plan, steps=steps)
 
 
+def reset_and_started_again(plan: Plan) -> Plan:
+    """As if all that a standby lacks of a log that was reset came by itself."""
+    if plan.kind != "fence" or "reset the binary log" not in plan.sentence:
+        return plan
+    steps = (StopReplication(node=plan.node), StartReplication(node=plan.node))
+    return replace(plan, steps=steps)
+
+
+def purged_and_started_again(plan: Plan) -> Plan:
+    if plan.kind != "fence" or "has purged" not in plan.sentence:
+        return plan
+    return replace(plan, steps=(StartReplication(node=plan.node),))
+
+
 LB = ("lb1",)
 
 
@@ -252,6 +267,15 @@ MISTAKES: dict[str, Mutation] = {
         mutate_plan=without(("restore-source", "rejoin"), RestoreSource)
     ),
     "a filter cleared without fencing": Mutation(mutate_plan=filter_cleared_without_fencing),
+    "the replica of a log that was reset is started again": Mutation(
+        mutate_plan=reset_and_started_again
+    ),
+    "names that a reset log has forgotten go on to count": Mutation(
+        mutate_plan=without(("fence",), ForgetReceived)
+    ),
+    "a standby whose source has purged its logs is started again": Mutation(
+        mutate_plan=purged_and_started_again
+    ),
     "what a stranger changed is left so": Mutation(
         mutate_plan=without(
             ("restore-settings", "restore-replication", "rejoin"),

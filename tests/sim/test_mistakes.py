@@ -29,6 +29,9 @@ CAUGHT = {
     "acknowledgements counted, whoever gives them": (400, "armed-by-the-standby"),
     "a source that was reset is not set up again": (400, "both-replicate"),
     "a filter cleared without fencing": (800, "left-out"),
+    "the replica of a log that was reset is started again": (100, "names-reused"),
+    "names that a reset log has forgotten go on to count": (100, "names-reused"),
+    "a standby whose source has purged its logs is started again": (100, "not-outdated"),
     "what a stranger changed is left so": (400, "as-setup-made-it"),
     "no guard against a loop of failovers": (400, "failovers-apart"),
     "the writer listens to a lost standby": (400, "received-from-a-member"),
@@ -45,6 +48,9 @@ FIRST_SEED = {
     "a commit group's leader killed before the rest": 1200,
     "a server that shuts down is cut off before its clients": 500,
     "the writer listens to a lost standby": 190,
+    "the replica of a log that was reset is started again": 200,
+    "names that a reset log has forgotten go on to count": 290,
+    "a standby whose source has purged its logs is started again": 330,
     "waiting commits released before the clients are cut": 560,
 }
 # These need more to come together than a few hundred seeds bring about.

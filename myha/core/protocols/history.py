@@ -27,7 +27,10 @@ def fence_reset(it: Situation) -> Answer:
     if node == it.writer:
         plan = fence(it, Cause.BROKEN, f"{reason}, from which it replicates")
         forget = ForgetReceived(node=node, deadline_seconds=FORGET_DEADLINE_SECONDS)
-        return replace(plan, steps=(*plan.steps, forget))
+        # First: only this supervisor has seen the log before. If it dies after this, the next one
+        # sees that the standby has what the writer lacks; on MariaDB the standby would else be
+        # given, with the writer's data, the names that are to be given anew.
+        return replace(plan, steps=(forget, *plan.steps))
     if not it.dual:
         return fence(it, Cause.BROKEN, reason)
     # It took writes itself, and which of them the writer lacks no comparison of names tells any

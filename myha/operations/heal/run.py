@@ -18,7 +18,7 @@ from myha.core.gtid import GtidSet
 from myha.core.node import ThreadState
 from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Session
-from myha.errors import MyhaError
+from myha.errors import MyhaError, ServerError
 from myha.operations.heal.limit import Limit
 from myha.operations.heal.work import HealWork
 from myha.ports import JobOrder
@@ -135,7 +135,7 @@ def replicate(work: HealWork) -> None:
     # A filter would leave out what it is about to catch up on; only new data make up for the rest.
     clears = work.order.method == "reseed"
     work.restore_source(START_DEADLINE_SECONDS, clears_filters=clears)
-    node.start_replication(START_DEADLINE_SECONDS)
+    _start(work)
     missing = wanted.minus(executed)
     meter = Meter(work.reporter, "catch up", total=float(missing.count()), unit="transactions")
     progress_at, left = time.monotonic(), missing.count()
@@ -155,8 +155,22 @@ def replicate(work: HealWork) -> None:
     meter.report()
 
 
+def _start(work: HealWork) -> None:
+    """Start replication; why it does not start is what its receiver says, if that says anything."""
+    try:
+        work.node.start_replication(START_DEADLINE_SECONDS)
+    except ServerError:
+        _require_applying(work)
+        raise
+
+
 def _require_applying(work: HealWork) -> None:
+    """Raises HealRefusedError where only other data help, MyhaError where trying again may."""
     look = work.node.look()
+    if look.receiver.purged:
+        raise HealRefusedError(
+            f"{work.order.writer} has purged what {work.order.node} lacks: {look.receiver.error}"
+        )
     for thread in (look.applier, look.receiver):
         if thread.errno and thread.state is ThreadState.STOPPED:
             raise MyhaError(f"replication of {work.order.node} failed: {thread.error}")
