@@ -228,7 +228,7 @@ class Journal(Protocol):
 class Presence(Protocol):
     """Which supervisors there are. Every method raises StoreError when nobody answers."""
 
-    def say(self, pairs: Iterable[str]) -> None:
+    def announce(self, pairs: Iterable[str]) -> None:
         """This one is there, and has these in its configuration. Again and again."""
 
     def alive(self) -> Mapping[str, Collection[str]]:

@@ -42,7 +42,7 @@ class Turning:
     def stop(self, _reason: str) -> None:
         self._ended.set()
 
-    def tell_news(self, to: Any) -> None:
+    def announce_to(self, to: Any) -> None:
         self._news = to
 
     def close(self) -> None:

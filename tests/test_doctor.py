@@ -223,7 +223,7 @@ def test_it_fits_the_terminal(width: int) -> None:
         [Unseen(what="the disk", about="b", why="it is on another machine " * 4)],
     )
     out = io.StringIO()
-    doctor.show(found, Console(file=out, width=width, force_terminal=True, no_color=True))
+    doctor.print_findings(found, Console(file=out, width=width, force_terminal=True, no_color=True))
     lines = re.sub(r"\x1b\[\d*m", "", out.getvalue()).splitlines()
     assert max(map(len, lines)) <= width
     assert lines[0] == "main: 1 warning, 1 not looked at"
@@ -233,7 +233,7 @@ def test_the_end_of_a_long_list_says_what_it_began_with() -> None:
     many = [Remark("disk-low", f"n{number}", f"{number} bytes are free") for number in range(40)]
     for height, count in ((24, 2), (200, 1)):
         out = io.StringIO()
-        doctor.show(
+        doctor.print_findings(
             report("main", many, []),
             Console(file=out, width=80, height=height, force_terminal=True, no_color=True),
         )
@@ -244,7 +244,7 @@ def test_one_line_for_each_sentence_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = report("main", [Remark("disk-low", "a", "w " * 90, "m " * 90, "f " * 90)], [])
-    doctor.show(found, Console(highlight=False))
+    doctor.print_findings(found, Console(highlight=False))
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 

@@ -29,11 +29,11 @@ def test_who_waits_is_woken_and_told_of_which_pair() -> None:
     found: list[tuple[int, frozenset[str]]] = []
     waiter = threading.Thread(target=lambda: found.append(news.since(0, DEADLINE_SECONDS)))
     waiter.start()
-    news.tell("one")
+    news.announce("one")
     waiter.join(DEADLINE_SECONDS)
     ((version, names),) = found
     assert names == {"one"}
-    news.tell("two")
+    news.announce("two")
     assert news.since(version, 0) == (2, frozenset({"two"}))
     assert news.since(0, 0) == (2, frozenset({"one", "two"}))
 
@@ -47,16 +47,16 @@ def test_what_moves_wakes_nobody_but_those_who_watch_it() -> None:
     news = News(lambda: now)
     names = [f"pair{number}" for number in range(10 * MOVES_A_SECOND)]
     for name in names:
-        news.tell(name)
+        news.announce(name)
     version, _ = news.since(0, 0)
     now = len(names) / MOVES_A_SECOND - 0.1
     for name in names:
-        news.tell(name, Change.MOVES)
+        news.announce(name, Change.MOVES)
     assert news.since(version, 0) == (version, frozenset()), "so many in a second, not all"
     now += 0.1
     for name in names:
-        news.tell(name, Change.MOVES)
-        news.tell(name, Change.MOVES)
+        news.announce(name, Change.MOVES)
+        news.announce(name, Change.MOVES)
     began = time.monotonic()
     version, moved = news.since(version, 0.05)
     assert moved == set(names)
@@ -64,25 +64,25 @@ def test_what_moves_wakes_nobody_but_those_who_watch_it() -> None:
 
     for watched in (["pair7"], None):
         news.watch(watched)
-        news.tell("pair7", Change.MOVES)
+        news.announce("pair7", Change.MOVES)
         version, moved = news.since(version, DEADLINE_SECONDS)
         assert moved == {"pair7"}
     now += WATCHED_SECONDS + 0.1
     news.watch(["pair8"])
-    news.tell("pair7", Change.MOVES)
+    news.announce("pair7", Change.MOVES)
     assert news.since(version, 0)[1] == {"pair7"}, "since when it was told last is long ago"
     version, _ = news.since(version, 0)
-    news.tell("pair7")
+    news.announce("pair7")
     assert news.since(version, DEADLINE_SECONDS)[1] == {"pair7"}, "a change is told at once"
 
 
 def test_of_a_few_pairs_what_moves_is_told_at_once() -> None:
     news = News(lambda: 0.0)
     for number in range(FEW_PAIRS):
-        news.tell(f"pair{number}")
+        news.announce(f"pair{number}")
     version, _ = news.since(0, 0)
     for _ in range(2):
-        news.tell("pair1", Change.MOVES)
+        news.announce("pair1", Change.MOVES)
         version, moved = news.since(version, DEADLINE_SECONDS)
         assert moved == {"pair1"}
 

@@ -67,7 +67,7 @@ class Supervisor:
     def status(self) -> SimpleNamespace:
         return SimpleNamespace(as_json=lambda: {"name": self.name})
 
-    def tell_news(self, to: Callable[[], None]) -> None:
+    def announce_to(self, to: Callable[[], None]) -> None:
         self.news = to
         to()
 

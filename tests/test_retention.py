@@ -21,7 +21,14 @@ from myha.core.record import Cause, Membership, NodeRecord, Record, Sync
 from myha.errors import MyhaError, RefusedError
 from myha.operations.quarantine import job
 from myha.operations.quarantine.incidents import incidents
-from myha.operations.quarantine.retention import DAY_SECONDS, MB, Kept, Limits, kept, to_remove
+from myha.operations.quarantine.retention import (
+    DAY_SECONDS,
+    MB,
+    KeptIncident,
+    Limits,
+    kept_incidents,
+    to_remove,
+)
 from myha.ports import JobOrder
 from myha.stores.local.journal import BATCH_LINES, LocalJournal
 from myha.stores.local.record import LocalRecordStore
@@ -33,12 +40,12 @@ from tests.test_housekeeping import Rig
 NOW = 1_800_000_000.0
 
 
-def one(name: str, days: float | None, size_mb: float = 1.0, *, seen: bool = True) -> Kept:
+def one(name: str, days: float | None, size_mb: float = 1.0, *, seen: bool = True) -> KeptIncident:
     at = None if days is None else NOW - days * DAY_SECONDS
-    return Kept(name, Path(name), at, int(size_mb * MB), seen)
+    return KeptIncident(name, Path(name), at, int(size_mb * MB), seen)
 
 
-def names(all_kept: list[Kept], limits: Limits) -> list[str]:
+def names(all_kept: list[KeptIncident], limits: Limits) -> list[str]:
     return [each.id for each in to_remove(all_kept, limits, NOW)]
 
 
@@ -121,7 +128,7 @@ def test_a_removal_that_is_cut_short_leaves_no_half_incident(
     with pytest.raises(MyhaError, match="No space left"):
         job.run(config.order, ListReporter())
     assert incidents(old.parent) == []
-    assert kept(old.parent) == []
+    assert kept_incidents(old.parent) == []
 
 
 def test_prune_shows_first_and_spares_what_nobody_has_looked_at(config: Config) -> None:

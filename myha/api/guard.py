@@ -94,7 +94,7 @@ class Guard:
             receive = _limited(receive, headers)
         except Denied as denied:
             self._answered[denied.status] += 1
-            self._tell_of(scope, denied)
+            self._log_denied(scope, denied)
             await _deny(send, denied)
             return
 
@@ -106,7 +106,7 @@ class Guard:
 
         await self._app(scope, receive, with_headers)
 
-    def _tell_of(self, scope: Scope, denied: Denied) -> None:
+    def _log_denied(self, scope: Scope, denied: Denied) -> None:
         """Somebody has tried to operate who may not: that is worth a line of the log."""
         if scope["method"] in SAFE or denied.status not in (401, 403, 429):
             return

@@ -106,8 +106,8 @@ class Known:
         for name, one in answer["pairs"].items():
             mine[name] = known = self._known(name, one, now)
             if known.status is not None:
-                self._tell_status(name, known.status, known.body)
-        self.tell_lines()
+                self._publish_status(name, known.status, known.body)
+        self.publish_overview()
 
     def _known(self, name: str, said: Data, now: float) -> PairKnown:
         line, raw = PairLine.model_validate(said["line"]), said["status"]
@@ -127,11 +127,11 @@ class Known:
             mine = self._sources.setdefault(source, {})
             for name in mine:
                 mine[name] = PairKnown(away(name, why), None, self._clock())
-        self.tell_lines()
+        self.publish_overview()
 
     def journal(self, pair: str, lines: Iterable[Data]) -> None:
         for line in lines:
-            self._tell(event("journal", {"pair": pair, "line": line}), pair)
+            self._publish(event("journal", {"pair": pair, "line": line}), pair)
 
     # -- what goes out -----------------------------------------------------------------------------
 
@@ -228,22 +228,22 @@ class Known:
             if not one.queue.full():
                 one.queue.put_nowait(None)
 
-    def tell_lines(self) -> None:
+    def publish_overview(self) -> None:
         """Where they have changed, or whether the supervisor answers has."""
         self._note_watched()
         lines = encoded([line.model_dump(mode="json") for line in self.lines()])
         said = (bool(self.supervisor()["answering"]), lines)
         if said != self._said:
             self._said = said
-            self._tell(event("pairs", self.overview()), None)
+            self._publish(event("pairs", self.overview()), None)
 
-    def _tell_status(self, name: str, status: Status, body: bytes) -> None:
+    def _publish_status(self, name: str, status: Status, body: bytes) -> None:
         for heard in self.changed_pairs:
             heard(name, status)
         if self._listeners:
-            self._tell(_status_event(name, body), name)
+            self._publish(_status_event(name, body), name)
 
-    def _tell(self, what: bytes, pair: str | None) -> None:
+    def _publish(self, what: bytes, pair: str | None) -> None:
         for one in self._listeners:
             if pair is None or one.pair in (None, pair):
                 one.put(what)

@@ -36,7 +36,7 @@ KEEP_ALIVE_SECONDS = 30
 ORDER_LIMIT_BYTES = 1 << 26
 
 
-def say(**what: str) -> None:
+def send(**what: str) -> None:
     """A line to the supervisor's process; one that has gone hears nothing."""
     try:
         print(json.dumps(what), flush=True)  # noqa: T201  # its standard output is for that
@@ -67,15 +67,15 @@ def run() -> int:
         )
         known.changed_pairs.append(world.history.take)
         port = bound.getsockname()[1]
-        app = application(world, order.api, port, lambda text: say(log=text))
+        app = application(world, order.api, port, lambda text: send(log=text))
         config = server_config(order.api, app)
     except (MyhaError, ValueError, KeyError) as error:
-        say(failed=one_line(error))
+        send(failed=one_line(error))
         return 1
     if said:
-        say(log=said)
+        send(log=said)
     if order.api.port == 0 and (said := keep(order.state_dir, port)):
-        say(log=said)
+        send(log=said)
     asyncio.run(_serve(order, bound, config, world))
     return 0
 
@@ -144,8 +144,8 @@ async def _serve(order: Order, bound: socket.socket, config: uvicorn.Config, wor
             lambda: known.watched,
         ).start()
     threading.Thread(target=_hear, args=(loop, world, server), name="orders", daemon=True).start()
-    signs = asyncio.create_task(_say_signs(world))
-    say(url=known.url)
+    signs = asyncio.create_task(_send_signs(world))
+    send(url=known.url)
     await server.serve([bound])
     known.end()
     signs.cancel()
@@ -158,7 +158,7 @@ def _hear(loop: asyncio.AbstractEventLoop, world: World, server: uvicorn.Server)
             order = order_of(json.loads(line))
             loop.call_soon_threadsafe(_have, world, order)
     except (MyhaError, ValueError, KeyError) as error:
-        say(failed=f"an order was not understood: {error}")
+        send(failed=f"an order was not understood: {error}")
     server.should_exit = True
 
 
@@ -166,13 +166,13 @@ def _have(world: World, order: Order) -> None:
     world.pairs = order.pairs
     world.known.names = tuple(order.pairs)
     world.history.forget(order.pairs)
-    world.known.tell_lines()
+    world.known.publish_overview()
 
 
-async def _say_signs(world: World) -> None:
+async def _send_signs(world: World) -> None:
     """That the event loop still turns; and to listeners, when the supervisor has fallen silent."""
     while True:
-        say(sign="alive")
+        send(sign="alive")
         for _ in range(int(SIGN_OF_LIFE_SECONDS * 2)):
             await asyncio.sleep(0.5)
-            world.known.tell_lines()
+            world.known.publish_overview()

@@ -50,5 +50,5 @@ def show(ctx: click.Context, node: str, limit: int, writer: str | None, as_json:
         if as_json:
             click.echo(json.dumps(found.as_json(limit), indent=2))
         else:
-            found.show(click.echo, limit)
+            found.tell(click.echo, limit)
         ctx.exit(1 if found.diverged else 0)

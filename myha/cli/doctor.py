@@ -52,7 +52,7 @@ def doctor(ctx: click.Context, *, timeout: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
     else:
-        show(found, Console(highlight=False, soft_wrap=False))
+        print_findings(found, Console(highlight=False, soft_wrap=False))
     ctx.exit(found.exit_status)
 
 
@@ -63,12 +63,12 @@ def _pair(config: Config, record: Record | None) -> Iterator[Remark]:
         yield from of_pair(config, record)
 
 
-def show(found: Report, console: Console) -> None:
+def print_findings(found: Report, console: Console) -> None:
     """For people: at any width, and without colours where there are none."""
     if not console.is_terminal:
         console.width = 10_000  # whoever reads it by program wants a sentence on one line
     with console.capture() as captured:
-        _show(found, console)
+        _print(found, console)
     text = captured.get()
     console.file.write(text)
     if console.is_terminal and text.count("\n") >= console.height:
@@ -76,7 +76,7 @@ def show(found: Report, console: Console) -> None:
         console.print(_summary(found).append("; the gravest first, above"))
 
 
-def _show(found: Report, console: Console) -> None:
+def _print(found: Report, console: Console) -> None:
     console.print(_summary(found))
     for one in found.findings:
         console.print()

@@ -23,7 +23,7 @@ from myha.database.flavours import FLAVOURS
 from myha.drill import fitness, runs
 from myha.drill.html.page import page
 from myha.drill.options import READS_EVERY, Options
-from myha.drill.report import Report, show
+from myha.drill.report import Report, print_report
 from myha.drill.scenarios import SCENARIOS
 from myha.drill.stage import Scenario
 from myha.drill.target import HEAL_POLICY, Target, of_config
@@ -309,7 +309,7 @@ def _hand_out(scenario: str, reports: list[Report], json_path: Path | None) -> N
         write(json_path, text)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     for report in reports:
-        show(report, console)
+        print_report(report, console)
 
 
 def _remember(reports: list[Report], config_path: Path | None) -> None:

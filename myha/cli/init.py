@@ -82,11 +82,11 @@ def init(
     if pair is not None:
         _refuse_pair(path, pair)
         if not path.exists():
-            _place(path, shared_template(), folder, force=False)
+            _write_files(path, shared_template(), folder, force=False)
             click.echo(f"wrote {path}: what the pairs share")
         path = path.absolute().parent / PAIRS_FOLDER / f"{pair}.toml"
         option, text = f" --pair {pair}", template(pair, known)
-    made = _place(path, text, folder, force=force)
+    made = _write_files(path, text, folder, force=force)
     rest = "the balancer's addresses" if start else "the two hosts and the balancer's addresses"
     click.echo(f"wrote {path}: fill in {rest}")
     for file in made:
@@ -153,7 +153,7 @@ def _refuse_pair(path: Path, pair: str) -> None:
         )
 
 
-def _place(path: Path, text: str, folder: Path, *, force: bool) -> list[Path]:
+def _write_files(path: Path, text: str, folder: Path, *, force: bool) -> list[Path]:
     """Write a configuration, and passwords where there are none; which were made."""
     if path.exists() and not force:
         raise ConfigError(_taken(path))

@@ -37,12 +37,12 @@ def send_test(ctx: click.Context, channels: tuple[str, ...]) -> None:
     pair = config.cluster.name
     body = f"Sent from {socket.gethostname()} by `myha notify test`. There is nothing to do."
     message = Message(f"[{pair}] test: this channel works", body, "info")
-    failed = [name for name in channels or known if not _told(name, known[name], message)]
+    failed = [name for name in channels or known if not _was_sent(name, known[name], message)]
     if failed:
         raise MyhaError(f"not taken by {', '.join(failed)}")
 
 
-def _told(name: str, channel: NotifyConfig, message: Message) -> bool:
+def _was_sent(name: str, channel: NotifyConfig, message: Message) -> bool:
     try:
         deliver(channel.url().get_secret_value(), message)
     except MyhaError as error:

@@ -54,7 +54,7 @@ def _on_record(config: ProcessConfig, why: str) -> list[PairLine]:
     return lines
 
 
-def show(config: ProcessConfig, *, as_json: bool, watch: bool) -> bool:
+def print_overview(config: ProcessConfig, *, as_json: bool, watch: bool) -> bool:
     """Whether all are healthy."""
     if watch and not as_json:
         live.watch(

@@ -28,8 +28,8 @@ from myha.operations.quarantine.retention import (
     Limits,
     described,
     is_seen,
-    kept,
-    note_seen,
+    kept_incidents,
+    mark_seen,
     remove,
     require_no_heal,
     to_remove,
@@ -154,7 +154,7 @@ def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) ->
         if limit is not None and one.rows > limit:
             click.echo(f"... {one.rows - limit} rows more; --all shows them")
         click.echo(f"files: {one.path}")
-    note_seen(one, "show")
+    mark_seen(one, "show")
     if problem and not as_json:
         raise MyhaError(problem)
     ctx.exit(1 if problem else 0)
@@ -223,7 +223,7 @@ def export_(ctx: click.Context, *, incident_id: str, target: Path) -> None:
     """Pack incident ID with its checksums into one file. It holds your users' data."""
     one = find(_root(pair_config(ctx)), incident_id)
     export(one, target)
-    note_seen(one, "export")
+    mark_seen(one, "export")
     click.echo(f"{one.id} is in {target}")
 
 
@@ -250,7 +250,7 @@ def prune(ctx: click.Context, *, days: float, unseen: bool, really: bool) -> Non
     """
     config = pair_config(ctx)
     root = _root(config)
-    everything, now = kept(root), time.time()
+    everything, now = kept_incidents(root), time.time()
     going = to_remove(everything, Limits(days, unseen=unseen), now)
     if really and going:
         require_no_heal(config)
@@ -304,7 +304,7 @@ def replay_(
             only=only,
             before_each=_still(config, name),
         )
-    note_seen(one, "replay")
+    mark_seen(one, "replay")
     _show_replay(report, name)
     ctx.exit(0 if report.complete else 1)
 

@@ -43,7 +43,7 @@ def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
     if pair_named(ctx) is None:
         whole = load_all(ctx.obj["config_path"])
         if not whole.alone and len(whole.pairs) != 1:
-            ctx.exit(0 if overview.show(whole, as_json=as_json, watch=watch) else 1)
+            ctx.exit(0 if overview.print_overview(whole, as_json=as_json, watch=watch) else 1)
     config = pair_config(ctx)
     if watch and not as_json:
         watch_pair(config)

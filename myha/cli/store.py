@@ -12,7 +12,7 @@ from myha.config import Config
 from myha.errors import MyhaError
 from myha.files import replacing
 from myha.stores.contents import Contents, contents_of, move, restore, stored
-from myha.stores.factory import no_record, store_place
+from myha.stores.factory import no_record, store_location
 
 
 @click.group()
@@ -32,7 +32,9 @@ def show(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(found.as_json(), indent=2))
         return
     record = found.record
-    click.echo(f"in {store_place(config)}: version {record.version}, lineage {record.store or '-'}")
+    click.echo(
+        f"in {store_location(config)}: version {record.version}, lineage {record.store or '-'}"
+    )
     click.echo(f"epoch {record.epoch}, writer {record.writer}, {record.sync}")
     for name, node in record.nodes:
         reason = f" ({node.reason})" if node.reason else ""
@@ -79,8 +81,8 @@ def import_(ctx: click.Context, file: Path, replace: bool) -> None:
         raise MyhaError(f"{file}: {error}") from None
     restore(config, contents, replaces=replace)
     click.echo(
-        f"in {store_place(config)}: the record of epoch {contents.record.epoch}; run `myha setup`, "
-        "which takes the nodes over, then `myha run`"
+        f"in {store_location(config)}: the record of epoch {contents.record.epoch}; run"
+        " `myha setup`, which takes the nodes over, then `myha run`"
     )
 
 
@@ -104,7 +106,7 @@ def move_(ctx: click.Context, old: str) -> None:
     if config.cluster.store == old:
         raise MyhaError(f'{config.path}: cluster.store is "{old}": set it to the new store first')
     found = move(config, old)
-    click.echo(f"in {store_place(config)}: the record of epoch {found.record.epoch}")
+    click.echo(f"in {store_location(config)}: the record of epoch {found.record.epoch}")
 
 
 def _required(config: Config) -> Contents:

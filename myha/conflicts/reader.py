@@ -140,9 +140,9 @@ class Reader:
             at = stop
         self._rest = data[at:]
         if last:
-            self._note_place(data, last)
+            self._remember_position(data, last)
 
-    def _note_place(self, data: bytes, start: int) -> None:
+    def _remember_position(self, data: bytes, start: int) -> None:
         timestamp, _, _, _, log_pos, _ = events.HEADER.unpack_from(data, start)
         if log_pos:
             self.log_pos = log_pos
@@ -160,7 +160,7 @@ class Reader:
         kind = data[5]
         if kind not in self._skipped:
             self._event(kind, data, 1, len(data))
-        self._note_place(data, 1)
+        self._remember_position(data, 1)
 
     def _event(self, kind: int, data: bytes, start: int, stop: int) -> None:
         if kind in _ROWS:

@@ -53,7 +53,7 @@ REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ConflictingChange:
     """One transaction of a conflict, for people."""
 
     node: str
@@ -70,8 +70,8 @@ class Conflict:
     table: str
     key: str
     values: dict[str, str]
-    first: Side
-    second: Side
+    first: ConflictingChange
+    second: ConflictingChange
     more: int
     delay_ms: float | None  # from the later one's commit, where the log has fractions of seconds
     certain: bool  # False: texts of different bytes that no server could be asked about
@@ -145,7 +145,7 @@ class Findings:
             return
         self.conflicts += 1
         self.by_table[clash.slot.table] += 1
-        if not self._may_tell(clash.slot.table):
+        if not self._is_within_limit(clash.slot.table):
             return
         first, theirs_row, my_row, _ = pairs[-1]
         collated = any(part.collated for part in my_row[1].parts)
@@ -154,8 +154,8 @@ class Findings:
             table=clash.slot.table,
             key=clash.slot.key,
             values=_key_values(my_row),
-            first=self._side(first, theirs_row),
-            second=self._side(clash.second, my_row),
+            first=self._change_of(first, theirs_row),
+            second=self._change_of(clash.second, my_row),
             more=count - 1,
             delay_ms=_delay_ms(first, clash.second),
             certain=any(equal for *_, equal in pairs),
@@ -165,10 +165,10 @@ class Findings:
     def _equal(self, row: _RowOf, other: _RowOf) -> bool | None:
         return True if row[3] == other[3] else self._confirm(other[1], row[3], other[3])
 
-    def _side(self, transaction: Transaction, row: _RowOf) -> Side:
+    def _change_of(self, transaction: Transaction, row: _RowOf) -> ConflictingChange:
         table, _, (before, after), _ = row
         change = "insert" if before is None else "delete" if after is None else "update"
-        return Side(
+        return ConflictingChange(
             self._names[transaction.side],
             gtid_of(transaction),
             change,
@@ -176,7 +176,7 @@ class Findings:
             _shown(table, after),
         )
 
-    def _may_tell(self, table: str) -> bool:
+    def _is_within_limit(self, table: str) -> bool:
         second = int(time.monotonic())
         if second != self._second:
             self.report_rest()

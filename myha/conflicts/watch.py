@@ -378,7 +378,7 @@ class Watch:
                 self._lose(
                     node, f"{node.link.endpoint}: no heartbeat for {SILENT_LIMIT_SECONDS:g} s"
                 )
-            self._check_place(node)
+            self._check_log(node)
             self._report_behind(node)
         self.findings.report_rest()
         rows = self.rows
@@ -386,7 +386,7 @@ class Watch:
         self._reported_at, self._reported_rows = now, rows
         self._reporter.progress(Progress("watch", rows, None, "rows", rate, text=self.summary()))
 
-    def _check_place(self, node: NodeState) -> None:
+    def _check_log(self, node: NodeState) -> None:
         """Whether the log that is read is still the server's; the companion compares."""
         reader, end = node.reader, node.companion.end
         if node.link is None or reader is None:

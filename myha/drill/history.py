@@ -108,8 +108,8 @@ def examine(history: History) -> Findings:
         stale=len(stale),
         waits=waits,
         problems=(
-            *_say("acknowledged after another node had acknowledged in a later epoch", wrong),
-            *_say("stale", stale),
+            *_sentence("acknowledged after another node had acknowledged in a later epoch", wrong),
+            *_sentence("stale", stale),
             *_beyond_whole(history, oks),
         ),
     )
@@ -244,7 +244,7 @@ def _node(history: History, attempt: Attempt) -> str:
     return history.names.get(server_id, f"server {server_id}" if server_id else "a node unknown")
 
 
-def _say(what: str, found: Sequence[str]) -> Iterator[str]:
+def _sentence(what: str, found: Sequence[str]) -> Iterator[str]:
     if found:
         more = ", ..." if len(found) > EXAMPLES else ""
         kind = "reads" if what == "stale" else "transactions"

@@ -109,7 +109,9 @@ def judge(evidence: Evidence) -> Judgement:
         sentence
         for name, tables in compared.items()
         if name != evidence.writer
-        for sentence in _say(f"acknowledged, and not on {name}", _missing(acknowledged, tables))
+        for sentence in _sentence(
+            f"acknowledged, and not on {name}", _missing(acknowledged, tables)
+        )
     ]
     present = {row.key for tables in compared.values() for row in tables.rows}
     present |= {row.key for tables in compared.values() for row in tables.ids}
@@ -117,9 +119,9 @@ def judge(evidence: Evidence) -> Judgement:
     duplicated = _duplicated(compared)
     differing = list(_differences(compared))
     problems = [
-        *_say(f"acknowledged, and not on the writer {evidence.writer}: lost", unexplained),
+        *_sentence(f"acknowledged, and not on the writer {evidence.writer}: lost", unexplained),
         *behind,
-        *_say("present more than once", duplicated),
+        *_sentence("present more than once", duplicated),
         *differing,
         *_strangers(compared, {*acknowledged, *unanswered, *_merged_keys(fate)}, present),
         *_wrong_content(evidence, fate),
@@ -199,10 +201,10 @@ def _differences(nodes: Mapping[str, Tables]) -> Iterator[str]:
 
 def _strangers(nodes: Mapping[str, Tables], known: set[Key], present: set[Key]) -> Iterator[str]:
     """Rows of transactions that were broken off before COMMIT, or that nobody began."""
-    yield from _say("there although it was never committed", present - known)
+    yield from _sentence("there although it was never committed", present - known)
     for name, tables in nodes.items():
         rows, ids = {row.key for row in tables.rows}, {row.key for row in tables.ids}
-        yield from _say(f"only half there on {name}", rows ^ ids)
+        yield from _sentence(f"only half there on {name}", rows ^ ids)
 
 
 def _wrong_content(evidence: Evidence, fate: Fates) -> Iterator[str]:
@@ -217,16 +219,16 @@ def _wrong_content(evidence: Evidence, fate: Fates) -> Iterator[str]:
 
     for name, tables in evidence.compared().items():
         wrong = [row.key for row in tables.rows if not is_right(row)]
-        yield from _say(f"with a payload on {name} that was never written", wrong)
+        yield from _sentence(f"with a payload on {name} that was never written", wrong)
         moved = [r.key for r in tables.ids if told.get(r.key, r.id) != r.id]
-        yield from _say(f"with an id on {name} that its client did not get", moved)
+        yield from _sentence(f"with an id on {name} that its client did not get", moved)
         misfit = [
             r.key
             for r in tables.ids
             if r.origin in evidence.offsets
             and (r.id - evidence.offsets[r.origin]) % evidence.increment
         ]
-        yield from _say(f"with an id on {name} of the other node's residue class", misfit)
+        yield from _sentence(f"with an id on {name} of the other node's residue class", misfit)
 
 
 def _second_writers(evidence: Evidence) -> Iterator[str]:
@@ -244,7 +246,7 @@ def _second_writers(evidence: Evidence) -> Iterator[str]:
         allowed = _writers_during(evidence, attempt)
         if key in origins and allowed and origins[key] not in allowed:
             wrong.append(key)
-    yield from _say("written on a node that was not the writer then", wrong)
+    yield from _sentence("written on a node that was not the writer then", wrong)
     yield from _overlaps(evidence, origins)
 
 
@@ -295,7 +297,7 @@ def _overlaps(evidence: Evidence, origins: Mapping[Key, int]) -> Iterator[str]:
         )
 
 
-def _say(what: str, keys: Iterable[Key]) -> Iterator[str]:
+def _sentence(what: str, keys: Iterable[Key]) -> Iterator[str]:
     found = sorted(keys)
     if found:
         examples = ", ".join(f"client {c} number {n}" for c, n in found[:EXAMPLES])

@@ -21,7 +21,7 @@ STORY_LIMIT = 150
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class JournalLine:
     """A line of the journal, in ms from the fault."""
 
     at_ms: float
@@ -37,7 +37,7 @@ class RoundPicture:
     whole: Series
     before: Topology | None
     after: Topology | None
-    story: tuple[Told, ...]
+    story: tuple[JournalLine, ...]
 
 
 def picture_of(
@@ -55,7 +55,7 @@ def picture_of(
     first_ms, until_ms = 1000 * (first - fault_at), 1000 * (until - fault_at)
     near_until = min(until_ms, max(AFTER_MS, last_ms * 1.3 + BEFORE_MS))
     story = [
-        Told(round(1000 * (one["at"] - fault_at), 1), str(one["kind"]), str(one["text"]))
+        JournalLine(round(1000 * (one["at"] - fault_at), 1), str(one["kind"]), str(one["text"]))
         for one in events
         if one["kind"] in STORY_KINDS
     ]

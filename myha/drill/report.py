@@ -132,7 +132,7 @@ class Report:
         }
 
 
-def show(report: Report, console: Console) -> None:
+def print_report(report: Report, console: Console) -> None:
     """The rounds as a table, the phases as a timeline, and what it comes to in one sentence."""
     console.print(_rounds_table(report))
     if any(one.errant for one in report.rounds):

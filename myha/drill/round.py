@@ -93,7 +93,7 @@ class Round:
         self._await_ready()
         self.target.make_tables()
         if self.scenario.ticks:
-            self.note(self.ticking.begin(self.writer, self.after_event))
+            self.note_problem(self.ticking.begin(self.writer, self.after_event))
         try:
             with self.following.watching():
                 yield
@@ -101,7 +101,7 @@ class Round:
             with suppress(MyhaError):  # on a cluster that takes no writes it is not running
                 self.ticking.end()
 
-    def note(self, what: str) -> None:
+    def note_problem(self, what: str) -> None:
         """A problem, unless it is empty."""
         if what:
             self.problem(what)

@@ -163,7 +163,7 @@ class RoundJudge:
         """A node that was left out on purpose has only what it had."""
         one, ticking, events = self._round, self._round.ticking, self._events
         writer, fenced = self._roles_now()
-        one.note(ticking.await_tick(writer))
+        one.note_problem(ticking.await_tick(writer))
         ticking.end()
         merged = self._fault.node if timeline.returned(events) == "merge" else ""
         for problem in ticking.problems(writer, events, one.writer, merged):

@@ -107,13 +107,13 @@ class Channel(threading.Thread):
                 if not self._pacer.waiting:
                     continue
                 batch = self._pacer.begin()
-            self._tell(message_of(self.pair, batch, self.state.failure))
+            self._send_message(message_of(self.pair, batch, self.state.failure))
 
     @property
     def _fields(self) -> dict[str, str]:
         return {"channel": self.order.name}
 
-    def _tell(self, message: Message) -> None:
+    def _send_message(self, message: Message) -> None:
         before, failure = self.state.failure, ""
         with RETRYING if before else SENDING:
             try:

@@ -32,8 +32,8 @@ class PairMessenger:
     def __init__(self, pair: str, order: PairOrder, out: Lines) -> None:
         self.pair = pair
         self._out = out
-        self.channels = [Channel(pair, one, self._say, self.tell_state) for one in order.channels]
-        self.hooks = [Hook(pair, one, self._say, self.tell_state) for one in order.hooks]
+        self.channels = [Channel(pair, one, self._say, self.send_state) for one in order.channels]
+        self.hooks = [Hook(pair, one, self._say, self.send_state) for one in order.hooks]
         for thread in (*self.channels, *self.hooks):
             thread.start()
 
@@ -49,7 +49,7 @@ class PairMessenger:
     def _say(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
         self._out.write({"pair": self.pair, "note": {"kind": kind, "text": text, "fields": fields}})
 
-    def tell_state(self) -> None:
+    def send_state(self) -> None:
         state = {
             "channels": {one.order.name: asdict(one.state) for one in self.channels},
             "hooks": {one.order.name: asdict(one.state) for one in self.hooks},
@@ -96,7 +96,7 @@ class Messenger:
             else:
                 self._obey(str(order["pair"]), order)
         if not self._ended:
-            self._tell_of_death()
+            self._announce_death()
         for pair in self._pairs.values():
             self._leaving += pair.close()
         seconds = LAST_WORDS_SECONDS if self._ended else LAST_WORDS_OF_DEAD_SECONDS
@@ -113,12 +113,12 @@ class Messenger:
             if "have" in order:
                 made = PairMessenger(name, PairOrder.of_json(order["have"]), self._out)
                 self._pairs[name] = made
-                made.tell_state()
+                made.send_state()
         elif pair is not None:
             event = order.get("event")
             pair.take(event_of_json(event) if event else None, int(order.get("lost", 0)))
 
-    def _tell_of_death(self) -> None:
+    def _announce_death(self) -> None:
         text = (
             "the supervisor has ended without a word, by a signal or a defect: routing and "
             "replication stay as they are, and nobody would fail over"

@@ -25,7 +25,7 @@ NICENESS = 5  # a failover's processes go first
 SECRET_CHARS = 4  # shorter parts of a URL would be found everywhere
 
 
-class Said(logging.Handler):
+class AppriseWarnings(logging.Handler):
     """The last that Apprise warned of."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ def understood(url: str) -> str:
 
 def _done(url: str, what: Callable[[apprise.Apprise], bool]) -> str:
     """Why it cannot be done with the channel of that URL; empty when it was."""
-    said, logger = Said(), logging.getLogger("apprise")
+    said, logger = AppriseWarnings(), logging.getLogger("apprise")
     logger.addHandler(said)
     logger.propagate = False
     try:

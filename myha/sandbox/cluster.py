@@ -258,7 +258,7 @@ class Cluster(Layout):
                 self.balancers[name].name: "{}:{} (writer), {}:{} (reader)".format(
                     *place.writer, *place.reader
                 )
-                for name, place in self.balancer_places.items()
+                for name, place in self.balancer_addresses.items()
             },
             **{f"node {name}": f"{node.host}:{node.port}" for name, node in self.machines.items()},
             **self._keepalived_addresses(),

@@ -15,7 +15,7 @@ _quoted = json.dumps  # a TOML basic string is written like JSON's
 
 
 @dataclass(frozen=True)
-class BalancerPlace:
+class BalancerAddresses:
     """Where one balancer listens: for myha (a path or "host:port"), for writers, for readers."""
 
     name: str
@@ -35,7 +35,7 @@ class ConfigurationText:
     state_dir: Path
     nodes: Mapping[str, NodeFiles]
     replicas: Mapping[str, NodeFiles]
-    balancers: Iterable[BalancerPlace]
+    balancers: Iterable[BalancerAddresses]
     fences: bool
     address: bool = False
     etcd: tuple[str, ...] = ()  # its endpoints; none: the record is a file

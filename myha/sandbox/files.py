@@ -28,7 +28,7 @@ def write_files(sandbox: Layout) -> None:
         state_dir=sandbox.state_dir,
         nodes=sandbox.nodes,
         replicas=sandbox.replicas,
-        balancers=sandbox.balancer_places.values(),
+        balancers=sandbox.balancer_addresses.values(),
         # Ending a process is a signal on this machine: it would reach across every cut.
         fences=sandbox.network is None,
         address=sandbox.state.address,
@@ -50,7 +50,7 @@ def remove_files(sandbox: Layout) -> None:
         *NODE_NAMES,
         *sandbox.replicas,
         STRAY,
-        *(sandbox.balancer_dir(name).name for name in sandbox.balancer_places),
+        *(sandbox.balancer_dir(name).name for name in sandbox.balancer_addresses),
         *([] if sandbox.shared_address is None else sandbox.shared_address.folders),
         "secrets",
         "myha.toml",

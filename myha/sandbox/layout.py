@@ -9,7 +9,7 @@ from pathlib import Path
 
 from myha.hosts.local import LocalHost, accepts_unix, connects_tcp
 from myha.sandbox.address import SharedAddress
-from myha.sandbox.configuration import BalancerPlace
+from myha.sandbox.configuration import BalancerAddresses
 from myha.sandbox.etcd import Member, member_names, members_of, process_of
 from myha.sandbox.network.layout import BALANCERS, REPLICATION, supervisor_name
 from myha.sandbox.network.network import Network
@@ -65,18 +65,18 @@ class Layout:
         )
 
     @cached_property
-    def balancer_places(self) -> dict[str, BalancerPlace]:
+    def balancer_addresses(self) -> dict[str, BalancerAddresses]:
         """Where each balancer listens. On a network there are two, on the side of one node each."""
         names = BALANCERS if self.network else BALANCERS[:1]
-        return {name: self._place(name) for name in names}
+        return {name: self._addresses_of(name) for name in names}
 
-    def _place(self, name: str) -> BalancerPlace:
+    def _addresses_of(self, name: str) -> BalancerAddresses:
         socket, host = str(self.run_dir / "haproxy.sock"), "127.0.0.1"
         if self.network is not None:  # a file would be reached across every cut
             host = self.network.address(name)
             socket = f"{host}:{NETWORK_RUNTIME_PORT}"
         writer, reader = ((host, self.state.ports[pool]) for pool in ("writer", "reader"))
-        return BalancerPlace(name, socket, writer, reader)
+        return BalancerAddresses(name, socket, writer, reader)
 
     @cached_property
     def shared_address(self) -> SharedAddress | None:
@@ -87,7 +87,7 @@ class Layout:
 
     @property
     def writer_address(self) -> tuple[str, int]:
-        return self.balancer_places[BALANCERS[0]].writer
+        return self.balancer_addresses[BALANCERS[0]].writer
 
     @cached_property
     def nodes(self) -> dict[str, NodeFiles]:
@@ -144,7 +144,7 @@ class Layout:
     @cached_property
     def balancers(self) -> dict[str, LocalHost]:
         """The handles of the balancers' processes."""
-        return {name: self._balancer(place) for name, place in self.balancer_places.items()}
+        return {name: self._balancer(place) for name, place in self.balancer_addresses.items()}
 
     @property
     def haproxy(self) -> LocalHost:
@@ -154,7 +154,7 @@ class Layout:
     def balancer_dir(self, name: str) -> Path:
         return self.directory / ("haproxy" if self.network is None else f"haproxy-{name}")
 
-    def _balancer(self, place: BalancerPlace) -> LocalHost:
+    def _balancer(self, place: BalancerAddresses) -> LocalHost:
         folder, network = self.balancer_dir(place.name), self.network
         argv = (*fetch("haproxy").argv, "-db", "-f", str(folder / "haproxy.cfg"))
         ready: Callable[[], bool] = partial(accepts_unix, Path(place.socket))

@@ -19,7 +19,7 @@ from myha.stores.factory import (
     open_record_store,
     read_any_record,
     read_followers,
-    store_place,
+    store_location,
     supervisor_lease,
 )
 
@@ -77,7 +77,7 @@ def move(config: Config, old_kind: str) -> Contents:
     try:
         found = stored(old)
         if found is None:
-            raise MyhaError(f"there is no record of a pair in {store_place(old)}")
+            raise MyhaError(f"there is no record of a pair in {store_location(old)}")
         own = lease if config.cluster.store == "etcd" else None
         _write(config, own, found, replaces=False)
         forget(old)
@@ -126,7 +126,7 @@ def _write(
         there = store.read()
         if there is not None and not replaces:
             raise RefusedError(
-                f"{store_place(config)} has a record already, of epoch {there.epoch}", override
+                f"{store_location(config)} has a record already, of epoch {there.epoch}", override
             )
         version = max(0 if there is None else there.version, contents.record.version) + 1
         record = replace(contents.record, version=version)

@@ -38,7 +38,7 @@ def _kind(config: Config) -> _Kind:
     return _KINDS[config.cluster.store]
 
 
-def store_place(config: Config) -> str:
+def store_location(config: Config) -> str:
     """Where the record is, for messages."""
     if config.cluster.store == "etcd":
         return f"etcd below {etcd.prefix(config)}"
@@ -92,12 +92,12 @@ def misfit(config: Config, record: Record) -> str:
     right = "use the file that the pair was set up with"
     if names != sorted(config.nodes):
         return (
-            f"the record in {store_place(config)} is of nodes {' and '.join(names)}, "
+            f"the record in {store_location(config)} is of nodes {' and '.join(names)}, "
             f"{config.path} names {' and '.join(config.nodes)}: {right}"
         )
     if record.pair not in ("", config.cluster.name):
         return (
-            f"the record in {store_place(config)} is of the pair {record.pair}, "
+            f"the record in {store_location(config)} is of the pair {record.pair}, "
             f"{config.path} is of {config.cluster.name}: {right}"
         )
     return ""
@@ -126,4 +126,4 @@ def require_record(config: Config) -> Record:
 
 
 def no_record(config: Config) -> MyhaError:
-    return MyhaError(f"there is no record of a pair in {store_place(config)}: run `myha setup`")
+    return MyhaError(f"there is no record of a pair in {store_location(config)}: run `myha setup`")

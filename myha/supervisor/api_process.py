@@ -94,7 +94,7 @@ class ApiProcess:
         except OSError as error:
             raise MyhaError(f"[api] could not be tried: {error.strerror or error}") from None
         said = [
-            str(one["failed"]) for one in map(_told, found.stdout.splitlines()) if "failed" in one
+            str(one["failed"]) for one in map(_parsed, found.stdout.splitlines()) if "failed" in one
         ]
         if said or found.returncode:
             raise MyhaError(f"[api]: {said[-1] if said else f'exit status {found.returncode}'}")
@@ -178,7 +178,7 @@ class ApiProcess:
             )
             self._process, self._made = process, made
         threading.Thread(
-            target=self._tell, args=(process,), name=f"{NAME}-orders", daemon=True
+            target=self._send_orders, args=(process,), name=f"{NAME}-orders", daemon=True
         ).start()
         try:
             said = self._listen(process)
@@ -192,7 +192,7 @@ class ApiProcess:
             return said
         return f"signal {-status}" if status < 0 else f"exit status {status}"
 
-    def _tell(self, process: subprocess.Popen[bytes]) -> None:
+    def _send_orders(self, process: subprocess.Popen[bytes]) -> None:
         """Every configuration from now on. It may wait for the process, and nobody for it."""
         told: ProcessConfig | None = None
         assert process.stdin is not None
@@ -224,7 +224,7 @@ class ApiProcess:
                 said = self._take(line) or said
 
     def _take(self, line: bytes) -> str:
-        told = _told(line)
+        told = _parsed(line)
         if "url" in told:
             self.url = str(told["url"])
             log(ITSELF, Kind.API, f"HTTP is answered at {self.url}")
@@ -251,7 +251,7 @@ def _version(path: Path | None) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _told(line: bytes) -> dict[str, Any]:
+def _parsed(line: bytes) -> dict[str, Any]:
     """What one line of it says; nothing where it says no object."""
     try:
         told = json.loads(line)

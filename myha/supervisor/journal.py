@@ -19,7 +19,7 @@ ITSELF = "supervisor"  # in place of a pair's name: the process
 
 def log(name: str, kind: Kind, text: str) -> None:
     """A line of the log alone, about a pair or about the process."""
-    LOG.show(Event(time.time(), name, kind, text))
+    LOG.print(Event(time.time(), name, kind, text))
 
 
 class LoggedJournal:
@@ -41,7 +41,7 @@ class LoggedJournal:
     def note(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
         event = Event(time.time(), self._pair, kind, text, fields)
         with self._lock:  # the lines in the same order everywhere
-            self._log.show(event)
+            self._log.print(event)
             for listener in self.listeners:
                 listener(event)
         try:
@@ -57,4 +57,4 @@ class LoggedJournal:
         self.on_line()
 
     def _show(self, text: str) -> None:
-        self._log.show(Event(time.time(), self._pair, Kind.JOURNAL, text))
+        self._log.print(Event(time.time(), self._pair, Kind.JOURNAL, text))

@@ -22,7 +22,7 @@ class Log:
         self._to = to
         self._lock = threading.Lock()
 
-    def show(self, event: Event) -> None:
+    def print(self, event: Event) -> None:
         line = as_json(event) if self.format == "json" else as_text(event)
         try:
             with self._lock:

@@ -140,9 +140,9 @@ class MessengerProcess:
                 if self._process is None or not self._write([_had(one)]):
                     self._alive()  # a new one is told of all
             else:
-                self._tell(one, what)
+                self._pass_on(one, what)
 
-    def _tell(self, one: Attached, event: Event) -> None:
+    def _pass_on(self, one: Attached, event: Event) -> None:
         lost = one.lost
         if not self._alive():
             one.lost += 1

@@ -45,20 +45,20 @@ class News:
         self._version = 0
         self._wakes = 0  # the last version that somebody who waits is woken for
         self._of: dict[str, int] = {}
-        self._told_at: dict[str, float] = {}
+        self._announced_at: dict[str, float] = {}
         self._watched: Collection[str] | None = ()  # None: all
         self._watched_at = float("-inf")
 
-    def tell(self, pair: str, change: Change = Change.NEWS) -> None:
+    def announce(self, pair: str, change: Change = Change.NEWS) -> None:
         """The pair's status says something new. Waits for nobody."""
         with self._changed:
             now = self._clock()
             wakes = change is Change.NEWS or len(self._of) <= FEW_PAIRS or self._watches(pair, now)
             pace_seconds = len(self._of) / MOVES_A_SECOND
-            if not wakes and now - self._told_at.get(pair, float("-inf")) < pace_seconds:
+            if not wakes and now - self._announced_at.get(pair, float("-inf")) < pace_seconds:
                 return
             self._version += 1
-            self._of[pair], self._told_at[pair] = self._version, now
+            self._of[pair], self._announced_at[pair] = self._version, now
             if wakes:
                 self._wakes = self._version
                 self._changed.notify_all()
@@ -88,7 +88,7 @@ class Noticing:
     def __init__(self) -> None:
         self._key: tuple[Any, ...] = ()
         self._seen: View | None = None
-        self._told_at = float("-inf")
+        self._announced_at = float("-inf")
 
     def changed(self, loop: BaseLoop[View, Any], more: tuple[Any, ...] = ()) -> Change | None:
         """In the loop's thread. `more`: what else of the pair its status shows."""
@@ -106,9 +106,9 @@ class Noticing:
             *more,
         )
         news = key != self._key or before is None or _differ(before, view)
-        if not news and view.at - self._told_at < MOVES_SECONDS:
+        if not news and view.at - self._announced_at < MOVES_SECONDS:
             return None
-        self._key, self._seen, self._told_at = key, view, view.at
+        self._key, self._seen, self._announced_at = key, view, view.at
         return Change.NEWS if news else Change.MOVES
 
 

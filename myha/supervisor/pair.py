@@ -451,7 +451,7 @@ class PairSupervisor:
 
     # -- what is asked of it, from other threads -------------------------------------------------
 
-    def tell_news(self, to: Callable[[Change], None]) -> None:
+    def announce_to(self, to: Callable[[Change], None]) -> None:
         """Call `to` whenever the status or the journal says something new. It must not wait."""
         self._on_news, self.journal.on_line = to, partial(to, Change.NEWS)
         to(Change.NEWS)

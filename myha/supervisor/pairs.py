@@ -111,7 +111,7 @@ class Pairs:
             self._configs = dict(configs)
             self._runners = {n: one for n, one in self._runners.items() if not one.ended}
             for name in new.removed:
-                self._news.tell(name)
+                self._news.announce(name)
                 if name in self._runners:
                     self._runners[name].change(None, f"{reason}: not in the configuration any more")
             for name in new.changed:
@@ -136,7 +136,7 @@ class Pairs:
             alive=self._alive,
             after_seconds=after_seconds,
             make=self._make,
-            news=partial(self._news.tell, name),
+            news=partial(self._news.announce, name),
             patience_seconds=self._sharing.patience_seconds,
         )
         runner.start()

@@ -244,7 +244,7 @@ class PairRunner:
                 if self._leave.is_set():
                     return
                 self._begins()
-                made.tell_news(self._news)
+                made.announce_to(self._news)
                 self._supervisor, self.state, self.reason = made, State.RUNNING, ""
             made.run()
         finally:

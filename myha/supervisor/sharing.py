@@ -103,7 +103,7 @@ class Sharing:
             if made is None:
                 return
             self._presences[config.etcd, me] = made
-        made.say(runners)
+        made.announce(runners)
         seen = made.alive()
         twice = {
             name: {one: pairs for one, pairs in seen.items() if one in self._alive.get(name, {})}

@@ -78,7 +78,7 @@ class Stillness:
         hung = {name for name, checks in still.items() if checks >= HUNG_CHECKS}
         for name, one in runners.items():
             if name in hung and not one.hangs:
-                self._tell(one, len(runners) - 1)
+                self._log_hang(one, len(runners) - 1)
             elif name not in hung and one.hangs:
                 log(name, Kind.UNSUPERVISED, "its loop comes round again")
                 one.hang("")
@@ -89,14 +89,14 @@ class Stillness:
         others = [one for name, one in runners.items() if name not in hung]
         return self._patience <= 0 or not any(one.busy for one in others)
 
-    def _tell(self, runner: PairRunner, others: int) -> None:
+    def _log_hang(self, runner: PairRunner, others: int) -> None:
         """Say so everywhere, and where exactly it hangs."""
         seconds = HUNG_CHECKS * CHECK_SECONDS
         why = f"its loop has not come round for {seconds:.0f} s"
         runner.hang(f"{why}; its process is ended, and it begins anew")
         text = f"{why}: its process is ended and begun anew, with {others} other pairs"
         log(runner.name, Kind.UNSUPERVISED, text)
-        _show_where(runner)
+        _print_stack(runner)
         writing = threading.Thread(target=_to_journal, args=(runner, text), daemon=True)
         writing.start()
         writing.join(JOURNAL_SECONDS)
@@ -108,7 +108,7 @@ def _to_journal(runner: PairRunner, text: str) -> None:
         runner.note(Kind.UNSUPERVISED, text)
 
 
-def _show_where(runner: PairRunner) -> None:
+def _print_stack(runner: PairRunner) -> None:
     """On standard error, as Python shows a defect."""
     frame = sys._current_frames().get(runner.thread_id or 0)
     if frame is not None:

@@ -78,9 +78,9 @@ class Worker:
                 return
             self.pairs = dict(pairs)
             if self._process is not None:
-                self._tell(self._process, {})
+                self._send_order(self._process, {})
 
-    def _tell(self, process: subprocess.Popen[str], more: Data) -> None:
+    def _send_order(self, process: subprocess.Popen[str], more: Data) -> None:
         line = {**more, "pairs": {name: one.order for name, one in self.pairs.items()}}
         assert process.stdin is not None
         with contextlib.suppress(OSError, ValueError):  # it has ended: the next one is told all
@@ -149,7 +149,7 @@ class Worker:
                 start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
             )
             self._process, self._heard_at = process, time.monotonic()
-            self._tell(
+            self._send_order(
                 process,
                 {"socket": str(self.socket), "niceness": self._niceness, "log": LOG.format},
             )

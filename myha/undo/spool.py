@@ -45,7 +45,7 @@ class SpooledTransaction:
 
     @property
     def events(self) -> Iterator[RawEvent]:
-        return (event for _, event in self.spool.placed(self))
+        return (event for _, event in self.spool.with_offsets(self))
 
     @property
     def size_bytes(self) -> int:
@@ -135,7 +135,7 @@ class Spool:
 
     # ---- reading
 
-    def placed(self, transaction: SpooledTransaction) -> Iterator[tuple[int, RawEvent]]:
+    def with_offsets(self, transaction: SpooledTransaction) -> Iterator[tuple[int, RawEvent]]:
         """Its events, each with the place where it begins in the file."""
         checksum = transaction.has_checksum
         for at, raw in self._raw(transaction.begin, transaction.end):
@@ -259,7 +259,7 @@ class _Reading:
 
     @property
     def events(self) -> Iterator[RawEvent]:
-        for at, event in self._transaction.spool.placed(self._transaction):
+        for at, event in self._transaction.spool.with_offsets(self._transaction):
             self.at = at
             if event.type == EventType.TABLE_MAP:
                 self.tables_at[row_events.rows_table_id(event)] = at

@@ -165,7 +165,7 @@ def test_a_supervisor_that_falls_silent_is_told_of_and_what_it_said_stays() -> N
     listener = known.listen(None)
     heard(listener)
     now = SILENT_SECONDS - 0.1
-    known.tell_lines()
+    known.publish_overview()
     assert heard(listener) == []
     now = SILENT_SECONDS + 0.1
     known.silent("", "it does not answer", gone=False)
@@ -189,7 +189,7 @@ def test_whose_moves_are_wanted_is_known_by_who_listens_and_who_has_asked() -> N
     for listener in listeners[1:]:
         assert listener is not None
         known.leave(listener)
-    known.tell_lines()
+    known.publish_overview()
     assert known.watched == []
     assert known.asked("another") is None
     found = known.asked(PAIR)
@@ -197,7 +197,7 @@ def test_whose_moves_are_wanted_is_known_by_who_listens_and_who_has_asked() -> N
     assert known.watched == [PAIR]
     now = ASKED_SECONDS + 1
     assert known.age_seconds(PAIR) == now, "nobody has said anything of it since"
-    known.tell_lines()
+    known.publish_overview()
     assert known.watched == []
 
 

@@ -120,7 +120,7 @@ class Told:
         """In the server's thread: a supervisor answers all the time, with news or without."""
         if not self.silent:
             self._known.take("", {"names": self._answer["names"], "pairs": {}})
-        self._known.tell_lines()
+        self._known.publish_overview()
         self._loop.call_later(AGAIN_SECONDS, self._repeat)
 
     def journal(self, pair: str, *lines: Data) -> None:

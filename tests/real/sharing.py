@@ -38,7 +38,7 @@ class Acting:
     def stop(self, _reason: str) -> None:
         self.ended.set()
 
-    def tell_news(self, to: Callable[[], None]) -> None:
+    def announce_to(self, to: Callable[[], None]) -> None:
         """There are none."""
 
     def close(self) -> None:

@@ -91,7 +91,7 @@ class Divergence:
         if failure is not None:
             self.error = explained(self._node, self._other, failure, compared, self.names.node)
 
-    def show(self, tell: Tell, limit: int) -> None:
+    def tell(self, tell: Tell, limit: int) -> None:
         """Tell it line by line; of changes and statements at most `limit`, 0 for all."""
         node, writer = self.names.node, self.names.writer
         if self.look is None:

@@ -23,7 +23,7 @@ from myha.operations.doctor.machine import of_machine
 from myha.operations.doctor.server_look import ServerLook, look_at
 from myha.operations.doctor.servers import of_servers
 from myha.operations.setup.remarks import Remark
-from myha.stores.factory import read_record, store_place
+from myha.stores.factory import read_record, store_location
 
 Got = TypeVar("Got")
 # Of the pair, as the supervisor or a look of one's own says; None: there is no record yet.
@@ -110,7 +110,7 @@ def _balancer(config: Config, name: str) -> list[Remark]:
 
 def _record(config: Config, deadline: Deadline) -> tuple[Record | None, list[Remark]]:
     failures: list[Unseen] = []
-    record = _Call("the record", store_place(config), lambda: read_record(config)).result(
+    record = _Call("the record", store_location(config), lambda: read_record(config)).result(
         deadline, failures
     )
     remarks = []
@@ -123,7 +123,7 @@ def _record(config: Config, deadline: Deadline) -> tuple[Record | None, list[Rem
             Remark(
                 "not-set-up",
                 config.cluster.name,
-                f"there is no record of the pair in {store_place(config)}",
+                f"there is no record of the pair in {store_location(config)}",
                 f"run `myha setup{config.option}`; with --plan it shows what is missing",
                 "it is no pair yet",
             )

@@ -9,7 +9,7 @@ from myha.core.record import Cause
 from myha.errors import MyhaError
 from myha.permit import Permit
 from myha.ports import JobOrder
-from myha.stores.factory import read_follower, read_record, store_place
+from myha.stores.factory import read_follower, read_record, store_location
 
 RECORD_EVERY_SECONDS = 0.05
 
@@ -18,7 +18,7 @@ def off_record(config: Config, order: JobOrder) -> str:
     """Why the record does not say that this heal is under way; empty when it does."""
     record = read_record(config)
     if record is None:
-        return f"there is no record in {store_place(config)}"
+        return f"there is no record in {store_location(config)}"
     if (record.writer, record.epoch) != (order.writer, order.epoch):
         return f"the writer on record is {record.writer} since epoch {record.epoch}"
     if record.term != order.term:

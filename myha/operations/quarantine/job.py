@@ -9,7 +9,7 @@ from typing import Any
 from myha.config import load_ordered
 from myha.operations.quarantine.retention import (
     described,
-    kept,
+    kept_incidents,
     limits_of,
     remove,
     require_no_heal,
@@ -27,6 +27,6 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> str:  # noqa: ARG001  #
         return "everything is kept"
     require_no_heal(config)
     root = config.cluster.state_dir / FOLDER
-    going = to_remove(kept(root), limits, time.time())
+    going = to_remove(kept_incidents(root), limits, time.time())
     remove(root, going)
     return f"removed {described(going)}" if going else "nothing is old enough"

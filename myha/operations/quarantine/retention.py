@@ -39,7 +39,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptIncident:
     """An incident as far as its removal is concerned; `at` in seconds since the epoch, None for one
     whose summary cannot be read: it stays."""
 
@@ -63,7 +63,7 @@ def limits_of(config: Config) -> Limits | None:
 # -- looked at -------------------------------------------------------------------------------------
 
 
-def note_seen(incident: Incident, how: str) -> None:
+def mark_seen(incident: Incident, how: str) -> None:
     """Somebody has looked at it by the command `how`. Never raises: looking is what matters."""
     with suppress(OSError), replacing(incident.path / SEEN) as file:
         at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -77,15 +77,17 @@ def is_seen(incident: Incident) -> bool:
 # -- what goes -------------------------------------------------------------------------------------
 
 
-def kept(root: Path) -> list[Kept]:
+def kept_incidents(root: Path) -> list[KeptIncident]:
     """All complete incidents, oldest first."""
     return [
-        Kept(one.id, one.path, _wall(one.at), _size_bytes(one.path), is_seen(one))
+        KeptIncident(one.id, one.path, _wall(one.at), _size_bytes(one.path), is_seen(one))
         for one in incidents(root)
     ]
 
 
-def to_remove(all_kept: Sequence[Kept], limits: Limits, now_wall: float) -> list[Kept]:
+def to_remove(
+    all_kept: Sequence[KeptIncident], limits: Limits, now_wall: float
+) -> list[KeptIncident]:
     """Oldest first. What stays counts towards the size, and may keep it above the limit."""
     total_bytes = sum(one.size_bytes for one in all_kept)
     going = []
@@ -114,7 +116,7 @@ def require_no_heal(config: Config) -> None:
             raise RefusedError(f"a heal of {name} is under way, and may need its incident")
 
 
-def remove(root: Path, going: Iterable[Kept]) -> None:
+def remove(root: Path, going: Iterable[KeptIncident]) -> None:
     """Each at once or not at all for whoever lists them: what is cut short is removed by the next
     heal. Raises MyhaError."""
     for one in going:
@@ -127,7 +129,7 @@ def remove(root: Path, going: Iterable[Kept]) -> None:
             raise MyhaError(f"cannot remove {one.path}: {error.strerror or error}") from None
 
 
-def described(going: Sequence[Kept]) -> str:
+def described(going: Sequence[KeptIncident]) -> str:
     size_mb = sum(one.size_bytes for one in going) / MB
     names = ", ".join(one.id for one in going[:5]) + (", ..." if len(going) > 5 else "")
     return f"{len(going)} incidents with {size_mb:,.1f} MB: {names}"

@@ -21,7 +21,7 @@ from myha.stores.factory import (
     forget,
     open_journal,
     require_record,
-    store_place,
+    store_location,
     supervisor_lease,
 )
 from myha.waiting import wait_until
@@ -175,4 +175,4 @@ class Release:
         finally:
             journal.close()
         forget(self._config)
-        self._tell(f"the record in {store_place(self._config)} is set aside")
+        self._tell(f"the record in {store_location(self._config)} is set aside")

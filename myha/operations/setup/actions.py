@@ -27,7 +27,7 @@ from myha.operations.setup.grants import wanted_grants
 from myha.operations.setup.history import History
 from myha.servers.restoring import RETRY_COUNT
 from myha.servers.wanted import SESSION_SETTINGS
-from myha.stores.factory import store_place
+from myha.stores.factory import store_location
 
 OUR_TABLES: Mapping[str, tuple[str, ...]] = {
     "heartbeat": (
@@ -357,4 +357,6 @@ def _join(config: Config, record: Record | None, writer: str) -> Iterator[Action
         Stage.JOIN, writer, f"prove it: a marker row of each node arrives at {standby} ..."
     )
     yield Action(Stage.JOIN, standby, f"... and at {writer}, with ids of its own residue class")
-    yield Action(Stage.JOIN, writer, f"write the first record, epoch 1, into {store_place(config)}")
+    yield Action(
+        Stage.JOIN, writer, f"write the first record, epoch 1, into {store_location(config)}"
+    )

@@ -126,7 +126,7 @@ def _step(sessions: Sessions, action: Action, tell: Tell) -> None:
     elif action.block == DRAIN:
         _drain(session, peer, tell)
     elif action.block == PLACE:
-        _place(session, peer, tell)
+        _begin_by_gtid(session, peer, tell)
     else:
         with session.writable():
             session.carry_out(action.block, action.values, **action.words)
@@ -182,15 +182,15 @@ def _await_position(session: AdminSession) -> str:
 # --- the place of a channel ---------------------------------------------------------------------
 
 
-def _place(session: AdminSession, peer: AdminSession, tell: Tell) -> None:
+def _begin_by_gtid(session: AdminSession, peer: AdminSession, tell: Tell) -> None:
     if session.flavour.keeps_replica_position:
-        _place_by_position(session, peer)
+        _set_gtid_position(session, peer)
     else:
-        _place_by_set(session, peer, tell)
+        _await_same_set(session, peer, tell)
     session.carry_out("start_replication")
 
 
-def _place_by_position(session: AdminSession, peer: AdminSession) -> None:
+def _set_gtid_position(session: AdminSession, peer: AdminSession) -> None:
     """MariaDB: the source says which GTIDs its log has up to the byte where this one is."""
     session.carry_out("stop_replication")
     row = session.query_named("SHOW SLAVE STATUS")[0]
@@ -205,7 +205,7 @@ def _place_by_position(session: AdminSession, peer: AdminSession) -> None:
     session.carry_out("place_by_gtid", {"position": str(position)})
 
 
-def _place_by_set(session: AdminSession, peer: AdminSession, tell: Tell) -> None:
+def _await_same_set(session: AdminSession, peer: AdminSession, tell: Tell) -> None:
     """MySQL: its own set has to have all that the source had, or old transactions would come again.
 
     One that was made from a dump without its GTIDs never gets there.

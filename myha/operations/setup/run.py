@@ -37,7 +37,7 @@ from myha.stores.factory import (
     open_journal,
     open_record_store,
     read_any_record,
-    store_place,
+    store_location,
     supervisor_lease,
 )
 
@@ -313,7 +313,7 @@ class Setup:
             ) from None
         self._tell(
             f"recorded: epoch {record.epoch}, writer {record.writer}, in "
-            f"{store_place(self._config)}"
+            f"{store_location(self._config)}"
         )
         return record
 

@@ -24,12 +24,12 @@ class Writes:
 
 def sample(sessions: Mapping[str, Session], seconds: float = SAMPLE_SECONDS) -> dict[str, Writes]:
     """What each server writes within `seconds`. Raises ServerError."""
-    places = {name: _place(session) for name, session in sessions.items()}
+    ends = {name: _log_end(session) for name, session in sessions.items()}
     time.sleep(seconds)
-    return {name: _writes(session, *places[name]) for name, session in sessions.items()}
+    return {name: _writes(session, *ends[name]) for name, session in sessions.items()}
 
 
-def _place(session: Session) -> tuple[str, int]:
+def _log_end(session: Session) -> tuple[str, int]:
     """The file and the byte at which the binary log ends now. (By a statement that all know.)"""
     name, size, *_ = session.query("SHOW BINARY LOGS")[-1]
     return str(name), int(size)

@@ -118,7 +118,7 @@ class Repair:
         self._both.close()
 
     @property
-    def _sides(self) -> tuple[ComparedNode, ComparedNode]:
+    def _source_and_target(self) -> tuple[ComparedNode, ComparedNode]:
         """The source's and the target's."""
         writer, standby = self._both.writer, self._both.standby
         return (writer, standby) if self.source == writer.name else (standby, writer)
@@ -148,7 +148,7 @@ class Repair:
         by_table: dict[str, list[tuple[str, ...]]] = {}
         for one in report.differences:
             by_table.setdefault(one.table, []).append(one.key)
-        known = read_tables(self._sides[1].query, by_table)
+        known = read_tables(self._source_and_target[1].query, by_table)
         triggers = self._tables_with_triggers()
         for name, keys in by_table.items():
             reason = _not_repairable(known[name], triggers)
@@ -161,14 +161,14 @@ class Repair:
         return RepairPlan(self.source, self.target, report, tuple(changes), tuple(left_out))
 
     def _tables_with_triggers(self) -> set[str]:
-        rows = self._sides[1].query(
+        rows = self._source_and_target[1].query(
             "SELECT DISTINCT event_object_schema, event_object_table"
             " FROM information_schema.triggers"
         )
         return {f"{schema}.{table}" for schema, table in rows}
 
     def _read(self, looks: Looks, keys: Sequence[tuple[str, ...]]) -> list[Change]:
-        source, target = self._sides
+        source, target = self._source_and_target
         theirs, ours = read_rows(source, looks, keys, ""), read_rows(target, looks, keys, "")
         found = [Change(looks, key, ours.get(key), theirs.get(key)) for key in keys]
         return [one for one in found if one.before != one.after]
@@ -193,7 +193,7 @@ class Repair:
                 **incident, "node": self.target, "from": self.source, "reason": "repair",
             },
         )  # fmt: skip
-        target = self._sides[1]
+        target = self._source_and_target[1]
         target.run(self._statements.all("session"))
         if int(target.value("SELECT @@SESSION.sql_log_bin")) != 0:
             raise RefusedError(f"{target.name}: sql_log_bin could not be turned off")
@@ -205,7 +205,7 @@ class Repair:
         return RepairReport(self.source, self.target, done, tuple(skipped), plan.left_out, kept)
 
     def _do(self, name: str, **words: str) -> None:
-        self._sides[1].run(self._statements.all(name, **words))
+        self._source_and_target[1].run(self._statements.all(name, **words))
 
     def _close_for_writes(self) -> None:
         """On a connection of its own, in case ours broke."""
@@ -257,7 +257,7 @@ class Repair:
         self._moment.catch_up()
         looks, keys = batch[0].looks, [one.key for one in batch]
         writer, standby = self._both.writer, self._both.standby
-        source, target = self._sides
+        source, target = self._source_and_target
         locks = {source.name: LOCK, target.name: FOR_UPDATE}
         rows: dict[str, dict[tuple[str, ...], Row]] = {}
         with writer.transaction(), standby.transaction():

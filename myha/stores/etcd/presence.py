@@ -21,7 +21,7 @@ class EtcdPresence:
         self._lease = 0
         self._said = b""
 
-    def say(self, pairs: Iterable[str]) -> None:
+    def announce(self, pairs: Iterable[str]) -> None:
         value = json.dumps(sorted(pairs)).encode()
         if not self._lease or self._client.keep_alive(self._lease) == 0:
             self._lease, _ = self._client.grant(TTL_SECONDS)
