@@ -11,6 +11,7 @@ the same time, and tests that share a module's fixture run on one worker, which 
 import os
 import signal
 import sys
+from collections.abc import Generator
 
 import hypothesis
 import pytest
@@ -71,6 +72,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         group = groups[item] = _group(item)
         ranks.setdefault(group, (_rank(item), number))
     items.sort(key=lambda item: ranks[groups[item]])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Text that is no Unicode, as fuzzing makes it, would end the worker that reports it."""
+    report = yield
+    if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+        try:
+            report.longreprtext.encode()
+        except UnicodeEncodeError:
+            report.longrepr = report.longreprtext.encode(errors="backslashreplace").decode()
+    return report
 
 
 def _rank(item: pytest.Item) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import pytest
@@ -20,6 +21,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from myha.supervisor import client
+from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS
 from tests.api.world import PAIR, PORT, Supervised, supervised
 
 EXAMPLES = 6
@@ -35,7 +38,10 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
-    with supervised(tmp_path_factory.mktemp("fuzz"), requests_per_second=100_000) as made:
+    # On a busy machine a ping may take longer than the time after which a supervisor hangs.
+    patient = mock.patch.object(client, "PING_TIMEOUT_SECONDS", CLIENT_TIMEOUT_SECONDS)
+    made_in = tmp_path_factory.mktemp("fuzz")
+    with patient, supervised(made_in, requests_per_second=100_000) as made:
         guard: Any = made.client.app
         guard._operations._burst = guard._failures._burst = 1e9
         yield made

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from myha.conflicts.node_state import NodeState
 from myha.conflicts.watch import Watch
 from myha.sandbox.cluster import Cluster
 from tests.real.pair import Pair, running_pair
+from tests.real.purging import drop_older_logs
 from tests.reporters import ListReporter
 from tests.waiting import until
 
@@ -446,8 +448,7 @@ def test_what_was_purged_before_it_was_read_is_told(writers: Writers) -> None:
     for n in range(5):
         writers.run("a", f"UPDATE {table} SET n = {n}")
     until(writers.same_history, "the same history")
-    (last,) = writers.run("a", "FLUSH BINARY LOGS", "SHOW BINARY LOGS")[-1:]
-    until(lambda: _purged(writers, str(last[0])), "the old binary logs gone")
+    drop_older_logs(partial(writers.run, "a"))
     with Watching(writers, since=since) as watching:
         (event,) = watching.await_told("conflicts-gap", "a has purged binary logs")
         assert int(event[2]["unseen"]) == 4
@@ -457,11 +458,6 @@ def test_what_was_purged_before_it_was_read_is_told(writers: Writers) -> None:
             watching.await_told("conflict", table)
         assert watching.watch.metrics()["nodes"]["a"]["unseen"] == 4
     until(writers.same_history, "replication to go on")
-
-
-def _purged(writers: Writers, last: str) -> bool:
-    writers.run("a", f"PURGE BINARY LOGS TO '{last}'")
-    return str(writers.run("a", "SHOW BINARY LOGS")[0][0]) == last
 
 
 def test_an_event_of_more_than_one_packet(writers: Writers) -> None:

@@ -35,6 +35,7 @@ from myha.supervisor.status_builder import build_status
 from tests.core.views import record, view
 from tests.real.bare import BareServer
 from tests.real.diverged import Pair, bare_pair, come_back_with, make_database, replicating
+from tests.real.purging import drop_older_logs
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -205,16 +206,7 @@ def test_partial_images_say_so(pair: Pair, tmp_path: Path) -> None:
 def test_a_purged_binary_log_is_one_clear_line(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "gone", "t (id INT PRIMARY KEY)")
     come_back_with(pair, "INSERT INTO gone.t VALUES (1)", "FLUSH BINARY LOGS")
-    # MariaDB keeps a log that the last checkpoint is in.
-    for _ in range(2):
-        pair.w.run("FLUSH BINARY LOGS")
-    last = pair.w.run("SHOW BINARY LOGS")[-1][0]
-
-    def purged() -> bool:
-        pair.w.run(f"PURGE BINARY LOGS TO '{last}'")
-        return len(pair.w.run("SHOW BINARY LOGS")) == 1
-
-    until(purged, "the old logs are gone")
+    drop_older_logs(pair.w.run)
     done = show(pair, tmp_path)
     assert done.returncode == 1
     assert done.stderr == ""
@@ -566,15 +558,7 @@ def test_the_writers_purged_binary_log_is_a_note_and_not_an_end(pair: Pair) -> N
     pair.p.run("INSERT INTO wp.t VALUES (1)")
     explain(pair)
     pair.stop()  # their connections hold the last log
-    for _ in range(3):
-        pair.p.run("FLUSH BINARY LOGS")
-    last = pair.p.run("SHOW BINARY LOGS")[-1][0]
-
-    def purged() -> bool:
-        pair.p.run(f"PURGE BINARY LOGS TO '{last}'")
-        return len(pair.p.run("SHOW BINARY LOGS")) == 1
-
-    until(purged, "the old logs are gone")
+    drop_older_logs(pair.p.run)
     report = explain(pair)
     assert report.errno == 1062
     assert report.heal == "reseed"

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from myha.binlog import events
 from tests.real.pair import Pair, running_pair
+from tests.real.purging import drop_older_logs
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -105,9 +107,7 @@ def test_partial_images_and_purged_logs_are_refused_with_nothing_touched(pair: P
     )
     assert_refused(pair, standby, "partial row images", "--method", "rewind")
     assert_refused(pair, standby, "partial row images", "--method", "merge")
-    pair.admin(standby, "FLUSH BINARY LOGS")
-    last = pair.admin(standby, "SHOW BINARY LOGS")[-1][0]
-    pair.admin(standby, f"PURGE BINARY LOGS TO '{last}'")
+    drop_older_logs(partial(pair.admin, standby))
     assert_refused(pair, standby, "binary log", "--method", "rewind")
     assert_refused(pair, standby, "binary log", "--method", "reseed")
     assert pair.admin(standby, "SELECT v FROM app.t WHERE id = 2") == [("errant",)]

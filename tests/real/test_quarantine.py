@@ -36,6 +36,7 @@ from tests.real.diverged import (
     make_database,
     replicating,
 )
+from tests.real.purging import drop_older_logs
 from tests.reporters import ListReporter
 from tests.waiting import until
 
@@ -154,11 +155,6 @@ def test_what_a_killed_process_left_half_written_is_removed(pair: Pair, tmp_path
     assert list(tmp_path.iterdir()) == [incident.path]
 
 
-def _purged(pair: Pair) -> bool:
-    pair.w.run(f"PURGE BINARY LOGS TO '{pair.w.run('SHOW BINARY LOGS')[-1][0]}'")
-    return len(pair.w.run("SHOW BINARY LOGS")) == 1
-
-
 def test_what_cannot_be_undone_is_kept_raw(pair: Pair, tmp_path: Path) -> None:
     make_database(pair, "raw", "t (id INT PRIMARY KEY, v VARCHAR(9))", "m (id INT) ENGINE=MyISAM")
     come_back_with(
@@ -195,9 +191,7 @@ def test_what_cannot_be_undone_is_kept_raw(pair: Pair, tmp_path: Path) -> None:
         assert lines[2]["new"] == {"id": 1, "v": "it's", "w": 5}
         report = back(pair, incident, skip_conflicts=True)
         assert len(report.conflicts) == 4
-        pair.w.run("FLUSH LOGS")
-        # A server keeps a log that a reader has just left, or that a crash would need still.
-        until(lambda: _purged(pair), "the older logs are gone")
+        drop_older_logs(pair.w.run)
         with pytest.raises(MyhaError, match="binary log"):
             keep()
         assert [one.id for one in incidents(tmp_path)] == [incident.id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from myha.database.flavours import FLAVOURS
 from tests.real.conftest import create
 from tests.real.pair import Data, Pair, without
+from tests.real.purging import drop_older_logs
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -253,15 +255,7 @@ def test_a_standby_that_was_away_for_too_long_is_told_to_be_outdated(pair: Follo
     pair.write("INSERT INTO app.t VALUES (2, 'second')")
     pair.await_following(writer)  # its own log is another's affair
     until(lambda: len(pair.rows("r1")) == 2, "the second row on r1")
-    pair.admin(writer, "FLUSH BINARY LOGS")
-    last = pair.admin(writer, "SHOW BINARY LOGS")[-1][0]
-
-    def purged() -> bool:
-        """A log that r1 still reads is left."""
-        pair.admin(writer, f"PURGE BINARY LOGS TO '{last}'")
-        return bool(pair.admin(writer, "SHOW BINARY LOGS")[0][0] == last)
-
-    until(purged, "older logs are gone")
+    drop_older_logs(partial(pair.admin, writer))
     pair.cluster.servers[standby].start(60.0)
     refusal = pair.await_event("refusal", f"{standby} cannot catch up")
     assert f"myha heal {standby} --method reseed" in refusal["text"]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from myha.permit import CancelledError
 from myha.progress import Progress
 from myha.sandbox.cluster import Cluster
 from myha.undo import summed_files
+from tests.real.purging import drop_older_logs
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
 from tests.reporters import ListReporter
 from tests.waiting import until
@@ -455,14 +457,7 @@ def test_refusals_change_nothing(
         with pytest.raises(HealRefusedError, match=r"of disk on a, and .* are free"):
             plan_reseed(ReseedOrder(pair.config, "a", "b", {}, (Method.BACKUP, Method.CLONE)))
 
-    pair.ask("a", "FLUSH BINARY LOGS")
-    (last, *_) = pair.ask("a", "SHOW BINARY LOGS")[-1]
-
-    def purged() -> bool:
-        pair.ask("a", f"PURGE BINARY LOGS TO '{last}'")
-        return len(pair.ask("a", "SHOW BINARY LOGS")) == 1
-
-    until(purged, "the binary logs of a are gone")
+    drop_older_logs(partial(pair.ask, "a"))
     with pytest.raises(HealRefusedError, match="cannot be put into quarantine, and would be lost"):
         pair.reseed(Method.DUMP)
     assert pair.executed("a") == before
