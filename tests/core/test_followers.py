@@ -19,24 +19,28 @@ from myha.core.followers.view import FollowerView, PairSeen, fold
 from myha.core.node import Contact, NodeView
 from myha.core.observations import NodeLooked
 from myha.core.plans import POOLS, NodeStep, Plan, Refusal, Step, TakeOut
+from myha.core.policy import Durability, Mode
 from myha.core.protocols.answer import Answer
 from myha.core.protocols.switchover import switchover
 from myha.core.record import Cause
 from myha.core.requests import forced_failover
 from myha.core.situation import Situation
+from myha.core.view import View
 from tests.core.follower_situations import (
     AHEAD,
     HEALING,
     QUIET,
     SITUATIONS,
     VARIANTS,
+    balancer,
     look,
     lost,
     node,
     taken_over,
     view,
 )
-from tests.core.views import NOW, UUID, away, fenced, gtids, seen
+from tests.core.views import CONNECTING, NOW, RUNNING, UUID, UUID_2, away, fenced, gtids, seen
+from tests.core.views import lost as pair_lost
 from tests.core.views import record as pair_record
 from tests.core.views import view as pair_view
 
@@ -221,6 +225,48 @@ def test_lag_counts_from_the_delay() -> None:
     after = fold(one, NodeLooked("r1", look(at=NOW, lag_seconds=14.0)))
     assert after.node.look is not None
     assert after.node.look.lag_seconds == 14.0
+
+
+# -- two writers ---------------------------------------------------------------------------------
+
+DUAL: dict[str, Any] = {
+    **POLICY_OF_R1,
+    "mode": Mode.DUAL_WRITER,
+    "durability": Durability.BOUNDED,
+}
+
+
+def test_writes_of_the_other_writer_come_through_the_one_on_record() -> None:
+    """What its source has is nothing of its own, whichever of the two wrote it."""
+    both = gtids(f"{UUID}:1-10,{UUID_2}:1-7")
+    pair = pair_view(
+        seen("db1", executed=both), seen("db2", executed=both, open=True), lb1=balancer(), **DUAL
+    )
+    one = view(node(executed=both), pair=pair)
+    decision = decide(one)
+    assert [row.name for row in decision.verdicts] == ["replica-healthy"]
+    assert decision.plan is None
+
+
+def test_the_death_of_the_other_writer_moves_no_replica() -> None:
+    pair = pair_view(seen("db1"), pair_lost("db2", Contact.REFUSING), lb1=balancer(), **DUAL)
+    decision = decide(view(pair=pair))
+    assert [row.name for row in decision.verdicts] == ["replica-healthy"]
+    assert decision.plan is None
+
+
+def test_the_survivor_of_two_writers_is_followed_when_it_has_applied_all_it_received() -> None:
+    """It is open before that: what it has received and not applied is the dead one's, and the
+    replica may have it."""
+
+    def plan_of(survivor: View) -> Plan | None:
+        dual = replace(survivor, policy=replace(survivor.policy, mode=Mode.DUAL_WRITER))
+        return decide(view(node(receiver=CONNECTING), pair=dual)).plan
+
+    assert plan_of(taken_over(applier=RUNNING, received=AHEAD)) is None
+    plan = plan_of(taken_over())
+    assert plan is not None
+    assert plan.kind == "follow"
 
 
 # -- beside the pair -----------------------------------------------------------------------------
