@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
@@ -18,9 +17,6 @@ import pytest
 from myha.errors import MyhaError
 from myha.sandbox import registry
 from myha.sandbox.cluster import Cluster
-
-MEMORY = Path("/dev/shm")
-MEMORY_BYTES = 12 * 2**30  # three workers with six servers each, and some to spare
 
 
 def name_run(config: pytest.Config) -> str:
@@ -33,18 +29,9 @@ def name_run(config: pytest.Config) -> str:
     return str(config.option.testrunuid)
 
 
-def roomy_folder() -> Path:
-    """In memory where there is room for it: servers force every commit to a disk, which costs a
-    virtual machine a quarter of its CPU. What is killed, frozen or full is the same there."""
-    with suppress(OSError):
-        if shutil.disk_usage(MEMORY).total >= MEMORY_BYTES and os.access(MEMORY, os.W_OK):
-            return MEMORY
-    return Path(tempfile.gettempdir())
-
-
 def state_folder(run: str) -> Path:
     """Where the sandboxes of a run's tests are, apart from the user's."""
-    return roomy_folder() / f"myha-tests-{os.geteuid()}-{run}"
+    return Path(tempfile.gettempdir()) / f"myha-tests-{os.geteuid()}-{run}"
 
 
 def end_sandboxes(run: str) -> list[str]:

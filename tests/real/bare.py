@@ -16,7 +16,6 @@ import pymysql
 from myha.sandbox import programs
 from myha.sandbox.programs import Program
 from myha.sandbox.servers import data_template
-from tests import leftovers
 
 START_DEADLINE_SECONDS = 60.0
 _COMMON = (
@@ -66,7 +65,7 @@ class BareServer:
 def bare_server(flavour: str, server_id: int = 1, *options: str) -> Iterator[BareServer]:
     """Start a server in a directory of its own; end it and remove the directory afterwards."""
     program = programs.fetch(flavour)
-    directory = Path(tempfile.mkdtemp(prefix="myha-bare-", dir=leftovers.roomy_folder()))
+    directory = Path(tempfile.mkdtemp(prefix="myha-bare-"))
     process: subprocess.Popen[bytes] | None = None
     try:
         data = directory / "data"

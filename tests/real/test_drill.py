@@ -26,7 +26,6 @@ from myha.errors import MyhaError, RefusedError
 from myha.hosts.remote import RemoteHost
 from myha.sandbox import disks, registry
 from myha.sandbox.cluster import Cluster
-from tests import leftovers
 from tests.configurations import write_config, write_secrets
 from tests.real.conftest import need
 from tests.real.sshd import Sshd, remote_config
@@ -277,7 +276,7 @@ def test_more_failovers_than_the_flap_limit_are_refused(pair: Target) -> None:
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Sandboxes of tests that run at the same time do not show in this one's."""
-    with tempfile.TemporaryDirectory(prefix="myha-", dir=leftovers.roomy_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix="myha-") as folder:
         monkeypatch.setenv("XDG_STATE_HOME", folder)
         yield
 

@@ -27,7 +27,6 @@ from myha.sandbox.etcd import Member, members_of, port_names, process_of
 from myha.stores.etcd.client import EtcdClient, Login, Put
 from myha.stores.etcd.lease import EtcdLease
 from myha.stores.etcd.record import EtcdRecordStore
-from tests import leftovers
 from tests.certificates import Authority
 from tests.real.conftest import need
 from tests.real.sharing import Host
@@ -68,7 +67,7 @@ def running(
     count: int, *options: str, scheme: str = "http", tls: ssl.SSLContext | None = None
 ) -> Iterator[Etcd]:
     program = need("etcd")
-    folder = Path(tempfile.mkdtemp(prefix="myha-etcd-", dir=leftovers.roomy_folder()))
+    folder = Path(tempfile.mkdtemp(prefix="myha-etcd-"))
     names = port_names(count)
     directory, ports = registry.claim(folder / "claim", len(names), lambda _d, _p: None)
     plain = members_of(folder, dict(zip(names, ports, strict=True)), count)
