@@ -71,7 +71,14 @@ class StoreSilentError(StoreError):
 
 
 class LeaseHeldError(MyhaError):
-    """Another supervisor has the lease; the message is who that is."""
+    """Another supervisor has the lease; the message is who that is.
+
+    `balancers`: those that it steers; None: it does not say.
+    """
+
+    def __init__(self, text: str, balancers: frozenset[str] | None = None) -> None:
+        super().__init__(text)
+        self.balancers = balancers
 
 
 class StoreConflictError(MyhaError):

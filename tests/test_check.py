@@ -19,6 +19,7 @@ from myha.core.planning import decide
 from myha.errors import MyhaError, SupervisorInLineError
 from myha.supervisor.client import Client
 from myha.supervisor.control import socket_path
+from myha.supervisor.line import OTHER_BALANCERS
 from myha.supervisor.status import SeenNodeStatus, Status
 from myha.supervisor.status_builder import build_status
 from tests.configurations import write_config
@@ -155,6 +156,14 @@ def test_one_that_stands_by_is_as_it_should_be(
     done = run(config)
     assert done.exit_code == 0
     assert done.output.startswith("MYHA OK - main: the supervisor of main is in line")
+
+    def differing(_client: Client) -> Status:
+        raise SupervisorInLineError(f"in line{OTHER_BALANCERS}lb2 only there")
+
+    monkeypatch.setattr(Client, "status", differing)
+    done = run(config)
+    assert done.exit_code == 1
+    assert "lb2 only there" in done.output
 
     def unreadable(_config: Config) -> None:
         raise MyhaError("etcd does not answer")

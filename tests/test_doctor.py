@@ -12,10 +12,11 @@ from rich.console import Console
 
 from myha import words
 from myha.cli import doctor
+from myha.cli.doctor_pair import of_pair
 from myha.config import Config, load
 from myha.core.record import Record, Sync, member
 from myha.database.session import Deadline
-from myha.errors import MyhaError
+from myha.errors import MyhaError, SupervisorInLineError
 from myha.operations.doctor import findings, run
 from myha.operations.doctor.findings import KINDS, Finding, Report, Severity, Unseen, report
 from myha.operations.doctor.machine import of_machine
@@ -24,6 +25,9 @@ from myha.operations.doctor.servers import of_servers
 from myha.operations.setup import checks, history
 from myha.operations.setup.facts import Table
 from myha.operations.setup.remarks import Remark
+from myha.supervisor.client import Client
+from myha.supervisor.line import OTHER_BALANCERS
+from myha.supervisor.status import Status
 from tests.configurations import write_config, write_secrets
 from tests.core.server_facts import GOOD, facts
 
@@ -161,6 +165,19 @@ def test_what_setup_has_made_is_missed_once_there_is_a_record(config: Config) ->
 def test_nobody_is_a_stranger_where_one_of_ours_was_not_seen(config: Config) -> None:
     seen = look("a", facts={"replica_ids": (2,)})
     assert "further-replicas" not in kinds(config, seen, ServerLook("b"))
+
+
+def test_one_in_line_with_other_balancers_is_told_of(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def status(_client: Client) -> Status:
+        raise SupervisorInLineError(f"in line; m2 has it{OTHER_BALANCERS}lb2 only there")
+
+    monkeypatch.setattr(Client, "status", status)
+    record = Record(1, 1, "a", Sync.SOLO, (("a", member("a-1")), ("b", member("b-1"))))
+    said = next(of_pair(config, record))
+    assert said.kind == "balancers-differ"
+    assert said.wrong.endswith(": lb2 only there")
 
 
 def test_time_zones(config: Config) -> None:

@@ -73,6 +73,26 @@ def test_who_saw_somebody_have_it_says_so(monkeypatch: pytest.MonkeyPatch, confi
     assert asked(monkeypatch, config, [StoreSilentError("x"), held, None]) == [False, False, True]
 
 
+def test_who_names_other_balancers_than_the_one_that_acts_says_so(
+    monkeypatch: pytest.MonkeyPatch, config: Config
+) -> None:
+    """Those that it does not know would be told of no writer if it took over."""
+    (here,) = config.balancers
+    helds = [frozenset({here, "lb8", "lb9"}), frozenset[str](), frozenset({here}), None]
+    outcomes = [*(LeaseHeldError("m2", one) for one in helds), None]
+    monkeypatch.setattr(line_module, "supervisor_lease", lambda _config: Lease(outcomes))
+    monkeypatch.setattr(line_module, "require_record", lambda _config: None)
+    said = list[str]()
+    stand_in_line(config, threading.Event(), said.append, lambda _config, _taken: 0.0)
+    begins = "in line for the lease; m2 has it"
+    assert said == [
+        f"{begins}; its file names other balancers: lb8, lb9 only there",
+        f"{begins}; its file names other balancers: {here} only here",
+        begins,
+        begins,
+    ]
+
+
 def sharing(clock: Callable[[], float]) -> Sharing:
     return Sharing(lambda: (), "", clock=clock)
 

@@ -27,6 +27,7 @@ from myha.errors import MyhaError, SupervisorInLineError
 from myha.hosts.signals import handled
 from myha.stores.factory import read_record
 from myha.supervisor.client import Client
+from myha.supervisor.line import OTHER_BALANCERS
 from myha.supervisor.status import SeenNodeStatus, Status
 from myha.words import one_line
 
@@ -298,11 +299,12 @@ def _checked(config: Config, warning: Range | None, critical: Range | None) -> C
 
 
 def _in_line(config: Config, text: str) -> Checked:
-    """One that stands by is as it should be, where it can read the record: what the pair is like,
-    the one that acts says."""
+    """One that stands by is as it should be, where it can read the record and would steer the same
+    balancers: what the pair is like, the one that acts says."""
     try:
         record = read_record(config)
     except MyhaError as error:
         return Checked(config.cluster.name, State.UNKNOWN, f"{text}: {error}")
     data = () if record is None else (f"epoch={record.epoch}c",)
-    return Checked(config.cluster.name, State.OK, text, data)
+    state = State.WARNING if OTHER_BALANCERS in text else State.OK
+    return Checked(config.cluster.name, state, text, data)

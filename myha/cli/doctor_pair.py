@@ -14,6 +14,7 @@ from myha.core.severity import Severity
 from myha.errors import SupervisorAwayError, SupervisorInLineError
 from myha.operations.setup.remarks import Remark
 from myha.supervisor.client import Client
+from myha.supervisor.line import OTHER_BALANCERS
 from myha.supervisor.status import RefusalStatus, SeenNodeStatus, Status, VerdictStatus
 
 
@@ -22,6 +23,12 @@ def of_pair(config: Config, record: Record) -> Iterator[Remark]:
     try:
         seen = Client(config).status()
     except SupervisorInLineError as error:
+        if OTHER_BALANCERS in str(error):
+            wrong = "the supervisor that acts has other balancers in its file than this one: "
+            wrong += str(error).partition(OTHER_BALANCERS)[2]
+            why = "if this one takes over, nobody steers those that it does not name"
+            mend = "give all supervisors the same file, and run `myha reload`"
+            yield Remark("balancers-differ", config.cluster.name, wrong, mend, why)
         seen = own_look(config, record, str(error))  # it stands by, as it should
     except SupervisorAwayError as error:
         wrong, _, mend = str(error).partition("; ")

@@ -19,6 +19,7 @@ from myha.stores.factory import require_record, supervisor_lease
 WAIT_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 ASK_SECONDS = 0.1
+OTHER_BALANCERS = "; its file names other balancers: "  # than the one of who stands in line
 
 Patience = Callable[[Config, bool], float]
 
@@ -48,7 +49,7 @@ def stand_in_line(
                 if not lease.waits:
                     raise
                 was_taken = True
-                waits(f"in line for the lease; {held} has it")
+                waits(f"in line for the lease; {held} has it{_differs(config, held)}")
                 lease.await_free(WAIT_SECONDS)
             except StoreSilentError as error:
                 waits(f"in line for the lease: {error}")
@@ -57,6 +58,17 @@ def stand_in_line(
                 left.pop_all()
                 return lease
     return None
+
+
+def _differs(config: Config, held: LeaseHeldError) -> str:
+    """What would change for clients if this one took over: whom it would not steer, or only it."""
+    if held.balancers is None:
+        return ""
+    here = frozenset(config.balancers)
+    missing, more = sorted(held.balancers - here), sorted(here - held.balancers)
+    said = [f"{', '.join(missing)} only there"] * bool(missing)
+    said += [f"{', '.join(more)} only here"] * bool(more)
+    return OTHER_BALANCERS + " and ".join(said) if said else ""
 
 
 def _leave_to_others(lease: Lease, leave: threading.Event, seconds: float) -> None:

@@ -80,6 +80,7 @@ _WARNINGS = (
     "clock-wrong",
     "clocks-apart",
     "config-changed",
+    "balancers-differ",
     "journal-failed",
     "name-not-followed",
     "dns-unusable",

@@ -55,7 +55,14 @@ def lease(config: Config) -> EtcdLease:
     holder = f"{socket.gethostname()}, process {os.getpid()}"
     key = prefix(config) + "leader"
     here = LocalLease(config.cluster.state_dir)
-    return EtcdLease(_client(config.etcd), key, config.etcd.lease_seconds, holder, here)
+    return EtcdLease(
+        _client(config.etcd),
+        key,
+        config.etcd.lease_seconds,
+        holder,
+        here,
+        balancers=config.balancers,
+    )
 
 
 def presence(config: Config, supervisor: str, part: str) -> EtcdPresence:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from myha.errors import LeaseHeldError, MyhaError, StoreError
 from myha.ports import Lease
@@ -38,14 +38,17 @@ class EtcdLease:
         seconds: int,
         holder: str,
         here: Lease | None = None,
+        *,
+        balancers: Iterable[str] = (),
     ) -> None:
-        """`holder` says who this is, for those who ask for it meanwhile. `here` is what keeps a
+        """`holder` says who this is, and `balancers` what it steers, for those who ask for it
+        meanwhile. `here` is what keeps a
         second process of this machine from using the same folder; it is held while in line too."""
         self._here = here
         self._client = client
         self._key = key
         self._seconds = seconds
-        self._holder = holder
+        self._about = {"holder": holder, "balancers": sorted(balancers)}
         self._lease = 0
         self._created = 0
         self._valid_until = 0.0
@@ -63,11 +66,11 @@ class EtcdLease:
         found = self._client.get(self._key)  # one question, where a try would be three
         if found is not None:
             self._seen_revision = found.revision
-            raise LeaseHeldError(holder_of(found))
+            raise _held(found)
         sent = now()
         lease, granted = self._client.grant(self._seconds)
         try:
-            mine = Put(self._key, json.dumps({"holder": self._holder}).encode(), lease)
+            mine = Put(self._key, json.dumps(self._about).encode(), lease)
             revision = self._client.transact((Compare(self._key, "CREATE", 0),), (mine,))
         except StoreError:
             self._give_back(lease)
@@ -76,7 +79,7 @@ class EtcdLease:
             self._give_back(lease)
             found = self._client.get(self._key)
             self._seen_revision = 0 if found is None else found.revision
-            raise LeaseHeldError(holder_of(found))
+            raise _held(found)
         self._lease, self._created, self.lost = lease, revision, False
         self._valid_until = sent + granted * (1 - MARGIN)
         self._ending.clear()
@@ -163,3 +166,12 @@ def holder_of(found: Entry | None) -> str:
         return str(json.loads(found.value)["holder"])
     except (ValueError, KeyError, TypeError):
         return "unknown"
+
+
+def _held(found: Entry | None) -> LeaseHeldError:
+    """By a version that does not say what it steers, too."""
+    try:
+        balancers = None if found is None else frozenset(json.loads(found.value)["balancers"])
+    except (ValueError, KeyError, TypeError):
+        balancers = None
+    return LeaseHeldError(holder_of(found), balancers)
