@@ -212,7 +212,10 @@ class NodeView:
     error: str = ""
     look: NodeLook | None = None
     lease: Lease = Lease()
-    joined_at: float = -1.0  # the first look since when it has been a member; -1: it is none
+    member: bool = False  # on record, at the last look
+    joined_at: float = (
+        -1.0
+    )  # the first look since when it has been one, or was last; -1: it was none
     # When a member's binary log was last seen to have less than before, in one life of its server:
     # somebody has reset it. -1: never since it joined.
     forgot_at: float = -1.0

@@ -288,8 +288,9 @@ def looked(policy: Policy, old: NodeView, look: NodeLook, *, member: bool) -> No
         look=look,
         # One that was closed has no watchdog any more, until it says so again.
         lease=old.lease if look.open else Lease(False, old.lease.heard_until, look.at),
-        joined_at=-1.0 if not member else look.at if old.joined_at < 0 else old.joined_at,
-        forgot_at=_forgot_at(old, look) if member else -1.0,
+        member=member,
+        joined_at=look.at if member and not old.member else old.joined_at,
+        forgot_at=_forgot_at(old, look) if member else old.forgot_at,
     )
 
 
@@ -305,7 +306,7 @@ def _purged_since(old: NodeView, look: NodeLook) -> float | None:
 def _forgot_at(old: NodeView, look: NodeLook) -> float:
     """When a member's binary log was reset: a heal, which may do that, is of one that is none."""
     before = old.look
-    if before is None or old.joined_at < 0 or before.boot_id != look.boot_id:
+    if before is None or not old.member or before.boot_id != look.boot_id:
         return old.forgot_at
     forgotten = look.history.has_forgotten(before.history)
     return look.at if forgotten else old.forgot_at

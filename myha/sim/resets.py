@@ -45,6 +45,7 @@ class LogResets:
         self._broken = broken
         self._open: dict[NodeName, Reset] = {}
         self._looks: dict[tuple[str, NodeName], tuple[int, dict[int, int]]] = {}
+        self._decider = ""  # who has decided last
         self._doubtful: dict[NodeName, int] = {}  # fenced for it; how often it had been filled then
         self._servers = servers
         self._record = record
@@ -78,7 +79,10 @@ class LogResets:
 
     def decided(self, supervisor: str, view: View) -> None:
         """A fresh decision on the record as it is."""
-        if not all(node.answering for _, node in view.nodes):
+        self._decider = supervisor
+        standby = self._policy.peer(self._record.writer)
+        member = self._record.node(standby).membership is Membership.MEMBER
+        if not member or not all(node.answering for _, node in view.nodes):
             return
         for name, reset in self._open.items():
             if supervisor in reset.shown_to:
@@ -96,13 +100,24 @@ class LogResets:
         if self._open and entry.membership is Membership.FENCED and REASON in entry.reason:
             self._doubtful[standby] = self._servers[standby].fills
             self._open.clear()
-        elif self._open and (new.writer != old.writer or entry.membership is not Membership.MEMBER):
+        elif self._open and (new.writer != old.writer or entry.membership is Membership.FENCED):
             self.unforeseen = True
+        elif self._open and entry.membership is not Membership.MEMBER:
+            # Lost before it was fenced: who has seen the reset goes on to know of it.
+            self.unforeseen |= not all(reset.shown_to for reset in self._open.values())
+        elif self._open and old.node(standby).membership is not Membership.MEMBER:
+            self._rejoined(standby)
         for name, fills in list(self._doubtful.items()):
             if new.node(name).membership is Membership.MEMBER:
                 del self._doubtful[name]
                 if self._servers[name].fills == fills:
                     self._broken("names-reused", f"{name} is a member again with its own data")
+
+    def _rejoined(self, standby: NodeName) -> None:
+        if all(self._decider in reset.shown_to for reset in self._open.values()):
+            self._broken("names-reused", f"{standby} is a member again, and was never fenced")
+        else:
+            self.unforeseen = True
 
     def skipped(self, server: ServerProcess) -> None:
         """It takes something for what it has already, by its name."""

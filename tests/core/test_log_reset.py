@@ -91,6 +91,18 @@ def test_who_is_lost_meanwhile_is_still_seen() -> None:
     assert reset_on(fold(state, NodeMissed("db2", views.NOW + 5, contact))) == "db2"
 
 
+def test_a_standby_that_was_lost_before_it_was_fenced_is_fenced_when_it_is_back() -> None:
+    seen = after(f"{U}:1-9", "")
+    lost = replace(seen, record=views.record(views.away(Cause.LOST), Sync.SOLO))
+    back = fold(lost, NodeLooked("db2", views.look("db2", at=views.NOW + 9, logged=mysql(""))))
+    assert reset_on(back) == "db2"
+    healed = replace(back, record=views.record(views.away(Cause.HEALED), Sync.SOLO))
+    assert reset_on(healed) == ""
+    joined = replace(back, record=views.record())
+    look = views.look("db2", at=views.NOW + 12, logged=mysql(f"{U}:1"))
+    assert reset_on(fold(joined, NodeLooked("db2", look))) == ""
+
+
 def test_the_standby_is_fenced_for_other_data_and_joins_anew_in_peace() -> None:
     situation = Situation(SITUATIONS["log-reset"], views.record())
     plan = fence_reset(situation)

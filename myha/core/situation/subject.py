@@ -102,9 +102,14 @@ class Subject(ABC, Generic[AnyView]):
         return self.at - since >= PURGED_SECONDS
 
     def whose_log_was_reset(self, writer: NodeName, w: NodeView) -> NodeName:
-        """That of the writer or its own, since it joined; empty: nobody's."""
+        """That of the writer or its own, since it joined; empty: nobody's.
+
+        One that was lost meanwhile is asked the same when it is back: what it has by name tells as
+        little then, unless its data was replaced.
+        """
         joined_at = self.node.joined_at
-        if not self.member or joined_at < 0:
+        back = self.away and not self.judged and self.look is not None
+        if joined_at < 0 or not (self.member or back):
             return ""
         if w.forgot_at >= joined_at:
             return writer
