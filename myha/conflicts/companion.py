@@ -12,11 +12,11 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 from tenacity.wait import wait_exponential
 
 from myha.conflicts.wire import Link
+from myha.database.codes import SYNTAX_ERROR
 from myha.database.session import WarmSession
 from myha.errors import ServerError
 
 ASK_EVERY_SECONDS = 1.0
-_SYNTAX_ERROR = 1064
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Companion:
             try:
                 return self._session.query_named("SHOW BINARY LOG STATUS")
             except ServerError as error:
-                if error.code != _SYNTAX_ERROR:
+                if error.code != SYNTAX_ERROR:
                     raise
                 self._old_words = True
         return self._session.query_named("SHOW MASTER STATUS")

@@ -13,6 +13,7 @@ import pymysql
 from pymysql.constants import CR, ER
 from pymysql.err import InterfaceError, MySQLError
 
+from myha.database.codes import ACCESS_DENIED, OFFLINE_MODE, TOO_MANY_CONNECTIONS
 from myha.database.results import ReadingConnection
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.words import one_line
@@ -26,13 +27,7 @@ Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Mapping[str, object] | Sequence[object] | None
 
 FOREIGN_PROTOCOL = -1  # `ServerError.code` when the port speaks something else
-TOO_MANY_CONNECTIONS = ER.CON_COUNT_ERROR
-ACCESS_DENIED = ER.ACCESS_DENIED_ERROR
-OFFLINE_MODE = 3032
 LEAST_SECONDS = 0.01  # of a call's limit; what is less is said in words
-NO_SUCH_TABLE = ER.NO_SUCH_TABLE
-NO_SUCH_DATABASE = ER.BAD_DB_ERROR
-UNKNOWN_VARIABLE = ER.UNKNOWN_SYSTEM_VARIABLE
 
 # A session of a supervisor that has died ends by itself, and nothing of ours waits behind a
 # metadata or row lock for the server's defaults of a year and 50 s.

@@ -20,10 +20,9 @@ from typing import Any, Self
 from pymysql.constants import COMMAND
 from pymysql.err import MySQLError
 
+from myha.database.codes import NO_SUCH_DATABASE, NO_SUCH_TABLE
 from myha.database.connection import (
     LEAST_SECONDS,
-    NO_SUCH_DATABASE,
-    NO_SUCH_TABLE,
     Connection,
     Endpoint,
     Login,

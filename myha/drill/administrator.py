@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from myha.database.codes import UNKNOWN_VARIABLE, tolerated
 from myha.database.session import Session
 from myha.database.statements import Statements
 from myha.drill.errant import ERRANT_CLIENT, ErrantLedger, ErrantRow, ErrantTable, in_flight
@@ -22,7 +23,7 @@ from myha.errors import MyhaError, ServerError, ServerGoneError
 OPEN_DEADLINE_SECONDS = 15.0
 RETRY_SECONDS = 0.1
 CHANGES = 10  # of each kind, each a transaction of its own
-UNKNOWN_VARIABLE, READ_ONLY = 1193, 1290
+READ_ONLY = 1290
 ERRANT_TABLE = "myha_drill_errant"
 
 
@@ -160,8 +161,5 @@ class Administrator:
 
 def _try(session: Session, statement: str) -> None:
     """A server without semi-sync has none to turn off."""
-    try:
+    with tolerated(UNKNOWN_VARIABLE):
         session.query(statement)
-    except ServerError as error:
-        if error.code != UNKNOWN_VARIABLE:
-            raise

@@ -18,6 +18,7 @@ from pymysql.err import MySQLError
 
 from myha.balancers.factory import make_balancers
 from myha.config import Account, Config, load
+from myha.database.codes import OFFLINE_MODE
 from myha.database.connection import translate
 from myha.database.flavours import MYSQL, Flavour, flavour_of
 from myha.database.session import Session
@@ -47,7 +48,6 @@ CALL_SECONDS = 10.0
 EVENTS_PAGE = 1000
 CONVERGE_DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.05
-OFFLINE = 3032  # MySQL's offline_mode
 STALLED_SECONDS = 3.0  # in a sandbox, so that a round is not longer than it has to be
 # What a sandbox's supervisor may do by itself: all that the scenarios show.
 HEAL_POLICY = ("resume", "rewind", "reseed", "manual")
@@ -190,7 +190,7 @@ class Target:
             with self.node_session(name) as session:
                 return self.tables_in(session)
         except ServerError as error:
-            if error.code != OFFLINE:
+            if error.code != OFFLINE_MODE:
                 raise
         with self.administrator(name) as session:
             return self.tables_in(session)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from myha.config import Account, Config
-from myha.database.connection import ACCESS_DENIED, Connect, Connection, Endpoint, connect
+from myha.database.codes import ACCESS_DENIED
+from myha.database.connection import Connect, Connection, Endpoint, connect
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Session
 from myha.errors import ServerError, ServerGoneError, ServerSilentError

@@ -13,16 +13,8 @@ from myha.config import join_address
 from myha.core.gtid import GtidSet
 from myha.core.node import Events, NodeLook, SemiSync
 from myha.core.settings import Setting
-from myha.database.connection import (
-    NO_SUCH_DATABASE,
-    NO_SUCH_TABLE,
-    UNKNOWN_VARIABLE,
-    Connection,
-    Endpoint,
-    Login,
-    Row,
-    Tls,
-)
+from myha.database.codes import NO_SUCH_DATABASE, NO_SUCH_TABLE, UNKNOWN_VARIABLE
+from myha.database.connection import Connection, Endpoint, Login, Row, Tls
 from myha.database.flavours import Flavour
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError

@@ -20,12 +20,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from myha.database.codes import NO_SUCH_THREAD, tolerated
 from myha.database.connection import Endpoint
 from myha.database.session import Deadline, Session, WarmSession
 from myha.errors import ClaimedError, ServerError
 from myha.servers.sessions import ServerSessions
-
-_NO_SUCH_THREAD = 1094
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +174,8 @@ class ClaimedServer(ServerSessions):
             self._until(gone, session.deadline, "sessions of another supervisor have not ended")
 
     def _end(self, session: WarmSession, number: int) -> None:
-        try:
+        with tolerated(NO_SUCH_THREAD):
             self._run(session, "kill_session", {"id": number})
-        except ServerError as error:
-            if error.code != _NO_SUCH_THREAD:
-                raise
 
     @abstractmethod
     def _alterable(self, session: WarmSession) -> AbstractContextManager[None]:

@@ -9,13 +9,13 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from myha.database.codes import NO_SUCH_THREAD, tolerated
 from myha.database.session import Deadline, WarmSession
-from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.errors import ServerError
 from myha.servers.claim import ClaimedServer
 
 KILL_ROUND_SECONDS = 0.02
 TELL_SECONDS = 0.5  # to take a statement back when a deadline has passed
-_NO_SUCH_THREAD = 1094
 _NOT_OURS_TO_KILL = frozenset({1095, 1227})
 
 
@@ -168,13 +168,8 @@ class ClosingServer(ClaimedServer):
 
     def _kill(self, session: WarmSession, client: Client) -> bool:
         """False if the account may not; a session that has gone meanwhile is fine."""
-        try:
-            self._run(session, "kill_session", {"id": client.id})
-        except (ServerGoneError, ServerSilentError):
-            raise
-        except ServerError as error:
-            if error.code in _NOT_OURS_TO_KILL:
-                return False
-            if error.code != _NO_SUCH_THREAD:
-                raise
-        return True
+        with tolerated(*_NOT_OURS_TO_KILL):
+            with tolerated(NO_SUCH_THREAD):
+                self._run(session, "kill_session", {"id": client.id})
+            return True
+        return False

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from myha.core.node import Events
+from myha.database.codes import in_known_words
 from myha.database.connection import Values
 from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Session
@@ -25,7 +26,6 @@ from myha.words import listed
 EventName: TypeAlias = tuple[str, str]  # schema, name
 
 ATTEMPTS = 3  # a server that runs an event in the same moment may enable it again
-SYNTAX_ERROR = 1064
 NO_SUCH_EVENT = 1539
 SCHEDULER_DISABLED = 1577
 NAMES_SHOWN = 5
@@ -222,13 +222,9 @@ class EventPlacer:
 
     def _query(self, event: Event, block: str) -> None:
         words = {"definer": account(event.definer), "event": qualified(event)}
-        try:
-            self._session.query(self._sql.one(block, **words))
-        except ServerError as error:
-            older = f"{block}_older_servers"
-            if error.code != SYNTAX_ERROR or older not in self._sql.names():
-                raise
-            self._session.query(self._sql.one(older, **words))
+        in_known_words(
+            lambda name: self._session.query(self._sql.one(name, **words)), block, self._sql.names()
+        )
 
     def _confirm(self, unwanted: Status) -> None:
         """Read back. An event made or changed meanwhile is the next look's affair."""

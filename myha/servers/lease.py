@@ -21,15 +21,15 @@ from contextlib import contextmanager
 from functools import partial
 
 from myha.core.watchdog import Watchdog
+from myha.database.codes import NO_SUCH_THREAD, tolerated
 from myha.database.session import Deadline, WarmSession
-from myha.errors import ServerError, ServerGoneError, ServerSilentError
+from myha.errors import ServerError, ServerGoneError
 from myha.servers.sessions import ServerSessions
 from myha.waiting import wait_until
 
 LEASE, FUSE = "myha.lease", "myha.fuse"
 RUNNING, DISMISSED = "myha.watchdog", "myha.dismissed"
 BEGINS_SECONDS = 3.0  # a watchdog that was begun and is not there after so long is begun anew
-_NO_SUCH_THREAD = 1094
 _POLL_SECONDS = 0.02
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -154,13 +154,8 @@ class ServerLease:
             raise ServerError(f"{self.name}: {failure}")
 
     def _kill(self, session: WarmSession, holder: int) -> None:
-        try:
+        with tolerated(NO_SUCH_THREAD):
             session.run(self._sql.all("kill_session"), {"id": holder})
-        except (ServerGoneError, ServerSilentError):
-            raise
-        except ServerError as error:
-            if error.code != _NO_SUCH_THREAD:
-                raise
 
     def _holder(self, session: WarmSession, lock: str) -> int:
         """The connection that holds a lock, 0 without one."""

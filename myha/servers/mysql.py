@@ -11,6 +11,7 @@ from typing import Any
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.core.node import NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting
+from myha.database.codes import UNKNOWN_VARIABLE
 from myha.database.connection import Row
 from myha.database.flavours import MYSQL
 from myha.database.session import Deadline, WarmSession
@@ -235,7 +236,7 @@ class MySQLServer(BaseServer):
             if bool(int(session.value(variable))) is self._acknowledges:
                 return False
         except ServerError as error:
-            if error.code == 1193:  # the plugin is not loaded: durability is "async"
+            if error.code == UNKNOWN_VARIABLE:  # the plugin is not loaded: durability is "async"
                 return False
             raise
         block = "ask_for_semisync" if self._acknowledges else "stop_asking_for_semisync"

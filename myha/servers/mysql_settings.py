@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting, setting_differences
-from myha.database.connection import UNKNOWN_VARIABLE
+from myha.database.codes import UNKNOWN_VARIABLE
 from myha.database.flavours.mysql import CHANNEL_OPTIONS, CHANNELS, channel_options
 from myha.database.session import Session
 from myha.errors import ServerError

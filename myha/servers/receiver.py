@@ -6,12 +6,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from myha.core.node import ThreadState
+from myha.database.codes import NO_SUCH_THREAD
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers.sessions import ServerSessions
 
 STOPPING_SECONDS = 0.05  # in which an order to stop is normally carried out
-_NO_SUCH_THREAD = 1094
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ReceivingServer(ServerSessions):
         try:
             self._run(session, "kill_session", {"id": before.id})
         except ServerError as error:
-            if error.code != _NO_SUCH_THREAD:
+            if error.code != NO_SUCH_THREAD:
                 raise
             return False  # it has ended meanwhile: the next look shows that
         after = self._receiver(session)

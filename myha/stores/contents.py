@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,8 +122,7 @@ def _write(
     override: str | None = None,
 ) -> None:
     """`override` is the command that replaces a record that is there, where there is one."""
-    store = open_record_store(config, lease)
-    try:
+    with closing(open_record_store(config, lease)) as store:
         there = store.read()
         if there is not None and not replaces:
             raise RefusedError(
@@ -131,13 +131,8 @@ def _write(
         version = max(0 if there is None else there.version, contents.record.version) + 1
         record = replace(contents.record, version=version)
         store.compare_and_set(0 if there is None else there.version, record)
-    finally:
-        store.close()
-    followers = open_followers(config, lease)
-    try:
+    with closing(open_followers(config, lease)) as followers:
         for name in followers.all():
             followers.remove(name)
         for name, one in contents.replicas.items():
             followers.compare_and_set(name, 0, one)
-    finally:
-        followers.close()

@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from myha import config as configuration
 from myha.config import Account
 from myha.core.node import ThreadState
-from myha.database.connection import ACCESS_DENIED, FOREIGN_PROTOCOL, Endpoint, connect
+from myha.database.codes import ACCESS_DENIED
+from myha.database.connection import FOREIGN_PROTOCOL, Endpoint, connect
 from myha.database.flavours import FLAVOURS
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError

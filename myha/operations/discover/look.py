@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from myha.config import Account, join_address, split_address
-from myha.database.connection import ACCESS_DENIED, Endpoint, connect
+from myha.database.codes import ACCESS_DENIED
+from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
 from myha.database.session import Session
 from myha.errors import MyhaError, ServerError

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from myha.config import Account, Config
-from myha.database.connection import ACCESS_DENIED, LEAST_SECONDS
+from myha.database.codes import ACCESS_DENIED
+from myha.database.connection import LEAST_SECONDS
 from myha.database.schemas import OF_SYSTEM
 from myha.database.session import Deadline
 from myha.errors import ConfigError, MyhaError, ServerError, ServerSilentError

@@ -78,12 +78,9 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
     """
     node = UndoNode(node_connect, flavour, deadline_seconds)
     try:
-        writer = Writer(writer_connect, flavour, deadline_seconds)
-        try:
+        with Writer(writer_connect, flavour, deadline_seconds) as writer:
             merge = _Merge(node, writer, reporter, max_rows)
             return merge.run(executed, keep, quarantine_dir, incident)
-        finally:
-            writer.close()
     except LookAgainError:
         raise
     except RewindRefusedError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 from myha.binlog.errors import HealRefusedError
@@ -39,8 +40,7 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     Raises HealRefusedError when this method does not do and nothing was changed, MyhaError when it
     did not reach its end and may be begun again.
     """
-    work = HealWork(load_ordered(order), JobOrder.of(order), reporter)
-    try:
+    with closing(HealWork(load_ordered(order), JobOrder.of(order), reporter)) as work:
         if work.order.method not in METHODS:
             raise HealRefusedError(f"there is no method {work.order.method}")
         work.permit.require_record()
@@ -51,8 +51,6 @@ def run(order: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         verified = verify_data(work, tables)
         work.node.stop_replication(STOP_DEADLINE_SECONDS)
         work.permit.require_record()
-    finally:
-        work.close()
     return {"text": f"{said}; {verified}", "method": work.order.method}
 
 

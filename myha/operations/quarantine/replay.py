@@ -9,10 +9,11 @@ outside of the binary log, and rolls it back.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from myha.binlog.errors import HealRefusedError
+from myha.database.codes import DUPLICATE_KEY
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError, ServerGoneError, ServerSilentError
@@ -24,7 +25,6 @@ from myha.undo.spool import Spool, SpooledTransaction
 
 DEADLINE_SECONDS = 600.0
 OWN_SCHEMA = "myha"  # heartbeats and the like: nobody's data
-_DUPLICATE = 1062
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,11 @@ def replay(
         raise MyhaError(problem)
     if incident.flavour != flavour.name:
         raise MyhaError(f"{incident.id} is of {incident.flavour}, and the writer is {flavour}")
-    spool = Spool.of_file(incident.events_path)
-    try:
+    with closing(Spool.of_file(incident.events_path)) as spool:
         wanted = _chosen(spool, incident, only)
         with Writer(connect, flavour, deadline_seconds) as writer:
             run = _Replay(writer, incident, reporter, before_each)
             return run.run(wanted, apply=apply, skip_conflicts=skip_conflicts)
-    finally:
-        spool.close()
 
 
 def _chosen(spool: Spool, incident: Incident, only: Collection[str]) -> list[SpooledTransaction]:
@@ -244,7 +241,7 @@ class _Replay:
         try:
             self._writer.do("note_replayed", values)
         except ServerError as error:
-            if error.code == _DUPLICATE:
+            if error.code == DUPLICATE_KEY:
                 raise HealRefusedError("another replay has applied it meanwhile") from error
             raise
 

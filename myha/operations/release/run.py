@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from myha.config import Config
 from myha.core.events import Kind
@@ -168,11 +168,8 @@ class Release:
                 raise MyhaError(f"{name} has not caught up after {ARRIVE_DEADLINE_SECONDS:.0f} s")
 
     def _set_aside(self, record: Record) -> None:
-        journal = open_journal(self._config)
-        try:
+        with closing(open_journal(self._config)) as journal:
             text = f"released in epoch {record.epoch}; {record.writer} was the writer"
             journal.note(Kind.SETUP, text, {"at": f"{time.time():.0f}"})
-        finally:
-            journal.close()
         forget(self._config)
         self._tell(f"the record in {store_location(self._config)} is set aside")

@@ -13,7 +13,7 @@ from enum import IntEnum
 from myha.config import Account, Config
 from myha.core.record import Record
 from myha.core.settings import Setting, When, channel_differences, setting_differences
-from myha.database.connection import ACCESS_DENIED
+from myha.database.codes import ACCESS_DENIED
 from myha.database.flavours.base import Channel
 from myha.operations.setup.desired import (
     channel,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from myha.config import Config
-from myha.errors import MyhaError, ServerError
+from myha.database.codes import NO_SUCH_THREAD, in_known_words, tolerated
+from myha.errors import MyhaError
 from myha.files import replacing
 from myha.operations.setup.actions import Action, Stage, fragment_is_due
 from myha.operations.setup.desired import fragment
@@ -16,8 +17,6 @@ from myha.operations.setup.gather import stale_sessions
 from myha.operations.setup.session import AdminSession
 from myha.progress import Tell
 
-SYNTAX_ERROR = 1064
-NO_SUCH_THREAD = 1094
 FILE_MODE = 0o644  # the server reads it as its own user, and no password is in it
 
 Sessions = Mapping[str, AdminSession]
@@ -73,11 +72,8 @@ def _carry_out(config: Config, session: AdminSession, action: Action) -> None:
 
 
 def _end_session(session: AdminSession, block: str, number: int) -> None:
-    try:
+    with tolerated(NO_SUCH_THREAD):
         session.carry_out(block, {"number": number})
-    except ServerError as error:
-        if error.code != NO_SUCH_THREAD:  # it has ended by itself
-            raise
 
 
 def _values(action: Action) -> dict[str, object]:
@@ -89,12 +85,7 @@ def _values(action: Action) -> dict[str, object]:
 
 def _begin_anew(session: AdminSession, action: Action) -> None:
     with session.writable():
-        try:
-            session.carry_out(action.block, action.values, **action.words)
-        except ServerError as error:
-            if error.code != SYNTAX_ERROR:
-                raise
-            session.carry_out(f"{action.block}_older_servers")
+        in_known_words(session.carry_out, action.block, session.flavour.statements("setup").names())
 
 
 def _while_stopped(session: AdminSession, action: Action) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from myha.config import Account, Config
-from myha.database.connection import ACCESS_DENIED
+from myha.database.codes import ACCESS_DENIED
 from myha.database.schemas import OF_SYSTEM, OUR_SCHEMA
 from myha.errors import ConfigError, ServerError
 from myha.operations.log_in import log_in

@@ -8,7 +8,7 @@ supervisor's: setup leaves a record that says how it begins.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 from myha.balancers.factory import make_balancers
@@ -17,6 +17,7 @@ from myha.core.events import Kind
 from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
 from myha.core.record import Cause, Record, away
+from myha.database.codes import NO_REPLICATION, tolerated
 from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
 from myha.database.session import Session
@@ -33,7 +34,6 @@ from myha.stores.factory import open_followers, open_journal, read_any_record, r
 
 CONNECT_DEADLINE_SECONDS = 5.0
 TAKE_OUT_DEADLINE_SECONDS = 5.0
-_NO_REPLICATION = {1200, 1617, 3074}  # none is configured
 
 _RECORDED = {
     Beginning.FOLLOWS: (Cause.TRUSTED, "added by setup: its data is the pair's"),
@@ -217,8 +217,7 @@ class ReplicaSetup:
             if one.begins is not None:
                 session.carry_out("close")
         address = self._config.replicas[name].address
-        store = open_followers(self._config)
-        try:
+        with closing(open_followers(self._config)) as store:
             known = store.read(name)
             if known is None:
                 assert one.begins is not None
@@ -228,16 +227,11 @@ class ReplicaSetup:
             elif known.address != address:
                 moved = replace(known, version=known.version + 1, address=address)
                 store.compare_and_set(name, known.version, moved)
-        finally:
-            store.close()
 
     def _let_go(self, name: str, record: FollowerRecord) -> None:
         """Off record first: from then on no supervisor acts on it."""
-        store = open_followers(self._config)
-        try:
+        with closing(open_followers(self._config)) as store:
             store.remove(name)
-        finally:
-            store.close()
         for balancer in make_balancers(self._config).values():
             try:
                 balancer.take_out(name, ("reader",), TAKE_OUT_DEADLINE_SECONDS)
@@ -266,16 +260,10 @@ class ReplicaSetup:
         )
         with Session(connection, STATEMENT_DEADLINE_SECONDS, where=f"{name}: {address}") as session:
             for sql in flavour_of(session).statements("setup").all("forget_replication"):
-                try:
+                with tolerated(*NO_REPLICATION):
                     session.query(sql)
-                except ServerError as error:
-                    if error.code not in _NO_REPLICATION:
-                        raise
 
     def _note(self, name: str, text: str) -> None:
         self._tell(text)
-        journal = open_journal(self._config)
-        try:
+        with closing(open_journal(self._config)) as journal:
             journal.note(Kind.SETUP, text, {"node": name})
-        finally:
-            journal.close()

@@ -40,8 +40,7 @@ from myha.stores.factory import (
     store_location,
     supervisor_lease,
 )
-
-SESSIONS_SHOWN = 10
+from myha.words import listed
 
 BootIds = Callable[[Config], Mapping[str, str]]
 
@@ -240,13 +239,10 @@ class Setup:
         for facts, peer in (pair, pair[::-1]):
             show_due_fragment(self._config, facts, peer, self._tell)
             if facts.stale_sessions:
-                shown = ", ".join(map(str, facts.stale_sessions[:SESSIONS_SHOWN]))
-                more = len(facts.stale_sessions) - SESSIONS_SHOWN
                 self._tell(
                     f"warning: {facts.node}: these sessions began before the new settings and may "
-                    f"generate ids of the wrong residue class: {shown}"
-                    + (f" and {more} more" if more > 0 else "")
-                    + "; end them with `myha setup --kick-sessions`, or restart their clients"
+                    f"generate ids of the wrong residue class: {listed(facts.stale_sessions)}"
+                    "; end them with `myha setup --kick-sessions`, or restart their clients"
                 )
 
     # --- doing

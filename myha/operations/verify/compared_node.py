@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from myha.core.gtid import GtidSet
+from myha.database.codes import DEADLOCK, LOCK_TIMEOUT
 from myha.database.connection import Connect, Row
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour
@@ -19,8 +20,6 @@ from myha.waiting import wait_until
 STATEMENT_DEADLINE_SECONDS = 120.0
 WAIT_SLICE_SECONDS = 1.0
 POLL_SECONDS = 0.005
-LOCK_TIMEOUT = 1205
-DEADLOCK = 1213
 SNAPSHOT_TOO_OLD = 1020
 # A table, column or key that is not there any more, or a definition that has just changed.
 CHANGED = frozenset({1049, 1054, 1072, 1146, 1176, 1412, 1615, 1030, 1032})

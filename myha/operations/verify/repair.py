@@ -14,11 +14,12 @@ from pathlib import Path
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_incrementing
 
+from myha.database.codes import LOCK_TIMEOUT
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.verify.compare import BATCH_ROWS, Row, difference, read_rows
-from myha.operations.verify.compared_node import BUSY, LOCK_TIMEOUT, ComparedNode, ComparedPair
+from myha.operations.verify.compared_node import BUSY, ComparedNode, ComparedPair
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Throttle
 from myha.operations.verify.repair_quarantine import (

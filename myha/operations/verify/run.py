@@ -8,16 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 from myha.core.events import Kind
+from myha.database.codes import LOCK_TIMEOUT
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import ConfigError, MyhaError, ServerError
 from myha.operations.verify.compare import TableComparison
-from myha.operations.verify.compared_node import (
-    CHANGED,
-    DENIED,
-    LOCK_TIMEOUT,
-    ComparedPair,
-)
+from myha.operations.verify.compared_node import CHANGED, DENIED, ComparedPair
 from myha.operations.verify.hashing import Looks
 from myha.operations.verify.pace import Lag, Pace, Throttle
 from myha.operations.verify.report import RowDifference, TableReport, VerifyReport

@@ -19,6 +19,7 @@ from contextlib import suppress
 from myha.config import Config
 from myha.core.gtid import GtidSet, MysqlGtidSet
 from myha.database import versions
+from myha.database.codes import NO_SUCH_TABLE, NO_SUCH_THREAD, tolerated
 from myha.database.connection import Endpoint, connect
 from myha.database.schemas import OF_SERVERS
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
@@ -35,8 +36,6 @@ LOOK_SECONDS = 0.25
 _NOT_RESTARTED = 3707  # the clone is whole, and the server has to be started by somebody
 _COPY_STAGES = "'FILE COPY', 'PAGE COPY', 'REDO COPY'"
 _CANCEL_DEADLINE_SECONDS = 30.0
-_NO_SUCH_TABLE = 1146
-_NO_SUCH_THREAD = 1094
 
 
 def unfit(donor: ReseedSession, node_version: str | None) -> str | None:
@@ -92,18 +91,15 @@ def _running(session: ReseedSession) -> int | None:
             "SELECT PID AS i FROM performance_schema.clone_status WHERE STATE = 'In Progress'"
         )
     except ServerError as error:
-        if error.code == _NO_SUCH_TABLE:
+        if error.code == NO_SUCH_TABLE:
             return None  # the plugin has never been there
         raise
     return int(rows[0]["i"]) if rows else None
 
 
 def _kill(session: ReseedSession, number: int) -> None:
-    try:
+    with tolerated(NO_SUCH_THREAD):
         session.query(f"KILL {number}")
-    except ServerError as error:
-        if error.code != _NO_SUCH_THREAD:
-            raise
 
 
 class Clone:
@@ -226,8 +222,7 @@ class Clone:
 
     def _received(self) -> GtidSet:
         """The donor's history as of the clone; MyhaError when this is not its data."""
-        session = self._process.session()
-        try:
+        with self._process.session() as session:
             rows = session.query_named(
                 "SELECT STATE AS s, ERROR_MESSAGE AS e, GTID_EXECUTED AS g "
                 "FROM performance_schema.clone_status"
@@ -239,8 +234,6 @@ class Clone:
                     f"{session.name}: the clone is {state.lower()}: {said or 'no reason'}"
                 )
             return MysqlGtidSet.parse(str(rows[0]["g"]))
-        finally:
-            session.close()
 
     def clean_up(self) -> None:
         """Take the account away again, as far as the donor can be reached."""

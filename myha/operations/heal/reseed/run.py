@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from myha.binlog.errors import HealRefusedError
@@ -242,8 +242,7 @@ class _Reseed:
     def _dump(self, donor: ReseedSession, node: ReseedSession) -> tuple[int, GtidSet]:
         if not self._order.seed:
             finish.fix_settings(self._config, node.name, donor.name, only_before=True)
-        work = Dump(self._config, donor.name, node.name, self._reporter)
-        try:
+        with closing(Dump(self._config, donor.name, node.name, self._reporter)) as work:
             history = work.prepare()
             self._state = _state(donor, history)
             with node.writable():
@@ -251,8 +250,6 @@ class _Reseed:
                 node.mark()
                 work.run()
             return work.copied_bytes, history
-        finally:
-            work.close()
 
     def _back_up(self, plan: ReseedPlan, donor: ReseedSession) -> tuple[int, GtidSet]:
         work = Backup(self._config, donor, self._process, self._reporter)

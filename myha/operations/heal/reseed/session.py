@@ -6,13 +6,10 @@ from typing import ClassVar
 
 from myha.config import Config
 from myha.core.gtid import GtidSet
-from myha.database.connection import UNKNOWN_VARIABLE, Values
+from myha.database.codes import NO_REPLICATION, UNKNOWN_VARIABLE, in_known_words, tolerated
+from myha.database.connection import Values
 from myha.database.flavours import Flavour
-from myha.errors import ServerError
 from myha.operations.setup.session import AdminSession
-
-SYNTAX_ERROR = 1064
-_NO_REPLICATION = {1200, 1617, 3074}  # no such channel, or none configured
 
 
 class ReseedSession(AdminSession):
@@ -31,13 +28,7 @@ class ReseedSession(AdminSession):
 
     def do_as_old(self, block: str, values: Values | None = None, **words: str) -> None:
         """The same, in the words of older servers where this one does not know the new ones."""
-        try:
-            self.do(block, values, **words)
-        except ServerError as error:
-            older = f"{block}_older_servers"
-            if error.code != SYNTAX_ERROR or older not in self._sql.names():
-                raise
-            self.do(older, values, **words)
+        in_known_words(lambda name: self.do(name, values, **words), block, self._sql.names())
 
     # --- history
 
@@ -55,26 +46,17 @@ class ReseedSession(AdminSession):
     def free_table_definitions(self) -> None:
         """Take definitions that were made under other rules, as far as this server has such."""
         for sql in self._sql.all("free_table_definitions"):
-            try:
+            with tolerated(UNKNOWN_VARIABLE):
                 self.query(sql, {})
-            except ServerError as error:
-                if error.code != UNKNOWN_VARIABLE:
-                    raise
 
     def stop_replication(self) -> None:
-        try:
+        with tolerated(*NO_REPLICATION):
             self.do("stop_replication")
-        except ServerError as error:
-            if error.code not in _NO_REPLICATION:
-                raise
 
     def forget_replication(self) -> None:
         for sql in self._sql.all("forget_replication"):
-            try:
+            with tolerated(*NO_REPLICATION):
                 self.query(sql, {})
-            except ServerError as error:
-                if error.code not in _NO_REPLICATION:
-                    raise
 
 
 def without_mark(flavour: Flavour, gtids: GtidSet) -> GtidSet:

@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixe
 
 from myha.config import Config
 from myha.core.gtid import GtidSet
+from myha.database.codes import LOCK_TIMEOUT
 from myha.errors import MyhaError, ServerError
 from myha.operations.heal.reseed.dump import objects
 from myha.operations.heal.reseed.dump.accounts import copy_accounts
@@ -29,11 +30,10 @@ MOST_WORKERS = 4
 LOCK_ATTEMPTS = 60
 LOCK_PAUSE_SECONDS = 0.5
 READINGS = 5
-_LOCK_TIMEOUT = 1205
 
 
 def _lock_timed_out(error: BaseException) -> bool:
-    return isinstance(error, ServerError) and error.code == _LOCK_TIMEOUT
+    return isinstance(error, ServerError) and error.code == LOCK_TIMEOUT
 
 
 class Dump:
