@@ -66,8 +66,8 @@ def fetch(names: tuple[str, ...], again: bool) -> None:
     with interruptible("interrupted; the unfinished download was removed"), _progress() as tell:
         for name in names or _DEFAULT_PROGRAMS:
             program = programs.fetch(name, tell, again=again)
-            place = program.prefix or program.argv[0]
-            click.echo(f"{program.name} {program.version} in {place}")
+            path = program.prefix or program.argv[0]
+            click.echo(f"{program.name} {program.version} in {path}")
 
 
 @sandbox.command()

@@ -319,8 +319,8 @@ def sandbox(
         if fit is not None:
             fit(cluster)
         cluster.up(output=lambda _line: None)
-        place = nullcontext() if cluster.network is None else cluster.network.inside(CLIENT)
-        with place:
+        from_there = nullcontext() if cluster.network is None else cluster.network.inside(CLIENT)
+        with from_there:
             config = load(cluster.config_path)
             quorum = None
             if len(cluster.supervisors) > 1:

@@ -256,9 +256,9 @@ class Cluster(Layout):
             **{f"etcd {one.name}": f"{one.host}:{one.client_port}" for one in self.members},
             **{
                 self.balancers[name].name: "{}:{} (writer), {}:{} (reader)".format(
-                    *place.writer, *place.reader
+                    *one.writer, *one.reader
                 )
-                for name, place in self.balancer_addresses.items()
+                for name, one in self.balancer_addresses.items()
             },
             **{f"node {name}": f"{node.host}:{node.port}" for name, node in self.machines.items()},
             **self._keepalived_addresses(),

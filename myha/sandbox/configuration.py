@@ -63,15 +63,15 @@ class ConfigurationText:
             f"drill_user = {_quoted(APP_USER)}",
             "",
         ]
-        for place in self.balancers:
+        for balancer in self.balancers:
             lines += [
-                f"[balancers.{place.name}]",
-                f"socket = {_quoted(place.socket)}",
-                f"writer_listen = {_quoted('{}:{}'.format(*place.writer))}",
-                f"reader_listen = {_quoted('{}:{}'.format(*place.reader))}",
+                f"[balancers.{balancer.name}]",
+                f"socket = {_quoted(balancer.socket)}",
+                f"writer_listen = {_quoted('{}:{}'.format(*balancer.writer))}",
+                f"reader_listen = {_quoted('{}:{}'.format(*balancer.reader))}",
             ]
             if self.address:
-                host, _ = place.writer
+                host, _ = balancer.writer
                 lines += [f"host = {_quoted(host)}", f"interface = {_quoted(INTERFACE)}"]
             lines.append("")
         if self.address:

@@ -144,7 +144,7 @@ class Layout:
     @cached_property
     def balancers(self) -> dict[str, LocalHost]:
         """The handles of the balancers' processes."""
-        return {name: self._balancer(place) for name, place in self.balancer_addresses.items()}
+        return {name: self._balancer(at) for name, at in self.balancer_addresses.items()}
 
     @property
     def haproxy(self) -> LocalHost:
@@ -154,20 +154,20 @@ class Layout:
     def balancer_dir(self, name: str) -> Path:
         return self.directory / ("haproxy" if self.network is None else f"haproxy-{name}")
 
-    def _balancer(self, place: BalancerAddresses) -> LocalHost:
-        folder, network = self.balancer_dir(place.name), self.network
+    def _balancer(self, its: BalancerAddresses) -> LocalHost:
+        folder, network = self.balancer_dir(its.name), self.network
         argv = (*fetch("haproxy").argv, "-db", "-f", str(folder / "haproxy.cfg"))
-        ready: Callable[[], bool] = partial(accepts_unix, Path(place.socket))
+        ready: Callable[[], bool] = partial(accepts_unix, Path(its.socket))
         if network is not None:
-            at = network.address(place.name), NETWORK_RUNTIME_PORT
-            ready = network.seen_from(place.name, partial(connects_tcp, *at))
+            at = network.address(its.name), NETWORK_RUNTIME_PORT
+            ready = network.seen_from(its.name, partial(connects_tcp, *at))
         return LocalHost(
-            "haproxy" if network is None else f"haproxy {place.name}",
+            "haproxy" if network is None else f"haproxy {its.name}",
             argv,
             pid_file=folder / "haproxy.pid",
             log_file=folder / "haproxy.log",
             ready=ready,
-            launcher=self.words_on(place.name),
+            launcher=self.words_on(its.name),
         )
 
     def words_on(self, host: str) -> tuple[str, ...]:

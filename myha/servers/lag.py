@@ -57,13 +57,13 @@ class LagMeter:
             if quiet or not self._stamps or seen_wall is None:
                 return None
             seen = _rounded(seen_wall)
-            place = self._place_of(seen)
-            if place is None:
+            number = self._number_of(seen)
+            if number is None:
                 return self._by_its_time(seen, at, wall)
-            newest = place + 1 == len(self._stamps)
-            return 0.0 if newest else max(0.0, at - self._ats[place + 1])
+            newest = number + 1 == len(self._stamps)
+            return 0.0 if newest else max(0.0, at - self._ats[number + 1])
 
-    def _place_of(self, seen: float) -> int | None:
+    def _number_of(self, seen: float) -> int | None:
         """Which of ours it is: the order in which they were committed counts, not what they say,
         since the clock that they are from may be stepped. Mostly it is one of the last."""
         stamps = self._stamps

@@ -189,13 +189,13 @@ def _pool(config: Config, pool: str, listen: str, *, waits: bool) -> str:
 def _shared_bind(config: Config, listen: str) -> str:
     """Where the shared address is served, and how soon clients are missed that left with it."""
     host, port = split_address(listen)
-    place, words = _word(listen), f"tcp-ut {GONE_SECONDS}s"
+    address, words = _word(listen), f"tcp-ut {GONE_SECONDS}s"
     text = ""
     if host not in _EVERYWHERE:
-        text = f"    bind {place}\n    # The shared address is on another host at times.\n"
-        place, words = _word(join_address(config.address.host, port)), f"transparent {words}"
+        text = f"    bind {address}\n    # The shared address is on another host at times.\n"
+        address, words = _word(join_address(config.address.host, port)), f"transparent {words}"
     return (
-        f"{text}    bind {place} {words}\n"
+        f"{text}    bind {address} {words}\n"
         "    # When it leaves, its clients talk to the other host; this one has to find out by\n"
         "    # itself that they are gone, or their transactions would keep their locks.\n"
         f"    clitcpka-idle {GONE_SECONDS // 2}s\n"

@@ -219,9 +219,9 @@ class Flavour(ABC):
 
     def dump_from(self, file: str, offset: int, server_id: int) -> DumpRequest:
         """All events from a byte of a file to the log's present end."""
-        place = struct.pack("<IHI", offset, NON_BLOCKING, server_id)
+        head = struct.pack("<IHI", offset, NON_BLOCKING, server_id)
         name = file.encode("utf-8", "surrogateescape")
-        return DumpRequest((self.dump_settings,), COM_BINLOG_DUMP, place + name)
+        return DumpRequest((self.dump_settings,), COM_BINLOG_DUMP, head + name)
 
     @abstractmethod
     def inexact(self, session: Session) -> str | None:

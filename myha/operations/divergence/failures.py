@@ -9,7 +9,7 @@ from myha.database.flavours.base import ApplierError
 from myha.words import one_line
 
 _GTID = re.compile(r"\btransaction '([^']+)'|\bGtid (\d+-\d+-\d+)")
-_PLACE = re.compile(r"(?:source|master) log ([^,\s]+), end_log_pos (\d+)")
+_POSITION = re.compile(r"(?:source|master) log ([^,\s]+), end_log_pos (\d+)")
 _TABLE = re.compile(r"event on table ([^;]+);")
 _KEY = re.compile(r"Duplicate entry .* for key '([^']+)'")
 _FOREIGN_KEY = re.compile(
@@ -86,12 +86,12 @@ def applier_failure(node: Node) -> Failure | None:
 
 def _failure(error: ApplierError) -> Failure:
     message = one_line(error.message)
-    named, place = _GTID.search(message), _PLACE.search(message)
+    named, position = _GTID.search(message), _POSITION.search(message)
     gtid = (named[1] or named[2]) if named else error.gtid
     return Failure(
         errno=error.errno,
         message=message,
         gtid=gtid,
-        file=place[1] if place else "",
-        end_log_pos=int(place[2]) if place else 0,
+        file=position[1] if position else "",
+        end_log_pos=int(position[2]) if position else 0,
     )

@@ -69,4 +69,4 @@ def _addresses(host: str, port: int) -> set[str]:
         rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return set()
-    return {join_address(str(place[0]), port) for _, _, _, _, place in rows}
+    return {join_address(str(bound[0]), port) for _, _, _, _, bound in rows}
