@@ -222,7 +222,7 @@ def with_replica(parameters: Parameters) -> Parameters:
         )
         for _ in range(rng.choice((0, 0, 1, 1, 2)))
     )
-    others = tuple(one for one in parameters.faults if one.what not in LOST_LOGS)
+    others = tuple(one for one in parameters.faults if one.what != "resets-log")
     return replace(parameters, replica=True, replica_faults=faults, faults=others)
 
 

@@ -183,7 +183,7 @@ class SimLane(SimSupervisor):
         return PlanResult(reason, self.followers.record)
 
     def decide(self) -> None:
-        if self.loop.running is not None or self.deposed or not self.alive or self.paused:
+        if self.loop.running is not None or self._pair.deposed or not self.alive or self.paused:
             return
         self._tick_loop()
         self.take(FollowerRecordRead(self.world.now, self.followers.record))
@@ -299,10 +299,10 @@ class ReplicaBeside:
     def operate(self, supervisor: SimSupervisor) -> None:
         """What only a person may do, once the policy's heals have been tried."""
         entry = self.followers.record.entry
-        if entry.membership is not Membership.FENCED or entry.cause is Cause.HEALING:
-            return
+        fenced = entry.membership is Membership.FENCED and entry.cause is not Cause.HEALING
         for lane in supervisor.lanes:
-            if lane.loop.running is None:
+            said = [one.override or "" for _, one in lane.loop.decision.refusals]
+            if lane.loop.running is None and (fenced or any("reseed" in one for one in said)):
                 lane.request("heal", {"node": REPLICA, "method": "reseed"})
 
     # -- what has to hold --------------------------------------------------------------------------

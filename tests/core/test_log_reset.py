@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from myha.core.followers.planning import decide
 from myha.core.followers.situation import FollowerSituation
 from myha.core.gtid import GtidSet, MariadbGtidSet, MysqlGtidSet
 from myha.core.node import ReplicationThread
@@ -17,6 +18,7 @@ from myha.core.situation import Situation
 from myha.core.verdicts import assess
 from myha.core.view import View
 from tests.core import views
+from tests.core.follower_situations import follow_failed
 from tests.core.follower_situations import node as replica_node
 from tests.core.follower_situations import view as replica_view
 from tests.core.situations import GONE, JOINED, REFUSING, RESET, SITUATIONS, VARIANTS
@@ -152,5 +154,22 @@ def test_a_replica_of_a_reset_writer_needs_other_data() -> None:
     assert view.record is not None
     one = FollowerSituation(view, view.record, views.record())
     assert one.log_reset_on == "db1"
+    assert one.wanted is False
     assert one.needs_other_data
     assert "reset the binary log of db1" in one.broken_reason
+
+
+def test_a_replica_that_was_away_meanwhile_is_asked_the_same_when_it_is_back() -> None:
+    joined = replace(replica_node(), joined_at=views.NOW - 60)
+    pair = replace(replica_view().pair, nodes=(("db1", RESET), ("db2", views.seen("db2"))))
+    for cause, verdict in ((Cause.LOST, "replica-broken"), (Cause.HEALED, "replica-returned")):
+        view = replica_view(joined, pair=pair, entry=views.away(cause))
+        assert decide(view).verdicts[0].name == verdict
+
+
+def test_a_replica_that_was_away_when_its_writer_purged_has_to_have_tried() -> None:
+    """The error of its receiver may be from before it was lost."""
+    outdated = replace(replica_node(receiver=GONE), purged_since=views.NOW - 5.0)
+    for incidents, verdict in (((), "replica-returned"), (follow_failed(1), "replica-broken")):
+        view = replica_view(outdated, entry=views.away(), incidents=incidents)
+        assert decide(view).verdicts[0].name == verdict

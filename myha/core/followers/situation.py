@@ -124,7 +124,7 @@ class FollowerSituation(Subject[FollowerView]):
             return f"somebody has reset the binary log of {self.log_reset_on}"
         if look.applier.errno:
             return f"its applier failed: {look.applier.error} (error {look.applier.errno})"
-        if self.source_purged and self.follows_writer:
+        if self.outdated:
             return f"{self.writer} has no longer what it lacks: {look.receiver.error}"
         return ""
 
@@ -133,8 +133,12 @@ class FollowerSituation(Subject[FollowerView]):
         look = self.look
         if look is None:
             return False
-        outdated = self.source_purged and self.follows_writer
-        return needs_other_data(look.applier.errno) or outdated or bool(self.log_reset_on)
+        return needs_other_data(look.applier.errno) or self.outdated or bool(self.log_reset_on)
+
+    @once
+    def outdated(self) -> bool:
+        """The writer has purged what it lacks."""
+        return self.source_purged and self.follows_writer
 
     @once
     def log_reset_on(self) -> NodeName:
@@ -168,7 +172,7 @@ class FollowerSituation(Subject[FollowerView]):
             return False
         if look.source not in ("", *self.policy.sources):
             return False
-        if self.errant is not None and not self.errant.is_empty():
+        if self.log_reset_on or (self.errant is not None and not self.errant.is_empty()):
             return False
         if not node.reader_ok or self.delayed or look.applier.state is not ThreadState.RUNNING:
             return False

@@ -73,6 +73,15 @@ def _filtered(it: FollowerSituation) -> bool:
     return bool(it.filters) and (it.member_look is not None or returned)
 
 
+def _broken(it: FollowerSituation) -> bool:
+    """One that is back goes on nowhere either with names that tell nothing; and where only its
+    receiver says so, it has to have tried: that may be from before it was lost."""
+    if it.member_look is not None or it.fenced or it.judged:
+        return it.member_look is not None and bool(it.broken_reason)
+    tried = any(one.plan == "follow" for one in it.view.incidents)
+    return bool(it.log_reset_on) or (it.outdated and tried)
+
+
 def _wrong_source(it: FollowerSituation) -> bool:
     return it.member_look is not None and not it.follows_writer and it.writer_ready
 
@@ -198,7 +207,7 @@ TABLE: tuple[FollowerVerdict, ...] = (
     FollowerVerdict(
         "replica-broken",
         "The replica {replica} cannot go on: {reason}. It takes no reads.",
-        lambda it: it.member_look is not None and bool(it.broken_reason),
+        _broken,
         planner=protocols.fence_broken,
     ),
     FollowerVerdict(
