@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,3 +183,68 @@ def test_a_start_waits_for_one_that_has_the_data_already(tmp_path: Path) -> None
     finally:
         first.kill()
         first.wait()
+
+
+def test_of_several_who_start_it_at_the_same_time_one_does(tmp_path: Path) -> None:
+    """Two servers on one data directory ruin it: MySQL's do, in the first start after a clone."""
+    program, starts = tmp_path / "server", tmp_path / "starts"
+    program.write_text(f"#!/bin/sh\necho $$ >> {starts}\nexec sleep 60\n")
+    program.chmod(0o700)
+    hosts = [
+        LocalHost("db1", (str(program),), pid_file=tmp_path / "pid", log_file=tmp_path / "log")
+        for _ in range(8)
+    ]
+    together = threading.Barrier(len(hosts))
+
+    def start(host: LocalHost) -> None:
+        together.wait()
+        host.start(30.0)
+
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(start, hosts))
+    try:
+        assert wait_until(starts.exists, 30.0, 0.02)
+        assert {host.pid() for host in hosts} == {int(starts.read_text())}
+    finally:
+        hosts[0].kill()
+        assert hosts[0].await_gone(30.0)
+
+
+def test_what_is_killed_while_it_starts_a_server_leaves_none_that_nobody_knows(
+    tmp_path: Path,
+) -> None:
+    pid_file, began = tmp_path / "pid", tmp_path / "began"
+    program = tmp_path / "server"
+    program.write_text(f"#!{sys.executable}\nopen({str(began)!r}, 'w').close()\n{ASLEEP}\n")
+    program.chmod(0o700)
+    killed = f"""
+import os, signal
+from pathlib import Path
+from unittest import mock
+from myha.hosts.local import LocalHost
+pid_file, log_file = Path({str(pid_file)!r}), Path({str(tmp_path / "log")!r})
+host = LocalHost("db1", ({str(program)!r},), pid_file=pid_file, log_file=log_file)
+with mock.patch("myha.hosts.local.replacing", lambda *_: os.kill(os.getpid(), signal.SIGKILL)):
+    host.start(30.0)
+"""
+    done = subprocess.run([sys.executable, "-c", killed], check=False)
+    assert done.returncode == -signal.SIGKILL
+    host = LocalHost("db1", (str(program),), pid_file=pid_file, log_file=tmp_path / "log")
+    assert not host.running()
+    host.start(30.0)
+    try:
+        assert wait_until(began.exists, 30.0, 0.02)
+        assert processes_of(program) == [host.pid()]
+    finally:
+        host.kill()
+        assert host.await_gone(30.0)
+
+
+def processes_of(program: Path) -> list[int | None]:
+    """Those whose command line names it, as they are or as they will be."""
+    found: list[int | None] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(program).encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found

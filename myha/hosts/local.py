@@ -6,18 +6,21 @@ process behind it is recognised by its command line or by having begun before th
 written, and the signal goes through a descriptor of that very process.
 """
 
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from myha.errors import MyhaError
-from myha.files import replacing
+from myha.files import locked, replacing
+from myha.hosts.shell import load_script
 from myha.waiting import wait_until
 from myha.words import one_line
 
@@ -135,7 +138,9 @@ class LocalHost:
     def start(self, deadline_seconds: float) -> None:
         """Start it and wait until it serves; one that already serves is left as it is.
 
-        One that is just ending is waited for first: two servers on one data directory ruin it.
+        One that is just ending is waited for first, and of several who start it at the same time
+        one does: two servers on one data directory ruin it. They do not always keep each other
+        away: MySQL begins after a clone by exchanging the files that it locks.
         """
         ends = time.monotonic() + deadline_seconds
         self._hit = None
@@ -148,11 +153,11 @@ class LocalHost:
                 f"{self.name} (pid {self.pid()}) runs but accepts no connections;"
                 f" see {self.log_file}, or kill it"
             )
-        if self.running():
-            return
-        self._remove_stale_lock()
-        log_size = self._spawn()
-        self._await_ready(ends, deadline_seconds, log_size)
+        with self._alone(deadline_seconds):
+            started = not self.running()
+            log_size = self._spawn() if started else 0
+        if started or not self._is_ready():
+            self._await_ready(ends, deadline_seconds, log_size)
 
     def stop(self, deadline_seconds: float) -> None:
         """Ask it to end (SIGTERM) and wait until it is gone."""
@@ -289,41 +294,57 @@ class LocalHost:
         except (OSError, ValueError):
             return  # no lock; or one whose owner the program has to judge for itself
 
-    def _spawn(self) -> int:
-        """Start the process in a session of its own; returns the log's size before."""
+    @contextmanager
+    def _alone(self, wait_seconds: float) -> Iterator[None]:
+        """Nobody else on this machine starts it meanwhile."""
+        lock = self.pid_file.with_name(f".{self.pid_file.name}.lock")
         try:
-            self.log_file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with os.fdopen(descriptor, "ab") as log:
-                log_size = os.fstat(descriptor).st_size
-                self._child = subprocess.Popen(
-                    (*self._launcher, *self.argv),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=self.environment,
-                    start_new_session=True,
-                )
-            with replacing(self.pid_file, 0o644) as file:
-                file.write(f"{self._child.pid}\n".encode())
+            with locked(lock, wait_seconds=wait_seconds):
+                yield
         except OSError as error:
             raise MyhaError(f"cannot start {self.name} ({self.argv[0]}): {error}") from error
+
+    def _spawn(self) -> int:
+        """Start the process in a session of its own; returns the log's size before.
+
+        It becomes the program when its pid is on file, and ends if whoever starts it is killed
+        before: a server that no pid file names would be started a second time.
+        """
+        self._remove_stale_lock()
+        words = (*self._launcher, *self.argv)
+        path = None if self.environment is None else self.environment.get("PATH", "")
+        if shutil.which(words[0], path=path) is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no such program")
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "ab") as log:
+            log_size = os.fstat(descriptor).st_size
+            child = self._child = subprocess.Popen(
+                ("/bin/sh", "-c", load_script("start_when_told"), "sh", *words),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
+            )
+        assert child.stdin is not None
+        with child.stdin:
+            with replacing(self.pid_file, 0o644) as file:
+                file.write(f"{child.pid}\n".encode())
+            child.stdin.write(b"\n")
         return log_size
 
     def _await_ready(self, ends: float, deadline_seconds: float, log_size: int) -> None:
         def serves() -> bool:
             if self.running() and self._is_ready():
                 return True
-            child = self._child
-            gone = child is not None and child.poll() is not None and not self.running()
+            status = self._ended_with()
             # A command that hands over to a daemon ends with 0 before the daemon has its pid file.
-            failed = gone and child is not None and child.returncode != 0
-            # Another one, started by somebody who was killed since, has the data and comes up: it
-            # writes its own pid file then.
-            if failed and not _is_of_a_lock(self.last_error(log_size)):
-                assert child is not None
+            # Another one, which somebody else has started, has the data and comes up: it writes
+            # its own pid file then.
+            if status and not _is_of_a_lock(self.last_error(log_size)):
                 raise MyhaError(
-                    f"{self.name} ended at its start (exit status {child.returncode}):"
+                    f"{self.name} ended at its start ({status}):"
                     f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
                 )
             return False
@@ -333,6 +354,13 @@ class LocalHost:
                 f"{self.name} accepts no connections {deadline_seconds:g} s after its start:"
                 f" {self.last_error(log_size) or 'its log is empty'} ({self.log_file})"
             )
+
+    def _ended_with(self) -> str:
+        """The failure of what was started; empty while there is none."""
+        child = self._child
+        if self.running() or (child is not None and child.poll() in (None, 0)):
+            return ""
+        return "begun by another" if child is None else f"exit status {child.returncode}"
 
     def _is_ready(self) -> bool:
         return self._ready is None or self._ready()
