@@ -68,6 +68,11 @@ NOT_SET = "not set"
 FIXED = "DISABLED"  # of the event scheduler: OFF, and not to be set while the server runs
 
 
+def is_on(value: str) -> bool:
+    """Of a variable that is a switch."""
+    return value.upper() in {"ON", "1", "YES", "TRUE"}
+
+
 def same_value(left: str, right: str) -> bool:
     """Whether two texts are one value to the server: ON is 1, 10 is 10.000."""
     if left.upper() == right.upper():

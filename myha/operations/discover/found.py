@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from myha.core.settings import same_value
+from myha.core.settings import is_on
 from myha.database.flavours.base import Channel, Flavour
 from myha.operations.setup.writes import Writes
 
@@ -36,7 +36,7 @@ class FoundServer:
     writes: Writes = field(default_factory=Writes)
 
     def on(self, variable: str) -> bool:
-        return same_value(self.variables.get(variable, "OFF"), "ON")
+        return is_on(self.variables.get(variable, "OFF"))
 
     @property
     def waits(self) -> bool:

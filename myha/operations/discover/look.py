@@ -13,12 +13,12 @@ from myha.database.flavours import flavour_of
 from myha.database.session import Session
 from myha.errors import MyhaError, ServerError
 from myha.operations.discover.found import ConnectedReplica, FoundServer
+from myha.operations.setup.gather import LOOPBACK, global_variables
 from myha.operations.setup.writes import SAMPLE_SECONDS, sample
 from myha.progress import Tell
 
 CONNECT_DEADLINE_SECONDS = 5.0
 STATEMENT_DEADLINE_SECONDS = 30.0
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 Address = tuple[str, int]
 
 
@@ -71,10 +71,7 @@ def _session(address: Address, account: Account) -> Session:
 
 def _look(session: Session, address: Address) -> FoundServer:
     flavour = flavour_of(session)
-    variables = {
-        str(row["Variable_name"]).lower(): str(row["Value"])
-        for row in session.query_named("SHOW GLOBAL VARIABLES")
-    }
+    variables = global_variables(session)
     return FoundServer(
         host=address[0],
         port=address[1],

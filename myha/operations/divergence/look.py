@@ -128,7 +128,7 @@ class Divergence:
             )
 
     def as_json(self, limit: int) -> dict[str, Any]:
-        """The same for programs; `limit` as in `say`."""
+        """The same for programs; `limit` as in `tell`."""
         errant: dict[str, Any] | None = None
         if self.look is not None:
             errant = {

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from myha.config import Config
 from myha.core.record import Membership, Record
+from myha.core.settings import is_on
 from myha.database import versions
 from myha.operations.setup import adoption
 from myha.operations.setup.desired import pair_tls
-from myha.operations.setup.facts import Facts, is_on
+from myha.operations.setup.facts import Facts
 from myha.operations.setup.history import History, is_behind, judge_history
 from myha.operations.setup.remarks import Remark
 from myha.words import listed

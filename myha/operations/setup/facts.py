@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from myha.core.gtid import GtidSet
+from myha.core.settings import is_on
 from myha.database.flavours.base import Channel, Flavour
 
 
@@ -110,7 +111,3 @@ class Facts:
         return self.channel_from(source) or next(
             (c for c in self.channels if c.source_server_id == peer.server_id), None
         )
-
-
-def is_on(value: str) -> bool:
-    return value.upper() in {"ON", "1", "YES", "TRUE"}

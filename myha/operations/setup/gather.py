@@ -12,6 +12,7 @@ from typing import Any
 from myha.config import Account, Config
 from myha.database.codes import ACCESS_DENIED
 from myha.database.schemas import OF_SYSTEM, OUR_SCHEMA
+from myha.database.session import Session as ServerSession
 from myha.errors import ConfigError, ServerError
 from myha.operations.log_in import log_in
 from myha.operations.setup.facts import (
@@ -25,7 +26,7 @@ from myha.operations.setup.session import NodeSession
 from myha.servers.events import SCHEDULER_DISABLED
 from myha.servers.wanted import INCREMENT
 
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
 
 
@@ -42,7 +43,7 @@ def _facts(config: Config, session: NodeSession) -> Facts:
     before = time.time()
     server_time = float(session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
     doubt = time.time() - before
-    variables = _variables(session)
+    variables = global_variables(session)
     history = session.executed()
     node = config.servers[session.name]
     fragment, missed = _fragment(session, node.option_file)
@@ -91,7 +92,7 @@ def _facts(config: Config, session: NodeSession) -> Facts:
 # --- settings ----------------------------------------------------------------------------------
 
 
-def _variables(session: NodeSession) -> dict[str, str]:
+def global_variables(session: ServerSession) -> dict[str, str]:
     rows = session.query_named("SHOW GLOBAL VARIABLES")
     return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from myha.config import Account, Config
+from myha.core.settings import is_on
 from myha.database.connection import LEAST_SECONDS, Endpoint, Values
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Deadline, Session
 from myha.errors import ServerError
 from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, log_in
-from myha.operations.setup.facts import is_on
 
 STATEMENT_DEADLINE_SECONDS = 60.0
 SUBJECTS = ("setup", "setup_schema", "setup_grants", "release")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from myha.config import Account, Config
 from myha.core.policy import Mode
-from myha.core.record import Record
-from myha.core.settings import same_value
+from myha.core.settings import is_on
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Session
@@ -42,18 +42,12 @@ def supervised(config: Config) -> Pair:
     Before it is on record with the administrator's: what setup found to differ can be looked at.
     Raises MyhaError when the two are not a pair yet.
     """
-    record = read_record(config)
-    if record is None:
-        return _not_yet_on_record(config)
-    return _pair(config, record, config.accounts.supervisor())
+    return _pair(config, config.accounts.supervisor)
 
 
 def administered(config: Config) -> Pair:
     """The pair with the administrator's account. ConfigError when its password is not there."""
-    record = read_record(config)
-    if record is None:
-        return _not_yet_on_record(config)
-    return _pair(config, record, config.accounts.admin())
+    return _pair(config, config.accounts.admin)
 
 
 def _not_yet_on_record(config: Config) -> Pair:
@@ -64,9 +58,9 @@ def _not_yet_on_record(config: Config) -> Pair:
         with Session(log_in(config, name, account), LOOK_DEADLINE_SECONDS, where=name) as session:
             flavour = flavour_of(session)
             replicates = replicates or bool(flavour.channels(session))
-            if not same_value(session.variable("read_only") or "OFF", "ON"):
+            if not is_on(session.variable("read_only") or "OFF"):
                 opened.append(name)
-            if not same_value(session.variable("gtid_mode") or "ON", "ON"):
+            if not is_on(session.variable("gtid_mode") or "ON"):
                 raise MyhaError(
                     f"{name}: has no GTIDs yet, by which one moment of both nodes is found: "
                     "`myha setup` switches them on before it compares"
@@ -75,22 +69,22 @@ def _not_yet_on_record(config: Config) -> Pair:
         require_record(config)  # says what is to be done
     assert flavour is not None
     writer = opened[0] if len(opened) == 1 else config.failover.preferred or config.names[0]
-    standby = next(name for name in config.names if name != writer)
-    both_ways = config.cluster.mode is Mode.DUAL_WRITER
-    return Pair(flavour, writer, standby, both_ways, account, config)
+    return _by_role(config, flavour, writer, account)
 
 
-def _pair(config: Config, record: Record, account: Account) -> Pair:
+def _pair(config: Config, account: Callable[[], Account]) -> Pair:
+    record = read_record(config)
+    if record is None:
+        return _not_yet_on_record(config)
     if record.writer not in config.nodes:
         raise ConfigError(
             f"the writer on record, {record.writer!r}, is not a node of this configuration"
         )
-    standby = next(name for name in config.nodes if name != record.writer)
-    return Pair(
-        flavour=flavour_at(config, record.writer, account),
-        writer=record.writer,
-        standby=standby,
-        both_ways=config.cluster.mode is Mode.DUAL_WRITER,
-        account=account,
-        config=config,
-    )
+    ours = account()
+    return _by_role(config, flavour_at(config, record.writer, ours), record.writer, ours)
+
+
+def _by_role(config: Config, flavour: Flavour, writer: str, account: Account) -> Pair:
+    standby = next(name for name in config.names if name != writer)
+    both_ways = config.cluster.mode is Mode.DUAL_WRITER
+    return Pair(flavour, writer, standby, both_ways, account, config)

@@ -17,6 +17,7 @@ from pathlib import Path
 from myha.binlog.errors import HealRefusedError
 from myha.core.events import Kind
 from myha.core.gtid import GtidSet, MariadbGtidSet
+from myha.core.settings import is_on
 from myha.errors import ConfigError, MyhaError
 from myha.operations.heal.reseed import finish
 from myha.operations.heal.reseed.backup import Backup
@@ -28,7 +29,6 @@ from myha.operations.heal.reseed.errant_quarantine import errant_of, quarantine_
 from myha.operations.heal.reseed.order import Method, ReseedOrder, ReseedPlan, ReseedReport
 from myha.operations.heal.reseed.process import NodeProcess, session_or_none
 from myha.operations.heal.reseed.session import ReseedSession
-from myha.operations.setup.facts import is_on
 from myha.progress import Meter, Reporter
 
 
