@@ -61,7 +61,8 @@ class LogResets:
     def looked(self, supervisor: str, server: ServerProcess) -> None:
         """`supervisor` has had a whole look at it."""
         key = (supervisor, server.name)
-        done = [one for one in server.binlog if one.serial not in server.waiting]
+        hidden = () if server.flavour.counts_waiting else server.waiting
+        done = [one for one in server.binlog if one.serial not in hidden]
         numbers = {one.origin: one.number for one in done}
         before = self._looks.pop(key, None)
         if self._record.node(server.name).membership is Membership.MEMBER:

@@ -56,18 +56,19 @@ ROWS: tuple[Verdict, ...] = (
         planner=fencing.close_standby,
         severity=Severity.CRITICAL,
     ),
-    Verdict(
-        "replication-changed",
-        "{standby} replicates from a server outside the pair: somebody changed its source.",
-        _replication_changed,
-        planner=fencing.fence_changed,
-    ),
+    # Before the next one, since it tells more: only other data help, and not an unfence.
     Verdict(
         "replication-filtered",
         "A replication filter is in force: {filters}. Changes are left out there, so that its data "
         "is not known to be right: it is fenced.",
         _replication_filtered,
         planner=filters.fence_filtered,
+    ),
+    Verdict(
+        "replication-changed",
+        "{standby} replicates from a server outside the pair: somebody changed its source.",
+        _replication_changed,
+        planner=fencing.fence_changed,
     ),
     Verdict(
         "waiting-unwanted",
