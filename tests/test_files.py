@@ -27,6 +27,14 @@ def test_a_wait_asks_once_at_least_and_ends_at_its_deadline() -> None:
     assert wait_until(lambda: True, 0.0, 10.0)
 
 
+def test_a_wait_asks_less_often_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    answers = iter([False] * 5 + [True])
+    assert wait_until(lambda: next(answers), 3600.0, 0.1, 0.3)
+    assert pauses == pytest.approx([0.1, 0.15, 0.225, 0.3, 0.3])
+
+
 def test_one_holds_a_lock_and_children_may_keep_it(tmp_path: Path) -> None:
     path = tmp_path / "one.lock"
     with locked(path) as descriptor:
