@@ -171,5 +171,6 @@ def test_a_replica_that_was_away_when_its_writer_purged_has_to_have_tried() -> N
     """The error of its receiver may be from before it was lost."""
     outdated = replace(replica_node(receiver=GONE), purged_since=views.NOW - 5.0)
     for incidents, verdict in (((), "replica-returned"), (follow_failed(1), "replica-broken")):
-        view = replica_view(outdated, entry=views.away(), incidents=incidents)
-        assert decide(view).verdicts[0].name == verdict
+        for cause in (Cause.LOST, Cause.HEALED):
+            view = replica_view(outdated, entry=views.away(cause), incidents=incidents)
+            assert decide(view).verdicts[0].name == verdict

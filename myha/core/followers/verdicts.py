@@ -76,7 +76,7 @@ def _filtered(it: FollowerSituation) -> bool:
 def _broken(it: FollowerSituation) -> bool:
     """One that is back goes on nowhere either with names that tell nothing; and where only its
     receiver says so, it has to have tried: that may be from before it was lost."""
-    if it.member_look is not None or it.fenced or it.judged:
+    if it.member_look is not None or it.fenced:
         return it.member_look is not None and bool(it.broken_reason)
     tried = any(one.plan == "follow" for one in it.view.incidents)
     return bool(it.log_reset_on) or (it.outdated and tried)
