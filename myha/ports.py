@@ -173,6 +173,9 @@ class Balancer(Protocol):
         """Something that changes when the balancer comes up anew, found out at no cost; always the
         same where there is no such thing."""
 
+    def appears_in(self) -> str:
+        """The folder that has another time whenever `appearance` has changed; empty: none has."""
+
     def put_in(self, pool: str, node: str) -> None: ...
 
     def take_out(self, node: str, pools: tuple[str, ...], deadline_seconds: float) -> None: ...

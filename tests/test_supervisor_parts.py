@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ from myha.core.node import Contact
 from myha.core.observations import NodeMissed, Observation
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.ports import Balancer
-from myha.supervisor.appearances import Appearances
+from myha.supervisor.appearances import LATELY_NS, Appearances, Folder
 from myha.supervisor.client import ask
 from myha.supervisor.concurrent_calls import MAX_THREADS, ThreadedCalls
 from myha.supervisor.control import ControlServer
@@ -224,6 +225,9 @@ class Coming:
     def appearance(self) -> object:
         return self.is_there
 
+    def appears_in(self) -> str:
+        return ""
+
     def look(self) -> BalancerLook:
         self.looks += 1
         return BalancerLook(time.monotonic(), "1", ())
@@ -250,6 +254,45 @@ def test_a_balancer_that_comes_up_is_looked_at_at_once(
     for watcher in watchers:
         watcher.join(10.0)
         assert not watcher.is_alive()
+
+
+def test_a_folder_in_which_nothing_is_made_is_glanced_at_as_a_whole(tmp_path: Path) -> None:
+    quiet, busy = tmp_path / "quiet", tmp_path / "busy"
+    for folder in (quiet, busy):
+        folder.mkdir()
+        os.utime(folder, (1e9, 1e9))
+    seen: list[str] = []
+    glances = Appearances(0.001)
+    with (
+        glances.watching(lambda: seen.append("quiet"), str(quiet)),
+        glances.watching(lambda: seen.append("busy"), str(busy)),
+        glances.watching(lambda: seen.append("unknown")),
+    ):
+        assert wait_until(lambda: len(seen) > 20, 10.0, 0.001)
+        assert seen.count("busy") <= 1  # when it was seen for the first time
+        (busy / "socket").touch()
+        assert wait_until(lambda: seen.count("busy") > 2, 10.0, 0.001)
+        assert seen.count("quiet") <= 1
+
+
+def test_a_folder_that_has_changed_lately_may_have_changed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sockets"
+    folder, changed_ns = Folder(str(path)), 1_000_000_000_000
+    now_ns = changed_ns
+    assert not folder.may_have_changed()  # nor is it there
+    path.mkdir()
+    os.utime(path, ns=(changed_ns, changed_ns))
+    monkeypatch.setattr("myha.supervisor.appearances.time.time_ns", lambda: now_ns)
+    now_ns = changed_ns + LATELY_NS - 1
+    assert [folder.may_have_changed() for _ in range(2)] == [True, True]
+    now_ns = changed_ns + LATELY_NS
+    assert not folder.may_have_changed()
+    os.utime(path, ns=(changed_ns, changed_ns + 1))
+    now_ns = changed_ns + 2 * LATELY_NS
+    assert [folder.may_have_changed() for _ in range(2)] == [True, False]
+    assert Folder("").may_have_changed()
 
 
 def test_what_is_glanced_at_ends_with_its_last_watcher() -> None:

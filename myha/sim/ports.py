@@ -275,6 +275,9 @@ class BalancerPort:
     def appearance(self) -> object:
         return self._balancer.life
 
+    def appears_in(self) -> str:
+        return ""
+
     def put_in(self, pool: str, node: str) -> None:
         self._do(0.5, lambda: self._balancer.do_put_in(pool, node))
 

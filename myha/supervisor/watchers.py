@@ -201,7 +201,7 @@ class BalancerWatcher(Watcher):
             super().run()
             return
         glance = self._glance  # the same object at both ends
-        with APPEARANCES.watching(glance):
+        with APPEARANCES.watching(glance, self._balancer.appears_in()):
             super().run()
 
     def _glance(self) -> None:

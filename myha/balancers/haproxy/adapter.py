@@ -32,7 +32,6 @@ TOLD, PREFERRED, HELD = "address_told", "address_preferred", "address_held"
 KEY = "myha"
 _SHOW_TABLES = tuple(f"show table {table}" for table in (TOLD, PREFERRED, HELD))
 _TABLE = re.compile(r"^# table: (\S+), .*used:(\d+)", re.MULTILINE)
-_FACTS = re.compile(r"^(Pid|Start_time_sec): (.*)$", re.MULTILINE)
 _OUT = ("MAINT", "DRAIN")
 
 
@@ -49,6 +48,7 @@ class _ServerState:
 
 
 _States = dict[tuple[str, str], _ServerState]
+_Cells = Callable[[str], tuple[str, ...]]  # the columns that matter of a row of a table
 
 
 class HAProxyBalancer:
@@ -76,8 +76,8 @@ class HAProxyBalancer:
         answer = self._call([*commands, *_SHOW_TABLES] if self._has_address else commands, ends)
         tables, _, info = answer.partition("\nName: ")
         states = self._states(tables, POOLS)
-        facts = dict(_FACTS.findall(info))
-        if "Pid" not in facts:
+        pid = _fact(info, "Pid")
+        if pid is None:
             raise self._error("does not answer `show info` as HAProxy does; check its socket")
         routes = tuple(
             ServerRoute(
@@ -85,8 +85,9 @@ class HAProxyBalancer:
             )
             for (pool, node), state in states.items()
         )
-        boot_id = f"{facts['Pid']}-{facts.get('Start_time_sec', '')}"
-        return BalancerLook(time.monotonic(), boot_id, routes, _address(info))
+        boot_id = f"{pid}-{_fact(info, 'Start_time_sec') or ''}"
+        address = _address(info) if self._has_address else None
+        return BalancerLook(time.monotonic(), boot_id, routes, address)
 
     def targets(self) -> dict[tuple[str, str], str]:
         """`host:port` of each server in each pool, as HAProxy has it (`show servers state`)."""
@@ -131,6 +132,11 @@ class HAProxyBalancer:
         except OSError:
             return ()
         return found.st_ino, found.st_ctime_ns
+
+    def appears_in(self) -> str:
+        if not is_unix_socket(self._socket) or os.path.islink(self._socket):  # noqa: PTH114
+            return ""
+        return os.path.dirname(self._socket)  # noqa: PTH120
 
     def put_in(self, pool: str, node: str) -> None:
         """New sessions of the pool may go to the node."""
@@ -195,7 +201,7 @@ class HAProxyBalancer:
         """The servers in the tables of an answer; any other text in it is HAProxy's refusal."""
         states: _States = {}
         refusals: list[str] = []
-        values: Callable[[list[str]], tuple[str, ...]] | None = None
+        values: _Cells | None = None
         begins = tuple(f"{pool}," for pool in pools)
         for line in answer.splitlines():
             if line.startswith(_TABLE_HEAD):
@@ -204,7 +210,7 @@ class HAProxyBalancer:
                     raise self._error("does not answer as HAProxy does: columns are missing")
             elif values is not None and line.startswith(begins):
                 try:
-                    pool, node, status, *counts = values(next(csv.reader((line,))))
+                    pool, node, status, *counts = values(line)
                 except IndexError:
                     raise self._error("does not answer as HAProxy does: a row is cut off") from None
                 states[pool, node] = _ServerState(status, *(int(one or 0) for one in counts))
@@ -229,7 +235,7 @@ class HAProxyBalancer:
             with self._connect(ends) as connection:
                 connection.sendall(f"{'; '.join(commands)}\n".encode("ascii"))
                 while True:
-                    connection.settimeout(_left_seconds(ends))
+                    _limit(connection, ends)
                     chunk = connection.recv(65536)
                     if not chunk:
                         return received.decode("ascii")
@@ -265,14 +271,32 @@ class HAProxyBalancer:
 
 
 @lru_cache(maxsize=16)
-def _columns(head: str) -> Callable[[list[str]], tuple[str, ...]] | None:
+def _columns(head: str) -> _Cells | None:
     """What takes the columns that matter out of a row of a table with this head; None when the
     table lacks one of them."""
     names = head.removeprefix("# ").split(",")
     wanted = ("pxname", "svname", "status", "scur", "econ", "bout")
     if not set(wanted) <= set(names):
         return None
-    return itemgetter(*(names.index(one) for one in wanted))
+    places = [names.index(one) for one in wanted]
+    take, parts = itemgetter(*places), max(places) + 1
+
+    def cells(line: str) -> tuple[str, ...]:
+        """Raises IndexError when the row is cut off."""
+        # Of a hundred columns the first twenty matter, and none of them is ever quoted by itself.
+        plain = '"' not in line
+        found: tuple[str, ...] = take(
+            line.split(",", parts) if plain else next(csv.reader((line,)))
+        )
+        return found
+
+    return cells
+
+
+def _fact(info: str, name: str) -> str | None:
+    """A value of `show info`, None where it has no such line."""
+    _, found, rest = info.partition(f"\n{name}: ")
+    return rest.partition("\n")[0] if found else None
 
 
 def _used(answer: str) -> dict[str, int]:
@@ -290,6 +314,13 @@ def _address(info: str) -> AddressLook | None:
 
 def _show(pool: str) -> str:
     return f"show stat {pool} 4 -1"  # 4: servers only
+
+
+def _limit(connection: socket.socket, ends: float) -> None:
+    """That is a system call: not made for a hundredth of the limit in force."""
+    left, present = _left_seconds(ends), connection.gettimeout()
+    if present is None or left < 0.99 * present:
+        connection.settimeout(left)
 
 
 def _left_seconds(ends: float) -> float:
