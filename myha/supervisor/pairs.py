@@ -34,7 +34,7 @@ THREAD_SWITCH_SECONDS = 0.0005
 # Between the beginnings of two pairs. Each logs in a dozen times: hundreds at once would take each
 # other the time that a login has.
 PACE_SECONDS = 0.1
-FREEZE_AFTER_SECONDS = 10.0
+FREEZE_AFTER_SECONDS = 10.0  # when all have begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class Pairs:
                 self._begin(name, f"{reason}: its configuration has changed")
             for number, name in enumerate(new.added):
                 self._begin(name, reason, number * PACE_SECONDS)
-        timer = threading.Timer(FREEZE_AFTER_SECONDS, _settle)
+        began_seconds = len(new.added) * PACE_SECONDS
+        timer = threading.Timer(began_seconds + FREEZE_AFTER_SECONDS, _settle)
         timer.daemon = True
         timer.start()
         return new
