@@ -40,7 +40,8 @@ def test_while_it_gathers_only_news_end_that() -> None:
     inbox = Inbox()
     inbox.put("first")
     assert inbox.all() == ["first"]
-    gathering = in_a_thread(lambda: inbox.gather(LONG_SECONDS, is_news))
+    came: list[bool] = []
+    gathering = in_a_thread(lambda: came.append(inbox.gather(LONG_SECONDS, is_news)))
     while inbox._wakes_for is None:
         time.sleep(0.001)
     inbox.put("same")
@@ -50,14 +51,16 @@ def test_while_it_gathers_only_news_end_that() -> None:
     inbox.put("news")
     gathering.join(LONG_SECONDS)
     assert not gathering.is_alive()
+    assert came == [True]
     assert inbox.all() == ["same", "same", "news"]
+    assert inbox.gather(0.01, is_news) is False
 
 
 def test_news_that_came_before_it_gathers_end_that_at_once() -> None:
     inbox = Inbox()
     inbox.put("news")
     began = time.monotonic()
-    inbox.gather(LONG_SECONDS, is_news)
+    assert inbox.gather(LONG_SECONDS, is_news)
     assert time.monotonic() - began < LONG_SECONDS
     assert inbox.all() == ["news"]
 

@@ -26,8 +26,10 @@ from myha.supervisor.loop import PRESS_SECONDS, STOP_DEADLINE_SECONDS, Loop
 from myha.supervisor.requests import Reply, Request
 from tests.core.views import (
     NOW,
+    UUID,
     WALL,
     away,
+    gtids,
     look,
     lost,
     record,
@@ -239,8 +241,16 @@ def test_only_what_was_not_known_before_is_news() -> None:
     assert loop.is_news(same)  # nothing was decided yet
     loop.decide()
     assert not loop.is_news(same)
-    moved = replace(same.look, lag_seconds=0.3, sessions=7, progress="more")
+    more = gtids(f"{UUID}:1-11")
+    moved = replace(
+        same.look, lag_seconds=0.3, sessions=7, progress="more", executed=more, logged=more
+    )
     assert not loop.is_news(replace(same, look=moved))
+    late = replace(same.look, lag_seconds=loop.view.policy.lag_out_seconds + 0.1)
+    assert loop.is_news(replace(same, look=late)), "it must not take reads any more"
+    less = gtids(f"{UUID}:1-9")
+    for reset in (replace(same.look, executed=less), replace(same.look, logged=less)):
+        assert loop.is_news(replace(same, look=reset))
     for changed in ({"open": True}, {"receiver": ReplicationThread()}, {"boot_id": "other"}):
         assert loop.is_news(replace(same, look=replace(same.look, **changed)))
     assert loop.is_news(NodeMissed("db2", NOW + 1, Contact.SILENT))
@@ -250,6 +260,8 @@ def test_only_what_was_not_known_before_is_news() -> None:
     routes = known.look.routes
     busy = replace(known.look, routes=tuple(replace(one, sessions=9) for one in routes))
     assert not loop.is_news(BalancerLooked(name, busy))
+    failing = replace(known.look, routes=tuple(replace(one, errors=1) for one in routes))
+    assert loop.is_news(BalancerLooked(name, failing))
     out = replace(known.look, routes=tuple(replace(one, takes_traffic=False) for one in routes))
     assert loop.is_news(BalancerLooked(name, out))
     loop.take(NodeMissed("db2", NOW + 1, Contact.SILENT))

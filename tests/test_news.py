@@ -106,7 +106,10 @@ def test_what_moves_by_itself_is_news_once_a_second_and_a_change_at_once() -> No
     assert not noticing.changed(loop_of(seen))
     seen = moved(seen, 0.1, open=False)
     assert noticing.changed(loop_of(seen)) is Change.NEWS
-    seen = moved(seen, MOVES_SECONDS, sessions=8)
+    seen = moved(seen, 0.1, version="10")
+    assert not noticing.changed(loop_of(seen), looked=False)
+    assert noticing.changed(loop_of(moved(seen, MOVES_SECONDS)), looked=False) is Change.NEWS
+    seen = moved(seen, 2 * MOVES_SECONDS, sessions=8)
     assert noticing.changed(loop_of(seen)) is Change.MOVES
     assert not noticing.changed(loop_of(moved(seen, 0.1)))
 

@@ -35,6 +35,7 @@ from myha.supervisor.base_loop import (
 from myha.supervisor.executor import Executor, NotNearError, Tools
 from myha.supervisor.inbox import Inbox
 from myha.supervisor.requests import Reply, Request
+from myha.supervisor.rhythm import Rhythm
 from myha.supervisor.turns import Turns
 from myha.supervisor.watchers import BalancerWatcher, NodeWatcher, Watcher
 
@@ -96,6 +97,8 @@ class Driver:
         self.balancers = self._own_balancers if balancers is None else balancers
         self._executor = Executor(tools) if executor is None else executor
         self._replies: dict[Request, Future[Reply]] = {}
+        self._rhythm = Rhythm(interval_seconds)
+        self.rested = False  # before this turn, to its end: nothing that came was news
         self.lost = False  # the right to act
         self.turns = Turns()
         # Called in the loop's thread: before every turn, and after one that decided. Must not wait
@@ -152,17 +155,18 @@ class Driver:
         How long to wait for the next event, None when the loop leaves.
         """
         self.before_turn()
-        items = self.queue.wait(wait_seconds)
+        self.rested = rested = self._rest(wait_seconds)
+        items = self.queue.all() if rested else self.queue.wait(wait_seconds)
         self.turns.begin()
         clock = self.tools.clock
         self._do(self.loop.take(Tick(clock.monotonic(), clock.wall())))
-        if items and not self._take(items):
-            began = time.perf_counter()
-            self.queue.gather(GATHER_SECONDS, self.loop.is_news)
-            self.turns.waited(time.perf_counter() - began)
+        if rested:
+            self._rhythm.rested(time.monotonic(), looks=bool(items))
+        elif items:
+            items = self._gathered(items)
         while items:
-            items = self.queue.all()
             self._take(items)
+            items = self.queue.all()
         if self.lost:
             return None
         if not self.tools.may_act:
@@ -173,15 +177,31 @@ class Driver:
         self.turns.end()
         return None if turn.leave else turn.wait_seconds
 
-    def _take(self, items: Iterable[Any]) -> bool:
-        """Whether any of these is news. Raises what the executor's thread ended with."""
-        news = False
+    def _rest(self, wait_seconds: float) -> bool:
+        """Until the next looks are there, or so long; False when there is news first, and where
+        nobody knows when they will be."""
+        seconds = self._rhythm.rest_seconds(time.monotonic())
+        if seconds is None:
+            return False
+        return not self.queue.gather(min(seconds, wait_seconds), self.loop.is_news)
+
+    def _gathered(self, items: list[Any]) -> list[Any]:
+        """These, and the looks of the same time; only these where any of them is news."""
+        self._rhythm.lost()
+        if any(self.loop.is_news(one) for one in items):
+            return items
+        began = time.perf_counter()
+        if not self.queue.gather(GATHER_SECONDS, self.loop.is_news):
+            self._rhythm.found(time.monotonic())
+        self.turns.waited(time.perf_counter() - began)
+        return [*items, *self.queue.all()]
+
+    def _take(self, items: Iterable[Any]) -> None:
+        """Raises what the executor's thread ended with."""
         for item in items:
             if isinstance(item, BaseException):
                 raise item
-            news = self.loop.is_news(item) or news
             self._do(self.loop.take(item))
-        return news
 
     def _do(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

@@ -47,14 +47,14 @@ class Inbox:
             pass  # for what has been taken before
         return self.all()
 
-    def gather(self, seconds: float, is_news: IsNews) -> None:
-        """For so long, or until something comes that is news. Other threads ask `is_news` too."""
+    def gather(self, seconds: float, is_news: IsNews) -> bool:
+        """For so long, or until something comes that is news: whether that has come. Other threads
+        ask `is_news` too."""
         while self._woken(0.0):
             pass  # for what has been taken, or is taken now
         self._wakes_for = is_news
         try:
-            if not any(is_news(one) for one in tuple(self._items)):
-                self._woken(seconds)
+            return any(is_news(one) for one in tuple(self._items)) or self._woken(seconds)
         finally:
             self._wakes_for = None
 

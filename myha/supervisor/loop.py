@@ -9,7 +9,7 @@ from typing import Any
 
 from myha.core.balancer import BalancerLook
 from myha.core.events import Kind
-from myha.core.node import Contact, NodeLook
+from myha.core.node import Contact, NodeLook, NodeView
 from myha.core.observations import (
     BalancerLooked,
     NodeLooked,
@@ -119,17 +119,30 @@ class Loop(BaseLoop[View, Situation]):
         )
 
     def is_news(self, event: Any) -> bool:
-        """Another look that finds what the last one has found is none, where all is well."""
+        """Another look that finds what the last one has found is none, where all is well.
+
+        What moves by itself is none either, as long as nothing follows from it.
+        """
         if not self._quiet:
             return True
         if isinstance(event, NodeLooked):
-            before = self.view.node(event.node)
-            return not before.answering or before.look is None or differ(before.look, event.look)
-        if isinstance(event, BalancerLooked):
-            known = self.view.balancer(event.balancer)
+            known, look = self.view.node(event.node), event.look
             old = known.look
-            return not known.answering or old is None or routing(old) != routing(event.look)
+            if not known.answering or old is None or differ(old, look):
+                return True
+            return look.history.has_forgotten(old.history) or self._too_far_behind(known, look)
+        if isinstance(event, BalancerLooked):
+            seen = self.view.balancer(event.balancer)
+            before = seen.look
+            if not seen.answering or before is None or routing(before) != routing(event.look):
+                return True
+            return _errors(before) != _errors(event.look)
         return True
+
+    def _too_far_behind(self, known: NodeView, look: NodeLook) -> bool:
+        """It takes reads, and must not any more."""
+        lag = look.lag_seconds
+        return known.reader_ok and lag is not None and lag > self.view.policy.lag_out_seconds
 
     def _pressed_for_proof(self) -> tuple[str, ...]:
         """Who is asked again and again: while the writer refuses, its peer.
@@ -215,7 +228,7 @@ class Loop(BaseLoop[View, Situation]):
 
 # What grows or moves by itself while all is well; of all else a change is news.
 _MOVES = frozenset(
-    {"at", "executed", "received", "progress", "sessions", "lag_seconds", "lag_bytes"}
+    {"at", "executed", "logged", "received", "progress", "sessions", "lag_seconds", "lag_bytes"}
 )
 _stays = attrgetter(*(one.name for one in fields(NodeLook) if one.name not in _MOVES))
 
@@ -223,6 +236,11 @@ _stays = attrgetter(*(one.name for one in fields(NodeLook) if one.name not in _M
 def routing(look: BalancerLook) -> tuple[object, ...]:
     """All but how many sessions there are."""
     return (look.boot_id, *((one.pool, one.node, one.takes_traffic) for one in look.routes))
+
+
+def _errors(look: BalancerLook) -> tuple[int, ...]:
+    """Connections that failed, of each route."""
+    return tuple([one.errors for one in look.routes])
 
 
 def differ(old: NodeLook, new: NodeLook) -> bool:

@@ -90,8 +90,11 @@ class Noticing:
         self._seen: View | None = None
         self._announced_at = float("-inf")
 
-    def changed(self, loop: BaseLoop[View, Any], more: tuple[Any, ...] = ()) -> Change | None:
-        """In the loop's thread. `more`: what else of the pair its status shows."""
+    def changed(
+        self, loop: BaseLoop[View, Any], more: tuple[Any, ...] = (), *, looked: bool = True
+    ) -> Change | None:
+        """In the loop's thread. `more`: what else of the pair its status shows. `looked`: a look
+        may have found something; else they are compared once a second all the same."""
         view, decision, before = loop.view, loop.decision, self._seen
         if before is view:
             return None
@@ -105,15 +108,16 @@ class Noticing:
             tuple((job.kind, job.node, job.method, job.id) for job in view.jobs),
             *more,
         )
-        news = key != self._key or before is None or _differ(before, view)
-        if not news and view.at - self._announced_at < MOVES_SECONDS:
+        due = view.at - self._announced_at >= MOVES_SECONDS
+        news = key != self._key or before is None or _differ(before, view, looked=looked or due)
+        if not news and not due:
             return None
         self._key, self._seen, self._announced_at = key, view, view.at
         return Change.NEWS if news else Change.MOVES
 
 
-def _differ(old: View, new: View) -> bool:
-    """Whether the looks found anything else but what moves by itself."""
+def _differ(old: View, new: View, *, looked: bool) -> bool:
+    """Whether the looks found anything else but what moves by itself, or that led to anything."""
     for (_, was), (_, now) in zip(old.nodes, new.nodes, strict=True):
         if was is now:
             continue
@@ -124,15 +128,19 @@ def _differ(old: View, new: View) -> bool:
             now.lease.armed,
         ):
             return True
-        if was.look is not now.look and (
-            was.look is None or now.look is None or differ(was.look, now.look)
+        if (
+            looked
+            and was.look is not now.look
+            and (was.look is None or now.look is None or differ(was.look, now.look))
         ):
             return True
     for (_, had), (_, has) in zip(old.balancers, new.balancers, strict=True):
         if (had.answering, had.error) != (has.answering, has.error):
             return True
-        if had.look is not has.look and (
-            had.look is None or has.look is None or routing(had.look) != routing(has.look)
+        if (
+            looked
+            and had.look is not has.look
+            and (had.look is None or has.look is None or routing(had.look) != routing(has.look))
         ):
             return True
     return False

@@ -233,12 +233,14 @@ class PairSupervisor:
 
     def _after_turn(self) -> None:
         """In the loop's thread; waits for nothing."""
+        for heartbeat in self.heartbeats.values():
+            heartbeat.wake()
         if self.lanes:
             self._pass_to_lanes()
         if self.pointer is not None:
             self.pointer.pair_seen(self.loop.view)
         lanes = tuple(lane.loop.decision.verdicts for lane in self.lanes.values())
-        change = self._noticing.changed(self.loop, lanes)
+        change = self._noticing.changed(self.loop, lanes, looked=not self.driver.rested)
         if change is not None:
             self._on_news(change)
 
