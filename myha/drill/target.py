@@ -295,6 +295,7 @@ def sandbox(
     network: bool = False,
     address: bool = False,
     supervisors: int = 1,
+    api: bool = True,
     fit: Fit | None = None,
 ) -> Iterator[Target]:
     """A sandbox of the drill's own: up at the start of the block, gone at its end.
@@ -303,8 +304,8 @@ def sandbox(
     when they may not be so. With `network` the block runs on
     the client's host: this thread, and all that it starts there. With `address` its clients use
     the one that the balancers share. With several `supervisors` they have three members of etcd.
-    `fit` makes the sandbox ready for
-    a scenario before anything of it runs.
+    Without `api` nobody answers HTTP. `fit` makes the sandbox ready for a scenario before anything
+    of it runs.
     """
     cluster = Cluster.create(
         *(None, flavour, mode, durability, tell),
@@ -313,6 +314,7 @@ def sandbox(
         address=address,
         etcd=3 if supervisors > 1 else 0,
         supervisors=supervisors,
+        api=api,
     )
     try:
         _configure(cluster, heal, watchdog_seconds)

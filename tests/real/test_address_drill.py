@@ -32,14 +32,17 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
     with ExitStack() as stack:
         yield stack.enter_context(
             target.sandbox(
-                request.param, "single-writer", "lossless", print, network=True, address=True
+                *(request.param, "single-writer", "lossless", print),
+                network=True,
+                address=True,
+                api=False,
             )
         )
 
 
 def played(pair: Target, scenario: str, kind: int) -> RoundResult:
     """One good round; `kind` is the place in the scenario's list of kinds, from 1 on."""
-    options = Options(clients=4, seed=kind, pause_ms=20.0)
+    options = Options(clients=4, seed=kind, pause_ms=50.0)
     (one,) = runner.run(pair, SCENARIOS[scenario], options, print).rounds
     assert one.problems == (), "\n".join((*one.problems, *one.journal))
     assert one.converged

@@ -319,7 +319,7 @@ def test_a_busy_pair_is_never_called_errant(pair: Pair) -> None:
     looks = wrong_way_round = 0
     between_seconds = 0.02
     ends = time.monotonic() + 180
-    with semisync(pair), clients(pair.p, "busy.t", 4) as commits:
+    with semisync(pair), clients(pair.p, "busy.t", 4, 0.005) as commits:
         until(lambda: sum(commits) > 50, "they write")
         # Until a look in the wrong order would have given a false verdict.
         while looks < LOOKS or not wrong_way_round or sum(commits) < LOOKS:

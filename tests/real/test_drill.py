@@ -47,12 +47,12 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
     for name in (flavour, "haproxy"):
         need(name)
     with ExitStack() as stack:
-        yield stack.enter_context(target.sandbox(flavour, "single-writer", None, print))
+        yield stack.enter_context(target.sandbox(flavour, "single-writer", None, print, api=False))
 
 
 def play(pair: Target, scenario: str, **options: int) -> Report:
     # Clients that rest leave the processor to what is tested; there are commits all the time.
-    chosen = Options(clients=4, seed=options.get("seed", 1), pause_ms=20.0)
+    chosen = Options(clients=4, seed=options.get("seed", 1), pause_ms=50.0)
     return runner.run(pair, SCENARIOS[scenario], chosen, print)
 
 
@@ -72,7 +72,7 @@ def test_replicas_follow_and_are_judged(flavour: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(following, "FOLLOW_LIMIT_MS", 30_000.0)
     for name in (flavour, "haproxy"):
         need(name)
-    with target.sandbox(flavour, "single-writer", None, print, replicas=1) as made:
+    with target.sandbox(flavour, "single-writer", None, print, replicas=1, api=False) as made:
         for scenario in ("switchover", "crash"):
             report = play(made, scenario)
             (one,) = report.rounds
@@ -198,7 +198,7 @@ def restart_supervisor(pair: Target) -> None:
 def test_crossing_updates_of_two_writers_are_reported_and_repaired(flavour: str) -> None:
     for name in (flavour, "haproxy"):
         need(name)
-    with target.sandbox(flavour, "dual-writer", None, print) as pair:
+    with target.sandbox(flavour, "dual-writer", None, print, api=False) as pair:
         one = played_well(pair, "conflict")
     assert one.conflicts == crossing.ROWS
     assert (one.errant, one.quarantined) == (crossing.ROWS, crossing.ROWS)
@@ -241,7 +241,7 @@ def test_a_writer_whose_disk_stalls_is_replaced(flavour: str) -> None:
     if reason := disks.why_not():
         pytest.skip(reason)
     scenario = SCENARIOS["disk-stall"]
-    with target.sandbox(flavour, "single-writer", None, print, fit=scenario.fit) as made:
+    with target.sandbox(flavour, "single-writer", None, print, api=False, fit=scenario.fit) as made:
         one = played_well(made, "disk-stall")
         folder = made.config.path.parent
     assert one.writer_lost

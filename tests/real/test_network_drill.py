@@ -41,6 +41,7 @@ def made(
             *(flavour, "single-writer", durability, print),
             watchdog_seconds=watchdog_seconds,
             network=True,
+            api=False,
             supervisors=supervisors,
         )
     )
@@ -54,7 +55,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 def played(pair: Target, scenario: str) -> RoundResult:
     """One good round."""
-    options = Options(clients=4, seed=1, pause_ms=20.0)
+    options = Options(clients=4, seed=1, pause_ms=50.0)
     (one,) = runner.run(pair, SCENARIOS[scenario], options, print).rounds
     assert not one.problems, "\n".join((*one.problems, *one.journal))
     assert one.converged
