@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 Say = Callable[[str], None]
 
 # In the order in which they are measured and reported.
-PARTS = ("overhead", "rewind", "verify", "reseed", "conflicts")
+PARTS = ("stores", "overhead", "rewind", "verify", "reseed", "conflicts")
 # Reported where their numbers are there; too long to be measured with the rest.
 REPORTED_ONLY = ("soak", "many")
 

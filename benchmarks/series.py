@@ -128,7 +128,7 @@ ETCD = (
     Series("leader-freeze", 3, supervisors=2),
     Series("leader-and-writer-crash", 5, supervisors=2),
     Series("leader-partition", 5, supervisors=2, network=True),
-    Series("etcd-crash", 3, supervisors=2),
+    Series("etcd-crash", 4, supervisors=2),
 )
 
 CHAOS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from myha.drill import clock, combinations, disks, power, timeline
+from myha.drill import clock, combinations, disks, leaders, power, timeline
 from myha.drill.judge import Takeover
 from myha.errors import MyhaError, RefusedError
 from myha.sandbox import disks as small_disks
@@ -31,6 +31,13 @@ def test_each_disk_and_each_clock_has_its_turn() -> None:
     assert {who for who, _ in steps} == set(whose)
     only = {clock.step_of(9, number, [clock.SUPERVISOR]) for number in (1, 2)}
     assert only == {(clock.SUPERVISOR, 3600), (clock.SUPERVISOR, -3600)}
+
+
+def test_each_loss_of_members_of_etcd_has_its_turn() -> None:
+    turns = {leaders.lost_members(turn, disks=True) for turn in range(4, 8)}
+    assert turns == {(1, False), (2, False), (3, False), (1, True)}
+    kept = {leaders.lost_members(turn, disks=False) for turn in range(4, 8)}
+    assert kept == {(1, False), (2, False), (3, False)}
 
 
 def test_a_clock_is_as_far_off_as_its_file_says(tmp_path: Path) -> None:

@@ -98,15 +98,24 @@ def _freeze_leader(stage: Stage) -> Fault:
 
 
 def _lose_etcd(stage: Stage) -> Fault:
-    """One member, two or all of three; the seed says how many. Their disks are kept."""
+    """One, two or all of three members, their disks kept, or one with its disk: the seed says."""
     quorum, _ = _quorum(stage)
-    count, at = 1 + (stage.seed + stage.number) % 3, time.monotonic()
-    names = stage.random.sample(sorted(quorum.etcd), count)
-    stage.tell(f"killing {' and '.join(names)}")
+    count, loses_disk = lost_members(stage.seed + stage.number, disks=quorum.disks is not None)
+    names, at = stage.random.sample(sorted(quorum.etcd), count), time.monotonic()
+    stage.tell(f"killing {' and '.join(names)}{', whose disk is lost' if loses_disk else ''}")
     for name in names:
-        quorum.etcd[name].kill()
+        if loses_disk:
+            quorum.lose_disk(name)
+        else:
+            quorum.etcd[name].kill()
     time.sleep(AWAY_SECONDS)
     return Fault(at, "etcd")
+
+
+def lost_members(turn: int, *, disks: bool) -> tuple[int, bool]:
+    """How many of three are lost in this turn, and whether their disks are lost with them."""
+    which = turn % (4 if disks else 3)
+    return (1, True) if which == 3 else (1 + which, False)
 
 
 def _start_writer_and_supervisor(stage: Stage, fault: Fault) -> None:
@@ -191,7 +200,7 @@ LEADERS = (
     ),
     Scenario(
         "etcd-crash",
-        "one member of etcd, two, or all three are killed and started again",
+        "one member of etcd, two, or all three are killed and started again, or one loses its disk",
         "kill members of etcd",
         _lose_etcd,
         _start_etcd,

@@ -8,25 +8,44 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from myha.ports import Host
+from myha.sandbox.etcd_disks import EtcdDisks
 
 START_DEADLINE_SECONDS, GONE_DEADLINE_SECONDS = 90.0, 60.0
 
 
 @dataclass(frozen=True)
 class Quorum:
-    """`supervisors` in the order of the drill's client. Every method raises MyhaError."""
+    """`supervisors` in the order of the drill's client; `disks` where they may be lost.
+
+    Every method raises MyhaError.
+    """
 
     supervisors: Sequence[Host]
     etcd: Mapping[str, Host]
+    disks: EtcdDisks | None = None
 
     def start_etcd(self) -> None:
-        """All members that do not run, at the same time: one alone has nobody to agree with."""
-        lost = [one for one in self.etcd.values() if not one.running()]
-        if not lost:
-            return
-        with ThreadPoolExecutor(len(lost)) as pool:
-            for start in [pool.submit(_start, one) for one in lost]:
-                start.result()
+        """All members that do not run, at the same time: one alone has nobody to agree with.
+
+        One that has lost its disk joins anew, and the others have to be there for that.
+        """
+        empty = frozenset[str]() if self.disks is None else self.disks.lost()
+        lost = [one for name, one in self.etcd.items() if not one.running() and name not in empty]
+        if lost:
+            with ThreadPoolExecutor(len(lost)) as pool:
+                for start in [pool.submit(_start, one) for one in lost]:
+                    start.result()
+        for name in empty:
+            self.etcd[name].await_gone(GONE_DEADLINE_SECONDS)
+            if self.disks is not None:
+                self.disks.replace(name, START_DEADLINE_SECONDS)
+
+    def lose_disk(self, name: str) -> None:
+        """The member is killed, and what it had is gone."""
+        if self.disks is not None:
+            self.etcd[name].kill()
+            self.etcd[name].await_gone(GONE_DEADLINE_SECONDS)
+            self.disks.lose(name)
 
     def start_supervisors(self) -> None:
         """Those that were killed; one that is frozen goes on."""

@@ -326,7 +326,7 @@ def sandbox(
             config = load(cluster.config_path)
             quorum = None
             if len(cluster.supervisors) > 1:
-                quorum = Quorum(cluster.supervisors, cluster.etcd)
+                quorum = Quorum(cluster.supervisors, cluster.etcd, cluster.etcd_disks)
             yield Target(
                 config,
                 dict(cluster.servers),

@@ -11,6 +11,7 @@ from myha.hosts.local import LocalHost, accepts_unix, connects_tcp
 from myha.sandbox.address import SharedAddress
 from myha.sandbox.configuration import BalancerAddresses
 from myha.sandbox.etcd import Member, member_names, members_of, process_of
+from myha.sandbox.etcd_disks import EtcdDisks
 from myha.sandbox.network.layout import BALANCERS, REPLICATION, supervisor_name
 from myha.sandbox.network.network import Network
 from myha.sandbox.programs import fetch
@@ -221,6 +222,10 @@ class Layout:
     def etcd(self) -> dict[str, LocalHost]:
         """The handles of the members' processes."""
         return {one.name: process_of(one, self.members, fetch("etcd")) for one in self.members}
+
+    @property
+    def etcd_disks(self) -> EtcdDisks:
+        return EtcdDisks(self.members, fetch("etcd"))
 
     def secret(self, name: str) -> str:
         """A password of this sandbox: admin, app, supervisor or replication."""

@@ -20,10 +20,11 @@ from myha.config.etcd import EtcdConfig
 from myha.core.record import Membership, NodeRecord, Record, Sync
 from myha.core.record_codec import record_to_dict
 from myha.core.sharing import order
-from myha.errors import LeaseHeldError, StoreConflictError, StoreError, StoreSilentError
+from myha.errors import LeaseHeldError, MyhaError, StoreConflictError, StoreError, StoreSilentError
 from myha.hosts.local import LocalHost
 from myha.sandbox import registry
 from myha.sandbox.etcd import Member, members_of, port_names, process_of
+from myha.sandbox.etcd_disks import EtcdDisks
 from myha.stores.etcd.client import EtcdClient, Login, Put
 from myha.stores.etcd.lease import EtcdLease
 from myha.stores.etcd.record import EtcdRecordStore
@@ -286,6 +287,26 @@ def test_certificates_on_both_sides(tmp_path: Path, key: str) -> None:
             with pytest.raises(StoreSilentError, match="TLS: .*see etcd.ca_file") as refused:
                 etcd.client(tls=told(ca, own)).get(key)
             assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_member_that_has_lost_its_disk_joins_anew(etcd: Etcd, key: str) -> None:
+    """As it is, etcd does not let it in: it could have forgotten what it had agreed to."""
+    etcd.client().transact((), (Put(key, b"kept"),))
+    lost, disks = etcd.members[1], EtcdDisks(etcd.members, need("etcd"))
+    etcd.kill(1)
+    disks.lose(lost.name)
+    assert disks.lost() == {lost.name}
+    with pytest.raises(MyhaError):
+        etcd.processes[1].start(START_SECONDS)
+    assert "has already been bootstrapped" in etcd.processes[1].log_file.read_text()
+    shutil.rmtree(lost.directory / "data", ignore_errors=True)
+    disks.replace(lost.name, START_SECONDS)
+    etcd.kill(0)  # the other two are the majority now
+    entry = etcd.client().get(key)
+    assert entry is not None
+    assert entry.value == b"kept"
+    etcd.kill(1)
+    etcd.start()  # as ones that have always been there
 
 
 def test_supervisors_share_pairs_evenly(etcd: Etcd, tmp_path: Path) -> None:
