@@ -148,8 +148,8 @@ def main() -> None:
     for flavour in chosen.flavour or [*FLAVOURS]:
         cluster = Cluster.create(flavour=flavour)
         try:
-            _allow_many_failovers(cluster)
-            _bring_up(cluster)
+            allow_many_failovers(cluster)
+            bring_up(cluster)
             found = reads_a_second(cluster, chosen.seconds)
             shown = " ".join(f"{name} {value:.0f}" for name, value in found.items())
             click.echo(f"{flavour} {shown}")
@@ -164,14 +164,14 @@ def main() -> None:
             cluster.down()
 
 
-def _bring_up(cluster: Cluster) -> None:
+def bring_up(cluster: Cluster) -> None:
     """By a process that ends: a server that is killed would stay a zombie of this one."""
     code = "import sys, pathlib; from myha.sandbox.cluster import Cluster; "
     code += "Cluster.open(pathlib.Path(sys.argv[1])).up()"
     subprocess.run([sys.executable, "-c", code, str(cluster.directory)], check=True)
 
 
-def _allow_many_failovers(cluster: Cluster) -> None:
+def allow_many_failovers(cluster: Cluster) -> None:
     """The guard against flapping would refuse so many in a row."""
     with cluster.config_path.open("a") as file:
         file.write("\n[failover]\nflap_limit = 100\n")
