@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
@@ -210,6 +211,13 @@ def test_a_long_title_is_cut() -> None:
 
 
 # -- the way --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def patient() -> Iterator[None]:
+    """On a busy machine the process that sends may take long to begin."""
+    with mock.patch.object(channel, "SEND_SECONDS", 120.0):
+        yield
 
 
 def test_a_message_reaches_an_http_server_and_a_mail_server() -> None:
