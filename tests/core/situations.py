@@ -286,6 +286,10 @@ VARIANTS: dict[str, View] = {
         lost("db1", SILENT),
         replace(seen("db2", at=NOW - 2.0), heard_source_at=NOW - 2.0),
     ),
+    "writer-dead, a balancer was silent before": replace(
+        view(lost("db1", REFUSING), unsourced(), balancers=("lb1", "lb2")),
+        balancers=(("lb1", routes()), ("lb2", replace(UNANSWERING, misses=3))),
+    ),
     "writer-hung, a balancer is silent with it": replace(
         view(lost("db1", SILENT), unsourced(), balancers=("lb1", "lb2")),
         balancers=(("lb1", routes()), ("lb2", UNANSWERING)),

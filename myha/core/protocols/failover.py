@@ -205,13 +205,21 @@ def failover(
 
 
 def _reached_balancers(it: Situation) -> tuple[str, ...]:
-    """Those that have answered since a writer fell silent; of another writer all.
+    """Those that have answered since a writer fell silent; of one that is dead those whose last
+    look did not fail; of another writer all.
 
     One that is cut off together with the writer cannot be told anything, and waiting for it would
     keep the clients of the others waiting: it is routed as soon as it answers. A silent writer is
-    replaced by itself only where it acknowledges nothing any more.
+    replaced by itself only where it acknowledges nothing any more, and a dead one acknowledges
+    nothing.
     """
     views = dict(it.view.balancers)
+    if it.w.contact is Contact.REFUSING:
+        return tuple(
+            name
+            for name in it.policy.balancers
+            if (view := views.get(name)) is None or not view.misses
+        )
     if it.w.contact is not Contact.SILENT:
         return it.policy.balancers
     return tuple(
