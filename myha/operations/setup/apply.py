@@ -84,8 +84,11 @@ def _values(action: Action) -> dict[str, object]:
 
 
 def _begin_anew(session: AdminSession, action: Action) -> None:
+    def carry_out(block: str) -> None:
+        session.carry_out(block, action.values, **action.words)
+
     with session.writable():
-        in_known_words(session.carry_out, action.block, session.flavour.statements("setup").names())
+        in_known_words(carry_out, action.block, session.flavour.statements("setup").names())
 
 
 def _while_stopped(session: AdminSession, action: Action) -> None:
