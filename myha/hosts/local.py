@@ -243,7 +243,7 @@ class LocalHost:
         state = process_state(pid)
         if state is None or not state.alive:
             return False
-        if state.command == self.argv:
+        if state.command in (self.argv, self._told_words()):
             return True
         try:
             written = self.pid_file.stat().st_mtime
@@ -294,6 +294,11 @@ class LocalHost:
         except (OSError, ValueError):
             return  # no lock; or one whose owner the program has to judge for itself
 
+    def _told_words(self) -> tuple[str, ...]:
+        """Its command line before it becomes the program."""
+        script = load_script("start_when_told")
+        return ("/bin/sh", "-c", script, "sh", *self._launcher, *self.argv)
+
     @contextmanager
     def _alone(self, wait_seconds: float) -> Iterator[None]:
         """Nobody else on this machine starts it meanwhile."""
@@ -311,16 +316,16 @@ class LocalHost:
         before: a server that no pid file names would be started a second time.
         """
         self._remove_stale_lock()
-        words = (*self._launcher, *self.argv)
+        words = self._told_words()
         path = None if self.environment is None else self.environment.get("PATH", "")
-        if shutil.which(words[0], path=path) is None:
+        if shutil.which((*self._launcher, *self.argv)[0], path=path) is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such program")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "ab") as log:
             log_size = os.fstat(descriptor).st_size
             child = self._child = subprocess.Popen(
-                ("/bin/sh", "-c", load_script("start_when_told"), "sh", *words),
+                words,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
