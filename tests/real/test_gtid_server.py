@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from myha.core.gtid import MariadbGtidSet, MysqlGtidSet
+from myha.database.flavours import FLAVOURS
+from myha.database.session import Session
 from tests.real.bare import BareServer, bare_server
 
 pytestmark = pytest.mark.real
@@ -102,3 +104,14 @@ def test_mariadb_binlog_state_ends_where_its_position_does(mariadb: BareServer) 
     )
     state = MariadbGtidSet.parse(mariadb.value("SELECT @@gtid_binlog_state"))
     assert state == MariadbGtidSet.parse(mariadb.value("SELECT @@gtid_binlog_pos"))
+
+
+@pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
+def test_a_wait_of_no_time_is_none(flavour: str, request: pytest.FixtureRequest) -> None:
+    """MySQL's own function waits for ever then."""
+    server: BareServer = request.getfixturevalue(flavour)
+    kind = FLAVOURS[flavour]
+    with Session(server.connect(), 60.0, where="here") as session:
+        absent = kind.parse(f"{UUIDS[0]}:1" if flavour == "mysql" else "0-77-999999")
+        assert not kind.await_executed(session, absent, 0.0)
+        assert kind.await_executed(session, kind.executed(session), 0.0)

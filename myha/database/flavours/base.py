@@ -161,7 +161,8 @@ class Flavour(ABC):
 
     @abstractmethod
     def await_executed(self, session: Session, wanted: GtidSet, seconds: float) -> bool:
-        """Wait inside the server, for `seconds` at most, until all of it is committed."""
+        """Wait inside the server, for `seconds` (0: not at all) at most, until all of it is
+        committed."""
 
     @abstractmethod
     def holds(self, gtids: GtidSet, one: Gtid) -> bool: ...

@@ -58,6 +58,7 @@ _APPLIER_ERRORS = (
     " UNION ALL SELECT last_error_number, last_error_message, ''"
     " FROM performance_schema.replication_applier_status_by_coordinator WHERE channel_name = ''"
 )
+LEAST_WAIT_SECONDS = 0.001  # for 0 s the server waits for ever
 
 
 class MysqlFlavour(Flavour):
@@ -147,7 +148,7 @@ class MysqlFlavour(Flavour):
     def await_executed(self, session: Session, wanted: GtidSet, seconds: float) -> bool:
         found = session.value(
             "SELECT WAIT_FOR_EXECUTED_GTID_SET(%(wanted)s, %(seconds)s)",
-            {"wanted": str(wanted), "seconds": seconds},
+            {"wanted": str(wanted), "seconds": max(LEAST_WAIT_SECONDS, seconds)},
         )
         return bool(found == 0)
 
