@@ -51,13 +51,14 @@ class Proxy:
         cfg.write_text(re.sub(rf"    bind '{ELSEWHERE}.*\n", "", rendered))
         self.argv = [*need("haproxy").argv, "-db", "-f", str(cfg)]
         self.balancer: Balancer = make_balancers(self.config)["lb1"]
-        self.start()
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        """False where it has ended at once: another test has one of its ports."""
         self.process = subprocess.Popen(
             self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until(self.answers, "HAProxy answers")
+        until(lambda: self.process.poll() is not None or self.answers(), "HAProxy answers")
+        return self.process.poll() is None
 
     def answers(self) -> bool:
         try:
@@ -79,7 +80,13 @@ class Proxy:
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    made = Proxy(tmp_path)
+    def started(folder: Path) -> Proxy | None:
+        folder.mkdir()
+        made = Proxy(folder)
+        return made if made.start() else None
+
+    made = next(filter(None, (started(tmp_path / str(number)) for number in range(5))), None)
+    assert made is not None, "HAProxy ends at its start"
     yield made
     made.stop()
 
@@ -193,18 +200,15 @@ def told(proxy: Proxy, command: str) -> None:
     raise BalancerError(answer)
 
 
-def test_without_the_tables_it_says_so_and_is_steered_all_the_same(
-    proxy: Proxy, tmp_path: Path
-) -> None:
-    (tmp_path / "old").mkdir()
-    text = (
-        proxy.toml.read_text().partition("[address]")[0].replace(str(tmp_path), f"{tmp_path}/old")
-    )
-    (tmp_path / "old" / "myha.toml").write_text(text)
-    old = load(tmp_path / "old" / "myha.toml")
+def test_without_the_tables_it_says_so_and_is_steered_all_the_same(proxy: Proxy) -> None:
+    folder = proxy.toml.parent
+    (folder / "old").mkdir()
+    text = proxy.toml.read_text().partition("[address]")[0].replace(str(folder), f"{folder}/old")
+    (folder / "old" / "myha.toml").write_text(text)
+    old = load(folder / "old" / "myha.toml")
     proxy.stop()
-    cfg = tmp_path / "haproxy.cfg"
-    cfg.write_text(render_haproxy(old, "lb1").replace(f"{tmp_path}/old", str(tmp_path)))
+    cfg = folder / "haproxy.cfg"
+    cfg.write_text(render_haproxy(old, "lb1").replace(f"{folder}/old", str(folder)))
     proxy.start()
     look = proxy.balancer.look()
     assert look.address is None

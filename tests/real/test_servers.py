@@ -239,7 +239,7 @@ def test_closing_while_a_commit_waits(two: Two) -> None:
     two.b.stop_receiver(STEP_SECONDS)
     thread, answer = background(two.insert)
     until(lambda: two.a.look().semisync.waiting_sessions == 1, "a commit that waits")
-    with pytest.raises(ServerError, match="read-only did not come on"):
+    with pytest.raises(ServerError, match="read-only did not come on|no answer within"):
         two.a.close_gently(0.1, 0.6)
     assert two.a.look().open
     two.b.start_replication(STEP_SECONDS)
