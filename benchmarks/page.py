@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import click
 from playwright.sync_api import Browser, Page
 
-from benchmarks.api import allow_many_failovers, bring_up, url_of
+from benchmarks.api import allow_many, bring_up, url_of
 from myha.database.flavours import FLAVOURS
 from myha.sandbox.cluster import Cluster
 from myha.supervisor.client import ask
@@ -158,7 +158,7 @@ def main() -> None:
     for flavour in chosen.flavour or [*FLAVOURS]:
         cluster = Cluster.create(flavour=flavour)
         try:
-            allow_many_failovers(cluster)
+            allow_many(cluster)
             bring_up(cluster)
             with chromium.running() as browser:
                 measured = _measure(cluster, browser, chosen.pages, chosen.rounds)

@@ -177,6 +177,13 @@ def test_the_port_stays_the_same_and_one_that_is_taken_is_given_up(tmp_path: Pat
         assert (again.getsockname()[1], said) == (port, "")
 
 
+def test_an_answer_in_two_pieces_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
+    """With Nagle's algorithm it waited 40 ms."""
+    one, _ = listening(api_config(), tmp_path)
+    with one, socket.create_connection(one.getsockname()), one.accept()[0] as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("content", ["", "x", "-1", "99999999", "0"])
 def test_a_port_file_with_nonsense_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / PORT_FILE).write_text(content)
