@@ -242,3 +242,39 @@ def _is_ordinary(pair: Cluster, *, mysql: bool) -> None:
         text = pair.nodes["b"].fragment.read_text()
         assert "read_only" not in text
         assert "skip_slave_start" not in text
+
+
+def test_two_writers_that_have_crossed_already(cluster: MakeCluster, flavour: str) -> None:
+    """Both took an update of one row at the same time, and each has the other's since."""
+    pair = cluster(flavour=flavour, mode="dual-writer")
+    pair.start_servers()
+    by_hand.make(pair, by_gtid=True)
+    ask(pair, "b", "SET GLOBAL read_only = OFF")
+    table = "CREATE TABLE app.t (id INT PRIMARY KEY, v INT)"
+    ask(pair, "a", table, "INSERT INTO app.t VALUES (1, 1)")
+    until(lambda: ask(pair, "b", "SELECT 1 FROM app.t"), "it has arrived")
+    what = "REPLICA" if flavour == "mysql" else "SLAVE"
+    for name in "ab":
+        ask(pair, name, f"STOP {what}")
+    for name, value in (("a", 10), ("b", 20)):
+        ask(pair, name, f"UPDATE app.t SET v = {value}")
+    for name in "ab":
+        ask(pair, name, f"START {what}")
+
+    def crossed() -> bool:
+        return [ask(pair, name, "SELECT v FROM app.t") for name in "ab"] == [[(20,)], [(10,)]]
+
+    until(crossed, "each has the other's")
+    status, said = myha(pair, "setup", "--yes")
+    assert status == 1
+    assert "rows of app.t differ: setup does not choose" in said
+    assert record(pair) is None
+    status, said = myha(pair, "repair", "--from", "a", "--tables", "app.t", "--apply", "--yes")
+    assert status == 0, said
+    status, said = myha(pair, "setup", "--yes")
+    assert status == 0, said
+    assert record(pair).writer in {"a", "b"}
+    for name in "ab":
+        assert ask(pair, name, "SELECT v FROM app.t") == [(20,)]
+    offsets = [ask(pair, name, "SELECT @@GLOBAL.auto_increment_offset")[0][0] for name in "ab"]
+    assert offsets == [1, 2]
