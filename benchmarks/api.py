@@ -146,10 +146,7 @@ def main() -> None:
     parser.add_argument("--flavour", choices=[*FLAVOURS], action="append")
     chosen = parser.parse_args()
     for flavour in chosen.flavour or [*FLAVOURS]:
-        cluster = Cluster.create(flavour=flavour)
-        try:
-            allow_many(cluster)
-            bring_up(cluster)
+        with sandbox(flavour) as cluster:
             found = reads_a_second(cluster, chosen.seconds)
             shown = " ".join(f"{name} {value:.0f}" for name, value in found.items())
             click.echo(f"{flavour} {shown}")
@@ -160,18 +157,28 @@ def main() -> None:
                 read = crashes(cluster, chosen.rounds)
                 rate = sum(one.answered for one in readers) / (time.monotonic() - began)
             click.echo(f"{flavour} with {rate:.0f} reads a second: {_shown(read)}")
-        finally:
-            cluster.down()
 
 
-def bring_up(cluster: Cluster) -> None:
+@contextmanager
+def sandbox(flavour: str) -> Iterator[Cluster]:
+    """One that lets through as many failovers and requests as a benchmark makes."""
+    cluster = Cluster.create(flavour=flavour)
+    try:
+        _allow_many(cluster)
+        _bring_up(cluster)
+        yield cluster
+    finally:
+        cluster.down()
+
+
+def _bring_up(cluster: Cluster) -> None:
     """By a process that ends: a server that is killed would stay a zombie of this one."""
     code = "import sys, pathlib; from myha.sandbox.cluster import Cluster; "
     code += "Cluster.open(pathlib.Path(sys.argv[1])).up()"
     subprocess.run([sys.executable, "-c", code, str(cluster.directory)], check=True)
 
 
-def allow_many(cluster: Cluster) -> None:
+def _allow_many(cluster: Cluster) -> None:
     """Failovers in a row, and requests of one address: there are guards against both."""
     with cluster.config_path.open("a") as file:
         file.write("\n[failover]\nflap_limit = 100\n[api]\nrequests_per_second = 100000\n")

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import click
 from playwright.sync_api import Browser, Page
 
-from benchmarks.api import allow_many, bring_up, url_of
+from benchmarks.api import sandbox, url_of
 from myha.database.flavours import FLAVOURS
 from myha.sandbox.cluster import Cluster
 from myha.supervisor.client import ask
@@ -156,15 +156,9 @@ def main() -> None:
     parser.add_argument("--flavour", choices=[*FLAVOURS], action="append")
     chosen = parser.parse_args()
     for flavour in chosen.flavour or [*FLAVOURS]:
-        cluster = Cluster.create(flavour=flavour)
-        try:
-            allow_many(cluster)
-            bring_up(cluster)
-            with chromium.running() as browser:
-                measured = _measure(cluster, browser, chosen.pages, chosen.rounds)
+        with sandbox(flavour) as cluster, chromium.running() as browser:
+            measured = _measure(cluster, browser, chosen.pages, chosen.rounds)
             click.echo(json.dumps({"flavour": flavour, **measured}, indent=1))
-        finally:
-            cluster.down()
 
 
 def _measure(cluster: Cluster, browser: Browser, pages: int, rounds: int) -> dict[str, Any]:
