@@ -213,9 +213,7 @@ class NodeView:
     look: NodeLook | None = None
     lease: Lease = Lease()
     member: bool = False  # on record, at the last look
-    joined_at: float = (
-        -1.0
-    )  # the first look since when it has been one, or was last; -1: it was none
+    joined_at: float = -1.0  # the first look of its present or last membership; -1: it had none
     # When a member's binary log was last seen to have less than before, in one life of its server:
     # somebody has reset it. -1: never since it joined.
     forgot_at: float = -1.0

@@ -317,7 +317,7 @@ class LocalHost:
         """
         self._remove_stale_lock()
         words = self._told_words()
-        path = None if self.environment is None else self.environment.get("PATH", "")
+        path = None if self.environment is None else self.environment.get("PATH", os.defpath)
         if shutil.which((*self._launcher, *self.argv)[0], path=path) is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such program")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from myha.core.balancer import BalancerView
 from myha.core.node import Contact
 from myha.core.plans import (
     AwaitClosed,
@@ -213,20 +214,17 @@ def _reached_balancers(it: Situation) -> tuple[str, ...]:
     replaced by itself only where it acknowledges nothing any more, and a dead one acknowledges
     nothing.
     """
-    views = dict(it.view.balancers)
-    if it.w.contact is Contact.REFUSING:
-        return tuple(
-            name
-            for name in it.policy.balancers
-            if (view := views.get(name)) is None or not view.misses
-        )
-    if it.w.contact is not Contact.SILENT:
+
+    def reached(view: BalancerView) -> bool:
+        if it.w.contact is Contact.REFUSING:
+            return not view.misses
+        return view.look is not None and view.look.at >= it.w.contact_since
+
+    if it.w.contact not in (Contact.SILENT, Contact.REFUSING):
         return it.policy.balancers
+    views = dict(it.view.balancers)
     return tuple(
-        name
-        for name in it.policy.balancers
-        if (view := views.get(name)) is None
-        or (view.look is not None and view.look.at >= it.w.contact_since)
+        name for name in it.policy.balancers if (view := views.get(name)) is None or reached(view)
     )
 
 
