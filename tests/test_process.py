@@ -130,7 +130,13 @@ def configs(folder: Path, *names: str, more: str = "") -> dict[str, Config]:
 
 @contextmanager
 def supervised(world: World, folder: Path, *names: str, alone: bool = False) -> Iterator[Pairs]:
-    pairs = Pairs(make=world.make, alone=alone)
+    with given(world, Pairs(make=world.make, alone=alone), folder, *names) as pairs:
+        yield pairs
+
+
+@contextmanager
+def given(world: World, pairs: Pairs, folder: Path, *names: str) -> Iterator[Pairs]:
+    """Pairs that supervise these, until the end."""
     pairs.apply(configs(folder, *names), "start")
     for name in set(names) - world.refused:
         world.running(name)
@@ -170,6 +176,18 @@ def test_a_pair_that_is_alone_need_not_be_named(world: World, tmp_path: Path) ->
             "plan": None,
         }
         assert pairs.handle({"do": "ping", "pair": "another"}) == {"ok": True}
+
+
+def test_who_is_let_in_by_a_pair_that_begins_finds_it_running(world: World, tmp_path: Path) -> None:
+    """The control socket opens with that call: a client that waits for it asks at once."""
+    answers: list[Any] = []
+
+    def begins() -> None:
+        answers.append(pairs.handle({"do": "status"}))
+
+    pairs = Pairs(make=world.make, alone=True, begins=begins)
+    with given(world, pairs, tmp_path, "one"):
+        assert answers == [{"name": "one"}]
 
 
 def test_a_request_is_for_the_pair_that_it_names(world: World, tmp_path: Path) -> None:

@@ -243,9 +243,10 @@ class PairRunner:
             with self._lock:
                 if self._leave.is_set():
                     return
-                self._begins()
                 made.announce_to(self._news)
                 self._supervisor, self.state, self.reason = made, State.RUNNING, ""
+                # Last: from here on it is asked, and whoever is told that it is there may ask.
+                self._begins()
             made.run()
         finally:
             self._supervisor = None

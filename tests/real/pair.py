@@ -32,7 +32,9 @@ class Pair:
         return ask(self.control, request)
 
     def status(self) -> Data:
-        return self.ask(do="status")
+        answer = self.ask(do="status")
+        assert "verdict" in answer, answer
+        return answer
 
     def events(self, kind: str = "") -> list[Data]:
         found: list[Data] = self.ask(do="events", limit=1000)["events"]

@@ -114,6 +114,7 @@ def two(made: Cluster) -> Iterator[Two]:
     pair.whole()
     pair.run("a", "CREATE DATABASE IF NOT EXISTS app", "DROP TABLE IF EXISTS app.t")
     pair.run("a", "CREATE TABLE app.t (id BIGINT PRIMARY KEY, v INT)")
+    assert pair.b.await_executed(pair.a.executed(), STEP_SECONDS)
     yield pair
     for server in servers.values():
         server.leave_watch()
