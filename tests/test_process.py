@@ -54,6 +54,9 @@ class Supervisor:
             note=lambda kind, text, _fields: self.noted.append((kind, text))
         )
 
+    def note(self, kind: Kind, text: str, _fields: dict[str, str]) -> None:
+        self.noted.append((kind, text))
+
     def run(self) -> None:
         assert self.ended.wait(DEADLINE_SECONDS)
         if self.defect is not None:
@@ -228,6 +231,23 @@ def test_what_there_is_no_request_for_is_refused(world: World, tmp_path: Path) -
         pytest.raises(MyhaError, match="there is no request 'fly'"),
     ):
         pairs.handle({"do": "fly"})
+
+
+def test_a_drill_has_the_journal_say_so(world: World, tmp_path: Path) -> None:
+    fields = {"scenario": "crash"}
+    note = {"do": "note-drill", "pair": "two", "kind": "drill", "text": "a\ndrill"}
+    with supervised(world, tmp_path, "one", "two") as pairs:
+        assert pairs.handle(note | {"fields": fields}) == {"ok": True}
+        for wrong in (
+            {"kind": "plan"},
+            {"text": ""},
+            {"fields": None},
+            {"fields": {"lost": 0}},
+            {"fields": {"reason": "x" * 4001}},
+        ):
+            with pytest.raises(MyhaError, match=f"^{next(iter(wrong))}"):
+                pairs.handle(note | {"fields": fields} | wrong)
+        assert world.made["two"][0].noted == [(Kind.DRILL, "a drill")]
 
 
 def test_who_watches_is_told_of_the_pairs_that_have_changed(world: World, tmp_path: Path) -> None:

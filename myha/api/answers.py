@@ -155,6 +155,35 @@ class FailoversAnswer(Answer):
     failovers: list[Failover]
 
 
+class Drill(Answer):
+    """A fault that somebody caused on purpose. `outcome`: passed, failed, cut short, or begun, of
+    which no end is noted; what was measured is None but for the first two. Times in milliseconds,
+    phases (medians of the rounds) from the fault."""
+
+    id: int
+    scenario: str
+    who: str
+    began_wall: float
+    ended_wall: float | None
+    outcome: str
+    reason: str
+    seed: int
+    clients: int
+    rounds: int | None
+    acknowledged: int | None
+    lost: int | None
+    outage_ms_min: float | None
+    outage_ms_median: float | None
+    outage_ms_max: float | None
+    phases_ms: dict[str, float]
+
+
+class DrillsAnswer(Answer):
+    """Newest first."""
+
+    drills: list[Drill]
+
+
 class ConflictsAnswer(Answer):
     """Lines of the journal, oldest first. A `conflict` has `table`, `key`, `values`, and as `first`
     and `second` the two writes: `node`, `gtid`, `change`, `before`, `after`."""

@@ -1,4 +1,4 @@
-"""GET: the last hour, the last changes of writer, conflicts, and the quarantine."""
+"""GET: the last hour, the last changes of writer and drills, conflicts, and the quarantine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from myha.api.answers import (
     PROBLEMS,
     ConflictsAnswer,
+    DrillsAnswer,
     FailoversAnswer,
     HistoryAnswer,
     IncidentAnswer,
@@ -18,6 +19,7 @@ from myha.api.answers import (
     no_pair,
     problem,
 )
+from myha.api.drills import DRILLS, drills_of
 from myha.api.findings import conflicts_of, incident_of, quarantine_of
 from myha.api.journal import lines_of
 from myha.api.timelines import KINDS, timelines
@@ -58,6 +60,21 @@ def _add_plots(router: APIRouter, world: World) -> None:
             return no_pair(pair)
         found = await world.readers.run(_timelines, config)
         return json_of({"failovers": found[-limit:][::-1]})
+
+    @router.get("/drills", response_model=DrillsAnswer, summary="The last faults caused on purpose")
+    async def drills(
+        pair: str, limit: Annotated[int, Query(ge=1, le=100, description="The last so many")] = 20
+    ) -> Response:
+        config = world.pairs.get(pair)
+        if config is None:
+            return no_pair(pair)
+        found = await world.readers.run(_drills, config)
+        return json_of({"drills": found[-limit:][::-1]})
+
+
+def _drills(config: Config) -> list[dict[str, Any]]:
+    wanted = Wanted(tuple(Selector(kind) for kind in DRILLS))
+    return drills_of(lines_of(config, LINES_READ, wanted=wanted))
 
 
 def _timelines(config: Config) -> list[dict[str, Any]]:

@@ -39,6 +39,9 @@ class Kind(StrEnum):
     RELOAD = "reload"
     API = "api"
     AUDIT = "audit"
+    DRILL = "drill"
+    DRILL_DONE = "drill-done"
+    DRILL_FAILED = "drill-failed"
 
     SUPERVISOR = "supervisor"
     UNSUPERVISED = "unsupervised"
@@ -111,6 +114,11 @@ KINDS: Mapping[Kind, Meaning] = {
     Kind.API: Meaning(_NOTICE, "HTTP is answered, or is not. Log only."),
     Kind.AUDIT: Meaning(
         _NOTICE, "Who has asked for what over HTTP (`who`, `from`, `what`), and its `outcome`."
+    ),
+    Kind.DRILL: Meaning(_NOTICE, "Somebody breaks the pair on purpose from now on.", "scenario"),
+    Kind.DRILL_DONE: Meaning(_NOTICE, "A drill has passed, with what it has measured.", "scenario"),
+    Kind.DRILL_FAILED: Meaning(
+        _WARNING, "A drill was cut short, has lost something, or left no whole pair.", "scenario"
     ),
     Kind.SUPERVISOR: Meaning(_NOTICE, "The supervisor of the pair begins, waits or ends."),
     Kind.UNSUPERVISED: Meaning(_CRITICAL, "The supervisor of the pair does not run, or had not."),

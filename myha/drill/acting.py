@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from myha.config import Config
-from myha.core.events import ALL, Wanted
+from myha.core.events import ALL, Kind, Wanted
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.local.journal import read_journal
 from myha.supervisor.client import Client
@@ -40,6 +40,10 @@ class ActingClient(Client):
 
     def status(self) -> Status:
         return self._clients[self.acting()].status()
+
+    def note_drill(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
+        """In the journal of the one that acts."""
+        self._clients[self.acting()].note_drill(kind, text, fields)
 
     def request(self, name: str, **arguments: str | float | None) -> Reply:
         return self._clients[self.acting()].request(name, **arguments)

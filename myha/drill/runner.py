@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from myha.drill.fitness import check
+from myha.drill.noted import noted
 from myha.drill.options import Options
 from myha.drill.report import Report, RoundResult
 from myha.drill.round import Round
@@ -24,6 +25,13 @@ def run(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Rep
     """Play all rounds. Raises RefusedError when the cluster is not fit for it, MyhaError else."""
     target.learn()
     check(target, scenario, options)
+    with noted(target, scenario, options, tell) as said:
+        report = _play(target, scenario, options, tell)
+        said.ended(report)
+    return report
+
+
+def _play(target: Target, scenario: Scenario, options: Options, tell: Tell) -> Report:
     results: list[RoundResult] = []
     with tempfile.TemporaryDirectory(prefix="myha-drill-") as folder:
         for number in _numbers(options):

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from myha.config import Config
-from myha.core.events import ALL, Wanted
+from myha.core.events import ALL, Kind, Wanted
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.stores.local.lease import holder_of
 from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, exchange, socket_path
+from myha.supervisor.drill_note import NOTE
 from myha.supervisor.requests import PlanText, Reply
 from myha.supervisor.status import ReplicaStatus, Status
 
@@ -61,6 +62,10 @@ class Client:
         )
         events: list[dict[str, Any]] = answer["events"]
         return events
+
+    def note_drill(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
+        """Have a drill's beginning or end noted in the pair's journal."""
+        self._ask(NOTE, kind=str(kind), text=text, fields=fields)
 
     def request(self, name: str, **arguments: str | float | None) -> Reply:
         """Have it done, and wait for that. `name` is the command's."""

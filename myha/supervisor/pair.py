@@ -487,6 +487,10 @@ class PairSupervisor:
         """The journal's last lines with an id above `after`, oldest first."""
         return self.journal_file.events(limit, after, wanted)
 
+    def note(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
+        """A line of the journal and the log, from whoever may ask here."""
+        self.journal.note(kind, text, fields)
+
     def request(self, name: str, arguments: dict[str, str]) -> Reply:
         """Have it done, and wait for that.
 

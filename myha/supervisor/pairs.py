@@ -15,6 +15,7 @@ from myha.core.events import Selector, Wanted
 from myha.core.severity import Severity
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.supervisor.control import PING, Data
+from myha.supervisor.drill_note import NOTE, drill_note
 from myha.supervisor.housekeeping import VERIFY
 from myha.supervisor.journal import log
 from myha.supervisor.news import News
@@ -248,6 +249,9 @@ def answer(pair: PairSupervisor, name: str, request: Data) -> Data:
             "ok": True,
             "events": pair.events(limit, _whole(request, "after", 0), _wanted(request)),
         }
+    if name == NOTE:
+        pair.note(*drill_note(request))
+        return {"ok": True}
     if name not in REQUESTS and name != VERIFY:
         raise MyhaError(f"there is no request {name!r}")
     more = {k: v for k, v in request.items() if k not in {"do", "pair"} and v is not None}

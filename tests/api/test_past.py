@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from myha.api.drills import drills_of
 from myha.api.history import HOUR_SECONDS, History
 from myha.api.rates import transactions
 from myha.api.timelines import timelines
@@ -143,6 +144,52 @@ def test_the_last_changes_of_writer_come_first(one: Supervised) -> None:
         one.journal.note(Kind.PLAN, f"fail over {number}", {"plan": "failover"})
     found = one.client.get(f"{PATH}/failovers?limit=2").json()["failovers"]
     assert [each["sentence"] for each in found] == ["fail over 2", "fail over 1"]
+
+
+# -- drills ----------------------------------------------------------------------------------------
+
+MEASURED = {
+    "rounds": "3",
+    "acknowledged": "6095",
+    "lost": "0",
+    "outage_ms_min": "80.5",
+    "outage_ms_median": "89.0",
+    "outage_ms_max": "120.0",
+    "phases_ms": json.dumps({"proved": 35.5}),
+}
+
+
+def test_drills_are_told_by_their_ends() -> None:
+    one, two, three, four = (
+        {"drill": str(number), "scenario": "crash", "who": "dba@here", "seed": "7", "clients": "8"}
+        for number in range(4)
+    )
+    found = drills_of(
+        [
+            line(10, Kind.DRILL, **one),
+            line(30, Kind.DRILL_DONE, took_s="2.0", **one, **MEASURED),
+            line(40, Kind.DRILL, **two),
+            line(50, Kind.DRILL_FAILED, took_s="1.0", reason="a row is lost", **two, **MEASURED),
+            line(70, Kind.DRILL_FAILED, took_s="1.5", reason="interrupted", **three),
+            line(80, Kind.DRILL, **four),
+            line(90, Kind.DRILL, **four | {"seed": "none"}),
+        ]
+    )
+    assert [each["outcome"] for each in found] == ["passed", "failed", "cut short", "begun"]
+    assert [each["reason"] for each in found] == ["", "a row is lost", "interrupted", ""]
+    assert [each["began_wall"] for each in found] == [1001.0, 1004.0, 1005.5, 1008.0]
+    assert [each["ended_wall"] for each in found] == [1003.0, 1005.0, 1007.0, None]
+    assert [each["lost"] for each in found] == [0, 0, None, None]
+    assert found[0]["outage_ms_median"] == 89.0
+    assert found[0]["phases_ms"] == {"proved": 35.5}
+    assert (found[3]["who"], found[3]["seed"], found[3]["clients"]) == ("dba@here", 7, 8)
+
+
+def test_the_last_drills_come_first(one: Supervised) -> None:
+    for name in "xyz":
+        one.journal.note(Kind.DRILL, "begins", {"drill": name, "scenario": name})
+    found = one.client.get(f"{PATH}/drills?limit=2").json()["drills"]
+    assert [each["scenario"] for each in found] == ["z", "y"]
 
 
 # -- findings --------------------------------------------------------------------------------------

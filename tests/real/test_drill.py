@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from myha.api.drills import DRILLS, drills_of
 from myha.config import load
+from myha.core.events import Selector, Wanted
 from myha.drill import crossing, fitness, following, runner, runs, target
 from myha.drill.administrator import CHANGES
+from myha.drill.noted import noted
 from myha.drill.options import Options
 from myha.drill.report import Report, RoundResult
 from myha.drill.scenarios import SCENARIOS
@@ -98,6 +102,29 @@ def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str
     else:
         assert one.returned in {"resume", "rewind"}
     assert one.phases_ms["detected"] <= one.phases_ms["recorded"]
+    told = last_drill(pair)
+    assert (told["scenario"], told["outcome"], told["lost"]) == (scenario, "passed", 0)
+    assert told["outage_ms_median"] == one.outage_ms
+    assert told["phases_ms"] == one.phases_ms
+
+
+def last_drill(pair: Target) -> dict[str, Any]:
+    """As the pair's journal has it."""
+    wanted = Wanted(tuple(map(Selector, DRILLS)))
+    return drills_of(pair.client.events(2, wanted=wanted))[-1]
+
+
+def test_whoever_is_woken_by_a_drill_finds_it_in_the_journal(pair: Target) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        noted(pair, SCENARIOS["crash"], Options(rounds=3, clients=4), print),
+    ):
+        told = last_drill(pair)
+        assert (told["outcome"], told["clients"], told["ended_wall"]) == ("begun", 4, None)
+        raise KeyboardInterrupt
+    told = last_drill(pair)
+    assert (told["outcome"], told["reason"]) == ("cut short", "interrupted")
+    assert told["ended_wall"] >= told["began_wall"]
 
 
 def test_a_replica_outside_the_pair_stands_in_for_nobody(pair: Target) -> None:
