@@ -55,7 +55,15 @@ class SupervisorAwayError(MyhaError):
 
 
 class SupervisorInLineError(SupervisorAwayError):
-    """The one that runs here does not act, since another has the lease: it stands by for that."""
+    """The one that runs here does not act, since another has the lease: it stands by for that.
+
+    `other_balancers` is how the balancers in the file of that one differ from those in ours, which
+    the text says too; empty where they do not, as far as is known.
+    """
+
+    def __init__(self, text: str, other_balancers: str = "") -> None:
+        super().__init__(text)
+        self.other_balancers = other_balancers
 
 
 class BalancerError(MyhaError):

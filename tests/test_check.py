@@ -19,7 +19,6 @@ from myha.core.planning import decide
 from myha.errors import MyhaError, SupervisorInLineError
 from myha.supervisor.client import Client
 from myha.supervisor.control import socket_path
-from myha.supervisor.line import OTHER_BALANCERS
 from myha.supervisor.status import SeenNodeStatus, Status
 from myha.supervisor.status_builder import build_status
 from tests.configurations import write_config
@@ -158,7 +157,7 @@ def test_one_that_stands_by_is_as_it_should_be(
     assert done.output.startswith("MYHA OK - main: the supervisor of main is in line")
 
     def differing(_client: Client) -> Status:
-        raise SupervisorInLineError(f"in line{OTHER_BALANCERS}lb2 only there")
+        raise SupervisorInLineError("in line; lb2 only there", "lb2 only there")
 
     monkeypatch.setattr(Client, "status", differing)
     done = run(config)

@@ -26,7 +26,6 @@ from myha.operations.setup import checks, history
 from myha.operations.setup.facts import Table
 from myha.operations.setup.remarks import Remark
 from myha.supervisor.client import Client
-from myha.supervisor.line import OTHER_BALANCERS
 from myha.supervisor.status import Status
 from tests.configurations import write_config, write_secrets
 from tests.core.server_facts import GOOD, facts
@@ -171,7 +170,7 @@ def test_one_in_line_with_other_balancers_is_told_of(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def status(_client: Client) -> Status:
-        raise SupervisorInLineError(f"in line; m2 has it{OTHER_BALANCERS}lb2 only there")
+        raise SupervisorInLineError("in line; m2 has it", "lb2 only there")
 
     monkeypatch.setattr(Client, "status", status)
     record = Record(1, 1, "a", Sync.SOLO, (("a", member("a-1")), ("b", member("b-1"))))

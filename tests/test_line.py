@@ -60,7 +60,7 @@ def asked(
         told.append(was_taken)
         return 0.0
 
-    got = stand_in_line(config, threading.Event(), lambda _why: None, patience)
+    got = stand_in_line(config, threading.Event(), lambda _why, _differs: None, patience)
     assert cast("Any", got) is lease
     assert not lease.released
     return told
@@ -82,14 +82,15 @@ def test_who_names_other_balancers_than_the_one_that_acts_says_so(
     outcomes = [*(LeaseHeldError("m2", one) for one in helds), None]
     monkeypatch.setattr(line_module, "supervisor_lease", lambda _config: Lease(outcomes))
     monkeypatch.setattr(line_module, "require_record", lambda _config: None)
-    said = list[str]()
-    stand_in_line(config, threading.Event(), said.append, lambda _config, _taken: 0.0)
+    said = list[tuple[str, str]]()
+    stand_in_line(config, threading.Event(), lambda *why: said.append(why), lambda *_of: 0.0)
     begins = "in line for the lease; m2 has it"
+    there, only_here = "lb8, lb9 only there", f"{here} only here"
     assert said == [
-        f"{begins}; its file names other balancers: lb8, lb9 only there",
-        f"{begins}; its file names other balancers: {here} only here",
-        begins,
-        begins,
+        (f"{begins}; its file names other balancers: {there}", there),
+        (f"{begins}; its file names other balancers: {only_here}", only_here),
+        (begins, ""),
+        (begins, ""),
     ]
 
 

@@ -15,11 +15,13 @@ import pytest
 from myha.config import Config, ProcessConfig, load_all
 from myha.core.events import Kind, Wanted
 from myha.core.planning import decide
-from myha.errors import MyhaError
+from myha.errors import MyhaError, SupervisorInLineError
 from myha.ports import Lease
+from myha.supervisor import client as client_module
 from myha.supervisor import line as line_module
 from myha.supervisor import pairs as pairs_module
 from myha.supervisor import runner as runner_module
+from myha.supervisor.client import Client
 from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.pairs import Pairs
 from myha.supervisor.process import LoneProcess, ManyProcess, process_of
@@ -248,6 +250,20 @@ def test_a_drill_has_the_journal_say_so(world: World, tmp_path: Path) -> None:
             with pytest.raises(MyhaError, match=f"^{next(iter(wrong))}"):
                 pairs.handle(note | {"fields": fields} | wrong)
         assert world.made["two"][0].noted == [(Kind.DRILL, "a drill")]
+
+
+def test_one_in_line_says_how_its_balancers_differ(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with supervised(world, tmp_path, "one") as pairs:
+        runner = pairs._runners["one"]
+        before = runner.state
+        runner._in_line("m2 has it", "lb2 only there")
+        monkeypatch.setattr(client_module, "ask", lambda _path, request: pairs.handle(request))
+        with pytest.raises(SupervisorInLineError, match="is in line: m2 has it$") as raised:
+            Client(configs(tmp_path, "one")["one"]).status()
+        assert raised.value.other_balancers == "lb2 only there"
+        runner.state = before
 
 
 def test_who_watches_is_told_of_the_pairs_that_have_changed(world: World, tmp_path: Path) -> None:

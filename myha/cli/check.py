@@ -27,7 +27,6 @@ from myha.errors import MyhaError, SupervisorInLineError
 from myha.hosts.signals import handled
 from myha.stores.factory import read_record
 from myha.supervisor.client import Client
-from myha.supervisor.line import OTHER_BALANCERS
 from myha.supervisor.status import SeenNodeStatus, Status
 from myha.words import one_line
 
@@ -293,18 +292,18 @@ def _checked(config: Config, warning: Range | None, critical: Range | None) -> C
     try:
         return judge(Client(config).status(), Thresholds(warning, critical))
     except SupervisorInLineError as error:
-        return _in_line(config, str(error))
+        return _in_line(config, error)
     except MyhaError as error:
         return Checked(config.cluster.name, State.UNKNOWN, str(error))
 
 
-def _in_line(config: Config, text: str) -> Checked:
+def _in_line(config: Config, in_line: SupervisorInLineError) -> Checked:
     """One that stands by is as it should be, where it can read the record and would steer the same
     balancers: what the pair is like, the one that acts says."""
     try:
         record = read_record(config)
     except MyhaError as error:
-        return Checked(config.cluster.name, State.UNKNOWN, f"{text}: {error}")
+        return Checked(config.cluster.name, State.UNKNOWN, f"{in_line}: {error}")
     data = () if record is None else (f"epoch={record.epoch}c",)
-    state = State.WARNING if OTHER_BALANCERS in text else State.OK
-    return Checked(config.cluster.name, state, text, data)
+    state = State.WARNING if in_line.other_balancers else State.OK
+    return Checked(config.cluster.name, state, str(in_line), data)

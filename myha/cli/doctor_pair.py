@@ -14,7 +14,6 @@ from myha.core.severity import Severity
 from myha.errors import SupervisorAwayError, SupervisorInLineError
 from myha.operations.setup.remarks import Remark
 from myha.supervisor.client import Client
-from myha.supervisor.line import OTHER_BALANCERS
 from myha.supervisor.status import RefusalStatus, SeenNodeStatus, Status, VerdictStatus
 
 
@@ -23,9 +22,10 @@ def of_pair(config: Config, record: Record) -> Iterator[Remark]:
     try:
         seen = Client(config).status()
     except SupervisorInLineError as error:
-        if OTHER_BALANCERS in str(error):
-            wrong = "the supervisor that acts has other balancers in its file than this one: "
-            wrong += str(error).partition(OTHER_BALANCERS)[2]
+        if differs := error.other_balancers:
+            wrong = (
+                f"the supervisor that acts has other balancers in its file than this one: {differs}"
+            )
             why = "if this one takes over, nobody steers those that it does not name"
             mend = "give all supervisors the same file, and run `myha reload`"
             yield Remark("balancers-differ", config.cluster.name, wrong, mend, why)

@@ -100,9 +100,11 @@ class Client:
 
     def _ask(self, what: str, **fields: object) -> Data:
         answer = ask(self._path, {"do": what, "pair": self._pair, **fields})
+        if answer.get("in_line"):
+            other_balancers = str(answer.get("other_balancers", ""))
+            raise SupervisorInLineError(str(answer.get("text")), other_balancers)
         if answer.get("away"):
-            kind = SupervisorInLineError if answer.get("in_line") else SupervisorAwayError
-            raise kind(str(answer.get("text")))
+            raise SupervisorAwayError(str(answer.get("text")))
         if not answer.get("ok"):
             raise MyhaError(str(answer.get("text")))
         return answer

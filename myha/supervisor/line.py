@@ -19,15 +19,16 @@ from myha.stores.factory import require_record, supervisor_lease
 WAIT_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 ASK_SECONDS = 0.1
-OTHER_BALANCERS = "; its file names other balancers: "  # than the one of who stands in line
 
 Patience = Callable[[Config, bool], float]
+# Why, and how the balancers of the one that acts differ from ours.
+Waits = Callable[[str, str], None]
 
 
 def stand_in_line(
     config: Config,
     leave: threading.Event,
-    waits: Callable[[str], None],
+    waits: Waits,
     patience_seconds: Patience,
 ) -> Lease | None:
     """The lease, held; None when it was time to leave first. `waits` is told why it takes a while,
@@ -49,10 +50,12 @@ def stand_in_line(
                 if not lease.waits:
                     raise
                 was_taken = True
-                waits(f"in line for the lease; {held} has it{_differs(config, held)}")
+                differs = _differs(config, held)
+                more = f"; its file names other balancers: {differs}" if differs else ""
+                waits(f"in line for the lease; {held} has it{more}", differs)
                 lease.await_free(WAIT_SECONDS)
             except StoreSilentError as error:
-                waits(f"in line for the lease: {error}")
+                waits(f"in line for the lease: {error}", "")
                 leave.wait(RETRY_SECONDS)
             else:
                 left.pop_all()
@@ -68,7 +71,7 @@ def _differs(config: Config, held: LeaseHeldError) -> str:
     missing, more = sorted(held.balancers - here), sorted(here - held.balancers)
     said = [f"{', '.join(missing)} only there"] * bool(missing)
     said += [f"{', '.join(more)} only here"] * bool(more)
-    return OTHER_BALANCERS + " and ".join(said) if said else ""
+    return " and ".join(said)
 
 
 def _leave_to_others(lease: Lease, leave: threading.Event, seconds: float) -> None:

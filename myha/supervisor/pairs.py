@@ -182,9 +182,11 @@ class Pairs:
             return self._watch(request)
         try:
             pair = self._runner(request.get("pair")).supervisor
+        except SupervisorInLineError as error:
+            away = {"ok": False, "text": str(error), "away": True}
+            return away | {"in_line": True, "other_balancers": error.other_balancers}
         except SupervisorAwayError as error:
-            in_line = isinstance(error, SupervisorInLineError)
-            return {"ok": False, "text": str(error), "away": True, "in_line": in_line}
+            return {"ok": False, "text": str(error), "away": True}
         return answer(pair, name, request)
 
     def _watch(self, request: Data) -> Data:

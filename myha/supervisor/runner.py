@@ -72,6 +72,7 @@ class PairRunner:
         self.reason = ""  # why it waits
         self.failure: BaseException | None = None  # what ended one that is alone
         self.hangs = ""  # what is said of a loop that does not come round
+        self._other_balancers = ""  # those of the one that acts, while this one is in line
         self._say = say
         self._alone = alone
         self._begins = begins
@@ -101,8 +102,10 @@ class PairRunner:
         if found is None or self.state not in {State.RUNNING, State.ENDING}:
             again = "" if self.state is State.IN_LINE else "; it is tried again"
             why = f": {self.reason}{again}" if self.reason else ""
-            kind = SupervisorInLineError if self.state is State.IN_LINE else SupervisorAwayError
-            raise kind(f"the supervisor of {self.name} is {self.state}{why}")
+            text = f"the supervisor of {self.name} is {self.state}{why}"
+            if self.state is State.IN_LINE:
+                raise SupervisorInLineError(text, self._other_balancers)
+            raise SupervisorAwayError(text)
         return found
 
     def change(self, config: Config | None, reason: str) -> bool:
@@ -216,12 +219,13 @@ class PairRunner:
             self._alive(f"not running, tried again: {why}")
             self._leave.wait(min(left, ALIVE_SECONDS))
 
-    def _in_line(self, why: str) -> None:
+    def _in_line(self, why: str, other_balancers: str) -> None:
         """Another process supervises the pair, and this one is at hand; the socket says so."""
         self._begins()
         self._alive(why)
         if why != self.reason:
             self._say(self.name, Kind.LEASE, why)
+        self._other_balancers = other_balancers
         self.reason, self.state = why, State.IN_LINE
         self._news(Change.NEWS)
 
