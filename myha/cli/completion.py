@@ -1,23 +1,25 @@
-"""`myha completion`, and the names that a shell completes. No server and no supervisor is asked."""
+"""`myha completion`, and the names that a shell completes. No server and no supervisor is asked.
+
+The scripts are ours and not click's: its own cut what a word means at the first comma (fish), and
+lose `--to=` of `--to=NODE`, or complete nothing after it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import get_completion_class
 
-VARIABLE = "_MYHA_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(shell: str) -> None:
     """Print what lets a shell complete the words of myha's commands.
 
     \b
@@ -27,9 +29,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     Names of nodes, balancers and pairs are those of the configuration.
     """
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(ctx.find_root().command, {}, "myha", VARIABLE).source())
+    click.echo(files("myha.cli").joinpath(f"shells/myha.{shell}").read_text(), nl=False)
 
 
 def nodes(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -127,6 +127,22 @@ RECIPES: dict[str, Recipe] = {
             prefix="prometheus",
         ),
         Recipe(
+            name="zsh",
+            executables=("zsh",),
+            minimum=(5, 8),
+            packages=("zsh",),
+            suites=("bookworm", "trixie"),
+            any_suite=False,
+        ),
+        Recipe(
+            name="fish",
+            executables=("fish",),
+            minimum=(3, 3),
+            packages=("fish",),
+            suites=("bookworm", "trixie"),
+            any_suite=False,
+        ),
+        Recipe(
             name="sshd",
             executables=("sshd",),
             minimum=(9, 2),  # the first that tells its version
