@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import queue
 import signal
@@ -18,7 +20,9 @@ import pytest
 from myha.core.events import Event, Kind, Selector
 from myha.core.severity import Severity
 from myha.notify import hook as hook_module
+from myha.notify import messenger as messenger_module
 from myha.notify.hook import WAITING_LIMIT, Hook
+from myha.notify.messenger import Messenger
 from myha.notify.orders import ChannelOrder, HookOrder, PairOrder, event_as_json, event_of_json
 from myha.supervisor import messages
 from myha.supervisor.messages import Attached, MessengerProcess
@@ -324,3 +328,24 @@ def test_a_supervisor_that_dies_is_told(chat: Received) -> None:
     message = chat.next()
     assert message["title"].startswith("[main] critical: the supervisor has ended without a word")
     assert process.returncode == 0
+
+
+def test_last_words_are_cut_short_where_somebody_waits_for_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A unit that ends all of its processes waits for this one before the next supervisor begins."""
+    monkeypatch.setattr(messenger_module, "LAST_WORDS_SECONDS", math.inf)
+    monkeypatch.setattr(messenger_module, "HURRIED_SECONDS", 0.0)
+    never = threading.Event()
+    hook = threading.Thread(target=never.wait, daemon=True)
+    hook.start()
+    one = Messenger(io.StringIO())
+    one._leaving.append(hook)
+    reads = threading.Thread(target=one.read, args=((),), daemon=True)
+    reads.start()
+    reads.join(3 * messenger_module.LOOK_SECONDS)
+    assert reads.is_alive()
+    one.hurry()
+    reads.join(SECONDS)
+    assert not reads.is_alive()
+    never.set()

@@ -21,9 +21,10 @@ from myha.notify.channel import Channel
 from myha.notify.hook import Hook
 from myha.notify.orders import Data, PairOrder, event_of_json
 
-# What waits when the supervisor ends is told within this time, or not at all. Where one has died, a
-# service manager may wait for this process before it starts the next one.
-LAST_WORDS_SECONDS, LAST_WORDS_OF_DEAD_SECONDS = 15.0, 3.0
+# What waits when the supervisor ends is told within this time, or not at all. Where that has died and
+# this process is told to end, a service manager waits for it before it starts the next supervisor.
+LAST_WORDS_SECONDS, HURRIED_SECONDS = 15.0, 3.0
+LOOK_SECONDS = 0.1
 
 
 class PairMessenger:
@@ -86,6 +87,7 @@ class Messenger:
         self._out = Lines(out)
         self._pairs: dict[str, PairMessenger] = {}
         self._ended = False  # the supervisor by itself, in peace
+        self._hurried = False
         self._leaving: list[threading.Thread] = []
 
     def read(self, lines: Iterable[str]) -> None:
@@ -99,10 +101,16 @@ class Messenger:
             self._announce_death()
         for pair in self._pairs.values():
             self._leaving += pair.close()
-        seconds = LAST_WORDS_SECONDS if self._ended else LAST_WORDS_OF_DEAD_SECONDS
-        until = time.monotonic() + seconds
-        for thread in self._leaving:
-            thread.join(max(0.0, until - time.monotonic()))
+        began = time.monotonic()
+        while any(one.is_alive() for one in self._leaving):
+            hurried = self._hurried and not self._ended
+            if time.monotonic() - began > (HURRIED_SECONDS if hurried else LAST_WORDS_SECONDS):
+                return
+            time.sleep(LOOK_SECONDS)
+
+    def hurry(self) -> None:
+        """Somebody waits for the end of this process. From any thread, and a signal's handler."""
+        self._hurried = True
 
     def _obey(self, name: str, order: Data) -> None:
         pair = self._pairs.get(name)
@@ -129,9 +137,11 @@ class Messenger:
 
 def main() -> int:
     set_niceness(0)  # the supervisor's own is for failovers
-    for number in (signal.SIGINT, signal.SIGTERM):  # of a terminal or a unit: the supervisor's
-        signal.signal(number, signal.SIG_IGN)
-    Messenger(sys.stdout).read(sys.stdin)
+    messenger = Messenger(sys.stdout)
+    # Of a terminal or a unit they are the supervisor's, whose end is the end of the lines.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: messenger.hurry())
+    messenger.read(sys.stdin)
     return 0
 
 
