@@ -333,7 +333,7 @@ def test_a_supervisor_that_dies_is_told(chat: Received) -> None:
 def test_last_words_are_cut_short_where_somebody_waits_for_their_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A unit that ends all of its processes waits for this one before the next supervisor begins."""
+    """A unit that ends all of its processes waits for this one, and then starts the next."""
     monkeypatch.setattr(messenger_module, "LAST_WORDS_SECONDS", math.inf)
     monkeypatch.setattr(messenger_module, "HURRIED_SECONDS", 0.0)
     never = threading.Event()

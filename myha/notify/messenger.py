@@ -21,8 +21,8 @@ from myha.notify.channel import Channel
 from myha.notify.hook import Hook
 from myha.notify.orders import Data, PairOrder, event_of_json
 
-# What waits when the supervisor ends is told within this time, or not at all. Where that has died and
-# this process is told to end, a service manager waits for it before it starts the next supervisor.
+# What waits when the supervisor ends is told within this time, or not at all. Where that has died
+# and this process is told to end, a service manager waits for it before it starts the next one.
 LAST_WORDS_SECONDS, HURRIED_SECONDS = 15.0, 3.0
 LOOK_SECONDS = 0.1
 
