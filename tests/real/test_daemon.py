@@ -18,6 +18,7 @@ import pymysql
 import pytest
 
 from tests.real.pair import Pair, running_pair
+from tests.real.stopping import shut_down
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -179,9 +180,8 @@ def test_fence_and_unfence_by_hand(pair: Pair) -> None:
     assert "disk to be changed" in status["nodes"][standby]["reason"]
     until(lambda: standby not in pair.routes("reader"), "no reads on a fenced node")
     # Neither its restart nor the supervisor's brings it back.
-    host = pair.cluster.servers[standby]
-    host.stop(60)
-    host.start(90)
+    shut_down(pair.cluster, standby)
+    pair.cluster.servers[standby].start(90)
     pair.cluster.supervisor.stop(60)
     pair.cluster.start_supervisor()
     pair.await_verdict("standby-fenced")

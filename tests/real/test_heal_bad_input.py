@@ -16,6 +16,7 @@ import pytest
 from myha.binlog import events
 from tests.real.pair import Pair, running_pair
 from tests.real.purging import drop_older_logs
+from tests.real.stopping import shut_down
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -129,10 +130,9 @@ def test_a_truncated_log_is_refused_with_nothing_touched(pair: Pair) -> None:
     names = [row[0] for row in pair.admin(standby, "SHOW BINARY LOGS")]
     base = Path(pair.admin(standby, "SELECT @@log_bin_basename")[0][0])
     torn = base.with_name(names[-2])
-    host = pair.cluster.servers[standby]
-    host.stop(60)
+    shut_down(pair.cluster, standby)
     os.truncate(torn, torn.stat().st_size - 60)
-    host.start(90)
+    pair.cluster.servers[standby].start(90)
     until(lambda: pair.status()["nodes"][standby]["contact"] == "answering", "it is back")
     for method in ("rewind", "merge", "reseed"):
         assert_refused(pair, standby, "binary log", "--method", method)

@@ -12,6 +12,7 @@ from myha.database.flavours import FLAVOURS
 from tests.real.conftest import create
 from tests.real.pair import Data, Pair, without
 from tests.real.purging import drop_older_logs
+from tests.real.stopping import shut_down
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -250,7 +251,7 @@ def test_a_standby_that_was_away_for_too_long_is_told_to_be_outdated(pair: Follo
     """The writer keeps its binary logs for some days, and the standby was away for more."""
     writer = pair.status()["writer"]
     standby = other(writer)
-    pair.cluster.servers[standby].stop(60.0)
+    shut_down(pair.cluster, standby)
     until(lambda: pair.status()["sync"] == "solo", "the writer goes on alone")
     pair.write("INSERT INTO app.t VALUES (2, 'second')")
     pair.await_following(writer)  # its own log is another's affair

@@ -37,6 +37,7 @@ from myha.progress import Progress
 from myha.sandbox.cluster import Cluster
 from myha.undo import summed_files
 from tests.real.purging import drop_older_logs
+from tests.real.stopping import shut_down
 from tests.real.test_rewind import COLUMNS, NAMES, OWN_COLUMNS, OWN_NAMES, OWN_VALUES, VALUES
 from tests.reporters import ListReporter
 from tests.waiting import until
@@ -227,9 +228,8 @@ class Pair:
         assert not list(self.cluster.nodes["a"].directory.glob("data.reseed*"))
 
     def check_closed_at_boot(self) -> None:
-        server = self.cluster.servers["a"]
-        server.stop(30)
-        server.start(60)
+        shut_down(self.cluster, "a")
+        self.cluster.servers["a"].start(60)
         assert self.ask("a", "SELECT @@global.read_only") == [(1,)]
         with closing(self.connect("a")) as connection:
             cursor = connection.cursor(pymysql.cursors.DictCursor)
@@ -547,8 +547,8 @@ def test_a_server_that_does_not_start_any_more(
     """What it has of its own cannot be read: that has to be accepted, and then it is replaced."""
     pair = pairs(flavour)
     pair.diverge()
-    server, data = pair.cluster.servers["a"], pair.cluster.nodes["a"].data_dir
-    server.stop(60)
+    data = pair.cluster.nodes["a"].data_dir
+    shut_down(pair.cluster, "a")
     for path in (data / "ibdata1", data / "mysql.ibd"):
         if path.exists():
             path.write_bytes(b"ruined" * 1000)
@@ -568,7 +568,7 @@ def on_a_small_disk(pair: Pair, left_bytes: int) -> Iterator[None]:
     """The node's data directory is a file system of its own, with little room."""
     server, data = pair.cluster.servers["a"], pair.cluster.nodes["a"].data_dir
     aside = data.with_name("data-of-the-test")
-    server.stop(60)
+    shut_down(pair.cluster, "a")
     used = sum(path.stat().st_blocks * 512 for path in data.rglob("*") if path.is_file())
     data.rename(aside)
     data.mkdir(mode=0o700)
@@ -581,7 +581,7 @@ def on_a_small_disk(pair: Pair, left_bytes: int) -> Iterator[None]:
             shutil.copytree(aside, data, dirs_exist_ok=True)
             server.start(60)
             yield
-            server.stop(60)
+            shut_down(pair.cluster, "a")
         else:
             pytest.skip("no file system can be mounted here")
     finally:

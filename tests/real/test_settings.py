@@ -14,6 +14,7 @@ from myha.core.settings import Setting, When, same_value
 from myha.database.flavours import FLAVOURS
 from myha.servers.wanted import settings
 from tests.real.pair import Pair, running_pair
+from tests.real.stopping import shut_down
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -283,7 +284,7 @@ def test_a_restart_without_what_setup_made(pair: Pair) -> None:
         }
         with unseen(pair):
             pair.admin(standby, "RESET PERSIST")
-            host.stop(60)
+            shut_down(pair.cluster, standby)
             host.start(90)
         until(lambda: persists(pair, standby, kept_at_boot), "persisted again")
         pair.await_healthy()

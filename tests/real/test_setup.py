@@ -21,6 +21,7 @@ import pytest
 from myha.sandbox.cluster import Cluster
 from myha.stores.local.lease import LocalLease
 from myha.stores.local.record import LocalRecordStore
+from tests.real.stopping import shut_down
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -176,8 +177,8 @@ def _is_a_pair(pair: Cluster) -> None:
 
 
 def _restarts_fenced(pair: Cluster) -> None:
-    for host in pair.servers.values():
-        host.stop(60)
+    for name in pair.servers:
+        shut_down(pair, name)
     pair.start_servers()
     words = ("replica", "source") if mysql(pair) else ("slave", "master")
     for name in pair.nodes:
