@@ -16,7 +16,7 @@ from myha.database.connection import LEAST_SECONDS, Endpoint, Values
 from myha.database.flavoured import FlavouredSession
 from myha.database.flavours import Flavour, flavour_of
 from myha.database.session import Deadline, Session
-from myha.errors import ServerError
+from myha.errors import ServerError, ServerGoneError, ServerSilentError
 from myha.operations.log_in import CONNECT_DEADLINE_SECONDS, log_in
 
 STATEMENT_DEADLINE_SECONDS = 60.0
@@ -74,6 +74,8 @@ class AdminSession(NodeSession):
         super().__init__(config, name, account, local_files=local_files)
         try:
             self.carry_out("session")
+        except (ServerGoneError, ServerSilentError):
+            raise  # a server that ends just now says nothing of an account
         except ServerError as error:
             raise ServerError(
                 f"{error}; accounts.admin_user needs all privileges with GRANT OPTION there",
