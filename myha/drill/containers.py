@@ -20,7 +20,6 @@ from myha.hosts.docker import DockerHost
 from myha.hosts.signals import ignored
 from myha.progress import Tell
 from myha.sandbox.containers import Containers
-from myha.stores.etcd.client import EtcdClient
 from myha.supervisor.control import PING, exchange, socket_path
 from myha.waiting import wait_until
 
@@ -65,6 +64,8 @@ def _answers(path: Path) -> bool:
 
 def _agrees(endpoint: str) -> bool:
     """Whether that member of etcd answers, which takes a majority of them."""
+    from myha.stores.etcd.client import EtcdClient  # noqa: PLC0415  # an HTTP client comes with it
+
     try:
         EtcdClient((endpoint,), seconds=READY_SECONDS).get("/")
     except StoreError:

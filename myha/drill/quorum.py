@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from myha.ports import Host
-from myha.sandbox.etcd_disks import EtcdDisks
+
+if TYPE_CHECKING:
+    from myha.sandbox.etcd_disks import EtcdDisks
 
 START_DEADLINE_SECONDS, GONE_DEADLINE_SECONDS = 90.0, 60.0
 

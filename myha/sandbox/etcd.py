@@ -12,7 +12,6 @@ from pathlib import Path
 from myha.errors import StoreError
 from myha.hosts.local import LocalHost
 from myha.sandbox.programs import Program
-from myha.stores.etcd.client import EtcdClient
 
 READY_SECONDS = 1.0
 
@@ -92,6 +91,8 @@ def process_of(
 
 
 def _answers(member: Member, tls: ssl.SSLContext | None) -> bool:
+    from myha.stores.etcd.client import EtcdClient  # noqa: PLC0415  # an HTTP client comes with it
+
     try:
         EtcdClient((member.endpoint,), seconds=READY_SECONDS, tls=tls).get("/")
     except StoreError:

@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from myha.hosts.local import LocalHost, accepts_unix, connects_tcp
 from myha.sandbox.address import SharedAddress
 from myha.sandbox.configuration import BalancerAddresses
 from myha.sandbox.etcd import Member, member_names, members_of, process_of
-from myha.sandbox.etcd_disks import EtcdDisks
 from myha.sandbox.network.layout import BALANCERS, REPLICATION, supervisor_name
 from myha.sandbox.network.network import Network
 from myha.sandbox.programs import fetch
 from myha.sandbox.servers import NodeFiles
 from myha.sandbox.state import NODE_NAMES, STRAY, ClusterState
+
+if TYPE_CHECKING:
+    from myha.sandbox.etcd_disks import EtcdDisks
 
 STRAY_SERVER_ID = 9
 FIRST_REPLICA_SERVER_ID = 11
@@ -224,7 +227,9 @@ class Layout:
         return {one.name: process_of(one, self.members, fetch("etcd")) for one in self.members}
 
     @property
-    def etcd_disks(self) -> EtcdDisks:
+    def etcd_disks(self) -> "EtcdDisks":
+        from myha.sandbox.etcd_disks import EtcdDisks  # noqa: PLC0415  # an HTTP client comes with it
+
         return EtcdDisks(self.members, fetch("etcd"))
 
     def secret(self, name: str) -> str:

@@ -12,7 +12,6 @@ from myha.core.followers.record import FollowerRecord
 from myha.core.record import Record
 from myha.errors import MyhaError
 from myha.ports import FollowerStore, Lease, Presence, RecordStore
-from myha.stores.etcd import kind as etcd
 from myha.stores.local import kind as local
 from myha.stores.local.journal import LocalJournal
 
@@ -28,21 +27,24 @@ class _Kind(Protocol):
 
     def lease(self, config: Config) -> Lease: ...
 
+    def presence(self, config: Config, supervisor: str, part: str) -> Presence | None: ...
+
+    def location(self, config: Config) -> str: ...
+
     def forget(self, config: Config) -> None: ...
 
 
-_KINDS: dict[str, _Kind] = {"local": local, "etcd": etcd}
-
-
 def _kind(config: Config) -> _Kind:
-    return _KINDS[config.cluster.store]
+    if config.cluster.store == "etcd":
+        from myha.stores.etcd import kind as etcd  # noqa: PLC0415  # an HTTP client comes with it
+
+        return etcd
+    return local
 
 
 def store_location(config: Config) -> str:
     """Where the record is, for messages."""
-    if config.cluster.store == "etcd":
-        return f"etcd below {etcd.prefix(config)}"
-    return str(config.cluster.state_dir)
+    return _kind(config).location(config)
 
 
 def open_record_store(config: Config, lease: Lease | None) -> RecordStore:
@@ -73,7 +75,7 @@ def supervisor_lease(config: Config) -> Lease:
 
 def presence(config: Config, supervisor: str, part: str) -> Presence | None:
     """Where supervisors that share this store tell of themselves; None where there is but one."""
-    return etcd.presence(config, supervisor, part) if config.cluster.store == "etcd" else None
+    return _kind(config).presence(config, supervisor, part)
 
 
 def forget(config: Config) -> None:

@@ -35,7 +35,6 @@ from myha.core.record import Record
 from myha.core.verdicts import situation_of
 from myha.core.view import View
 from myha.errors import ClaimedError, MyhaError, ServerGoneError
-from myha.naming.dns import DnsName
 from myha.ports import Lease, WatchedServer
 from myha.servers.base import BaseServer
 from myha.servers.claim import Claim, Claimant
@@ -217,6 +216,8 @@ class PairSupervisor:
         """What lets a name in DNS follow the writer, where there is one."""
         if not self.config.dns.server:
             return None
+        from myha.naming.dns import DnsName  # noqa: PLC0415  # much comes with it
+
         addresses = {name: node.dns_address for name, node in self.config.nodes.items()}
         return OnWriterChange(DnsName(self.config.dns).point, addresses, self.journal)
 

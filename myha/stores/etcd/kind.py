@@ -72,6 +72,10 @@ def presence(config: Config, supervisor: str, part: str) -> EtcdPresence:
     )
 
 
+def location(config: Config) -> str:
+    return f"etcd below {prefix(config)}"
+
+
 def forget(config: Config) -> None:
     client = _client(config.etcd)
     client.delete_below(prefix(config) + "record")

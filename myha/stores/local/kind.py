@@ -40,3 +40,11 @@ def forget(config: Config) -> None:
 
 def lease(config: Config) -> LocalLease:
     return LocalLease(config.cluster.state_dir)
+
+
+def presence(config: Config, supervisor: str, part: str) -> None:
+    """Only one supervisor can use a folder."""
+
+
+def location(config: Config) -> str:
+    return str(config.cluster.state_dir)
