@@ -21,6 +21,8 @@ NO_SUCH_THREAD = ER.NO_SUCH_THREAD  # of a KILL: it has ended by itself
 DUPLICATE_KEY = ER.DUP_ENTRY
 LOCK_TIMEOUT = ER.LOCK_WAIT_TIMEOUT
 DEADLOCK = ER.LOCK_DEADLOCK
+NO_SUCH_XID = 1397  # of an XA COMMIT or ROLLBACK: it has ended, or never was
+MAY_NOT_LIST_XIDS = 1401  # without XA_RECOVER_ADMIN; for other reasons too
 NO_REPLICATION = (1200, 1617, 3074)  # no such channel, or none is configured
 
 T = TypeVar("T")

@@ -86,6 +86,8 @@ def _check_other(transaction: Logged, event: RawEvent) -> None:
     if event.type in _IGNORED:
         return
     if event.type == EventType.QUERY:
+        if events.query_text(event).lstrip()[:3].upper() == b"XA ":
+            raise _refusal(transaction, _REFUSED[EventType.XA_PREPARE])
         if not events.is_harmless_query(event):
             raise _refusal(transaction, "it has a statement, not only row changes")
         return

@@ -31,6 +31,7 @@ from myha.operations.heal.reseed import (
     reseed_node,
 )
 from myha.operations.heal.reseed.backup import NEW_SUFFIX, OLD_SUFFIX
+from myha.operations.heal.reseed.dump import copy
 from myha.operations.heal.reseed.node_host import NodeHost
 from myha.permit import CancelledError
 from myha.progress import Progress
@@ -375,6 +376,46 @@ def test_an_errant_node_becomes_its_peer_again(
     if method is not Method.DUMP:
         pair.check_closed_at_boot()
         pair.catch_up()
+    pair.check_other_way()
+
+
+@pytest.mark.parametrize(("flavour", "method"), WAYS)
+def test_prepared_xa_transactions_are_in_nobodys_way_and_come_along(
+    pairs: Callable[[str], Pair],
+    flavour: str,
+    method: Method,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They hold locks that no end of a session or server lets go of."""
+    pair = pairs(flavour)
+    pair.diverge()
+    if pair.mysql:
+        pair.ask("a", "SET GLOBAL super_read_only = OFF")
+    write = "INSERT INTO errant.t VALUES (43)"
+    name = "'gone','a''b',7"
+    pair.ask("a", f"XA START {name}", write, f"XA END {name}", f"XA PREPARE {name}")
+    assert len(pair.ask("a", "XA RECOVER")) == 1
+    pair.b(
+        "XA START 'comes'",
+        "INSERT INTO app.t (v) VALUES ('prepared')",
+        "XA END 'comes'",
+        "XA PREPARE 'comes'",
+    )
+    if method is Method.DUMP:
+        monkeypatch.setattr(copy, "LOCK_ATTEMPTS", 2)
+        with pytest.raises(MyhaError, match="does not take prepared XA transactions along"):
+            pair.reseed(method)
+        assert pair.ask("a", "SELECT COUNT(*) FROM errant.t WHERE v = 42") != [(0,)]
+        pair.b("XA COMMIT 'comes'")
+        pair.reseed(method)
+        assert pair.ask("a", "XA RECOVER") == []
+    else:
+        pair.reseed(method)
+        assert len(pair.ask("a", "XA RECOVER")) == 1
+        pair.b("XA COMMIT 'comes'")
+    pair.catch_up()
+    assert pair.ask("a", "SELECT COUNT(*) FROM app.t WHERE v = 'prepared'") != [(0,)]
+    assert pair.ask("a", "XA RECOVER") == []
     pair.check_other_way()
 
 

@@ -225,6 +225,10 @@ class Flavour(ABC):
         return DumpRequest((self.dump_settings,), COM_BINLOG_DUMP, head + name)
 
     @abstractmethod
+    def prepared(self, session: Session) -> tuple[str, ...]:
+        """XA transactions that are prepared, each as `XA COMMIT` and `XA ROLLBACK` name it."""
+
+    @abstractmethod
     def inexact(self, session: Session) -> str | None:
         """A setting under which the server would not apply row events exactly, None if none."""
 

@@ -205,6 +205,9 @@ class MariadbFlavour(Flavour):
         flags = NON_BLOCKING if heartbeat_seconds is None else 0
         return DumpRequest((settings,), COM_BINLOG_DUMP, struct.pack("<IHI", 4, flags, server_id))
 
+    def prepared(self, session: Session) -> tuple[str, ...]:
+        return tuple(str(one["data"]) for one in session.query_named("XA RECOVER FORMAT = 'SQL'"))
+
     def inexact(self, session: Session) -> str | None:
         if session.variable("slave_exec_mode") != "STRICT":
             return "slave_exec_mode is not STRICT: a missing row would go unnoticed"

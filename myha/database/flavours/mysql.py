@@ -226,6 +226,10 @@ class MysqlFlavour(Flavour):
             settings += f", @source_heartbeat_period = {period}, @replica_uuid = '{uuid}'"
         return DumpRequest((settings,), COM_BINLOG_DUMP_GTID, payload)
 
+    def prepared(self, session: Session) -> tuple[str, ...]:
+        """Needs XA_RECOVER_ADMIN."""
+        return tuple(map(_xid, session.query_named("XA RECOVER CONVERT XID")))
+
     def inexact(self, session: Session) -> str | None:  # noqa: ARG002
         return None
 
@@ -293,6 +297,12 @@ def channel_options(row: dict[str, Any]) -> dict[str, Any]:
         "public_key": str(row["GET_PUBLIC_KEY"]) == "YES",
         "delay_seconds": int(row["DESIRED_DELAY"] or 0),
     }
+
+
+def _xid(row: dict[str, Any]) -> str:
+    """`data` is 0x and both parts of the name, in hexadecimal."""
+    digits, length = str(row["data"])[2:], 2 * int(row["gtrid_length"])
+    return f"X'{digits[:length]}',X'{digits[length:]}',{int(row['formatID'])}"
 
 
 def _channel(row: dict[str, Any], more: dict[str, Any]) -> Channel:

@@ -233,6 +233,7 @@ class _Reseed:
             # Until its server ends: dropping the old data is a write like any other.
             node.do("let_us_write")
             node.mark()
+            node.roll_back_prepared()
             # The clone would do so itself, but fails at names that it does not quote rightly.
             objects.drop_all(node, self._reporter)
             return work.run(plan.size_bytes)
@@ -248,6 +249,7 @@ class _Reseed:
             with node.writable():
                 node.forget_replication()
                 node.mark()
+                node.roll_back_prepared()
                 work.run()
             return work.copied_bytes, history
 

@@ -6,7 +6,14 @@ from typing import ClassVar
 
 from myha.config import Config
 from myha.core.gtid import GtidSet
-from myha.database.codes import NO_REPLICATION, UNKNOWN_VARIABLE, in_known_words, tolerated
+from myha.database.codes import (
+    MAY_NOT_LIST_XIDS,
+    NO_REPLICATION,
+    NO_SUCH_XID,
+    UNKNOWN_VARIABLE,
+    in_known_words,
+    tolerated,
+)
 from myha.database.connection import Values
 from myha.database.flavours import Flavour
 from myha.operations.setup.session import AdminSession
@@ -29,6 +36,20 @@ class ReseedSession(AdminSession):
     def do_as_old(self, block: str, values: Values | None = None, **words: str) -> None:
         """The same, in the words of older servers where this one does not know the new ones."""
         in_known_words(lambda name: self.do(name, values, **words), block, self._sql.names())
+
+    # --- prepared XA transactions
+
+    def prepared(self) -> tuple[str, ...]:
+        """Their names; none where this account may not list them."""
+        with tolerated(MAY_NOT_LIST_XIDS):
+            return self.flavour.prepared(self)
+        return ()
+
+    def roll_back_prepared(self) -> None:
+        """No session holds the locks of such a transaction, and no restart lets go of them."""
+        for xid in self.prepared():
+            with tolerated(NO_SUCH_XID):
+                self.query(f"XA ROLLBACK {xid}")
 
     # --- history
 

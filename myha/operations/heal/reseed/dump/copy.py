@@ -25,6 +25,7 @@ from myha.operations.heal.reseed.dump.pipe import copy_table
 from myha.operations.heal.reseed.dump.tables import Table
 from myha.operations.heal.reseed.session import ReseedSession
 from myha.progress import Meter, Reporter
+from myha.words import listed
 
 MOST_WORKERS = 4
 LOCK_ATTEMPTS = 60
@@ -32,8 +33,14 @@ LOCK_PAUSE_SECONDS = 0.5
 READINGS = 5
 
 
-def _lock_timed_out(error: BaseException) -> bool:
-    return isinstance(error, ServerError) and error.code == LOCK_TIMEOUT
+class _PreparedError(MyhaError):
+    """Just now the donor has prepared XA transactions: its history does, and its rows do not."""
+
+
+def _passes(error: BaseException) -> bool:
+    """A moment later it may be otherwise."""
+    timed_out = isinstance(error, ServerError) and error.code == LOCK_TIMEOUT
+    return timed_out or isinstance(error, _PreparedError)
 
 
 class Dump:
@@ -78,16 +85,25 @@ class Dump:
         self._reporter.permit.require()
         try:
             locker.do("lock_commits")
-        except ServerError:
+            self._refuse_prepared(locker)
+        except MyhaError:
             with suppress(ServerError):
                 locker.do("unlock_commits")
             raise
+
+    def _refuse_prepared(self, locker: ReseedSession) -> None:
+        """On the node they would be missing when the donor commits them."""
+        if names := locker.prepared():
+            raise _PreparedError(
+                f"{self._donor_name}: a dump does not take prepared XA transactions along:"
+                f" {listed(names)}; commit them or roll them back"
+            )
 
     def _snapshot(self) -> GtidSet:
         """All sessions see one state, and this is its history."""
         with ReseedSession(self._config, self._donor_name) as locker:
             retrying = Retrying(
-                retry=retry_if_exception(_lock_timed_out),
+                retry=retry_if_exception(_passes),
                 stop=stop_after_attempt(LOCK_ATTEMPTS),
                 wait=wait_fixed(LOCK_PAUSE_SECONDS),
                 reraise=True,
