@@ -17,3 +17,13 @@ def listed(names: Iterable[object], shown: int = NAMES_SHOWN) -> str:
     words = sorted(map(str, names))
     more = f" and {len(words) - shown} more" if len(words) > shown else ""
     return ", ".join(words[:shown]) + more
+
+
+def counted(number: int, word: str) -> str:
+    """So many of them, in words that are right for one too."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """At most so many characters of it, and that there is more."""
+    return text if len(text) <= limit else f"{text[:limit]}..."

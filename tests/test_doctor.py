@@ -22,7 +22,7 @@ from myha.operations.doctor.findings import KINDS, Finding, Report, Severity, Un
 from myha.operations.doctor.machine import of_machine
 from myha.operations.doctor.server_look import Disk, ServerLook
 from myha.operations.doctor.servers import of_servers
-from myha.operations.setup import checks, history
+from myha.operations.setup import remarks
 from myha.operations.setup.facts import Table
 from myha.operations.setup.remarks import Remark
 from myha.supervisor.client import Client
@@ -46,8 +46,7 @@ def test_every_kind_that_is_said_has_its_severity_and_its_place_in_the_docs() ->
     folder = Path(findings.__file__).parent
     files = [
         *folder.glob("*.py"),
-        Path(checks.__file__),
-        Path(history.__file__),
+        *Path(remarks.__file__).parent.glob("*.py"),
         *Path(doctor.__file__).parent.glob("d*.py"),
     ]
     text = "\n".join(one.read_text() for one in files)

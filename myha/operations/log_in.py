@@ -40,10 +40,15 @@ def log_in(
     except ServerError as error:
         text = f"{node}: {error}"
         if error.code == ACCESS_DENIED:
-            text += f" of {account.user!r}"
+            text = denied(text, account)
         elif isinstance(error, ServerGoneError | ServerSilentError):
             text += f"; check {config.table_of(node)}.host and port, and that the server runs"
         raise type(error)(text, error.code) from None
+
+
+def denied(text: str, account: Account) -> str:
+    """The text of an error of a login, with whose it was."""
+    return text.replace("access denied:", f"access denied to {account.user!r}:", 1)
 
 
 def flavour_at(config: Config, node: str, account: Account) -> Flavour:

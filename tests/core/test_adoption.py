@@ -17,7 +17,7 @@ from myha.operations.setup.checks import check
 from myha.operations.setup.facts import Facts, Login
 from myha.operations.setup.gtids import adopting
 from tests.configurations import write_config, write_secrets
-from tests.core.server_facts import GOOD, facts
+from tests.core.server_facts import GOOD, UUIDS, facts
 
 PORT = {"a": "10.0.0.1:3306", "b": "10.0.0.2:3306"}
 
@@ -89,6 +89,23 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "a: further replicas (server ids 9) replicate from it",
     ),
 ]
+
+HELD_BACK = channel("b", receiver="OFF", applier="OFF")
+
+
+@pytest.mark.parametrize("mode", ["single-writer", "dual-writer"])
+def test_what_a_stopped_channel_holds_back_from_the_writer_is_asked_about(
+    tmp_path: Path, mode: str
+) -> None:
+    """By a supervisor that had found it errant, perhaps, and whose record is lost."""
+    config = config_of(tmp_path, mode)
+    more = {"executed": f"{UUIDS['b']}:1", "variables": CLOSED}
+    for stopped, refused in ((HELD_BACK, mode == "single-writer"), (channel("b"), False)):
+        found = check(config, *pair({"channels": (stopped,)}, more), None).refusals
+        assert any("b: holds 1 transactions that a lacks" in one for one in found) is refused, found
+    behind = {"channels": (channel("a", receiver="OFF", applier="OFF"),), "variables": CLOSED}
+    latest = {"executed": f"{UUIDS['a']}:1"}
+    assert check(config, *pair(latest, behind), None).refusals == (), "that is the other way"
 
 
 @pytest.mark.parametrize(("first", "second", "sentence"), REFUSED)

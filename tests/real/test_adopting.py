@@ -284,6 +284,35 @@ def test_two_writers_that_have_crossed_already(cluster: MakeCluster, flavour: st
         assert ask(pair, name, "SELECT v FROM app.t") == [(20,)]
     offsets = [ask(pair, name, "SELECT @@GLOBAL.auto_increment_offset")[0][0] for name in "ab"]
     assert offsets == [1, 2]
+    _left_out(pair)
+
+
+def _left_out(pair: Cluster) -> None:
+    """Released while a node does not replicate, and has what the other one lacks."""
+    a, b = ("a", "b") if record(pair).writer == "a" else ("b", "a")
+    what = "REPLICA" if pair.state.flavour == "mysql" else "SLAVE"
+    for name in "ab":
+        ask(pair, name, f"STOP {what}")
+    ask(pair, b, "INSERT INTO app.t VALUES (7, 7)")
+    ask(pair, a, f"START {what} IO_THREAD")
+    status, said = myha(pair, "release", "--yes")
+    assert status == 1
+    assert f"{b}: does not replicate" in said
+    assert "--force" in said
+    status, said = myha(pair, "release", "--force", "--yes")
+    assert status == 0, said
+    assert f"{b} is left as it is" in said
+    assert record(pair) is None
+    assert not ask(pair, a, f"SHOW {what} STATUS"), "what the other one has goes nowhere"
+    assert not ask(pair, a, "SHOW DATABASES LIKE 'myha'")
+    assert not ask(pair, a, "SELECT 1 FROM app.t WHERE id = 7")
+    assert ask(pair, b, "SELECT 1 FROM mysql.user WHERE User = 'myha'")
+    assert ask(pair, b, "SHOW DATABASES LIKE 'myha'")
+    status, said = myha(pair, "setup", "--yes")
+    assert status == 1
+    assert f"{b}: holds" in said
+    assert f"that {a} lacks" in said
+    assert not ask(pair, a, "SELECT 1 FROM app.t WHERE id = 7")
 
 
 def _filtered(pair: Cluster, name: str) -> None:

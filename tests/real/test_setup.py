@@ -529,7 +529,7 @@ def test_interrupted_anywhere(cluster: MakeCluster) -> None:
     _is_a_pair(pair)
 
 
-def test_leaves_a_running_supervisor_alone(cluster: MakeCluster) -> None:
+def test_leaves_a_running_supervisor_alone(cluster: MakeCluster, tmp_path: Path) -> None:
     pair = cluster(flavour="mariadb")
     pair.start_servers()
     assert setup(pair, "--yes")[0] == 0
@@ -546,6 +546,14 @@ def test_leaves_a_running_supervisor_alone(cluster: MakeCluster) -> None:
         assert ask(pair, "a", "SELECT @@GLOBAL.auto_increment_increment")[0][0] == 1
     finally:
         lock.release()
+    ports = [node.port for node in pair.nodes.values()]
+    changes = zip((*ports, 0), (0, ports[0], ports[1]), strict=True)
+    exchanged = edited(
+        pair, tmp_path, *((rf"\nport = {old}\n", f"\nport = {new}\n") for old, new in changes)
+    )
+    status, said = setup(pair, "--yes", config=exchanged)
+    assert status == 1
+    _one_line_each(said, "leads to the server that is . on record: correct the addresses")
     status, said = setup(pair, "--yes")
     assert status == 0, said
     assert "[1/2] a: set auto_increment_increment = 2" in said

@@ -73,7 +73,10 @@ def _refusals(first: FoundServer, second: FoundServer) -> Iterator[str]:
             "two addresses, or one of them needs another server_id in its option file"
         )
     if first.channel_to(second) is None and second.channel_to(first) is None:
-        yield f"{here} and {there} do not replicate from each other: name the peer with --peer"
+        yield (
+            f"{here} and {there} do not replicate from each other: --peer names the one that does; "
+            "for servers that are to begin with that, `myha init` without --from"
+        )
     for one, peer in ((first, second), (second, first)):
         others = [channel for channel in one.channels if channel is not one.channel_to(peer)]
         if others:

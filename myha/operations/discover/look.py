@@ -11,8 +11,9 @@ from myha.database.codes import ACCESS_DENIED
 from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
 from myha.database.session import Session
-from myha.errors import MyhaError, ServerError
+from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
 from myha.operations.discover.found import ConnectedReplica, FoundServer
+from myha.operations.log_in import denied
 from myha.operations.setup.gather import LOOPBACK, global_variables
 from myha.operations.setup.writes import SAMPLE_SECONDS, sample
 from myha.progress import Tell
@@ -64,7 +65,9 @@ def _session(address: Address, account: Account) -> Session:
     except ServerError as error:
         text = str(error)
         if error.code == ACCESS_DENIED:
-            text += f" of {account.user!r}"
+            text = f"{denied(text, account)}; --user names another account"
+        elif isinstance(error, ServerGoneError | ServerSilentError):
+            text += "; is that the address of a server (and not of a balancer), and does it run?"
         raise type(error)(text, error.code) from None
     return Session(connection, STATEMENT_DEADLINE_SECONDS, where=where)
 
@@ -111,8 +114,9 @@ def peer_of(first: FoundServer) -> Address:
     if first.replicas:
         ids = ", ".join(str(one.server_id) for one in first.replicas)
         raise MyhaError(
-            f"{where}: is replicated from by servers of the ids {ids}, and which one is its peer, "
-            "or where, is not to be seen from it: name it with --peer HOST[:PORT]"
+            f"{where}: replicates from nobody, and it does not know which of those that replicate "
+            f"from it (server ids {ids}) is its peer, or at what address (their report_host says "
+            "that): name it with --peer HOST[:PORT]"
         )
     raise MyhaError(
         f"{where}: replicates from nobody, and nobody from it: a configuration for new servers is "

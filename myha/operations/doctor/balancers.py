@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator, Mapping
 
@@ -20,7 +21,8 @@ def of_balancer(config: Config, name: str) -> Iterator[Remark]:
         routes = {(one.pool, one.node) for one in balancer.look().routes}
         found = targets(config, name)
     except BalancerError as error:
-        wrong, _, what = str(error).removeprefix(f"balancer {name} ").partition("; ")
+        said = str(error).removeprefix(f"balancer {name} ")
+        wrong, _, what = re.sub(r"^\((\S+)\): ", r"\1: ", said).partition("; ")
         why = "a change of writer cannot be told to it"
         yield Remark("balancer-away", name, wrong, what or "see its log", why)
         return

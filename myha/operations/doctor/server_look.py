@@ -101,7 +101,7 @@ def _try_admin(config: Config, look: ServerLook, deadline: Deadline) -> None:
             Remark(
                 "admin-refused",
                 look.node,
-                f"refuses the login of the administrator {admin.user}",
+                f"the login of the administrator {admin.user} is refused",
                 "correct accounts.admin_user and its password",
                 "setup, repair and reseed cannot be run from here",
             )
@@ -139,7 +139,7 @@ def _refused(node: str, account: Account) -> Remark:
     return Remark(
         "login-refused",
         node,
-        f"refuses the login of {account.user}",
+        f"the login of {account.user} is refused",
         "correct the password in its file, or run `myha setup`, which makes and mends the accounts",
         "who logs in so can do nothing there",
     )

@@ -52,7 +52,7 @@ class Wishes:
 
 
 def plan(config: Config, found: Mapping[str, Facts], writer: str, wishes: Wishes) -> list[Step]:
-    """Every step, in order. `found`: the servers that were reached, the replicas too."""
+    """Every step, in order. `found`: the servers that are given back, the replicas too."""
     steps: list[Step] = []
     ordered = sorted(found.values(), key=lambda facts: facts.node != writer)  # the writer first
     for facts in ordered:
@@ -168,7 +168,7 @@ def left(config: Config, found: Mapping[str, Facts], writer: str, wishes: Wishes
     for facts in found.values():
         names = ", ".join(sorted(kept(config, facts, found)))
         where = "persisted (RESET PERSIST forgets one)" if facts.flavour.persists else "set"
-        lines.append(f"{facts.node}: stay {where}: {names}")
+        lines.append(f"{facts.node}: these stay {where}: {names}")
         if not facts.flavour.persists and config.servers[facts.node].option_file is None:
             lines.append(
                 f"{facts.node}: its option file has what setup had you install there: take out "
@@ -176,11 +176,15 @@ def left(config: Config, found: Mapping[str, Facts], writer: str, wishes: Wishes
                 + ("" if stays_closed(config, facts.node, writer) else "and read_only, ")
                 + "or it does not serve after a restart"
             )
-    peer = channel(config, *_two(found))
-    lines.append(
-        f"the channels stay as they are: by GTID, as {config.accounts.replication_user}, "
-        f"heartbeat every {peer.heartbeat_seconds:g} s, retry every {peer.retry_seconds} s"
-    )
+    for name in config.servers:
+        if name not in found:
+            lines.append(f"{name}: all, since it is left as it is")
+    if len(found) > 1:
+        peer = channel(config, *_two(found))
+        lines.append(
+            f"the channels stay as they are: by GTID, as {config.accounts.replication_user}, "
+            f"heartbeat every {peer.heartbeat_seconds:g} s, retry every {peer.retry_seconds} s"
+        )
     if wishes.keep_accounts:
         lines.append(f"the account {config.accounts.supervisor_user} stays (--keep-accounts)")
     if config.balancers:
@@ -191,5 +195,5 @@ def left(config: Config, found: Mapping[str, Facts], writer: str, wishes: Wishes
 
 
 def _two(found: Mapping[str, Facts]) -> tuple[Facts, Facts]:
-    first = next(iter(found.values()))
-    return first, next((one for one in found.values() if one.node != first.node), first)
+    first, second, *_ = found.values()
+    return first, second

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 from myha.config import Config
 from myha.core.events import Kind
+from myha.core.policy import Mode
 from myha.core.record import Membership, Record
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.operations.release.plan import Kind as StepKind
@@ -25,10 +27,15 @@ from myha.stores.factory import (
     supervisor_lease,
 )
 from myha.waiting import wait_until
+from myha.words import listed
 
 ARRIVE_DEADLINE_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 OVERRIDE = "--force"
+AS_IT_IS = (
+    "is left as it is: read-only and not replicating when it starts, with myha's settings and "
+    "accounts; it is then yours to set up"
+)
 
 
 class Release:
@@ -52,13 +59,11 @@ class Release:
                 self._keep_supervisors_away(stack)
             sessions = dict(self._sessions(stack, record, force=force))
             found = gather(self._config, sessions)
-            refusals = [*self._standing(record), *self._channels(record, found)]
-            if refusals and not force:
-                raise RefusedError("\n".join(refusals), OVERRIDE)
-            for one in refusals:
-                self._tell(f"warning: {one}")
-            steps = plan(self._config, found, record.writer, self._wishes)
-            self._show(steps, found, record.writer)
+            refuse_others(self._config, record, found)
+            found, wishes = self._in_order(record, found, force=force)
+            sessions = {name: sessions[name] for name in found}
+            steps = plan(self._config, found, record.writer, wishes)
+            self._show(steps, found, record.writer, wishes)
             if plan_only:
                 return
             if not self._confirm():
@@ -72,9 +77,9 @@ class Release:
                 then="correct this and run `myha release` again, it continues here; or `myha "
                 "setup`, to keep the pair",
             )
-            self._tell(
-                "released: they replicate without myha. `myha setup` would take the pair over again"
-            )
+            left_out = any(name not in found for name in self._config.names)
+            how = f"{record.writer} serves" if left_out else "they replicate"
+            self._tell(f"released: {how} without myha. `myha setup` would take the pair over again")
 
     def _keep_supervisors_away(self, stack: ExitStack) -> None:
         lease = supervisor_lease(self._config)
@@ -97,41 +102,65 @@ class Release:
             except ServerError as error:
                 failures.append((name, str(error)))
         if any(name == record.writer for name, _ in failures):
-            raise MyhaError("\n".join(text for _, text in failures))
+            raise MyhaError(
+                "\n".join(text for _, text in failures)
+                + f"\n{record.writer} is the writer on record: without it nothing is given back; "
+                "start it, or let the supervisor fail over first"
+            )
         if failures and not force:
             raise RefusedError("\n".join(text for _, text in failures), OVERRIDE)
         for name, text in failures:
-            self._tell(
-                f"warning: {text}: it is left as it is: read-only and not replicating when it "
-                f"starts, with myha's settings and accounts; {name} is then yours to set up"
-            )
+            self._tell(f"warning: {text}: {name} {AS_IT_IS}")
 
-    def _standing(self, record: Record) -> Iterator[str]:
+    def _in_order(
+        self, record: Record, found: Mapping[str, Facts], *, force: bool
+    ) -> tuple[dict[str, Facts], Wishes]:
+        """Those that are given back, and how. RefusedError names the others, unless they are left.
+
+        What the other node holds beyond the writer nobody has looked at then: its next start must
+        not bring that to the writer.
+        """
+        amiss = dict(self._standing(record))
+        amiss |= {name: why for name, why in self._channels(record, found) if name not in amiss}
+        lines = [f"{name}: {why}" for name, why in amiss.items() if name in found]
+        if lines and not force:
+            raise RefusedError("\n".join(lines), OVERRIDE)
+        for line in lines:
+            name = line.partition(":")[0]
+            rest = "its replication ends" if name == record.writer else f"{name} {AS_IT_IS}"
+            self._tell(f"warning: {line}; {rest}")
+        given = {n: one for n, one in found.items() if n == record.writer or n not in amiss}
+        doubt = record.writer in amiss or not set(self._config.names) <= given.keys()
+        return given, replace(self._wishes, one_way=self._wishes.one_way or doubt)
+
+    def _standing(self, record: Record) -> Iterator[tuple[str, str]]:
         for name, entry in record.nodes:
             if entry.membership is not Membership.MEMBER:
                 yield (
-                    f"{name}: is {entry.membership} on record ({entry.reason}): let the supervisor "
-                    "bring it back, or heal it, first"
+                    name,
+                    f"is {entry.membership} on record ({entry.reason}): let the supervisor bring "
+                    "it back, or heal it, first",
                 )
 
-    def _channels(self, record: Record, found: Mapping[str, Facts]) -> Iterator[str]:
+    def _channels(self, record: Record, found: Mapping[str, Facts]) -> Iterator[tuple[str, str]]:
         """What does not replicate now would not afterwards, and nobody would tell."""
-        for name in self._config.names:
-            if name not in found or (name == record.writer and self._wishes.one_way):
+        for name, facts in found.items():
+            if name == record.writer and self._wishes.one_way:
                 continue
-            facts = found[name]
             if not any(one.receiver == one.applier == "ON" for one in facts.channels):
                 errors = "".join(f" ({one.error})" for one in facts.channels if one.error)
-                yield f"{name}: does not replicate{errors}: see `myha explain`, START REPLICA"
+                yield name, f"does not replicate{errors}: see `myha explain`, START REPLICA"
 
     # --- telling
 
-    def _show(self, steps: list[Step], found: Mapping[str, Facts], writer: str) -> None:
+    def _show(
+        self, steps: list[Step], found: Mapping[str, Facts], writer: str, wishes: Wishes
+    ) -> None:
         self._tell(f"the plan, {len(steps)} steps; {writer} serves meanwhile:")
         for step in steps:
             self._tell(f"  {step}")
         self._tell("what stays:")
-        for line in left(self._config, found, writer, self._wishes):
+        for line in left(self._config, found, writer, wishes):
             self._tell(f"  {line}")
 
     # --- doing
@@ -157,7 +186,7 @@ class Release:
             session.carry_out(step.block)
         dropped = session.executed()
         for name, other in sessions.items():
-            if not other.flavour.channels(other):
+            if name == step.node:
                 continue
             arrived = wait_until(
                 lambda one=other: one.executed().contains(dropped),  # type: ignore[misc]
@@ -173,3 +202,25 @@ class Release:
             journal.note(Kind.SETUP, text, {"at": f"{time.time():.0f}"})
         forget(self._config)
         self._tell(f"the record in {store_location(self._config)} is set aside")
+
+
+def refuse_others(config: Config, record: Record, found: Mapping[str, Facts]) -> None:
+    """MyhaError when these are not the servers of the record, or not where the file has them.
+
+    Nothing overrides that: it would open the wrong one for writes.
+    """
+    for name, facts in found.items():
+        if record.store and facts.claim is not None and facts.claim[0] != record.store:
+            raise MyhaError(
+                f"{name}: the supervisor of another record has it ({facts.claim[1]}), not of that "
+                f"in {store_location(config)}: release it with that one's configuration"
+            )
+    if config.cluster.mode is not Mode.SINGLE_WRITER or record.writer not in found:
+        return
+    opened = [name for name in config.names if name in found and not found[name].on("read_only")]
+    if opened and record.writer not in opened:
+        raise MyhaError(
+            f"{record.writer}, the writer on record, is closed for writes, and {listed(opened)} is "
+            "open: see whether the file has the address of the one for the other; or start the "
+            "supervisor, which brings them in order, and stop it again"
+        )

@@ -324,7 +324,7 @@ def _channel_differs(
     wanted = channel(config, facts, peer)
     differs = [str(one) for one in channel_differences(existing, wanted)]
     if not peer.replication.password_works or existing.error_code == ACCESS_DENIED:
-        differs.append("with the present password")
+        differs.append(f"it is told the password of {wanted.user} anew")
     return differs
 
 

@@ -13,6 +13,7 @@ from myha.core.policy import Mode
 from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.remarks import Remark
+from myha.words import shortened
 
 
 def serving_writer(config: Config, first: Facts, second: Facts) -> str:
@@ -57,6 +58,7 @@ def refusals(
     """
     yield from _two_writers(config, first, second)
     yield from _wrong_way(config, first, second)
+    yield from _held_back(config, first, second)
     for facts, peer in ((first, second), (second, first)):
         yield from _broken(config, facts, peer)
         yield from _password(config, facts, peer)
@@ -90,6 +92,33 @@ def _wrong_way(config: Config, first: Facts, second: Facts) -> Iterator[Remark]:
             f"does not replicate from {writer}, which takes the writes, but {writer} from it",
             f"make that channel first, or let {standby.node} take the writes",
         )
+
+
+def _held_back(config: Config, first: Facts, second: Facts) -> Iterator[Remark]:
+    """What the standby has, and the writer would get if setup started its stopped replication.
+
+    Perhaps a supervisor has stopped it, for these very transactions, and its record is lost.
+    """
+    if config.cluster.mode is Mode.DUAL_WRITER:
+        return
+    writer = serving_writer(config, first, second)
+    known, standby = (first, second) if first.node == writer else (second, first)
+    channel = known.channel_to(standby, config.nodes[standby.node].replication_address)
+    if channel is None or channel.receiver == channel.applier == "ON":
+        return
+    extra = known.lacks(standby)
+    if extra.is_empty():
+        return
+    shown = shortened(str(extra))
+    yield Remark(
+        "held-back",
+        standby.node,
+        f"holds {extra.count()} transactions that {writer} lacks ({shown}), and {writer}'s "
+        "replication from it is stopped",
+        f"if {writer} shall have them, START REPLICA there and run setup again; else see `myha "
+        f"divergence show {standby.node} --writer {writer}`",
+        "setup would start it, and nobody has said that they are wanted",
+    )
 
 
 def _broken(config: Config, facts: Facts, peer: Facts) -> Iterator[Remark]:

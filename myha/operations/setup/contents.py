@@ -6,7 +6,7 @@ from myha.operations.setup.apply import Sessions
 from myha.operations.setup.facts import Facts, Table
 from myha.operations.setup.session import AdminSession
 from myha.progress import Tell
-from myha.words import listed
+from myha.words import counted, listed
 
 TABLE_LIMIT_BYTES = 1 << 28  # read in a second or two; a larger one would hold setup up
 TOTAL_LIMIT_BYTES = 1 << 31
@@ -18,7 +18,7 @@ def different_contents(
     """(refusals, warnings): tables whose checksums differ, and tables that were too large."""
     small, large = chosen(pair[0].tables)
     if small:
-        tell(f"comparing the rows of {len(small)} tables")
+        tell(f"comparing the rows of {counted(len(small), 'table')}")
     different = [str(t) for t in small if len({_checksum(s, t) for s in sessions.values()}) > 1]
     names = f"{pair[0].node} and {pair[1].node}"
     refusals: tuple[str, ...] = ()

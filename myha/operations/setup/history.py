@@ -10,7 +10,7 @@ from myha.core.record import Record
 from myha.database.schemas import SYSTEM_SCHEMAS
 from myha.operations.setup.facts import Facts
 from myha.operations.setup.remarks import Remark
-from myha.words import listed
+from myha.words import listed, shortened
 
 SEEDING = "drop its schemas on the wrong one, and setup copies the data there"
 
@@ -70,11 +70,10 @@ def _errant(facts: Facts, peer: Facts, linked: dict[str, bool]) -> Iterator[Rema
     extra = peer.lacks(facts)
     if extra.is_empty():
         return
-    shown = str(extra) if len(str(extra)) <= 200 else f"{str(extra)[:200]}..."
     yield Remark(
         "errant",
         facts.node,
-        f"holds {extra.count()} transactions that {peer.node} lacks ({shown})",
+        f"holds {extra.count()} transactions that {peer.node} lacks ({shortened(str(extra))})",
         f"decide which node is right ({SEEDING})",
         "the histories differ",
     )

@@ -10,7 +10,7 @@ from myha.operations.setup.facts import Facts
 from myha.operations.verify.run import verify
 from myha.permit import Permit
 from myha.progress import Progress, Tell
-from myha.words import listed
+from myha.words import counted, listed
 
 ROWS_TOLD = 5
 
@@ -43,7 +43,7 @@ def different_rows(
         )
     if not small:
         return (), warnings
-    tell(f"comparing the rows of {len(small)} tables while they are in use")
+    tell(f"comparing the rows of {counted(len(small), 'table')} while they are in use")
     admin = config.accounts.admin()
     report = verify(
         connector(config, writer.node, admin),

@@ -88,6 +88,8 @@ class Setup:
         """Raises MyhaError, with a line for each reason, when the pair is not set up at the end."""
         record = self._record()
         self._store = secrets.token_hex(8) if record is None else record.store
+        if record is not None:
+            self._refuse_mixed_up(record)
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, record)
             findings = self._compare(sessions, pair, findings)
@@ -111,6 +113,18 @@ class Setup:
         self._apply(actions, record, seeding, first=first, kick=kick)
 
     # --- looking
+
+    def _refuse_mixed_up(self, record: Record) -> None:
+        """A server is known by the life that it is in, which is on record."""
+        with suppress(ServerError):  # one that refuses the supervisor's account: setup mends that
+            lives = self._boot_ids(self._config)
+            for name, other in zip(self._config.names, self._config.names[::-1], strict=True):
+                known = dict(record.nodes).get(other)
+                if known is not None and known.boot_id and lives[name] == known.boot_id:
+                    raise MyhaError(
+                        f"nodes.{name} leads to the server that is {other} on record: correct the "
+                        "addresses in the configuration"
+                    )
 
     def _judge(self, findings: Findings) -> None:
         """Tell the warnings, each once. MyhaError when something forbids to go on."""
