@@ -118,6 +118,20 @@ def test_the_record_of_another_pair_is_not_taken(
     assert any("is of the pair other, not of shop" in one for one in refusals) is refused
 
 
+def test_a_server_that_another_supervisor_acts_on_is_not_taken_from_it(config: Config) -> None:
+    nodes = (("a", member("a-1")), ("b", member("b-1")))
+    ours = Record(1, 1, "a", Sync.SOLO, nodes, store="ours")
+    for store, lives, record, refused in (
+        ("theirs", True, None, True),
+        ("theirs", True, ours, True),
+        ("theirs", False, None, False),
+        ("ours", True, ours, False),
+    ):
+        first = facts("a", claim=(store, "db9"), claimant_lives=lives)
+        said = check(config, first, facts("b"), record).refusals
+        assert any("a: the supervisor of another record acts on it" in s for s in said) is refused
+
+
 def test_all_reasons_at_once(config: Config) -> None:
     bad = facts("b", server_id=1, variables=without(log_bin="OFF", gtid_mode="OFF"))
     assert len(check(config, facts("a"), bad, None).refusals) == 3

@@ -275,6 +275,14 @@ def test_another_store_is_refused_until_setup_takes_the_nodes_over(claims: Claim
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert claims.claim("a") == ("elsewhere", 900)
     result = claims.pair.myha("setup", "--yes")
+    assert result.returncode == 1
+    acts = "the supervisor of another record acts on it (supervisor elsewhere 900)"
+    assert result.stderr.count(acts) == 2, result.stderr
+    assert claims.claim("a") == ("elsewhere", 900)
+    for server in there.values():
+        server.leave_watch()
+        server.disconnect()
+    result = claims.pair.myha("setup", "--yes")
     assert result.returncode == 0, result.stderr
     taken = "take it over from the supervisor of another store (supervisor elsewhere 900)"
     assert result.stdout.count(taken) >= 2

@@ -27,6 +27,7 @@ _ERRORS = (
     "supervisor-may-not-act",
     "store-unreadable",
     "record-of-others",
+    "supervised-elsewhere",
     "server-silent",
     "server-unreachable",
     "login-refused",

@@ -92,6 +92,8 @@ def remarks(
     if runs:
         refusals += adoption.refusals(config, first, second, replicas)
     refusals += _record_refusals(config, record)
+    for facts in pair:
+        refusals += _claim_refusals(facts, record)
     history, past = judge_history(config, first, second, record)
     refusals += past
     warnings = [*_warnings(pair, replicas), *_behind_warnings(history, pair)]
@@ -283,6 +285,20 @@ def _record_refusals(config: Config, record: Record | None) -> Iterator[Remark]:
                 f"is fenced on record ({entry.reason})",
                 "see `myha explain`, and run setup once it has been healed",
             )
+
+
+def _claim_refusals(facts: Facts, record: Record | None) -> Iterator[Remark]:
+    """Setup takes a node over from a supervisor that is gone; one that acts would be robbed."""
+    store = record.store if record is not None else ""
+    if facts.claim is None or facts.claim[0] == store or not facts.claimant_lives:
+        return
+    yield Remark(
+        "supervised-elsewhere",
+        facts.node,
+        f"the supervisor of another record acts on it ({facts.claim[1]})",
+        "use the configuration of that one, or stop it first",
+        "setup would take the server away from it",
+    )
 
 
 # --- what the user should know -----------------------------------------------------------------

@@ -77,6 +77,7 @@ class Facts:
     replication: Login = Login()
     our_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     claim: tuple[str, str] | None = None  # the store and the holder of the node's claim
+    claimant_lives: bool = False  # its account was just seen to be at work here
     tls: bool = False
     clock_ahead_seconds: float = 0.0  # of this machine's clock
     clock_doubt_seconds: float = 0.0

@@ -25,7 +25,11 @@ from myha.operations.setup.grants import parse_grants
 from myha.operations.setup.session import NodeSession
 from myha.servers.events import SCHEDULER_DISABLED
 from myha.servers.wanted import INCREMENT
+from myha.waiting import wait_until
 
+AT_WORK_SECONDS = 10  # a supervisor looks at its servers more often than that
+CLOSING_SECONDS = 2.0
+LOOK_SECONDS = 0.1
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
 
@@ -40,6 +44,7 @@ def gather(config: Config, sessions: Mapping[str, NodeSession]) -> dict[str, Fac
 
 
 def _facts(config: Config, session: NodeSession) -> Facts:
+    lives = _claimant_lives(session)  # before that account's password is tried
     before = time.time()
     server_time = float(session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
     doubt = time.time() - before
@@ -79,6 +84,7 @@ def _facts(config: Config, session: NodeSession) -> Facts:
         ),
         our_columns=_our_columns(session),
         claim=_claim(session),
+        claimant_lives=lives,
         tls=session.flavour.offers_tls(session),
         clock_ahead_seconds=server_time - before - doubt / 2,
         clock_doubt_seconds=doubt,
@@ -204,6 +210,28 @@ def _events(session: NodeSession) -> list[dict[str, Any]]:
 def _claim(session: NodeSession) -> tuple[str, str] | None:
     rows = session.rows_if_there("SELECT store, holder FROM myha.claim")
     return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+
+def _claimant_lives(session: NodeSession) -> bool:
+    """Whether the account that has claimed the node has a session that does something.
+
+    One that is left of a machine that is gone only grows old, and one that was just closed goes in
+    a moment. Who looks with that account itself cannot tell, and says no.
+    """
+    rows = session.rows_if_there("SELECT account FROM myha.claim")
+    if not rows or str(session.value("SELECT CURRENT_USER()")).split("@")[0] == str(rows[0][0]):
+        return False
+    account = str(rows[0][0])
+    return not wait_until(lambda: not _at_work(session, account), CLOSING_SECONDS, LOOK_SECONDS)
+
+
+def _at_work(session: NodeSession, account: str) -> bool:
+    ages = (
+        one["Time"]
+        for one in session.query_named("SHOW PROCESSLIST")
+        if one["User"] == account and one["Time"] is not None
+    )
+    return any(int(age) <= AT_WORK_SECONDS for age in ages)
 
 
 def _our_columns(session: NodeSession) -> dict[str, tuple[str, ...]]:

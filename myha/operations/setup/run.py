@@ -88,10 +88,10 @@ class Setup:
         """Raises MyhaError, with a line for each reason, when the pair is not set up at the end."""
         record = self._record()
         self._store = secrets.token_hex(8) if record is None else record.store
-        if record is not None:
-            self._refuse_mixed_up(record)
         with self._sessions() as sessions:
             pair, findings = self._look(sessions, record)
+            if record is not None:  # later, since a look with its account is like a supervisor's
+                self._refuse_mixed_up(record)
             findings = self._compare(sessions, pair, findings)
         self._judge(findings)
         first = adopting(self._config, pair) if findings.history is History.IN_FLIGHT else []
