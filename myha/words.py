@@ -21,7 +21,7 @@ def listed(names: Iterable[object], shown: int = NAMES_SHOWN) -> str:
 
 def counted(number: int, word: str) -> str:
     """So many of them, in words that are right for one too."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def shortened(text: str, limit: int = 200) -> str:

@@ -328,9 +328,9 @@ def _at_runtime(config: Config, look: ServerLook, facts: Facts) -> Iterator[Rema
         yield Remark(
             "set-at-runtime",
             look.node,
-            f"set while it runs: {listed(names)}",
+            f"somebody has set {listed(names)} while it runs",
             f"put it into {kept}, if it is to stay",
-            "unless that has the same, the next restart forgets it",
+            "its next restart forgets that, unless its option file has the same",
         )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from myha.words import counted
+
 DifferenceKind = Literal["missing", "extra", "different"]
 Shown = Mapping[str, str]
 
@@ -83,14 +85,15 @@ class VerifyReport:
         """The outcome in one sentence."""
         count = sum(one.differences for one in self.tables)
         sentence = (
-            f"{self.rows:,} rows of {len(self.tables)} tables compared in {self.seconds:.1f} s: "
+            f"{counted(self.rows, 'row')} of {counted(len(self.tables), 'table')} compared "
+            f"in {self.seconds:.1f} s: "
         )
         if self.equal:
             sentence += f"{self.writer} and {self.standby} are equal"
         else:
             found = []
             if count:
-                found.append(f"{count:,} rows differ")
+                found.append(f"{counted(count, 'row')} {'differs' if count == 1 else 'differ'}")
             more = sum(one.uncounted_chunks for one in self.tables)
             if more:
                 found.append(f"more in {more} chunks were not compared row by row")
