@@ -83,15 +83,19 @@ class Image:
             ) as nspawn,
         ):
             try:
-                machine = Machine(self, until(lambda: _child(nspawn.pid), "the container"))
-                until(machine.is_up, "the boot", BOOT_SECONDS)
-                yield machine
+                yield until(lambda: self._up(nspawn.pid), "the boot", BOOT_SECONDS)
             finally:
                 nspawn.terminate()
                 try:
                     nspawn.wait(60)
                 except subprocess.TimeoutExpired:
                     nspawn.kill()
+
+    def _up(self, nspawn: int) -> Machine | None:
+        """Looked for anew each time: its first child only makes the init, and ends."""
+        init = _child(nspawn)
+        machine = None if init is None else Machine(self, init)
+        return machine if machine is not None and machine.is_up() else None
 
 
 class Machine:
