@@ -27,6 +27,7 @@ from myha.errors import MyhaError
 from myha.files import locked
 from myha.hosts.priority import own_niceness, set_niceness
 from myha.hosts.signals import heard_by_a_thread
+from myha.loading import loading
 from myha.progress import JsonReporter, Reporter
 from myha.words import one_line
 
@@ -99,7 +100,8 @@ def perform(order: Order, reporter: JsonReporter) -> None:
         reporter.refused(f"there is no job of kind {kind!r}")
         return
     try:
-        work: Work = importlib.import_module(KINDS[kind])
+        with loading():
+            work: Work = importlib.import_module(KINDS[kind])
         with only_one(order, reporter):
             said = work.run(order, reporter)
     except LookAgainError as error:

@@ -29,7 +29,7 @@ LEVELS = (
     {"progress", "permit", "database"},
     {"ports"},
     {"config"},
-    {"core", "errors", "files", "interrupts", "waiting", "words"},
+    {"core", "errors", "files", "interrupts", "loading", "waiting", "words"},
 )
 IMPURE = {
     "asyncio", "concurrent", "datetime", "http", "io", "logging", "multiprocessing", "os",

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from myha import __version__
 from myha.errors import MyhaError
 from myha.interrupts import hear_everywhere
+from myha.loading import loading
 
 # Command: the module that has it, the function's name there, and the first sentence of its help.
 # A command is loaded when it is used, since many bring more with them than `myha --help` or a shell
@@ -143,7 +144,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, name, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), name)
+        with loading():
+            command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -9,6 +9,7 @@ import click
 
 from myha.config import load_all
 from myha.hosts.priority import go_first
+from myha.loading import loading
 
 API = (sys.executable, "-m", "myha.api")  # what answers HTTP
 
@@ -22,7 +23,8 @@ def run(ctx: click.Context) -> None:
     it ends, it finishes or undoes the plans under way; routing and replication then stay as they
     are. SIGHUP has it read its configuration again, as `myha reload` does.
     """
-    from myha.supervisor.process import process_of  # noqa: PLC0415  # `--help` need not wait
+    with loading():
+        from myha.supervisor.process import process_of  # noqa: PLC0415  # `--help` need not wait
 
     path: Path = ctx.obj["config_path"]
     config = load_all(path)
