@@ -9,7 +9,7 @@ import pytest
 from myha.core.node import Contact, SemiSync
 from myha.core.planning import decide
 from myha.core.policy import Durability
-from myha.core.record import Sync
+from myha.core.record import Membership, NodeRecord, Sync
 from myha.core.verdicts import situation_of
 from myha.core.view import View
 from myha.supervisor.requests import REQUESTS, Request, plan_for_request
@@ -59,6 +59,13 @@ def test_a_server_that_has_started_anew_is_no_other_one() -> None:
     started = seen("db1", boot_id="db1-2", open=False)
     assert "nodes-mixed-up" not in names(view(started))
     assert "nodes-mixed-up" not in names(view(db2=seen("db2", boot_id="db2-2")))
+
+
+def test_two_servers_whose_lives_have_one_name_are_where_the_record_has_them() -> None:
+    """MariaDB's of one machine, with one port, that started in one second."""
+    twin = NodeRecord(Membership.MEMBER, boot_id="db1-1")
+    twins = view(seen("db1"), seen("db2", boot_id="db1-1"), record(db2=twin))
+    assert "nodes-mixed-up" not in names(twins)
 
 
 # -- another durability ----------------------------------------------------------------------------

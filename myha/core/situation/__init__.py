@@ -17,11 +17,19 @@ class Situation(Replicating):
     @once
     def mixed_up(self) -> Refusal | None:
         """Why nothing can be done where a server, by the life that it is in, is the other node on
-        record. Another supervisor had them right, and has put on record who is the writer."""
-        asked = ((self.writer, self.w, self.entry), (self.standby, self.s, self.w_entry))
-        for name, node, others in asked:
+        record. Another supervisor had them right, and has put on record who is the writer.
+
+        Two MariaDB servers of one machine that start in one second are in one life by its name.
+        """
+        asked = (
+            (self.writer, self.w, self.w_entry, self.entry),
+            (self.standby, self.s, self.entry, self.w_entry),
+        )
+        for name, node, own, others in asked:
             look = node.look if node.answering else None
-            if look is not None and others.boot_id and look.boot_id == others.boot_id:
+            if look is None or look.boot_id == own.boot_id:
+                continue
+            if others.boot_id and look.boot_id == others.boot_id:
                 return Refusal(
                     f"nodes.{name} leads to the server that is {self.policy.peer(name)} on record: "
                     "correct the addresses in this supervisor's configuration"

@@ -119,8 +119,8 @@ class Setup:
         with suppress(ServerError):  # one that refuses the supervisor's account: setup mends that
             lives = self._boot_ids(self._config)
             for name, other in zip(self._config.names, self._config.names[::-1], strict=True):
-                known = dict(record.nodes).get(other)
-                if known is not None and known.boot_id and lives[name] == known.boot_id:
+                known = {node: entry.boot_id for node, entry in record.nodes}
+                if lives[name] != known.get(name) and lives[name] == known.get(other):
                     raise MyhaError(
                         f"nodes.{name} leads to the server that is {other} on record: correct the "
                         "addresses in the configuration"
