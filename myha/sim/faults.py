@@ -9,8 +9,8 @@ from myha.core.record import Membership
 from myha.core.settings import Difference
 from myha.sim.cluster import Cluster
 from myha.sim.election import ETCD, SimEtcd
-from myha.sim.parameters import Fault
-from myha.sim.process import FILTER, OPTION, SETTING
+from myha.sim.parameters import RELAY_LOG, Fault
+from myha.sim.process import DUPLICATE_KEY, FILTER, OPTION, RELAY_LOG_DAMAGED, SETTING
 from myha.sim.server import SimServer
 from myha.sim.supervisor import HANG_UP_SECONDS, SimSupervisor
 
@@ -113,14 +113,16 @@ class Faults:
         self.later(fault, setattr, server, "full", False)
 
     def applier_fails(self, fault: Fault) -> None:
-        server = self.node(fault)
+        server, damaged = self.node(fault), fault.argument == RELAY_LOG
         if server.up:
-            server.applier_running, server.applier_errno = False, 1062
+            server.applier_running = False
+            server.applier_errno = RELAY_LOG_DAMAGED if damaged else DUPLICATE_KEY
             server.touched()
-        self.later(fault, self._mend_applier, server)
+        if not damaged:
+            self.later(fault, self._mend_applier, server)
 
     def _mend_applier(self, server: SimServer) -> None:
-        if server.applier_errno:
+        if server.applier_errno == DUPLICATE_KEY:
             server.applier_errno = 0
             server.touched()
 

@@ -106,7 +106,7 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("stranger-filters", 2, ("standby", "standby", "writer")),
     ("stray-replica", 3, ("writer",)),
     ("full", 2, ("writer", "standby")),
-    ("applier-fails", 2, ("standby",)),
+    ("applier-fails", 2, ("standby", "standby", "writer")),
     ("request", 12, ("",)),
 )
 LONG_HISTORY = 3  # faults
@@ -114,6 +114,9 @@ ISOLATES = 0.5
 LOSES_LOG = 0.15
 STALLS = 0.5  # how many of the writers that hang
 REQUESTS = ("switchover", "switchover", "switchover", "fence", "heal", "failover", "maintenance")
+RELAY_LOG = "relay-log"
+# How an applier fails: at a row, for a while, or for good at what it has received.
+ARGUMENTS = {"request": REQUESTS, "applier-fails": ("row", RELAY_LOG)}
 _WHATS = [kind for kind, _, _ in KINDS]
 _WEIGHTS = [weight for _, weight, _ in KINDS]
 _ROLES = {kind: roles for kind, _, roles in KINDS}
@@ -353,5 +356,5 @@ def _fault(rng: Random, *, first: bool) -> Fault:
         plan=plan,
         step=step,
         during=rng.random() < 0.4,
-        argument=rng.choice(REQUESTS) if what == "request" else "",
+        argument=rng.choice(ARGUMENTS[what]) if what in ARGUMENTS else "",
     )

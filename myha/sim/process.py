@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from myha.core.applier_errors import class_of
 from myha.core.node import Acknowledger, Events, NodeLook, ReplicationThread, SemiSync, ThreadState
 from myha.core.settings import Difference, Kind
 from myha.sim.channel import Channel
@@ -28,6 +29,7 @@ SETTING = Difference(Kind.SETTING, "binlog_row_image", "MINIMAL", "FULL")
 OPTION = Difference(Kind.CHANNEL, "the delay", "60 s", "0 s", rests=True)
 FILTER = Difference(Kind.FILTER, "replicate_ignore_db", "shop", "", rests=True)
 NOT_THERE = ReplicationThread(ThreadState.STOPPED, 1236, "the source has purged what is asked for")
+DUPLICATE_KEY, RELAY_LOG_DAMAGED = 1062, 1594
 NO_ERROR = {state: ReplicationThread(state) for state in ThreadState}
 
 
@@ -331,6 +333,8 @@ class ServerProcess(ServerLog):
         self.touched()
 
     def drop_relay(self) -> None:
+        if self.applier_errno == RELAY_LOG_DAMAGED:
+            self.applier_errno = 0
         if self.relay:
             self.has.difference_update([one.serial for one in self.relay])
             self.relay = []
@@ -409,7 +413,8 @@ class ServerProcess(ServerLog):
         running = ThreadState.RUNNING if self.applier_running else ThreadState.STOPPED
         applier = NO_ERROR[running]
         if self.applier_errno:
-            applier = ReplicationThread(ThreadState.STOPPED, self.applier_errno, "duplicate key")
+            error = class_of(self.applier_errno)
+            applier = ReplicationThread(ThreadState.STOPPED, self.applier_errno, error)
         look = NodeLook(
             at=now,
             server_id=self.index + 1,

@@ -135,6 +135,7 @@ def taken_over(*, reads: bool = True, **changes: Any) -> View:
 
 
 FAILED = ReplicationThread(ThreadState.STOPPED, 1062, "duplicate entry")
+UNREADABLE = ReplicationThread(ThreadState.STOPPED, 1594, "relay log read failure")
 NO_DISK = ReplicationThread(ThreadState.STOPPED, 1114, "the table is full")
 PURGED = ReplicationThread(ThreadState.STOPPED, 13114, "the source purged what is needed")
 FILTER = Difference(Kind.FILTER, "replicate_do_db", "shop", "", rests=True)
@@ -238,6 +239,7 @@ VARIANTS: dict[str, FollowerView] = {
     ),
     "broken, only by hand": view(node(applier=FAILED), policy={"heal": ("rewind", "manual")}),
     "broken, not by its data": view(node(applier=NO_DISK)),
+    "broken, its relay log damaged": view(node(applier=UNREADABLE)),
     "purged": view(
         replace(node(receiver=PURGED), purged_since=NOW - 5.0),
         incidents=follow_failed(3),

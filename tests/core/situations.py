@@ -82,6 +82,7 @@ def solo_view(db2: NodeView, entry: object = None, **policy: object) -> View:
     return view(db1, db2, on_record, OUT, **policy)
 
 
+UNREADABLE = ReplicationThread(ThreadState.STOPPED, 13121, "relay log read failure")
 BROKEN = ReplicationThread(ThreadState.STOPPED, 1062, "duplicate key")
 HEAL = Heal(5, ("rewind", "reseed"), Cause.ERRANT, "it has 2 errant transactions")
 JOB = Job("heal", "db2", "rewind", 5, NOW - 3.0, "read", 40.0, 5.0, "read 40%, 5 s left")
@@ -208,6 +209,10 @@ SITUATIONS: dict[str, View] = {
         heal=("resume", "rewind", "reseed"),
     ),
     "replication-broken": view(db2=seen("db2", applier=BROKEN)),
+    "reverse-broken": view(
+        seen("db1", applier=BROKEN),
+        **DUAL | {"db2": seen("db2", open=True)},  # type: ignore[arg-type]
+    ),
     "replication-stopped": view(db2=seen("db2", **CLEAN)),
     "reverse-stopped": view(seen("db1", receiver=STOPPED)),
     "second-closed": view(**DUAL),  # type: ignore[arg-type]
@@ -436,6 +441,9 @@ VARIANTS: dict[str, View] = {
         fenced(Cause.ERRANT),
         heal=("resume", "manual"),
     ),
+    "reverse-broken, one writer": view(seen("db1", applier=BROKEN)),
+    "reverse-broken, relay log damaged": view(seen("db1", applier=UNREADABLE)),
+    "replication-broken, relay log damaged": view(db2=seen("db2", applier=UNREADABLE)),
     "replication-broken, reseed allowed": view(
         db2=seen("db2", applier=BROKEN), heal=("resume", "rewind", "reseed", "manual")
     ),

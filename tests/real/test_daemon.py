@@ -144,6 +144,27 @@ def test_a_failover_of_a_living_writer_is_refused(pair: Pair) -> None:
     assert "myha switchover" in done.stderr
 
 
+def test_a_damaged_relay_log_is_received_again(pair: Pair) -> None:
+    standby = standby_of(pair)
+    folder = pair.cluster.nodes[standby].data_dir
+    assert pair.myha("maintenance", "on").returncode == 0
+    try:
+        pair.admin(standby, "STOP REPLICA SQL_THREAD")
+        long = "x" * 200
+        pair.write(*(f"REPLACE INTO app.t VALUES ({300 + it}, '{long}')" for it in range(40)))
+        last = pair.admin(pair.status()["writer"], "SELECT COUNT(*) FROM app.t")
+        received = [path for path in folder.glob("relay.*") if path.suffix != ".index"]
+        relay_log = max(received)
+        with relay_log.open("r+b") as file:
+            file.seek(relay_log.stat().st_size - 4000)
+            file.write(b"\xff" * 200)
+    finally:
+        assert pair.myha("maintenance", "off").returncode == 0
+    pair.await_event("plan-done", "its relay log is damaged")
+    pair.await_healthy()
+    until(lambda: pair.admin(standby, "SELECT COUNT(*) FROM app.t") == last, "it has all")
+
+
 def test_maintenance_observes_and_does_not_act(pair: Pair) -> None:
     standby = standby_of(pair)
     assert pair.myha("maintenance", "on").returncode == 0

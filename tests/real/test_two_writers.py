@@ -48,6 +48,27 @@ def has_all(pair: Pair, node: str) -> bool:
     return bool(pair.admin(node, "SELECT 1 FROM app.held"))
 
 
+def test_a_writer_that_cannot_apply_the_others_writes_is_not_well(pair: Pair) -> None:
+    """They would drift apart, each routed and no one told: the second takes no writes meanwhile."""
+    writer = pair.await_healthy()["writer"]
+    (second,) = pair.cluster.nodes.keys() - {writer}
+    unlogged = "SET SESSION sql_log_bin = 0"
+    pair.admin(writer, unlogged, "INSERT INTO app.t VALUES (1, 'by no binary log')")
+    pair.admin(second, "INSERT INTO app.t VALUES (1, 'of a client'), (2, 'of a client')")
+    status = pair.await_verdict("reverse-broken")
+    until(lambda: pair.routes("writer") == {writer}, "the second takes no writes")
+    until(lambda: not pair.status()["nodes"][second]["open"], "it is closed")
+    pair.await_event("replication-error", "conflicting row")
+    assert "correct what the change" in pair.myha("status").stdout.replace("\n", " ")
+    assert status["writer"] == writer
+
+    pair.admin(writer, unlogged, "DELETE FROM app.t WHERE id = 1", "START REPLICA")
+    pair.await_healthy(writer)
+    assert pair.routes("writer") == {writer, second}
+    rows = [pair.admin(node, "SELECT id, v FROM app.t ORDER BY id") for node in (writer, second)]
+    assert rows[0] == rows[1] == [(1, "of a client"), (2, "of a client")]
+
+
 def test_the_survivor_stops_waiting_for_a_writer_that_is_lost(pair: Pair) -> None:
     """A session that is there goes on: it waits for no time-out, whichever of the two is lost."""
     config = pair.cluster.config_path

@@ -266,6 +266,9 @@ MISTAKES: dict[str, Mutation] = {
     "a source that was reset is not set up again": Mutation(
         mutate_plan=without(("restore-source", "rejoin"), RestoreSource)
     ),
+    "a damaged relay log thrown away while the record says armed": Mutation(
+        mutate_plan=without(("receive-again",), ChangeRecord)
+    ),
     "a filter cleared without fencing": Mutation(mutate_plan=filter_cleared_without_fencing),
     "the replica of a log that was reset is started again": Mutation(
         mutate_plan=reset_and_started_again

@@ -28,6 +28,10 @@ CAUGHT = {
     "a commit group's leader killed before the rest": (3000, "writer-has-all"),
     "acknowledgements counted, whoever gives them": (400, "armed-by-the-standby"),
     "a source that was reset is not set up again": (400, "both-replicate"),
+    "a damaged relay log thrown away while the record says armed": (
+        100,
+        "armed-standby-has-all",
+    ),
     "a filter cleared without fencing": (800, "left-out"),
     "the replica of a log that was reset is started again": (100, "names-reused"),
     "names that a reset log has forgotten go on to count": (100, "names-reused"),
@@ -46,6 +50,7 @@ CAUGHT = {
 # Where the search begins, for those that would else go through many or long histories first.
 FIRST_SEED = {
     "a commit group's leader killed before the rest": 1200,
+    "a damaged relay log thrown away while the record says armed": 600,
     "a server that shuts down is cut off before its clients": 500,
     "the writer listens to a lost standby": 190,
     "the replica of a log that was reset is started again": 200,

@@ -162,6 +162,8 @@ def fence_filtered(it: FollowerSituation) -> Answer:
 def fence_broken(it: FollowerSituation) -> Answer:
     """What will fail again goes on nowhere by itself; a heal is for it, or a person."""
     override = f"myha heal {it.name} --method reseed"
+    if it.relay_log_is_damaged and (again := follow(it)) is not None:
+        return again
     if not it.needs_other_data:
         return Refusal(f"{it.name}: {it.broken_reason}; myha cannot repair that", override)
     if "reseed" not in it.heal_methods:

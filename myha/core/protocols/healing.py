@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from myha.core.applier_errors import needs_other_data
-from myha.core.plans import AwaitApplied, Plan, Refusal, StopReceiver
+from myha.core.applier_errors import needs_other_data, relay_log_is_damaged
+from myha.core.plans import AwaitApplied, ForgetReceived, Plan, Refusal, Step, StopReceiver
 from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.fencing import fence, quiet_steps
 from myha.core.protocols.heals import begin_by_hand, new_heal, refused_now, start_job
+from myha.core.protocols.replication import receive_again
 from myha.core.record import Cause, fenced
 from myha.core.situation import Situation
 
@@ -51,10 +52,13 @@ def begin_for_broken(it: Situation) -> Answer:
 
 
 def fence_broken(it: Situation) -> Answer:
-    """An applier that has met data that are not the writer's goes on nowhere by itself."""
+    """An applier that has met data that are not the writer's goes on nowhere by itself; one that
+    cannot read what was received is given it again."""
     look = it.s.look
     if look is None:
         return None
+    if relay_log_is_damaged(look.applier.errno) and it.writer_installed:
+        return receive_again(it, it.standby)
     reason = f"its applier failed: {look.applier.error} (error {look.applier.errno})"
     override = f"myha heal {it.standby} --method reseed"
     if not needs_other_data(look.applier.errno):
@@ -86,7 +90,7 @@ def start(it: Situation) -> Answer:
 
     The writer must not listen: what the heal takes away must not get there meanwhile. What it has
     received from the node it applies first: taken away there and applied here later, its names
-    would be given once more by the node, to other transactions.
+    would be given once more by the node, to other transactions. What it cannot read it forgets.
     """
     heal = it.heal
     if heal is None or it.heal_pauses:
@@ -101,9 +105,17 @@ def start(it: Situation) -> Answer:
         f"begin to heal {it.standby} by {heal.method}",
         *steps,
         StopReceiver(node=it.writer),
-        AwaitApplied(node=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS),
+        _settled(it),
         start_job(it, heal, it.writer),
     )
+
+
+def _settled(it: Situation) -> Step:
+    """Nothing that came from the node is left to be applied on the writer."""
+    look = it.w.look
+    if look is not None and relay_log_is_damaged(look.applier.errno):
+        return ForgetReceived(node=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS)
+    return AwaitApplied(node=it.writer, deadline_seconds=APPLIED_DEADLINE_SECONDS)
 
 
 # -- by hand ---------------------------------------------------------------------------------------

@@ -38,6 +38,12 @@ def _source_missing(it: Situation) -> bool:
     return it.standby_sourceless or (it.writer_sourceless and it.standby_replicates)
 
 
+def _reverse_broken(it: Situation) -> bool:
+    """Of a standby that itself is well: else its own trouble comes first."""
+    look = it.installed_look
+    return it.standby_replicates and look is not None and look.applier.errno != 0
+
+
 def _reverse_stopped(it: Situation) -> bool:
     look, stopped = it.installed_look, ThreadState.STOPPED
     if not it.standby_replicates or look is None or it.writer_sourceless or look.applier.errno:
@@ -70,7 +76,7 @@ def _waits_as_configured(look: NodeLook) -> bool:
 def _second_closed(it: Situation) -> bool:
     look = it.s.look
     ready = it.dual and it.standby_replicates and it.writer_installed and it.standby_near
-    return ready and look is not None and not look.open
+    return ready and look is not None and not look.open and not _reverse_broken(it)
 
 
 def _second_unprotected(it: Situation) -> bool:
@@ -119,6 +125,13 @@ ROWS: tuple[Verdict, ...] = (
         "over.",
         _replication_broken,
         planner=healing.fence_broken,
+    ),
+    Verdict(
+        "reverse-broken",
+        "The applier of {writer} has stopped with an error: what was written on {standby} does not "
+        "reach it. {standby} takes no writes until that is mended.",
+        _reverse_broken,
+        planner=replication.mend_reverse,
     ),
     Verdict(
         "source-missing",

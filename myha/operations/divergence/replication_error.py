@@ -312,6 +312,11 @@ def heal_for(failure: Failure, look: ErrantLook, node: str) -> tuple[str, str]:
             f"{node} has no errant transactions: its rows were changed without its binary log"
             f" (sql_log_bin=0, or outside the server), so {reseed}"
         )
+    if kind == "prepared":
+        return "reseed", (
+            f"an XA transaction that the writer has ended is not prepared on {node}, or one that it"
+            f" begins is there already: {reseed}"
+        )
     if kind == "schema":
         return "reseed", f"the tables of {node} differ from the writer's: {reseed}"
     return "", _NO_HEAL[kind].format(node=node, reseed=reseed)
@@ -320,8 +325,8 @@ def heal_for(failure: Failure, look: ErrantLook, node: str) -> tuple[str, str]:
 _NO_HEAL = {
     "waiting": "none: its data is right; START REPLICA on {node} tries again",
     "no-room": "none: make room on {node} (disk, tablespace or memory), then START REPLICA there",
-    "relay-log": "none: only its relay log is damaged; STOP REPLICA, RESET REPLICA and START"
-    " REPLICA on {node} fetch it again",
+    "relay-log": "none: only its relay log is damaged, and the supervisor has {node} receive it"
+    " again; by hand: STOP REPLICA, RESET REPLICA and START REPLICA there",
     "settings": "none: its data is right; correct the setting or the grant that the message names,"
     " then START REPLICA on {node}",
     "other": "not known as an error of its data; if you cannot remove the cause by hand, {reseed}",
