@@ -17,7 +17,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from tests.real.pair import Pair, running_pair
+from tests.real.pair import LIFTED, Pair, running_pair
 from tests.real.stopping import shut_down
 from tests.waiting import until
 
@@ -461,7 +461,7 @@ def test_a_broken_applier_takes_no_reads_and_comes_back_when_it_is_mended(pair: 
     )
     behind_its_back = ["SET SESSION sql_log_bin = 0", "DELETE FROM app.t WHERE id = 12"]
     if is_mysql(pair):
-        behind_its_back.insert(0, "SET GLOBAL super_read_only = OFF")
+        behind_its_back.insert(0, LIFTED)
     pair.admin(standby, *behind_its_back)
     pair.write("UPDATE app.t SET v = 'gone' WHERE id = 12")
     status = pair.await_verdict("replication-broken")
@@ -479,7 +479,7 @@ def test_a_broken_applier_takes_no_reads_and_comes_back_when_it_is_mended(pair: 
     start = "START REPLICA SQL_THREAD" if is_mysql(pair) else "START SLAVE SQL_THREAD"
     mend = ["SET SESSION sql_log_bin = 0", "INSERT INTO app.t VALUES (12, 'to go')", start]
     if is_mysql(pair):  # which the supervisor may have switched on again by now
-        mend = ["SET GLOBAL super_read_only = OFF", *mend, "SET GLOBAL super_read_only = ON"]
+        mend = [LIFTED, *mend, "SET GLOBAL super_read_only = ON"]
     pair.admin(standby, *mend)
     pair.await_healthy(writer=writer)
     until(lambda: pair.status()["nodes"][standby]["failure"] is None, "the failure is forgotten")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.pair import Pair, running_pair
+from tests.real.pair import LIFTED, Pair, running_pair
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -147,7 +147,7 @@ def test_what_was_enabled_on_the_standby_by_hand_is_disabled(pair: Pair) -> None
     pair.admin(
         standby,
         "SET sql_log_bin = 0",
-        *(["SET GLOBAL super_read_only = OFF"] if mysql else []),
+        *([LIFTED] if mysql else []),
         "ALTER DEFINER = planner@'%' EVENT app.beat ENABLE",
         *(["SET GLOBAL super_read_only = ON"] if mysql else []),
     )
@@ -185,7 +185,7 @@ def test_an_account_that_may_not_see_events_is_told_and_setup_grants_it(pair: Pa
         pair.admin(
             node,
             "SET sql_log_bin = 0",
-            *(["SET GLOBAL super_read_only = OFF"] if mysql else []),
+            *([LIFTED] if mysql else []),
             "REVOKE EVENT ON *.* FROM myha@'%'",
             *(["SET GLOBAL super_read_only = ON"] if mysql else []),
         )

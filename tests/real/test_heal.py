@@ -12,7 +12,7 @@ import psutil
 import pymysql
 import pytest
 
-from tests.real.pair import Pair, running_pair
+from tests.real.pair import LIFTED, Pair, running_pair
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -62,7 +62,7 @@ def diverge(pair: Pair, *statements: str) -> str:
     assert pair.myha("fence", standby, "--reason", "to diverge it").returncode == 0
     pair.await_verdict("standby-fenced")
     # Behind the supervisor's back, as an administrator who thinks that it is a server like any.
-    writable = "SET GLOBAL super_read_only = OFF" if is_mysql(pair) else "DO 0"
+    writable = LIFTED if is_mysql(pair) else "DO 0"
     pair.admin(standby, writable, *statements)
     return standby
 
@@ -347,7 +347,7 @@ def test_with_all_ways_allowed_the_cheapest_exact_one_is_taken(pair: Pair) -> No
     # Nothing errant, and a row that is not there: other data.
     behind = ["SET SESSION sql_log_bin = 0", "DELETE FROM app.u WHERE id = 10"]
     if is_mysql(pair):
-        behind = ["SET GLOBAL super_read_only = OFF", *behind, "SET GLOBAL super_read_only = ON"]
+        behind = [LIFTED, *behind, "SET GLOBAL super_read_only = ON"]
     pair.admin(standby, *behind)
     pair.await_event("differs", "the nodes' data differ")
     reseeds = count_of(pair, "job-done", f"heal of {standby} by reseed")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from myha.binlog import events
-from tests.real.pair import Pair, running_pair
+from tests.real.pair import LIFTED, Pair, running_pair
 from tests.real.purging import drop_older_logs
 from tests.real.stopping import shut_down
 from tests.waiting import until
@@ -49,7 +49,7 @@ def diverge(pair: Pair, *statements: str) -> str:
     standby = next(name for name in pair.cluster.nodes if name != status["writer"])
     assert pair.myha("fence", standby, "--reason", "to diverge it").returncode == 0
     pair.await_verdict("standby-fenced")
-    writable = "SET GLOBAL super_read_only = OFF" if is_mysql(pair) else "DO 0"
+    writable = LIFTED if is_mysql(pair) else "DO 0"
     pair.admin(standby, writable, *statements)
     return standby
 
@@ -169,7 +169,7 @@ def test_a_log_torn_by_a_crash_is_read_to_its_whole_end(pair: Pair) -> None:
     standby = diverge(pair, "UPDATE app.t SET v = 'errant' WHERE id = 1")
     kill_while_it_writes(pair, standby)
     pair.cluster.servers[standby].start(90)
-    writable = "SET GLOBAL super_read_only = OFF" if is_mysql(pair) else "DO 0"
+    writable = LIFTED if is_mysql(pair) else "DO 0"
     pair.admin(standby, writable, "UPDATE app.t SET v = 'errant too' WHERE id = 2")
     until(lambda: pair.status()["nodes"][standby]["contact"] == "answering", "it is back")
     shown = pair.myha("divergence", "show", standby)

@@ -30,7 +30,7 @@ from myha.operations.verify.state import FILE
 from myha.operations.verify.tables import read_tables
 from myha.progress import Progress
 from myha.undo import summed_files
-from tests.real.pair import Pair, running_pair
+from tests.real.pair import LIFTED, Pair, running_pair
 from tests.real.test_rewind import (
     COLUMNS,
     NAMES,
@@ -115,7 +115,7 @@ class Standing:
         before, after = [], []
         if self.flavour == "mysql" and node in {"", self.standby}:
             before, after = (
-                ["SET GLOBAL super_read_only = OFF"],
+                [LIFTED],
                 ["SET GLOBAL super_read_only = ON"],
             )
         self.pair.admin(node or self.standby, "SET sql_log_bin = 0", *before, *statements, *after)
