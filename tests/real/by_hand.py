@@ -40,6 +40,12 @@ def ask(cluster: Cluster, name: str, *statements: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+def has_rows(cluster: Cluster, name: str, table: str) -> bool:
+    """Whether a table of `app` has arrived on a node, with something in it."""
+    there = ask(cluster, name, f"SHOW TABLES FROM app LIKE '{table}'")
+    return bool(there and ask(cluster, name, f"SELECT 1 FROM app.{table}"))
+
+
 def options(cluster: Cluster, *lines: str) -> None:
     """More lines for both nodes' option files, before they are started; their last word counts."""
     for node in cluster.nodes.values():
