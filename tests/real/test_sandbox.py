@@ -315,7 +315,8 @@ def test_a_process_is_known_by_its_command_line(tmp_path: Path) -> None:
     )
     host.start(DEADLINE_SECONDS)
     os.utime(host.pid_file, (0, 0))  # as if the clock had been set meanwhile
-    assert host.running()
+    # At once, but for the moment in which what starts it becomes it: that has no command line.
+    until(host.running, "it is known")
     host.kill()
     assert host.await_gone(DEADLINE_SECONDS)
     pid = int(host.pid_file.read_text())
