@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -265,6 +265,26 @@ def test_of_two_with_copies_of_one_record_the_first_is_obeyed(claims: Claims) ->
     first.disable_waiting(STEP_SECONDS)
 
 
+@contextlib.contextmanager
+def at_work(servers: Iterable[BaseServer]) -> Iterator[None]:
+    """Each is looked at all the time, as by a supervisor."""
+    ends = threading.Event()
+
+    def look(server: BaseServer) -> None:
+        while not ends.wait(0.2):
+            server.look()
+
+    threads = [threading.Thread(target=look, args=(one,)) for one in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_another_store_is_refused_until_setup_takes_the_nodes_over(claims: Claims) -> None:
     there = claims.supervisor(900, store="elsewhere")
     for server in there.values():
@@ -274,7 +294,8 @@ def test_another_store_is_refused_until_setup_takes_the_nodes_over(claims: Claim
     assert "belongs to the supervisor of another store (supervisor elsewhere 900)" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert claims.claim("a") == ("elsewhere", 900)
-    result = claims.pair.myha("setup", "--yes")
+    with at_work(there.values()):
+        result = claims.pair.myha("setup", "--yes")
     assert result.returncode == 1
     acts = "the supervisor of another record acts on it (supervisor elsewhere 900)"
     assert result.stderr.count(acts) == 2, result.stderr

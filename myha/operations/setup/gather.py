@@ -27,8 +27,8 @@ from myha.servers.events import SCHEDULER_DISABLED
 from myha.servers.wanted import INCREMENT
 from myha.waiting import wait_until
 
-AT_WORK_SECONDS = 10  # a supervisor looks at its servers more often than that
-CLOSING_SECONDS = 2.0
+AT_WORK_SECONDS = 2  # a supervisor looks at its servers more often than that
+LEFT_SECONDS = 4.0  # by then the sessions that one has left are gone, or older than that
 LOOK_SECONDS = 0.1
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SYSTEM_ACCOUNTS = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "root", ""}
@@ -44,7 +44,6 @@ def gather(config: Config, sessions: Mapping[str, NodeSession]) -> dict[str, Fac
 
 
 def _facts(config: Config, session: NodeSession) -> Facts:
-    lives = _claimant_lives(session)  # before that account's password is tried
     before = time.time()
     server_time = float(session.value("SELECT UNIX_TIMESTAMP(NOW(6))"))
     doubt = time.time() - before
@@ -84,7 +83,6 @@ def _facts(config: Config, session: NodeSession) -> Facts:
         ),
         our_columns=_our_columns(session),
         claim=_claim(session),
-        claimant_lives=lives,
         tls=session.flavour.offers_tls(session),
         clock_ahead_seconds=server_time - before - doubt / 2,
         clock_doubt_seconds=doubt,
@@ -212,17 +210,18 @@ def _claim(session: NodeSession) -> tuple[str, str] | None:
     return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
 
-def _claimant_lives(session: NodeSession) -> bool:
+def claimant_lives(session: NodeSession) -> bool:
     """Whether the account that has claimed the node has a session that does something.
 
-    One that is left of a machine that is gone only grows old, and one that was just closed goes in
-    a moment. Who looks with that account itself cannot tell, and says no.
+    Those that are left of one that is gone only grow old: MySQL does not see that a client has left
+    before its statement has ended, and one of a supervisor's sleeps. Says no as soon as that is
+    so, and yes after LEFT_SECONDS. Who looks with that account itself cannot tell, and says no.
     """
     rows = session.rows_if_there("SELECT account FROM myha.claim")
     if not rows or str(session.value("SELECT CURRENT_USER()")).split("@")[0] == str(rows[0][0]):
         return False
     account = str(rows[0][0])
-    return not wait_until(lambda: not _at_work(session, account), CLOSING_SECONDS, LOOK_SECONDS)
+    return not wait_until(lambda: not _at_work(session, account), LEFT_SECONDS, LOOK_SECONDS)
 
 
 def _at_work(session: NodeSession, account: str) -> bool:

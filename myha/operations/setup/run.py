@@ -24,7 +24,7 @@ from myha.operations.setup.checks import Findings, check, replicates
 from myha.operations.setup.contents import different_contents
 from myha.operations.setup.desired import first_writer
 from myha.operations.setup.facts import Facts
-from myha.operations.setup.gather import gather
+from myha.operations.setup.gather import claimant_lives, gather
 from myha.operations.setup.gtids import adopting
 from myha.operations.setup.history import History
 from myha.operations.setup.proof import prove, set_roles, start_replication
@@ -183,7 +183,7 @@ class Setup:
         self, sessions: dict[str, AdminSession], record: Record | None
     ) -> tuple[tuple[Facts, Facts], Findings]:
         facts = gather(self._config, sessions)
-        first, second = (facts[name] for name in self._config.names)
+        first, second = (self._claimed(facts[it], sessions[it]) for it in self._config.names)
         if record is None and replicates(self._config, first, second):
             writes = sample(sessions)
             first, second = (
@@ -197,6 +197,12 @@ class Setup:
             self._writer = serving_writer(self._config, first, second)
             self._adopts = serving_as(self._config, (first, second), self._writer)
         return (first, second), check(self._config, first, second, record, self._replica_ids)
+
+    def _claimed(self, facts: Facts, session: AdminSession) -> Facts:
+        """With whether the supervisor of another record is at work, where such a one has it."""
+        if facts.claim is None or facts.claim[0] == self._store:
+            return facts
+        return replace(facts, claimant_lives=claimant_lives(session))
 
     @cached_property
     def _replica_ids(self) -> frozenset[int]:
