@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -21,14 +22,25 @@ from myha.api.answers import (
 )
 from myha.api.drills import DRILLS, drills_of
 from myha.api.findings import conflicts_of, incident_of, quarantine_of
-from myha.api.journal import lines_of
+from myha.api.journal import Line, lines_of
 from myha.api.timelines import KINDS, timelines
 from myha.api.world import World
-from myha.config import Config
-from myha.core.events import Selector, Wanted
+from myha.core.events import Kind, Selector, Wanted
 
 LINES_READ = 5000
 MOST = 1000
+
+
+class _Past(NamedTuple):
+    """What `make` finds in lines of these kinds, oldest first, and its name in the answer."""
+
+    name: str
+    kinds: Iterable[Kind]
+    make: Callable[[list[Line]], list[Line]]
+
+
+FAILOVERS = _Past("failovers", KINDS, timelines)
+PLAYED = _Past("drills", DRILLS, drills_of)
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description="The last so many")]
 
@@ -55,31 +67,22 @@ def _add_plots(router: APIRouter, world: World) -> None:
     async def failovers(
         pair: str, limit: Annotated[int, Query(ge=1, le=100, description="The last so many")] = 10
     ) -> Response:
-        config = world.pairs.get(pair)
-        if config is None:
-            return no_pair(pair)
-        found = await world.readers.run(_timelines, config)
-        return json_of({"failovers": found[-limit:][::-1]})
+        return await _newest(world, pair, FAILOVERS, limit)
 
     @router.get("/drills", response_model=DrillsAnswer, summary="The last faults caused on purpose")
     async def drills(
         pair: str, limit: Annotated[int, Query(ge=1, le=100, description="The last so many")] = 20
     ) -> Response:
-        config = world.pairs.get(pair)
-        if config is None:
-            return no_pair(pair)
-        found = await world.readers.run(_drills, config)
-        return json_of({"drills": found[-limit:][::-1]})
+        return await _newest(world, pair, PLAYED, limit)
 
 
-def _drills(config: Config) -> list[dict[str, Any]]:
-    wanted = Wanted(tuple(Selector(kind) for kind in DRILLS))
-    return drills_of(lines_of(config, LINES_READ, wanted=wanted))
-
-
-def _timelines(config: Config) -> list[dict[str, Any]]:
-    wanted = Wanted(tuple(Selector(kind) for kind in KINDS))
-    return timelines(lines_of(config, LINES_READ, wanted=wanted))
+async def _newest(world: World, pair: str, past: _Past, limit: int) -> Response:
+    config = world.pairs.get(pair)
+    if config is None:
+        return no_pair(pair)
+    wanted = Wanted(tuple(map(Selector, past.kinds)))
+    lines = await world.readers.run(lines_of, config, LINES_READ, wanted=wanted)
+    return json_of({past.name: past.make(lines)[-limit:][::-1]})
 
 
 def _add_findings(router: APIRouter, world: World) -> None:
