@@ -85,6 +85,9 @@ SET SESSION time_zone = %(zone)s;
 -- name: set_sequence
 DO SETVAL({sequence}, %(value)s, 0);
 
+-- name: roll_back_prepared
+XA ROLLBACK {xid};
+
 -- name: drop_schema
 DROP DATABASE IF EXISTS {schema};
 

@@ -106,6 +106,9 @@ SET SESSION sql_mode = %(mode)s;
 -- name: session_time_zone
 SET SESSION time_zone = %(zone)s;
 
+-- name: roll_back_prepared
+XA ROLLBACK {xid};
+
 -- name: drop_schema
 DROP DATABASE IF EXISTS {schema};
 

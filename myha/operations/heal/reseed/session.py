@@ -49,7 +49,7 @@ class ReseedSession(AdminSession):
         """No session holds the locks of such a transaction, and no restart lets go of them."""
         for xid in self.prepared():
             with tolerated(NO_SUCH_XID):
-                self.query(f"XA ROLLBACK {xid}")
+                self.do("roll_back_prepared", xid=xid)
 
     # --- history
 
