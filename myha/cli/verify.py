@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import signal
 import sys
@@ -19,6 +18,7 @@ from myha.cli.options import json_option
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.errors import ConfigError
 from myha.hosts.signals import handled
+from myha.hosts.user import user_name
 from myha.operations.terminal import TerminalReporter
 from myha.operations.verify.job import throttle_of, verify_pair
 from myha.operations.verify.nodes import administered
@@ -155,7 +155,7 @@ def repair(
                 report = one.carry_out(
                     plan,
                     config.cluster.state_dir / QUARANTINE_FOLDER,
-                    {"who": getpass.getuser(), "cluster": config.cluster.name},
+                    {"who": user_name(), "cluster": config.cluster.name},
                 )
     except CancelledError as error:
         click.echo(f"myha: {error}", err=True)

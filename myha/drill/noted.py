@@ -3,7 +3,6 @@ on purpose, by whom, and what came of it."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import platform
 import time
@@ -19,7 +18,10 @@ from myha.drill.runs import played_of
 from myha.drill.stage import Scenario
 from myha.drill.target import Target
 from myha.errors import MyhaError
+from myha.hosts.user import user_name
 from myha.progress import Tell
+
+REASON_LIMIT = 1000  # characters
 
 
 class Noted:
@@ -32,7 +34,7 @@ class Noted:
         self._fields = {
             "drill": uuid.uuid4().hex[:8],
             "scenario": scenario.name,
-            "who": f"{getpass.getuser()}@{platform.node()}",
+            "who": f"{user_name()}@{platform.node()}",
             "seed": str(options.seed),
             "clients": str(options.clients),
         }
@@ -59,12 +61,12 @@ class Noted:
             self._note(Kind.DRILL_DONE, f"the drill {name} has passed: {writes}", found)
             return
         problems = [problem for one in report.rounds for problem in one.problems]
-        why = problems[0] if problems else "the pair did not become whole"
+        why = problems[0][:REASON_LIMIT] if problems else "the pair did not become whole"
         text = f"the drill {name} has FAILED: {why}; {writes}"
         self._note(Kind.DRILL_FAILED, text, found | {"reason": why})
 
     def cut_short(self, why: str) -> None:
-        name = self._fields["scenario"]
+        name, why = self._fields["scenario"], why[:REASON_LIMIT]
         self._note(Kind.DRILL_FAILED, f"the drill {name} was cut short: {why}", {"reason": why})
 
     def _note(self, kind: Kind, text: str, more: dict[str, str]) -> None:
