@@ -7,6 +7,7 @@ from contextlib import suppress
 import pymysql
 
 from myha.sandbox.cluster import Cluster
+from tests.real.by_hand import ask
 
 DEADLINE_SECONDS = 60.0
 # A MySQL that shuts down keeps its replicas connected for 8 s, and its event scheduler turns in a
@@ -26,17 +27,6 @@ def shut_down(cluster: Cluster, name: str) -> None:
 
 
 def _leave_nobody_to_wait_for(cluster: Cluster, name: str) -> None:
-    node = cluster.machines[name]
-    connection = pymysql.connect(
-        host=node.host,
-        port=node.port,
-        user="admin",
-        password=cluster.secret("admin"),
-        read_timeout=DEADLINE_SECONDS,
-    )
-    with connection, connection.cursor() as cursor:
-        cursor.execute(_REST)
-        cursor.execute(_DUMPS)
-        for (number,) in list(cursor.fetchall()):
-            with suppress(pymysql.MySQLError):  # it has gone by itself
-                cursor.execute("KILL %s", (number,))
+    for (number,) in ask(cluster, name, _REST, _DUMPS):
+        with suppress(pymysql.MySQLError):  # it has gone by itself
+            ask(cluster, name, f"KILL {number}")

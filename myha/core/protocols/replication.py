@@ -56,7 +56,7 @@ def restore_source(it: Situation) -> Answer:
 def receive_again(it: Situation, node: str) -> Answer:
     """Its peer still has what cannot be read in a node's relay log.
 
-    That it gets through belongs to it: where it comes to the same end again (the writer's own log
+    That it gets through belongs to it: where it comes to the same end again (the peer's own log
     is damaged), the plan has failed, and waits longer each time. One that has only not got through
     in time finds nothing to do.
     """
