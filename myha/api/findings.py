@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
 from myha.api.journal import lines_of
 from myha.config import Config
 from myha.core.events import Kind, Selector, Wanted
-from myha.operations.quarantine.incidents import Incident, incidents
+from myha.operations.quarantine.incidents import Incident, incidents, row_of
 from myha.undo.quarantine import FOLDER
 
 CONFLICT_KINDS = tuple(
@@ -31,17 +32,7 @@ def _incidents(config: Config) -> list[Incident]:
 
 
 def _incident(one: Incident) -> Data:
-    why = one.about.get("why") or one.about.get("reason")
-    return {
-        "id": one.id,
-        "at": one.at,
-        "kind": one.kind,
-        "node": str(one.about.get("node", "")),
-        "why": str(why or f"{one.about.get('method', one.kind)} of {one.about.get('node')}"),
-        "transactions": len(one.transactions),
-        "rows": one.rows,
-        "merged": len(one.merged),
-    }
+    return {**one.outline(), "merged": len(one.merged)}
 
 
 def incident_of(config: Config, incident_id: str, limit: int, offset: int) -> Data | None:
@@ -56,7 +47,8 @@ def incident_of(config: Config, incident_id: str, limit: int, offset: int) -> Da
     rows: list[Data] = []
     size = 0
     for line in islice(found.row_lines(), offset, offset + limit):
-        row = _row(dict(line))
+        changed = row_of(line)
+        row = {**asdict(changed), "change": changed.change}
         size += len(json.dumps(row))
         if size > ROWS_LIMIT_BYTES and rows:
             break
@@ -68,19 +60,6 @@ def incident_of(config: Config, incident_id: str, limit: int, offset: int) -> Da
         "of_transactions": [dict(one) for one in found.transactions[:TRANSACTIONS_SHOWN]],
         "of_rows": rows,
         "next_offset": offset + len(rows) if offset + len(rows) < found.rows else None,
-    }
-
-
-def _row(line: Data) -> Data:
-    """An undone row has `old` and `new`, one of a repair `before` and `after`."""
-    before = line.get("old", line.get("before"))
-    after = line.get("new", line.get("after"))
-    return {
-        "gtid": line.get("gtid"),
-        "table": line.get("table"),
-        "change": "insert" if before is None else "delete" if after is None else "update",
-        "before": before,
-        "after": after,
     }
 
 

@@ -22,7 +22,14 @@ from myha.database.connection import Connect
 from myha.errors import MyhaError
 from myha.operations.heal.work import admin_account
 from myha.operations.log_in import connector
-from myha.operations.quarantine.incidents import Incident, export, find, incidents
+from myha.operations.quarantine.incidents import (
+    Incident,
+    IncidentRow,
+    export,
+    find,
+    incidents,
+    row_of,
+)
 from myha.operations.quarantine.replay import ReplayReport, replay, replayed
 from myha.operations.quarantine.retention import (
     Limits,
@@ -87,23 +94,8 @@ def _applied(config: Config) -> tuple[dict[str, int] | None, str]:
 
 def _line(one: Incident, on_writer: dict[str, int] | None) -> dict[str, Any]:
     applied = None if on_writer is None else on_writer.get(one.id, 0) + len(one.merged)
-    return {
-        "id": one.id,
-        "at": one.at,
-        "kind": one.kind,
-        "node": str(one.about.get("node", "")),
-        "why": _why(one),
-        "transactions": len(one.transactions),
-        "rows": one.rows,
-        "seen": is_seen(one),
-        "applied": applied,
-        "problem": one.problem(),
-    }
-
-
-def _why(one: Incident) -> str:
-    why = one.about.get("why") or one.about.get("reason")
-    return str(why) if why else f"{one.about.get('method', one.kind)} of {one.about.get('node')}"
+    own = {"seen": is_seen(one), "applied": applied, "problem": one.problem()}
+    return {**one.outline(), **own}
 
 
 def _list_table(lines: Iterable[dict[str, Any]]) -> Table:
@@ -149,7 +141,7 @@ def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) ->
     if as_json:
         click.echo(json.dumps({**one.summary, "problem": problem, "shown_rows": list(rows)}))
     else:
-        for line in _shown(one, rows):
+        for line in _shown(one, map(row_of, rows)):
             click.echo(line)
         if limit is not None and one.rows > limit:
             click.echo(f"... {one.rows - limit} rows more; --all shows them")
@@ -160,7 +152,7 @@ def show(ctx: click.Context, *, incident_id: str, every: bool, as_json: bool) ->
     ctx.exit(1 if problem else 0)
 
 
-def _shown(one: Incident, rows: Iterable[Any]) -> Iterable[str]:
+def _shown(one: Incident, rows: Iterable[IncidentRow]) -> Iterable[str]:
     about = ", ".join(f"{key} {value}" for key, value in one.about.items() if str(value))
     yield f"{one.id}: {len(one.transactions)} transactions, {one.rows} rows, {one.at}"
     yield about
@@ -174,7 +166,7 @@ def _shown(one: Incident, rows: Iterable[Any]) -> Iterable[str]:
         )
         merged = " (merged)" if gtid in one.merged else ""
         yield f"\n{gtid}{merged}  {transaction['at']}  {counts or 'no rows; see readable.sql'}"
-        while row is not None and row.get("gtid") == gtid:
+        while row is not None and row.gtid == gtid:
             yield f"  {_row_line(row)}"
             row = next(lines, None)
     while row is not None:  # of a repair: rows without transactions
@@ -186,17 +178,13 @@ def _counts(changed: dict[str, Any]) -> Iterable[tuple[str, int]]:
     return [(what, changed[what]) for what in ("inserted", "updated", "deleted") if changed[what]]
 
 
-def _row_line(row: dict[str, Any]) -> str:
-    table = row.get("table")
-    old, new = row.get("old", row.get("before")), row.get("new", row.get("after"))
-    if old is None:
-        return f"{table} insert {_values(new)}"
-    if new is None:
-        return f"{table} delete {_values(old)}"
+def _row_line(row: IncidentRow) -> str:
+    old, new = row.before, row.after
+    if old is None or new is None:
+        return f"{row.table} {row.change} {_values(new if old is None else old)}"
     if isinstance(old, dict) and isinstance(new, dict):
-        changed = {name: value for name, value in new.items() if old.get(name) != value}
-        return f"{table} update {_values(old)} to {_values(changed)}"
-    return f"{table} update {_values(old)} to {_values(new)}"
+        new = {name: value for name, value in new.items() if old.get(name) != value}
+    return f"{row.table} update {_values(old)} to {_values(new)}"
 
 
 def _values(values: Any) -> str:

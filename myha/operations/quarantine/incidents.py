@@ -17,6 +17,25 @@ from myha.undo.summed_files import verify
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """A row that was changed: its values by column before and after, None where there was no row.
+
+    Of one that could not be decoded they are its bytes in hexadecimal.
+    """
+
+    gtid: str | None  # of a repair: None
+    table: str | None
+    before: Any
+    after: Any
+
+    @property
+    def change(self) -> str:
+        if self.before is None:
+            return "insert"
+        return "delete" if self.after is None else "update"
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One directory; `summary` is what its `summary.json` says."""
 
@@ -48,6 +67,15 @@ class Incident:
         return found
 
     @property
+    def node(self) -> str:
+        return str(self.about.get("node", ""))
+
+    @property
+    def why(self) -> str:
+        why = self.about.get("why") or self.about.get("reason")
+        return str(why or f"{self.about.get('method', self.kind)} of {self.about.get('node')}")
+
+    @property
     def transactions(self) -> list[Mapping[str, Any]]:
         return list(self.summary.get("transactions") or [])
 
@@ -59,6 +87,18 @@ class Incident:
     def merged(self) -> frozenset[str]:
         """GTIDs of what a merge noted as being on the writer."""
         return outcome.read(self.path)
+
+    def outline(self) -> dict[str, Any]:
+        """What a list of incidents has of each."""
+        return {
+            "id": self.id,
+            "at": self.at,
+            "kind": self.kind,
+            "node": self.node,
+            "why": self.why,
+            "transactions": len(self.transactions),
+            "rows": self.rows,
+        }
 
     @property
     def events_path(self) -> Path:
@@ -88,6 +128,13 @@ class Incident:
                     yield json.loads(line)
         except (OSError, ValueError) as error:
             raise MyhaError(f"cannot read {path}: {error}") from None
+
+
+def row_of(line: Mapping[str, Any]) -> IncidentRow:
+    """A line of `rows.jsonl`. An undone row has its values as `old` and `new` besides its bytes, a
+    row of a repair as `before` and `after`."""
+    before, after = line.get("old", line.get("before")), line.get("new", line.get("after"))
+    return IncidentRow(line.get("gtid"), line.get("table"), before, after)
 
 
 def incidents(root: Path) -> list[Incident]:
