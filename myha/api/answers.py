@@ -251,11 +251,6 @@ def problem(text: str, status: int) -> Response:
     return json_of(Problem(text=text), status)
 
 
-def no_pair(name: str) -> Response:
-    """`name` is somebody's text: JSON keeps it what it is."""
-    return problem(f"there is no pair {name!r} here", 404)
-
-
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request cannot be understood"},
     401: {"model": Problem, "description": "A token is needed, or this one is not known"},

@@ -12,9 +12,9 @@ from typing import Literal
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from myha.api.answers import PROBLEMS, Health, json_of, no_pair, problem
+from myha.api.answers import PROBLEMS, Health, json_of, problem
 from myha.api.statuses import servers_of
-from myha.api.world import World
+from myha.api.world import NoPairError, World
 from myha.core.node import Contact
 from myha.core.record import Membership
 from myha.supervisor.status import NodeStatus
@@ -32,7 +32,7 @@ def health(world: World) -> APIRouter:
     async def of_pair(pair: str) -> Response:
         found = world.known.pair(pair)
         if found is None:
-            return no_pair(pair)
+            raise NoPairError(pair)
         return _answer(found.line.healthy, found.line.sentence)
 
     @router.get(

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from myha.api.answers import PROBLEMS, Answer, json_of, no_pair, problem
+from myha.api.answers import PROBLEMS, Answer, json_of, problem
 from myha.api.guard import WHO
 from myha.api.world import World
 from myha.config import Config
@@ -152,9 +152,7 @@ def operations(world: World) -> APIRouter:
 
 
 async def _operate(world: World, request: Request, pair: str, name: str, body: Body) -> Response:
-    config = world.pairs.get(pair)
-    if config is None:
-        return no_pair(pair)
+    config = world.config(pair)
     wait_seconds = body.wait_seconds if isinstance(body, Switchover) and not body.now else 0.0
     ends = time.monotonic() + (0.0 if body.dry_run else wait_seconds)
     arguments = {**_arguments(body), **_who(request)}

@@ -17,7 +17,6 @@ from myha.api.answers import (
     IncidentAnswer,
     QuarantineAnswer,
     json_of,
-    no_pair,
     problem,
 )
 from myha.api.drills import DRILLS, drills_of
@@ -59,8 +58,7 @@ def _add_plots(router: APIRouter, world: World) -> None:
         minutes: Annotated[float, Query(gt=0, le=60)] = 60,
         points: Annotated[int, Query(ge=2, le=3600, description="At most so many")] = 600,
     ) -> Response:
-        if pair not in world.pairs:
-            return no_pair(pair)
+        world.config(pair)  # raises where there is no such pair
         return json_of({"pair": pair, **world.history.of(pair, minutes, points)})
 
     @router.get("/failovers", response_model=FailoversAnswer, summary="The last changes of writer")
@@ -77,11 +75,8 @@ def _add_plots(router: APIRouter, world: World) -> None:
 
 
 async def _newest(world: World, pair: str, past: _Past, limit: int) -> Response:
-    config = world.pairs.get(pair)
-    if config is None:
-        return no_pair(pair)
     wanted = Wanted(tuple(map(Selector, past.kinds)))
-    lines = await world.readers.run(lines_of, config, LINES_READ, wanted=wanted)
+    lines = await world.readers.run(lines_of, world.config(pair), LINES_READ, wanted=wanted)
     return json_of({past.name: past.make(lines)[-limit:][::-1]})
 
 
@@ -92,19 +87,15 @@ def _add_findings(router: APIRouter, world: World) -> None:
         limit: Limit = 100,
         after: Annotated[int, Query(ge=0, le=2**62, description="Only lines above this id")] = 0,
     ) -> Response:
-        config = world.pairs.get(pair)
-        if config is None:
-            return no_pair(pair)
-        return json_of({"conflicts": await world.readers.run(conflicts_of, config, limit, after)})
+        found = await world.readers.run(conflicts_of, world.config(pair), limit, after)
+        return json_of({"conflicts": found})
 
     @router.get(
         "/quarantine", response_model=QuarantineAnswer, summary="What heals took out, newest first"
     )
     async def quarantine(pair: str) -> Response:
-        config = world.pairs.get(pair)
-        if config is None:
-            return no_pair(pair)
-        return json_of({"incidents": await world.readers.run(quarantine_of, config)})
+        found = await world.readers.run(quarantine_of, world.config(pair))
+        return json_of({"incidents": found})
 
     @router.get(
         "/quarantine/{incident}",
@@ -117,10 +108,7 @@ def _add_findings(router: APIRouter, world: World) -> None:
         limit: Limit = 200,
         offset: Annotated[int, Query(ge=0, le=2**31, description="Rows to leave out")] = 0,
     ) -> Response:
-        config = world.pairs.get(pair)
-        if config is None:
-            return no_pair(pair)
-        found = await world.readers.run(incident_of, config, incident, limit, offset)
+        found = await world.readers.run(incident_of, world.config(pair), incident, limit, offset)
         if found is None:
             return problem(f"there is no incident {incident!r}", 404)
         return json_of(found)

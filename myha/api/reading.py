@@ -15,13 +15,12 @@ from myha.api.answers import (
     PairsAnswer,
     json_bytes,
     json_of,
-    no_pair,
     problem,
 )
 from myha.api.journal import lines_of
 from myha.api.known import PairKnown
 from myha.api.statuses import jobs_of
-from myha.api.world import World
+from myha.api.world import NoPairError, World
 from myha.core.events import Kind, Selector, Wanted
 from myha.core.severity import Severity
 from myha.supervisor.status import Status
@@ -94,9 +93,7 @@ def _add_events(router: APIRouter, world: World) -> None:
         ] = None,
         severity: Annotated[Severity, Query(description="At least so severe")] = Severity.INFO,
     ) -> Response:
-        config = world.pairs.get(pair)
-        if config is None:
-            return no_pair(pair)
+        config = world.config(pair)
         try:
             kinds = tuple(Selector.of(one) for one in kind or ())
         except ValueError as error:
@@ -113,4 +110,4 @@ def _nobody(world: World, pair: str, found: PairKnown | None) -> Response:
         return problem(found.line.sentence, 503)
     if pair in world.pairs:
         return problem("the supervisor has said nothing of this pair yet", 503)
-    return no_pair(pair)
+    raise NoPairError(pair)

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from myha.api.answers import PROBLEMS, no_pair, problem
+from myha.api.answers import PROBLEMS, problem
 from myha.api.known import NO_PAIR, Known, Listener
-from myha.api.world import World
+from myha.api.world import NoPairError, World
 
 HEARTBEAT_SECONDS = 5.0
 HEARTBEAT = b": still here\n\n"
@@ -38,7 +38,7 @@ def stream(world: World, still_allowed: Callable[[Request], StillAllowed]) -> AP
         only: Annotated[Literal["pairs"] | None, Query(description="No statuses or lines")] = None,
     ) -> Response:
         if pair is not None and pair not in world.known.names:
-            return no_pair(pair)
+            raise NoPairError(pair)
         listener = world.known.listen(NO_PAIR if only else pair)
         if listener is None:
             return problem("too many listen already; try again later", 503)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from starlette.exceptions import HTTPException
+
 from myha.api.counted import Counted
 from myha.api.history import History
 from myha.api.known import Known
@@ -25,6 +27,13 @@ T = TypeVar("T")
 
 class BusyError(Exception):
     """So much is waited for that nothing more is begun."""
+
+
+class NoPairError(HTTPException):
+    """The name, which is somebody's text, is of no pair of this supervisor."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(404, f"there is no pair {name!r} here")
 
 
 class Threads:
@@ -58,3 +67,10 @@ class World:
     history: History = field(default_factory=lambda: History(1))
     readers: Threads = field(default_factory=lambda: Threads("read", READERS))
     operators: Threads = field(default_factory=lambda: Threads("operate", OPERATORS))
+
+    def config(self, pair: str) -> Config:
+        """Raises NoPairError."""
+        found = self.pairs.get(pair)
+        if found is None:
+            raise NoPairError(pair)
+        return found
