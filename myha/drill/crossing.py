@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from myha.drill.errant import ERRANT_CLIENT, ErrantRow
 from myha.drill.rows import Row
 from myha.drill.stage import Fault, Scenario, Stage
 from myha.drill.worker import payload
+from myha.errors import MyhaError
+from myha.hosts.commands import output_of
 from myha.waiting import wait_until
 
 ROWS = 10
@@ -109,20 +110,9 @@ def _run_repair(stage: Stage) -> None:
     table = f"{stage.target.database}.myha_drill"
     options = ("--from", stage.writer, "--tables", table, "--apply", "--yes")
     try:
-        done = subprocess.run(
-            (*command, *options),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=REPAIR_DEADLINE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        stage.problem(f"the repair did not end in {REPAIR_DEADLINE_SECONDS:.0f} s")
-        return
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        stage.problem(f"the repair ended with status {done.returncode}: {lines[-1]}")
+        output_of("the repair", (*command, *options), REPAIR_DEADLINE_SECONDS)
+    except MyhaError as error:
+        stage.problem(str(error))
 
 
 def _restore(stage: Stage) -> None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
+import shutil
 import time
 from collections.abc import Callable, Mapping
 
 from myha.errors import MyhaError
-from myha.hosts.shell import telling
+from myha.hosts.commands import output_of
 from myha.waiting import wait_until
 
 POLL_SECONDS = 0.05
@@ -148,22 +148,13 @@ def docker(
 
     Raises MyhaError with one line that begins with `name`.
     """
-    what = f"docker {words[0]}"
-    try:
-        done = subprocess.run(
-            ("docker", *words),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=deadline_seconds,
-            env={**os.environ, **(environment or {})},
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise MyhaError(f"{name}: {what} has not ended within {deadline_seconds:.0f} s") from None
-    except OSError as error:
+    if shutil.which("docker") is None:
         raise MyhaError(
-            f"{name}: cannot run docker ({error.strerror}): install its command on this machine"
-        ) from error
-    if done.returncode != 0:
-        raise MyhaError(f"{name}: {what} failed: {telling(done.stderr, done.returncode)}")
-    return done.stdout.decode(errors="replace")
+            f"{name}: cannot run docker (there is none): install its command on this machine"
+        )
+    return output_of(
+        f"{name}: docker {words[0]}",
+        ("docker", *words),
+        deadline_seconds,
+        environment={**os.environ, **(environment or {})},
+    )

@@ -17,6 +17,7 @@ from typing import Literal
 from myha import config as configuration
 from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.errors import ConfigError, MyhaError
+from myha.hosts.commands import output_of
 from myha.hosts.local import end_processes
 from myha.hosts.signals import ignored
 from myha.progress import Tell
@@ -317,7 +318,4 @@ class Cluster(Layout):
 
 
 def _has_lua(program: Program) -> bool:
-    done = subprocess.run(
-        (*program.argv, "-vv"), capture_output=True, text=True, check=False, timeout=20
-    )
-    return "Built with Lua" in done.stdout
+    return "Built with Lua" in output_of("haproxy -vv", (*program.argv, "-vv"), 20)

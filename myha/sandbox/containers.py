@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import myha
 from myha.errors import MissingProgramError, MyhaError, RefusedError
+from myha.hosts.commands import output_of
 from myha.hosts.docker import docker
-from myha.hosts.shell import telling
 
-UP_DEADLINE_SECONDS, DOWN_DEADLINE_SECONDS = 600.0, 180.0
+UP_DEADLINE_SECONDS, DOWN_DEADLINE_SECONDS, PREPARE_SECONDS = 600.0, 180.0, 30.0
 SMALL, FULL = ("compose.yaml",), ("compose.yaml", "full.yaml")
 NODES = ("db1", "db2")
 _OF_FULL = {"MYHA_ETCD_IMAGE": "myha-etcd", "MYHA_KEEPALIVED_IMAGE": "myha-keepalived"}
@@ -111,9 +110,7 @@ class Containers:
         """
         ignored = shutil.ignore_patterns(*_NOT_OF_THE_TOPOLOGY)
         shutil.copytree(compose_folder(), self.folder, ignore=ignored)
-        made = subprocess.run([self.folder / "prepare"], capture_output=True, check=False)
-        if made.returncode != 0:
-            raise MyhaError(f"passwords: {telling(made.stderr, made.returncode)}")
+        output_of("making the passwords", (str(self.folder / "prepare"),), PREPARE_SECONDS)
         with self._config.open("a") as file:
             file.write(settings)
         try:

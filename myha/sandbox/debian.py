@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from myha.errors import MissingProgramError, MyhaError
+from myha.hosts.commands import output_of
 from myha.progress import Tell
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -147,9 +148,7 @@ def _write_apt_config(suite: str, work: Path) -> Path:
 
 
 def _architecture() -> str:
-    return subprocess.run(
-        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True, timeout=20
-    ).stdout.strip()
+    return output_of("dpkg", ("dpkg", "--print-architecture"), 20).strip()
 
 
 def _download(command: list[str], progress: Tell, lock_fd: int) -> None:

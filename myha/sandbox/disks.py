@@ -10,10 +10,10 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from myha.errors import MyhaError, RefusedError
+from myha.hosts.commands import output_of
 
 STATE_FILE = "disks.json"
 IMAGES = "disks"  # the folder of the files that hold the file systems
@@ -118,17 +118,5 @@ def _register(sandbox: Path, folder: Path) -> None:
 
 
 def _run(name: str, *arguments: str) -> None:
-    try:
-        done = subprocess.run(
-            (_which(name) or name, *arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=COMMAND_DEADLINE_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MyhaError(f"{name} {' '.join(arguments)}: {error}") from error
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise MyhaError(f"{name} {' '.join(arguments)}: {lines[0]}")
+    what = f"{name} {' '.join(arguments)}"
+    output_of(what, (_which(name) or name, *arguments), COMMAND_DEADLINE_SECONDS)

@@ -6,7 +6,6 @@ account. What makes two of them a pair is left to `myha setup`.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TypeAlias
 from myha.database.statements import load
 from myha.errors import MissingProgramError, MyhaError
 from myha.files import replacing
+from myha.hosts.commands import output_of
 from myha.hosts.local import LocalHost, accepts_tcp
 from myha.progress import Tell
 from myha.sandbox.programs import Program, cache_dir, cache_lock
@@ -343,16 +343,6 @@ def _run(
     deadline_seconds: float = INITIALISE_DEADLINE_SECONDS,
 ) -> None:
     try:
-        done = subprocess.run(
-            argv,
-            input=stdin.encode("utf-8", errors="surrogateescape"),
-            capture_output=True,
-            check=False,
-            timeout=deadline_seconds,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MyhaError(f"cannot {what}: {error}") from error
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-        errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no reason given"]
-        raise MyhaError(f"cannot {what} (exit status {done.returncode}): {errors[0].strip()}")
+        output_of(argv[0], argv, deadline_seconds, given=stdin)
+    except MyhaError as error:
+        raise MyhaError(f"cannot {what}: {error}") from None

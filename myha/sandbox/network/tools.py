@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from myha.errors import MyhaError
+from myha.hosts.commands import output_of
 from myha.progress import Tell
 from myha.sandbox import programs
 
@@ -37,17 +38,11 @@ def ip(*words: str, lines: Sequence[str] = ()) -> str:
 
 
 def run(argv: Sequence[str], text: str = "") -> str:
-    """Run one program on `text`; its output. Raises MyhaError with its first line of error."""
+    """Run one program on `text`; its output. Raises MyhaError with its own words."""
     try:
-        done = subprocess.run(
-            argv, input=text, capture_output=True, text=True, check=False, timeout=CALL_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MyhaError(f"the network of the sandbox cannot be changed: {error}") from error
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+        return output_of(Path(argv[0]).name, argv, CALL_SECONDS, given=text)
+    except MyhaError as error:
         raise MyhaError(
-            f"the network of the sandbox cannot be changed: {said[0]}"
+            f"the network of the sandbox cannot be changed: {error}"
             " (network namespaces, veth, bridges and nftables must be in the kernel)"
-        )
-    return done.stdout
+        ) from None
