@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 GROWTH = 1.5
+POLL_SECONDS = 0.05  # where nobody needs to know sooner, and it costs little to ask
 
 T = TypeVar("T")
 
@@ -14,7 +15,7 @@ T = TypeVar("T")
 def wait_until(
     condition: Callable[[], T],
     deadline_seconds: float,
-    poll_seconds: float,
+    poll_seconds: float = POLL_SECONDS,
     longest_poll_seconds: float = 0.0,
 ) -> T:
     """What `condition` returned last: something true, or what it returned at the deadline.

@@ -19,6 +19,7 @@ from myha.drill.stage import (
     Fault,
     Scenario,
     Stage,
+    expect,
     silence,
 )
 from myha.errors import MyhaError, RefusedError
@@ -93,8 +94,8 @@ def _await_word(stage: Stage, word: str, about: Callable[[str], bool]) -> None:
             )
         return False
 
-    if not wait_until(told, TOLD_DEADLINE_SECONDS, POLL_SECONDS):
-        stage.problem(f"no balancer was {word} within {TOLD_DEADLINE_SECONDS:.0f} s")
+    problem = f"no balancer was {word} within {TOLD_DEADLINE_SECONDS:.0f} s"
+    expect(stage, told, TOLD_DEADLINE_SECONDS, problem)
 
 
 def _kind(stage: Stage, kinds: tuple[str, ...]) -> str:

@@ -24,7 +24,7 @@ from myha.supervisor.control import PING, exchange, socket_path
 from myha.waiting import wait_until
 
 PROJECT = "myha-drill"
-POLL_SECONDS, READY_SECONDS = 0.2, 1.0
+READY_SECONDS = 1.0
 # The guard against flapping would end a row of rounds, and rightly.
 SETTINGS = "\n[failover]\nflap_limit = 100\nflap_window_seconds = 60.0\n"
 
@@ -105,7 +105,7 @@ def _await_whole(target: Target) -> None:
         except MyhaError:
             return False
 
-    if not wait_until(whole, WHOLE_DEADLINE_SECONDS, POLL_SECONDS):
+    if not wait_until(whole, WHOLE_DEADLINE_SECONDS):
         raise MyhaError(
             f"the containers are up, but the pair is not whole: {why_not_whole(target)}"
         )

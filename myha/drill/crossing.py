@@ -8,18 +8,16 @@ from dataclasses import dataclass
 
 from myha.drill.errant import ERRANT_CLIENT, ErrantRow
 from myha.drill.rows import Row
-from myha.drill.stage import Fault, Scenario, Stage
+from myha.drill.stage import Fault, Scenario, Stage, expect
 from myha.drill.worker import payload
 from myha.errors import MyhaError
 from myha.hosts.commands import output_of
-from myha.waiting import wait_until
 
 ROWS = 10
 READER_DEADLINE_SECONDS = 30.0
 REPORT_DEADLINE_SECONDS = 15.0
 SETTLE_DEADLINE_SECONDS = 15.0
 REPAIR_DEADLINE_SECONDS = 120.0
-POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +65,8 @@ def _await_reader(stage: Stage) -> None:
         reader = next((one for one in jobs if one.kind == "conflicts"), None)
         return reader is not None and reader.phase == "watch" and "not read" not in reader.text
 
-    if not wait_until(reads, READER_DEADLINE_SECONDS, POLL_SECONDS):
-        stage.problem("the supervisor reads no conflicts: is conflicts.enabled set?")
+    problem = "the supervisor reads no conflicts: is conflicts.enabled set?"
+    expect(stage, reads, READER_DEADLINE_SECONDS, problem)
 
 
 def _changed(stage: Stage, row: Row, side: int) -> Row:
@@ -79,8 +77,7 @@ def _repair(stage: Stage, _fault: Fault) -> None:
     """Wait for the reports, then make the standby's rows the writer's, as an operator does."""
     stage.await_conflicts(len(stage.crossings), REPORT_DEADLINE_SECONDS)
     stage.slow_down()
-    if not _await_crossed(stage):
-        stage.problem("the crossing updates did not leave the nodes different")
+    _await_crossed(stage)
     stage.tell(
         f"the nodes differ in {len(stage.crossings)} rows: myha repair --from {stage.writer}"
     )
@@ -93,15 +90,16 @@ def _repair(stage: Stage, _fault: Fault) -> None:
     _restore(stage)
 
 
-def _await_crossed(stage: Stage) -> bool:
-    """Whether each node has the other one's change, which it must have as soon as it applied it."""
+def _await_crossed(stage: Stage) -> None:
+    """Until each node has the other one's change, which it must have as soon as it applied it."""
 
     def crossed() -> bool:
         writer = set(stage.target.tables(stage.writer).rows)
         standby = set(stage.target.tables(stage.standby).rows)
         return all(one.on_standby in writer and one.on_writer in standby for one in stage.crossings)
 
-    return wait_until(crossed, SETTLE_DEADLINE_SECONDS, POLL_SECONDS)
+    problem = "the crossing updates did not leave the nodes different"
+    expect(stage, crossed, SETTLE_DEADLINE_SECONDS, problem)
 
 
 def _run_repair(stage: Stage) -> None:

@@ -19,6 +19,7 @@ from myha.drill.stage import (
     Fault,
     Scenario,
     Stage,
+    expect,
     kill_writer,
     silence,
 )
@@ -35,7 +36,7 @@ STATE_STALL_SECONDS = 3.0
 STALL_LIMIT_SECONDS = 120.0  # whatever happens to the drill
 FREEZE_DEADLINE_SECONDS = 10.0
 TAKEOVER_DEADLINE_SECONDS = 60.0
-ENDS_SECONDS, POLL_SECONDS = 1.0, 0.05
+ENDS_SECONDS = 1.0
 BALLAST = "ballast"
 BLOCK_BYTES = 1024 * 1024
 WRITER, STANDBY, STATE = "writer", "standby", "state directory"
@@ -165,15 +166,15 @@ def _await_other_writer(stage: Stage, fault: Fault) -> None:
             return status.writer != fault.node and not status.running
         return False
 
-    if not wait_until(replaced, TAKEOVER_DEADLINE_SECONDS, POLL_SECONDS):
-        stage.problem(f"{fault.node} was not replaced in {TAKEOVER_DEADLINE_SECONDS:.0f} s")
+    problem = f"{fault.node} was not replaced in {TAKEOVER_DEADLINE_SECONDS:.0f} s"
+    expect(stage, replaced, TAKEOVER_DEADLINE_SECONDS, problem)
 
 
 def start_if_gone(stage: Stage, node: str) -> None:
     """A server may have ended by itself, or been fenced from outside: it could not do that while it
     waited for its disk."""
     host = stage.target.hosts[node]
-    if wait_until(lambda: not host.running(), ENDS_SECONDS, POLL_SECONDS):
+    if wait_until(lambda: not host.running(), ENDS_SECONDS):
         stage.tell(f"starting {node} again, which has ended")
         host.start(START_DEADLINE_SECONDS)
 

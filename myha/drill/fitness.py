@@ -12,8 +12,6 @@ from myha.hosts.docker import DockerHost
 from myha.supervisor.status import Status
 from myha.waiting import wait_until
 
-POLL_SECONDS = 0.05
-
 
 def check(target: Target, scenario: Scenario, options: Options) -> None:
     """Refuse what would only do harm; each with its reason."""
@@ -111,7 +109,7 @@ def _misplaced(target: Target, scenario: Scenario) -> str:
 
 
 def _becomes_whole(target: Target) -> bool:
-    return wait_until(lambda: is_whole(target, target.status()), 5.0, POLL_SECONDS)
+    return wait_until(lambda: is_whole(target, target.status()), 5.0)
 
 
 def is_whole(target: Target, status: Status) -> bool:

@@ -14,17 +14,16 @@ from myha.drill.stage import (
     Fault,
     Scenario,
     Stage,
+    expect,
     silence,
     start_again,
 )
 from myha.errors import MyhaError, RefusedError, SupervisorAwayError
 from myha.ports import Host
 from myha.sandbox.network.faults import both_ways
-from myha.waiting import wait_until
 
 ACTS_DEADLINE_SECONDS = 30.0
 AWAY_SECONDS = 4.0
-POLL_SECONDS = 0.01
 EXPIRY_SECONDS = 1.0  # until etcd has seen that a lease ran out, and the next one has begun
 
 
@@ -50,10 +49,9 @@ def _another_acts(stage: Stage, lost: Host, at: float) -> None:
         except SupervisorAwayError:
             return False
 
-    if wait_until(acts, ACTS_DEADLINE_SECONDS, POLL_SECONDS):
+    problem = f"no other supervisor acts after {ACTS_DEADLINE_SECONDS:.0f} s"
+    if expect(stage, acts, ACTS_DEADLINE_SECONDS, problem):
         stage.measured("acts", time.monotonic() - at)
-    else:
-        stage.problem(f"no other supervisor acts after {ACTS_DEADLINE_SECONDS:.0f} s")
 
 
 def _kill_leader(stage: Stage) -> Fault:
@@ -128,8 +126,7 @@ def _start_writer_and_supervisor(stage: Stage, fault: Fault) -> None:
         except MyhaError:
             return False
 
-    if not wait_until(replaced, ACTS_DEADLINE_SECONDS, POLL_SECONDS):
-        stage.problem(f"{stage.standby} has not become the writer")
+    expect(stage, replaced, ACTS_DEADLINE_SECONDS, f"{stage.standby} has not become the writer")
     stage.slow_down()
     host = stage.target.hosts[fault.node]
     host.await_gone(STOP_DEADLINE_SECONDS)

@@ -21,6 +21,7 @@ from myha.drill.stage import (
     Fault,
     Scenario,
     Stage,
+    await_decision,
     change_of_writer,
     silence,
     start_again,
@@ -29,7 +30,7 @@ from myha.drill.target import Target
 from myha.errors import ServerError
 from myha.sandbox.network.faults import Cut, both_ways
 from myha.sandbox.network.layout import BALANCERS, CLIENT, OTHER_CLIENT, SUPERVISOR
-from myha.waiting import wait_until
+from myha.waiting import POLL_SECONDS, wait_until
 
 RELEASE_PLANS = ("release",)
 NOTICED_DEADLINE_SECONDS = 15.0
@@ -39,7 +40,6 @@ OTHER_CLIENTS = 4
 FLAP_SECONDS = 60.0
 SLOW_SECONDS, SLOW_DELAY_SECONDS, SLOW_LOSS = 60.0, 0.3, 0.01
 FLAP_DOWN_SECONDS, FLAP_UP_SECONDS = (0.2, 3.0), (0.2, 3.0)
-POLL_SECONDS = 0.02
 CONNECT_SECONDS = 10.0  # in which a client's attempt has ended
 
 
@@ -133,18 +133,8 @@ def _after_takeover(stage: Stage, fault: Fault) -> None:
 
 def _await_refusal_or_takeover(stage: Stage) -> None:
     """Without anything that closes the old writer for certain, a failover has to be refused."""
-
-    def decided() -> bool:
-        status = stage.target.status()
-        return status.writer != stage.writer or any(
-            one.verdict == "writer-hung" for one in status.refusals
-        )
-
-    if not wait_until(decided, NOTICED_DEADLINE_SECONDS, POLL_SECONDS):
-        stage.problem("the supervisor neither failed over nor refused to")
-        return
-    status = stage.target.status()
-    if status.writer == stage.writer:
+    status = await_decision(stage, "writer-hung", NOTICED_DEADLINE_SECONDS)
+    if status is not None and status.writer == stage.writer:
         stage.tell(f"refused: {'; '.join(one.reason for one in status.refusals)}")
         time.sleep(REFUSED_SECONDS)
         if stage.target.status().writer != stage.writer:
@@ -172,7 +162,7 @@ def _await_verdict(stage: Stage, name: str) -> None:
     def seen() -> bool:
         return any(one.name == name for one in stage.target.status().verdicts)
 
-    if not wait_until(seen, NOTICED_DEADLINE_SECONDS, POLL_SECONDS):
+    if not wait_until(seen, NOTICED_DEADLINE_SECONDS):
         sentence = stage.target.status().sentence
         stage.problem(
             f"the verdict {name} did not come within {NOTICED_DEADLINE_SECONDS:.0f} s: {sentence}"

@@ -29,11 +29,10 @@ from myha.errors import MyhaError, RefusedError
 from myha.progress import Tell
 from myha.supervisor.requests import Reply
 from myha.supervisor.status import Status
-from myha.waiting import wait_until
+from myha.waiting import POLL_SECONDS, wait_until
 
 PLAN_DEADLINE_SECONDS = 40.0
 FIRST_OKS_DEADLINE_SECONDS = 30.0
-POLL_SECONDS = 0.05
 TOLD_SECONDS, SAME_TOLD_SECONDS = 2.0, 15.0  # how often it says what it waits for
 OKS_PER_CLIENT_BEFORE_FAULT = 20
 OKS_PER_CLIENT_AFTERWARDS = 10
@@ -212,7 +211,7 @@ class Round:
                 return bool(timeline.plan_ended(self.target.events(self.after_event), plans))
             return False
 
-        if not wait_until(ended, PLAN_DEADLINE_SECONDS, POLL_SECONDS):
+        if not wait_until(ended, PLAN_DEADLINE_SECONDS):
             self.problems.append(
                 f"the supervisor did not react to the fault within {PLAN_DEADLINE_SECONDS:.0f} s:"
                 f" {why_not_whole(self.target)}"
@@ -301,7 +300,7 @@ class Round:
             replies.append(self.target.client.request(name, **arguments))
             return replies[-1].ok or "already" in replies[-1].text
 
-        if not wait_until(done, PLAN_DEADLINE_SECONDS, POLL_SECONDS):
+        if not wait_until(done, PLAN_DEADLINE_SECONDS):
             words = " ".join((name, *arguments.values()))
             raise MyhaError(f"the supervisor refused `{words}`: {replies[-1].text}")
 
@@ -312,7 +311,7 @@ class Round:
             self.conflicts = len(timeline.conflicts(self.target.events(self.after_event)))
             return self.conflicts >= count
 
-        wait_until(reported, deadline_seconds, POLL_SECONDS)
+        wait_until(reported, deadline_seconds)
         if self.conflicts != count:
             self.problem(f"{count} rows were in conflict, and {self.conflicts} were reported")
 

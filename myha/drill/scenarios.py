@@ -38,7 +38,7 @@ SUPERVISOR_AWAY_SECONDS = 1.0
 SUPERVISOR_START_SECONDS = 1.0  # to its first look, as long as it takes on a machine at work
 DIRECT_CLIENTS = 20
 NEAR_WAIT_SECONDS = 60.0
-SWITCHOVER_TRIES, UNDONE_DEADLINE_SECONDS, POLL_SECONDS = 5, 10.0, 0.05
+SWITCHOVER_TRIES, UNDONE_DEADLINE_SECONDS = 5, 10.0
 THAW_AFTER_SECONDS = 0.5  # from the takeover; clients that wait have not given up by then
 RELEASE_PLANS = ("release",)
 
@@ -75,9 +75,7 @@ def _switch_over(stage: Stage) -> Fault:
 
 
 def _await_healthy(stage: Stage) -> None:
-    wait_until(
-        lambda: stage.target.status().verdict == "healthy", UNDONE_DEADLINE_SECONDS, POLL_SECONDS
-    )
+    wait_until(lambda: stage.target.status().verdict == "healthy", UNDONE_DEADLINE_SECONDS)
 
 
 def _kill_supervisor(stage: Stage) -> Fault:

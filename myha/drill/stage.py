@@ -15,6 +15,8 @@ from myha.drill.target import Target
 from myha.errors import MyhaError
 from myha.ports import Host
 from myha.sandbox.cluster import Cluster
+from myha.supervisor.status import Status
+from myha.waiting import wait_until
 
 START_DEADLINE_SECONDS = 90.0
 STOP_DEADLINE_SECONDS = 60.0
@@ -149,6 +151,29 @@ def kill_writer(stage: Stage) -> Fault:
     at = time.monotonic()
     stage.target.hosts[stage.writer].kill()
     return Fault(at, stage.writer, TAKEOVER_PLANS, writer_lost=True)
+
+
+def expect(stage: Stage, condition: Callable[[], bool], seconds: float, problem: str) -> bool:
+    """Wait until it is so; notes the problem, and is false, when it is not so in time."""
+    if wait_until(condition, seconds):
+        return True
+    stage.problem(problem)
+    return False
+
+
+def await_decision(stage: Stage, verdict: str, seconds: float) -> Status | None:
+    """The status once the writer is replaced, or that is refused for this verdict; None, and a
+    problem, when neither is so in time."""
+
+    def decided() -> Status | None:
+        status = stage.target.status()
+        refused = any(one.verdict == verdict for one in status.refusals)
+        return status if refused or status.writer != stage.writer else None
+
+    found = wait_until(decided, seconds)
+    if found is None:
+        stage.problem("the supervisor neither failed over nor refused to")
+    return found
 
 
 def await_gone(host: Host) -> None:

@@ -15,19 +15,19 @@ from myha.drill.stage import (
     Fault,
     Scenario,
     Stage,
+    await_decision,
     await_gone,
+    expect,
     silence,
 )
 from myha.drill.target import Target
 from myha.errors import MyhaError, RefusedError, ServerError
 from myha.sandbox.cluster import Cluster
-from myha.waiting import wait_until
 
 NOTICED_DEADLINE_SECONDS = 20.0
 STANDBY_FROZEN_SECONDS = 1.0  # less than the dead time
 REFUSED_DEADLINE_SECONDS = 20.0
 WRITER_BACK_SECONDS = 10.0  # the refusal, and the start of a server after a crash
-POLL_SECONDS = 0.02
 
 
 def _let_a_stray_acknowledge(stage: Stage) -> Fault:
@@ -84,8 +84,8 @@ def _await_noticed(stage: Stage) -> None:
         names = {one.name for one in status.verdicts}
         return "stray-acknowledger" in names and status.sync is Sync.SOLO
 
-    if not wait_until(noticed, NOTICED_DEADLINE_SECONDS, POLL_SECONDS):
-        stage.problem("the record says armed although a replica outside the pair acknowledges")
+    problem = "the record says armed although a replica outside the pair acknowledges"
+    expect(stage, noticed, NOTICED_DEADLINE_SECONDS, problem)
 
 
 def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
@@ -103,18 +103,12 @@ def _bring_the_writer_back(stage: Stage, fault: Fault) -> None:
 
 
 def _await_refusal(stage: Stage) -> None:
-    def decided() -> bool:
-        status = stage.target.status()
-        if status.writer != stage.writer:
-            stage.problem(
-                f"{stage.standby} took over although what a replica outside the pair had"
-                " acknowledged was not on it"
-            )
-            return True
-        return any(one.verdict == "writer-dead" for one in status.refusals)
-
-    if not wait_until(decided, REFUSED_DEADLINE_SECONDS, POLL_SECONDS):
-        stage.problem("the supervisor neither failed over nor refused to")
+    status = await_decision(stage, "writer-dead", REFUSED_DEADLINE_SECONDS)
+    if status is not None and status.writer != stage.writer:
+        stage.problem(
+            f"{stage.standby} took over although what a replica outside the pair had"
+            " acknowledged was not on it"
+        )
 
 
 STRAY = (

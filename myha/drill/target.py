@@ -47,7 +47,6 @@ DATABASE = "app"
 CALL_SECONDS = 10.0
 EVENTS_PAGE = 1000
 CONVERGE_DEADLINE_SECONDS = 30.0
-POLL_SECONDS = 0.05
 STALLED_SECONDS = 3.0  # in a sandbox, so that a round is not longer than it has to be
 # What a sandbox's supervisor may do by itself: all that the scenarios show.
 HEAL_POLICY = ("resume", "rewind", "reseed", "manual")
@@ -175,7 +174,7 @@ class Target:
             sums = {self._sums(name) for name in self.config.servers}
             return len(sums) == 1 and None not in sums
 
-        wait_until(converged, CONVERGE_DEADLINE_SECONDS, POLL_SECONDS)
+        wait_until(converged, CONVERGE_DEADLINE_SECONDS)
 
     def _sums(self, name: str) -> tuple[Any, ...] | None:
         try:

@@ -21,7 +21,6 @@ TICKS, RESTS = "ticks", "rests"
 SLACK_SECONDS = 1.0  # between the clocks, and from the record to the last tick of the old writer
 TICK_DEADLINE_SECONDS = 20.0
 NOTED_DEADLINE_SECONDS = 20.0
-POLL_SECONDS = 0.05
 MAY_NOT = frozenset({1044, 1142, 1227})  # access denied: to the schema, the table, at all
 
 
@@ -124,7 +123,7 @@ class Ticking:
             events = self._target.events(after_event)
             return any(one["kind"] == "events" and rests in one["text"] for one in events)
 
-        if wait_until(noted, NOTED_DEADLINE_SECONDS, POLL_SECONDS):
+        if wait_until(noted, NOTED_DEADLINE_SECONDS):
             return ""
         return f"it was not noted in {NOTED_DEADLINE_SECONDS:.0f} s that an event is disabled"
 
@@ -137,7 +136,7 @@ class Ticking:
         def ticked() -> bool:
             return any(one.origin == own for one in self.of(writer)[since:])
 
-        if wait_until(ticked, TICK_DEADLINE_SECONDS, POLL_SECONDS):
+        if wait_until(ticked, TICK_DEADLINE_SECONDS):
             return ""
         return f"the event has not run on the writer {writer} for {TICK_DEADLINE_SECONDS:.0f} s"
 
@@ -167,8 +166,6 @@ class Ticking:
         """What the nodes have that is not the same, once they have had time for it."""
         if not self.on or len({self.of(node) for node in nodes}) == 1:
             return []
-        if wait_until(
-            lambda: len({self.of(node) for node in nodes}) == 1, TICK_DEADLINE_SECONDS, POLL_SECONDS
-        ):
+        if wait_until(lambda: len({self.of(node) for node in nodes}) == 1, TICK_DEADLINE_SECONDS):
             return []
         return [f"the ticks of the event differ between {' and '.join(nodes)}"]

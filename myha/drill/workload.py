@@ -16,8 +16,6 @@ from myha.drill.worker import SLOW_DOWN, STOP_DEADLINE_SECONDS, Order, order_lin
 from myha.errors import MyhaError
 from myha.waiting import wait_until
 
-POLL_SECONDS = 0.02
-
 
 class Workload:
     """Clients at work between `start` and `stop`; as a context manager, not beyond its block."""
@@ -74,7 +72,7 @@ class Workload:
                 raise self._ended()
             return False
 
-        if not wait_until(acknowledged, deadline_seconds, POLL_SECONDS):
+        if not wait_until(acknowledged, deadline_seconds):
             raise MyhaError(
                 f"the drill's clients got {self.ledger.acknowledged} acknowledgements in"
                 f" {deadline_seconds:g} s: is the writer port of the balancer"
@@ -90,7 +88,7 @@ class Workload:
             gone = self._process is None or self._process.poll() is not None
             return gone or self.ledger.served_since(since) >= self.order.clients
 
-        wait_until(served, deadline_seconds, POLL_SECONDS)
+        wait_until(served, deadline_seconds)
 
     def _errors(self) -> str:
         """What the clients were told instead, most often first; they are stopped for it."""

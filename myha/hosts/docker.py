@@ -20,7 +20,6 @@ from myha.errors import MyhaError
 from myha.hosts.commands import output_of
 from myha.waiting import wait_until
 
-POLL_SECONDS = 0.05
 COMMAND_DEADLINE_SECONDS = 30.0
 _STATE = "{{.State.Pid}} {{.State.Running}} {{.State.Paused}}"
 
@@ -43,7 +42,7 @@ class DockerHost:
             return
         ends = time.monotonic() + deadline_seconds
         self._docker("start", self.container, deadline_seconds=deadline_seconds)
-        if not wait_until(self._ready, ends - time.monotonic(), POLL_SECONDS):
+        if not wait_until(self._ready, ends - time.monotonic()):
             raise MyhaError(
                 f"{self.name}: container {self.container} has started, but accepts no connections;"
                 f" see `docker logs {self.container}`"
@@ -120,7 +119,7 @@ class DockerHost:
             pid, running, _ = self._look()
             return not running or pid != (self._hit or pid)
 
-        return wait_until(gone, deadline_seconds, POLL_SECONDS)
+        return wait_until(gone, deadline_seconds)
 
     def _look(self) -> tuple[int, bool, bool]:
         """The pid of its process 1 as the engine's machine sees it; whether it runs; is frozen."""

@@ -20,7 +20,6 @@ ADDRESS = f"{CLIENTS.network}.100"
 WITH_NETWORK = f"{ADDRESS}/{PREFIX_BITS}"
 INTERFACE = CLIENTS.interface
 START_DEADLINE_SECONDS = 20.0
-POLL_SECONDS = 0.02
 
 
 class Keepalived(LocalHost):
@@ -123,6 +122,6 @@ class SharedAddress:
 
     def await_held(self) -> None:
         """Raises MyhaError when nobody has it in time."""
-        if not wait_until(lambda: bool(self.holders()), START_DEADLINE_SECONDS, POLL_SECONDS):
+        if not wait_until(lambda: bool(self.holders()), START_DEADLINE_SECONDS):
             said = "; ".join(one.last_error() for one in self.daemons.values())
             raise MyhaError(f"no host has taken the address {ADDRESS}: {said}")
