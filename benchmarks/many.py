@@ -123,7 +123,7 @@ class Many:
         cluster = Cluster.create(directory, flavour)
         self.held.callback(cluster.down)
         cluster.up()
-        wait_until(lambda: _healthy_alone(cluster), DEADLINE_SECONDS, POLL_SECONDS)
+        _must(lambda: _healthy_alone(cluster), "a pair is healthy")
         cluster.supervisor.stop(30.0)
         _unname(cluster.state_dir)
         return cluster
@@ -144,7 +144,7 @@ class Many:
             cluster = Cluster.create(self.folder / f"rec-{flavour}", flavour)
             made.callback(cluster.down)
             cluster.up()
-            wait_until(lambda: _healthy_alone(cluster), DEADLINE_SECONDS, POLL_SECONDS)
+            _must(lambda: _healthy_alone(cluster), "a pair is healthy")
             cluster.supervisor.stop(30.0)
             order = {
                 "do": "record",
@@ -266,10 +266,10 @@ reader_listen = "127.0.0.1:2"
             path.write_text(text)
             with self._supervisor(("--config", str(path))):
                 for _ in range(self.given.rounds):
-                    wait_until(partial(_healthy_alone, cluster), DEADLINE_SECONDS, POLL_SECONDS)
+                    _must(partial(_healthy_alone, cluster), "a pair is healthy")
                     time.sleep(SETTLE_SECONDS)
                     found += crash([cluster], [_writer_alone(cluster)])
-                wait_until(partial(_healthy_alone, cluster), DEADLINE_SECONDS, POLL_SECONDS)
+                _must(partial(_healthy_alone, cluster), "a pair is healthy")
             _unname(cluster.state_dir)
         say(f"alone: {found}")
         return found
@@ -298,6 +298,12 @@ reader_listen = "127.0.0.1:2"
         return crash(self.clusters, [self._writer(n) for n in range(len(self.clusters))])
 
 
+def _must(reached: Callable[[], bool], what: str) -> None:
+    """Wait for that; a figure of anything else would be none."""
+    if not wait_until(reached, DEADLINE_SECONDS, POLL_SECONDS / 5):
+        raise SystemExit(f"not within {DEADLINE_SECONDS:g} s: {what}")
+
+
 def crash(clusters: list[Cluster], writers: list[str]) -> list[float]:
     """Kill these writers at once while a client of each writes; how long each could not, in ms.
 
@@ -306,12 +312,12 @@ def crash(clusters: list[Cluster], writers: list[str]) -> list[float]:
     clients = [Client(cluster) for cluster in clusters]
     for client in clients:
         client.start()
-    wait_until(lambda: all(one.oks > 20 for one in clients), DEADLINE_SECONDS, 0.01)
+    _must(lambda: all(one.oks > 20 for one in clients), "every pair's client writes")
     for cluster, writer in zip(clusters, writers, strict=True):
         pid = cluster.servers[writer].pid()
         assert pid is not None
         os.kill(pid, 9)
-    wait_until(lambda: all(one.gap_ms > 0 for one in clients), 60.0, 0.01)
+    _must(lambda: all(one.gap_ms > 0 for one in clients), "every pair's client writes again")
     for client in clients:
         client.ending = True
     for client in clients:
@@ -338,7 +344,7 @@ class Client(threading.Thread):
                 if connection is None:
                     connection = self._connect()
                 with connection.cursor() as cursor:
-                    cursor.execute("REPLACE INTO many.t VALUES (1, %s)", (self.oks,))
+                    cursor.execute("REPLACE INTO app.t VALUES (1, %s)", (self.oks,))
             except pymysql.MySQLError:
                 broken, connection = broken or self.oks > 0, None
                 time.sleep(0.002)
@@ -362,8 +368,8 @@ class Client(threading.Thread):
         )
         if not self.oks:
             with connection.cursor() as cursor:
-                cursor.execute("CREATE DATABASE IF NOT EXISTS many")
-                cursor.execute("CREATE TABLE IF NOT EXISTS many.t (id INT PRIMARY KEY, v INT)")
+                cursor.execute("CREATE DATABASE IF NOT EXISTS app")
+                cursor.execute("CREATE TABLE IF NOT EXISTS app.t (id INT PRIMARY KEY, v INT)")
         return connection
 
 

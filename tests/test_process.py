@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from myha.supervisor import pairs as pairs_module
 from myha.supervisor import runner as runner_module
 from myha.supervisor.client import Client
 from myha.supervisor.pair import PairSupervisor
-from myha.supervisor.pairs import Pairs
+from myha.supervisor.pairs import Pairs, switch_seconds
 from myha.supervisor.process import LoneProcess, ManyProcess, process_of
 from myha.supervisor.requests import Reply
 from myha.supervisor.runner import State
@@ -500,3 +501,17 @@ def test_a_pair_stays_with_its_worker(tmp_path: Path) -> None:
     assert after.keys() == more.keys()
     assert all(after[name] == before[name] for name in more.keys() & some.keys())
     assert sorted(len(one.pairs) for one in workers) == [3, 4]
+
+
+def test_the_more_pairs_the_less_often_waiting_threads_wake_up(
+    world: World, tmp_path: Path
+) -> None:
+    """Thousands of threads that woke up every 5 ms took the processors from what they waited for."""
+    assert switch_seconds(2) == switch_seconds(25) == 0.005
+    assert switch_seconds(250) == pytest.approx(0.05)
+    before = sys.getswitchinterval()
+    try:
+        with given(world, Pairs(make=world.make), tmp_path, *(f"p{n}" for n in range(30))):
+            assert sys.getswitchinterval() == pytest.approx(switch_seconds(30))
+    finally:
+        sys.setswitchinterval(before)

@@ -30,8 +30,11 @@ OVERVIEW = "overview"
 WATCH = "watch"  # a long poll: answered as soon as something has changed
 WATCH_LIMIT_SECONDS = 20
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
-# With hundreds of threads it stays: each that waits wakes up so often.
 THREAD_SWITCH_SECONDS = 0.0005
+# Each thread that waits for the interpreter wakes up so often. Of many pairs, whose threads all wait
+# while the process is busy, at the default that alone took more than a processor, and they never
+# got out of it: a pair has some ten threads, so that all of them wake up 50,000 times a second.
+MANY_SWITCH_SECONDS, SWITCH_SECONDS_A_PAIR = 0.005, 0.0002
 # Between the beginnings of two pairs. Each logs in a dozen times: hundreds at once would take each
 # other the time that a login has.
 PACE_SECONDS = 0.1
@@ -55,6 +58,11 @@ class Changes:
         parts = (("added", self.added), ("changed", changed), ("removed", self.removed))
         said = [f"{what}: {', '.join(names)}" for what, names in parts if names]
         return "; ".join(said) or "nothing has changed"
+
+
+def switch_seconds(pairs: int) -> float:
+    """How long a thread keeps the interpreter from others, in a process of so many pairs."""
+    return max(MANY_SWITCH_SECONDS, pairs * SWITCH_SECONDS_A_PAIR)
 
 
 def changes(old: Mapping[str, Config], new: Mapping[str, Config]) -> Changes:
@@ -110,6 +118,8 @@ class Pairs:
                 raise MyhaError("the supervisor is stopping")
             new = changes(self._configs, configs)
             self._configs = dict(configs)
+            if not self._alone:
+                sys.setswitchinterval(switch_seconds(len(configs)))
             self._runners = {n: one for n, one in self._runners.items() if not one.ended}
             for name in new.removed:
                 self._news.announce(name)
