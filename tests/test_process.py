@@ -506,7 +506,7 @@ def test_a_pair_stays_with_its_worker(tmp_path: Path) -> None:
 def test_the_more_pairs_the_less_often_waiting_threads_wake_up(
     world: World, tmp_path: Path
 ) -> None:
-    """Thousands of threads that woke up every 5 ms took the processors from what they waited for."""
+    """Thousands that woke up every 5 ms took the processors from what they waited for."""
     assert switch_seconds(2) == switch_seconds(25) == pairs_module.MANY_SWITCH_SECONDS
     assert switch_seconds(250) == pytest.approx(10 * pairs_module.MANY_SWITCH_SECONDS)
     before = sys.getswitchinterval()

@@ -31,7 +31,7 @@ WATCH = "watch"  # a long poll: answered as soon as something has changed
 WATCH_LIMIT_SECONDS = 20
 # Threads hand a failover to each other several times; the default of 5 ms would be paid each time.
 THREAD_SWITCH_SECONDS = 0.0005
-# Each thread that waits for the interpreter wakes up so often. Of many pairs, whose threads all wait
+# Each thread that waits for the interpreter wakes up so often. Of many pairs, whose threads wait
 # while the process is busy, at the default that alone took more than a processor, and they never
 # got out of it: a pair has some ten threads, so that all of them wake up 50,000 times a second.
 MANY_SWITCH_SECONDS, SWITCH_SECONDS_A_PAIR = 0.005, 0.0002
