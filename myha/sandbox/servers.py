@@ -343,6 +343,6 @@ def _run(
     deadline_seconds: float = INITIALISE_DEADLINE_SECONDS,
 ) -> None:
     try:
-        output_of(argv[0], argv, deadline_seconds, given=stdin)
+        output_of("it", argv, deadline_seconds, given=stdin)
     except MyhaError as error:
         raise MyhaError(f"cannot {what}: {error}") from None
