@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
 from typing import Any
@@ -172,3 +173,10 @@ def test_an_answer_that_is_cut_off_or_mixed_up_is_an_error(kind: type[Any]) -> N
     with pytest.raises(pymysql.err.MySQLError):
         read(kind, bytes(mixed))
     assert read(kind, data).rows == ((1, "2"),)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_one_that_was_interrupted_before_it_began_is_finalized_without_a_word() -> None:
+    """Ctrl-C that arrives between its making and its __init__; PyMySQL's own has a traceback."""
+    results._Result.__new__(results._Result)
+    gc.collect()

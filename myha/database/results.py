@@ -84,6 +84,8 @@ class ReadingConnection(_Connection):  # type: ignore[misc]
 
 class _Result(_MySQLResult):  # type: ignore[misc]
     connection: Any
+    # PyMySQL's finalizer reads it, also where Ctrl-C came before __init__.
+    unbuffered_active = False
 
     def read(self) -> None:
         if not self._read_known():
