@@ -14,7 +14,7 @@ from myha.core.settings import ChannelOptions, Difference, Kind, Setting
 from myha.database.codes import UNKNOWN_VARIABLE
 from myha.database.connection import Row
 from myha.database.flavours import MYSQL
-from myha.database.flavours.mysql import LEAST_WAIT_SECONDS
+from myha.database.flavours.mysql import await_gtids
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
 from myha.servers import mysql_settings
@@ -373,11 +373,7 @@ class MySQLServer(BaseServer):
         return {int(number) for (number,) in rows}
 
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
-        rows = session.query(
-            f"SELECT WAIT_FOR_EXECUTED_GTID_SET({RECEIVED}, %(seconds)s)",
-            {"seconds": max(LEAST_WAIT_SECONDS, seconds)},
-        )
-        return bool(rows[0][0] == 0)
+        return await_gtids(session, RECEIVED, seconds)
 
     @contextlib.contextmanager
     def _alterable(self, session: WarmSession) -> Iterator[None]:

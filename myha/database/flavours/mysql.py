@@ -58,7 +58,17 @@ _APPLIER_ERRORS = (
     " UNION ALL SELECT last_error_number, last_error_message, ''"
     " FROM performance_schema.replication_applier_status_by_coordinator WHERE channel_name = ''"
 )
-LEAST_WAIT_SECONDS = 0.001  # for 0 s the server waits for ever
+_LEAST_WAIT_SECONDS = 0.001  # for 0 s the server waits for ever
+
+
+def await_gtids(session: Session, expression: str, seconds: float, **values: str) -> bool:
+    """Wait inside the server, for `seconds` at most, until the set is committed that an expression
+    of SQL with these values gives."""
+    found = session.value(
+        f"SELECT WAIT_FOR_EXECUTED_GTID_SET({expression}, %(seconds)s)",
+        {"seconds": max(_LEAST_WAIT_SECONDS, seconds), **values},
+    )
+    return bool(found == 0)
 
 
 class MysqlFlavour(Flavour):
@@ -146,11 +156,7 @@ class MysqlFlavour(Flavour):
         return MysqlGtidSet.parse(str(session.value("SELECT @@GLOBAL.gtid_purged")))
 
     def await_executed(self, session: Session, wanted: GtidSet, seconds: float) -> bool:
-        found = session.value(
-            "SELECT WAIT_FOR_EXECUTED_GTID_SET(%(wanted)s, %(seconds)s)",
-            {"wanted": str(wanted), "seconds": max(LEAST_WAIT_SECONDS, seconds)},
-        )
-        return bool(found == 0)
+        return await_gtids(session, "%(wanted)s", seconds, wanted=str(wanted))
 
     def holds(self, gtids: GtidSet, one: Gtid) -> bool:
         return _set(gtids).has_transaction(str(one.origin), one.number)
