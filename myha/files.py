@@ -64,6 +64,13 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, in a folder that may be new. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 def write_all(descriptor: int, pending: bytearray) -> None:
     """Write it, however many calls that takes; what is written is taken out of `pending`."""
     while pending:

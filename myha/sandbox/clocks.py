@@ -15,6 +15,7 @@ from myha.errors import MyhaError
 from myha.files import replacing
 from myha.sandbox import programs
 from myha.sandbox.cluster import Cluster
+from myha.sandbox.server_kinds import KINDS
 
 PROGRAM = "faketime"
 LIBRARY = "libfaketimeMT.so.1"  # the one for programs with threads
@@ -28,7 +29,7 @@ def give_clocks(cluster: Cluster) -> None:
 
     Before any of them runs. Raises MissingProgramError where libfaketime is not to be had.
     """
-    stands_it = cluster.state.flavour == "mariadb"
+    stands_it = KINDS[cluster.state.flavour].stands_faketime
     for name, host in cluster.servers.items() if stands_it else ():
         step(cluster, name, 0)
         host.environment = {

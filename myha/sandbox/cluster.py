@@ -17,6 +17,7 @@ from typing import Literal
 from myha import config as configuration
 from myha.balancers.haproxy.render import AWAIT_SCRIPT, render_haproxy
 from myha.errors import ConfigError, MyhaError
+from myha.files import write_private
 from myha.hosts.commands import output_of
 from myha.hosts.local import end_processes
 from myha.hosts.signals import ignored
@@ -27,14 +28,13 @@ from myha.sandbox.files import remove_files, write_files
 from myha.sandbox.layout import Layout, environment
 from myha.sandbox.network.layout import SUPERVISOR
 from myha.sandbox.network.network import Network
+from myha.sandbox.node_files import NodeFiles
 from myha.sandbox.programs import Program
 from myha.sandbox.servers import (
-    NodeFiles,
     data_template,
     finish_first_start,
     make_data_dir,
     write_option_file,
-    write_private,
 )
 from myha.sandbox.state import ClusterState, Durability, Mode
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myha.sandbox.address import INTERFACE, WITH_NETWORK
-from myha.sandbox.servers import ADMIN_USER, APP_USER, NodeFiles
+from myha.sandbox.node_files import NodeFiles
+from myha.sandbox.servers import ADMIN_USER, APP_USER
 
 _quoted = json.dumps  # a TOML basic string is written like JSON's
 

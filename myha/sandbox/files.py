@@ -5,11 +5,12 @@ import shutil
 from dataclasses import replace
 
 from myha import config as configuration
+from myha.files import write_private
 from myha.sandbox import registry
 from myha.sandbox.configuration import ConfigurationText
 from myha.sandbox.layout import Layout
 from myha.sandbox.registry import STATE_FILE
-from myha.sandbox.servers import write_option_file, write_private
+from myha.sandbox.servers import write_option_file
 from myha.sandbox.state import NODE_NAMES, STRAY
 
 

@@ -14,8 +14,8 @@ from myha.sandbox.configuration import BalancerAddresses
 from myha.sandbox.etcd import Member, member_names, members_of, process_of
 from myha.sandbox.network.layout import BALANCERS, REPLICATION, supervisor_name
 from myha.sandbox.network.network import Network
+from myha.sandbox.node_files import NodeFiles
 from myha.sandbox.programs import fetch
-from myha.sandbox.servers import NodeFiles
 from myha.sandbox.state import NODE_NAMES, STRAY, ClusterState
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from myha.errors import ConfigError
+from myha.files import write_private
 from myha.sandbox import etcd
 from myha.sandbox.registry import STATE_FILE
-from myha.sandbox.servers import write_private
 
 Mode = Literal["single-writer", "dual-writer"]
 Durability = Literal["lossless", "bounded", "async"]
