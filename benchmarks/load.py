@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from myha.drill.target import Target
+from myha.drill.target import DATABASE, Target
 from myha.drill.worker import Order
 
 
@@ -16,7 +16,7 @@ def order(target: Target, directory: Path, clients: int) -> Order:
         port=port,
         user=target.account.user,
         password=target.account.password.get_secret_value(),
-        database=target.database,
+        database=DATABASE,
         flavour=target.flavour.name,
         directory=str(directory),
         clients=clients,

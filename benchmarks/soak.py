@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.load import order, server
 from benchmarks.run import keep_part
 from benchmarks.sysbench import Sysbench, transactions_per_second
-from myha.drill.target import Target, sandbox
+from myha.drill.target import DATABASE, Target, sandbox
 from myha.drill.workload import Workload
 
 REPORT_SECONDS = 60.0
@@ -92,9 +92,7 @@ def soak(target: Target, minutes: float, clients: int, threads: int) -> dict[str
 def _sysbench(target: Target) -> Sysbench:
     account = target.account
     password = account.password.get_secret_value()
-    return Sysbench(
-        *target.writer_address, account.user, password, target.database, "oltp_read_write"
-    )
+    return Sysbench(*target.writer_address, account.user, password, DATABASE, "oltp_read_write")
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 NAMES_SHOWN = 10
+SHORT_CHARS = 200
 
 
 def one_line(said: object) -> str:
@@ -24,6 +25,6 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def shortened(text: str, limit: int = 200) -> str:
+def shortened(text: str) -> str:
     """At most so many characters of it, and that there is more."""
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return text if len(text) <= SHORT_CHARS else f"{text[:SHORT_CHARS]}..."

@@ -113,12 +113,16 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     ],
 )
 def test_the_mirror_is_the_systems_own(
-    tmp_path: Path, files: dict[str, str], expected: tuple[str, str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    expected: tuple[str, str],
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert debian.mirrors(tmp_path) == expected
+    monkeypatch.setattr(debian, "APT_DIR", tmp_path)
+    assert debian.mirrors() == expected
 
 
 def test_a_cache_that_cannot_be_written_is_named(

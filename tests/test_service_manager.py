@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from myha.hosts import service_manager
 from myha.hosts.service_manager import ServiceManager
 from myha.supervisor.base_loop import Turn
 from myha.supervisor.clock import SystemClock
@@ -25,7 +27,6 @@ class Systemd:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
         self._socket.settimeout(0.0)
-        self.environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "20000000", "HOME": "/"}
 
     def heard(self) -> list[str]:
         lines: list[str] = []
@@ -40,19 +41,25 @@ class Systemd:
 
 
 @pytest.fixture(params=["a file", "abstract"])
-def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
-    name = str(tmp_path / "notify")
-    made = Systemd(name if request.param == "a file" else f"@myha-test-{os.getpid()}")
+def systemd(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Systemd]:
+    name = str(tmp_path / "notify") if request.param == "a file" else f"@myha-test-{os.getpid()}"
+    made = Systemd(name)
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    monkeypatch.setenv("WATCHDOG_USEC", "20000000")
+    clock = SimpleNamespace(
+        monotonic=lambda: made.now,
+        clock_gettime_ns=time.clock_gettime_ns,
+        CLOCK_MONOTONIC=time.CLOCK_MONOTONIC,
+    )
+    monkeypatch.setattr(service_manager, "time", clock)
     yield made
     made.close()
 
 
-def service(systemd: Systemd) -> ServiceManager:
-    return ServiceManager(systemd.environment, lambda: systemd.now)
-
-
 def test_it_is_ready_once_and_alive_every_quarter_of_the_limit(systemd: Systemd) -> None:
-    told = service(systemd)
+    told = ServiceManager()
     assert systemd.heard() == []
     told.alive("both fine")
     assert systemd.heard() == ["READY=1", "STATUS=both fine", "WATCHDOG=1"]
@@ -68,7 +75,7 @@ def test_it_is_ready_once_and_alive_every_quarter_of_the_limit(systemd: Systemd)
 
 
 def test_a_reload_is_told_and_its_end(systemd: Systemd) -> None:
-    told = service(systemd)
+    told = ServiceManager()
     told.reloading()
     told.reloaded()
     assert systemd.heard() == [], "it was not ready yet"
@@ -86,26 +93,33 @@ def test_a_reload_is_told_and_its_end(systemd: Systemd) -> None:
 
 
 def test_nothing_is_ready_again_once_it_ends(systemd: Systemd) -> None:
-    told = service(systemd)
+    told = ServiceManager()
     told.ending("SIGTERM")
     told.alive("fine")
     assert "READY=1" not in systemd.heard()[2:]
 
 
-def test_no_child_can_speak_for_the_process(systemd: Systemd) -> None:
-    service(systemd)
-    assert systemd.environment == {"HOME": "/"}
+@pytest.mark.usefixtures("systemd")
+def test_no_child_can_speak_for_the_process() -> None:
+    ServiceManager()
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & os.environ.keys()
 
 
-def test_the_watchdog_of_another_process_is_not_fed(systemd: Systemd) -> None:
-    systemd.environment["WATCHDOG_PID"] = str(os.getpid() + 1)
-    service(systemd).alive("fine")
+def test_the_watchdog_of_another_process_is_not_fed(
+    systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid() + 1))
+    ServiceManager().alive("fine")
     assert systemd.heard() == ["READY=1", "STATUS=fine"]
 
 
-def test_without_systemd_and_with_one_that_has_gone_nothing_happens(tmp_path: Path) -> None:
+def test_without_systemd_and_with_one_that_has_gone_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "x"}):
-        told = ServiceManager(environment)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        told = ServiceManager()
         told.alive("fine")
         told.reloading()
         told.reloaded()
@@ -113,7 +127,7 @@ def test_without_systemd_and_with_one_that_has_gone_nothing_happens(tmp_path: Pa
 
 
 def test_a_reader_that_takes_nothing_costs_no_time(systemd: Systemd) -> None:
-    told = service(systemd)
+    told = ServiceManager()
     for number in range(5000):  # more than a socket holds
         told.alive(f"status {number}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myha.words import counted, listed, one_line, shortened
+from myha.words import SHORT_CHARS, counted, listed, one_line, shortened
 
 
 def test_what_others_say_is_put_on_one_line() -> None:
@@ -17,5 +17,6 @@ def test_of_many_names_some_are_listed_in_their_order() -> None:
 
 def test_one_is_counted_as_one_and_a_long_text_is_cut() -> None:
     assert [counted(number, "table") for number in (0, 1, 2)] == ["0 tables", "1 table", "2 tables"]
-    assert shortened("abc", 3) == "abc"
-    assert shortened("abcd", 3) == "abc..."
+    text = "x" * SHORT_CHARS
+    assert shortened(text) == text
+    assert shortened(f"{text}y") == f"{text}..."

@@ -15,6 +15,7 @@ from myha.core.record import NodeRecord, Record, Sync
 from myha.core.values import value
 
 POOLS = ("writer", "reader")
+FAILOVERS_KEPT_SECONDS = 3600.0  # on record
 ROUTE = "route"  # the kind of a plan that tells balancers and does nothing to a node or the record
 
 
@@ -33,7 +34,7 @@ class RecordChange:
     maintenance: bool | None = None
     unattended: bool = False
 
-    def apply(self, record: Record, wall: float, keep_failovers_seconds: float = 3600.0) -> Record:
+    def apply(self, record: Record, wall: float) -> Record:
         """The changed record, one version on. `wall` is the time of the change.
 
         Nothing on record is later than that: whoever wrote it had another clock, and to wait until
@@ -43,7 +44,7 @@ class RecordChange:
         nodes.update(self.nodes)
         walls = tuple(min(then, wall) for then in record.failover_walls)
         if self.unattended:
-            walls = (*(then for then in walls if wall - then < keep_failovers_seconds), wall)
+            walls = (*(then for then in walls if wall - then < FAILOVERS_KEPT_SECONDS), wall)
         moved = self.writer is not None and self.writer != record.writer
         return replace(
             record,

@@ -28,12 +28,11 @@ class Watchdog:
 
     total_seconds: float
     closing_seconds: float = CLOSING_SECONDS
-    clock_rate: float = CLOCK_RATE
 
     @property
     def allowed_seconds(self) -> float:
         """What is left of the total for the server's own wait."""
-        return (self.total_seconds - self.closing_seconds) / (1 + self.clock_rate)
+        return (self.total_seconds - self.closing_seconds) / (1 + CLOCK_RATE)
 
     @property
     def fuse_seconds(self) -> int:

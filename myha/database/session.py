@@ -35,6 +35,7 @@ from myha.database.connection import (
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
 
 LIMIT_TOLERANCE = 0.01  # of a call's limit
+READ_SECONDS = 1.0  # of an answer that has begun
 # A connection that said nothing unasked so long ago is not asked about that again.
 CHECKED_SECONDS = 0.02
 
@@ -280,17 +281,17 @@ class WarmSession(Session):
             raise self._dropped(error, seconds) from None
         self._sent = True
 
-    def receive(self, wait_seconds: float, read_seconds: float = 1.0) -> list[Row] | None:
+    def receive(self, wait_seconds: float) -> list[Row] | None:
         """The rows of what was sent, or None if it is not done within `wait_seconds`."""
         if self._connection is None or not self._sent:
             raise ServerGoneError(f"{self.endpoint}: the connection is broken")
         if not _readable(self._connection, wait_seconds):
             return None
-        connection = super()._ready(read_seconds)
+        connection = super()._ready(READ_SECONDS)
         try:
             connection._read_query_result()
         except (MySQLError, OSError) as error:
-            raise self._dropped(error, read_seconds) from None
+            raise self._dropped(error, READ_SECONDS) from None
         return self._taken(connection)
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from myha.drill.errant import ERRANT_CLIENT, ErrantRow
 from myha.drill.rows import Row
 from myha.drill.stage import Fault, Scenario, Stage, expect
+from myha.drill.target import DATABASE
 from myha.drill.worker import payload
 from myha.errors import MyhaError
 from myha.hosts.commands import output_of
@@ -105,7 +106,7 @@ def _await_crossed(stage: Stage) -> None:
 def _run_repair(stage: Stage) -> None:
     config = stage.target.config
     command = (sys.executable, "-m", "myha", "--config", str(config.path), "repair")
-    table = f"{stage.target.database}.myha_drill"
+    table = f"{DATABASE}.myha_drill"
     options = ("--from", stage.writer, "--tables", table, "--apply", "--yes")
     try:
         output_of("the repair", (*command, *options), REPAIR_DEADLINE_SECONDS)

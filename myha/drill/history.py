@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from myha.drill.ledger import Attempt, Read
 from myha.drill.rows import Key
+from myha.servers.wanted import INCREMENT
 
 EXAMPLES = 3
 # On a busy machine a client that has just been let in again may be that late.
@@ -75,7 +76,6 @@ class History:
     until: float
     whole_at: float | None
     explained_seconds: float
-    increment: int = 2
     excused: Set[Key] = frozenset()
     past_balancer: int | None = None
     back_off_seconds: float = 0.0
@@ -118,7 +118,7 @@ def examine(history: History) -> Findings:
 def answered_by(history: History, attempt: Attempt) -> int:
     """The server id of the node whose answer the attempt has; 0 when the id tells nothing."""
     for server_id, offset in history.nodes.items():
-        if attempt.row_id and (attempt.row_id - offset) % history.increment == 0:
+        if attempt.row_id and (attempt.row_id - offset) % INCREMENT == 0:
             return server_id
     return 0
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from myha.drill.errant import Errant, ErrantRow, Fate, Fates, Quarantined, fates
 from myha.drill.ledger import Attempt, Kind
 from myha.drill.rows import IdRow, Key, Row, Tables
+from myha.servers.wanted import INCREMENT
 
 EXAMPLES = 3
 
@@ -44,7 +45,6 @@ class Evidence:
     payload: Callable[[int, int], str]
     takeovers: tuple[Takeover, ...] = ()
     offsets: Mapping[int, int] = field(default_factory=dict)
-    increment: int = 2
     single_writer: bool = True
     may_be_kept: bool = False
     errant: Errant = field(default_factory=Errant)
@@ -225,8 +225,7 @@ def _wrong_content(evidence: Evidence, fate: Fates) -> Iterator[str]:
         misfit = [
             r.key
             for r in tables.ids
-            if r.origin in evidence.offsets
-            and (r.id - evidence.offsets[r.origin]) % evidence.increment
+            if r.origin in evidence.offsets and (r.id - evidence.offsets[r.origin]) % INCREMENT
         ]
         yield from _sentence(f"with an id on {name} of the other node's residue class", misfit)
 

@@ -20,7 +20,7 @@ from myha.drill.observer import HangUp
 from myha.drill.options import Options
 from myha.drill.quarantined import incidents
 from myha.drill.stage import START_DEADLINE_SECONDS, WHOLE_DEADLINE_SECONDS, Fault, Scenario
-from myha.drill.target import Target
+from myha.drill.target import DATABASE, Target
 from myha.drill.ticks import Ticking
 from myha.drill.topology import Topology, topology_of
 from myha.drill.worker import Order
@@ -180,7 +180,7 @@ class Round:
             port=port,
             user=self.target.account.user,
             password=self.target.account.password.get_secret_value(),
-            database=self.target.database,
+            database=DATABASE,
             flavour=self.target.flavour.name,
             directory=str(self.directory),
             clients=self.options.clients,

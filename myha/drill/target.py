@@ -66,7 +66,6 @@ class Target:
     fit: Fit | None = None  # for which scenarios that was made
     quorum: Quorum | None = None  # of several supervisors, where the drill may end them
     in_containers: bool = False  # made for the drill, of containers
-    database: str = DATABASE
     account: Account = field(init=False)
     client: Client = field(init=False)
 
@@ -155,8 +154,8 @@ class Target:
         """Fresh tables, made through the balancer like an application's, and seen on both nodes."""
         statements = self.flavour.statements("drill")
         with self.session(*self.writer_address, database=None) as session:
-            session.run(statements.all("drill_database", database=f"`{self.database}`"))
-            session.query(f"USE `{self.database}`")
+            session.run(statements.all("drill_database", database=f"`{DATABASE}`"))
+            session.query(f"USE `{DATABASE}`")
             session.run(statements.all("drill_tables"))
         self.await_same_rows()
 
@@ -222,7 +221,7 @@ class Target:
                 port=port,
                 user=who.user,
                 password=who.password.get_secret_value(),
-                database=self.database if database == "" else database,
+                database=DATABASE if database == "" else database,
                 connect_timeout=CALL_SECONDS,
                 read_timeout=3 * CALL_SECONDS,
                 autocommit=True,

@@ -25,6 +25,7 @@ from myha.waiting import wait_until
 from myha.words import one_line
 
 POLL_SECONDS = 0.02
+ACCEPTS_SECONDS = 1.0
 FREEZE_POLL_SECONDS = 0.001
 FREEZE_DEADLINE_SECONDS = 2.0
 # An assertion's line says what failed; the error after it only that a signal came.
@@ -69,30 +70,30 @@ def _boot_wall_seconds() -> float:
     raise MyhaError("/proc/stat has no btime line: cannot tell when a process began")
 
 
-def accepts_tcp(host: str, port: int, timeout_seconds: float = 1.0) -> bool:
+def accepts_tcp(host: str, port: int) -> bool:
     """Whether something accepts connections there and says a first word, as a server does."""
     try:
-        with socket.create_connection((host, port), timeout_seconds) as connection:
-            connection.settimeout(timeout_seconds)
+        with socket.create_connection((host, port), ACCEPTS_SECONDS) as connection:
+            connection.settimeout(ACCEPTS_SECONDS)
             return bool(connection.recv(1))
     except OSError:
         return False
 
 
-def connects_tcp(host: str, port: int, timeout_seconds: float = 1.0) -> bool:
+def connects_tcp(host: str, port: int) -> bool:
     """Whether something accepts connections there, and waits for the first word."""
     try:
-        with socket.create_connection((host, port), timeout_seconds):
+        with socket.create_connection((host, port), ACCEPTS_SECONDS):
             return True
     except OSError:
         return False
 
 
-def accepts_unix(path: Path, timeout_seconds: float = 1.0) -> bool:
+def accepts_unix(path: Path) -> bool:
     """Whether something accepts connections on a unix socket."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(timeout_seconds)
+            connection.settimeout(ACCEPTS_SECONDS)
             connection.connect(str(path))
             return True
     except OSError:

@@ -13,7 +13,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 
 _STATUS_LIMIT_CHARS = 400
@@ -23,16 +22,11 @@ _MICROSECONDS = 1_000_000
 class ServiceManager:
     """Never waits and never fails: whoever calls it has better to do. Safe for several threads."""
 
-    def __init__(
-        self,
-        environment: MutableMapping[str, str] = os.environ,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self) -> None:
         """Takes its variables out of the environment, so that no child speaks for this process."""
-        address = environment.pop("NOTIFY_SOCKET", "")
-        limit_usec = environment.pop("WATCHDOG_USEC", "")
-        whose = environment.pop("WATCHDOG_PID", "")
-        self._monotonic = monotonic
+        address = os.environ.pop("NOTIFY_SOCKET", "")
+        limit_usec = os.environ.pop("WATCHDOG_USEC", "")
+        whose = os.environ.pop("WATCHDOG_PID", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._socket = _datagrams() if address[:1] in {"/", "@"} else None
         mine = whose in {"", str(os.getpid())}
@@ -53,7 +47,7 @@ class ServiceManager:
             return
         with self._lock:
             lines = []
-            now = self._monotonic()
+            now = time.monotonic()
             if not (self._ready or self._ending or self._reloading):
                 self._ready = True
                 lines.append("READY=1")

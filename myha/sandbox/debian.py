@@ -18,6 +18,7 @@ from myha.errors import MissingProgramError, MyhaError
 from myha.hosts.commands import output_of
 from myha.progress import Tell
 
+APT_DIR = Path("/etc/apt")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 FALLBACK_MIRROR = "http://deb.debian.org/debian"
 FALLBACK_SECURITY_MIRROR = "http://deb.debian.org/debian-security"
@@ -46,18 +47,18 @@ def apt_is_here() -> bool:
     return bool(shutil.which("apt-get") and shutil.which("dpkg")) and KEYRING.exists()
 
 
-def mirrors(apt_dir: Path = Path("/etc/apt")) -> tuple[str, str]:
+def mirrors() -> tuple[str, str]:
     """The main and the security mirror of the system's own apt sources, or Debian's public ones."""
-    uris = list(_source_uris(apt_dir))
+    uris = list(_source_uris())
     main = next((uri for uri in uris if uri.endswith("/debian")), FALLBACK_MIRROR)
     security = next((uri for uri in uris if uri.endswith("/debian-security")), "")
     return main, security or FALLBACK_SECURITY_MIRROR
 
 
-def _source_uris(apt_dir: Path) -> Iterator[str]:
+def _source_uris() -> Iterator[str]:
     """URIs in both of apt's formats: one-line `.list` and deb822 `.sources` files."""
-    parts = apt_dir / "sources.list.d"
-    for path in [apt_dir / "sources.list", *sorted(parts.glob("*.list"))]:
+    parts = APT_DIR / "sources.list.d"
+    for path in [APT_DIR / "sources.list", *sorted(parts.glob("*.list"))]:
         for line in _lines(path):
             found = re.match(r"\s*deb\s+(?:\[[^]]*\]\s+)?(\S+)\s", line)
             if found:

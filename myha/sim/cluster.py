@@ -54,7 +54,6 @@ class Mutation:
     etcd: type[SimEtcd] = SimEtcd
     lease: type[SimLease] = SimLease
     leased_store: type[SimLeasedStore] = SimLeasedStore
-    takes_over: bool = True  # who begins moves the record on, and so the term
     claims: type[Claims] = Claims
     balancer: type[SharedBalancer] = SharedBalancer  # of those that share an address
     host: type[Host] = Host
@@ -127,7 +126,7 @@ class Cluster:
     def new_supervisor(self) -> SimSupervisor:
         """One that begins takes the record over: plans of any other are void from then on."""
         record = self.store.record
-        if self.supervisors and self.mutation.takes_over:
+        if self.supervisors:
             change = RecordChange("another supervisor takes over")
             taken = change.apply(record, self.world.now)
             self.store.compare_and_set(record.version, replace(taken, term=taken.version))

@@ -274,7 +274,6 @@ ELECTION_FAULTS = (
     ("crash", ("writer", "standby")),
     ("hang", ("writer", "standby")),
 )
-_ELECTION_WEIGHTS = (5, 3, 2, 2, 1, 3, 2)
 
 
 def with_supervisors(parameters: Parameters) -> Parameters:

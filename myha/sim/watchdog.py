@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from myha.core.watchdog import Watchdog
+from myha.core.watchdog import CLOCK_RATE, Watchdog
 from myha.sim.process import ServerProcess
 
 ARMS_SECONDS = 0.05  # the watchdog is begun, and has seen the lease held for so long
@@ -26,7 +26,7 @@ class SimWatchdog:
         self.server = server
         self.watchdog = watchdog
         self.close = close
-        self.slow = 1 + rng.choice((0.0, watchdog.clock_rate))
+        self.slow = 1 + rng.choice((0.0, CLOCK_RATE))
         self.late_seconds = rng.choice((0.0, 0.5, 1.0)) * watchdog.closing_seconds
         self._grace = 0  # the number of the wait that is one
         self.reset()

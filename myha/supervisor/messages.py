@@ -84,8 +84,7 @@ def _had(one: Attached) -> Data:
 class MessengerProcess:
     """Started with the first pair, ended with the last one. Safe for several threads."""
 
-    def __init__(self, command: tuple[str, ...] = (sys.executable, "-m", MODULE)) -> None:
-        self._command = command
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pairs: list[Attached] = []
         self._queue: queue.Queue[_Item] = queue.Queue(QUEUE_LIMIT)
@@ -180,7 +179,7 @@ class MessengerProcess:
         self._not_before = time.monotonic() + AGAIN_SECONDS
         try:
             process = self._process = subprocess.Popen(
-                self._command,
+                (sys.executable, "-m", MODULE),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,

@@ -11,12 +11,11 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from myha.config import ProcessConfig, load_all
 from myha.config.files import KeptFiles
@@ -41,20 +40,15 @@ ALIVE_SECONDS, PING_SECONDS = 1.0, 5.0
 RELOAD, STATUS = "reload", "status"
 MAX_CLIENTS = 128
 
-Load = Callable[[Path], ProcessConfig]
-
 
 class Process(ABC):
     """What both kinds have in common: signals, the control socket, and a new configuration."""
 
-    def __init__(
-        self, config: ProcessConfig, load: Load = load_all, api: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, config: ProcessConfig, api: tuple[str, ...] = ()) -> None:
         """`api`: the command of the process that answers HTTP; none: nobody does."""
         self.config = config
         self.api = ApiProcess(api, self._order)
         self.manager = ServiceManager()
-        self._load = load
         self._reloading = threading.Lock()
         self.control = ControlServer(
             socket_path(config.supervisor.state_dir), self._answer, MAX_CLIENTS
@@ -128,7 +122,7 @@ class Process(ABC):
         """Read the files again and have what they say. Raises MyhaError: nothing has changed."""
         with self._reloading, self._told_of_reload():
             try:
-                new = self._load(self.config.path)
+                new = load_all(self.config.path)
                 self._refuse(new)
                 anew = self.api.try_out(new)
                 found = replace(changes(self.config.pairs, new.pairs), api=anew)
@@ -169,10 +163,8 @@ class Process(ABC):
 class LoneProcess(Process):
     """One pair, in this process, which ends with it."""
 
-    def __init__(
-        self, config: ProcessConfig, load: Load = load_all, api: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(config, load, api)
+    def __init__(self, config: ProcessConfig, api: tuple[str, ...] = ()) -> None:
+        super().__init__(config, api)
         alive = self.manager.alive
         make = partial(PairSupervisor, alive=alive)
         self.pairs = Pairs(alone=True, begins=self._begins, alive=alive, make=make)
@@ -204,10 +196,8 @@ class LoneProcess(Process):
 class ManyProcess(Process):
     """Any number of pairs, none too, each in one of the workers."""
 
-    def __init__(
-        self, config: ProcessConfig, load: Load = load_all, api: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(config, load, api)
+    def __init__(self, config: ProcessConfig, api: tuple[str, ...] = ()) -> None:
+        super().__init__(config, api)
         self._lease = LocalLease(config.supervisor.state_dir)
         self._workers = Workers(
             config.supervisor.workers or cores(), config.supervisor.state_dir, config.niceness

@@ -50,14 +50,8 @@ class Rounds:
 class Stillness:
     """A thread that looks at all pairs of this process, once every CHECK_SECONDS."""
 
-    def __init__(
-        self,
-        runners: Callable[[], Iterable[PairRunner]],
-        leave: Callable[[int], object] = os._exit,
-    ) -> None:
-        """`leave` ends the process at once, with an exit status."""
+    def __init__(self, runners: Callable[[], Iterable[PairRunner]]) -> None:
         self._runners = runners
-        self._leave = leave
         self._rounds = Rounds()
         self._patience = PATIENCE_CHECKS
 
@@ -67,7 +61,7 @@ class Stillness:
     def _run(self) -> None:
         while not self.check():
             time.sleep(CHECK_SECONDS)
-        self._leave(EXIT_STATUS)
+        os._exit(EXIT_STATUS)
 
     def check(self) -> bool:
         """Once: whether the process has to end, and now is the time."""

@@ -18,11 +18,10 @@ class LaterChanges:
     """Finds a kept transaction that built on a row which an errant one had written.
 
     Rows are remembered by a hash of 64 bits: two that agree by chance are refused, which is safe.
-    Of more than `max_rows` errant rows it says only whether something came after them.
+    Of more than `MAX_ROWS` errant rows it says only whether something came after them.
     """
 
-    def __init__(self, max_rows: int = MAX_ROWS) -> None:
-        self._max_rows = max_rows
+    def __init__(self) -> None:
         self._written: set[int] = set()
         self._too_many = False
         self._any_errant = False
@@ -33,7 +32,7 @@ class LaterChanges:
         if after is None or self._too_many:
             return
         self._written.add(_hash(name, after))
-        self._too_many = len(self._written) > self._max_rows
+        self._too_many = len(self._written) > MAX_ROWS
 
     def kept(self, transaction: Logged) -> None:
         """Raises RewindRefusedError when this kept transaction built on an errant row."""
@@ -55,7 +54,7 @@ class LaterChanges:
             before = [one for one, _ in rows.images if one]
             if before and self._too_many:
                 raise RewindRefusedError(
-                    f"transaction {transaction.gtid} came after more than {self._max_rows} errant"
+                    f"transaction {transaction.gtid} came after more than {MAX_ROWS} errant"
                     " rows, too many to compare it with"
                 )
             if any(_hash(name, one) in self._written for one in before):

@@ -17,6 +17,7 @@ from myha.binlog.transactions import streamed
 from myha.core.gtid import MysqlGtidSet
 from myha.database.flavours.base import Gtid
 from myha.database.flavours.mysql import encode_gtid_set
+from myha.undo import later_changes
 from myha.undo.inverse import TableCounts, changes, count, redo_step, undo_step
 from myha.undo.later_changes import LaterChanges
 
@@ -222,8 +223,11 @@ def test_a_later_change_of_an_errant_row_is_found_and_others_are_not() -> None:
         later.kept(transaction(query(b"ALTER TABLE x ADD y INT")))
 
 
-def test_more_errant_rows_than_can_be_compared_are_refused_only_if_a_change_came_later() -> None:
-    later = LaterChanges(max_rows=1)
+def test_more_errant_rows_than_can_be_compared_are_refused_only_if_a_change_came_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(later_changes, "MAX_ROWS", 1)
+    later = LaterChanges()
     later.errant("t.x", image((1, b"a")))
     later.errant("t.x", image((2, b"b")))
     later.kept(transaction(table_event(), rows_event(EventType.WRITE_ROWS, [image((3, b""))])))

@@ -23,6 +23,7 @@ import pytest
 from myha.cli.status import explanation
 from myha.core.planning import decide
 from myha.core.record import Cause, Membership, NodeRecord, Record, Sync
+from myha.operations.divergence import errant as errant_looks
 from myha.operations.divergence.errant import ErrantLook, InspectedNode, look_for_errant
 from myha.operations.divergence.failures import applier_failure
 from myha.operations.divergence.replication_error import (
@@ -100,11 +101,11 @@ def show_json(pair: Pair, directory: Path, *words: str) -> tuple[int, dict[str, 
     return done.returncode, found
 
 
-def look_at(pair: Pair, confirm_seconds: float = 2.0) -> ErrantLook:
+def look_at(pair: Pair) -> ErrantLook:
     node = InspectedNode(pair.sup(), pair.kind, 30)
     writer = InspectedNode(pair.sup(server=pair.p), pair.kind, 30)
     try:
-        return look_for_errant(node, writer, confirm_seconds=confirm_seconds)
+        return look_for_errant(node, writer)
     finally:
         node.close()
         writer.close()
@@ -355,11 +356,14 @@ def test_a_pair_with_two_writers_is_never_called_diverged(pair: Pair) -> None:
     writer.close()
 
 
-def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(pair: Pair) -> None:
+def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errant_looks, "CONFIRM_SECONDS", 0.2)
     make_database(pair, "late", "t (id INT PRIMARY KEY)")
     pair.stop(pair.p)
     pair.w.run("INSERT INTO late.t VALUES (1)")
-    look = look_at(pair, 0.2)
+    look = look_at(pair)
     assert look.diverged
     assert look.errant.count() == 1
     node = InspectedNode(pair.sup(), pair.kind, 30)
@@ -370,7 +374,7 @@ def test_what_a_stopped_writer_has_not_got_yet_is_errant_and_then_no_more(pair: 
     assert [(one.table, one.after) for one in changes] == [("late.t", (1,))]
     pair.start(pair.p)
     until(lambda: pair.has_all(pair.p, pair.w), "P has it")
-    assert not look_at(pair, 0.2).diverged
+    assert not look_at(pair).diverged
 
 
 # ---- appliers that have stopped

@@ -86,9 +86,7 @@ class Proxy:
         self.config: Config = load(toml)
         self.cfg = folder / "haproxy.cfg"
         self.cfg.write_text(
-            render_haproxy(
-                self.config, "lb1", await_script=AWAIT_SCRIPT if waits else None, maxconn=200
-            )
+            render_haproxy(self.config, "lb1", await_script=AWAIT_SCRIPT if waits else None)
         )
         self.argv = [*fetch("haproxy").argv, "-f", str(self.cfg)]
         self.processes: list[subprocess.Popen[bytes]] = []

@@ -15,6 +15,7 @@ import pytest
 
 from myha import config
 from myha.errors import ConfigError, MyhaError
+from myha.hosts import local
 from myha.hosts.local import LocalHost, accepts_tcp, process_state
 from myha.sandbox import registry
 from myha.sandbox.cluster import Cluster
@@ -129,14 +130,17 @@ def test_the_option_file_fragment_is_read(cluster: MakeCluster, flavour: str) ->
     assert query(pair, "b", "SELECT @@global.auto_increment_increment") == ((1,),)
 
 
-def test_freeze_and_thaw(cluster: MakeCluster, flavour: str) -> None:
+def test_freeze_and_thaw(
+    cluster: MakeCluster, flavour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "ACCEPTS_SECONDS", 0.3)
     pair = cluster(flavour=flavour)
     pair.start_servers()
     host, node = pair.servers["b"], pair.nodes["b"]
     host.freeze()
     assert host.running()
     assert host.frozen()
-    assert not accepts_tcp(node.host, node.port, timeout_seconds=0.3)
+    assert not accepts_tcp(node.host, node.port)
     assert [p.state for p in pair.status() if p.name == "node b"] == ["frozen"]
     host.thaw()
     until(lambda: accepts_tcp(node.host, node.port), "the thawed server answers")

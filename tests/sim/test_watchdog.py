@@ -10,7 +10,7 @@ import pytest
 
 from myha.core.plans import AwaitClosed, Plan
 from myha.core.policy import Policy
-from myha.core.watchdog import Watchdog
+from myha.core.watchdog import CLOCK_RATE, Watchdog
 from myha.sim.cluster import WATCHDOG, Mutation
 from myha.sim.history import run_history
 from myha.sim.leases import SimLeases
@@ -81,7 +81,7 @@ def _without(watchdog: Watchdog) -> dict[str, float]:
     """The total with each margin left out."""
     fuse = watchdog.allowed_seconds
     return {
-        "closing": fuse * (1 + watchdog.clock_rate),
+        "closing": fuse * (1 + CLOCK_RATE),
         "rate": fuse + watchdog.closing_seconds,
     }
 

@@ -14,7 +14,7 @@ AWAIT_SCRIPT = Path(__file__).with_name("await_server.lua")
 # notices the new one at once; the second is long, and its pauses are too long to be lost easily.
 FIRST_WAIT_MS, FIRST_PAUSE_MS, FIRST_SLACK_MS = 60, 2, 20
 SECOND_WAIT_MS, SECOND_PAUSE_MS, SECOND_SLACK_MS = 2000, 20, 500
-DEFAULT_MAXCONN = 2000
+MAXCONN = 2000
 GONE_SECONDS = 10  # a client that is not heard for so long has left with the shared address
 HELD_MS = 2500  # it is said once in a second
 _EVERYWHERE = ("*", "0.0.0.0")
@@ -29,7 +29,6 @@ def render_haproxy(
     program_user: str = "",
     program_group: str = "",
     socket_group: str = "",
-    maxconn: int = DEFAULT_MAXCONN,
 ) -> str:
     """The configuration as text, for `haproxy -f`.
 
@@ -47,10 +46,9 @@ def render_haproxy(
             user=program_user,
             group=program_group,
             socket_group=socket_group,
-            maxconn=maxconn,
             checked=bool(config.address.ip),
         ),
-        _defaults(maxconn),
+        _DEFAULTS,
         _pool(config, "writer", balancer.writer_listen, waits=await_script is not None),
         _pool(config, "reader", balancer.reader_listen, waits=await_script is not None),
         *([_tables(config, balancer)] if config.address.ip else []),
@@ -73,7 +71,6 @@ def _global(
     user: str,
     group: str,
     socket_group: str,
-    maxconn: int,
     checked: bool,
 ) -> str:
     lines = ["global"]
@@ -93,7 +90,7 @@ def _global(
         ]
     lines += [
         "    stats timeout 10s",
-        f"    maxconn {maxconn}",
+        f"    maxconn {MAXCONN}",
         "    # After a reload the old process keeps its sessions, and nobody can end them:",
         "    # let it end soon, or a fenced node could keep clients through it.",
         "    hard-stop-after 10s",
@@ -113,10 +110,9 @@ def _global(
     return "\n".join(lines) + "\n"
 
 
-def _defaults(maxconn: int) -> str:
-    return f"""defaults
+_DEFAULTS = f"""defaults
     mode tcp
-    maxconn {maxconn}
+    maxconn {MAXCONN}
     timeout connect 1s
     # As long as the servers' own wait_timeout: HAProxy is not the one to end an idle session.
     timeout client 8h

@@ -45,16 +45,14 @@ class InspectedNode(Node):
     errand: ClassVar[str] = "inspection of the server"
 
 
-def look_for_errant(
-    node: Node, writer: Node, *, confirm_seconds: float = CONFIRM_SECONDS
-) -> ErrantLook:
-    """Compare the two. Takes up to `confirm_seconds` when something looks errant.
+def look_for_errant(node: Node, writer: Node) -> ErrantLook:
+    """Compare the two. Takes up to `CONFIRM_SECONDS` when something looks errant.
 
     Raises ServerError when one of them cannot be asked.
     """
     executed = node.executed()
     theirs = writer.flavour.visible(writer)
-    ends = time.monotonic() + confirm_seconds
+    ends = time.monotonic() + CONFIRM_SECONDS
     first = True
     while not theirs.contains(executed) and (first or time.monotonic() < ends):
         first = False

@@ -62,7 +62,6 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
     reporter: Reporter,
     *,
     deadline_seconds: float = DEADLINE_SECONDS,
-    max_rows: int = MAX_ROWS,
 ) -> MergeReport:
     """Apply every transaction of the node outside `keep` on the writer, under its own GTID.
 
@@ -79,7 +78,7 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
     node = UndoNode(node_connect, flavour, deadline_seconds)
     try:
         with Writer(writer_connect, flavour, deadline_seconds) as writer:
-            merge = _Merge(node, writer, reporter, max_rows)
+            merge = _Merge(node, writer, reporter)
             return merge.run(executed, keep, quarantine_dir, incident)
     except LookAgainError:
         raise
@@ -93,11 +92,10 @@ def merge_node(  # noqa: PLR0917 - as the other ways of healing are called
 
 
 class _Merge:
-    def __init__(self, node: UndoNode, writer: Writer, reporter: Reporter, max_rows: int) -> None:
+    def __init__(self, node: UndoNode, writer: Writer, reporter: Reporter) -> None:
         self._node = node
         self._writer = writer
         self._reporter = reporter
-        self._max_rows = max_rows
 
     def run(
         self, seen: Any, keep: Any, quarantine_dir: Path, incident: Mapping[str, object]
@@ -141,9 +139,9 @@ class _Merge:
                 self._reporter.permit.require()
                 yield one
                 meter.advance()
-                if draft.rows > self._max_rows:
+                if draft.rows > MAX_ROWS:
                     raise HealRefusedError(
-                        f"more than {self._max_rows} rows are errant: too many to lock on"
+                        f"more than {MAX_ROWS} rows are errant: too many to lock on"
                         " the writer for a check"
                     )
 

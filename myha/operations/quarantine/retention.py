@@ -24,18 +24,18 @@ from myha.undo.quarantine import PARTIAL
 
 DAY_SECONDS = 86_400.0
 MB = 1_000_000
+SPARED_DAYS = 1.0  # after an incident
 SEEN = "seen.json"  # beside the files of an incident, which never change
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`days` None: however old; `megabytes` None: however large; `unseen`: those too that nobody
-    has looked at. One that is younger than `spared_days` is not removed for its size."""
+    has looked at. One that is younger than `SPARED_DAYS` is not removed for its size."""
 
     days: float | None = None
     megabytes: float | None = None
     unseen: bool = False
-    spared_days: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def to_remove(
         too_much = (
             limits.megabytes is not None
             and total_bytes > limits.megabytes * MB
-            and age_days > limits.spared_days
+            and age_days > SPARED_DAYS
         )
         if too_old or too_much:
             going.append(one)

@@ -35,12 +35,10 @@ class Cut:
     port: int = 0
 
 
-def both_ways(
-    one: Iterable[str], other: Iterable[str], link: Link | None = None
-) -> tuple[Cut, Cut]:
+def both_ways(one: Iterable[str], other: Iterable[str]) -> tuple[Cut, Cut]:
     """Nothing gets from either group to the other."""
     first, second = tuple(one), tuple(other)
-    return Cut(first, second, link), Cut(second, first, link)
+    return Cut(first, second), Cut(second, first)
 
 
 class Faults:
