@@ -22,6 +22,7 @@ from myha.supervisor import client as client_module
 from myha.supervisor import line as line_module
 from myha.supervisor import pairs as pairs_module
 from myha.supervisor import runner as runner_module
+from myha.supervisor.admission import AT_ONCE
 from myha.supervisor.client import Client
 from myha.supervisor.pair import PairSupervisor
 from myha.supervisor.pairs import Pairs, switch_seconds
@@ -52,6 +53,7 @@ class Supervisor:
         seen = view()
         self.loop = SimpleNamespace(view=seen, decision=decide(seen), running=None)
         self.rounds = 1
+        self.on_surveyed: Callable[[], None] = lambda: None
         self.noted: list[tuple[Kind, str]] = []
         self.journal_file = SimpleNamespace(
             note=lambda kind, text, _fields: self.noted.append((kind, text))
@@ -61,6 +63,8 @@ class Supervisor:
         self.noted.append((kind, text))
 
     def run(self) -> None:
+        if self.name not in self.world.silent:
+            self.on_surveyed()
         assert self.ended.wait(DEADLINE_SECONDS)
         if self.defect is not None:
             raise self.defect
@@ -96,12 +100,13 @@ class Supervisor:
 
 class World:
     """All supervisors that were made; those in `refused` cannot begin, `busy` do not end by
-    themselves: a plan is under way."""
+    themselves, since a plan is under way, and the nodes of `silent` answer nothing."""
 
     def __init__(self) -> None:
         self.made: dict[str, list[Supervisor]] = {}
         self.refused: set[str] = set()
         self.busy: set[str] = set()
+        self.silent: set[str] = set()
         self.said: list[str] = []
 
     def make(
@@ -165,6 +170,33 @@ def _runs(pairs: Pairs, name: str) -> bool:
 
 def _state(pairs: Pairs, name: str) -> State:
     return pairs._runners[name].state
+
+
+def test_a_pair_begins_when_an_earlier_one_has_looked_at_its_nodes(
+    world: World, tmp_path: Path
+) -> None:
+    names = [f"p{n:02}" for n in range(2 * AT_ONCE)]
+    world.silent.update(names)
+    pairs = Pairs(make=world.make)
+    with given(world, pairs, tmp_path):
+        pairs.apply(configs(tmp_path, *names), "start")
+        for name in names[:AT_ONCE]:
+            world.running(name)
+        assert set(world.made) == set(names[:AT_ONCE])
+        assert _state(pairs, names[-1]) is State.STARTING
+        world.made[names[3]][0].on_surveyed()
+        world.running(names[AT_ONCE])
+        assert set(world.made) == set(names[: AT_ONCE + 1])
+        pairs.apply(configs(tmp_path, *names[AT_ONCE:]), "reload")  # those inside end
+        for name in names[AT_ONCE:]:
+            world.running(name)
+
+
+def test_a_pair_that_cannot_begin_keeps_no_other_from_it(world: World, tmp_path: Path) -> None:
+    names = [f"p{n:02}" for n in range(2 * AT_ONCE)]
+    world.refused.update(names[:AT_ONCE])
+    with supervised(world, tmp_path, *names):
+        assert set(world.made) == set(names[AT_ONCE:])
 
 
 # -- requests --------------------------------------------------------------------------------------

@@ -180,6 +180,10 @@ class PairSupervisor:
         self.driver.after_turn = self._after_turn
         self._noticing = Noticing()
         self._on_news: Callable[[Change], None] = lambda _change: None
+        # Called once in the loop's thread, when every node has been looked at, whatever came of it.
+        # Must not wait for anything.
+        self.on_surveyed: Callable[[], None] = lambda: None
+        self._surveyed = False
 
     def _attach(self, held: ExitStack) -> Attached | None:
         """Have the events told, where somebody is to be told."""
@@ -234,6 +238,9 @@ class PairSupervisor:
 
     def _after_turn(self) -> None:
         """In the loop's thread; waits for nothing."""
+        if not self._surveyed and self.loop.decision.fresh:
+            self._surveyed = True
+            self.on_surveyed()
         for heartbeat in self.heartbeats.values():
             heartbeat.wake()
         if self.lanes:

@@ -14,6 +14,7 @@ from myha.config.load import listed
 from myha.core.events import Selector, Wanted
 from myha.core.severity import Severity
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
+from myha.supervisor.admission import Admission
 from myha.supervisor.control import PING, Data
 from myha.supervisor.drill_note import NOTE, drill_note
 from myha.supervisor.housekeeping import VERIFY
@@ -35,9 +36,6 @@ THREAD_SWITCH_SECONDS = 0.0005
 # while the process is busy, at the default that alone took more than a processor, and they never
 # got out of it: a pair has some ten threads, so that all of them wake up 50,000 times a second.
 MANY_SWITCH_SECONDS, SWITCH_SECONDS_A_PAIR = 0.005, 0.0002
-# Between the beginnings of two pairs. Each logs in a dozen times: hundreds at once would take each
-# other the time that a login has.
-PACE_SECONDS = 0.1
 FREEZE_AFTER_SECONDS = 10.0  # when all have begun
 
 
@@ -105,6 +103,7 @@ class Pairs:
         self._runners: dict[str, PairRunner] = {}
         self._stopping = threading.Event()
         self._news = News()
+        self._admission = Admission(on_empty=_settle_later)
         self._sharing = Sharing(self.runners, part, look_seconds=share_seconds)
         if not alone:
             self._sharing.start()
@@ -127,15 +126,11 @@ class Pairs:
                     self._runners[name].change(None, f"{reason}: not in the configuration any more")
             for name in new.changed:
                 self._begin(name, f"{reason}: its configuration has changed")
-            for number, name in enumerate(new.added):
-                self._begin(name, reason, number * PACE_SECONDS)
-        began_seconds = len(new.added) * PACE_SECONDS
-        timer = threading.Timer(began_seconds + FREEZE_AFTER_SECONDS, _settle)
-        timer.daemon = True
-        timer.start()
+            for name in new.added:
+                self._begin(name, reason)
         return new
 
-    def _begin(self, name: str, reason: str, after_seconds: float = 0.0) -> None:
+    def _begin(self, name: str, reason: str) -> None:
         """Or go on with a thread of the same name, which may be ending."""
         config, runner = self._configs[name], self._runners.get(name)
         if runner is not None and runner.change(config, reason):
@@ -146,7 +141,7 @@ class Pairs:
             alone=self._alone,
             begins=self._begins,
             alive=self._alive,
-            after_seconds=after_seconds,
+            admission=self._admission,
             make=self._make,
             news=partial(self._news.announce, name),
             patience_seconds=self._sharing.patience_seconds,
@@ -235,6 +230,12 @@ def _seen(runner: PairRunner) -> Data:
         return {"line": line, "status": runner.supervisor.status().as_json()}
     except MyhaError:
         return {"line": line, "status": None}
+
+
+def _settle_later() -> None:
+    timer = threading.Timer(FREEZE_AFTER_SECONDS, _settle)
+    timer.daemon = True
+    timer.start()
 
 
 def _settle() -> None:

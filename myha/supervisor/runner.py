@@ -18,6 +18,7 @@ from myha.core.backoff import backoff_seconds
 from myha.core.events import Kind
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.ports import Lease
+from myha.supervisor.admission import Admission
 from myha.supervisor.line import Patience, stand_in_line
 from myha.supervisor.news import Change
 from myha.supervisor.pair import PairSupervisor
@@ -56,7 +57,7 @@ class PairRunner:
         alone: bool = False,
         begins: Callable[[], None] = lambda: None,
         alive: Callable[[str], None] = lambda _text: None,
-        after_seconds: float = 0.0,
+        admission: Admission | None = None,
         make: Make = PairSupervisor,
         news: Callable[[Change], None] = lambda _change: None,
         patience_seconds: Patience = lambda _config, _was_taken: 0.0,
@@ -65,7 +66,7 @@ class PairRunner:
         again and again with what it does while it has none; `news` when something about the pair
         has changed; `patience_seconds` how long a free lease is left to others.
 
-        The first one begins `after_seconds`.
+        The first one begins when `admission` has a place for it.
         """
         self.name = config.cluster.name
         self.state = State.STARTING
@@ -78,7 +79,8 @@ class PairRunner:
         self._begins = begins
         self._alive = alive
         self._make = make
-        self._after_seconds = after_seconds
+        self._admission = Admission() if admission is None else admission
+        self._begin = threading.Event()  # it has been admitted, or is to end
         self._news = news
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
@@ -118,6 +120,8 @@ class PairRunner:
                 return False
             self._wanted = config
             self._leave.set()
+            if config is None:
+                self._begin.set()
             if self._supervisor is not None:
                 self.state = State.ENDING
                 self._supervisor.stop(reason)
@@ -179,7 +183,19 @@ class PairRunner:
     # -- the thread ------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._leave.wait(self._after_seconds)
+        self._admission.enter(self._begin)
+        while not self._begin.wait(ALIVE_SECONDS):
+            self._admission.expire()
+        try:
+            self._keep()
+        finally:
+            self._give_place()
+
+    def _give_place(self) -> None:
+        """Others may begin: this one has, or waits for something else than time to."""
+        self._admission.leave(self._begin)
+
+    def _keep(self) -> None:
         attempts, first = 0, True
         while (config := self._next()) is not None:
             began = time.monotonic()
@@ -197,6 +213,7 @@ class PairRunner:
                 self._over = True
                 return
             self.failure = None
+            self._give_place()
             attempts = 1 if time.monotonic() - began > SETTLED_SECONDS else attempts + 1
             self._wait(one_line(why), attempts)
 
@@ -221,6 +238,7 @@ class PairRunner:
 
     def _in_line(self, why: str, other_balancers: str) -> None:
         """Another process supervises the pair, and this one is at hand; the socket says so."""
+        self._give_place()
         self._begins()
         self._alive(why)
         if why != self.reason:
@@ -248,6 +266,7 @@ class PairRunner:
                 if self._leave.is_set():
                     return
                 made.announce_to(self._news)
+                made.on_surveyed = self._give_place
                 self._supervisor, self.state, self.reason = made, State.RUNNING, ""
                 # Last: from here on it is asked, and whoever is told that it is there may ask.
                 self._begins()

@@ -25,6 +25,7 @@ class Acting:
     def __init__(self, host: Host, name: str, lease: Lease, record: Record) -> None:
         self.host, self.name, self.lease = host, name, lease
         self.ended = threading.Event()
+        self.on_surveyed: Callable[[], None] = lambda: None
         self.loop = SimpleNamespace(
             view=SimpleNamespace(record=record, jobs=()),
             decision=SimpleNamespace(verdicts=(HEALTHY,), fresh=True),
@@ -33,6 +34,7 @@ class Acting:
 
     def run(self) -> None:
         self.host.begins(self.name)
+        self.on_surveyed()
         self.ended.wait()
 
     def stop(self, _reason: str) -> None:
