@@ -32,7 +32,7 @@ import pymysql
 from benchmarks.results import write_results
 from benchmarks.run import RESULTS, machine, say
 from benchmarks.stub import CLAIM, Recording
-from myha.core.record import Record
+from myha.core.record import Record, Sync
 from myha.sandbox.cluster import Cluster
 from myha.stores.local.record import LocalRecordStore, read_record
 from myha.supervisor.client import ask
@@ -146,6 +146,7 @@ class Many:
             cluster.up()
             _must(lambda: _healthy_alone(cluster), "a pair is healthy")
             cluster.supervisor.stop(30.0)
+            _change(cluster.state_dir, sync=Sync.SOLO)
             order = {
                 "do": "record",
                 "config": str(cluster.config_path),
@@ -163,6 +164,7 @@ class Many:
             shutil.copytree(cluster.directory / "secrets", kept / "secrets")
             record = read_record(cluster.state_dir)
             assert record is not None
+            assert record.sync is Sync.ARMED, "the pair was not armed again"
             store = LocalRecordStore(kept)
             store.compare_and_set(0, replace(record, version=1))
             store.close()
@@ -412,10 +414,15 @@ def _stub(order: dict[str, Any], path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def _unname(directory: Path) -> None:
     """Another configuration may know the pair by another name."""
+    _change(directory, pair="")
+
+
+def _change(directory: Path, **values: Any) -> None:
+    """The record of a pair that nobody supervises."""
     store = LocalRecordStore(directory)
     record = store.read()
     assert record is not None
-    store.compare_and_set(record.version, replace(record, version=record.version + 1, pair=""))
+    store.compare_and_set(record.version, replace(record, version=record.version + 1, **values))
     store.close()
 
 

@@ -2,8 +2,9 @@
 
 `record` supervises a real pair for a while and keeps what each statement was answered;
 `serve` answers the same to any number of supervisors, each pair on ports of its own. What moves by
-itself on an idle pair moves here too: heartbeat rows, and what the receiver counts. A statement
-that was not seen is answered with OK, and said. A process: `python -m benchmarks.stub ORDER.json`.
+itself on an idle pair moves here too: heartbeat rows, the clock, and what the receiver counts. A
+statement that was not seen is answered with OK, and said. A process: `python -m benchmarks.stub
+ORDER.json`.
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ from typing import Any
 from myha.balancers.haproxy.adapter import HAProxyBalancer
 from myha.config import load
 from myha.database.results import ReadingConnection
+from myha.ports import WatchedServer
+from myha.servers.base import BaseServer
 from myha.servers.lag import stamp
+from myha.servers.sessions import CLOCK
 from myha.supervisor.pair import PairSupervisor
 
 OK = b"\x00\x00\x00\x02\x00\x00\x00"
 _NUMBERS = re.compile(rb"\d+(\.\d+)?")
 _BEATS = re.compile(rb"\d+=\d{4}-\d\d-\d\dT[\d:.]+(,\d+=[\dT:.-]+)*")
+_BEATS_ROW = b"REPLACE INTO myha.heartbeat"
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+")
 _PROGRESS = re.compile(rb"([0-9a-f-]{36}/\d+/)\d+(/.*)", re.DOTALL)
 CLAIM = b"SELECT store, term, holder, account FROM myha.claim"
@@ -42,6 +47,10 @@ _CLAIMS = re.compile(
 # The account's sessions, whom a new supervisor ends: nobody else is here.
 _OTHERS = re.compile(rb"SELECT (t\.PROCESSLIST_ID|p\.ID), COALESCE\(")
 _HEARTBEAT_COUNT = b"Slave_received_heartbeats"
+_CLOCK_COLUMN = CLOCK.removeprefix("SELECT ").encode()
+_SET_NAMES = b"SET NAMES "  # the driver reads its answer past what is recorded
+# What stands for a value that moves, as long as that is.
+_BEAT, _COUNT, _TIME = b"\1" * 26, b"\2" * 9, b"\3" * 17
 COM_QUIT, COM_QUERY = 1, 3
 SSL_REQUEST_BYTES = 32
 CLIENT_SSL = 0x0800
@@ -125,6 +134,7 @@ class Answer:
                 how = _how_it_moves(value, names[column])
                 if how:
                     self.moving.append((number, column, how))
+        self._pieces = self._cut()
 
     def value(self, row: int, column: int) -> bytes:
         found = self._rows[row][column]
@@ -138,17 +148,24 @@ class Answer:
     def now(self, beat: bytes) -> bytes:
         if not self.moving:
             return self.data
+        count = b"%d" % (10 ** (len(_COUNT) - 1) + int(time.monotonic() * 2))
+        values = {_BEAT: beat, _COUNT: count, _TIME: b"%.6f" % time.time()}
+        return b"".join([values.get(piece, piece) for piece in self._pieces])
+
+    def _cut(self) -> list[bytes]:
+        """The answer with marks where something moves, at which it is cut: to put it together anew
+        for each statement takes longer than all else that is done for it."""
         rows = [list(row) for row in self._rows]
-        count = str(int(time.monotonic() * 2)).encode()
         for number, column, how in self.moving:
             old = rows[number][column] or b""
             if how == "beats":
-                rows[number][column] = _STAMP.sub(beat, old)
+                rows[number][column] = _STAMP.sub(_BEAT, old)
             elif how == "progress":
-                rows[number][column] = _PROGRESS.sub(rb"\g<1>" + count + rb"\2", old)
+                rows[number][column] = _PROGRESS.sub(rb"\g<1>" + _COUNT + rb"\2", old)
             else:
-                rows[number][column] = count
-        return packed([*self._head, *(row_of(row) for row in rows), self._end])
+                rows[number][column] = _TIME if how == "clock" else _COUNT
+        marked = packed([*self._head, *(row_of(row) for row in rows), self._end])
+        return re.split(b"(%s)" % b"|".join((_BEAT, _COUNT, _TIME)), marked)
 
 
 def _how_it_moves(value: bytes | None, name: bytes | None) -> str:
@@ -158,6 +175,8 @@ def _how_it_moves(value: bytes | None, name: bytes | None) -> str:
         return "beats"
     if _PROGRESS.fullmatch(value):
         return "progress"
+    if name == _CLOCK_COLUMN:
+        return "clock"
     return "count" if name == _HEARTBEAT_COUNT else ""
 
 
@@ -176,6 +195,8 @@ class Recording:
         self.unknown: set[bytes] = set()
 
     def answer(self, statement: bytes, beat: bytes) -> bytes:
+        if statement.startswith(_SET_NAMES):
+            return packed([OK])
         found = self.exact.get(statement)
         shape = b"" if found else _NUMBERS.sub(b"?", statement)
         found = found or self.like.get(shape) or self.other.get(statement)
@@ -265,8 +286,7 @@ class Server(asyncio.BufferedProtocol):
     def _query(self, statement: bytes) -> None:
         if statement.startswith(b"DO SLEEP"):
             return
-        found = _STAMP.search(statement)
-        if found and b"heartbeat" in statement:
+        if statement.startswith(_BEATS_ROW) and (found := _STAMP.search(statement)):
             self.node.pair.beat = found[0]
         self.transport.write(self._answer(statement))
 
@@ -341,7 +361,7 @@ async def serve(order: dict[str, Any]) -> None:
     recordings = {name: Recording(folder / f"{name}.json") for name in ("a", "b", "lb1")}
     recordings["a"].other, recordings["b"].other = recordings["b"].exact, recordings["a"].exact
     with tempfile.TemporaryDirectory() as made:
-        tls = certificate(Path(made)) if order["tls"] else None
+        tls = certificate(Path(made)) if order["tls"] and versions["tls"] else None
         loop = asyncio.get_running_loop()
         for one in order["pairs"]:
             pair = Pair()
@@ -358,12 +378,16 @@ async def serve(order: dict[str, Any]) -> None:
 
 
 def record(config_path: Path, recordings: Path, seconds: float) -> None:
-    """Supervise a real pair for so long, and keep what its servers and its balancer answer."""
+    """Supervise a real pair for so long, and keep what its servers and its balancer answer.
+
+    Its record says solo at the beginning, so that arming is among it; and what is asked in trouble
+    only is asked at the end.
+    """
     config = load(config_path)
     recordings.mkdir(parents=True)
     names = {node.port: name for name, node in config.nodes.items()}
     kept = {name: Recording(recordings / f"{name}.json") for name in (*config.nodes, "lb1")}
-    versions: dict[str, str] = {}
+    versions: dict[str, Any] = {"tls": False}  # by node; and whether they offer it
     read, execute, result, call = (
         ReadingConnection._read_bytes,
         ReadingConnection._execute_command,
@@ -389,6 +413,7 @@ def record(config_path: Path, recordings: Path, seconds: float) -> None:
             name = names[connection.port]
             kept[name].keep(heard[0], bytes(heard[1]))
             versions[name] = connection.server_version
+            versions["tls"] |= isinstance(connection._sock, ssl.SSLSocket)
         return found
 
     def calling(balancer: Any, commands: list[str], ends: float) -> str:
@@ -403,10 +428,22 @@ def record(config_path: Path, recordings: Path, seconds: float) -> None:
     supervisor = PairSupervisor(config)
     threading.Timer(seconds, supervisor.stop, ("the recording ends",)).start()
     supervisor.run()
+    for server in supervisor.servers.values():
+        _ask_in_trouble(server)
     supervisor.close()
     for one in kept.values():
         one.save()
     (recordings / "versions.json").write_text(json.dumps(versions))
+
+
+def _ask_in_trouble(server: WatchedServer) -> None:
+    """What a supervisor asks a server that was late with an answer, or whose settings moved."""
+    assert isinstance(server, BaseServer)
+    server.semisync()
+    with server.new_session() as session:
+        session.limit = 5.0
+        server.flavour.identity(session)
+        session.value(CLOCK)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from myha.database.session import Deadline, Session, SessionPool, WarmSession
 from myha.errors import ServerError
 from myha.waiting import wait_until
 
+CLOCK = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"  # of now, where NOW() is the statement's beginning
 POLL_FIRST_SECONDS, POLL_LAST_SECONDS = 0.002, 0.05
 
 
@@ -122,8 +123,7 @@ class ServerSessions(ABC):
 
     def _run_in_time(self, session: WarmSession, block: str) -> None:
         """Carry out a block that the server ignores if it comes to it after the deadline only."""
-        sql = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
-        now = float(session.value(sql))
+        now = float(session.value(CLOCK))
         self._run(session, block, {"until": now + session.left_seconds})
 
     def _until(self, reached: Callable[[], bool], deadline: Deadline, what: str) -> None:
