@@ -27,6 +27,7 @@ from myha.core.intervals import (
 _MYSQL_LAST = 2**63 - 2
 _MARIADB_LAST = 2**64 - 1
 _UINT32 = 2**32 - 1
+UUID_CHARS = 36
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TAG = re.compile(r"[a-z_][a-z0-9_]{0,31}")
 
@@ -48,6 +49,9 @@ class GtidSet(Protocol):
 
         Both are what one life of one server says of its own log, which else only grows.
         """
+
+    def of_others(self, server_uuid: str, server_id: int) -> Self:
+        """Without what that server has written itself."""
 
     def is_empty(self) -> bool: ...
 
@@ -136,6 +140,13 @@ class MysqlGtidSet:
 
     def has_forgotten(self, before: Self) -> bool:
         return self is not before and not self.contains(before)
+
+    def of_others(self, server_uuid: str, server_id: int) -> Self:  # noqa: ARG002
+        """By its uuid alone: these names do not tell server ids."""
+        own = server_uuid.lower()
+        return type(self)(
+            {one: intervals for one, intervals in self._origins.items() if one[:UUID_CHARS] != own}
+        )
 
     def has_transaction(self, origin: str, number: int) -> bool:
         return has(self._origins.get(origin, ()), number)
@@ -295,6 +306,12 @@ class MariadbGtidSet:
             if now is None or (now[1] == server and now[0][-1][1] < intervals[-1][1]):
                 return True
         return False
+
+    def of_others(self, server_uuid: str, server_id: int) -> Self:  # noqa: ARG002
+        """Without the domains of which it wrote the last one, or nobody knows who did."""
+        return type(self)(
+            {one: entry for one, entry in self._domains.items() if entry[1] not in {0, server_id}}
+        )
 
     def is_empty(self) -> bool:
         return not self._domains

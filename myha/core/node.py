@@ -217,6 +217,9 @@ class NodeView:
     # When a member's binary log was last seen to have less than before, in one life of its server:
     # somebody has reset it. -1: never since it joined.
     forgot_at: float = -1.0
+    # What a member was last seen to have for good, in the life that is on record: None before that,
+    # or where it is none. In another life it may turn out to have less: older data.
+    kept: GtidSet | None = None
 
     @property
     def answering(self) -> bool:

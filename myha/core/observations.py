@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from myha.core.balancer import BalancerLook, BalancerView, Reach
+from myha.core.gtid import GtidSet
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import Contact, Lease, NodeLook, NodeName, NodeView, ThreadState
 from myha.core.plans import ROUTE
 from myha.core.policy import Policy
 from myha.core.reaching import reach_after
-from myha.core.record import Membership, Record
+from myha.core.record import Membership, NodeRecord, Record
 from myha.core.values import value
 from myha.core.view import Incident, LoopView, View
 
@@ -159,8 +160,8 @@ def fold(view: View, seen: Observation) -> View:
     at = max(view.at, seen.at)
     if isinstance(seen, NodeLooked):
         record = view.record
-        member = record is not None and record.node(seen.node).membership is Membership.MEMBER
-        node = looked(view.policy, view.node(seen.node), seen.look, member=member)
+        entry = record.node(seen.node) if record is not None else NodeRecord()
+        node = looked(view.policy, view.node(seen.node), seen.look, entry)
         return _seen(view, at, seen.node, node)
     if isinstance(seen, NodeMissed):
         return _seen(view, at, seen.node, missed(view.node(seen.node), seen))
@@ -249,9 +250,10 @@ def _with(pairs: tuple[tuple[str, T], ...], name: str, new: T) -> tuple[tuple[st
     return tuple([(known, new if known == name else old) for known, old in pairs])
 
 
-def looked(policy: Policy, old: NodeView, look: NodeLook, *, member: bool) -> NodeView:
-    """The view of a node after a whole look at it; `member`: as the record has it."""
+def looked(policy: Policy, old: NodeView, look: NodeLook, entry: NodeRecord) -> NodeView:
+    """The view of a node after a whole look at it; `entry`: its standing on record."""
     before = old.look
+    member = entry.membership is Membership.MEMBER
     heard = old.heard_source_at
     running = look.receiver.state is ThreadState.RUNNING
     if running and (before is None or before.progress != look.progress):
@@ -291,6 +293,7 @@ def looked(policy: Policy, old: NodeView, look: NodeLook, *, member: bool) -> No
         member=member,
         joined_at=look.at if member and not old.member else old.joined_at,
         forgot_at=_forgot_at(old, look) if member else old.forgot_at,
+        kept=_kept(old, look, entry.boot_id) if member else None,
     )
 
 
@@ -310,6 +313,17 @@ def _forgot_at(old: NodeView, look: NodeLook) -> float:
         return old.forgot_at
     forgotten = look.history.has_forgotten(before.history)
     return look.at if forgotten else old.forgot_at
+
+
+def _kept(old: NodeView, look: NodeLook, recorded_life: str) -> GtidSet | None:
+    """What was there a look ago, where no commit waits any more: it has ended by now, and outlives
+    the server. In another life than that on record what was known of that one stays known."""
+    before = old.look
+    if look.boot_id != recorded_life or before is None or before.boot_id != look.boot_id:
+        return old.kept
+    if look.history.has_forgotten(before.history):
+        return look.history  # its log was reset: no restart takes that from it
+    return old.kept if look.semisync.waiting_sessions else before.history
 
 
 def _same_history(before: NodeLook, look: NodeLook) -> bool:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from myha.core.node import Contact
 from myha.core.plans import ChangeRecord, FenceOutside, RecordChange, Refusal
 from myha.core.protocols.answer import Answer, make, unknown
-from myha.core.protocols.failover import FENCE_OUTSIDE_DEADLINE_SECONDS, failover, promotable
+from myha.core.protocols.failover import (
+    FENCE_OUTSIDE_DEADLINE_SECONDS,
+    failover,
+    open_older,
+    promotable,
+)
 from myha.core.protocols.fencing import fence
 from myha.core.protocols.heals import stop_heal, stop_job, unfence
 from myha.core.record import Cause
@@ -16,6 +21,8 @@ def forced_failover(it: Situation, to: str, *, accept_loss: bool) -> Answer:
     """A failover that a person answers for: flapping and silence do not hold it back."""
     if to and (refusal := unknown(it, to)) is not None:
         return refusal
+    if to == it.writer and it.writer_lost is not None:
+        return open_older(it, accept_loss=accept_loss)
     if to and to != it.standby:
         return Refusal(f"{to} is not the standby; the standby is {it.standby}")
     if it.writer_installed:

@@ -141,6 +141,22 @@ RESET = replace(seen("db1"), joined_at=NOW - 60.0, forgot_at=NOW - 0.1)
 GONE = ReplicationThread(ThreadState.STOPPED, 1236, "fatal error: logs have been purged")
 OUTDATED = replace(seen("db2", receiver=GONE), purged_since=NOW - 5.0)
 
+# A writer that was seen to have ten transactions, and has six of them in its new life.
+OLDER = replace(
+    seen("db1", boot_id="db1-2", open=False, executed=gtids(f"{UUID}:1-6"), semisync=IDLE),
+    kept=gtids(f"{UUID}:1-10"),
+)
+# db1 is the writer by now, and has three transactions that db2 wrote before that and lacks.
+WENT_ON = seen("db1", executed=gtids(f"{UUID}:1-10,{UUID_2}:1-7"))
+INCOMPLETE = replace(
+    seen(
+        "db2",
+        executed=gtids(f"{UUID}:1-10,{UUID_2}:1-4"),
+        received=gtids(f"{UUID}:1-10,{UUID_2}:1-4"),
+    ),
+    joined_at=NOW - 60.0,
+)
+
 SITUATIONS: dict[str, View] = {
     "nodes-mixed-up": view(seen("db2"), seen("db1")),
     "isolated": view(lost("db1", SILENT), lost("db2", SILENT)),
@@ -156,11 +172,13 @@ SITUATIONS: dict[str, View] = {
     "writer-refuses-us": view(lost("db1", Contact.FULL)),
     "writer-suspect": view(lost("db1", SILENT, since=NOW - 0.2)),
     "writer-blank": view(seen("db1", **BLANK), lost("db2", REFUSING)),
+    "writer-older": view(OLDER, lost("db2", REFUSING), record(away(), Sync.SOLO), OUT),
     "writer-restarted": view(seen("db1", boot_id="db1-2", open=False, semisync=IDLE)),
     "standby-dead": view(db2=lost("db2", REFUSING)),
     "standby-hung": view(seen("db1", semisync=waits(waiting_sessions=3)), lost("db2", SILENT)),
     "standby-restarted": view(db2=seen("db2", boot_id="db2-2", **CLEAN)),
     "log-reset": view(RESET, JOINED),
+    "standby-incomplete": view(WENT_ON, INCOMPLETE),
     "standby-outdated": view(db2=OUTDATED),
     "record-claims-too-much": view(seen("db1", semisync=IDLE)),
     "stray-acknowledger": view(seen("db1", semisync=waits(REPORTS))),
@@ -299,6 +317,14 @@ VARIANTS: dict[str, View] = {
         view(lost("db1", SILENT), unsourced(), balancers=("lb1", "lb2")),
         balancers=(("lb1", routes()), ("lb2", UNANSWERING)),
     ),
+    "writer-older, and the standby has everything": view(
+        replace(OLDER, kept=gtids(f"{UUID}:1-10")),
+    ),
+    "writer-older, and the standby lacks some": view(OLDER, seen("db2"), record(sync=Sync.SOLO)),
+    "writer-older, two writers": view(
+        OLDER, seen("db2", open=True), mode=Mode.DUAL_WRITER, durability=Durability.BOUNDED
+    ),
+    "standby-incomplete not yet": view(WENT_ON, replace(INCOMPLETE, joined_at=NOW - 1.0)),
     "log-reset, the standby's": view(db2=replace(JOINED, forgot_at=NOW - 0.1)),
     "log-reset, of the second writer": view(
         db2=replace(seen("db2", open=True), joined_at=NOW - 60.0, forgot_at=NOW - 0.1),

@@ -18,7 +18,7 @@ from myha.core.observations import (
     looked,
     missed,
 )
-from myha.core.record import Membership
+from myha.core.record import NodeRecord
 from myha.core.values import value
 from myha.core.view import LoopView, View
 
@@ -103,5 +103,5 @@ def _looked(view: FollowerView, look: NodeLook) -> NodeView:
     if look.lag_seconds is not None:
         beyond = max(0.0, look.lag_seconds - view.policy.delay_of(view.name))
         counted = replace(look, lag_seconds=beyond)
-    member = view.record is not None and view.record.entry.membership is Membership.MEMBER
-    return replace(looked(view.policy, view.node, counted, member=member), look=look)
+    entry = view.record.entry if view.record is not None else NodeRecord()
+    return replace(looked(view.policy, view.node, counted, entry), look=look)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from myha.core.balancer import BalancerView
+from myha.core.gtid import GtidSet
 from myha.core.node import Contact
 from myha.core.plans import (
     AwaitClosed,
@@ -24,7 +25,7 @@ from myha.core.plans import (
 )
 from myha.core.protocols.answer import Answer, make
 from myha.core.protocols.opening import BESIDE_DEADLINE_SECONDS, install_steps
-from myha.core.record import Cause, NodeRecord, Sync, away, member
+from myha.core.record import Cause, NodeRecord, Sync, away, fenced, member
 from myha.core.situation import Situation
 
 FENCE_OUTSIDE_DEADLINE_SECONDS = 30.0
@@ -258,20 +259,51 @@ def blank(it: Situation) -> Answer:
     )
 
 
+def older(it: Situation) -> Answer:
+    """Opened, it would give to other transactions the names of those that it had before."""
+    lost = it.writer_lost
+    if lost is None:
+        return None
+    return Refusal(
+        f"{it.writer} had {lost.count()} transactions that it lacks now: {lost}. If the data that "
+        f"it had still exist, start it with them. {_elsewhere(it, lost)} If nobody has them any "
+        f"more, this opens {it.writer} as it is",
+        f"myha failover --to {it.writer} --accept-loss",
+    )
+
+
+def _elsewhere(it: Situation, lost: GtidSet) -> str:
+    look = it.s.look if it.s.answering else None
+    if look is None:
+        return f"{it.standby} does not answer, and may have them: start it."
+    missing = lost.minus(look.executed).count()
+    if missing:
+        return f"{it.standby} lacks {missing} of them too."
+    return f"{it.standby} has these: `myha failover --to {it.standby} --accept-loss` opens that."
+
+
+def open_older(it: Situation, *, accept_loss: bool) -> Answer:
+    """A person says that the writer goes on with what it has."""
+    return _reopen(it) if accept_loss else older(it)
+
+
 def reinstate(it: Situation) -> Answer:
     """The writer restarted before anyone took over: its history is the truth, if it is whole."""
-    look = it.w.look
-    if look is None:
-        return None
     if better_of_two(it):
         # A dual-writer's peer went on taking writes, or the restart lost what the peer has.
         return failover(it)
-    reason = f"the writer {it.writer} restarted"
+    return _reopen(it)
+
+
+def _reopen(it: Situation) -> Answer:
+    look = it.w.look
+    if look is None:
+        return None
     nodes: tuple[tuple[str, NodeRecord], ...] = ((it.writer, member(look.boot_id)),)
-    if it.member:
-        nodes = (*nodes, (it.standby, away(Cause.RESTARTED, reason)))
+    if (standby := _beside_reopened(it)) is not None:
+        nodes = (*nodes, (it.standby, standby))
     check = None
-    if it.member and it.s.answering and not it.diverged:
+    if it.member and it.s.answering and not (it.diverged or it.writer_lost):
         # A standby that is seen to have diverged waits for its own look, being away from here.
         check = RequireNoErrant(node=it.standby, reference=it.writer)
     change = RecordChange(f"{it.writer} has restarted, solo", sync=Sync.SOLO, nodes=nodes)
@@ -285,3 +317,17 @@ def reinstate(it: Situation) -> Answer:
         StopReplication(node=it.writer),
         *install_steps(it, it.writer),
     )
+
+
+def _beside_reopened(it: Situation) -> NodeRecord | None:
+    """The standby's entry from now on; None: as it is.
+
+    What an older writer has lost bore names that it gives anew, and by which the standby may have
+    it: nothing would tell the two apart, so that only other data help.
+    """
+    if it.writer_lost is not None and it.heal is None:
+        reason = f"{it.writer} was opened with older data than it had, and gives old names anew"
+        return fenced(Cause.BROKEN, reason)
+    if it.member:
+        return away(Cause.RESTARTED, f"the writer {it.writer} restarted")
+    return None

@@ -40,6 +40,17 @@ def fence_reset(it: Situation) -> Answer:
     return fence(it, Cause.BROKEN, reason, by_hand)
 
 
+def fence_incomplete(it: Situation) -> Answer:
+    """Its data are wrong, whatever the policy lets myha do about that."""
+    if it.left_out is None:
+        return None
+    reason = (
+        f"replication does not bring it {it.left_out.count()} transactions that {it.writer} has: "
+        f"{it.left_out}"
+    )
+    return fence(it, Cause.BROKEN, reason)
+
+
 def fence_outdated(it: Situation) -> Answer:
     look = it.s.look
     if look is None:

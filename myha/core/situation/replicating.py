@@ -11,6 +11,8 @@ from myha.core.situation.once import once
 
 # A standby may be this far behind and still be waited for without a stall that clients notice.
 MAX_TRANSACTIONS_BEHIND_TO_ARM = 20
+# So long after the standby joined the writer has written since (a heartbeat, if nothing else).
+SETTLED_SECONDS = 2.0
 
 
 class Replicating(Acknowledging):
@@ -89,6 +91,37 @@ class Replicating(Acknowledging):
             return False
         tried = any(one.plan == "rejoin" for one in self.view.incidents)
         return self.member_present or (self.returned and tried)
+
+    @once
+    def writer_lost(self) -> GtidSet | None:
+        """What the restarted writer was seen to have for good, and has no more: its data are older.
+
+        None: nothing, as far as this supervisor has seen its former life.
+        """
+        look, kept = self.w.look, self.w.kept
+        if not self.writer_restarted or look is None or kept is None:
+            return None
+        return None if look.executed.contains(kept) else kept.minus(look.executed)
+
+    @once
+    def left_out(self) -> GtidSet | None:
+        """What the writer has from others, and what replication does not bring to the standby.
+
+        It comes before the writer's own in its binary log: a standby that has received all of those
+        was sent it, and did not take it. MySQL takes nothing that bears the server id of its own,
+        so that what it has lost of what it wrote itself never comes back to it.
+        """
+        w_look, s_look = self.installed_look, self.member_look
+        if w_look is None or s_look is None or s_look.at < w_look.at:
+            return None  # with two writers its own have reached the writer meanwhile
+        if s_look.received.contains(w_look.executed) or not self.standby_replicates:
+            return None
+        joined_at = self.s.joined_at
+        if joined_at < 0 or w_look.at - joined_at < SETTLED_SECONDS:
+            return None
+        lacks = w_look.executed.minus(s_look.received)
+        of_others = lacks.of_others(w_look.server_uuid, w_look.server_id)
+        return None if of_others.is_empty() or of_others != lacks else of_others
 
     @once
     def log_reset_on(self) -> NodeName:

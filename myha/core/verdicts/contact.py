@@ -22,6 +22,13 @@ def _writer_blank(it: Situation) -> bool:
     return not failover.better_of_two(it)
 
 
+def _writer_older(it: Situation) -> bool:
+    look = it.w.look
+    if it.writer_lost is None or look is None or not look.schema:
+        return False
+    return not failover.better_of_two(it)
+
+
 def _isolated(it: Situation) -> bool:
     def lost(contact: Contact) -> bool:
         return contact in (Contact.SILENT, Contact.REFUSING)
@@ -152,6 +159,15 @@ ROWS: tuple[Verdict, ...] = (
         "is not opened.",
         _writer_blank,
         planner=failover.blank,
+        holds=Holds.ALL_BUT_ROUTING,
+        severity=Severity.CRITICAL,
+    ),
+    Verdict(
+        "writer-older",
+        "The writer {writer} has restarted without transactions that it had before: its data are "
+        "older ones, as from a backup or a snapshot. It is not opened.",
+        _writer_older,
+        planner=failover.older,
         holds=Holds.ALL_BUT_ROUTING,
         severity=Severity.CRITICAL,
     ),

@@ -1,4 +1,5 @@
-"""A history that is not to be had any more: a binary log was reset, or purged too early."""
+"""A history that is not to be had any more: a binary log was reset, or purged too early, or a
+node has older data than it had."""
 
 from __future__ import annotations
 
@@ -9,7 +10,11 @@ from myha.core.verdicts.row import Verdict
 
 
 def concerns(it: Situation) -> bool:
-    return _log_reset(it) or it.outdated
+    return _log_reset(it) or _incomplete(it) or it.outdated
+
+
+def _incomplete(it: Situation) -> bool:
+    return it.left_out is not None
 
 
 def _log_reset(it: Situation) -> bool:
@@ -23,6 +28,14 @@ ROWS: tuple[Verdict, ...] = (
         "before, by which {standby} takes them for what it has already. It is fenced.",
         _log_reset,
         planner=history.fence_reset,
+        severity=Severity.CRITICAL,
+    ),
+    Verdict(
+        "standby-incomplete",
+        "{standby} replicates, and what {writer} has from before does not come to it any more: its "
+        "data are older than they were, or replication leaves something out. It is fenced.",
+        _incomplete,
+        planner=history.fence_incomplete,
         severity=Severity.CRITICAL,
     ),
     Verdict(
