@@ -161,7 +161,8 @@ class FollowingServer(WatchedServer, Protocol):
 class Balancer(Protocol):
     """A TCP balancer with the pools `writer` and `reader`. Raises `BalancerError`.
 
-    `ends_sessions`: `take_out` also ends the sessions that are open there.
+    `ends_sessions`: `take_out` also ends the sessions that are open there. Where it does not, the
+    server ends those of all its clients.
     """
 
     name: str

@@ -563,6 +563,6 @@ def test_a_key_that_decisions_depend_on_reaches_them(
 
 def test_each_field_of_the_policy_is_one_that_a_key_changes() -> None:
     of_the_file = {"nodes", "sources", "balancers", "fence_commands", "replication_user"}
-    of_the_file |= {"followers", "delays"}
+    of_the_file |= {"followers", "delays", "leave_sessions"}
     of_the_file |= {"address"}  # needs other tables too: see tests/test_config_effects.py
     assert {one.name for one in fields(Policy)} == of_the_file | {field for _, _, field in DECIDES}

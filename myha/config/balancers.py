@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails
@@ -14,6 +14,8 @@ DEFAULT_KIND = "haproxy"
 
 class HAProxyConfig(Table):
     """One balancer in front of the pair."""
+
+    ends_sessions: ClassVar[bool] = True  # those that are open on a node that is taken out
 
     kind: Literal["haproxy"] = Field("haproxy", description='What it is: "haproxy".')
     socket: SocketAddress = Field(

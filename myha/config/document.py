@@ -207,4 +207,5 @@ class Config(Table):
             if self.address.ip
             else None,
             watchdog=Watchdog(watched) if (watched := self.failover.watchdog_seconds) else None,
+            leave_sessions=tuple(n for n, one in self.balancers.items() if not one.ends_sessions),
         )

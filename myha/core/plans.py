@@ -95,7 +95,8 @@ class NodeStep(Step):
 class TakeOut(NodeStep):
     """Out of the pools in the named balancers, sessions shut, zero sessions read back.
 
-    A balancer that does not answer is named in the journal and is not in the way.
+    Where a balancer leaves open sessions alone, the node ends those of all its clients. A balancer
+    that does not answer is named in the journal and is not in the way.
     """
 
     name: ClassVar[str] = "take-out"

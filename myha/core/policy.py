@@ -71,6 +71,8 @@ class Policy:
     delays: tuple[int, ...] = ()  # of each follower: how long after a change it applies it, seconds
     address: AddressPolicy | None = None  # None: clients know each balancer's own
     watchdog: Watchdog | None = None  # inside the writer, where commits do not wait for the standby
+    # Balancers where sessions stay open on a node that is taken out, until the node ends them.
+    leave_sessions: tuple[str, ...] = ()
 
     @property
     def core(self) -> tuple[NodeName, NodeName]:

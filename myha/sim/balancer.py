@@ -17,6 +17,8 @@ POLL_SECONDS = 0.05
 class SimBalancer:
     """One balancer process. Methods that yield are calls of a supervisor."""
 
+    ends_sessions = True
+
     def __init__(self, world: World, name: str, servers: dict[str, SimServer]) -> None:
         self.world = world
         self.name = name
@@ -122,7 +124,7 @@ class SimBalancer:
     def do_take_out(self, node: str, pools: tuple[str, ...]) -> None:
         for pool in pools:
             self.routes[pool, node] = False
-        if "writer" in pools:
+        if "writer" in pools and self.ends_sessions:
             self._end_sessions(node)
 
     def do_drain(self, pool: str, node: str) -> None:

@@ -245,12 +245,11 @@ class ServerPort:
 class BalancerPort:
     """`myha.ports.Balancer` for one supervisor."""
 
-    ends_sessions = True
-
     def __init__(self, supervisor: Caller, balancer: SimBalancer) -> None:
         self._supervisor = supervisor
         self._balancer = balancer
         self.name = balancer.name
+        self.ends_sessions = balancer.ends_sessions
 
     def _do(self, deadline_seconds: float, act: Callable[[], None]) -> None:
         caller, balancer = self._supervisor, self._balancer

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,6 +67,7 @@ from myha.ports import (
 )
 
 POLL_SECONDS = 0.01
+SESSIONS_END_SECONDS = 0.5
 WAIT_SLICE_SECONDS = 0.25
 
 
@@ -302,6 +303,25 @@ class Executor:
             self._note(Kind.BALANCER_FAILED, f"{step} in {name}: {error}", run, balancer=name)
         if failed and len(failed) == len(calls):
             raise BalancerError("no balancer did it: " + ", ".join(failed))
+        if isinstance(step, TakeOut):
+            self._end_sessions(run, step, [name for name in step.balancers if name not in failed])
+
+    def _end_sessions(self, run: Run, step: TakeOut, out_of: Iterable[str]) -> None:
+        """Where a balancer leaves the sessions alone that are open there, the server ends them.
+
+        All of its clients', since nobody can tell which way each has come: those of another pool
+        connect anew. A server that hangs is not in the way of its successor for long.
+        """
+        leave = [name for name in out_of if not self.tools.balancers[name].ends_sessions]
+        if not leave:
+            return
+        try:
+            self.tools.servers[step.node].kill_clients(
+                min(step.deadline_seconds, SESSIONS_END_SECONDS)
+            )
+        except MyhaError as error:
+            text = f"{step}: sessions through {' and '.join(leave)} may go on: {error}"
+            self._note(Kind.BALANCER_FAILED, text, run, balancer=leave[0])
 
     def _await(self, step: Step, condition: Callable[[float], bool]) -> Performing:
         """Ask with a server-side wait in slices, so that a step's deadline is kept."""

@@ -81,6 +81,15 @@ def test_what_was_received_is_waited_for_as_long_as_the_configuration_says() -> 
     assert [s.deadline_seconds for s in plan.steps if isinstance(s, AwaitApplied)] == [77.0]
 
 
+def test_a_closing_writer_is_waited_for_where_a_balancer_leaves_sessions_open() -> None:
+    closing = SITUATIONS["writer-closing"]
+    kinds = [
+        plan.kind if (plan := decide(view).plan) is not None else ""
+        for view in (closing, replace_policy(closing, leave_sessions=("lb1",)))
+    ]
+    assert kinds == ["failover", "route"], "out of traffic it is meanwhile"
+
+
 def replace_policy(view: View, **changes: object) -> View:
     return replace(view, policy=replace(view.policy, **changes))  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 
-from myha.config import is_unix_socket, join_address, split_address
+from myha.config import HAProxyConfig, is_unix_socket, join_address, split_address
 from myha.core.address import Standing
 from myha.core.balancer import AddressLook, BalancerLook, ServerRoute
 from myha.errors import BalancerError
@@ -58,7 +58,7 @@ class HAProxyBalancer:
     BalancerError. No state is kept between calls, so any thread may call.
     """
 
-    ends_sessions = True
+    ends_sessions = HAProxyConfig.ends_sessions
 
     def __init__(
         self, name: str, socket: str, call_deadline_seconds: float, *, has_address: bool = False

@@ -77,9 +77,14 @@ def for_death(it: Situation) -> Answer:
 def for_closing(it: Situation) -> Answer:
     """It takes no more statements, and is replaced as soon as its last commits have arrived.
 
-    Without that a MySQL would be waited for until its process ends, 8 s later.
+    Without that a MySQL would be waited for until its process ends, 8 s later. It is where a
+    balancer leaves sessions open: nobody can end them on the server any more, and their clients
+    would hear OK for what the standby lacks.
     """
-    return promotable(it) or _flapping(it) or failover(it, closing=True)
+    refusal = promotable(it) or _flapping(it)
+    if refusal is not None or it.policy.leave_sessions:
+        return refusal
+    return failover(it, closing=True)
 
 
 def for_silence(it: Situation) -> Answer:

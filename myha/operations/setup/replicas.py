@@ -29,6 +29,7 @@ from myha.operations.setup.facts import Facts
 from myha.operations.setup.gather import gather
 from myha.operations.setup.replica_checks import Beginning, beginning, refusals
 from myha.operations.setup.session import STATEMENT_DEADLINE_SECONDS, AdminSession
+from myha.ports import Balancer
 from myha.progress import Tell
 from myha.stores.factory import open_followers, open_journal, read_any_record, read_followers
 
@@ -233,13 +234,7 @@ class ReplicaSetup:
         with closing(open_followers(self._config)) as store:
             store.remove(name)
         for balancer in make_balancers(self._config).values():
-            try:
-                balancer.take_out(name, ("reader",), TAKE_OUT_DEADLINE_SECONDS)
-            except BalancerError as error:
-                # It may have been reloaded already, and not know it any more.
-                self._tell(f"warning: {name} could not be taken out of traffic: {error}")
-            finally:
-                balancer.close()
+            take_out(name, balancer, self._tell)
         try:
             self._end_replication(name, record.address)
         except ServerError as error:
@@ -267,3 +262,17 @@ class ReplicaSetup:
         self._tell(text)
         with closing(open_journal(self._config)) as journal:
             journal.note(Kind.SETUP, text, {"node": name})
+
+
+def take_out(replica: str, balancer: Balancer, tell: Tell) -> None:
+    """Of the readers, as far as the balancer can do that."""
+    try:
+        balancer.take_out(replica, ("reader",), TAKE_OUT_DEADLINE_SECONDS)
+    except BalancerError as error:
+        # It may have been reloaded already, and not know it any more.
+        tell(f"warning: {replica} could not be taken out of traffic: {error}")
+    else:
+        if not balancer.ends_sessions:
+            tell(f"warning: sessions on {replica} through {balancer.name} go on until they end")
+    finally:
+        balancer.close()
