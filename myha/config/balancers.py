@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
-from pydantic_core import InitErrorDetails
+from pydantic import Discriminator, Field, Tag
 
 from myha.config.values import Address, OwnIPv4, SocketAddress, Table
 
@@ -41,22 +40,14 @@ class HAProxyConfig(Table):
     )
 
 
-BalancerConfig: TypeAlias = HAProxyConfig  # with several kinds their union
-BALANCER_KINDS: dict[str, type[BalancerConfig]] = {"haproxy": HAProxyConfig}
+def _kind(table: object) -> object:
+    """`kind` of a table or of what was made of one; None for what is no table."""
+    if isinstance(table, dict):
+        return table.get("kind", DEFAULT_KIND)
+    return getattr(table, "kind", None)
 
 
-def _of_its_kind(table: object, info: ValidationInfo) -> object:
-    """The table checked as that of its kind. pydantic's own union has no default kind."""
-    if not isinstance(table, dict):
-        return table
-    kind = table.get("kind", DEFAULT_KIND)
-    if not isinstance(kind, str) or kind not in BALANCER_KINDS:
-        known = " or ".join(repr(one) for one in BALANCER_KINDS)
-        unknown = InitErrorDetails(
-            type="literal_error", loc=("kind",), input=kind, ctx={"expected": known}
-        )
-        raise ValidationError.from_exception_data("balancer", [unknown])
-    return BALANCER_KINDS[kind].model_validate(table, context=info.context)
-
-
-OfItsKind = BeforeValidator(_of_its_kind)
+# With several kinds: their union, each with its tag.
+AnyBalancer: TypeAlias = Annotated[HAProxyConfig, Tag("haproxy")]
+BalancerConfig: TypeAlias = Annotated[AnyBalancer, Discriminator(_kind)]
+BALANCER_KINDS: dict[str, type[AnyBalancer]] = {"haproxy": HAProxyConfig}

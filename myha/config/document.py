@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from myha.config.accounts import AccountsConfig
 from myha.config.address import AddressConfig
-from myha.config.balancers import BalancerConfig, OfItsKind
+from myha.config.balancers import BalancerConfig
 from myha.config.dns import DnsConfig
 from myha.config.etcd import EtcdConfig
 from myha.config.files import Document
@@ -67,9 +67,7 @@ class Config(Table):
     )
     etcd: EtcdConfig = Field(description='Where the record is, with cluster.store = "etcd".')
     accounts: AccountsConfig = Field(description="Logins.")
-    balancers: dict[str, Annotated[BalancerConfig, OfItsKind]] = Field(
-        description="One or more balancers."
-    )
+    balancers: dict[str, BalancerConfig] = Field(description="One or more balancers.")
     address: AddressConfig = Field(description="The address that the balancers share.")
     dns: DnsConfig = Field(description="A name that follows the writer.")
     timing: TimingConfig = Field(description="Intervals and deadlines.")

@@ -35,18 +35,30 @@ def problems_of(error: ValidationError, above: tuple[str, ...] = ()) -> Iterable
 
 
 def _explained(error: Mapping[str, Any], above: tuple[str, ...]) -> Problem:
-    location = above + tuple(str(part) for part in error["loc"] if part != "[key]")
+    location = above + tuple(str(part) for part in _in_file(error["loc"]) if part != "[key]")
     key, kind = ".".join(location), error["type"]
+    if kind == "union_tag_invalid":
+        found = error["input"]["kind"]
+        known = " or ".join(repr(one) for one in BALANCER_KINDS)
+        return f"{key}.kind", f"must be {known}{_got('kind', found)}"
     if kind == "extra_forbidden":
         return key, _unknown_key(location)
     if kind == "missing":
         return key, _missing_key(location)
-    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+    if kind in {"model_type", "dict_type", "model_attributes_type", "union_tag_not_found"}:
         return key, f"must be a table; write it as [{key}] with its keys below"
     if kind == "value_error":
         return key, str(error["ctx"]["error"])
     message = str(error["msg"]).replace("Input should be", "must be", 1)
     return key, message + _got(key, error["input"])
+
+
+def _in_file(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without the kind of a balancer, which pydantic puts behind its name."""
+    match location:
+        case ("balancers", name, _, *rest):
+            return ("balancers", name, *rest)
+    return location
 
 
 def _got(key: str, value: object) -> str:

@@ -23,7 +23,7 @@ NODE_WEIGHT = 100  # of a node of the pair among the readers; a replica's is in 
 
 def render_haproxy(
     config: Config,
-    balancer_name: str,
+    name: str,
     *,
     await_script: str | Path | None = None,
     program_user: str = "",
@@ -36,9 +36,9 @@ def render_haproxy(
     with it, clients that connect during a change of writer wait for the new one. `socket_group` may
     use the runtime socket besides its owner. Raises ConfigError for words that HAProxy cannot read.
     """
-    balancer = config.balancers[balancer_name]
+    balancer = config.balancers[name]
     parts = [
-        f"# HAProxy for the pair {config.cluster.name!r}, balancer {balancer_name!r}.\n"
+        f"# HAProxy for the pair {config.cluster.name!r}, balancer {name!r}.\n"
         "# Written by `myha balancer render`; change myha.toml and write it anew.\n",
         _global(
             balancer,
