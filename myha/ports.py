@@ -83,6 +83,10 @@ class Server(Protocol):
         Starts the applier if it is stopped without an error.
         """
 
+    def end_holders(self, deadline_seconds: float) -> str:
+        """End the clients' sessions whose locks the applier, or a session of the supervisor's own,
+        waits for. Returns what was done, in one line; empty when there was nothing to do."""
+
     def await_executed(self, wanted: GtidSet, deadline_seconds: float) -> bool:
         """True when `wanted` is committed here; False when that is not so at the deadline."""
 

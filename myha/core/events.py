@@ -31,6 +31,7 @@ class Kind(StrEnum):
     PLAN_FAILED = "plan-failed"
     BALANCER_FAILED = "balancer-failed"
     EVENTS = "events"
+    SESSIONS_ENDED = "sessions-ended"
 
     REQUEST = "request"
     REQUEST_REFUSED = "request-refused"
@@ -104,6 +105,9 @@ KINDS: Mapping[Kind, Meaning] = {
     Kind.PLAN_FAILED: Meaning(_WARNING, "A plan has ended by a step that failed.", "plan"),
     Kind.BALANCER_FAILED: Meaning(_WARNING, "A balancer did not do what a step asked of it."),
     Kind.EVENTS: Meaning(_NOTICE, "The application's scheduled events were enabled or disabled."),
+    Kind.SESSIONS_ENDED: Meaning(
+        _WARNING, "Sessions were ended that held up a new writer, or may not be."
+    ),
     Kind.REQUEST: Meaning(_NOTICE, "Somebody has asked for something by a command."),
     Kind.REQUEST_REFUSED: Meaning(_NOTICE, "What somebody asked for was not done, and why."),
     Kind.SETUP: Meaning(

@@ -196,9 +196,13 @@ class StartReplication(NodeStep):
 
 @value(frozen=True, slots=True)
 class AwaitApplied(NodeStep):
-    """Everything that the node's receiver got is committed on it."""
+    """Everything that the node's receiver got is committed on it.
+
+    `frees`: clients' sessions there that hold it up are ended, since all clients wait for it.
+    """
 
     name: ClassVar[str] = "await-applied"
+    frees: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -380,11 +384,12 @@ class ProveWrite(NodeStep):
     """A row written on the node by the supervisor is there when read back.
 
     `after_seconds` is left to the clients first: they log in, all at once, and nothing waits for
-    the proof.
+    the proof. `frees`: as in `AwaitApplied`.
     """
 
     name: ClassVar[str] = "prove-write"
     after_seconds: float = 0.0
+    frees: bool = False
 
 
 @value(frozen=True, slots=True)

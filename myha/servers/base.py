@@ -18,7 +18,6 @@ from myha.database.connection import Connection, Endpoint, Login, Row, Tls
 from myha.database.flavours import Flavour
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
-from myha.servers.closing import ClosingServer
 from myha.servers.events import (
     EventName,
     EventPlacer,
@@ -27,6 +26,7 @@ from myha.servers.events import (
     read_events,
     summary,
 )
+from myha.servers.holders import FreeingServer
 from myha.servers.lag import LagMeter, stamp, unstamp
 from myha.servers.receiver import ReceivingServer
 from myha.servers.restoring import Following, RestoringServer, Source
@@ -84,7 +84,7 @@ class BeforeReplication(Protocol):
     ) -> None: ...
 
 
-class BaseServer(ClosingServer, ReceivingServer, RestoringServer):
+class BaseServer(FreeingServer, ReceivingServer, RestoringServer):
     """The parts of a `WatchedServer` that do not depend on the flavour."""
 
     def __init__(

@@ -14,8 +14,9 @@ from myha.core.settings import ChannelOptions, Difference, Setting
 from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import WarmSession
 from myha.errors import ServerError
-from myha.servers import mariadb_settings
+from myha.servers import mariadb_holders, mariadb_settings
 from myha.servers.base import heartbeats_of, ids, one_row
+from myha.servers.holders import Holder
 from myha.servers.mariadb_fence import SESSIONS, WAITS_FOR_ACK, MariaDBFence
 from myha.servers.mariadb_look import (
     DUMPS_LISTED,
@@ -344,6 +345,11 @@ class MariaDBServer(MariaDBFence):
         """The default channel; None when it has no source."""
         rows = session.query_named(CHANNELS)
         return next((c for c in rows if c["Connection_name"] == "" and c["Master_Host"]), None)
+
+    _held = "it waited for a lock that one of these may have held"
+
+    def _holders(self, session: WarmSession) -> list[Holder]:
+        return mariadb_holders.holders(session, self.account.user)
 
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
         rows = session.query_named(CHANNELS)

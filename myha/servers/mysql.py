@@ -17,9 +17,10 @@ from myha.database.flavours import MYSQL
 from myha.database.flavours.mysql import await_gtids
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
-from myha.servers import mysql_settings
+from myha.servers import mysql_holders, mysql_settings
 from myha.servers.base import BaseServer, heartbeats_of, ids, one_row
 from myha.servers.closing import Client
+from myha.servers.holders import Holder
 from myha.servers.mysql_look import (
     CLIENT_THREADS,
     CONNECTIONS,
@@ -371,6 +372,9 @@ class MySQLServer(BaseServer):
             {"closer": closer},
         )
         return {int(number) for (number,) in rows}
+
+    def _holders(self, session: WarmSession) -> list[Holder]:
+        return mysql_holders.holders(session, self.account.user)
 
     def _wait_applied(self, session: WarmSession, seconds: float) -> bool:
         return await_gtids(session, RECEIVED, seconds)

@@ -33,6 +33,7 @@ from myha.core.plans import (
     ForgetReceived,
     KillClients,
     MakeSchema,
+    NodeStep,
     Open,
     PlaceEvents,
     Plan,
@@ -51,7 +52,13 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.core.record import Record
-from myha.errors import BalancerError, MyhaError, StoreConflictError
+from myha.errors import (
+    BalancerError,
+    MyhaError,
+    ServerError,
+    ServerSilentError,
+    StoreConflictError,
+)
 from myha.ports import (
     Balancer,
     Clock,
@@ -69,6 +76,7 @@ from myha.ports import (
 POLL_SECONDS = 0.01
 SESSIONS_END_SECONDS = 0.5
 WAIT_SLICE_SECONDS = 0.25
+HELD_SECONDS = 0.4  # a session that holds up a new writer has so long to end by itself
 
 
 class StepFailedError(MyhaError):
@@ -335,10 +343,36 @@ class Executor:
     def _prove_write(self, run: Run, step: ProveWrite) -> Performing:
         if step.after_seconds > 0:
             yield Pause(step.after_seconds)
-        self.tools.servers[step.node].prove_write(run.epoch, step.deadline_seconds)
+        server = self.tools.servers[step.node]
+        try:
+            server.prove_write(run.epoch, step.deadline_seconds)
+        except ServerSilentError:
+            if not (step.frees and self._end_holders(run, step)):
+                raise
+            server.prove_write(run.epoch, step.deadline_seconds)
 
-    def _await_applied(self, _run: Run, step: AwaitApplied) -> Performing:
-        yield from self._await(step, self.tools.servers[step.node].await_applied)
+    def _await_applied(self, run: Run, step: AwaitApplied) -> Performing:
+        clock, server = self.tools.clock, self.tools.servers[step.node]
+        held_at = clock.monotonic() + HELD_SECONDS
+
+        def applied(slice_seconds: float) -> bool:
+            if server.await_applied(slice_seconds):
+                return True
+            if step.frees and clock.monotonic() >= held_at:
+                self._end_holders(run, step)
+            return False
+
+        yield from self._await(step, applied)
+
+    def _end_holders(self, run: Run, step: NodeStep) -> bool:
+        """Whether anything was done."""
+        try:
+            said = self.tools.servers[step.node].end_holders(step.deadline_seconds)
+        except ServerError as error:
+            said = f"who holds it up cannot be found out: {error}"
+        if said:
+            self._note(Kind.SESSIONS_ENDED, f"{step.node}: {said}", run)
+        return bool(said)
 
     def _await_caught_up(self, _run: Run, step: AwaitCaughtUp | AwaitNear) -> Performing:
         wanted: GtidSet = self.tools.servers[step.source].executed()

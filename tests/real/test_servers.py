@@ -207,6 +207,39 @@ def test_an_applier_that_has_failed_is_reported_and_not_restarted(two: Two) -> N
     two.b.stop_replication(STEP_SECONDS)
 
 
+HOLDS = {
+    "a table": (("LOCK TABLES app.t READ",), "UPDATE app.t SET v = 2"),
+    "all tables": (("FLUSH TABLES WITH READ LOCK",), "UPDATE app.t SET v = 2"),
+    "a read table": (("BEGIN", "SELECT * FROM app.t"), "ALTER TABLE app.t ADD COLUMN w INT"),
+    "a row": (("BEGIN", "SELECT * FROM app.t FOR UPDATE"), "UPDATE app.t SET v = 2"),
+}
+
+
+@pytest.mark.parametrize("held", HOLDS)
+def test_whoever_holds_up_the_applier_is_ended(two: Two, held: str) -> None:
+    """On MySQL nobody else is; MariaDB tells who waits for the lock on a name, not who has it."""
+    lock, write = HOLDS[held]
+    two.run("a", "INSERT INTO app.t VALUES (1, 1)")
+    assert two.b.await_executed(two.a.executed(), STEP_SECONDS)
+    if held == "a row" and two.cluster.state.flavour == "mysql":
+        two.run("b", "SET GLOBAL super_read_only = OFF")
+    reader, holder = two.connect("b"), two.connect("b", "admin")
+    with reader, holder:
+        for connection, statements in ((reader, ("SELECT 1",)), (holder, lock)):
+            with connection.cursor() as cursor:
+                for one in statements:
+                    cursor.execute(one)
+        assert two.b.end_holders(STEP_SECONDS) == ""
+        two.run("a", write)
+        said = until(lambda: two.b.end_holders(STEP_SECONDS), "the applier waits for it")
+        assert f"admin@127.0.0.1 (connection {holder.thread_id()})" in said
+        if two.cluster.state.flavour == "mysql" or held == "a row":
+            assert f"(connection {reader.thread_id()})" not in said
+            reader.ping(reconnect=False)
+        assert two.b.await_applied(STEP_SECONDS)
+        assert two.b.await_executed(two.a.executed(), STEP_SECONDS)
+
+
 def test_closing_and_opening(two: Two) -> None:
     began = time.monotonic()
     two.a.close_gently(5.0, STEP_SECONDS)

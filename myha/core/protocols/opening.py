@@ -27,19 +27,21 @@ LOGINS_SECONDS = 0.03  # all clients log in at once; our own work beside it cost
 
 def install_steps(it: Situation, node: str, *, is_open: bool = False) -> tuple[Step, ...]:
     """What was received is applied before clients write. With two writers they do already, and
-    nothing waits for it; but the applier has to run, so that it will be."""
+    nothing waits for it; but the applier has to run, so that it will be.
+
+    A backup's or a reader's lock on a standby holds up its applier, and then all who want to write.
+    """
     deadline = it.policy.applied_deadline_seconds
-    applied = AwaitApplied(node=node, deadline_seconds=deadline)
+    applied = AwaitApplied(node=node, deadline_seconds=deadline, frees=True)
     routed = PutIn(node=node, pool="writer", balancers=it.policy.balancers, best_effort=True)
-    proved = prove_routed(node)
     # The last of all, and beside: no client waits for an event.
     events = run_events(node)
     if is_open:
-        late = replace(applied, deadline_seconds=min(1.0, deadline), best_effort=True)
-        return routed, proved, late, events
+        late = AwaitApplied(node=node, deadline_seconds=min(1.0, deadline), best_effort=True)
+        return routed, prove_routed(node), late, events
     look = it.view.node(node).look
     opened = Open(node=node, boot_id=look.boot_id if look is not None else "")
-    return applied, opened, routed, proved, events
+    return applied, opened, routed, replace(prove_routed(node), frees=True), events
 
 
 def prove_routed(node: str) -> ProveWrite:
