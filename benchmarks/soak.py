@@ -57,9 +57,9 @@ def soak(target: Target, minutes: float, clients: int, threads: int) -> dict[str
         while (left := ends - time.monotonic()) > 0:
             time.sleep(min(REPORT_SECONDS, left))
             events = target.events(after)
-            plans.update(one["plan"] for one in events if one["kind"] == "plan")
-            verdicts.update(one["verdict"] for one in events if one["kind"] == "verdict")
-            after = max((one["id"] for one in events), default=after)
+            plans.update(one.plan for one in events if one.kind == "plan")
+            verdicts.update(one.verdict for one in events if one.kind == "verdict")
+            after = max((one.id for one in events), default=after)
             workload.ledger.advance()
             loads.append(round(os.getloadavg()[0], 1))
             gone, oks = minutes - (ends - time.monotonic()) / 60, workload.ledger.acknowledged

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from myha.core.journal_line import Line
 from myha.drill import clock, combinations, disks, leaders, power, timeline
 from myha.drill.judge import Takeover
 from myha.errors import MyhaError, RefusedError
@@ -166,8 +167,8 @@ def test_a_stalled_disk_does_not_keep_the_sandbox_from_being_taken_down(disk: Pa
     assert not disk.is_mount()
 
 
-def recorded(node: str, plan: str = "failover") -> dict[str, object]:
-    return {"kind": "step", "plan": plan, "step": "record", "node": node, "at": 9.0, "text": ""}
+def recorded(node: str, plan: str = "failover") -> Line:
+    return Line(1, 9.0, 9.0, "step", "", {"plan": plan, "step": "record", "node": node})
 
 
 def test_a_change_of_writer_that_the_journal_lacks_is_put_in() -> None:

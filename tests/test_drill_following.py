@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
 from myha.cli.drill import drill
+from myha.core.journal_line import Line
 from myha.drill.following import FOLLOW_LIMIT_MS, ReplicaResult, Sources, problems, results
 from myha.errors import ConfigError
 
 OLD, NEW = "10.0.0.1:3306", "10.0.0.2:3306"
 ROUTED_AT = 100.0
-HEALED = {"kind": "plan", "plan": "healed", "node": "r1", "text": "r1 is healed by rewind: x"}
+HEALED = Line(1, 0.0, 0.0, "plan", "r1 is healed by rewind: x", {"plan": "healed", "node": "r1"})
 
 
 def sources(*changes: tuple[float, str]) -> dict[str, Sources]:
@@ -47,7 +50,9 @@ def test_without_a_change_of_writer_nothing_is_measured() -> None:
 
 
 def test_only_its_own_heal_is_its_heal() -> None:
-    of_node = {**HEALED, "node": "a", "text": "a is healed by reseed: x"}
+    of_node = replace(
+        HEALED, text="a is healed by reseed: x", fields={**HEALED.fields, "node": "a"}
+    )
     found = results(sources((90.0, OLD), (109.0, NEW)), NEW, ROUTED_AT, (HEALED, of_node))
     assert found["r1"] == ReplicaResult(9000.0, "rewind")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from myha.core.events import Kind as JournalKind
+from myha.core.journal_line import Line
 from myha.drill.errant import (
     ERRANT_CLIENT,
     Errant,
@@ -528,14 +530,19 @@ def test_a_stall_after_a_change_of_writer_is_not_the_changes_own() -> None:
     assert before_fault(attempts, FAULT_AT, 0.1) is None
 
 
-def step(at: float, plan: str, name: str, node: str = "b", **more: str) -> dict[str, object]:
-    return {"at": at, "kind": "step", "plan": plan, "step": name, "node": node, **more}
+def step(at: float, plan: str, name: str, node: str = "b", **more: str) -> Line:
+    fields = {"plan": plan, "step": name, "node": node, **more}
+    return Line(0, at, 0.0, JournalKind.STEP, "", fields)
 
 
-EVENTS: list[dict[str, object]] = [
-    {"at": 99.0, "kind": "plan", "plan": "failover", "node": "a"},
-    {"at": 100.09, "kind": "verdict", "text": "the writer is dead"},
-    {"at": 100.1, "kind": "plan", "plan": "failover", "node": "b"},
+def of_plan(at: float, kind: JournalKind, node: str) -> Line:
+    return Line(0, at, 0.0, kind, "", {"plan": "failover", "node": node})
+
+
+EVENTS = [
+    of_plan(99.0, JournalKind.PLAN, "a"),
+    Line(0, 100.09, 0.0, JournalKind.VERDICT, "the writer is dead"),
+    of_plan(100.1, JournalKind.PLAN, "b"),
     step(100.11, "failover", "record"),
     step(100.12, "failover", "stop-receiver"),
     step(100.13, "failover", "take-out"),
@@ -543,7 +550,7 @@ EVENTS: list[dict[str, object]] = [
     step(100.15, "failover", "await-applied"),
     step(100.16, "failover", "open"),
     step(100.17, "failover", "put-in"),
-    {"at": 100.18, "kind": "plan-done", "plan": "failover", "node": "b"},
+    of_plan(100.18, JournalKind.PLAN_DONE, "b"),
 ]
 
 
@@ -579,6 +586,6 @@ def test_how_a_node_returned_is_read_from_the_journal(plans: list[str], how: str
     events = []
     for words in plans:
         plan = words.partition(" ")[0]
-        events.append({"kind": "plan", "plan": plan, "text": f"a is {words}"})
-        events.append({"kind": "plan-done", "plan": plan, "text": "done"})
+        events.append(Line(0, 0.0, 0.0, JournalKind.PLAN, f"a is {words}", {"plan": plan}))
+        events.append(Line(0, 0.0, 0.0, JournalKind.PLAN_DONE, "done", {"plan": plan}))
     assert returned(events) == how

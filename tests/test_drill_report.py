@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from myha.cli.drill import drill
 from myha.cli.main import cli
+from myha.core.journal_line import Line
 from myha.drill import runs
 from myha.drill.html.page import page
 from myha.drill.html.svg import span, ticks
@@ -44,7 +45,7 @@ def attempts() -> list[Attempt]:
 
 
 def picture(story: int = 3, text: str = "fail over from a to b") -> RoundPicture:
-    events = [{"at": FAULT + n / 100, "kind": "plan", "text": text} for n in range(story)]
+    events = [Line(n, FAULT + n / 100, 0.0, "plan", text) for n in range(story)]
     before = Topology(
         1,
         "armed",

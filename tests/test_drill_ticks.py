@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from myha.core.journal_line import Line
 from myha.database.flavours import MYSQL
 from myha.drill.ticks import RESTS, TICKS, Change, Tick, Ticking, changes, wrong_ticks
 from myha.errors import ServerError
@@ -43,8 +44,8 @@ def test_the_disabled_event_must_not_run_anywhere() -> None:
 
 
 def test_changes_are_those_on_record() -> None:
-    def line(plan: str, step: str, node: str = "b", kind: str = "step") -> dict[str, object]:
-        return {"kind": kind, "plan": plan, "step": step, "node": node, "wall": 100.0}
+    def line(plan: str, step: str, node: str = "b", kind: str = "step") -> Line:
+        return Line(0, 0.0, 100.0, kind, "", {"plan": plan, "step": step, "node": node})
 
     events = [
         line("failover", "record"),

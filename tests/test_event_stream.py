@@ -130,8 +130,8 @@ def test_the_journal_is_read_by_kind_severity_and_time(tmp_path: Path) -> None:
 
     def texts(*kinds: str, least: str = "info", since: float = 0.0) -> list[str]:
         wanted = Wanted(tuple(map(Selector.of, kinds)), Severity(least), since)
-        found = [one["text"] for one in journal.events(50, 0, wanted)]
-        assert found == [one["text"] for one in read_journal(tmp_path, 50, 0, wanted)]
+        found = [one.text for one in journal.events(50, 0, wanted)]
+        assert found == [one.text for one in read_journal(tmp_path, 50, 0, wanted)]
         return found
 
     assert texts("plan") == ["arm", "fail over"]
@@ -139,7 +139,7 @@ def test_the_journal_is_read_by_kind_severity_and_time(tmp_path: Path) -> None:
     assert texts(least="warning") == ["fail over", "solo"]
     assert texts("verdict", least="notice", since=between) == ["well"]
     last = journal.events(1, 0, Wanted((Selector.of("plan"),)))[0]
-    assert (last["text"], last["severity"], last["pair"]) == ("fail over", "critical", "main")
+    assert (last.text, last.severity, last.fields["pair"]) == ("fail over", "critical", "main")
     journal.close()
 
 

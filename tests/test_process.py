@@ -15,6 +15,7 @@ import pytest
 
 from myha.config import Config, ProcessConfig, load_all
 from myha.core.events import Kind, Wanted
+from myha.core.journal_line import Line
 from myha.core.planning import decide
 from myha.errors import MyhaError, SupervisorInLineError
 from myha.ports import Lease
@@ -90,8 +91,9 @@ class Supervisor:
         self.defect = RuntimeError("a defect")
         self.ended.set()
 
-    def events(self, limit: int, after: int, _wanted: Wanted) -> list[dict[str, Any]]:
-        return [{"id": after + 1, "limit": limit, "of": self.name}]
+    def events(self, limit: int, after: int, _wanted: Wanted) -> list[Line]:
+        fields = {"limit": str(limit), "of": self.name}
+        return [Line(after + 1, 0.0, 0.0, Kind.STEP, "", fields)]
 
     def request(self, name: str, arguments: dict[str, str]) -> Reply:
         self.asked.append((name, arguments))
@@ -231,7 +233,8 @@ def test_who_is_let_in_by_a_pair_that_begins_finds_it_running(world: World, tmp_
 def test_a_request_is_for_the_pair_that_it_names(world: World, tmp_path: Path) -> None:
     with supervised(world, tmp_path, "one", "two") as pairs:
         answer = pairs.handle({"do": "events", "pair": "two", "limit": 10**9, "after": 6})
-        assert answer["events"] == [{"id": 7, "limit": 1000, "of": "two"}]
+        (line,) = answer["events"]
+        assert (line["id"], line["limit"], line["of"]) == (7, "1000", "two")
 
 
 @pytest.mark.parametrize(

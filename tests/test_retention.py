@@ -231,19 +231,19 @@ def test_lines_go_by_age_in_small_portions(tmp_path: Path) -> None:
     assert count(journal) == 2 * BATCH_LINES
     assert journal.prune(before, 1000)
     assert not journal.prune(before, 1000)
-    assert journal.events(limit=10_000)[0]["wall"] == before
+    assert journal.events(limit=10_000)[0].wall == before
     assert not journal.prune(before, 1000)
     assert not journal.prune(float("inf"), 1000)
     journal.note(Kind.STEP, "it goes on", {})
-    assert journal.events()[-1]["text"] == "it goes on"
+    assert journal.events()[-1].text == "it goes on"
 
 
 def test_the_last_line_stays_and_with_it_the_numbers(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, 10, lambda _: 0.0)
     journal.prune(float("inf"), 1000)
-    assert [event["id"] for event in journal.events()] == [10]
+    assert [event.id for event in journal.events()] == [10]
     journal.note(Kind.STEP, "the next", {})
-    assert [event["id"] for event in journal.events()] == [10, 11]
+    assert [event.id for event in journal.events()] == [10, 11]
 
 
 def test_lines_go_by_size_until_it_fits(tmp_path: Path) -> None:

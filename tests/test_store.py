@@ -149,12 +149,12 @@ def test_the_journal_gives_the_last_lines_in_order(tmp_path: Path) -> None:
     journal = LocalJournal(tmp_path, "shop")
     for number in range(5):
         journal.note(Kind.STEP, f"line {number}", {"step": "open"})
-    assert [event["text"] for event in journal.events(limit=2)] == ["line 3", "line 4"]
+    assert [event.text for event in journal.events(limit=2)] == ["line 3", "line 4"]
     first = journal.events()[0]
-    assert first["step"] == "open"
-    assert abs(first["wall"] - time.time()) < 60
-    assert abs(first["at"] - time.monotonic()) < 60
-    assert [event["text"] for event in journal.events(after=first["id"], limit=1)] == ["line 4"]
+    assert first.step == "open"
+    assert abs(first.wall - time.time()) < 60
+    assert abs(first.at - time.monotonic()) < 60
+    assert [event.text for event in journal.events(after=first.id, limit=1)] == ["line 4"]
 
 
 def test_a_second_supervisor_is_refused_by_name_of_the_first(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_what_an_earlier_version_left_is_read_and_goes_on(name: str, tmp_path: P
     store.close()
     journal = LocalJournal(tmp_path, "shop")
     journal.note(Kind.STEP, "one more", {})
-    assert journal.events()[0]["text"] == "failover: make b the writer"
+    assert journal.events()[0].text == "failover: make b the writer"
     journal.close()
     followers = LocalFollowerStore(tmp_path)
     assert followers.all()["r1"].entry.membership is Membership.MEMBER

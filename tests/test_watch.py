@@ -19,6 +19,7 @@ from myha.cli import live
 from myha.cli.picture import picture, progress_bar, sparkline
 from myha.cli.screen import Seen, essence, screen
 from myha.core.followers.planning import decide as decide_on_replica
+from myha.core.journal_line import Line
 from myha.core.planning import decide
 from myha.errors import MyhaError
 from myha.supervisor.followers.status import replica_status
@@ -31,7 +32,7 @@ from tests.core.views import view
 from tests.waiting import until
 
 ALL = {**SITUATIONS, **VARIANTS}
-EVENT = {"id": 1, "wall": 1e9, "kind": "step", "text": "take a out of writer " * 9, "took_ms": 3}
+EVENT = Line(1, 0.0, 1e9, "step", "take a out of writer " * 9, {"took_ms": "3.0"})
 
 
 def status(name: str = "") -> Status:
@@ -78,7 +79,7 @@ def test_at_80_columns_nothing_is_cut_off() -> None:
 
 
 def test_the_events_take_the_room_that_is_left() -> None:
-    events = tuple({**EVENT, "id": number} for number in range(50))
+    events = tuple(replace(EVENT, id=number) for number in range(50))
     for height in (20, 40):
         lines = drawn(Seen(status(), {"db2": (0.0, 1.0)}, events), 80, height)
         assert len(lines) == height

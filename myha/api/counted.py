@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Protocol
 
 from myha.api.timelines import PLANS
 from myha.core.events import Kind
+from myha.core.journal_line import Line
 
 # From a step of a millisecond to an outage of a minute.
 PLAN_BOUNDS_SECONDS = (
@@ -30,8 +31,6 @@ PLAN_BOUNDS_SECONDS = (
     30,
     60,
 )
-
-Line = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -74,25 +73,25 @@ class Counted:
     def take(self, pair: str, lines: Iterable[Line]) -> None:
         """New lines of the pair's journal."""
         for line in lines:
-            self._events[pair, line["kind"], line["severity"]] += 1
-            if line["kind"] == Kind.CONFLICT:
+            self._events[pair, line.kind, line.severity] += 1
+            if line.kind == Kind.CONFLICT:
                 self.conflicts[pair] += 1
-            if line.get("plan") in PLANS:
+            if line.plan in PLANS:
                 self._take_plan(pair, line)
 
     def _take_plan(self, pair: str, line: Line) -> None:
-        kind, plan = line["kind"], line["plan"]
+        kind, plan = line.kind, line.plan
         if kind == Kind.PLAN:
-            self._began[pair, plan] = line["at"]
-        elif kind == Kind.STEP and "took_ms" in line:
-            lengths = self._steps.setdefault((pair, plan, line.get("step", "")), _new())
-            lengths.observe(float(line["took_ms"]) / 1000)
+            self._began[pair, plan] = line.at
+        elif kind == Kind.STEP and line.took_ms is not None:
+            lengths = self._steps.setdefault((pair, plan, line.step), _new())
+            lengths.observe(line.took_ms / 1000)
         elif kind in (Kind.PLAN_DONE, Kind.PLAN_FAILED):
             began = self._began.pop((pair, plan), None)
             if began is not None:
                 outcome = "done" if kind == Kind.PLAN_DONE else "failed"
                 lengths = self._plans.setdefault((pair, plan, outcome), _new())
-                lengths.observe(max(0.0, line["at"] - began))
+                lengths.observe(max(0.0, line.at - began))
 
     def add_to(self, found: Adds) -> None:
         for labels, count in self._events.items():

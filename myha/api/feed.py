@@ -10,6 +10,7 @@ from typing import Any
 
 from myha.api.journal import lines_of
 from myha.config import Config
+from myha.core.journal_line import Line
 from myha.errors import MyhaError
 from myha.stores.local.journal import last_line
 from myha.supervisor.control import exchange
@@ -25,7 +26,7 @@ LINES_AT_ONCE = 500
 Data = dict[str, Any]
 Take = Callable[[str, Data], None]
 Silent = Callable[[str, str, bool], None]
-Lines = Callable[[str, list[Data]], None]
+Lines = Callable[[str, list[Line]], None]
 Watched = Callable[[], list[str] | bool]  # the pairs, or True for all
 
 
@@ -111,7 +112,7 @@ class Feed(threading.Thread):
         except MyhaError:
             return
         if lines:
-            self._read[name] = lines[-1]["id"]
+            self._read[name] = lines[-1].id
             self._lines(name, lines)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from myha.api.journal import lines_of
 from myha.config import Config
 from myha.core.events import Kind, Selector, Wanted
+from myha.core.journal_line import Line
 from myha.operations.quarantine.incidents import Incident, incidents, row_of
 from myha.undo.quarantine import FOLDER
 
@@ -66,10 +67,11 @@ def incident_of(config: Config, incident_id: str, limit: int, offset: int) -> Da
 def conflicts_of(config: Config, limit: int, after: int) -> list[Data]:
     """The last lines about conflicts, oldest first, with the rows of both sides as objects."""
     lines = lines_of(config, limit, after, Wanted(CONFLICT_KINDS))
-    return [_conflict(line) if line["kind"] == Kind.CONFLICT else line for line in lines]
+    return [_conflict(one) if one.kind == Kind.CONFLICT else one.as_json() for one in lines]
 
 
-def _conflict(line: Data) -> Data:
+def _conflict(one: Line) -> Data:
+    line = one.as_json()
     sides: Data = {}
     for side in ("first", "second"):
         taken = {what: line.pop(f"{side}_{what}", None) for what in ("node", "gtid", "change")}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from myha.core.journal_line import Line
 from myha.errors import MyhaError
 from myha.supervisor.overview import PairLine, away, worst_first
 from myha.supervisor.status import Status
@@ -129,9 +130,9 @@ class Known:
                 mine[name] = PairKnown(away(name, why), None, self._clock())
         self.publish_overview()
 
-    def journal(self, pair: str, lines: Iterable[Data]) -> None:
+    def journal(self, pair: str, lines: Iterable[Line]) -> None:
         for line in lines:
-            self._publish(event("journal", {"pair": pair, "line": line}), pair)
+            self._publish(event("journal", {"pair": pair, "line": line.as_json()}), pair)
 
     # -- what goes out -----------------------------------------------------------------------------
 

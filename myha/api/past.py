@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -21,10 +21,11 @@ from myha.api.answers import (
 )
 from myha.api.drills import DRILLS, drills_of
 from myha.api.findings import conflicts_of, incident_of, quarantine_of
-from myha.api.journal import Line, lines_of
+from myha.api.journal import lines_of
 from myha.api.timelines import KINDS, timelines
 from myha.api.world import World
 from myha.core.events import Kind, Selector, Wanted
+from myha.core.journal_line import Line
 
 LINES_READ = 5000
 MOST = 1000
@@ -35,7 +36,7 @@ class _Past(NamedTuple):
 
     name: str
     kinds: Iterable[Kind]
-    make: Callable[[list[Line]], list[Line]]
+    make: Callable[[list[Line]], list[dict[str, Any]]]
 
 
 FAILOVERS = _Past("failovers", KINDS, timelines)

@@ -26,6 +26,7 @@ from myha.api.protocol import BoundedProtocol
 from myha.api.tokens import TokenFile
 from myha.api.world import World
 from myha.config import ApiConfig
+from myha.core.journal_line import Line
 from myha.errors import MyhaError
 from myha.job import end_with_parent
 from myha.supervisor.worker import take_all_descriptors
@@ -129,7 +130,7 @@ async def _serve(order: Order, bound: socket.socket, config: uvicorn.Config, wor
     def silent(source: str, why: str, gone: bool) -> None:
         loop.call_soon_threadsafe(lambda: known.silent(source, why, gone=gone))
 
-    def lines(pair: str, found: list[dict[str, Any]]) -> None:
+    def lines(pair: str, found: list[Line]) -> None:
         loop.call_soon_threadsafe(known.journal, pair, found)
         loop.call_soon_threadsafe(world.counted.take, pair, found)
 

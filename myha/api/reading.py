@@ -22,6 +22,7 @@ from myha.api.known import PairKnown
 from myha.api.statuses import jobs_of
 from myha.api.world import NoPairError, World
 from myha.core.events import Kind, Selector, Wanted
+from myha.core.journal_line import Line
 from myha.core.severity import Severity
 from myha.supervisor.status import Status
 
@@ -61,12 +62,12 @@ def _add_reasons(router: APIRouter, world: World) -> None:
         if found is None or found.status is None:
             return _nobody(world, pair, found)
         config = world.pairs.get(pair)
-        lines = []
+        lines: list[Line] = []
         if config is not None:
             lines = await world.readers.run(lines_of, config, EXPLAIN_LINES)
         keys = ExplainAnswer.model_fields.keys() - {"events"}
         said = found.status.model_dump(mode="json", include=keys)
-        return json_of({**said, "events": lines})
+        return json_of({**said, "events": [one.as_json() for one in lines]})
 
     @router.get("/pairs/{pair}/jobs", response_model=JobsAnswer, summary="Heals and comparisons")
     async def jobs(pair: str) -> Response:
@@ -101,7 +102,7 @@ def _add_events(router: APIRouter, world: World) -> None:
         lines = await world.readers.run(
             lines_of, config, limit, after=after, wanted=Wanted(kinds, severity)
         )
-        return json_of({"events": lines})
+        return json_of({"events": [one.as_json() for one in lines]})
 
 
 def _nobody(world: World, pair: str, found: PairKnown | None) -> Response:

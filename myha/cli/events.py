@@ -6,7 +6,6 @@ import json
 import re
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
@@ -14,6 +13,7 @@ from myha.cli.options import json_lines_option
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.config import Config
 from myha.core.events import ALL, Selector, Wanted
+from myha.core.journal_line import Line
 from myha.core.severity import Severity
 from myha.errors import SupervisorAwayError
 from myha.stores.local.journal import read_journal
@@ -101,16 +101,14 @@ def events(
     last = 0
     while True:
         for event in read_events(config, limit, last, wanted):
-            click.echo(json.dumps(event) if as_json else line_of(event))
-            last = event["id"]
+            click.echo(json.dumps(event.as_json()) if as_json else line_of(event))
+            last = event.id
         if not follow:
             return
         time.sleep(FOLLOW_SECONDS)
 
 
-def read_events(
-    config: Config, limit: int, after: int, wanted: Wanted = ALL
-) -> list[dict[str, Any]]:
+def read_events(config: Config, limit: int, after: int, wanted: Wanted = ALL) -> list[Line]:
     """The journal's latest, of the supervisor or from its file; oldest first."""
     try:
         return Client(config).events(limit, after, wanted)
@@ -118,8 +116,8 @@ def read_events(
         return read_journal(config.cluster.state_dir, limit, after, wanted)
 
 
-def line_of(event: dict[str, Any]) -> str:
+def line_of(event: Line) -> str:
     """One event of the journal for people."""
-    stamp = datetime.fromtimestamp(event["wall"], UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    took = f" ({event['took_ms']} ms)" if "took_ms" in event else ""
-    return f"{stamp}Z {event['kind']:<14} {event['text']}{took}"
+    stamp = datetime.fromtimestamp(event.wall, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    took = "" if event.took_ms is None else f" ({event.took_ms} ms)"
+    return f"{stamp}Z {event.kind:<14} {event.text}{took}"

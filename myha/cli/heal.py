@@ -11,6 +11,7 @@ from myha.cli.completion import nodes
 from myha.cli.pairs import of_a_pair, pair_config
 from myha.cli.requests import can_be_tried, request
 from myha.config import Config
+from myha.core.events import Kind
 from myha.core.protocols.healing import METHODS
 from myha.core.record import Cause, Membership
 from myha.errors import MyhaError
@@ -121,8 +122,8 @@ def _follow(supervisor: Client, node: str) -> None:
 def _done(supervisor: Client, node: str) -> str:
     """What the heal that ended last did, from the journal."""
     for event in reversed(supervisor.events(JOURNAL_LINES)):
-        if (event["kind"], event.get("job"), event.get("node")) == ("job-done", "heal", node):
-            return f"; {event['text']}"
+        if (event.kind, event.job, event.node) == (Kind.JOB_DONE, "heal", node):
+            return f"; {event.text}"
     return ""
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -17,6 +16,7 @@ from myha.cli.events import read_events
 from myha.cli.live import watch
 from myha.cli.picture import is_utf8, picture
 from myha.config import Config
+from myha.core.journal_line import Line
 from myha.errors import MyhaError
 from myha.supervisor.status import SeenNodeStatus, Status
 
@@ -32,7 +32,7 @@ class Seen:
 
     status: Status
     lags: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    events: tuple[dict[str, Any], ...] = ()
+    events: tuple[Line, ...] = ()
 
 
 class Source:
@@ -41,7 +41,7 @@ class Source:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._lags: dict[str, deque[float]] = {}
-        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
+        self._events: deque[Line] = deque(maxlen=EVENTS_KEPT)
 
     def fetch(self) -> Seen:
         """Raises MyhaError."""
@@ -54,8 +54,8 @@ class Source:
         lags = {name: tuple(values) for name, values in self._lags.items()}
         return Seen(status, lags, tuple(self._events))
 
-    def _new_events(self) -> Iterable[dict[str, Any]]:
-        last = int(self._events[-1]["id"]) if self._events else 0
+    def _new_events(self) -> Iterable[Line]:
+        last = self._events[-1].id if self._events else 0
         return read_events(self._config, EVENTS_KEPT, last)
 
 
@@ -102,13 +102,13 @@ def screen(seen: Seen, console: Console, height: int, *, full_seconds: float) ->
     return Group(drawn, Text(), Text("latest events", style="bold dim"), *latest)
 
 
-def event_line(event: dict[str, Any]) -> Text:
+def event_line(event: Line) -> Text:
     """On one line, whatever its length."""
-    stamp = datetime.fromtimestamp(event["wall"], UTC).strftime("%H:%M:%S")
-    took = f" ({event['took_ms']} ms)" if "took_ms" in event else ""
-    style = _STYLES.get(str(event.get("severity", "")), "")
+    stamp = datetime.fromtimestamp(event.wall, UTC).strftime("%H:%M:%S")
+    took = "" if event.took_ms is None else f" ({event.took_ms} ms)"
+    style = _STYLES.get(event.severity, "")
     return Text(
-        f"{stamp} {event['kind']}: {event['text']}{took}",
+        f"{stamp} {event.kind}: {event.text}{took}",
         style=style,
         no_wrap=True,
         overflow="ellipsis",

@@ -71,7 +71,8 @@ def explain(ctx: click.Context, as_json: bool) -> None:
     seen = status_of(config)
     recent = [] if seen.supervisor else Client(config).events(15)
     if as_json:
-        click.echo(json.dumps({"status": seen.as_json(), "events": recent}, indent=2))
+        found = {"status": seen.as_json(), "events": [one.as_json() for one in recent]}
+        click.echo(json.dumps(found, indent=2))
         return
     for line in explanation(seen, config.option):
         click.echo(line)

@@ -3,10 +3,11 @@ are read together, as the files that they are, whoever of them lives."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from myha.config import Config
 from myha.core.events import ALL, Kind, Wanted
+from myha.core.journal_line import Line
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.local.journal import read_journal
 from myha.supervisor.client import Client
@@ -48,14 +49,14 @@ class ActingClient(Client):
     def request(self, name: str, **arguments: str | float | None) -> Reply:
         return self._clients[self.acting()].request(name, **arguments)
 
-    def events(self, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[dict[str, Any]]:
+    def events(self, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[Line]:
         """The lines of all journals in the order of their times, which number them here."""
-        found: list[dict[str, Any]] = []
+        found: list[Line] = []
         for folder in self._folders:
             try:
                 lines = read_journal(folder, limit, 0, wanted)
             except MyhaError:
                 continue
-            found += [line | {"id": round(line["at"] * MICROSECONDS)} for line in lines]
-        found.sort(key=lambda line: int(line["id"]))
-        return [line for line in found if int(line["id"]) > after][-limit:]
+            found += [replace(line, id=round(line.at * MICROSECONDS)) for line in lines]
+        found.sort(key=lambda line: line.id)
+        return [line for line in found if line.id > after][-limit:]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
+from myha.core.journal_line import Line
 from myha.database.session import Session
 from myha.drill import timeline
 from myha.drill.target import Target
@@ -91,12 +91,12 @@ def results(
     sources: Mapping[str, Sources],
     writer_address: str,
     routed_at: float | None,
-    events: Sequence[timeline.Event],
+    events: Sequence[Line],
 ) -> dict[str, ReplicaResult]:
     """What each replica did. `routed_at`: when the new writer got its first client, if it did."""
     found = {}
     for name, seen in sources.items():
-        own = [one for one in events if one.get("node") == name]
+        own = [one for one in events if one.node == name]
         since = seen.follows_from(writer_address)
         follows_ms = None
         if routed_at is not None and since is not None:
@@ -119,6 +119,6 @@ def problems(found: Mapping[str, ReplicaResult], writer: str, *, changed: bool) 
             )
 
 
-def of_pair(target: Target, events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def of_pair(target: Target, events: Iterable[Line]) -> list[Line]:
     """The journal without what was done about replicas."""
-    return [one for one in events if one.get("node") not in target.config.replicas]
+    return [one for one in events if one.node not in target.config.replicas]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from myha.core.journal_line import Line
 from myha.drill.ledger import Attempt
 from myha.drill.series import Series, series
 from myha.drill.topology import Topology
@@ -42,7 +42,7 @@ class RoundPicture:
 
 def picture_of(
     attempts: Sequence[Attempt],
-    events: Iterable[Mapping[str, Any]],
+    events: Iterable[Line],
     fault_at: float,
     until: float,
     *,
@@ -55,9 +55,9 @@ def picture_of(
     first_ms, until_ms = 1000 * (first - fault_at), 1000 * (until - fault_at)
     near_until = min(until_ms, max(AFTER_MS, last_ms * 1.3 + BEFORE_MS))
     story = [
-        JournalLine(round(1000 * (one["at"] - fault_at), 1), str(one["kind"]), str(one["text"]))
+        JournalLine(round(1000 * (one.at - fault_at), 1), one.kind, one.text)
         for one in events
-        if one["kind"] in STORY_KINDS
+        if one.kind in STORY_KINDS
     ]
     return RoundPicture(
         near=series(attempts, fault_at, max(first_ms, -BEFORE_MS), near_until),

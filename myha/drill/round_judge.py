@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
 
+from myha.core.journal_line import Line
 from myha.core.policy import Durability, Mode
 from myha.drill import following, history, timeline
 from myha.drill.following import ReplicaResult
@@ -92,16 +92,16 @@ class RoundJudge:
         return tuple(read_attempts(self._round.directory))
 
     @cached_property
-    def _journal(self) -> list[dict[str, Any]]:
+    def _journal(self) -> list[Line]:
         """All that was noted since the round began."""
         at = self._fault.at
         wall = time.time() - (time.monotonic() - at)
         events = self._target.events(self._round.after_event)
         now = self._roles_now()[0]
-        return [dict(one) for one in timeline.completed(events, self._round.writer, now, at, wall)]
+        return timeline.completed(events, self._round.writer, now, at, wall)
 
     @cached_property
-    def _events(self) -> list[dict[str, Any]]:
+    def _events(self) -> list[Line]:
         """Those of the journal that are not a replica's."""
         return following.of_pair(self._target, self._journal)
 

@@ -18,6 +18,7 @@ from pymysql.err import MySQLError
 
 from myha.balancers.factory import make_balancers
 from myha.config import Account, Config, load
+from myha.core.journal_line import Line
 from myha.database.codes import OFFLINE_MODE
 from myha.database.connection import translate
 from myha.database.flavours import MYSQL, Flavour, flavour_of
@@ -106,13 +107,13 @@ class Target:
                 number = self.client.acting()
         return supervisor_name(number + 1)
 
-    def events(self, after: int) -> list[dict[str, Any]]:
+    def events(self, after: int) -> list[Line]:
         """The journal's lines with an id above `after`, oldest first (at most EVENTS_PAGE)."""
         return self.client.events(EVENTS_PAGE, after)
 
     def last_event_id(self) -> int:
         events = self.client.events(1)
-        return int(events[-1]["id"]) if events else 0
+        return events[-1].id if events else 0
 
     def learn(self) -> None:
         """Version, flavour, server ids and where the processes are, from the servers themselves."""

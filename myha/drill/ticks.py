@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from myha.core.journal_line import Line
 from myha.drill.target import Target
 from myha.drill.timeline import TAKEOVER_PLANS
 from myha.errors import ServerError
@@ -41,14 +41,12 @@ class Change:
     at: float
 
 
-def changes(events: Iterable[Mapping[str, Any]], server_ids: Mapping[str, int]) -> list[Change]:
+def changes(events: Iterable[Line], server_ids: Mapping[str, int]) -> list[Change]:
     """The changes of writer that the journal has, oldest first."""
     return [
-        Change(server_ids[str(one["node"])], float(one["wall"]))
+        Change(server_ids[one.node], one.wall)
         for one in events
-        if one["kind"] == "step"
-        and one.get("step") == "record"
-        and one.get("plan") in TAKEOVER_PLANS
+        if one.kind == "step" and one.step == "record" and one.plan in TAKEOVER_PLANS
     ]
 
 
@@ -121,7 +119,7 @@ class Ticking:
 
         def noted() -> bool:
             events = self._target.events(after_event)
-            return any(one["kind"] == "events" and rests in one["text"] for one in events)
+            return any(one.kind == "events" and rests in one.text for one in events)
 
         if wait_until(noted, NOTED_DEADLINE_SECONDS):
             return ""
@@ -153,7 +151,7 @@ class Ticking:
         return tuple(Tick(str(event), int(origin), float(at)) for event, origin, at in rows)
 
     def problems(
-        self, writer: str, events: list[dict[str, Any]], first_writer: str, merged: str
+        self, writer: str, events: Iterable[Line], first_writer: str, merged: str
     ) -> list[str]:
         """The judgement over the ticks that the writer has."""
         if not self.on:

@@ -10,12 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
 
+from myha.core.events import Kind
+from myha.core.journal_line import Line
 from myha.drill.judge import Takeover
 from myha.drill.ledger import Attempt
-
-Event: TypeAlias = Mapping[str, Any]
 
 # What a step that has ended means on the way from the fault to the next write, by plan.
 _TAKING_OVER = {
@@ -106,79 +105,77 @@ def first_after(attempts: Iterable[Attempt], fault_at: float, after_ms: float) -
     return min((at for at in times if at >= after_ms), default=None)
 
 
-def phases_ms(events: Sequence[Event], plans: Sequence[str], fault_at: float) -> dict[str, float]:
+def phases_ms(events: Sequence[Line], plans: Sequence[str], fault_at: float) -> dict[str, float]:
     """When each phase was reached, in ms from the fault, of the first such plan and what went on.
 
     `detected` is the begin of the plan: everything before it is looking and deciding.
     """
     found: dict[str, float] = {}
     for event in events:
-        plan = str(event.get("plan", ""))
-        if plan not in plans or plan not in PHASES or event["at"] < fault_at:
+        plan = event.plan
+        if plan not in plans or plan not in PHASES or event.at < fault_at:
             continue
-        at_ms = round((event["at"] - fault_at) * 1000, 1)
-        if event["kind"] == "plan":
+        at_ms = round((event.at - fault_at) * 1000, 1)
+        if event.kind == "plan":
             found.setdefault("detected", at_ms)
-        elif event["kind"] == "step" and event.get("beside") != "yes":
-            name = PHASES[plan].get(str(event.get("step")))
+        elif event.kind == "step" and not event.beside:
+            name = PHASES[plan].get(event.step)
             if name is not None:
                 found.setdefault(name, at_ms)
     return found
 
 
-def plan_ended(events: Iterable[Event], plans: Sequence[str]) -> bool:
+def plan_ended(events: Iterable[Line], plans: Sequence[str]) -> bool:
     """Whether one of these plans has reached its end."""
-    return any(event["kind"] == "plan-done" and event.get("plan") in plans for event in events)
+    return any(event.kind == "plan-done" and event.plan in plans for event in events)
 
 
-def returned(events: Iterable[Event]) -> str:
+def returned(events: Iterable[Line]) -> str:
     """How the lost node came back: resume, merge, rewind, reseed; empty when none had to.
 
     `fenced` when it did not come back.
     """
     listed = list(events)
-    done = {str(event.get("plan")) for event in listed if event["kind"] == "plan-done"}
+    done = {event.plan for event in listed if event.kind == "plan-done"}
     if "rejoin" in done:
         return healed_by(listed) or "resume"
     return "fenced" if done & {"fence", "fence-errant"} else ""
 
 
-def healed_by(events: Sequence[Event]) -> str:
+def healed_by(events: Sequence[Line]) -> str:
     """The method of the last heal that was done; empty when there was none."""
-    healed = [_HEALED.search(str(event.get("text"))) for event in events if _is_heal(event)]
+    healed = [_HEALED.search(event.text) for event in events if _is_heal(event)]
     return next((found[1] for found in reversed(healed) if found), "")
 
 
 _HEALED = re.compile(r"healed by ([a-z]+)")
 
 
-def _is_heal(event: Event) -> bool:
+def _is_heal(event: Line) -> bool:
     """The plan that ends a heal names its method."""
-    return event["kind"] == "plan" and event.get("plan") == "healed"
+    return event.kind == "plan" and event.plan == "healed"
 
 
 # From the closing on clients wait; before it a switchover that ends has touched nothing.
 _COSTS = frozenset({"close", "await-caught-up"})
 
 
-def undone(events: Iterable[Event]) -> int:
+def undone(events: Iterable[Line]) -> int:
     """How many switchovers had begun to close the old writer, and were taken back."""
     return sum(
-        event["kind"] == "step-failed"
-        and event.get("plan") == "switchover"
-        and event.get("step") in _COSTS
+        event.kind == "step-failed" and event.plan == "switchover" and event.step in _COSTS
         for event in events
     )
 
 
-def conflicts(events: Iterable[Event]) -> list[Event]:
+def conflicts(events: Iterable[Line]) -> list[Line]:
     """The conflicts in the drill's tables that were reported."""
-    return [one for one in events if one["kind"] == "conflict" and "myha_drill" in str(one["text"])]
+    return [one for one in events if one.kind == "conflict" and "myha_drill" in one.text]
 
 
 def completed(
-    events: Iterable[Event], before: str, writer: str, at: float, wall: float
-) -> list[Event]:
+    events: Iterable[Line], before: str, writer: str, at: float, wall: float
+) -> list[Line]:
     """The journal, with the last change of writer if it lacks that: from `before` to the present
     `writer`, no earlier than `at` (monotonic; `wall`: seconds since the epoch).
 
@@ -186,33 +183,32 @@ def completed(
     """
     listed = list(events)
     for event in listed:
-        if event["kind"] == "step" and event.get("step") == "record":
-            before = str(event["node"]) if event.get("plan") in TAKEOVER_PLANS else before
+        if event.kind == "step" and event.step == "record":
+            before = event.node if event.plan in TAKEOVER_PLANS else before
     if before != writer:
-        record = {"kind": "step", "plan": "failover", "step": "record", "node": writer}
+        record = {"plan": "failover", "step": "record", "node": writer}
         text = f"{writer} is the writer (not in the journal)"
-        listed.append({**record, "text": text, "at": at, "wall": wall})
+        listed.append(Line(0, at, wall, Kind.STEP, text, record))
     return listed
 
 
-def takeovers(events: Iterable[Event], server_ids: Mapping[str, int]) -> tuple[Takeover, ...]:
+def takeovers(events: Iterable[Line], server_ids: Mapping[str, int]) -> tuple[Takeover, ...]:
     """Every change of writer that the journal has, oldest first."""
     found: list[Takeover] = []
     for event in events:
-        plan, step = event.get("plan"), event.get("step")
-        if event["kind"] != "step":
+        plan, step = event.plan, event.step
+        if event.kind != "step":
             continue
         if step == "record" and plan in TAKEOVER_PLANS:
-            found.append(Takeover(server_ids[str(event["node"])], float(event["at"]), None))
+            found.append(Takeover(server_ids[event.node], event.at, None))
         elif step == "open" and found and found[-1].opened_at is None:
             last = found.pop()
-            found.append(Takeover(last.server_id, last.recorded_at, float(event["at"])))
+            found.append(Takeover(last.server_id, last.recorded_at, event.at))
     return tuple(found)
 
 
-def lines(events: Iterable[Event], fault_at: float) -> list[str]:
+def lines(events: Iterable[Line], fault_at: float) -> list[str]:
     """The journal in words, with each line's time from the fault."""
     return [
-        f"{(event['at'] - fault_at) * 1000:9.1f} ms  {event['kind']}: {event['text']}"
-        for event in events
+        f"{(event.at - fault_at) * 1000:9.1f} ms  {event.kind}: {event.text}" for event in events
     ]

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from myha.config import Config
 from myha.core.events import ALL, Kind, Wanted
+from myha.core.journal_line import Line
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.stores.local.lease import holder_of
 from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, exchange, socket_path
@@ -50,7 +51,7 @@ class Client:
     def _command(self, override: str | None) -> str | None:
         return None if override is None else override + self._option
 
-    def events(self, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[dict[str, Any]]:
+    def events(self, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[Line]:
         """The journal's last lines with an id above `after`, oldest first."""
         answer = self._ask(
             "events",
@@ -60,8 +61,10 @@ class Client:
             severity=wanted.least,
             since=wanted.since_wall,
         )
-        events: list[dict[str, Any]] = answer["events"]
-        return events
+        try:
+            return [Line.of_json(one) for one in answer["events"]]
+        except ValueError as error:
+            raise MyhaError(str(error)) from None
 
     def note_drill(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
         """Have a drill's beginning or end noted in the pair's journal."""

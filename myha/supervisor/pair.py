@@ -29,6 +29,7 @@ from myha.config import Config
 from myha.core.address import Standings
 from myha.core.events import ALL, Kind, Selector, Wanted
 from myha.core.followers.view import PairSeen
+from myha.core.journal_line import Line
 from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
 from myha.core.record import Record
@@ -401,10 +402,10 @@ class PairSupervisor:
         """Say so when the last supervisor that wrote into this journal did not end by itself."""
         wanted = Wanted((Selector(Kind.SUPERVISOR),))
         with suppress(MyhaError):  # a journal that cannot be read tells nothing
-            lives = [one for one in self.journal_file.events(20, 0, wanted) if one.get("life")]
-            if len(lives) > 1 and lives[-2]["life"] == lives[-1]["life"] == "begun":
+            lives = [one for one in self.journal_file.events(20, 0, wanted) if one.life]
+            if len(lives) > 1 and lives[-2].life == lives[-1].life == "begun":
                 text = (
-                    f"the supervisor before this one (process {lives[-2].get('pid')}) ended without"
+                    f"the supervisor before this one (process {lives[-2].pid}) ended without"
                     " a word: it was killed, or its host was lost"
                 )
                 self.journal.note(Kind.UNSUPERVISED, text, {})
@@ -491,7 +492,7 @@ class PairSupervisor:
             }
         return known.model_copy(update=own)
 
-    def events(self, limit: int, after: int, wanted: Wanted = ALL) -> list[dict[str, Any]]:
+    def events(self, limit: int, after: int, wanted: Wanted = ALL) -> list[Line]:
         """The journal's last lines with an id above `after`, oldest first."""
         return self.journal_file.events(limit, after, wanted)
 

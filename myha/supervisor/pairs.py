@@ -258,10 +258,8 @@ def answer(pair: PairSupervisor, name: str, request: Data) -> Data:
         return pair.status().as_json()
     if name == "events":
         limit = min(EVENTS_LIMIT, _whole(request, "limit", 50))
-        return {
-            "ok": True,
-            "events": pair.events(limit, _whole(request, "after", 0), _wanted(request)),
-        }
+        lines = pair.events(limit, _whole(request, "after", 0), _wanted(request))
+        return {"ok": True, "events": [one.as_json() for one in lines]}
     if name == NOTE:
         pair.note(*drill_note(request))
         return {"ok": True}

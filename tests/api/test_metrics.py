@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from myha.api.counted import Counted, Lengths
 from myha.api.metric_table import METRICS, PREFIX
 from myha.core.events import Kind
+from myha.core.journal_line import Line
 from myha.supervisor.turns import BOUNDS_SECONDS, Turns
-from tests.api.world import PAIR, Data, Supervised, answer_of, supervised
+from tests.api.world import PAIR, Supervised, answer_of, supervised
 from tests.core.views import view
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -78,8 +79,8 @@ def scraped(one: Supervised) -> dict[str, list[tuple[dict[str, str], float]]]:
     }
 
 
-def line(kind: Kind, at: float, **fields: str) -> Data:
-    return {"kind": kind, "at": at, "severity": "info", **fields}
+def line(kind: Kind, at: float, **fields: str) -> Line:
+    return Line(0, at, 0.0, kind, "", {"severity": "info", **fields})
 
 
 def test_every_metric_has_a_value_where_there_is_one_to_tell(one: Supervised) -> None:

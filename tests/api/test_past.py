@@ -14,6 +14,7 @@ from myha.api.history import HOUR_SECONDS, History
 from myha.api.rates import transactions
 from myha.api.timelines import timelines
 from myha.core.events import Kind
+from myha.core.journal_line import Line
 from myha.supervisor.status import Status
 from myha.undo.quarantine import FOLDER, ROWS_FILE, SUMMARY
 from tests.api.world import PAIR, Data, Supervised, status_of, supervised
@@ -99,9 +100,9 @@ def test_history_is_bounded_and_pairs_that_go_are_forgotten() -> None:
 # -- timelines -------------------------------------------------------------------------------------
 
 
-def line(number: int, kind: Kind, **fields: str) -> Data:
+def line(number: int, kind: Kind, **fields: str) -> Line:
     at = number / 10
-    return {"id": number, "at": at, "wall": 1000 + at, "kind": kind, "text": f"n{number}", **fields}
+    return Line(number, at, 1000 + at, kind, f"n{number}", fields)
 
 
 def test_a_failover_is_its_verdict_and_its_steps() -> None:

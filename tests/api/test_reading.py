@@ -22,6 +22,7 @@ from myha.api.known import (
 from myha.api.page import PageFiles
 from myha.api.stream import _told
 from myha.core.events import Kind
+from myha.core.journal_line import Line
 from myha.supervisor.status import Status
 from tests.api.world import PAIR, URL, Supervised, answer_of, supervised
 from tests.core.views import view
@@ -150,8 +151,9 @@ def test_a_listener_hears_all_that_is_known_and_then_each_change() -> None:
     known.take("", answer_of(view(), 2))
     ((name, data),) = heard(listener)
     assert (name, data["pair"]) == ("status", PAIR)
-    known.journal(PAIR, [{"id": 1, "text": "a\nb"}])
-    assert heard(listener) == [("journal", {"pair": PAIR, "line": {"id": 1, "text": "a\nb"}})]
+    line = Line(1, 1.0, 2.0, Kind.PLAN, "a\nb", {"plan": "arm"})
+    known.journal(PAIR, [line])
+    assert heard(listener) == [("journal", {"pair": PAIR, "line": line.as_json()})]
     assert [name for name, _ in heard(other)] == ["pairs"]
     changed = replace(view(), record=replace(view().record, epoch=9))  # type: ignore[type-var]
     known.take("", answer_of(changed, 3))
@@ -207,7 +209,7 @@ def test_who_does_not_keep_up_is_let_go_and_others_are_not() -> None:
     assert slow is not None
     assert quick is not None
     for number in range(QUEUE_LIMIT + 5):
-        known.journal(PAIR, [{"id": number}])
+        known.journal(PAIR, [Line(number, 0.0, 0.0, Kind.PLAN, "")])
         heard(quick)
     assert slow.lost
     assert not quick.lost

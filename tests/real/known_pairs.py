@@ -19,6 +19,7 @@ from myha.api.process import server_config
 from myha.api.tokens import Role, TokenFile, add_token
 from myha.api.world import World
 from myha.config import ApiConfig, load_all
+from myha.core.journal_line import Line
 from myha.stores.local.journal import LocalJournal
 from tests.test_config_pairs import in_folder, written
 
@@ -124,7 +125,7 @@ class Told:
         self._loop.call_later(AGAIN_SECONDS, self._repeat)
 
     def journal(self, pair: str, *lines: Data) -> None:
-        self._loop.call_soon_threadsafe(self._known.journal, pair, lines)
+        self._loop.call_soon_threadsafe(self._known.journal, pair, list(map(Line.of_json, lines)))
 
 
 @contextmanager

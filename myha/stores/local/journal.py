@@ -7,9 +7,9 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from myha.core.events import ALL, KINDS, Kind, Wanted, severity_of
+from myha.core.journal_line import Line
 from myha.core.severity import Severity
 from myha.stores.local.sqlite import connect, explained, reading
 
@@ -18,9 +18,7 @@ BATCH_LINES = 500  # are removed at a time: whoever has a line to write waits fo
 _MB = 1_000_000
 
 
-def read_journal(
-    directory: Path, limit: int, after: int = 0, wanted: Wanted = ALL
-) -> list[dict[str, Any]]:
+def read_journal(directory: Path, limit: int, after: int = 0, wanted: Wanted = ALL) -> list[Line]:
     """Its last lines, oldest first, for another process; changes nothing. Raises `MyhaError`."""
     path = directory / JOURNAL_FILE
     if not path.exists():
@@ -32,12 +30,10 @@ def read_journal(
 def last_line(directory: Path) -> int:
     """The id of the last line, 0 before the first. Raises `MyhaError`."""
     lines = read_journal(directory, 1)
-    return int(lines[-1]["id"]) if lines else 0
+    return lines[-1].id if lines else 0
 
 
-def _lines(
-    connection: sqlite3.Connection, limit: int, after: int, wanted: Wanted
-) -> list[dict[str, Any]]:
+def _lines(connection: sqlite3.Connection, limit: int, after: int, wanted: Wanted) -> list[Line]:
     condition, values = _condition(wanted)
     rows = connection.execute(
         "SELECT id, at, wall, kind, text, fields FROM journal "
@@ -45,7 +41,7 @@ def _lines(
         (after, *values, limit),
     ).fetchall()
     return [
-        {**json.loads(fields), "id": i, "at": at, "wall": wall, "kind": kind, "text": text}
+        Line(i, at, wall, kind, text, json.loads(fields))
         for i, at, wall, kind, text, fields in reversed(rows)
     ]
 
@@ -102,7 +98,7 @@ class LocalJournal:
                 (at, wall, kind, text, json.dumps(more)),
             )
 
-    def events(self, limit: int = 50, after: int = 0, wanted: Wanted = ALL) -> list[dict[str, Any]]:
+    def events(self, limit: int = 50, after: int = 0, wanted: Wanted = ALL) -> list[Line]:
         """The last lines, oldest first; only those with an id above `after`."""
         with explained(self._directory):
             if wanted == ALL:
