@@ -5,14 +5,20 @@ The writer goes on as it is: nothing flows from a replica to it, and nothing the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from myha.core.followers.protocols import quiet_steps
 from myha.core.followers.situation import FollowerSituation
 from myha.core.plans import Plan, Refusal
 from myha.core.protocols.answer import Answer, make
-from myha.core.protocols.heals import begin_by_hand, new_heal, refused_now, start_job
+from myha.core.protocols.heals import (
+    as_far_as_there,
+    begin_by_hand,
+    new_heal,
+    of_policy,
+    refused_now,
+    start_job,
+)
 from myha.core.record import Cause, fenced
 
 
@@ -49,9 +55,7 @@ def start(it: FollowerSituation) -> Answer:
     heal = it.heal
     if heal is None or it.heal_pauses:
         return None
-    steps = quiet_steps(it)
-    if heal.method == "reseed":  # which may have been half replaced already
-        steps = tuple(replace(step, best_effort=True) for step in steps)
+    steps = as_far_as_there(heal, quiet_steps(it))
     sentence = f"begin to heal {it.name} by {heal.method}"
     return make(it, "start-heal", it.name, sentence, *steps, start_job(it, heal, it.writer))
 
@@ -79,8 +83,4 @@ def _methods(it: FollowerSituation, method: str) -> tuple[str, ...] | Refusal:
     if it.member and not it.broken_reason:
         return Refusal(f"{it.name} is a replica in good standing: there is nothing to heal", reseed)
     other_data = it.member or it.entry.cause in (Cause.BROKEN, Cause.NEW)
-    methods = tuple(one for one in it.heal_methods if one == "reseed" or not other_data)
-    if not methods:
-        ways = ", ".join(it.policy.heal)
-        return Refusal(f"heal.policy ({ways}) names no method that can heal {it.name}", reseed)
-    return methods
+    return of_policy(it, other_data=other_data, override=reseed)

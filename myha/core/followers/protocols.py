@@ -23,6 +23,7 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.core.protocols.answer import Answer, make
+from myha.core.protocols.heals import not_replaced
 from myha.core.protocols.settings import set_while_resting
 from myha.core.record import Cause, fenced, member
 from myha.core.settings import Kind, listed
@@ -161,18 +162,11 @@ def fence_filtered(it: FollowerSituation) -> Answer:
 
 def fence_broken(it: FollowerSituation) -> Answer:
     """What will fail again goes on nowhere by itself; a heal is for it, or a person."""
-    override = f"myha heal {it.name} --method reseed"
     if it.relay_log_is_damaged and (again := follow(it)) is not None:
         return again
-    if not it.needs_other_data:
-        return Refusal(f"{it.name}: {it.broken_reason}; myha cannot repair that", override)
-    if "reseed" not in it.heal_methods:
-        return Refusal(
-            f"{it.name}: {it.broken_reason}; only other data help, and heal.policy does not let "
-            "myha reseed it",
-            override,
-        )
-    return fence(it, Cause.BROKEN, it.broken_reason)
+    reason, otherwise = it.broken_reason, "only other data help"
+    refusal = not_replaced(it, reason, needed=it.needs_other_data, otherwise=otherwise)
+    return refusal or fence(it, Cause.BROKEN, reason)
 
 
 def isolate(it: FollowerSituation) -> Answer:

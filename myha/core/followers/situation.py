@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myha.core.applier_errors import needs_other_data, relay_log_is_damaged
+from myha.core.applier_errors import needs_other_data
 from myha.core.followers.plans import ChangeFollower
 from myha.core.followers.record import FollowerRecord
 from myha.core.followers.routing import differences, unrouted
@@ -55,6 +55,10 @@ class FollowerSituation(Subject[FollowerView]):
             return look
         behind = not look.applied and look.applier.state is ThreadState.RUNNING
         return None if behind else look
+
+    @property
+    def writer_in_place(self) -> bool:
+        return self.writer_ready
 
     # -- contact ---------------------------------------------------------------------------------
 
@@ -134,10 +138,6 @@ class FollowerSituation(Subject[FollowerView]):
         if look is None:
             return False
         return needs_other_data(look.applier.errno) or self.outdated or bool(self.log_reset_on)
-
-    @once
-    def relay_log_is_damaged(self) -> bool:
-        return self.look is not None and relay_log_is_damaged(self.look.applier.errno)
 
     @once
     def outdated(self) -> bool:

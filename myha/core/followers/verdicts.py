@@ -33,9 +33,7 @@ class FollowerVerdict(Row[FollowerSituation]):
 def _unquiet(it: FollowerSituation) -> bool:
     if not it.fenced or it.look is None:
         return False
-    if it.heal is not None and not it.look.open:
-        return False  # what replicates there is the heal's affair
-    return not it.quiet
+    return not it.left_to_heal and not it.quiet
 
 
 def _errant(it: FollowerSituation) -> bool:
@@ -43,21 +41,6 @@ def _errant(it: FollowerSituation) -> bool:
     if it.fenced or it.log_reset_on:
         return False
     return it.errant is not None and not it.errant.is_empty()
-
-
-def _heal_due(it: FollowerSituation) -> bool:
-    if it.heal is None or it.heal_job is not None or not it.writer_ready:
-        return False
-    if it.heal_gives_up or it.heal_done:
-        return False
-    # Only a reseed can do something about a server that does not even start.
-    return it.look is not None or it.heal.method == "reseed"
-
-
-def _fenced_for(it: FollowerSituation, cause: Cause) -> bool:
-    """Fenced for this cause and no heal tried yet, with both servers there for one."""
-    fresh = it.fenced and it.entry.cause is cause and it.entry.heal is None
-    return fresh and it.look is not None and it.writer_ready
 
 
 def _new(it: FollowerSituation) -> bool:
@@ -145,7 +128,7 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "replica-healing",
         "The replica {replica} is being healed; until that has ended and its data is verified it "
         "takes no reads, and nothing else is done to it.",
-        lambda it: it.heal is not None and it.heal_job is not None,
+        lambda it: it.heal_runs,
         severity=Severity.NOTICE,
     ),
     FollowerVerdict(
@@ -165,7 +148,7 @@ TABLE: tuple[FollowerVerdict, ...] = (
     FollowerVerdict(
         "replica-heal-due",
         "The replica {replica} is to be healed and no heal of it runs: one is started.",
-        _heal_due,
+        lambda it: it.heal_due,
         planner=healing.start,
         severity=Severity.NOTICE,
     ),
@@ -173,14 +156,14 @@ TABLE: tuple[FollowerVerdict, ...] = (
         "replica-errant-fenced",
         "The replica {replica} is fenced with errant transactions, and the policy lets myha heal "
         "it: they go to quarantine first.",
-        lambda it: _fenced_for(it, Cause.ERRANT) and bool(it.heal_methods),
+        lambda it: it.errant_to_heal,
         planner=healing.begin_for_errant,
     ),
     FollowerVerdict(
         "replica-broken-fenced",
         "The replica {replica} is fenced since it cannot go on with its data, and the policy lets "
         "myha replace it.",
-        lambda it: _fenced_for(it, Cause.BROKEN) and "reseed" in it.heal_methods,
+        lambda it: it.broken_to_heal,
         planner=healing.begin_for_broken,
     ),
     FollowerVerdict(

@@ -15,7 +15,15 @@ from myha.core.applier_errors import needs_other_data, relay_log_is_damaged
 from myha.core.plans import AwaitApplied, ForgetReceived, Plan, Refusal, Step, StopReceiver
 from myha.core.protocols.answer import Answer, make, unknown
 from myha.core.protocols.fencing import fence, quiet_steps
-from myha.core.protocols.heals import begin_by_hand, new_heal, refused_now, start_job
+from myha.core.protocols.heals import (
+    as_far_as_there,
+    begin_by_hand,
+    new_heal,
+    not_replaced,
+    of_policy,
+    refused_now,
+    start_job,
+)
 from myha.core.protocols.replication import receive_again
 from myha.core.record import Cause, fenced
 from myha.core.situation import Situation
@@ -57,19 +65,13 @@ def fence_broken(it: Situation) -> Answer:
     look = it.s.look
     if look is None:
         return None
-    if relay_log_is_damaged(look.applier.errno) and it.writer_installed:
+    if it.relay_log_is_damaged and it.writer_installed:
         return receive_again(it, it.standby)
     reason = f"its applier failed: {look.applier.error} (error {look.applier.errno})"
-    override = f"myha heal {it.standby} --method reseed"
-    if not needs_other_data(look.applier.errno):
-        return Refusal(f"{it.standby}: {reason}; myha cannot repair that", override)
-    if "reseed" not in it.heal_methods:
-        return Refusal(
-            f"{it.standby}: {reason}; it has no errant transactions to merge or rewind, and "
-            "heal.policy does not let myha reseed it",
-            override,
-        )
-    return fence(it, Cause.BROKEN, reason)
+    needed = needs_other_data(look.applier.errno)
+    otherwise = "it has no errant transactions to merge or rewind"
+    refusal = not_replaced(it, reason, needed=needed, otherwise=otherwise)
+    return refusal or fence(it, Cause.BROKEN, reason)
 
 
 def left_fenced(it: Situation) -> Answer:
@@ -96,14 +98,12 @@ def start(it: Situation) -> Answer:
     if heal is None or it.heal_pauses:
         return None
     steps = quiet_steps(it) if it.s.answering else ()
-    if heal.method == "reseed":  # whose node may be half replaced already
-        steps = tuple(replace(step, best_effort=True) for step in steps)
     return make(
         it,
         "start-heal",
         it.standby,
         f"begin to heal {it.standby} by {heal.method}",
-        *steps,
+        *as_far_as_there(heal, steps),
         StopReceiver(node=it.writer),
         _settled(it),
         start_job(it, heal, it.writer),
@@ -156,11 +156,5 @@ def _methods(it: Situation, method: str) -> tuple[str, ...] | Refusal:
             f"{it.standby} is a member in good standing: there is nothing to heal",
             f"myha heal {it.standby} --method reseed",
         )
-    methods = tuple(one for one in it.heal_methods if one == "reseed" or not other_data)
-    if not methods:
-        ways = ", ".join(it.policy.heal)
-        return Refusal(
-            f"heal.policy ({ways}) names no method that can heal {it.standby}",
-            f"myha heal {it.standby} --method {'reseed' if other_data else 'rewind'}",
-        )
-    return methods
+    override = f"myha heal {it.standby} --method {'reseed' if other_data else 'rewind'}"
+    return of_policy(it, other_data=other_data, override=override)

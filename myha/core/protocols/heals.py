@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from myha.core.jobs import HealOutcome, JobResult
-from myha.core.plans import Plan, Refusal, StartJob, StopJob
+from myha.core.plans import Plan, Refusal, StartJob, Step, StopJob
 from myha.core.protocols.answer import Answer, make
 from myha.core.record import Cause, Heal, NodeRecord, away, fenced
 from myha.core.situation.subject import Subject
@@ -71,6 +71,25 @@ def _without_method(node: str, heal: Heal, outcome: HealOutcome) -> tuple[str, N
     return f"leave {node} fenced: {refused[-1]}", fenced(heal.cause, reason, rest)
 
 
+def as_far_as_there(heal: Heal, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps before a heal: of a reseed its server may be half replaced already."""
+    if heal.method != "reseed":
+        return steps
+    return tuple(replace(step, best_effort=True) for step in steps)
+
+
+def not_replaced(it: AnySubject, reason: str, *, needed: bool, otherwise: str) -> Refusal | None:
+    """Why the data of one that goes on nowhere are not replaced by itself. `needed`: nothing but
+    other data help; `otherwise`: what is said of that where the policy does not let myha do it."""
+    override = f"myha heal {it.name} --method reseed"
+    if not needed:
+        return Refusal(f"{it.name}: {reason}; myha cannot repair that", override)
+    if "reseed" in it.heal_methods:
+        return None
+    text = f"{it.name}: {reason}; {otherwise}, and heal.policy does not let myha reseed it"
+    return Refusal(text, override)
+
+
 def stop_unwanted(it: AnySubject) -> Answer:
     sentence = f"stop a heal of {it.name} that is not on record"
     return make(it, "stop-heal", it.name, sentence, stop_job(it))
@@ -93,6 +112,15 @@ def refused_now(it: AnySubject, writer: str, *, ready: bool) -> Refusal | None:
             f"the writer {writer} does not take writes; {it.name} can be healed when it does"
         )
     return None
+
+
+def of_policy(it: AnySubject, *, other_data: bool, override: str) -> tuple[str, ...] | Refusal:
+    """The methods that the policy names for it. `other_data`: nothing else helps."""
+    methods = tuple(one for one in it.heal_methods if one == "reseed" or not other_data)
+    if methods:
+        return methods
+    ways = ", ".join(it.policy.heal)
+    return Refusal(f"heal.policy ({ways}) names no method that can heal {it.name}", override)
 
 
 def begin_by_hand(

@@ -45,6 +45,10 @@ class Contacts(Subject[View]):
     def record_as(self, sentence: str, entry: NodeRecord) -> Step:
         return ChangeRecord(change=RecordChange(sentence, nodes=((self.standby, entry),)))
 
+    @property
+    def writer_in_place(self) -> bool:
+        return self.writer_installed
+
     def gone(self, node: NodeView) -> bool:
         """Refused, and either a connection broke or it has been so for the dead time."""
         if node.contact is not Contact.REFUSING:

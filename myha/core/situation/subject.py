@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from itertools import takewhile
 from typing import ClassVar, Generic
 
+from myha.core.applier_errors import relay_log_is_damaged
 from myha.core.backoff import backoff_seconds
 from myha.core.jobs import HealOutcome, Job, JobResult
 from myha.core.node import Contact, NodeLook, NodeName, NodeView
@@ -62,6 +63,11 @@ class Subject(ABC, Generic[AnyView]):
     def record_as(self, sentence: str, entry: NodeRecord) -> Step:
         """The step by which this is its entry from now on, and nothing else on record changes."""
 
+    @property
+    @abstractmethod
+    def writer_in_place(self) -> bool:
+        """The writer takes writes, and it can be healed from there."""
+
     def silent_for_deadtime(self, node: NodeView) -> bool:
         if node.contact is not Contact.SILENT:
             return False
@@ -101,6 +107,11 @@ class Subject(ABC, Generic[AnyView]):
             return False
         return self.at - since >= PURGED_SECONDS
 
+    @once
+    def relay_log_is_damaged(self) -> bool:
+        """Its applier cannot read what was received; received again, it goes on."""
+        return self.look is not None and relay_log_is_damaged(self.look.applier.errno)
+
     def whose_log_was_reset(self, writer: NodeName, w: NodeView) -> NodeName:
         """That of the writer or its own, since it joined; empty: nobody's.
 
@@ -128,6 +139,42 @@ class Subject(ABC, Generic[AnyView]):
         """The process that heals it now."""
         jobs = (one for one in self.view.jobs if one.kind == HEAL and one.node == self.name)
         return next(jobs, None)
+
+    @once
+    def heal_runs(self) -> bool:
+        """The heal on record has a process; until that ends nothing else is done to the server."""
+        return self.heal is not None and self.heal_job is not None
+
+    @once
+    def left_to_heal(self) -> bool:
+        """What replicates there is its heal's affair; whoever opened it is not."""
+        opened = self.look is not None and self.look.open
+        return self.heal is not None and not opened
+
+    @once
+    def heal_due(self) -> bool:
+        """A heal on record has no process, and its present method can be begun."""
+        if self.heal is None or self.heal_job is not None or not self.writer_in_place:
+            return False
+        if self.heal_gives_up or self.heal_done:
+            return False
+        # Only a reseed can do something about a server that does not even start.
+        return self.look is not None or self.heal.method == "reseed"
+
+    @once
+    def errant_to_heal(self) -> bool:
+        """Fenced with errant transactions, which the policy lets myha heal."""
+        return self._fenced_anew(Cause.ERRANT) and bool(self.heal_methods)
+
+    @once
+    def broken_to_heal(self) -> bool:
+        """Fenced since it cannot go on with its data, which the policy lets myha replace."""
+        return self._fenced_anew(Cause.BROKEN) and "reseed" in self.heal_methods
+
+    def _fenced_anew(self, cause: Cause) -> bool:
+        """For this cause and no heal tried yet, with both servers there for one."""
+        fresh = self.fenced and self.entry.cause is cause and self.entry.heal is None
+        return fresh and self.look is not None and self.writer_in_place
 
     @once
     def heal_unwanted(self) -> bool:

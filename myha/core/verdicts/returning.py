@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from myha.core.protocols import fencing, healing, heals, returning
-from myha.core.record import Cause
 from myha.core.severity import Severity
 from myha.core.situation import Situation
 from myha.core.verdicts.row import Verdict
 
 
 def _returned_unquiet(it: Situation) -> bool:
-    if it.heal is not None and not (it.s.look is not None and it.s.look.open):
-        return False  # what replicates there is the heal's affair; whoever opened it is not
+    if it.left_to_heal:
+        return False
     return it.apart and it.s.answering and it.writer_installed and not it.standby_quiet
 
 
@@ -38,29 +37,6 @@ def _returned_blank(it: Situation) -> bool:
 def _returned_clean(it: Situation) -> bool:
     other = it.outdated or _returned_elsewhere(it) or _returned_blank(it)
     return _has_nothing_errant(it) and not other
-
-
-def _heal_due(it: Situation) -> bool:
-    if it.heal is None or it.heal_job is not None or not it.writer_installed:
-        return False
-    if it.heal_gives_up or it.heal_done:
-        return False
-    # Only a reseed can do something about a server that does not even start.
-    return it.s.answering or it.heal.method == "reseed"
-
-
-def _fenced_for(it: Situation, cause: Cause) -> bool:
-    """Fenced for this cause and no heal tried yet, with both nodes there for one."""
-    fresh = it.fenced and it.entry.cause is cause and it.entry.heal is None
-    return fresh and it.s.answering and it.writer_installed
-
-
-def _errant_fenced(it: Situation) -> bool:
-    return _fenced_for(it, Cause.ERRANT) and bool(it.heal_methods)
-
-
-def _broken_fenced(it: Situation) -> bool:
-    return _fenced_for(it, Cause.BROKEN) and "reseed" in it.heal_methods
 
 
 def concerns(it: Situation) -> bool:
@@ -115,7 +91,7 @@ ROWS: tuple[Verdict, ...] = (
         "healing",
         "{standby} is being healed; until that has ended and its data is verified it gets no "
         "traffic, and nothing else is done to it.",
-        lambda it: it.heal is not None and it.heal_job is not None,
+        lambda it: it.heal_runs,
         severity=Severity.NOTICE,
     ),
     Verdict(
@@ -135,7 +111,7 @@ ROWS: tuple[Verdict, ...] = (
     Verdict(
         "heal-due",
         "{standby} is to be healed and no heal of it runs: one is started.",
-        _heal_due,
+        lambda it: it.heal_due,
         planner=healing.start,
         severity=Severity.NOTICE,
     ),
@@ -143,14 +119,14 @@ ROWS: tuple[Verdict, ...] = (
         "errant-fenced",
         "{standby} is fenced with errant transactions, and the policy lets myha heal it: they go "
         "to quarantine first.",
-        _errant_fenced,
+        lambda it: it.errant_to_heal,
         planner=healing.begin_for_errant,
     ),
     Verdict(
         "broken-fenced",
         "{standby} is fenced because its applier failed on its data, and the policy lets myha "
         "replace it.",
-        _broken_fenced,
+        lambda it: it.broken_to_heal,
         planner=healing.begin_for_broken,
     ),
 )
