@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3, help="crashes of each real pair")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--interval", type=float, default=0.5, help="of looks and heartbeats, s")
     parser.add_argument("--flavours", default="mysql,mariadb", help="of the simulated pairs")
     parser.add_argument("--tls", default="auto", choices=("auto", "off"))
     parser.add_argument("--recordings", type=Path, help="kept there, and used if they are there")
@@ -74,7 +75,8 @@ def main() -> None:
         given.out.write_text(text + "\n")
     if given.keep:
         kept = {"part": "many", **report, "machine": machine()}
-        (RESULTS / f"many-{given.pairs}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        name = f"many-{given.pairs}" + ("" if given.interval == 0.5 else f"-{given.interval:g}s")
+        (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
         write_results(RESULTS, FOLDER / "RESULTS.md")
 
 
@@ -97,7 +99,12 @@ class Many:
         flavours = given.flavours.split(",")
         for flavour in flavours if simulated else []:
             self._record(flavour)
-        report: dict[str, Any] = {"pairs": given.pairs, "real": given.real, "tls": given.tls}
+        report: dict[str, Any] = {
+            "pairs": given.pairs,
+            "real": given.real,
+            "tls": given.tls,
+            "interval_seconds": given.interval,
+        }
         for number in range(given.real):
             self.clusters.append(self._cluster("mariadb", self.folder / f"r{number}"))
         if self.clusters:
@@ -177,7 +184,9 @@ class Many:
         pairs.mkdir()
         # The servers are on other machines in life: the supervisor must not run ahead of them here.
         head = f'[supervisor]\nstate_dir = "{self.state}"\nworkers = {self.given.workers}\n'
-        self.config.write_text(f"{head}[timing]\nniceness = 0\n")
+        interval = self.given.interval
+        timing = f"look_interval_seconds = {interval}\npulse_interval_seconds = {interval}\n"
+        self.config.write_text(f"{head}[timing]\nniceness = 0\n{timing}")
         for number, cluster in enumerate(self.clusters):
             text = re.sub(r'^name = "sandbox"\n', "", cluster.config_path.read_text(), flags=re.M)
             (pairs / f"real{number}.toml").write_text(_with_secrets(text, cluster.directory))
@@ -462,20 +471,21 @@ def section(reports: list[dict[str, Any]]) -> str:
         " (`python -m benchmarks.many`). Idle: CPU of all of its processes, for each pair and as a"
         " whole. Failovers (median / worst of so many): how long the clients of a real pair whose"
         " writer is killed cannot write, under a supervisor of its own, as one of all, and when all"
-        " real ones are killed at once.",
+        " real ones are killed at once. The interval is that of looks and heartbeats.",
         "",
-        "| pairs | real | at rest after, s | idle, ms a second a pair | % of a core | MiB"
-        " | load before | alone, ms | among all, ms | at once, ms |",
-        "|--:|--:|--:|--:|--:|--:|--:|---|---|---|",
+        "| pairs | real | interval, s | at rest after, s | idle, ms a second a pair | % of a core"
+        " | MiB | load before | alone, ms | among all, ms | at once, ms |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|---|---|---|",
     ]
-    for one in sorted(reports, key=lambda report: int(report["pairs"])):
+    for one in sorted(reports, key=lambda report: (report["pairs"], _interval(report))):
         idle = one["idle"]
         each = 10 * idle["cpu_percent"] / one["pairs"]
         crashes = " | ".join(
             summary(one.get(name, ())) for name in ("alone_ms", "among_ms", "together_ms")
         )
         lines.append(
-            f"| {one['pairs']} | {one['real']} | {one['start_seconds']:.0f} | {each:.1f}"
+            f"| {one['pairs']} | {one['real']} | {_interval(one):g}"
+            f" | {one['start_seconds']:.0f} | {each:.1f}"
             f" | {idle['cpu_percent']:.0f} | {idle['pss_mib']} | {one['machine']['load_before']}"
             f" | {crashes} |"
         )
@@ -486,6 +496,11 @@ def section(reports: list[dict[str, Any]]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _interval(report: dict[str, Any]) -> float:
+    """Of looks and heartbeats; the default in reports from before it could be another."""
+    return float(report.get("interval_seconds", 0.5))
 
 
 def summary(values: Sequence[float]) -> str:
