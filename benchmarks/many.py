@@ -186,6 +186,7 @@ class Many:
         head = f'[supervisor]\nstate_dir = "{self.state}"\nworkers = {self.given.workers}\n'
         interval = self.given.interval
         timing = f"look_interval_seconds = {interval}\npulse_interval_seconds = {interval}\n"
+        timing += f"deadtime_seconds = {max(1.5, 2 * interval)}\n"  # no less than two looks
         self.config.write_text(f"{head}[timing]\nniceness = 0\n{timing}")
         for number, cluster in enumerate(self.clusters):
             text = re.sub(r'^name = "sandbox"\n', "", cluster.config_path.read_text(), flags=re.M)

@@ -372,6 +372,7 @@ async def serve(order: dict[str, Any]) -> None:
             await asyncio.start_unix_server(answers, one["socket"])
         print("ready", flush=True)  # noqa: T201
         await loop.run_in_executor(None, sys.stdin.read)
+    os._exit(0)  # nobody is to be told what became of whom was being answered
 
 
 # -- recording -------------------------------------------------------------------------------------
