@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TextIO
 
 from myha.core.events import Kind
+from myha.core.journal_line import Note
 from myha.permit import Permit
 
 # Progress of one phase is told this often at most; a new phase and its end are told at once.
@@ -176,7 +177,7 @@ class JsonReporter:
         self._write({"progress": asdict(now)})
 
     def event(self, kind: Kind, text: str, **fields: str) -> None:
-        self._write({"event": {"kind": kind, "text": text, "fields": fields}})
+        self._write({"event": Note(kind, text, fields).as_json()})
 
     def done(self, text: str, **more: Any) -> None:
         """It is as it should be. `more` is kept with the outcome."""

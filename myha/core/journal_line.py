@@ -1,4 +1,4 @@
-"""A line of the journal as a value; as JSON, its fields stand beside what every line has."""
+"""What is in the journal and what is to be: values, and how each looks as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from myha.core.events import kind_of, severity_of
+from myha.core.events import Kind, kind_of, severity_of
 from myha.core.severity import Severity
 
 _OF_ALL = ("id", "at", "wall", "kind", "text")
@@ -17,6 +17,8 @@ class Line:
     """What was seen or done. `at` is the monotonic clock of whoever noted it, in seconds, `wall` in
     seconds since the epoch. `fields` is what lines of its kind have besides: docs/events.md. A kind
     that is none here is another version's.
+
+    As JSON, the fields stand beside the rest.
     """
 
     id: int
@@ -94,3 +96,21 @@ class Line:
             raise ValueError(f"{raw!r:.200} is no line of a journal: {error!r}") from None
         fields = {name: str(value) for name, value in raw.items() if name not in _OF_ALL}
         return Line(number, at, wall, kind, text, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What one process has another one note: a line that has no place and no time yet."""
+
+    kind: Kind
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": str(self.kind), "text": self.text, "fields": dict(self.fields)}
+
+    @staticmethod
+    def of_json(raw: Mapping[str, Any]) -> Note:
+        """The opposite; what is missing is empty."""
+        fields = {str(name): str(value) for name, value in dict(raw.get("fields") or {}).items()}
+        return Note(kind_of(str(raw.get("kind"))), str(raw.get("text", "")), fields)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myha.config import Config
-from myha.core.events import ALL, Kind, Wanted
-from myha.core.journal_line import Line
+from myha.core.events import ALL, Wanted
+from myha.core.journal_line import Line, Note
 from myha.errors import MyhaError, SupervisorAwayError
 from myha.stores.local.journal import read_journal
 from myha.supervisor.client import Client
@@ -42,9 +42,9 @@ class ActingClient(Client):
     def status(self) -> Status:
         return self._clients[self.acting()].status()
 
-    def note_drill(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
+    def note_drill(self, note: Note) -> None:
         """In the journal of the one that acts."""
-        self._clients[self.acting()].note_drill(kind, text, fields)
+        self._clients[self.acting()].note_drill(note)
 
     def request(self, name: str, **arguments: str | float | None) -> Reply:
         return self._clients[self.acting()].request(name, **arguments)

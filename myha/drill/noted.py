@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from myha.core.events import Kind
+from myha.core.journal_line import Note
 from myha.drill.options import Options
 from myha.drill.report import Report
 from myha.drill.runs import played_of
@@ -72,7 +73,7 @@ class Noted:
     def _note(self, kind: Kind, text: str, more: dict[str, str]) -> None:
         took = {} if kind is Kind.DRILL else {"took_s": f"{time.monotonic() - self._began:.1f}"}
         try:
-            self._client.note_drill(kind, text, self._fields | took | more)
+            self._client.note_drill(Note(kind, text, self._fields | took | more))
         except MyhaError as error:
             self._tell(f"not noted in the pair's journal: {error}")
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from myha.core.events import Event, Kind
+from myha.core.journal_line import Note
 from myha.hosts.priority import set_niceness
 from myha.notify.channel import Channel
 from myha.notify.hook import Hook
@@ -48,7 +49,7 @@ class PairMessenger:
                 hook.take(event)
 
     def _say(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
-        self._out.write({"pair": self.pair, "note": {"kind": kind, "text": text, "fields": fields}})
+        self._out.write({"pair": self.pair, "note": Note(kind, text, fields).as_json()})
 
     def send_state(self) -> None:
         state = {

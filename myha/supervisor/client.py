@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from myha.config import Config
-from myha.core.events import ALL, Kind, Wanted
-from myha.core.journal_line import Line
+from myha.core.events import ALL, Wanted
+from myha.core.journal_line import Line, Note
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.stores.local.lease import holder_of
 from myha.supervisor.control import CLIENT_TIMEOUT_SECONDS, PING, Data, exchange, socket_path
@@ -66,9 +66,9 @@ class Client:
         except ValueError as error:
             raise MyhaError(str(error)) from None
 
-    def note_drill(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
+    def note_drill(self, note: Note) -> None:
         """Have a drill's beginning or end noted in the pair's journal."""
-        self._ask(NOTE, kind=str(kind), text=text, fields=fields)
+        self._ask(NOTE, **note.as_json())
 
     def request(self, name: str, **arguments: str | float | None) -> Reply:
         """Have it done, and wait for that. `name` is the command's."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from myha.core.events import Kind
+from myha.core.journal_line import Note
 from myha.errors import MyhaError
 from myha.words import one_line
 
@@ -14,8 +15,8 @@ KINDS = (Kind.DRILL, Kind.DRILL_DONE, Kind.DRILL_FAILED)
 FIELDS_LIMIT, FIELD_LIMIT = 40, 4000  # fields of a note, characters of each
 
 
-def drill_note(request: Mapping[str, Any]) -> tuple[Kind, str, dict[str, str]]:
-    """The event that a request of the control socket wants noted: its kind, sentence and fields.
+def drill_note(request: Mapping[str, Any]) -> Note:
+    """The event that a request of the control socket wants noted.
 
     Raises MyhaError for one that is none of a drill's.
     """
@@ -28,4 +29,4 @@ def drill_note(request: Mapping[str, Any]) -> tuple[Kind, str, dict[str, str]]:
         raise MyhaError("fields have to be texts by their names")
     if len(fields) > FIELDS_LIMIT or any(len(one) > FIELD_LIMIT for one in fields.values()):
         raise MyhaError(f"fields are at most {FIELDS_LIMIT}, each of {FIELD_LIMIT} characters")
-    return Kind(kind), one_line(text), fields
+    return Note(Kind(kind), one_line(text), fields)

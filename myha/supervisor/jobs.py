@@ -24,8 +24,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from myha.core.events import Kind, kind_of
+from myha.core.events import Kind
 from myha.core.jobs import Job, JobResult
+from myha.core.journal_line import Note
 from myha.core.observations import JobEnded, JobProgressed, Observation
 from myha.errors import MyhaError
 from myha.ports import Clock, JobOrder, Journal
@@ -225,10 +226,9 @@ class ProcessJobs:
             if not running.stopping:
                 self.emit(JobProgressed(self._clock.monotonic(), running.job))
         elif isinstance(event := said.get("event"), dict):
-            fields = {str(k): str(v) for k, v in dict(event.get("fields") or {}).items()}
-            text = f"{describe(running.order)}: {event.get('text', '')}"
-            kind = kind_of(str(event.get("kind")))
-            self._journal.note(kind, text, {**_fields(running), **fields})
+            note = Note.of_json(event)
+            text = f"{describe(running.order)}: {note.text}"
+            self._journal.note(note.kind, text, {**_fields(running), **note.fields})
         else:
             for result in (JobResult.DONE, JobResult.REFUSED, JobResult.FAILED):
                 if isinstance(more := said.get(result.value), dict):

@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from myha.config import Config
-from myha.core.events import Event, Kind, kind_of
+from myha.core.events import Event, Kind
+from myha.core.journal_line import Note
 from myha.errors import ConfigError
 from myha.notify.orders import ChannelOrder, Data, HookOrder, PairOrder, event_as_json
 from myha.supervisor.status import HookStatus, NotifyStatus
@@ -33,7 +33,7 @@ WRITE_SECONDS = 30.0  # one that takes no line for so long has hung
 LEAVE_SECONDS = 5.0
 AGAIN_SECONDS = 5.0
 
-Note = Callable[[Kind, str, dict[str, str]], None]
+NoteDown = Callable[[Kind, str, dict[str, str]], None]
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class Attached:
 
     pair: str
     order: PairOrder
-    note: Note
+    note: NoteDown
     messenger: MessengerProcess
     lost: int = 0
     state: Data = field(default_factory=dict)
@@ -95,7 +95,7 @@ class MessengerProcess:
 
     # -- from other threads ----------------------------------------------------------------------
 
-    def have(self, pair: str, order: PairOrder, note: Note) -> Attached:
+    def have(self, pair: str, order: PairOrder, note: NoteDown) -> Attached:
         one = Attached(pair, order, note, self)
         with self._lock:
             self._pairs.append(one)
@@ -238,8 +238,8 @@ class MessengerProcess:
             if "state" in said:
                 one.state = dict(said["state"])
             if "note" in said:
-                note: dict[str, Any] = said["note"]
-                one.note(kind_of(str(note["kind"])), str(note["text"]), dict(note["fields"]))
+                note = Note.of_json(said["note"])
+                one.note(note.kind, note.text, dict(note.fields))
 
 
 MESSENGER = MessengerProcess()  # this process's

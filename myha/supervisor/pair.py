@@ -29,7 +29,7 @@ from myha.config import Config
 from myha.core.address import Standings
 from myha.core.events import ALL, Kind, Selector, Wanted
 from myha.core.followers.view import PairSeen
-from myha.core.journal_line import Line
+from myha.core.journal_line import Line, Note
 from myha.core.planning import PairDecision
 from myha.core.plans import RecordChange
 from myha.core.record import Record
@@ -496,9 +496,9 @@ class PairSupervisor:
         """The journal's last lines with an id above `after`, oldest first."""
         return self.journal_file.events(limit, after, wanted)
 
-    def note(self, kind: Kind, text: str, fields: dict[str, str]) -> None:
+    def note(self, note: Note) -> None:
         """A line of the journal and the log, from whoever may ask here."""
-        self.journal.note(kind, text, fields)
+        self.journal.note(note.kind, note.text, dict(note.fields))
 
     def request(self, name: str, arguments: dict[str, str]) -> Reply:
         """Have it done, and wait for that.

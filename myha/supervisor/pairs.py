@@ -261,7 +261,7 @@ def answer(pair: PairSupervisor, name: str, request: Data) -> Data:
         lines = pair.events(limit, _whole(request, "after", 0), _wanted(request))
         return {"ok": True, "events": [one.as_json() for one in lines]}
     if name == NOTE:
-        pair.note(*drill_note(request))
+        pair.note(drill_note(request))
         return {"ok": True}
     if name not in REQUESTS and name != VERIFY:
         raise MyhaError(f"there is no request {name!r}")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from myha.core.events import Kind
-from myha.core.journal_line import Line
+from myha.core.journal_line import Line, Note
 from myha.core.severity import Severity
 
 STEP = Line(
@@ -46,3 +46,11 @@ def test_a_line_without_a_severity_has_that_of_its_kind() -> None:
 def test_what_is_no_line_is_refused(raw: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"no line of a journal|could not convert"):
         Line.of_json(raw)
+
+
+def test_a_note_of_another_process_is_the_same_there() -> None:
+    note = Note(Kind.CONFLICT, "both wrote", {"table": "shop.t"})
+    assert Note.of_json(json.loads(json.dumps(note.as_json()))) == note
+    assert Note.of_json({"kind": "of-a-later-version", "fields": {"n": 1}}) == Note(
+        Kind.JOB, "", {"n": "1"}
+    )
