@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from myha.api.answers import (
     PROBLEMS,
+    Answer,
     ConflictsAnswer,
     DrillsAnswer,
     FailoversAnswer,
@@ -36,7 +37,7 @@ class _Past(NamedTuple):
 
     name: str
     kinds: Iterable[Kind]
-    make: Callable[[list[Line]], list[dict[str, Any]]]
+    make: Callable[[list[Line]], Sequence[Answer]]
 
 
 FAILOVERS = _Past("failovers", KINDS, timelines)
@@ -78,7 +79,8 @@ def _add_plots(router: APIRouter, world: World) -> None:
 async def _newest(world: World, pair: str, past: _Past, limit: int) -> Response:
     wanted = Wanted(tuple(map(Selector, past.kinds)))
     lines = await world.readers.run(lines_of, world.config(pair), LINES_READ, wanted=wanted)
-    return json_of({past.name: past.make(lines)[-limit:][::-1]})
+    newest = past.make(lines)[-limit:][::-1]
+    return json_of({past.name: [one.model_dump(mode="json") for one in newest]})
 
 
 def _add_findings(router: APIRouter, world: World) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from myha.api.answers import Because
 from myha.api.drills import drills_of
 from myha.api.history import HOUR_SECONDS, History
 from myha.api.rates import transactions
@@ -118,12 +119,12 @@ def test_a_failover_is_its_verdict_and_its_steps() -> None:
             line(7, Kind.STEP, step="fence", beside="yes", **of),
         ]
     )
-    assert found["verdict"] == {"name": "writer-dead", "sentence": "n1", "before_ms": 100.0}
-    assert (found["outcome"], found["total_ms"], found["ended_wall"]) == ("done", 400.0, 1000.6)
-    steps = [(one["step"], one["began_ms"], one["ended_ms"]) for one in found["phases"]]
+    assert found.verdict == Because(name="writer-dead", sentence="n1", before_ms=100.0)
+    assert (found.outcome, found.total_ms, found.ended_wall) == ("done", 400.0, 1000.6)
+    steps = [(one.step, one.began_ms, one.ended_ms) for one in found.phases]
     assert steps == [("record", 60.0, 100.0), ("take-out", 300.0, 300.0), ("fence", 500.0, 500.0)]
-    assert [one["failed"] for one in found["phases"]] == [False, True, False]
-    assert [one["beside"] for one in found["phases"]] == [False, False, True]
+    assert [one.failed for one in found.phases] == [False, True, False]
+    assert [one.beside for one in found.phases] == [False, False, True]
 
 
 def test_a_plan_that_was_cut_short_or_failed_or_still_runs_says_so() -> None:
@@ -136,8 +137,8 @@ def test_a_plan_that_was_cut_short_or_failed_or_still_runs_says_so() -> None:
         line(5, Kind.PLAN, **of),
     ]
     found = timelines(lines)
-    assert [one["outcome"] for one in found] == ["cut short", "failed", "running"]
-    assert found[1]["reason"] == "n4"
+    assert [one.outcome for one in found] == ["cut short", "failed", "running"]
+    assert found[1].reason == "n4"
 
 
 def test_the_last_changes_of_writer_come_first(one: Supervised) -> None:
@@ -176,14 +177,14 @@ def test_drills_are_told_by_their_ends() -> None:
             line(90, Kind.DRILL, **four | {"seed": "none"}),
         ]
     )
-    assert [each["outcome"] for each in found] == ["passed", "failed", "cut short", "begun"]
-    assert [each["reason"] for each in found] == ["", "a row is lost", "interrupted", ""]
-    assert [each["began_wall"] for each in found] == [1001.0, 1004.0, 1005.5, 1008.0]
-    assert [each["ended_wall"] for each in found] == [1003.0, 1005.0, 1007.0, None]
-    assert [each["lost"] for each in found] == [0, 0, None, None]
-    assert found[0]["outage_ms_median"] == 89.0
-    assert found[0]["phases_ms"] == {"proved": 35.5}
-    assert (found[3]["who"], found[3]["seed"], found[3]["clients"]) == ("dba@here", 7, 8)
+    assert [each.outcome for each in found] == ["passed", "failed", "cut short", "begun"]
+    assert [each.reason for each in found] == ["", "a row is lost", "interrupted", ""]
+    assert [each.began_wall for each in found] == [1001.0, 1004.0, 1005.5, 1008.0]
+    assert [each.ended_wall for each in found] == [1003.0, 1005.0, 1007.0, None]
+    assert [each.lost for each in found] == [0, 0, None, None]
+    assert found[0].outage_ms_median == 89.0
+    assert found[0].phases_ms == {"proved": 35.5}
+    assert (found[3].who, found[3].seed, found[3].clients) == ("dba@here", 7, 8)
 
 
 def test_the_last_drills_come_first(one: Supervised) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from myha.api.answers import Drill
 from myha.api.drills import DRILLS, drills_of
 from myha.config import load
 from myha.core.events import Selector, Wanted
@@ -103,12 +103,12 @@ def test_nothing_is_lost_and_the_pair_is_whole_again(pair: Target, scenario: str
         assert one.returned in {"resume", "rewind"}
     assert one.phases_ms["detected"] <= one.phases_ms["recorded"]
     told = last_drill(pair)
-    assert (told["scenario"], told["outcome"], told["lost"]) == (scenario, "passed", 0)
-    assert told["outage_ms_median"] == one.outage_ms
-    assert told["phases_ms"] == one.phases_ms
+    assert (told.scenario, told.outcome, told.lost) == (scenario, "passed", 0)
+    assert told.outage_ms_median == one.outage_ms
+    assert told.phases_ms == one.phases_ms
 
 
-def last_drill(pair: Target) -> dict[str, Any]:
+def last_drill(pair: Target) -> Drill:
     """As the pair's journal has it."""
     wanted = Wanted(tuple(map(Selector, DRILLS)))
     return drills_of(pair.client.events(2, wanted=wanted))[-1]
@@ -120,11 +120,12 @@ def test_whoever_is_woken_by_a_drill_finds_it_in_the_journal(pair: Target) -> No
         noted(pair, SCENARIOS["crash"], Options(rounds=3, clients=4), print),
     ):
         told = last_drill(pair)
-        assert (told["outcome"], told["clients"], told["ended_wall"]) == ("begun", 4, None)
+        assert (told.outcome, told.clients, told.ended_wall) == ("begun", 4, None)
         raise KeyboardInterrupt
     told = last_drill(pair)
-    assert (told["outcome"], told["reason"]) == ("cut short", "interrupted")
-    assert told["ended_wall"] >= told["began_wall"]
+    assert (told.outcome, told.reason) == ("cut short", "interrupted")
+    assert told.ended_wall is not None
+    assert told.ended_wall >= told.began_wall
 
 
 def test_a_replica_outside_the_pair_stands_in_for_nobody(pair: Target) -> None:
