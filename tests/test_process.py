@@ -15,7 +15,7 @@ import pytest
 
 from myha.config import Config, ProcessConfig, load_all
 from myha.core.events import Kind, Wanted
-from myha.core.journal_line import Line
+from myha.core.journal_line import Line, Note
 from myha.core.planning import decide
 from myha.errors import MyhaError, SupervisorInLineError
 from myha.ports import Lease
@@ -60,8 +60,8 @@ class Supervisor:
             note=lambda kind, text, _fields: self.noted.append((kind, text))
         )
 
-    def note(self, kind: Kind, text: str, _fields: dict[str, str]) -> None:
-        self.noted.append((kind, text))
+    def note(self, note: Note) -> None:
+        self.noted.append((note.kind, note.text))
 
     def run(self) -> None:
         if self.name not in self.world.silent:
