@@ -8,7 +8,7 @@ the errors of `myha.errors`, with a message of one line and without a password.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Protocol
 
 from myha.core.address import Standing
@@ -18,9 +18,10 @@ from myha.core.followers.record import FollowerRecord
 from myha.core.gtid import GtidSet
 from myha.core.node import NodeLook, SemiSync
 from myha.core.record import Record
+from myha.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobOrder:
     """What a job is to do. All but `kind` are those of a heal, `term` the supervisor's."""
 

@@ -11,11 +11,12 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Protocol, TextIO
 
 from myha.core.events import Kind
 from myha.core.journal_line import Note
+from myha.core.values import value
 from myha.permit import Permit
 
 # Progress of one phase is told this often at most; a new phase and its end are told at once.
@@ -52,7 +53,7 @@ class WithPermit:
         self._reporter.event(kind, text, **fields)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Progress:
     """How far one phase is: `done` of `total` (None: not known), `rate` a second, in `unit`."""
 

@@ -6,8 +6,9 @@ table map, which a server logs only in part by default.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from myha.core.values import value
 
 Query: TypeAlias = Callable[[str, Sequence[object]], Sequence[Sequence[Any]]]
 """Runs one statement with its values and returns its rows, as `Node.rows` does."""
@@ -18,7 +19,7 @@ _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 _ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ColumnFact:
     """One column, as information_schema has it now."""
 
@@ -34,7 +35,7 @@ class ColumnFact:
     members: tuple[str, ...] = ()  # the names of an ENUM or a SET, the first one is number 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KeyPart:
     """One part of a unique key: a column, the beginning of one, or an expression."""
 
@@ -43,7 +44,7 @@ class KeyPart:
     generated: bool = False  # the column is a generated one
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class KeyFact:
     """The primary key or a unique one."""
 

@@ -6,12 +6,12 @@ times and binary strings that MySQL stores in a document as "opaque" values.
 
 import json
 import struct
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 from myha.binlog import packed
 from myha.binlog.errors import DecodeError
+from myha.core.values import value
 
 MAX_DEPTH = 101  # MySQL allows 100
 
@@ -29,7 +29,7 @@ class Unsigned(int):
     """An integer that MySQL keeps as UNSIGNED INTEGER."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Opaque:
     """A value of an SQL type inside a document: `kind` is MySQL's number of that type."""
 
@@ -58,7 +58,7 @@ class Opaque:
 Tree: TypeAlias = "bool | int | float | str | Opaque | list[Any] | dict[str, Any] | None"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Json:
     """A document as it is stored: equal when the bytes are."""
 

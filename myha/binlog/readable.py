@@ -6,7 +6,7 @@ fit the row images (the table was altered since, or is gone), the text says so a
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from myha.binlog import events
@@ -16,6 +16,7 @@ from myha.binlog.events import EventType, RawEvent
 from myha.binlog.literals import literal, matches, row_predicate, show
 from myha.binlog.row_events import RowChanges, TableMap
 from myha.binlog.values import Row, RowDecoder
+from myha.core.values import value
 from myha.database.statements import quoted
 from myha.errors import MyhaError
 from myha.words import one_line
@@ -24,7 +25,7 @@ Images = tuple[bytes | None, bytes | None]
 MAX_TABLES = 10_000  # decoders that are held
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TableFacts:
     """A table as a server describes it: columns in order, the primary key before the others."""
 

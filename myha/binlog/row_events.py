@@ -5,15 +5,14 @@ matters, and it follows from the table map for every column type. Whatever is no
 `RewindRefusedError`, since a guess here would change data.
 """
 
-from dataclasses import dataclass
-
 from myha.binlog.errors import RewindRefusedError
 from myha.binlog.events import UPDATES, WRITES, EventType, RawEvent
+from myha.core.values import value
 
 _ROWS_V2 = frozenset({EventType.WRITE_ROWS, EventType.UPDATE_ROWS, EventType.DELETE_ROWS})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TableMap:
     """A table as the row events after it mean it.
 
@@ -157,7 +156,7 @@ def _decimal_bytes(digits: int) -> int:
     return digits // 9 * 4 + _DECIMAL_BYTES[digits % 9]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RowChanges:
     """The rows of one event: (before, after) images, None where there is none."""
 

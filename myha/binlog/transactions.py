@@ -6,12 +6,12 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from myha.binlog import events
 from myha.binlog.errors import RewindRefusedError, TornTransactionError
 from myha.binlog.events import GTIDS, EventType, RawEvent
+from myha.core.values import value
 from myha.database.flavours.base import Gtid
 
 _BETWEEN = frozenset(
@@ -45,7 +45,7 @@ class Logged(Protocol):
     def events(self) -> Iterable[RawEvent]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StreamedTransaction:
     """One transaction while it is being read: `events` can be taken once, one after the other."""
 

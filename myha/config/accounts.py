@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from myha.config.values import FilePath, Table, User
+from myha.core.values import value
 from myha.errors import ConfigError
 
 PASSWORD_LIMIT_BYTES = 4096
@@ -19,7 +19,7 @@ REPLICATION_PASSWORD_LIMIT_CHARS = 32  # what CHANGE REPLICATION SOURCE / CHANGE
 Role = Literal["admin", "supervisor", "replication", "drill"]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Account:
     """A login; `password.get_secret_value()` gives the password, which repr and str hide."""
 

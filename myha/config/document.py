@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from myha.config.tables import (
 )
 from myha.config.values import Table, split_address
 from myha.core.policy import AddressPolicy, Policy
+from myha.core.values import value
 from myha.core.watchdog import Watchdog
 
 
@@ -39,7 +39,7 @@ def _unchanged() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Origin:
     """Where the configuration of a pair came from.
 

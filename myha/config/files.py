@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from myha.core.values import value
 from myha.errors import ConfigError
 
 FILE_LIMIT_BYTES = 1 << 20
@@ -18,7 +18,7 @@ Document: TypeAlias = dict[str, Any]
 _Signature: TypeAlias = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Content:
     """A file as it was read; `content_hash` is SHA-256 in hex."""
 

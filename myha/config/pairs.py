@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +22,7 @@ from myha.config.supervisor import (
 )
 from myha.config.tables import TABLES, LogConfig
 from myha.config.values import Problem
+from myha.core.values import value
 from myha.errors import ConfigError
 
 Read: TypeAlias = Callable[[Path], Content]
@@ -33,7 +33,7 @@ def has_pairs(document: Document) -> bool:
     return SUPERVISOR in document or PAIRS in document
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PairDocument:
     """A pair as a file of its own would have it, shared tables included; unchecked.
 

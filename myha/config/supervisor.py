@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
@@ -14,6 +13,7 @@ from myha.config.document import Config
 from myha.config.relations import same_host
 from myha.config.tables import LogConfig
 from myha.config.values import FilePath, Problem, Table, is_unix_socket, split_address
+from myha.core.values import value
 
 API = "api"  # the table of the process that answers HTTP
 SUPERVISOR = "supervisor"  # the table of what the pairs share; with it or PAIRS a file is of many
@@ -55,7 +55,7 @@ class SupervisorConfig(Table):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ProcessConfig:
     """All that one `myha run` supervises; `alone`: the file is of one pair and has no other."""
 
@@ -76,11 +76,11 @@ def pair_problems(pairs: Mapping[str, Config]) -> Iterator[Problem]:
     """What two pairs must not have in common."""
     taken: dict[object, str] = {}
     for name, config in pairs.items():
-        for key, what, value in _own(config):
+        for key, what, own in _own(config):
             where = f"{PAIRS}.{name}.{key}"
-            if value in taken:
-                yield where, f"is the same {what} as {taken[value]}; give each pair its own"
-            taken.setdefault(value, where)
+            if own in taken:
+                yield where, f"is the same {what} as {taken[own]}; give each pair its own"
+            taken.setdefault(own, where)
 
 
 def _own(config: Config) -> Iterator[tuple[str, str, object]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential
 
 from myha.conflicts.wire import Link
+from myha.core.values import value
 from myha.database.codes import SYNTAX_ERROR
 from myha.database.session import WarmSession
 from myha.errors import ServerError
@@ -19,7 +19,7 @@ from myha.errors import ServerError
 ASK_EVERY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class End:
     """Where a server's binary log ended when it was asked."""
 
@@ -29,7 +29,7 @@ class End:
     was_reset: bool  # what the reader had read by then is not there any more
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReadUpTo:
     """Where the reader was when it last said so."""
 

@@ -9,7 +9,6 @@ same slowly, from `row_events.TableMap`; tests hold the two against each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from myha.binlog import row_events
@@ -17,6 +16,7 @@ from myha.binlog.events import DELETES, UPDATES, WRITES, RawEvent
 from myha.binlog.row_events import TableMap, packed_integer
 from myha.conflicts.keys import Facts, TableKey
 from myha.core.conflicts import Detector, Slot, Transaction
+from myha.core.values import value
 
 # (a row event's body, where the first row begins, where the last one ends, its transaction) -> rows
 Rows: TypeAlias = Callable[[bytes, int, int, Transaction], int]
@@ -29,7 +29,7 @@ _CHANGING = frozenset(map(int, UPDATES | DELETES))
 _KEPT_HEADS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AuditRule:
     """Ids that a node generates leave this remainder modulo 2, in the lowest byte."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from myha.binlog.columns import (
     ColumnFact,
     KeyFact,
@@ -14,12 +12,13 @@ from myha.binlog.columns import (
     key_facts,
 )
 from myha.conflicts.folding import Collations, Fold, cut, fold_zero
+from myha.core.values import value
 from myha.errors import ServerError
 
 ATTEMPTS = 3  # to read a table that is being altered
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Part:
     """One part of a key: column number from 0, and what its bytes become before they are compared.
 
@@ -33,7 +32,7 @@ class Part:
     prefix_length: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TableKey:
     """A unique key. The row key is the one that names the row: touched by every change of it."""
 
@@ -42,7 +41,7 @@ class TableKey:
     is_row_key: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Facts:
     """A table as the server has it now. `out_of_reach`: keys that no row image tells."""
 

@@ -10,7 +10,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
 from myha.binlog import events
 from myha.binlog.errors import DecodeError, RewindRefusedError
@@ -21,6 +20,7 @@ from myha.conflicts.extract import Change, Table
 from myha.conflicts.keys import TableKey
 from myha.core.conflicts import Clash, Transaction
 from myha.core.events import Kind
+from myha.core.values import value
 from myha.progress import Reporter
 
 DETAILS_A_SECOND = 50
@@ -52,7 +52,7 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ConflictingChange:
     """One transaction of a conflict, for people."""
 
@@ -63,7 +63,7 @@ class ConflictingChange:
     after: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Conflict:
     """Two concurrent changes of one row or key. `more`: further transactions on its first side."""
 

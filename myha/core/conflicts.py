@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, TypeAlias
 
+from myha.core.values import value
+
 HELD_LIMIT_BYTES = 256 << 20
 KEY_BYTES = 200  # an estimate of what one key costs in the index, its transaction's share included
 EARLY_LIMIT = 100_000
@@ -125,7 +127,7 @@ class Slot:
         self.by_side: tuple[dict[Any, Any], dict[Any, Any]] = ({}, {})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Clash:
     """`second` was read last; it is concurrent with each of `firsts` (oldest first)."""
 

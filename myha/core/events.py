@@ -9,12 +9,13 @@ decides how severe it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from enum import StrEnum
 
 from myha.core.followers import verdicts as of_replicas
 from myha.core.severity import Severity
+from myha.core.values import value
 from myha.core.verdicts import TABLE
 
 
@@ -84,7 +85,7 @@ class Kind(StrEnum):
     NOTIFY_FAILED = "notify-failed"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Meaning:
     """How severe a kind is where its subject does not say so, and what it tells."""
 
@@ -186,7 +187,7 @@ VERDICTS = frozenset(_OF_VERDICTS)
 OF_HOOKS = frozenset({Kind.HOOK, Kind.HOOK_FAILED})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Event:
     """One line of the stream. `wall` is in seconds since the epoch."""
 
@@ -222,7 +223,7 @@ def kind_of(name: str) -> Kind:
     return Kind(name) if name in set(Kind) else Kind.JOB
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Selector:
     """`KIND` or `KIND:SUBJECT`: which events somebody wants."""
 
@@ -263,7 +264,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Wanted:
     """Which events somebody wants to read: those of any of the kinds (of none: all), at least so
     severe, and noted since then, in seconds since the epoch."""

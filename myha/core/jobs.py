@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from myha.core.node import NodeName
+from myha.core.values import value
 
 
 class JobResult(StrEnum):
@@ -17,7 +17,7 @@ class JobResult(StrEnum):
     STOPPED = "stopped"  # the supervisor stopped it: that says nothing of it
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Job:
     """Long work that runs beside: a heal has a node, a method and the id of the heal on record.
 
@@ -35,7 +35,7 @@ class Job:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HealOutcome:
     """How the last job of a heal's method ended; `attempts` counts those that failed."""
 

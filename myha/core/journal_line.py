@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from myha.core.events import Kind, kind_of, severity_of
 from myha.core.severity import Severity
+from myha.core.values import value
 
 _OF_ALL = ("id", "at", "wall", "kind", "text")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Line:
     """What was seen or done. `at` is the monotonic clock of whoever noted it, in seconds, `wall` in
     seconds since the epoch. `fields` is what lines of its kind have besides: docs/events.md. A kind
@@ -98,7 +99,7 @@ class Line:
         return Line(number, at, wall, kind, text, fields)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Note:
     """What one process has another one note: a line that has no place and no time yet."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from myha.core.node import NodeName
+from myha.core.values import value
 from myha.core.watchdog import Watchdog
 
 
@@ -31,7 +31,7 @@ class StrayRule(StrEnum):
     WAIT_FOR_ALL = "wait-for-all"  # commits wait for it too, and so for the standby
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddressPolicy:
     """The shared address, which keepalived on the balancers' hosts moves. Durations in seconds."""
 
@@ -40,7 +40,7 @@ class AddressPolicy:
     failback_after_seconds: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Policy:
     """The configuration as far as decisions depend on it. Durations in seconds."""
 

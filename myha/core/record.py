@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from myha.core.node import NodeName
+from myha.core.values import value
 
 
 class Sync(StrEnum):
@@ -40,7 +40,7 @@ class Cause(StrEnum):
     NEW = "new"  # a read replica that setup has added: it has no data of the pair yet
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Heal:
     """A heal on record. Its `id` keeps the outcome of an older one from being taken for its own.
 
@@ -63,7 +63,7 @@ class Heal:
         return self.methods[0] if self.methods else ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeRecord:
     """A node's standing, why, and the life of the server process that it holds for.
 
@@ -77,7 +77,7 @@ class NodeRecord:
     heal: Heal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Record:
     """What the store holds, changed by compare-and-set only. `version` grows at every change.
 

@@ -7,8 +7,9 @@ difference to the one is none to the other.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from myha.core.values import value
 
 
 class When(StrEnum):
@@ -16,7 +17,7 @@ class When(StrEnum):
     AT_BOOT = "at boot"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Setting:
     """A variable as it has to be.
 
@@ -41,7 +42,7 @@ class Kind(StrEnum):
     FILTER = "filter"  # whatever keeps changes from being applied
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Difference:
     """One thing that is not as setup made it. `by_hand`: what an administrator has to do about it,
     where the supervisor cannot."""
@@ -153,7 +154,7 @@ def own_domain(own: int, others: Iterable[int], server_id: int) -> int:
     return own if own not in {0, *others} else server_id
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChannelOptions:
     """The replication channel of a node, as wanted or as found. None: not to be had, or no matter.
 

@@ -8,7 +8,8 @@ clock, then closes. All that may come on top is in `total_seconds`; docs/watchdo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from myha.core.values import value
 
 # Two clocks that are both being slewed, one each way: chrony does that by up to 8.3 % by default.
 CLOCK_RATE = 0.2
@@ -18,7 +19,7 @@ CLOSING_SECONDS = 1.0
 LEAST_TOTAL_SECONDS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Watchdog:
     """The durations of one pair's watchdog, in seconds.
 

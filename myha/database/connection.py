@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -13,6 +12,7 @@ import pymysql
 from pymysql.constants import CR, ER
 from pymysql.err import InterfaceError, MySQLError
 
+from myha.core.values import value
 from myha.database.codes import ACCESS_DENIED, OFFLINE_MODE, TOO_MANY_CONNECTIONS
 from myha.database.results import ReadingConnection
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
@@ -55,7 +55,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Endpoint:
     host: str
     port: int

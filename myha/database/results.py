@@ -9,13 +9,14 @@ with them. Whatever does not look so is left to PyMySQL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pymysql import connections
 from pymysql.constants import COMMAND, CR, SERVER_STATUS
 from pymysql.err import OperationalError
 from pymysql.protocol import MysqlPacket
+
+from myha.core.values import value
 
 KNOWN_LIMIT = 256  # kinds of results; those of a supervisor are some dozens
 # Statements of no more bytes: each pair's account is part of some, and there are hundreds of pairs.
@@ -25,7 +26,7 @@ BUFFER_BYTES = 8192
 EOF, NULL, TWO_BYTES = 0xFE, 0xFB, 0xFC
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Head:
     """What comes before the rows. `packets` with the first of all, unless there are hundreds."""
 

@@ -7,9 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from myha.core.events import Event, Kind
+from myha.core.values import value
 from myha.errors import MyhaError
 from myha.hosts.commands import run_to_end
 from myha.notify.orders import ChannelOrder
@@ -25,7 +26,7 @@ SENDING, RETRYING = threading.BoundedSemaphore(4), threading.BoundedSemaphore(2)
 Say = Callable[[Kind, str, dict[str, str]], None]  # a line for the pair's journal
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChannelState:
     """How it is doing: messages sent, events that wait to be told, events lost on their way here,
     and why the last message was not taken."""

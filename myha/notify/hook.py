@@ -8,10 +8,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from myha.core.events import Event, Kind
+from myha.core.values import value
 from myha.errors import MyhaError
 from myha.hosts.commands import run_to_end
 from myha.notify.channel import Say
@@ -22,7 +22,7 @@ OUTPUT_CHARS = 1000
 RUNNING = threading.BoundedSemaphore(4)  # commands at once, of all hooks of this process
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HookState:
     """How it is doing: how often it has run and failed, and how many events it was not run for
     since too many were waiting."""

@@ -9,16 +9,17 @@ and hooks are doing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from myha.core.events import Event, Kind, Selector
 from myha.core.severity import Severity
+from myha.core.values import value
 
 Data = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChannelOrder:
     """One channel. The URL is secret, and goes through pipes only. `failure`: why there is none."""
 
@@ -40,7 +41,7 @@ class ChannelOrder:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HookOrder:
     """One hook."""
 
@@ -50,7 +51,7 @@ class HookOrder:
     timeout_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PairOrder:
     """All channels and hooks of a pair."""
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from myha.core.backoff import backoff_seconds
 from myha.core.events import Event, Kind
 from myha.core.severity import Severity
+from myha.core.values import value
 
 GATHER_SECONDS = 2.0
 QUIET_SECONDS = 10.0
@@ -27,7 +28,7 @@ RETRY_FIRST_SECONDS, RETRY_LIMIT_SECONDS = 5.0, 300.0
 HEALTHY = frozenset({"healthy", "replica-healthy"})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Line:
     """One event as it is told. `resolved`: it is the end of a trouble."""
 

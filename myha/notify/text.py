@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from myha.core.events import Event, Kind
 from myha.core.severity import Severity
+from myha.core.values import value
 from myha.notify.pacing import Batch, Line
 from myha.words import one_line
 
@@ -20,7 +20,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Message:
     """`type` is Apprise's word: info, success, warning, failure."""
 

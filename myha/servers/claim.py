@@ -17,9 +17,9 @@ import threading
 from abc import abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
+from myha.core.values import value
 from myha.database.codes import NO_SUCH_THREAD, tolerated
 from myha.database.connection import Endpoint
 from myha.database.session import Deadline, Session, WarmSession
@@ -27,7 +27,7 @@ from myha.errors import ClaimedError, ServerError
 from myha.servers.sessions import ServerSessions
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
     """`store` is the id of the record's lineage, `term` the version at which it was taken over."""
 

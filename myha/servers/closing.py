@@ -7,8 +7,8 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from myha.core.values import value
 from myha.database.codes import NO_SUCH_THREAD, tolerated
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
@@ -19,7 +19,7 @@ TELL_SECONDS = 0.5  # to take a statement back when a deadline has passed
 _NOT_OURS_TO_KILL = frozenset({1095, 1227})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Client:
     """A client's session.
 

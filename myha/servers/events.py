@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from myha.core.node import Events
+from myha.core.values import value
 from myha.database.codes import in_known_words
 from myha.database.connection import Values
 from myha.database.schemas import OF_SYSTEM
@@ -51,7 +52,7 @@ class Status(Enum):
     LEFT = "left"  # to the node that it replicated from: the servers' REPLICA_SIDE_DISABLED
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Event:
     schema: str
     name: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from myha.config import Config
 from myha.core.policy import Durability
+from myha.core.values import value
 from myha.core.watchdog import Watchdog
 from myha.database.connection import Endpoint, connect
 from myha.database.flavours import flavour_of
@@ -127,7 +127,7 @@ def make_leases(servers: Mapping[str, WatchedServer], watchdog: Watchdog) -> dic
     }
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class FollowerServers:
     """The adapter of one read replica, and adapters of the pair's nodes for it alone.
 

@@ -7,15 +7,15 @@ tables (a dump, a snapshot), or reads a table that was altered meanwhile, stops 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 
+from myha.core.values import value
 from myha.database.session import WarmSession
 from myha.servers.closing import Client, ClosingServer
 
 NAMED = 5  # of more, the number is told
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Holder:
     """A client's session whose lock others wait for, or may."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from myha.binlog.stream import TORN_LOG
 from myha.core.gtid import GtidSet, MariadbGtidSet
 from myha.core.node import Acknowledger, NodeLook, SemiSync, ThreadState
 from myha.core.settings import ChannelOptions, Difference, Setting
+from myha.core.values import value
 from myha.database.flavours.mariadb import CHANNELS
 from myha.database.session import WarmSession
 from myha.errors import ServerError
@@ -62,7 +63,7 @@ _SEMISYNC = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Facts:
     """What holds for one connection: it cannot outlive the process."""
 

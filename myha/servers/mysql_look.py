@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from myha.core.node import Acknowledger, ReplicationThread, ThreadState
+from myha.core.values import value
 from myha.database.connection import Row
 from myha.database.flavours import MYSQL
 from myha.database.session import WarmSession
@@ -59,7 +58,7 @@ _ACKNOWLEDGERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Facts:
     """What holds for one connection: it cannot outlive the process, nor a plugin's absence it."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 
 from myha.core.node import ThreadState
+from myha.core.values import value
 from myha.database.codes import NO_SUCH_THREAD
 from myha.database.session import Deadline, WarmSession
 from myha.errors import ServerError
@@ -14,7 +14,7 @@ from myha.servers.sessions import ServerSessions
 STOPPING_SECONDS = 0.05  # in which an order to stop is normally carried out
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReceiverThread:
     """The thread of the default channel's receiver; `id` for KILL, 0 where there is none.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from myha.config import join_address
 from myha.core.node import NodeLook
 from myha.core.settings import ChannelOptions, Difference, Kind, Setting, listed
+from myha.core.values import value
 from myha.database.connection import Endpoint, Login, Tls
 from myha.database.session import WarmSession
 from myha.errors import ServerError, ServerGoneError, ServerSilentError
@@ -27,7 +27,7 @@ MAKE_SCHEMA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Source:
     """How a node replicates from its peer: as `myha setup` configures it. `tls`: where both can."""
 
@@ -38,7 +38,7 @@ class Source:
     tls: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Following:
     """How a read replica follows: the nodes of the pair as its sources, by name, without those
     whose account is not known here; and how long after a change it applies it, in seconds."""

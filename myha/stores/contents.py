@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from myha.config import Config
 from myha.core.followers.record import FollowerRecord, follower_from_dict, follower_to_dict
 from myha.core.record import Record
 from myha.core.record_codec import record_from_dict, record_to_dict
+from myha.core.values import value
 from myha.errors import MyhaError, RefusedError
 from myha.ports import Lease
 from myha.stores.factory import (
@@ -27,7 +28,7 @@ from myha.stores.factory import (
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Contents:
     """The pair's record and those of its read replicas, by name."""
 

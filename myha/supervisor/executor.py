@@ -52,6 +52,7 @@ from myha.core.plans import (
     TakeOut,
 )
 from myha.core.record import Record
+from myha.core.values import value
 from myha.errors import (
     BalancerError,
     MyhaError,
@@ -87,7 +88,7 @@ class NotNearError(StepFailedError):
     """The standby was not near enough to begin; nothing was touched, and asking again may help."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Pause:
     """Yielded by the executor: nothing to do for this long, in seconds (0: just a boundary)."""
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from myha.config import Config
 from myha.core.events import Event, Kind
 from myha.core.journal_line import Note
+from myha.core.values import value
 from myha.errors import ConfigError
 from myha.notify.orders import ChannelOrder, Data, HookOrder, PairOrder, event_as_json
 from myha.supervisor.status import HookStatus, NotifyStatus
@@ -69,7 +70,7 @@ class Attached:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Leave:
     done: threading.Event
 

@@ -6,13 +6,14 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 
 from myha.config import Config
 from myha.config.load import listed
 from myha.core.events import Selector, Wanted
 from myha.core.severity import Severity
+from myha.core.values import value
 from myha.errors import MyhaError, SupervisorAwayError, SupervisorInLineError
 from myha.supervisor.admission import Admission
 from myha.supervisor.control import PING, Data
@@ -39,7 +40,7 @@ MANY_SWITCH_SECONDS, SWITCH_SECONDS_A_PAIR = 0.005, 0.0002
 FREEZE_AFTER_SECONDS = 10.0  # when all have begun
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Changes:
     """Names of pairs, by what a new configuration means for them; `api`: HTTP is answered anew."""
 

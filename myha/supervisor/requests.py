@@ -12,6 +12,7 @@ from myha.core.protocols.healing import heal_node
 from myha.core.protocols.switchover import switchover
 from myha.core.requests import fence_node, forced_failover, maintenance, unfence_node
 from myha.core.situation import Situation
+from myha.core.values import value
 
 REQUESTS = frozenset({"switchover", "failover", "fence", "unfence", "heal", "maintenance"})
 NOT_IN_MAINTENANCE = frozenset({"switchover", "failover", "heal"})
@@ -29,7 +30,7 @@ class Request:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PlanText:
     """A plan for people: what it is for, and its steps in their order."""
 
@@ -46,7 +47,7 @@ def _step_text(step: Step) -> str:
     return f"{step}{beside}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reply:
     """A request is done (`ok`) or refused; `override` is the command that insists on it.
 

@@ -9,7 +9,6 @@ the commit nothing has happened; after it the marker says that only the GTID sta
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from myha.binlog.errant import read_errant, refusal_of
 from myha.binlog.errors import HealRefusedError, LookAgainError, RewindRefusedError
 from myha.binlog.session import logs_cascades
 from myha.core.gtid import GtidSet
+from myha.core.values import value
 from myha.database.connection import Connect
 from myha.database.flavours import Flavour
 from myha.errors import MyhaError, ServerError, ServerGoneError, ServerSilentError
@@ -33,7 +33,7 @@ _BASE64_GROWTH = 4 / 3
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RewindReport:
     """What was undone. All zero and no path when there was nothing to undo."""
 
@@ -49,7 +49,7 @@ class RewindReport:
         return f"{what}, kept in {self.quarantine_path}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RewindPlan:
     """What a rewind would undo; `size_bytes` of binary log. Changes nothing."""
 
@@ -131,7 +131,7 @@ def _undoing(connect: Connect, flavour: Flavour, deadline_seconds: float) -> Ite
             raise refusal_of(error) from error
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Files:
     """Where the quarantine goes, what is known of the incident, and who hears of progress."""
 

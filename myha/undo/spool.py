@@ -10,13 +10,13 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from myha.binlog import events, row_events
 from myha.binlog.events import EventType, RawEvent
 from myha.binlog.row_events import RowChanges
 from myha.binlog.transactions import StreamedTransaction
+from myha.core.values import value
 from myha.database.flavours.base import Gtid
 from myha.errors import MyhaError
 from myha.files import write_all
@@ -29,7 +29,7 @@ _PLACE = struct.Struct("<QQ")
 _PLACES_AT_ONCE = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SpooledTransaction:
     """One transaction in a spool; `events` may be taken again and again."""
 

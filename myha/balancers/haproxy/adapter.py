@@ -13,13 +13,13 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 
 from myha.config import HAProxyConfig, is_unix_socket, join_address, split_address
 from myha.core.address import Standing
 from myha.core.balancer import AddressLook, BalancerLook, ServerRoute
+from myha.core.values import value
 from myha.errors import BalancerError
 
 POOLS = ("writer", "reader")
@@ -35,7 +35,7 @@ _TABLE = re.compile(r"^# table: (\S+), .*used:(\d+)", re.MULTILINE)
 _OUT = ("MAINT", "DRAIN")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _ServerState:
     status: str  # "no check", "UP", "DOWN", "MAINT", "DRAIN", some with an addition
     sessions: int

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from myha.core.record import NodeRecord
 from myha.core.record_codec import node_from_dict
+from myha.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class FollowerRecord:
     """Changed by compare-and-set only, apart from the pair's record. `version` grows at every
     change; `entry` means the same as that of a node of the pair. `address` is the `host:port` at

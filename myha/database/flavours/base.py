@@ -10,12 +10,12 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
 from myha.core.conflicts import Range
 from myha.core.gtid import GtidSet
 from myha.core.settings import ChannelOptions, Setting, When
+from myha.core.values import value
 from myha.database import statements
 from myha.database.session import Session
 
@@ -77,7 +77,7 @@ class ApplierError(NamedTuple):
     gtid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Channel(ChannelOptions):
     """A configured replication channel as it is now; `source` is `host:port`."""
 

@@ -11,12 +11,12 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from myha.core.values import value
 from myha.errors import StoreError, StoreSilentError
 from myha.words import one_line
 
@@ -25,13 +25,13 @@ _ROUNDS = 2  # over the members, for a call that none has answered
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Login:
     user: str
     password: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Entry:
     """A key with its value. `modified` is the revision of its last change, `revision` that of the
     whole store when it was read."""
@@ -42,7 +42,7 @@ class Entry:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Compare:
     """A condition of a transaction on one key: `target` is CREATE or MOD, as revisions."""
 
@@ -60,7 +60,7 @@ class Compare:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Put:
     key: str
     value: bytes
@@ -71,7 +71,7 @@ class Put:
         return {"request_put": body | ({"lease": str(self.lease)} if self.lease else {})}
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Delete:
     key: str
 

@@ -9,9 +9,9 @@ import os
 import pwd
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from myha.core.values import value
 from myha.errors import LeaseHeldError, MyhaError
 from myha.files import locked
 from myha.stores.local.sqlite import explained
@@ -19,7 +19,7 @@ from myha.stores.local.sqlite import explained
 LOCK_FILE = "supervisor.lock"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Holder:
     """Who has the lease, or had it last; `renewed_wall` in seconds since the epoch."""
 
