@@ -344,11 +344,46 @@ def certificate(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def _balancer(recording: Recording, reader: Any, writer: Any) -> None:
+class Balancer:
+    """A simulated HAProxy: its table as recorded, but for who has been put in or taken out."""
+
+    def __init__(self, recording: Recording) -> None:
+        answers = (one.data for asked, one in recording.exact.items() if b"show info" in asked)
+        answer = next(answers).decode()
+        tables, self._info = answer.split("\nName: ", 1)
+        writer, reader = tables.split("\n\n", 1)
+        self._tables = {"writer": writer.strip("\n"), "reader": reader.strip("\n")}
+        self._states: dict[tuple[str, str], str] = {}  # by pool and node, where it was changed
+
+    def answer(self, line: str) -> str:
+        return "".join(self._answer(one.split()) for one in line.split(";"))
+
+    def _answer(self, words: list[str]) -> str:
+        match words:
+            case ["show", "stat", pool, *_]:
+                return self._table(pool)
+            case ["show", "info"]:
+                return f"Name: {self._info}"
+            case ["set", "server", server, "state", state]:
+                pool, node = server.split("/")
+                self._states[pool, node] = {"ready": "no check"}.get(state, state.upper())
+        return "\n"
+
+    def _table(self, pool: str) -> str:
+        head, *rows = self._tables[pool].splitlines()
+        status = head.split(",").index("status")
+        out = [head]
+        for row in rows:
+            cells = row.split(",")
+            cells[status] = self._states.get((pool, cells[1]), cells[status])
+            out.append(",".join(cells))
+        return "\n".join(out) + "\n\n"
+
+
+async def _balancer(known: Balancer, reader: Any, writer: Any) -> None:
     """HAProxy's runtime socket: a line in, an answer out, and good-bye."""
     line = await reader.readline()
-    found = recording.exact.get(line.strip())
-    writer.write(found.data if found else b"\n")
+    writer.write(known.answer(line.decode().strip()).encode())
     with suppress(OSError):
         await writer.drain()
         writer.close()
@@ -368,7 +403,7 @@ async def serve(order: dict[str, Any]) -> None:
             for name, port in one["ports"].items():
                 node = Node(pair, recordings[name], versions[name].encode(), tls)
                 await loop.create_server(partial(Server, node), "127.0.0.1", port, backlog=64)
-            answers = partial(_balancer, recordings["lb1"])
+            answers = partial(_balancer, Balancer(recordings["lb1"]))
             await asyncio.start_unix_server(answers, one["socket"])
         print("ready", flush=True)  # noqa: T201
         await loop.run_in_executor(None, sys.stdin.read)

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks.stub import OK, Answer, Recording, packed, packets_of, row_of, values_of
+from benchmarks.stub import OK, Answer, Balancer, Recording, packed, packets_of, row_of, values_of
 from myha.servers.sessions import CLOCK
 
 BEAT = b"2026-11-29T06:34:18.244138"
@@ -52,3 +52,16 @@ def test_a_statement_with_other_numbers_is_answered_the_same(tmp_path: Path) -> 
     assert not known.unknown
     assert known.answer(b"SELECT 1", BEAT) == packed([OK])
     assert known.unknown
+
+
+def test_the_balancer_shows_who_was_taken_out(tmp_path: Path) -> None:
+    table = "# pxname,svname,scur,econ,bout,status,\n{0},a,0,0,0,no check,\n{0},b,0,0,0,MAINT,\n\n"
+    recorded = table.format("writer") + table.format("reader") + "Name: HAProxy\nPid: 7\n\n"
+    asked = "show stat writer 4 -1; show stat reader 4 -1; show info"
+    (tmp_path / "lb1.json").write_text(json.dumps({asked.encode().hex(): recorded.encode().hex()}))
+    one = Balancer(Recording(tmp_path / "lb1.json"))
+    assert one.answer(asked) == recorded
+    said = one.answer("set server reader/a state maint; show stat reader 4 -1")
+    assert said == "\n" + table.format("reader").replace("a,0,0,0,no check", "a,0,0,0,MAINT")
+    one.answer("set server writer/b state ready")
+    assert "writer,b,0,0,0,no check," in one.answer("show stat writer 4 -1")

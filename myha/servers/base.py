@@ -155,7 +155,8 @@ class BaseServer(FreeingServer, ReceivingServer, RestoringServer):
         lag = None
         if self.source_heartbeats is not None:
             seen = self._source_stamp(look.server_id)
-            lag = self.source_heartbeats.lag_seconds(seen, time.monotonic(), time.time())
+            now, wall = time.monotonic(), time.time()
+            lag = self.source_heartbeats.lag_seconds(seen, now, wall, began=at)
         look = replace(look, events=events, lag_seconds=lag)
         # A full server answers looks and refuses a second login: that is not the look's affair.
         with contextlib.suppress(ServerError):

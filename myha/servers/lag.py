@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
+from bisect import bisect_left
 from datetime import UTC, datetime
 
 # At two a second, half an hour; up to twice as many are there. An older one counts as the oldest.
@@ -46,22 +47,25 @@ class LagMeter:
                 del self._stamps[:KEEP_HEARTBEATS], self._ats[:KEEP_HEARTBEATS]
             self._last_at = at
 
-    def lag_seconds(self, seen_wall: float | None, at: float, wall: float) -> float | None:
+    def lag_seconds(
+        self, seen_wall: float | None, at: float, wall: float, *, began: float | None = None
+    ) -> float | None:
         """How far behind a replica is that shows the one of `seen_wall`; None when nobody can say.
 
         0 when it shows the newest that is committed, else the age of the oldest one it lacks. When
         it shows one from before this supervisor's first, the stamp's own age is the only measure.
+        `began`: when it was asked; it cannot lack what was committed later.
         """
         with self._lock:
             quiet = at - self._last_at > QUIET_SECONDS
-            if quiet or not self._stamps or seen_wall is None:
+            count = len(self._ats) if began is None else bisect_left(self._ats, began)
+            if quiet or not count or seen_wall is None:
                 return None
             seen = _rounded(seen_wall)
             number = self._number_of(seen)
             if number is None:
-                return self._by_its_time(seen, at, wall)
-            newest = number + 1 == len(self._stamps)
-            return 0.0 if newest else max(0.0, at - self._ats[number + 1])
+                return self._by_its_time(seen, at, wall, count)
+            return 0.0 if number + 1 >= count else max(0.0, at - self._ats[number + 1])
 
     def _number_of(self, seen: float) -> int | None:
         """Which of ours it is: the order in which they were committed counts, not what they say,
@@ -69,9 +73,10 @@ class LagMeter:
         stamps = self._stamps
         return next((n for n in range(len(stamps) - 1, -1, -1) if stamps[n] == seen), None)
 
-    def _by_its_time(self, seen: float, at: float, wall: float) -> float:
-        """Of one that is none of ours, another supervisor's, or ours that is not noted yet."""
-        if seen > self._stamps[-1]:
+    def _by_its_time(self, seen: float, at: float, wall: float, count: int) -> float:
+        """Of one that is none of ours, another supervisor's, or ours that is not noted yet; it may
+        lack the first `count` of ours."""
+        if seen > self._stamps[count - 1]:
             return 0.0
         missing = next(n for n, stamped in enumerate(self._stamps) if stamped > seen)
         lag = max(0.0, at - self._ats[missing])

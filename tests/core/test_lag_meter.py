@@ -73,3 +73,16 @@ def test_a_heartbeat_that_nobody_has_noted_yet_is_no_lag() -> None:
     meter.committed(WALL, 10.0)
     meter.committed(WALL - 3600, 11.0)
     assert meter.lag_seconds(WALL - 3599, 12.0, WALL - 3599) == 0.0
+
+
+def test_what_is_committed_while_a_replica_is_asked_is_nothing_that_it_lacks() -> None:
+    """A supervisor's first heartbeat was: the reader was a whole pause of supervision behind."""
+    meter = LagMeter()
+    meter.committed(WALL, 10.0)
+    assert meter.lag_seconds(WALL - 100, 10.2, WALL + 0.2, began=9.9) is None
+    assert meter.lag_seconds(WALL - 100, 10.7, WALL + 0.7, began=10.5) == pytest.approx(100.7)
+    meter.committed(WALL + 1, 11.0)
+    assert meter.lag_seconds(WALL, 11.1, WALL + 1.1, began=10.9) == 0.0
+    assert meter.lag_seconds(WALL, 11.6, WALL + 1.6, began=11.5) == pytest.approx(0.6)
+    assert meter.lag_seconds(WALL + 1, 11.6, WALL + 1.6, began=10.9) == 0.0  # newer than asked for
+    assert meter.lag_seconds(WALL + 0.5, 11.6, WALL + 1.6, began=10.9) == 0.0  # none of ours
