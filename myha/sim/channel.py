@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from myha.core.node import ThreadState
-from myha.sim.flavours import Transaction
+from myha.sim.flavours import SimulatedFlavour, Transaction
 from myha.sim.world import World
 
 RETRY_SECONDS = 0.15
@@ -18,6 +18,8 @@ class End(Protocol):
     """The server at either end of a channel, as far as that has to do with it."""
 
     name: str
+    index: int
+    flavour: SimulatedFlavour
     world: World
     up: bool
     stalled: bool  # it answers nobody, and goes on sending heartbeats
@@ -239,6 +241,8 @@ class Channel(Generic[Server]):
         has = owner.has
         sent = peer.binlog[self.position : end]
         ones: list[Transaction] = [one for one in sent if one.serial not in has]
+        if not owner.flavour.takes_own:
+            ones = [one for one in ones if one.origin != owner.index]
         if peer.resets and ones:
             ones = self._asked_for(ones)
         self.position = max(self.position, end)

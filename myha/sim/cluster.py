@@ -156,7 +156,7 @@ class Cluster:
             self.judge.one_acts((*self.supervisors, one))
         one.plans = self.plans
         one.on_decided = partial(self.judge.decided, name)
-        one.on_looked = partial(self.judge.resets.looked, name)
+        one.on_looked = partial(self.judge.looked, name)
         for hook in self.on_new_supervisor:
             hook(one)
         self.supervisors.append(one)

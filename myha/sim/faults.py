@@ -22,6 +22,7 @@ SHUTDOWN_SECONDS = 0.25
 ELSEWHERE = "elsewhere:3306"
 STRANGER_WRITES_SECONDS = 0.03
 LOG_RETRY_SECONDS = 0.01
+OLDER_SECONDS = 0.05  # in which the data of a server that has crashed are replaced
 
 
 class Faults:
@@ -92,10 +93,13 @@ class Faults:
             self._crash(server, fault, i * 0.05)
 
     def _crash(self, server: SimServer, fault: Fault, extra_seconds: float = 0.0) -> None:
+        self._hang_up(server)
+        self.world.after(fault.for_seconds + extra_seconds, server.restart)
+
+    def _hang_up(self, server: SimServer) -> None:
         server.crash()
         for supervisor in self.cluster.supervisors:
             self.world.after(HANG_UP_SECONDS, supervisor.hung_up, server.name)
-        self.world.after(fault.for_seconds + extra_seconds, server.restart)
 
     def hang(self, fault: Fault) -> None:
         server = self.node(fault)
@@ -234,6 +238,25 @@ class Faults:
     def _log_strike(self, fault: Fault) -> None:
         if not self.over:
             DEEDS[fault.what](self, fault)
+
+    def comes_back_older(self, fault: Fault) -> None:
+        """A snapshot is taken; some time later it crashes, and that is put in its data's place."""
+        server = self.node(fault)
+        if server.alive:
+            self.cluster.judge.older.snapshot(server)
+            self.later(fault, self._crash_to_older, server)
+
+    def _crash_to_older(self, server: SimServer) -> None:
+        if server.up and not self.over:
+            self._hang_up(server)
+            self.world.after(OLDER_SECONDS, self._older, server)
+
+    def _older(self, server: SimServer) -> None:
+        if not server.up:
+            if self.cluster.judge.older.put_back(server):
+                self.world.note(f"{server.name} has older data")
+                self.cluster.judge.recount()
+            server.restart()
 
     # -- links -------------------------------------------------------------------------------------
 
@@ -454,6 +477,7 @@ DEEDS: dict[str, Callable[[Faults, Fault], None]] = {
     "stranger-filters": Faults.stranger_filters,
     "resets-log": Faults.resets_log,
     "purges-log": Faults.purges_log,
+    "comes-back-older": Faults.comes_back_older,
     "stray-replica": Faults.stray_replica,
     "full": Faults.full,
     "applier-fails": Faults.applier_fails,

@@ -32,6 +32,7 @@ class Mysql:
     waits_for_several = True  # acknowledgements, where it is told to
     answers_at_shutdown = True  # whom its replica leaves waiting hears OK
     keeps_position = False  # what it has executed is what its binary log says
+    takes_own = False  # from replication, by the server id
     empty: GtidSet = cast(GtidSet, MysqlGtidSet())
 
     @staticmethod
@@ -53,6 +54,7 @@ class Mariadb:
     drops_relay_log_at_start = True  # with GTID, when both threads were stopped
     waits_for_several = False
     answers_at_shutdown = False
+    takes_own = True
     keeps_position = True  # what it has from others, and had back from them, also after a reset
     empty: GtidSet = cast(GtidSet, MariadbGtidSet())
 

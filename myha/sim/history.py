@@ -76,10 +76,10 @@ class History:
         for client in self.clients:
             client.start()
         self.faults.plan()
-        bad, resets = self.cluster.judge.violations, self.cluster.judge.resets
+        judge = self.cluster.judge
 
         def over() -> bool:
-            return bool(bad) or resets.unforeseen
+            return bool(judge.violations) or judge.unforeseen
 
         world.run_until(REPAIRED_SECONDS, over)
         if over():
@@ -139,11 +139,33 @@ class History:
         if record.maintenance:
             supervisor.request("maintenance", {"state": "off"})
             return
+        if self._older_data(supervisor):
+            return
         for name, entry in record.nodes:
             if entry.membership is Membership.FENCED:
                 self._unfence(supervisor, name, entry)
             elif self._cannot_catch_up(name):
                 supervisor.request("heal", {"node": name, "method": "reseed"})
+
+    def _older_data(self, supervisor: SimSupervisor) -> bool:
+        """A writer that has less than it had and is not opened: a person finds the rest, or decides
+        to go on without it."""
+        older, record = self.cluster.judge.older, self.cluster.store.record
+        for name in list(older.newer):
+            server = self.cluster.servers[name]
+            if record.writer != name or record.node(name).boot_id == server.boot_id:
+                older.settled(name)
+                del older.newer[name]
+            elif self.cluster.parameters.seed % 2:
+                server.crash()
+                older.put_right(server)
+                server.restart()
+                self.cluster.judge.recount()
+                return True
+            elif supervisor.request("failover", {"to": name, "accept_loss": "yes"}):
+                self.cluster.judge.accept_loss()
+                return True
+        return False
 
     def _cannot_catch_up(self, name: str) -> bool:
         """By replication, and the policy leaves its data to people."""

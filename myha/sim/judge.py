@@ -15,6 +15,7 @@ from myha.core.policy import Mode, Policy
 from myha.core.record import Cause, Membership, Record, Sync
 from myha.core.view import View
 from myha.sim.clients import Ledger
+from myha.sim.older import OlderData
 from myha.sim.process import DIRECT, ENABLED, RESTS, ServerProcess
 from myha.sim.resets import LogResets
 from myha.sim.server import SimServer
@@ -77,6 +78,7 @@ class Judge:
         self._good: set[tuple[object, ...]] = set()
         self._writer_lacks = self._standby_lacks = 0
         self.resets = LogResets(policy, servers, store.record, self.broken)
+        self.older = OlderData()
         self._recount(store.record)
         world.check = self.check
         store.on_change = self._record_changed
@@ -90,13 +92,37 @@ class Judge:
             server.on_failed = self._failed
             server.on_left_out = self._left_out
             server.channel.on_connected = self._connected
-            server.channel.on_skipped = self.resets.skipped
+            server.channel.on_skipped = self._skipped
 
     def broken(self, name: str, sentence: str) -> None:
-        if self.resets.unforeseen:
+        if self.unforeseen:
             return
         self.world.note(f"BROKEN: {name}: {sentence}")
         self.violations.append(Violation(self.world.now, name, sentence))
+
+    @property
+    def unforeseen(self) -> bool:
+        """Nobody could know what has happened, and nothing is judged any more."""
+        return self.resets.unforeseen or self.older.unforeseen
+
+    def looked(self, supervisor: str, server: SimServer) -> None:
+        """`supervisor` has had a whole look at it."""
+        self.resets.looked(supervisor, server)
+        self.older.looked(supervisor, server)
+
+    def _skipped(self, server: ServerProcess) -> None:
+        if server.peer.name in self.older.had and server.peer.written_by_stranger:
+            self.older.unforeseen = (
+                True  # it gives its names anew, opened by whoever answers for it
+            )
+        else:
+            self.resets.skipped(server)
+
+    def accept_loss(self) -> None:
+        """An operator goes on without what only the other node, or nobody, has."""
+        self.loss_accepted = True
+        for server in self.servers.values():
+            server.given_up |= self.older.destroyed
 
     def one_acts(self, supervisors: Iterable[Acting]) -> None:
         """No two may take the lease for their own, whatever their clocks."""
@@ -212,6 +238,9 @@ class Judge:
         writer, standby = self._pair(record)
         standby_entry = record.node(standby.name)
         armed = record.sync is Sync.ARMED
+        # With older data it lacks what it lacks; opened so, it is judged.
+        waits = writer.name in self.older.newer and not writer.open
+        writer_lacks = 0 if waits else self._writer_lacks
         key = (
             self._would_acknowledge(writer),
             self._would_acknowledge(standby),
@@ -219,7 +248,7 @@ class Judge:
             standby.by_stranger,
             writer.waits and writer.wait_limit_seconds is None,
             standby_entry.boot_id == standby.boot_id,
-            self._writer_lacks,
+            writer_lacks,
             self._standby_lacks if armed else 0,
             armed,
             standby_entry.membership,
@@ -229,7 +258,7 @@ class Judge:
         )
         if key in self._good:
             return
-        state = self._state(record, writer, standby)
+        state = self._state(record, writer, standby, writer_lacks)
         fine = True
         for one in invariants.broken(invariants.STATE, state):
             self.broken(one.name, one.sentence)
@@ -253,7 +282,9 @@ class Judge:
         through_balancers = any(one.balancer != DIRECT for one in server.sessions)
         return server.acknowledges and through_balancers
 
-    def _state(self, record: Record, writer: SimServer, standby: SimServer) -> State:
+    def _state(
+        self, record: Record, writer: SimServer, standby: SimServer, writer_lacks: int
+    ) -> State:
         def node(server: ServerProcess, lacks: int) -> NodeState:
             return NodeState(
                 acknowledges=self._would_acknowledge(server),
@@ -268,7 +299,7 @@ class Judge:
             mode=self.policy.mode,
             durability=self.policy.durability,
             sync=record.sync,
-            writer=node(writer, self._writer_lacks),
+            writer=node(writer, writer_lacks),
             standby=node(standby, self._standby_lacks if record.sync is Sync.ARMED else 0),
             standby_membership=record.node(standby.name).membership,
             loss_accepted=self.loss_accepted,
@@ -288,6 +319,7 @@ class Judge:
         if not (decision.fresh and current) or record.maintenance:
             return  # in maintenance nothing is done about it
         self.resets.decided(supervisor, view)
+        self.older.decided(supervisor)
         self._see_filters(view)
         self._see_strangers(view)
         for server in self.servers.values():
@@ -380,7 +412,7 @@ class Judge:
         for server in (first, second):
             kept |= {one.serial for one in server.quarantine}
             kept |= server.written_when_emptied  # whoever opened it answers for it
-        gone = self.ledger.acknowledged.keys() - kept
+        gone = self.ledger.acknowledged.keys() - kept - self.older.destroyed
         if gone:
             self.broken("nothing-destroyed", f"{len(gone)} acknowledged writes are nowhere")
 

@@ -112,6 +112,8 @@ KINDS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
 LONG_HISTORY = 3  # faults
 ISOLATES = 0.5
 LOSES_LOG = 0.15
+COMES_BACK_OLDER = 0.15
+ALONE = 0.5
 STALLS = 0.5  # how many of the writers that hang
 REQUESTS = ("switchover", "switchover", "switchover", "fence", "heal", "failover", "maintenance")
 RELAY_LOG = "relay-log"
@@ -148,20 +150,17 @@ def draw(
         apply_seconds=rng.choice((0.001, 0.002, 0.02, 0.2, 0.5)),
         heal=("resume", *rng.choices(HEALS, HEAL_WEIGHTS)[0], "manual"),
         fence_command=rng.random() < 0.3,
-        faults=_with_a_lost_log(
-            seed,
-            mode,
-            _begun_by_isolation(
-                seed,
-                _some_stall(
-                    seed,
-                    [_fault(rng, first=not i) for i in range(rng.choice((1, 2, 2, 3, 3, 4, 5)))],
-                ),
-            ),
-        ),
+        faults=_drawn(seed, mode, rng),
         stray_replicas=rng.choice(list(StrayRule)),
         direct_clients=2 if rng.random() < 0.3 else 0,
     )
+
+
+def _drawn(seed: int, mode: Mode, rng: Random) -> tuple[Fault, ...]:
+    count = rng.choice((1, 2, 2, 3, 3, 4, 5))
+    faults = _some_stall(seed, [_fault(rng, first=not i) for i in range(count)])
+    faults = _with_a_lost_log(seed, mode, _begun_by_isolation(seed, faults))
+    return _with_older_data(seed, faults)
 
 
 REPLICA = "r1"
@@ -211,6 +210,26 @@ def _with_a_lost_log(seed: int, mode: Mode, faults: tuple[Fault, ...]) -> tuple[
     return (*faults, Fault(what, role, at_seconds=round(rng.uniform(0.05, 0.9), 4)))
 
 
+OLDER = "comes-back-older"
+
+
+def _with_older_data(seed: int, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """In some of the longer histories a server comes back with older data besides: as often as not
+    the writer, when it has gone on alone for a while."""
+    rng = Random(seed * 39_916_801 % 2**32)
+    lost = any(one.what in LOST_LOGS for one in faults)
+    if lost or len(faults) < LONG_HISTORY or rng.random() >= COMES_BACK_OLDER:
+        return faults
+    older = Fault(
+        OLDER,
+        rng.choice(("writer", "writer", "standby")),
+        at_seconds=round(rng.uniform(0.05, 0.4), 4),
+        for_seconds=round(rng.uniform(0.55, 0.9), 4),
+    )
+    alone = Fault("crash", "standby", round(rng.uniform(0.05, 0.3), 4), rng.choice((0.6, 1.2)))
+    return (older, *([alone] if rng.random() < ALONE else []), *faults[1:])
+
+
 REPLICA_FAULTS = ("crash", "hang", "cut-supervisor", "cut-source", "stranger-writes")
 
 
@@ -225,7 +244,7 @@ def with_replica(parameters: Parameters) -> Parameters:
         )
         for _ in range(rng.choice((0, 0, 1, 1, 2)))
     )
-    others = tuple(one for one in parameters.faults if one.what != "resets-log")
+    others = tuple(one for one in parameters.faults if one.what not in ("resets-log", OLDER))
     return replace(parameters, replica=True, replica_faults=faults, faults=others)
 
 

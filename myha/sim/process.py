@@ -96,6 +96,7 @@ class ServerProcess(ServerLog):
         self.written_when_emptied: set[int] = set()  # by whoever opened it: with GTIDs used before
         self.applier_running, self.applier_errno = False, 0
         self.changed: tuple[Difference, ...] = ()  # by a stranger, from what setup made
+        self.given_up: set[int] = set()  # by an operator: no heal has to keep it
         self.left_out: set[int] = set()  # by a filter, although its binlog names them
         self.apply_seconds = 0.002
         self.applying = False

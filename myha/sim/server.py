@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from myha.core.gtid import GtidSet
@@ -26,6 +27,15 @@ T = TypeVar("T")
 POLL_SECONDS = 0.02
 UNREACHABLE_POLL_SECONDS = 0.1
 COMMAND_SURVIVES = 0.5  # how often a command sent to a frozen server is carried out when it thaws
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A copy of what a server has."""
+
+    binlog: list[Transaction]
+    forgotten: list[Transaction]
+    purged: set[int]
 
 
 class SimServer(ServerProcess):
@@ -229,6 +239,7 @@ class SimServer(ServerProcess):
         gone = [one for one in self.binlog if not has(keep, one)]
         self._set_binlog([one for one in self.binlog if has(keep, one)])
         only_here = {one.serial for one in gone} - (elsewhere or set()) - self.written_when_emptied
+        only_here -= self.given_up
         if self.resets:  # what a stranger writes there bears names that its peer knows
             only_here -= self.written_by_stranger
         kept = {one.serial for one in self.quarantine}
@@ -253,6 +264,17 @@ class SimServer(ServerProcess):
         self.left_out = set(donor.left_out)
         self.emptied = False
         self.on_undone(self, 0, 0)
+
+    def data(self) -> Data:
+        return Data(list(self.binlog), list(self.forgotten), set(self.purged))
+
+    def put_back(self, data: Data) -> None:
+        """While it is down: other data, from whose last name on it gives names anew."""
+        self.waiting.clear()
+        self.drop_relay()
+        self.forgotten, self.purged = list(data.forgotten), set(data.purged)
+        self.resets += 1
+        self._set_binlog(list(data.binlog))
 
     def _set_binlog(self, ones: list[Transaction]) -> None:
         self.binlog = ones

@@ -157,6 +157,10 @@ INCOMPLETE = replace(
     joined_at=NOW - 60.0,
 )
 
+# db1 has ten transactions, and db2 says that it has all up to 200 of those.
+CLAIMS = gtids(f"{UUID}:1-200")
+CLAIMING = replace(seen("db2", executed=CLAIMS, received=CLAIMS), kept=CLAIMS)
+
 SITUATIONS: dict[str, View] = {
     "nodes-mixed-up": view(seen("db2"), seen("db1")),
     "isolated": view(lost("db1", SILENT), lost("db2", SILENT)),
@@ -178,6 +182,7 @@ SITUATIONS: dict[str, View] = {
     "standby-hung": view(seen("db1", semisync=waits(waiting_sessions=3)), lost("db2", SILENT)),
     "standby-restarted": view(db2=seen("db2", boot_id="db2-2", **CLEAN)),
     "log-reset": view(RESET, JOINED),
+    "standby-claims": view(db2=CLAIMING),
     "standby-incomplete": view(WENT_ON, INCOMPLETE),
     "standby-outdated": view(db2=OUTDATED),
     "record-claims-too-much": view(seen("db1", semisync=IDLE)),

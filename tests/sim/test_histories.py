@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from myha.cli.simulate import save_scenario, simulate
 from myha.core.policy import Durability, Mode
 from myha.sim.history import run_history
-from myha.sim.parameters import KINDS, LOST_LOGS, Parameters, draw
+from myha.sim.parameters import KINDS, LOST_LOGS, OLDER, Parameters, draw
 from myha.sim.runner import Batch, run_many, trace_lines
 from tests.sim.mistakes import MISTAKES
 
@@ -85,7 +85,7 @@ def test_a_seed_says_all() -> None:
 
 def test_every_kind_of_fault_is_drawn() -> None:
     drawn = {fault.what for seed in range(500) for fault in draw(seed).faults}
-    more = {"disk-stalls", "isolate-supervisor", *LOST_LOGS}
+    more = {"disk-stalls", "isolate-supervisor", OLDER, *LOST_LOGS}
     assert drawn == {*(kind for kind, _, _ in KINDS), *more}
 
 

@@ -115,3 +115,16 @@ def test_a_standby_taken_for_lost_by_a_look_from_before_is_caught(
         Situation, "standby_silent_alone", property(lambda it: it.standby_silent), raising=True
     )
     assert run_history(draw(1118)).violations[0].name == "lost-by-who-sees"
+
+
+@pytest.mark.parametrize(
+    ("unseen", "seed", "invariant"),
+    [("writer_lost", 373, "armed-standby-has-all"), ("left_out", 968, "nodes-equal")],
+)
+def test_older_data_that_nobody_notices_are_caught(
+    monkeypatch: pytest.MonkeyPatch, unseen: str, seed: int, invariant: str
+) -> None:
+    """A writer that comes back with them; a standby that never gets what it wrote itself."""
+    assert run_history(draw(seed)).good
+    monkeypatch.setattr(Situation, unseen, property(lambda _: None), raising=True)
+    assert run_history(draw(seed)).violations[0].name == invariant

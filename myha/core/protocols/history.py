@@ -51,6 +51,17 @@ def fence_incomplete(it: Situation) -> Answer:
     return fence(it, Cause.BROKEN, reason)
 
 
+def fence_claiming(it: Situation) -> Answer:
+    """What bears these names will not come to it, and it acknowledges that unseen."""
+    if it.claimed is None:
+        return None
+    reason = (
+        f"it takes {it.claimed.count()} transactions for its own that {it.writer} has not written "
+        f"yet: {it.claimed}"
+    )
+    return fence(it, Cause.BROKEN, reason)
+
+
 def fence_outdated(it: Situation) -> Answer:
     look = it.s.look
     if look is None:

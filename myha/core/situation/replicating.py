@@ -13,6 +13,7 @@ from myha.core.situation.once import once
 MAX_TRANSACTIONS_BEHIND_TO_ARM = 20
 # So long after the standby joined the writer has written since (a heartbeat, if nothing else).
 SETTLED_SECONDS = 2.0
+OWN_SESSIONS = 50  # at most, of supervisors and whoever else looks does not count
 
 
 class Replicating(Acknowledging):
@@ -122,6 +123,27 @@ class Replicating(Acknowledging):
         lacks = w_look.executed.minus(s_look.received)
         of_others = lacks.of_others(w_look.server_uuid, w_look.server_id)
         return None if of_others.is_empty() or of_others != lacks else of_others
+
+    @once
+    def claimed(self) -> GtidSet | None:
+        """What the writer is to write yet, and the standby takes for its own already.
+
+        Commits in flight may look so: the writer counts them when they have ended, and the standby
+        may have applied them. But no session has two of them, and none lasts while nothing waits.
+        """
+        w_look, s_look, kept = self.installed_look, self.member_look, self.s.kept
+        if w_look is None or s_look is None or kept is None or w_look.at < s_look.at:
+            return None
+        if w_look.executed.contains(kept):
+            return None
+        lacks = kept.minus(w_look.executed)
+        own = lacks.minus(lacks.of_others(w_look.server_uuid, w_look.server_id))
+        if own.count() > w_look.sessions + OWN_SESSIONS:
+            return own
+        known_at, waits = self.s.executed_known_at, w_look.semisync.waiting_sessions
+        rests = 0.0 <= known_at <= w_look.at - SETTLED_SECONDS
+        ended = not waits and w_look.commits_stuck_seconds == 0.0
+        return own if rests and ended and not own.is_empty() else None
 
     @once
     def log_reset_on(self) -> NodeName:

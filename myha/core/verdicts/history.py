@@ -10,7 +10,11 @@ from myha.core.verdicts.row import Verdict
 
 
 def concerns(it: Situation) -> bool:
-    return _log_reset(it) or _incomplete(it) or it.outdated
+    return _log_reset(it) or _claims(it) or _incomplete(it) or it.outdated
+
+
+def _claims(it: Situation) -> bool:
+    return it.claimed is not None
 
 
 def _incomplete(it: Situation) -> bool:
@@ -28,6 +32,14 @@ ROWS: tuple[Verdict, ...] = (
         "before, by which {standby} takes them for what it has already. It is fenced.",
         _log_reset,
         planner=history.fence_reset,
+        severity=Severity.CRITICAL,
+    ),
+    Verdict(
+        "standby-claims",
+        "{standby} takes for its own what {writer} has yet to write: what will bear these names "
+        "does not come to it. It is fenced.",
+        _claims,
+        planner=history.fence_claiming,
         severity=Severity.CRITICAL,
     ),
     Verdict(
