@@ -7,21 +7,30 @@ to assign to a field. At run time nothing is checked once more.
 
 A dataclass also has the source of its methods written and compiled, whether anybody calls them or
 not: that was a third of the CPU time in which a supervisor or a job starts. A value's are compiled
-at their first call.
+at their first call, or by `compile_all` where a first call may not take longer than others.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["value"]
+__all__ = ["compile_all", "value"]
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as value
+
+    def compile_all() -> None:
+        """The methods of all values that are known by now."""
+
 else:
     from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 
     _METHODS = ("__init__", "__repr__", "__eq__", "__hash__")
+    _waiting: dict[type, list[str]] = {}
+
+    def compile_all() -> None:
+        for cls, written in list(_waiting.items()):
+            _compile(cls, written)
 
     def value(*, frozen: bool, **options: Any) -> Any:
         """As `dataclass(frozen=True)`, equality and hash included."""
@@ -30,6 +39,7 @@ else:
         def make(cls: type) -> type:
             written = [name for name in _METHODS if name not in vars(cls)]
             made = dataclass(init=False, repr=False, eq=False, **options)(cls)
+            _waiting[made] = written
             for name in written:
                 setattr(made, name, _compiled_when_called(made, name, written))
             return made
@@ -54,6 +64,7 @@ else:
             method = getattr(twin, name)
             method.__qualname__ = f"{cls.__qualname__}.{name}"
             setattr(cls, name, method)
+        _waiting.pop(cls, None)
 
     def _again(one: Any) -> Any:
         """A field as the class has it: a field belongs to one class."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from myha.config import Config, load_ordered
 from myha.core.events import Kind
+from myha.core.values import compile_all
 from myha.hosts.priority import go_first
 from myha.hosts.signals import heard_by_a_thread
 from myha.supervisor.control import ControlServer
@@ -62,6 +63,7 @@ def main(make: Make = PairSupervisor) -> int:
     with heard_by_a_thread((signal.SIGTERM, signal.SIGINT), lambda number: leave(number.name)):
         pairs.apply(_configs(first["pairs"]), "start")
         threading.Thread(target=listen, name="orders", daemon=True).start()
+        compile_all()  # else the first failover would
         told.wait()
         pairs.stop(reasons[0])
         pairs.join()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from myha.core.values import value
+from myha.core.values import compile_all, value
 
 
 @value(frozen=True, slots=True)
@@ -105,3 +105,15 @@ def test_only_frozen_ones_are_values() -> None:
         value(frozen=False)
     with pytest.raises(FrozenInstanceError):
         Model(1).x = 2  # type: ignore[misc]
+
+
+def test_what_nobody_has_called_is_compiled_at_once() -> None:
+    @value(frozen=True, slots=True)
+    class Late:
+        at: int
+
+    compile_all()
+    made = vars(Late)["__init__"]
+    assert Late(1) == Late(1)
+    assert vars(Late)["__init__"] is made
+    assert "first" not in made.__code__.co_name
