@@ -96,4 +96,10 @@ Words = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        validate_default=True,
+        defer_build=True,  # most are only ever read as part of another, and built as that
+    )
