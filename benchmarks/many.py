@@ -187,7 +187,8 @@ class Many:
         interval = self.given.interval
         timing = f"look_interval_seconds = {interval}\npulse_interval_seconds = {interval}\n"
         timing += f"deadtime_seconds = {max(1.5, 2 * interval)}\n"  # no less than two looks
-        self.config.write_text(f"{head}[timing]\nniceness = 0\n{timing}")
+        failover = "[failover]\nflap_limit = 100\n"  # each real pair has several
+        self.config.write_text(f"{head}[timing]\nniceness = 0\n{timing}{failover}")
         for number, cluster in enumerate(self.clusters):
             text = re.sub(r'^name = "sandbox"\n', "", cluster.config_path.read_text(), flags=re.M)
             (pairs / f"real{number}.toml").write_text(_with_secrets(text, cluster.directory))
