@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,7 +19,7 @@ from myha.operations.setup.replicas import take_out
 from myha.sim.balancer import SimBalancer
 from myha.sim.cluster import Mutation
 from myha.sim.history import History, run_history
-from myha.sim.parameters import draw
+from myha.sim.parameters import Parameters, draw
 from myha.supervisor.clock import SystemClock
 from myha.supervisor.concurrent_calls import ThreadedCalls
 from myha.supervisor.executor import SESSIONS_END_SECONDS, Executor, Run, Tools
@@ -177,13 +177,20 @@ def test_in_whole_histories_no_session_stays_on_a_node_that_is_out(
     assert (Checked.left > 0) is leaves
 
 
+def closing(seeds: Iterable[int]) -> Iterator[Parameters]:
+    """Histories in which a server shuts down."""
+    drawn = map(draw, seeds)
+    return (one for one in drawn if any(fault.what == "shut-down" for fault in one.faults))
+
+
 def test_a_writer_that_shuts_down_is_replaced_once_it_is_dead_where_it_keeps_its_clients(
     leaving: Callable[[Policy], Policy],
 ) -> None:
-    drawn = [draw(seed) for seed in range(600)]
-    closing = [one for one in drawn if any(fault.what == "shut-down" for fault in one.faults)]
-    found = [run_history(one, Mutation(policy=leaving)) for one in closing]
+    aware = Mutation(policy=leaving)
+    found = [run_history(one, aware) for one in closing(range(300))]
     assert not [one.violations for one in found if one.violations]
-    assert sum(one.plans.count("failover") for one in found) > len(closing) / 4
-    unaware = [run_history(one) for one in closing]
-    assert {one.name for outcome in unaware for one in outcome.violations} == {"writer-has-all"}
+    assert sum(one.plans.count("failover") for one in found) > len(found) / 4
+    unaware = (run_history(one) for one in closing(range(10_000)))
+    lost = next(one for one in unaware if one.violations)
+    assert {one.name for one in lost.violations} == {"writer-has-all"}
+    assert not run_history(lost.parameters, aware).violations
