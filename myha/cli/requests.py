@@ -98,7 +98,8 @@ def switchover(
     "--to",
     metavar="NODE",
     shell_complete=pair_nodes,
-    help="The node to become the writer. Default: the standby.",
+    help="The node to become the writer. Default: the standby. The writer itself, with "
+    "--accept-loss: opened with the older data that it came back with.",
 )
 @click.option(
     "--accept-loss",
