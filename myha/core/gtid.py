@@ -9,8 +9,9 @@ Parsing errors are `ValueError`, one line, naming the text that could not be rea
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, Self, TypeVar
+from weakref import ReferenceType, ref
 
 from myha.core.intervals import (
     Intervals,
@@ -28,6 +29,8 @@ _MYSQL_LAST = 2**63 - 2
 _MARIADB_LAST = 2**64 - 1
 _UINT32 = 2**32 - 1
 UUID_CHARS = 36
+REMEMBERED = 100  # origins of a set about which answers are remembered
+ASKED = 4  # how many answers
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TAG = re.compile(r"[a-z_][a-z0-9_]{0,31}")
 
@@ -65,6 +68,30 @@ class GtidSet(Protocol):
     def __hash__(self) -> int: ...
 
 
+T = TypeVar("T")
+
+
+class _Answers:
+    """Whether a set has all of some others, of those that were asked about last.
+
+    Of two looks the same is asked at each decision on them, and a set may have tens of thousands of
+    origins. Others are known by what they are, not by what they have, and not kept alive.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[ReferenceType[object], bool], ...] = ()
+
+    def of(self, other: T, find: Callable[[T], bool]) -> bool:
+        for asked, answer in self._known:
+            if asked() is other:
+                return answer
+        answer = find(other)
+        self._known = ((ref(other), answer), *self._known[: ASKED - 1])
+        return answer
+
+
 class MysqlGtidSet:
     """A MySQL GTID set, tags (`uuid:tag:1-3`, 8.3 and newer) included.
 
@@ -72,12 +99,13 @@ class MysqlGtidSet:
     server puts a line break after each comma, which `parse` accepts and `str` leaves out.
     """
 
-    __slots__ = ("_hash", "_origins")
+    __slots__ = ("__weakref__", "_answers", "_hash", "_origins")
 
     def __init__(self, origins: Mapping[str, Intervals] | None = None) -> None:
         """Take origins whose intervals are already in normal form; use `parse` for text."""
         self._origins: Mapping[str, Intervals] = origins if origins is not None else {}
         self._hash: int | None = None
+        self._answers = None if len(self._origins) < REMEMBERED else _Answers()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -120,9 +148,17 @@ class MysqlGtidSet:
         return type(self)(result)
 
     def contains(self, other: Self) -> bool:
+        if len(other._origins) > len(self._origins):
+            return False
+        if self._answers is None or len(other._origins) < REMEMBERED:
+            return self._contains(other)
+        return self._answers.of(other, self._contains)
+
+    def _contains(self, other: Self) -> bool:
+        mine = self._origins
         for origin, theirs in other._origins.items():
-            ours = self._origins.get(origin)
-            if ours is None or not contains(ours, theirs):
+            ours = mine.get(origin)
+            if ours != theirs and (ours is None or not contains(ours, theirs)):
                 return False
         return True
 
@@ -209,12 +245,13 @@ class MariadbGtidSet:
     server id that is not known. `parse` reads all of these.
     """
 
-    __slots__ = ("_domains", "_hash")
+    __slots__ = ("__weakref__", "_answers", "_domains", "_hash")
 
     def __init__(self, domains: Mapping[int, tuple[Intervals, int]] | None = None) -> None:
         """Take domain -> (intervals in normal form, server id of the last one or 0)."""
         self._domains: Mapping[int, tuple[Intervals, int]] = domains if domains is not None else {}
         self._hash: int | None = None
+        self._answers = None if len(self._domains) < REMEMBERED else _Answers()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -280,8 +317,17 @@ class MariadbGtidSet:
         return type(self)(result)
 
     def contains(self, other: Self) -> bool:
+        if len(other._domains) > len(self._domains):
+            return False
+        if self._answers is None or len(other._domains) < REMEMBERED:
+            return self._contains(other)
+        return self._answers.of(other, self._contains)
+
+    def _contains(self, other: Self) -> bool:
         for domain, theirs in other._domains.items():
             ours = self._domains.get(domain)
+            if ours == theirs:
+                continue
             if ours is None or _diverged(ours, theirs) or not contains(ours[0], theirs[0]):
                 return False
         return True

@@ -269,6 +269,7 @@ def looked(policy: Policy, old: NodeView, look: NodeLook, entry: NodeRecord) -> 
         received_at = old.received_known_at
     answered_before = old.contact is Contact.ANSWERING
     bad, good, reader_ok = _lag(policy, old, look)
+    forgets = member and _forgets(old, look)
     unknown = None
     if look.lag_seconds is None:
         unknown = look.at if old.lag_unknown_since is None else old.lag_unknown_since
@@ -292,8 +293,9 @@ def looked(policy: Policy, old: NodeView, look: NodeLook, entry: NodeRecord) -> 
         lease=old.lease if look.open else Lease(False, old.lease.heard_until, look.at),
         member=member,
         joined_at=look.at if member and not old.member else old.joined_at,
-        forgot_at=_forgot_at(old, look) if member else old.forgot_at,
-        kept=_kept(old, look, entry.boot_id) if member else None,
+        # A heal, which may reset it, is of one that is no member.
+        forgot_at=look.at if forgets and old.member else old.forgot_at,
+        kept=_kept(old, look, entry.boot_id, forgets=forgets) if member else None,
     )
 
 
@@ -306,23 +308,22 @@ def _purged_since(old: NodeView, look: NodeLook) -> float | None:
     return None if (before, look.receiver.state) == (running, running) else old.purged_since
 
 
-def _forgot_at(old: NodeView, look: NodeLook) -> float:
-    """When a member's binary log was reset: a heal, which may do that, is of one that is none."""
+def _forgets(old: NodeView, look: NodeLook) -> bool:
+    """Its binary log has less than before, in one life of its server: somebody has reset it."""
     before = old.look
-    if before is None or not old.member or before.boot_id != look.boot_id:
-        return old.forgot_at
-    forgotten = look.history.has_forgotten(before.history)
-    return look.at if forgotten else old.forgot_at
+    if before is None or before.boot_id != look.boot_id:
+        return False
+    return look.history.has_forgotten(before.history)
 
 
-def _kept(old: NodeView, look: NodeLook, recorded_life: str) -> GtidSet | None:
+def _kept(old: NodeView, look: NodeLook, recorded_life: str, *, forgets: bool) -> GtidSet | None:
     """What was there a look ago, where no commit waits any more: it has ended by now, and outlives
     the server. In another life than that on record what was known of that one stays known."""
     before = old.look
     if look.boot_id != recorded_life or before is None or before.boot_id != look.boot_id:
         return old.kept
-    if look.history.has_forgotten(before.history):
-        return look.history  # its log was reset: no restart takes that from it
+    if forgets:
+        return look.history  # no restart takes that from it
     return old.kept if look.semisync.waiting_sessions else before.history
 
 

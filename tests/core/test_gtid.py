@@ -1,6 +1,8 @@
 """GTID sets against plain Python sets of (origin, number)."""
 
+import uuid
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -203,3 +205,27 @@ def test_mariadb_refuses_in_one_line_naming_the_text(text: str) -> None:
 def test_numbers_begin_at_one() -> None:
     with pytest.raises(ValueError, match="begin at 1"):
         MysqlGtidSet().with_transaction(A, 0)
+
+
+@pytest.mark.parametrize("kind", [MysqlGtidSet, MariadbGtidSet])
+def test_what_is_remembered_of_long_lists_is_of_the_very_one_that_was_asked_about(
+    kind: Any,
+) -> None:
+    def long(last: int, count: int = 150) -> Any:
+        names = (
+            ",".join(f"{uuid.UUID(int=one)}:1-{last}" for one in range(1, count + 1))
+            if kind is MysqlGtidSet
+            else ",".join(f"{one}-1-{last}" for one in range(1, count + 1))
+        )
+        return kind.parse(names)
+
+    mine, less, more = long(5), long(4), long(6)
+    for _ in range(2):
+        assert mine.contains(less)
+        assert not mine.contains(more)
+        assert mine.contains(long(5))
+        assert not mine.contains(long(5, 151))
+        assert mine.contains(long(5, 3))
+        assert not long(5, 3).contains(mine)
+    for last in (3, 7, 2, 8, 1, 9):
+        assert mine.contains(long(last)) is (last <= 5)

@@ -115,10 +115,10 @@ class Replicating(Acknowledging):
         w_look, s_look = self.installed_look, self.member_look
         if w_look is None or s_look is None or s_look.at < w_look.at:
             return None  # with two writers its own have reached the writer meanwhile
-        if s_look.received.contains(w_look.executed) or not self.standby_replicates:
-            return None
         joined_at = self.s.joined_at
         if joined_at < 0 or w_look.at - joined_at < SETTLED_SECONDS:
+            return None
+        if not self.standby_replicates or s_look.received.contains(w_look.executed):
             return None
         lacks = w_look.executed.minus(s_look.received)
         of_others = lacks.of_others(w_look.server_uuid, w_look.server_id)
