@@ -227,7 +227,7 @@ def test_who_is_let_in_by_a_pair_that_begins_finds_it_running(world: World, tmp_
 
     pairs = Pairs(make=world.make, alone=True, begins=begins)
     with given(world, pairs, tmp_path, "one"):
-        assert answers == [{"name": "one"}]
+        until(lambda: answers == [{"name": "one"}], "it was let in")
 
 
 def test_a_request_is_for_the_pair_that_it_names(world: World, tmp_path: Path) -> None:

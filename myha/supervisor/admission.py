@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 AT_ONCE = 8  # enough for servers far away: most of a login is then waiting for them
-HOLD_SECONDS = 5.0
+HOLD_SECONDS = 2.0  # hundreds whose servers are out of reach must not keep the others out for long
 
 
 class Admission:

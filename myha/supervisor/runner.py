@@ -268,8 +268,9 @@ class PairRunner:
                 made.announce_to(self._news)
                 made.on_surveyed = self._give_place
                 self._supervisor, self.state, self.reason = made, State.RUNNING, ""
-                # Last: from here on it is asked, and whoever is told that it is there may ask.
-                self._begins()
+            # Last: from here on it is asked, and whoever is told that it is there may ask; without
+            # the lock, since to answer takes those of all pairs, whose holder may wait for this.
+            self._begins()
             made.run()
         finally:
             self._supervisor = None
