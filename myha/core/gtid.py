@@ -28,7 +28,6 @@ from myha.core.intervals import (
 _MYSQL_LAST = 2**63 - 2
 _MARIADB_LAST = 2**64 - 1
 _UINT32 = 2**32 - 1
-UUID_CHARS = 36
 REMEMBERED = 100  # origins of a set about which answers are remembered
 ASKED = 4  # how many answers
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -181,7 +180,7 @@ class MysqlGtidSet:
         """By its uuid alone: these names do not tell server ids."""
         own = server_uuid.lower()
         return type(self)(
-            {one: intervals for one, intervals in self._origins.items() if one[:UUID_CHARS] != own}
+            {one: numbers for one, numbers in self._origins.items() if one.partition(":")[0] != own}
         )
 
     def has_transaction(self, origin: str, number: int) -> bool:

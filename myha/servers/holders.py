@@ -11,8 +11,7 @@ from abc import abstractmethod
 from myha.core.values import value
 from myha.database.session import WarmSession
 from myha.servers.closing import Client, ClosingServer
-
-NAMED = 5  # of more, the number is told
+from myha.words import listed
 
 
 @value(frozen=True, slots=True)
@@ -28,7 +27,9 @@ class Holder:
 
 
 class FreeingServer(ClosingServer):
-    """The step that frees a server."""
+    """The step that frees a server. `_held` says why sessions were ended."""
+
+    _held = "it waited for their locks"
 
     def end_holders(self, deadline_seconds: float) -> str:
         """End the clients' sessions whose locks the applier, or a session of the supervisor's own,
@@ -39,19 +40,11 @@ class FreeingServer(ClosingServer):
         spared = [one for one in found if one not in ended]
         return "; ".join(
             [
-                *([f"ended {_listed(ended)}: {self._held}"] if ended else []),
-                *([f"may not end {_listed(spared)}: end it by hand"] if spared else []),
+                *([f"ended {listed(ended)}: {self._held}"] if ended else []),
+                *([f"may not end {listed(spared)}: end it by hand"] if spared else []),
             ]
         )
-
-    _held = "it waited for their locks"
 
     @abstractmethod
     def _holders(self, session: WarmSession) -> list[Holder]:
         """Whom to end, so that the applier and the supervisor's own sessions wait no more."""
-
-
-def _listed(holders: list[Holder]) -> str:
-    more = len(holders) - NAMED
-    names = ", ".join(map(str, holders[:NAMED]))
-    return f"{names} and {more} more" if more > 0 else names
