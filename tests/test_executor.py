@@ -12,7 +12,7 @@ import pytest
 
 from myha.core import plans
 from myha.core.events import Kind
-from myha.core.plans import Drain, NodeStep, Plan, Step, TakeOut
+from myha.core.plans import Drain, NodeStep, Plan, ProveWrite, Step, TakeOut
 from myha.core.policy import Policy
 from myha.errors import BalancerError, ServerSilentError
 from myha.operations.setup.replicas import take_out
@@ -81,8 +81,35 @@ def performed(step: Step, server: Server, **balancers: Leaving) -> list[tuple[st
         none,
     )
     plan = Plan("route", "a", "take a out", 1, 1, (step,))
-    Executor(tools).performers[type(step)](Run(plan, 1, 1), step)
+    for _ in Executor(tools).performers[type(step)](Run(plan, 1, 1), step) or ():
+        pass
     return noted
+
+
+class Held(Server):
+    """Takes no write of ours until who holds it up is ended, which may be nobody."""
+
+    def __init__(self, *, held_by: str) -> None:
+        super().__init__()
+        self.held_by, self.freed = held_by, False
+
+    def prove_write(self, _epoch: int, deadline_seconds: float) -> None:
+        if not self.freed:
+            raise ServerSilentError(f"a: no answer in {deadline_seconds} s")
+
+    def end_holders(self, _deadline_seconds: float) -> str:
+        self.freed = bool(self.held_by)
+        return self.held_by
+
+
+def test_who_holds_up_a_new_writers_first_write_is_ended() -> None:
+    """A backup that has locked all tables when nothing was left to apply."""
+    server = Held(held_by="ended backup@host (connection 7)")
+    noted = performed(ProveWrite(node="a", frees=True), server)
+    assert noted == [(Kind.SESSIONS_ENDED, "a: ended backup@host (connection 7)")]
+    for step in (ProveWrite(node="a", frees=True), ProveWrite(node="a")):
+        with pytest.raises(ServerSilentError):
+            performed(step, Held(held_by="" if step.frees else "somebody"))
 
 
 def test_the_server_ends_the_sessions_that_a_balancer_leaves_alone() -> None:

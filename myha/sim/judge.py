@@ -112,9 +112,7 @@ class Judge:
 
     def _skipped(self, server: ServerProcess) -> None:
         if server.peer.name in self.older.had and server.peer.written_by_stranger:
-            self.older.unforeseen = (
-                True  # it gives its names anew, opened by whoever answers for it
-            )
+            self.older.unforeseen = True  # names given anew, by whoever opened it
         else:
             self.resets.skipped(server)
 
